@@ -1,0 +1,1 @@
+"""Turns very large load-test logs into decisions."""

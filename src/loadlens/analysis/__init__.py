@@ -1,0 +1,19 @@
+"""Pure functions from logs to small summary frames."""
+
+from loadlens.analysis.concurrency import ConcurrencyStatistics, concurrency_statistics
+from loadlens.analysis.cost import CostAnalysis, cost_analysis
+from loadlens.analysis.endpoint import endpoint_summary
+from loadlens.analysis.stability import StabilityStatistics, stability_statistics
+from loadlens.analysis.summary import SummaryStatistics, summary_statistics
+
+__all__ = [
+    "ConcurrencyStatistics",
+    "CostAnalysis",
+    "StabilityStatistics",
+    "SummaryStatistics",
+    "concurrency_statistics",
+    "cost_analysis",
+    "endpoint_summary",
+    "stability_statistics",
+    "summary_statistics",
+]

@@ -1,0 +1,79 @@
+"""Gaussian kernel density of binned latencies."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+__all__ = ["density"]
+
+_POINTS = 200
+_CUT_BANDWIDTHS = 3
+
+Floats = NDArray[np.float64]
+
+
+def density(histogram: pl.DataFrame, *, panel: Sequence[str], group: Sequence[str]) -> pl.DataFrame:
+    """Density of each group's latencies, scaled by the group's share of its panel's rows.
+
+    Scott's bandwidth ``std * n^(-1/5)`` (std with n - 1), 200 points from three bandwidths below the
+    smallest latency to three above the largest. The bins must be narrow against the bandwidth; each
+    counts as one point at its mean, so the work does not grow with rows.
+
+    Args:
+        histogram: ``panel`` and ``group`` columns, ``latency_ms``, ``count``.
+        panel: columns that tell the panels of a chart apart; all curves of one together integrate to 1.
+        group: columns that tell the curves of one panel apart.
+
+    Returns:
+        ``panel`` and ``group`` columns, ``latency_ms``, ``density`` (per ms). A group whose latencies
+        are all equal has no curve.
+    """
+    schema = histogram.select(*panel, *group).schema
+    empty = histogram.select(*panel, *group, "latency_ms").clear().with_columns(density=pl.lit(0.0))
+    curves = [
+        curve.select(*_literals((*panel_key, *group_key), schema), pl.all())
+        for panel_key, rows in _partitions(histogram, panel)
+        for group_key, values in _partitions(rows, group)
+        for curve in _curve(values, float(rows["count"].sum()))
+    ]
+    return pl.concat([empty, *curves])
+
+
+def _literals(key: Sequence[object], schema: pl.Schema) -> list[pl.Expr]:
+    return [pl.lit(value, dtype=dtype).alias(name) for value, (name, dtype) in zip(key, schema.items(), strict=True)]
+
+
+def _partitions(
+    frame: pl.DataFrame, by: Sequence[str]
+) -> list[tuple[tuple[object, ...], pl.DataFrame]]:
+    if not by:
+        return [((), frame)]
+    parts = frame.partition_by(by, as_dict=True)
+    keys = frame.select(by).unique().sort(by, nulls_last=True)
+    return [(key, parts[key]) for key in keys.iter_rows()]
+
+
+def _curve(histogram: pl.DataFrame, panel_rows: float) -> list[pl.DataFrame]:
+    """The curve of one group as a list of one frame, empty where there is no spread to estimate."""
+    merged = histogram.group_by("latency_ms").agg(pl.col("count").sum()).sort("latency_ms")
+    positions = merged["latency_ms"].to_numpy()
+    counts = merged["count"].cast(pl.Float64).to_numpy()
+    if len(positions) < 2:  # noqa: PLR2004
+        return []
+    rows = counts.sum()
+    mean = (positions * counts).sum() / rows
+    std = np.sqrt((counts * (positions - mean) ** 2).sum() / (rows - 1))
+    bandwidth = float(std * rows ** (-1 / 5))
+    cut = _CUT_BANDWIDTHS * bandwidth
+    points = np.linspace(positions[0] - cut, positions[-1] + cut, _POINTS)
+    share = rows / panel_rows
+    values = _kernel_sum(points, positions, counts / rows, bandwidth) * share
+    return [pl.DataFrame({"latency_ms": points, "density": values})]
+
+
+def _kernel_sum(points: Floats, positions: Floats, weights: Floats, bandwidth: float) -> Floats:
+    distances = (points[:, None] - positions[None, :]) / bandwidth
+    kernel: Floats = np.exp(-0.5 * distances**2) / (bandwidth * np.sqrt(2 * np.pi))
+    return kernel @ weights

@@ -1,0 +1,79 @@
+"""Stability: latency by memory size under a steady load of single calls."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from loadlens.analysis.density import density
+from loadlens.analysis.endpoint import endpoint_summary
+from loadlens.analysis.shared import extras, quality
+from loadlens.profile import Outliers, Plan, measure
+from loadlens.schema import LATENCY
+from loadlens.sources import EndpointMetricsSource, Source, open_log, read_endpoint_metrics
+
+__all__ = ["StabilityStatistics", "stability_statistics"]
+
+KEY = ("memory_size",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StabilityStatistics:
+    """Result of the stability analysis.
+
+    Attributes:
+        summary: ``memory_size`` (MB), ``successful_invocations``, ``invocation_latency_min``, ``_mean``,
+            ``_median``, ``_max``, ``_iqr`` of the successes (ms), then the extras of every summary.
+        endpoint_metrics: ``memory_size`` and one column for each metric (times in ms), or None.
+        average_response_size: mean size of the successful responses in bytes, or None.
+        density: curves of the kept latencies: ``memory_size``, ``latency_ms``, ``density``.
+        quality: rows, failures by class and rows removed by the fence for each ``memory_size``.
+    """
+
+    summary: pl.DataFrame
+    endpoint_metrics: pl.DataFrame | None
+    average_response_size: float | None
+    density: pl.DataFrame
+    quality: pl.DataFrame
+
+
+def stability_statistics(
+    invocations: Source,
+    endpoint_metrics: EndpointMetricsSource | None = None,
+    *,
+    outliers: Outliers = "mean-iqr",
+) -> StabilityStatistics:
+    """Summarises a stability log by ``memory_size``.
+
+    A call is a success when its latency and its response size are above 0. The summary describes all
+    successes; the fence only decides which of them the density shows.
+
+    Raises:
+        InputError: a source cannot be read, lacks columns or holds values that no statistic may use.
+    """
+    log = open_log(invocations, required=(*KEY, LATENCY, "response_size"))
+    plan = Plan(
+        key=KEY,
+        success=(pl.col(LATENCY) > 0) & (pl.col("response_size") > 0),
+        fence_over_failures=False,
+        outliers=outliers,
+    )
+    metrics = None if endpoint_metrics is None else read_endpoint_metrics(endpoint_metrics, KEY)
+    statistics = measure(log, plan)
+    figures = [
+        pl.col(f"success_{name}").alias(f"{LATENCY}_{name}") for name in ("min", "mean", "median", "max", "iqr")
+    ]
+    table = statistics.table
+    return StabilityStatistics(
+        summary=table.select(
+            *KEY, pl.col("num_successes").alias("successful_invocations"), *figures, *extras(plan)
+        ),
+        endpoint_metrics=None if metrics is None else endpoint_summary(metrics, KEY),
+        average_response_size=_average_response_size(table),
+        density=density(statistics.histogram, panel=(), group=KEY),
+        quality=quality(statistics, KEY),
+    )
+
+
+def _average_response_size(table: pl.DataFrame) -> float | None:
+    count = table["response_size_count"].sum()
+    return float(table["response_size_sum"].sum() / count) if count else None

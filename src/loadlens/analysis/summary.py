@@ -1,0 +1,81 @@
+"""The same figures by any configuration columns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from loadlens.analysis.concurrency import TPS_COLUMNS
+from loadlens.analysis.density import density
+from loadlens.analysis.shared import error_rate, extras, num_errors, quality, with_numeric_keys
+from loadlens.errors import UsageError
+from loadlens.profile import Outliers, Plan, measure
+from loadlens.schema import LATENCY
+from loadlens.sources import Source, open_log
+
+__all__ = ["SummaryStatistics", "summary_statistics"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummaryStatistics:
+    """Result of a summary by any key.
+
+    Attributes:
+        by: the key columns.
+        summary: the key columns, ``num_invocations``, ``num_errors``, ``error_rate`` (0 to 1),
+            ``invocation_latency_min``, ``_mean``, ``_median``, ``_max``, ``_iqr`` of the kept successes
+            (ms), the five ``tps_`` columns (per s), then the extras of every summary.
+        density: curves of the kept latencies: the key columns, ``latency_ms``, ``density``.
+        quality: rows, failures by class and rows removed by the fence for each key.
+    """
+
+    by: tuple[str, ...]
+    summary: pl.DataFrame
+    density: pl.DataFrame
+    quality: pl.DataFrame
+
+
+def summary_statistics(
+    source: Source, by: Sequence[str] = (), *, outliers: Outliers = "mean-iqr"
+) -> SummaryStatistics:
+    """Summarises a log by the columns ``by``; by none, as a whole.
+
+    A call is a success when the log's ``success`` says so or, without that column, when its latency is
+    above 0. The fence is taken over all rows as logged.
+
+    Raises:
+        InputError: the source cannot be read, lacks columns or holds values that no statistic may use.
+        UsageError: ``by`` names a column twice, or one that is measured and not configured.
+    """
+    key = (by,) if isinstance(by, str) else tuple(by)
+    _check_key(key)
+    log = open_log(source, required=(*key, LATENCY))
+    success = pl.col("success") if "success" in log.columns else pl.col(LATENCY) > 0
+    plan = Plan(key=key, success=success, outliers=outliers)
+    statistics = with_numeric_keys(measure(log, plan), key)
+    figures = [
+        pl.col(f"kept_{name}").alias(f"{LATENCY}_{name}") for name in ("min", "mean", "median", "max", "iqr")
+    ]
+    return SummaryStatistics(
+        by=key,
+        summary=statistics.table.select(
+            *key,
+            "num_invocations",
+            num_errors(),
+            error_rate(),
+            *figures,
+            *TPS_COLUMNS,
+            *extras(plan, with_error_rate=False),
+        ),
+        density=density(statistics.histogram, panel=(), group=key),
+        quality=quality(statistics, key),
+    )
+
+
+def _check_key(key: Sequence[str]) -> None:
+    doubled = sorted({name for name in key if key.count(name) > 1})
+    measured = sorted({LATENCY, "start_time", "end_time"} & set(key))
+    if doubled:
+        raise UsageError(f"by names {', '.join(doubled)} more than once; name each column once")
+    if measured:
+        raise UsageError(f"by names {', '.join(measured)}, which is measured; name configuration columns")

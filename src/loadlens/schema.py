@@ -1,0 +1,155 @@
+"""The canonical columns: their types, units and the rules that reject a row.
+
+Columns are declared here once, as data, and never inferred from a file.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+__all__ = [
+    "CANONICAL_COLUMNS",
+    "CONFIGURATION_COLUMNS",
+    "ENDPOINT_METRIC_COLUMNS",
+    "ENDPOINT_STATISTICS",
+    "ERROR_COLUMNS",
+    "FAILED_LATENCY_MS",
+    "LATENCY",
+    "MAX_LATENCY_MS",
+    "RULES",
+    "Column",
+    "Rule",
+    "canonical",
+]
+
+LATENCY: Final = "invocation_latency"
+ERROR_COLUMNS: Final = ("throttle_exception", "insufficient_memory_error", "other_model_error")
+CONFIGURATION_COLUMNS: Final = ("max_concurrency", "num_clients", "memory_size")
+
+FAILED_LATENCY_MS: Final = -1.0
+"""What the reference toolkit logs as the latency of a call that failed."""
+
+MAX_LATENCY_MS: Final = 1e12
+"""A latency above this (31 years) is a unit mistake, not a measurement."""
+
+_NOT_WHOLE: Final = -128  # fits the narrowest canonical integer and breaks every rule for integers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One canonical column of an invocation log."""
+
+    name: str
+    dtype: pl.DataType
+    unit: str
+    meaning: str
+
+
+def _column(name: str, dtype: type[pl.DataType], unit: str, meaning: str) -> Column:
+    return Column(name=name, dtype=dtype(), unit=unit, meaning=meaning)
+
+
+CANONICAL_COLUMNS: Final[dict[str, Column]] = {
+    column.name: column
+    for column in (
+        _column(LATENCY, pl.Float64, "ms", "latency seen by the client; -1 for a failed call without one"),
+        _column("response_size", pl.Int64, "bytes", "size of the response; null on failures"),
+        _column("throttle_exception", pl.Int8, "0/1", "the call was throttled"),
+        _column("insufficient_memory_error", pl.Int8, "0/1", "the endpoint ran out of memory"),
+        _column("other_model_error", pl.Int8, "0/1", "any other error of the model"),
+        _column("start_time", pl.Float64, "s", "start of the call, on any clock"),
+        _column("end_time", pl.Float64, "s", "end of the call, on the clock of start_time"),
+        _column("memory_size", pl.Int64, "MB", "configured memory"),
+        _column("max_concurrency", pl.Int64, "", "configured maximum of concurrent calls"),
+        _column("num_clients", pl.Int64, "", "clients that called at the same time"),
+        _column("invoke_arg_index", pl.Int64, "", "index of the example request; not used"),
+        _column("success", pl.Boolean, "", "whether the call succeeded"),
+        _column("error", pl.String, "", "error class; null when there was none"),
+        _column("label", pl.String, "", "name of the request"),
+    )
+}
+
+ENDPOINT_STATISTICS: Final = ("Average", "Minimum", "Maximum", "p25", "p50", "p75")
+ENDPOINT_METRIC_COLUMNS: Final[dict[str, pl.DataType]] = {
+    "Timestamp": pl.String(),
+    **dict.fromkeys(ENDPOINT_STATISTICS, pl.Float64()),
+    "Unit": pl.String(),
+    "metric_name": pl.String(),
+    **dict.fromkeys(CONFIGURATION_COLUMNS, pl.Float64()),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A row for which ``broken`` is true is never counted: the log is refused.
+
+    Attributes:
+        column: the column at fault.
+        expected: what the column must hold, as a message says it.
+        broken: a Boolean expression over canonical columns; null means unbroken.
+    """
+
+    column: str
+    expected: str
+    broken: pl.Expr
+
+
+def _latency_rule() -> Rule:
+    latency = pl.col(LATENCY)
+    return Rule(
+        column=LATENCY,
+        expected=f"a finite latency from 0 to {MAX_LATENCY_MS:.0e} ms, or -1 for a failed call",
+        # NaN compares as larger than every number, so one upper bound catches it too.
+        broken=(latency > MAX_LATENCY_MS) | ((latency < 0) & (latency != FAILED_LATENCY_MS)),
+    )
+
+
+def _rules() -> tuple[Rule, ...]:
+    times = [
+        Rule(column=name, expected="a finite number of seconds", broken=~pl.col(name).is_finite())
+        for name in ("start_time", "end_time")
+    ]
+    configuration = [
+        Rule(
+            column=name,
+            expected="a whole number, 0 or more",
+            broken=pl.col(name).is_null() | (pl.col(name) < 0),
+        )
+        for name in CONFIGURATION_COLUMNS
+    ]
+    errors = [
+        Rule(column=name, expected="0, 1 or empty", broken=~pl.col(name).is_in([0, 1]))
+        for name in ERROR_COLUMNS
+    ]
+    size = Rule(
+        column="response_size",
+        expected="a whole number of bytes, or empty",
+        broken=pl.col("response_size") < 0,
+    )
+    success = Rule(column="success", expected="true or false", broken=pl.col("success").is_null())
+    return (_latency_rule(), *times, *configuration, *errors, size, success)
+
+
+RULES: Final[tuple[Rule, ...]] = _rules()
+
+
+def canonical(name: str, dtype: pl.DataType) -> pl.Expr:
+    """Casts column ``name`` of type ``dtype`` to its canonical type, losing nothing.
+
+    A fraction in an integer column becomes a negative number and so breaks that column's rule; text
+    that is no number is left to Polars, which raises on the cast.
+    """
+    target = CANONICAL_COLUMNS[name].dtype
+    column = pl.col(name)
+    if dtype == target:
+        return column
+    if target == pl.Boolean and dtype == pl.String:
+        text = column.str.strip_chars().str.to_lowercase()
+        truth = pl.when(text.is_in(["true", "1"])).then(pl.lit(True))
+        return truth.when(text.is_in(["false", "0"])).then(pl.lit(False)).alias(name)
+    if target.is_integer() and dtype.is_numeric():
+        cast = column.cast(target, strict=False)
+        not_whole = pl.lit(_NOT_WHOLE, dtype=target)
+        return pl.when((cast == column) | column.is_null()).then(cast).otherwise(not_whole).alias(name)
+    return column.cast(target)

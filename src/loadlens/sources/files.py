@@ -1,0 +1,148 @@
+"""From paths, globs and folders to data files, each with its columns and its hive partition."""
+
+import csv
+import glob
+from collections.abc import Iterable
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from loadlens.errors import InputError
+from loadlens.sources.wording import listed
+
+__all__ = ["INVOCATION_LOG_STEM", "DataFile", "PathSource", "find_files", "inspect_file"]
+
+PathSource = str | PathLike[str]
+INVOCATION_LOG_STEM = "invocation_benchmark_results"
+
+_SUFFIXES = (".parquet", ".csv")  # in order of preference
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFile:
+    """One file of rows.
+
+    Attributes:
+        path: where it is.
+        kind: its format, known from its first bytes.
+        columns: its columns and, where the file declares them, their types (CSV: all text).
+        hive: the ``name=value`` folders that it lies in.
+        size: its size in bytes.
+        has_rows: whether it holds at least one row.
+    """
+
+    path: Path
+    kind: Literal["csv", "parquet"]
+    columns: tuple[tuple[str, pl.DataType], ...]
+    hive: tuple[tuple[str, str], ...]
+    size: int
+    has_rows: bool
+
+
+def find_files(source: PathSource | Iterable[PathSource]) -> list[tuple[Path, Path]]:
+    """Finds the data files that ``source`` names, as pairs of (file, the root it was found under).
+
+    Raises:
+        InputError: a path or glob leads to nothing.
+    """
+    sources = [source] if isinstance(source, str | PathLike) else list(source)
+    if not sources:
+        raise InputError("no input: the list of paths is empty; name at least one file or folder")
+    found = [pair for item in sources for pair in _find(fspath(item))]
+    return list(dict.fromkeys(found))
+
+
+def _find(text: str) -> list[tuple[Path, Path]]:
+    path = Path(text)
+    if path.is_dir():
+        return [(file, path) for file in _files_in(path)]
+    if path.exists():
+        return [(path, path.parent)]
+    matches = sorted(glob.glob(text, recursive=True)) if glob.has_magic(text) else []
+    if not matches:
+        what = "matches no file" if glob.has_magic(text) else "does not exist"
+        raise InputError(f"{text}: {what}; check the path")
+    return [pair for match in matches for pair in _find(match)]
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """All data files below a folder; a log of the toolkit there is taken alone, Parquet before CSV."""
+    named = [folder / f"{INVOCATION_LOG_STEM}{suffix}" for suffix in _SUFFIXES]
+    toolkit = [path for path in named if path.exists()]
+    if toolkit:
+        return _files_in(toolkit[0]) if toolkit[0].is_dir() else [toolkit[0]]
+    files = sorted(path for path in folder.rglob("*") if _is_data(path.relative_to(folder), path))
+    stems = {path.with_suffix("") for path in files if path.suffix.lower() == ".parquet"}
+    files = [path for path in files if path.suffix.lower() == ".parquet" or path.with_suffix("") not in stems]
+    if not files:
+        raise InputError(f"{folder}: holds no log; expected {' or '.join(_SUFFIXES)} files in this folder")
+    return files
+
+
+def _is_data(relative: Path, path: Path) -> bool:
+    hidden = any(part.startswith((".", "_")) for part in relative.parts)
+    return not hidden and path.suffix.lower() in _SUFFIXES and path.is_file()
+
+
+def inspect_file(path: Path, root: Path) -> DataFile:
+    """Reads the head of a file: its format, its columns and whether it holds a row.
+
+    Raises:
+        InputError: the file is unreadable, empty, of an unknown format or has doubled columns.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    if size == 0:
+        raise InputError(f"{path}: is empty (0 bytes); expected a header and rows")
+    _refuse_unreadable(path, magic)
+    kind: Literal["csv", "parquet"] = "parquet" if magic == b"PAR1" else "csv"
+    columns, has_rows = _parquet_head(path) if kind == "parquet" else _csv_head(path)
+    hive = _hive(path.relative_to(root)) if path.is_relative_to(root) else ()
+    return DataFile(path=path, kind=kind, columns=columns, hive=hive, size=size, has_rows=has_rows)
+
+
+def _refuse_unreadable(path: Path, magic: bytes) -> None:
+    if magic[:1] == b"\x80":
+        raise InputError(f"{path}: is a Python pickle, which may run code; write it as CSV or Parquet")
+    if magic[:2] == b"\x1f\x8b" or magic == b"\x28\xb5\x2f\xfd":
+        raise InputError(f"{path}: is compressed; decompress it first")
+    if b"\x00" in magic:
+        raise InputError(f"{path}: is binary data of an unknown format; expected CSV or Parquet")
+    if path.suffix.lower() == ".parquet" and magic != b"PAR1":
+        raise InputError(f"{path}: is not a Parquet file, in spite of its name; it begins with {magic!r}")
+
+
+def _parquet_head(path: Path) -> tuple[tuple[tuple[str, pl.DataType], ...], bool]:
+    try:
+        schema = pl.read_parquet_schema(path)
+        rows = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: is a damaged Parquet file: {reason}; write it again") from error
+    return tuple(schema.items()), rows > 0
+
+
+def _csv_head(path: Path) -> tuple[tuple[tuple[str, pl.DataType], ...], bool]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = csv.reader(file)
+            names = next(lines, [])
+            first = next(lines, None)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: is not UTF-8 text with comma-separated values: {error}") from error
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise InputError(f"{path}: the header has doubled columns: {listed(doubled)}; rename or remove one")
+    return tuple((name, pl.String()) for name in names), first is not None
+
+
+def _hive(relative: Path) -> tuple[tuple[str, str], ...]:
+    parts = (part.partition("=") for part in relative.parts[:-1])
+    return tuple((name, value) for name, separator, value in parts if separator)

@@ -1,0 +1,163 @@
+"""A log: a canonical LazyFrame that remembers where it came from, so that errors can say where."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
+from typing import Protocol, runtime_checkable
+
+import polars as pl
+
+from loadlens.errors import InputError
+from loadlens.schema import LATENCY
+from loadlens.sources.diagnosis import explain
+from loadlens.sources.files import DataFile, PathSource, find_files, inspect_file
+from loadlens.sources.tabular import canonical_frame, scan_files
+from loadlens.sources.wording import listed
+
+__all__ = ["ArrowStream", "Log", "Source", "open_log", "reading", "scan_log"]
+
+
+@runtime_checkable
+class ArrowStream(Protocol):
+    """Any table that speaks the Arrow stream interface: pandas, PyArrow, DuckDB and others."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Hands out the table as an Arrow stream."""
+
+
+Source = PathSource | Iterable[PathSource] | pl.LazyFrame | pl.DataFrame | ArrowStream
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """Rows of invocations under their canonical columns.
+
+    Attributes:
+        frame: the rows, not yet read.
+        columns: the names of the frame's columns.
+        files: the files behind it; none for a frame from memory.
+        name: what messages call it.
+    """
+
+    frame: pl.LazyFrame
+    columns: tuple[str, ...]
+    files: tuple[DataFile, ...] = ()
+    name: str = "the log"
+
+    def require(self, columns: Iterable[str]) -> None:
+        """Raises an InputError that lists all of ``columns`` that are missing, for each file."""
+        wanted = list(columns)
+        problems = [
+            _missing(str(file.path), wanted, [name for name, _ in (*file.columns, *file.hive)])
+            for file in self.files
+        ] or [_missing(self.name, wanted, self.columns)]
+        found = [problem for problem in problems if problem]
+        if found:
+            raise InputError(*found)
+
+
+def _missing(name: str, wanted: Sequence[str], columns: Sequence[str]) -> str:
+    missing = [column for column in wanted if column not in columns]
+    if not missing:
+        return ""
+    noun = "column" if len(missing) == 1 else "columns"
+    return f"{name}: missing {noun}: {listed(missing)}; it has: {listed(columns)}"
+
+
+def open_log(source: Source, *, required: Iterable[str] = (LATENCY,), name: str = "the log") -> Log:
+    """Opens any source as a canonical log, checking its columns but reading no rows yet.
+
+    Raises:
+        InputError: nothing is there, it cannot be read, or ``required`` columns are missing.
+    """
+    log = _from_memory(source, name)
+    if log is None:
+        log = _from_paths(source)  # type: ignore[arg-type]  # what is not from memory is paths
+    log.require(required)
+    return log
+
+
+def _from_memory(source: Source, name: str) -> Log | None:
+    if isinstance(source, pl.LazyFrame):
+        frame = source
+    elif isinstance(source, pl.DataFrame):
+        frame = source.lazy()
+    elif isinstance(source, ArrowStream):
+        frame = pl.DataFrame(source).lazy()
+    else:
+        return None
+    with reading(None):
+        _refuse_text(frame, name)
+        frame = canonical_frame(frame)
+        return Log(frame=frame, columns=tuple(frame.collect_schema()), name=name)
+
+
+def _refuse_text(frame: pl.LazyFrame, name: str) -> None:
+    """Refuses a frame from memory whose columns have types that no canonical column can be cast from."""
+    from loadlens.schema import CANONICAL_COLUMNS
+
+    wrong = [
+        f"{name}: column {column} is {dtype}, expected {CANONICAL_COLUMNS[column].dtype}; cast it first"
+        for column, dtype in frame.collect_schema().items()
+        if column in CANONICAL_COLUMNS
+        and CANONICAL_COLUMNS[column].dtype.is_numeric()
+        and not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null))
+    ]
+    if wrong:
+        raise InputError(*wrong)
+
+
+def _from_paths(source: PathSource | Iterable[PathSource]) -> Log:
+    if not isinstance(source, str | PathLike | Iterable):
+        got = type(source).__name__
+        raise InputError(f"a log must be paths, a LazyFrame, a DataFrame or an Arrow table, got {got}")
+    found = find_files(source)
+    files = _inspect_all(found)
+    empty = [str(file.path) for file in files if not file.has_rows]
+    if len(empty) == len(files):
+        raise InputError(*[f"{path}: has a header but no rows" for path in empty])
+    with reading(None):
+        frame = scan_files(files)
+        columns = tuple(frame.collect_schema())
+    name = str(files[0].path) if len(files) == 1 else f"{files[0].path} and {len(files) - 1} more"
+    return Log(frame=frame, columns=columns, files=tuple(files), name=name)
+
+
+def _inspect_all(found: Iterable[tuple[PathLike[str], PathLike[str]]]) -> list[DataFile]:
+    files, problems = [], []
+    for path, root in found:
+        try:
+            files.append(inspect_file(path, root))  # type: ignore[arg-type]
+        except InputError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise InputError(*problems)
+    return files
+
+
+def scan_log(source: Source) -> pl.LazyFrame:
+    """Scans a log lazily into its canonical columns.
+
+    Args:
+        source: a path, glob or folder of CSV or Parquet files (hive partitions become columns), a list
+            of them, a Polars frame, or any table that speaks the Arrow stream interface.
+
+    Returns:
+        A LazyFrame with the canonical columns that the log has, in canonical types (latency in ms,
+        times in s, sizes in bytes, memory in MB), and its other columns as they are (text from CSV).
+
+    Raises:
+        InputError: nothing is there, it cannot be read, or it has no ``invocation_latency``.
+    """
+    return open_log(source).frame
+
+
+@contextmanager
+def reading(log: Log | None) -> Iterator[None]:
+    """Turns what Polars raises while it reads ``log`` into an InputError that says where and what."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        files = log.files if log else ()
+        raise InputError(*explain(files, log.name if log else "the log", error)) from error

@@ -1,0 +1,21 @@
+"""How messages list and shorten what they name."""
+
+from collections.abc import Iterable
+
+__all__ = ["listed", "shortened"]
+
+_MAX_LISTED = 12
+_MAX_LENGTH = 80
+
+
+def listed(names: Iterable[object]) -> str:
+    """``names`` sorted and separated by commas, the tail of a long list only counted."""
+    texts = sorted(str(name) for name in names)
+    rest = len(texts) - _MAX_LISTED
+    return ", ".join(texts[:_MAX_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def shortened(value: object) -> str:
+    """``value`` as a message shows it: quoted, on one line and of bounded length."""
+    text = repr(value)
+    return text if len(text) <= _MAX_LENGTH else text[:_MAX_LENGTH] + "…"
