@@ -17,6 +17,7 @@ __all__ = [
     "FAILED_LATENCY_MS",
     "LATENCY",
     "MAX_LATENCY_MS",
+    "MAX_TIME_S",
     "RULES",
     "Column",
     "Rule",
@@ -30,8 +31,11 @@ CONFIGURATION_COLUMNS: Final = ("max_concurrency", "num_clients", "memory_size")
 FAILED_LATENCY_MS: Final = -1.0
 """What the reference toolkit logs as the latency of a call that failed."""
 
-MAX_LATENCY_MS: Final = 1e12
-"""A latency above this (31 years) is a unit mistake, not a measurement."""
+MAX_LATENCY_MS: Final = 2.0**40
+"""A latency from this on (35 years) is a unit mistake, not a measurement."""
+
+MAX_TIME_S: Final = 2**34
+"""A time from this on (the year 2514 of the epoch) is a unit mistake, not a time."""
 
 _NOT_WHOLE: Final = -128  # fits the narrowest canonical integer and breaks every rule for integers
 
@@ -101,13 +105,17 @@ def _latency_rule() -> Rule:
         column=LATENCY,
         expected=f"a finite latency from 0 to {MAX_LATENCY_MS:.0e} ms, or -1 for a failed call",
         # NaN compares as larger than every number, so one upper bound catches it too.
-        broken=(latency > MAX_LATENCY_MS) | ((latency < 0) & (latency != FAILED_LATENCY_MS)),
+        broken=(latency >= MAX_LATENCY_MS) | ((latency < 0) & (latency != FAILED_LATENCY_MS)),
     )
 
 
 def _rules() -> tuple[Rule, ...]:
     times = [
-        Rule(column=name, expected="a finite number of seconds", broken=~pl.col(name).is_finite())
+        Rule(
+            column=name,
+            expected=f"a finite number of seconds below {MAX_TIME_S:.0e}",
+            broken=~pl.col(name).is_between(-MAX_TIME_S, MAX_TIME_S, closed="none"),
+        )
         for name in ("start_time", "end_time")
     ]
     configuration = [

@@ -6,7 +6,7 @@ import polars as pl
 
 from loadlens.analysis.density import density
 from loadlens.analysis.endpoint import endpoint_summary
-from loadlens.analysis.shared import extras, quality
+from loadlens.analysis.shared import extras, key_columns, quality
 from loadlens.profile import Outliers, Plan, measure
 from loadlens.schema import CONFIGURATION_COLUMNS, ERROR_COLUMNS, LATENCY
 from loadlens.sources import EndpointMetricsSource, Source, open_log, read_endpoint_metrics
@@ -65,7 +65,7 @@ def concurrency_statistics(
     table = statistics.table
     count = table["response_size_count"].sum()
     return ConcurrencyStatistics(
-        summary=table.select(*KEY, *ERROR_COLUMNS, "num_invocations", *figures, *TPS_COLUMNS, *extras(plan)),
+        summary=table.select(*key_columns(KEY), *ERROR_COLUMNS, "num_invocations", *figures, *TPS_COLUMNS, *extras(plan)),
         endpoint_metrics=None if metrics is None else endpoint_summary(metrics, METRICS_KEY),
         average_response_size=float(table["response_size_sum"].sum() / count) if count else None,
         density=density(statistics.histogram, panel=("max_concurrency",), group=("num_clients",)),

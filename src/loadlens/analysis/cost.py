@@ -90,6 +90,10 @@ def _checked(metrics: pl.DataFrame, prices: PriceTable) -> pl.DataFrame:
         raise InputError(f"the endpoint metric summary lacks {', '.join(missing)}, which a cost needs")
     if metrics.is_empty():
         raise InputError("the endpoint metric summary has no rows: CloudWatch had no data to price")
+    doubled = metrics.filter(pl.col("memory_size").is_duplicated())["memory_size"].unique().sort()
+    if len(doubled):
+        sizes = ", ".join(str(size) for size in doubled)
+        raise InputError(f"the endpoint metric summary has several rows for memory size {sizes} MB; keep one")
     prices.require(metrics["memory_size"].to_list())
     return metrics.sort("memory_size").select("memory_size", pl.exclude("memory_size"))
 

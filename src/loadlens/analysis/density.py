@@ -6,6 +6,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from loadlens.profile import key_names
+
 __all__ = ["density"]
 
 _POINTS = 200
@@ -22,7 +24,7 @@ def density(histogram: pl.DataFrame, *, panel: Sequence[str], group: Sequence[st
     counts as one point at its mean, so the work does not grow with rows.
 
     Args:
-        histogram: ``panel`` and ``group`` columns, ``latency_ms``, ``count``.
+        histogram: kept latencies as in ``Statistics``.
         panel: columns that tell the panels of a chart apart; all curves of one together integrate to 1.
         group: columns that tell the curves of one panel apart.
 
@@ -30,12 +32,12 @@ def density(histogram: pl.DataFrame, *, panel: Sequence[str], group: Sequence[st
         ``panel`` and ``group`` columns, ``latency_ms``, ``density`` (per ms). A group whose latencies
         are all equal has no curve.
     """
-    schema = histogram.select(*panel, *group).schema
-    empty = histogram.select(*panel, *group, "latency_ms").clear().with_columns(density=pl.lit(0.0))
+    schema = pl.Schema({name: histogram.schema[f"key:{name}"] for name in (*panel, *group)})
+    empty = pl.DataFrame(schema={**schema, "latency_ms": pl.Float64, "density": pl.Float64})
     curves = [
         curve.select(*_literals((*panel_key, *group_key), schema), pl.all())
-        for panel_key, rows in _partitions(histogram, panel)
-        for group_key, values in _partitions(rows, group)
+        for panel_key, rows in _partitions(histogram, key_names(panel))
+        for group_key, values in _partitions(rows, key_names(group))
         for curve in _curve(values, float(rows["count"].sum()))
     ]
     return pl.concat([empty, *curves])

@@ -6,7 +6,7 @@ import polars as pl
 
 from loadlens.analysis.density import density
 from loadlens.analysis.endpoint import endpoint_summary
-from loadlens.analysis.shared import extras, quality
+from loadlens.analysis.shared import extras, key_columns, quality
 from loadlens.profile import Outliers, Plan, measure
 from loadlens.schema import LATENCY
 from loadlens.sources import EndpointMetricsSource, Source, open_log, read_endpoint_metrics
@@ -65,7 +65,7 @@ def stability_statistics(
     table = statistics.table
     return StabilityStatistics(
         summary=table.select(
-            *KEY, pl.col("num_successes").alias("successful_invocations"), *figures, *extras(plan)
+            *key_columns(KEY), pl.col("num_successes").alias("successful_invocations"), *figures, *extras(plan)
         ),
         endpoint_metrics=None if metrics is None else endpoint_summary(metrics, KEY),
         average_response_size=_average_response_size(table),

@@ -7,7 +7,7 @@ import polars as pl
 
 from loadlens.analysis.concurrency import TPS_COLUMNS
 from loadlens.analysis.density import density
-from loadlens.analysis.shared import error_rate, extras, num_errors, quality, with_numeric_keys
+from loadlens.analysis.shared import error_rate, extras, key_columns, num_errors, quality, with_numeric_keys
 from loadlens.errors import UsageError
 from loadlens.profile import Outliers, Plan, measure
 from loadlens.schema import LATENCY
@@ -59,7 +59,7 @@ def summary_statistics(
     return SummaryStatistics(
         by=key,
         summary=statistics.table.select(
-            *key,
+            *key_columns(key),
             "num_invocations",
             num_errors(),
             error_rate(),

@@ -96,7 +96,7 @@ def _parse(text: str, path: str) -> PriceTable:
         price_per_second=_by_size(_prices(data["per_second"], path, "per_second"), path, "per_second"),
         price_per_gib=_prices(data["data"], path, "data")["per_gib"],
         instance_price_per_hour=instance_per_hour,
-        comparable_instance=_by_size(data["comparable_instance"], path, "comparable_instance"),
+        comparable_instance=_by_size(_names(data["comparable_instance"], path), path, "comparable_instance"),
     )
     _check_instances(table)
     return table
@@ -117,6 +117,14 @@ def _prices(section: Mapping[str, Any], path: str, name: str) -> dict[str, float
         key = sorted(wrong)[0]
         raise PriceError(f"{path}: [{name}] {key}: got {section[key]!r}, expected a price of 0 or more")
     return {key: float(price) for key, price in section.items()}
+
+
+def _names(section: Mapping[str, Any], path: str) -> dict[str, str]:
+    wrong = sorted(key for key, name in section.items() if not isinstance(name, str))
+    if wrong:
+        got = section[wrong[0]]
+        raise PriceError(f"{path}: [comparable_instance] {wrong[0]}: got {got!r}, expected an instance type")
+    return dict(section)
 
 
 def _is_price(value: object) -> bool:

@@ -3,9 +3,8 @@
 import polars as pl
 
 from loadlens.errors import InputError
-from loadlens.profile.plan import Outliers, Plan, Statistics, percentile_name
+from loadlens.profile.plan import Outliers, Plan, Statistics, key_names, percentile_name
 from loadlens.schema import ERROR_COLUMNS, LATENCY
-from loadlens.sources.diagnosis import broken_rules, rule_counts
 from loadlens.sources.log import Log, reading
 
 __all__ = ["measure"]
@@ -28,16 +27,15 @@ def measure(log: Log, plan: Plan) -> Statistics:
         histogram = _histogram(kept, table).collect(engine="streaming")
     named = _named(histogram, table, plan)
     return Statistics(
-        table=(table.sort(plan.key, nulls_last=True) if plan.key else table).drop("_key"),
-        histogram=named.sort([*plan.key, "latency_ms"], nulls_last=True),
+        table=table.sort(key_names(plan.key) or "_key", nulls_last=True).drop("_key", "_timed"),
+        histogram=named.sort([*key_names(plan.key), "latency_ms"], nulls_last=True),
     )
 
 
 def _check(log: Log) -> None:
-    counts = log.frame.select(pl.len().alias("rows"), *rule_counts(log.columns)).collect(engine="streaming")
-    if counts.item(0, "rows") == 0:
+    if log.frame.select(pl.len()).collect(engine="streaming").item() == 0:
         raise InputError(f"{log.name}: has no rows")
-    problems = broken_rules(log.frame, log.files, log.name, counts.row(0, named=True))
+    problems = log.broken_rules()
     if problems:
         raise InputError(*problems)
 
@@ -73,7 +71,8 @@ def _fence(outliers: Outliers, values: pl.Expr) -> pl.Expr:
         return pl.lit(None, dtype=pl.Float64)
     if outliers == "tukey":
         return values.quantile(0.75, interpolation="linear") + 1.5 * _iqr(values)
-    return values.mean() + 5 * _iqr(values)
+    mean = values.mean().clip(values.min(), values.max())  # rounding may carry a mean past equal values
+    return mean + 5 * _iqr(values)
 
 
 def _table(rows: pl.LazyFrame, log: Log, plan: Plan) -> pl.LazyFrame:
@@ -87,7 +86,8 @@ def _table(rows: pl.LazyFrame, log: Log, plan: Plan) -> pl.LazyFrame:
     joined = counts
     for part in (summary, tps):
         joined = joined.join(part, on="_key", how="left", nulls_equal=True)
-    return joined.with_columns(pl.col("num_kept").fill_null(0))
+    kept_rows = pl.col("num_kept").fill_null(0)
+    return joined.with_columns(kept_rows, (pl.col("_timed") - kept_rows).alias("outliers_removed"))
 
 
 def _counts(rows: pl.LazyFrame, log: Log, plan: Plan) -> pl.LazyFrame:
@@ -98,10 +98,11 @@ def _counts(rows: pl.LazyFrame, log: Log, plan: Plan) -> pl.LazyFrame:
     sizes = size.filter(pl.col("success")) if "response_size" in log.columns else size
     errors = [name for name in ERROR_COLUMNS if name in log.columns]
     return rows.group_by("_key").agg(
-        *[pl.col(name).first() for name in plan.key],
+        *[pl.col(name).first().alias(f"key:{name}") for name in plan.key],
         pl.len().cast(pl.Int64).alias("num_rows"),
         pl.col(LATENCY).count().cast(pl.Int64).alias("num_invocations"),
         pl.col("success").sum().cast(pl.Int64).alias("num_successes"),
+        success.count().cast(pl.Int64).alias("_timed"),
         *[pl.col(name).cast(pl.Int64).sum() for name in errors],
         sizes.sum().alias("response_size_sum"),
         sizes.count().cast(pl.Int64).alias("response_size_count"),
@@ -116,7 +117,8 @@ def _counts(rows: pl.LazyFrame, log: Log, plan: Plan) -> pl.LazyFrame:
 
 def _kept(rows: pl.LazyFrame, table: pl.LazyFrame) -> pl.LazyFrame:
     fences = table.select("_key", "outlier_fence")
-    below = pl.col("outlier_fence").is_null() | (pl.col(LATENCY) <= pl.col("outlier_fence"))
+    fence = pl.col("outlier_fence")
+    below = pl.col(LATENCY).is_not_null() & (fence.is_null() | (pl.col(LATENCY) <= fence))
     joined = rows.join(fences, on="_key", how="left", nulls_equal=True)
     return joined.filter(pl.col("success") & below)
 
@@ -156,5 +158,6 @@ def _histogram(kept: pl.LazyFrame, table: pl.DataFrame) -> pl.LazyFrame:
 
 
 def _named(histogram: pl.DataFrame, table: pl.DataFrame, plan: Plan) -> pl.DataFrame:
-    named = histogram.join(table.select("_key", *plan.key), on="_key", how="left", nulls_equal=True)
-    return named.select(*plan.key, "latency_ms", "count")
+    keys = key_names(plan.key)
+    named = histogram.join(table.select("_key", *keys), on="_key", how="left", nulls_equal=True)
+    return named.select(*keys, "latency_ms", "count")

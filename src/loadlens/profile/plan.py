@@ -1,5 +1,6 @@
 """What to measure, and what comes back."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -7,15 +8,21 @@ import polars as pl
 
 from loadlens.schema import LATENCY
 
-__all__ = ["DEFAULT_PERCENTILES", "Outliers", "Plan", "Statistics", "latency_is_positive", "percentile_name"]
+__all__ = ["DEFAULT_PERCENTILES", "Engine", "Outliers", "Plan", "Statistics", "key_names", "latency_is_positive", "percentile_name"]
 
 Outliers = Literal["mean-iqr", "tukey", "none"]
+Engine = Literal["auto", "in-memory", "streaming", "gpu"] | pl.Engine
 DEFAULT_PERCENTILES: Final = (0.9, 0.95, 0.99, 0.999)
 
 
 def latency_is_positive() -> pl.Expr:
     """A call succeeded when it has a latency: failures are logged as -1."""
     return pl.col(LATENCY) > 0
+
+
+def key_names(key: Iterable[str]) -> list[str]:
+    """What the key columns are called among the figures, so that no log's column clashes with a figure."""
+    return [f"key:{name}" for name in key]
 
 
 def percentile_name(quantile: float) -> str:
@@ -48,14 +55,14 @@ class Statistics:
     """Figures by configuration. Latencies in ms, sizes in bytes, times in s.
 
     Attributes:
-        table: one row for each key, ascending: the key columns; ``num_rows``, ``num_invocations`` (rows
+        table: one row for each key, ascending: the key columns as ``key:<name>``; ``num_rows``, ``num_invocations`` (rows
             with a latency), ``num_successes``, one sum for each error column that the log has;
             ``response_size_sum`` and ``response_size_count`` of the successes; ``success_min``,
             ``_mean``, ``_median``, ``_max``, ``_iqr`` and the percentiles of the successes;
-            ``outlier_fence``; ``num_kept`` and ``kept_min``, ``_mean``, ``_median``, ``_max``,
+            ``outlier_fence``, ``outliers_removed``; ``num_kept`` and ``kept_min``, ``_mean``, ``_median``, ``_max``,
             ``_iqr`` of the successes at or below the fence; ``tps_avg``, ``tps_p25``, ``tps_p50``,
             ``tps_p75``, ``tps_max`` and ``throughput`` of these.
-        histogram: the kept latencies, binned: the key columns, ``latency_ms`` (mean of the bin) and
+        histogram: the kept latencies, binned: the key columns as ``key:<name>``, ``latency_ms`` (mean of the bin) and
             ``count``. Its size does not depend on the number of rows.
     """
 

@@ -1,17 +1,28 @@
 """After a failed or refused read: which file, row, column and value was at fault."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
-from loadlens.schema import RULES, Rule
+from loadlens.schema import CANONICAL_COLUMNS, RULES, Rule
 from loadlens.sources.files import DataFile
-from loadlens.sources.tabular import csv_types, scan_files
+from loadlens.sources.tabular import csv_types, raw_scan, scan_files
 from loadlens.sources.wording import shortened
 
-__all__ = ["broken_rules", "explain", "rule_counts"]
+__all__ = ["Frames", "broken_rules", "explain", "rule_counts"]
+
+@dataclass(frozen=True, kw_only=True)
+class Frames:
+    """A log's rows twice: in canonical types, and as they were logged."""
+
+    canonical: pl.LazyFrame
+    raw: pl.LazyFrame
+
 
 _HEADER_LINES = 1
+_LARGEST_WRITTEN_OUT = 1e15
+_ROW = "row number"
 
 
 def rule_counts(columns: Sequence[str]) -> list[pl.Expr]:
@@ -23,36 +34,43 @@ def rule_counts(columns: Sequence[str]) -> list[pl.Expr]:
     ]
 
 
-def broken_rules(
-    frame: pl.LazyFrame, files: Sequence[DataFile], name: str, counts: dict[str, int]
-) -> list[str]:
-    """One line for each rule that ``counts`` says is broken, naming the first row at fault."""
+def broken_rules(frames: Frames, files: Sequence[DataFile], name: str) -> list[str]:
+    """One line for each rule that rows break, naming the first row at fault."""
+    columns = frames.canonical.collect_schema().names()
+    counts = frames.canonical.select(rule_counts(columns)).collect(engine="streaming").row(0, named=True)
     broken = [(rule, counts.get(f"broken_{index}", 0)) for index, rule in enumerate(RULES)]
-    return [_describe(frame, files, name, rule, count) for rule, count in broken if count]
+    return [_describe(frames, files, name, rule, count) for rule, count in broken if count]
 
 
-def _describe(frame: pl.LazyFrame, files: Sequence[DataFile], name: str, rule: Rule, count: int) -> str:
-    place, value = _first_offender(frame, files, name, rule)
+def _describe(frames: Frames, files: Sequence[DataFile], name: str, rule: Rule, count: int) -> str:
+    place, value = _first_offender(frames, files, name, rule)
     rows = "1 row" if count == 1 else f"{count:,} rows, first"
     return f"{place}, column {rule.column}: got {shortened(value)}, expected {rule.expected} ({rows})"
 
 
 def _first_offender(
-    frame: pl.LazyFrame, files: Sequence[DataFile], name: str, rule: Rule
+    frames: Frames, files: Sequence[DataFile], name: str, rule: Rule
 ) -> tuple[str, object]:
+    """Where the first row at fault is, and its value as it was logged."""
     for file in files:
-        found = _first(scan_files([file]), rule)
-        if found:
-            return f"{file.path}, {_row(file, found[0])}", found[1]
-    index, value = _first(frame, rule) or (0, None)
-    return f"{name}, row {index + 1}", value
+        found = _first(scan_files([file], row_index=_ROW), rule)
+        if found is not None:
+            return f"{file.path}, {_row(file, found)}", _value(raw_scan([file], _ROW), found, rule)
+    found = _first(frames.canonical.with_row_index(_ROW), rule) or 0
+    return f"{name}, row {found + 1}", _value(frames.raw.with_row_index(_ROW), found, rule)
 
 
-def _first(frame: pl.LazyFrame, rule: Rule) -> tuple[int, object] | None:
+def _first(frame: pl.LazyFrame, rule: Rule) -> int | None:
     if rule.column not in frame.collect_schema():
         return None
-    rows = frame.with_row_index("row").filter(rule.broken).select("row", rule.column).head(1).collect()
-    return (rows.item(0, 0), rows.item(0, 1)) if rows.height else None
+    rows = frame.filter(rule.broken).select(_ROW).head(1).collect()
+    return int(rows.item()) if rows.height else None
+
+
+def _value(frame: pl.LazyFrame, row: int, rule: Rule) -> object:
+    value = frame.filter(pl.col(_ROW) == row).select(rule.column).collect().item()
+    whole = isinstance(value, float) and CANONICAL_COLUMNS[rule.column].dtype.is_integer()
+    return int(value) if whole and abs(value) < _LARGEST_WRITTEN_OUT and value.is_integer() else value
 
 
 def _row(file: DataFile, index: int) -> str:

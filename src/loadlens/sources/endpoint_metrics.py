@@ -5,9 +5,8 @@ from pathlib import Path
 import polars as pl
 
 from loadlens.errors import InputError
-from loadlens.schema import ENDPOINT_METRIC_COLUMNS
-from loadlens.sources.files import PathSource
-from loadlens.sources.log import reading
+from loadlens.schema import CONFIGURATION_COLUMNS, ENDPOINT_METRIC_COLUMNS
+from loadlens.sources.files import PathSource, inspect_file
 from loadlens.sources.wording import listed
 
 __all__ = ["EndpointMetricsSource", "read_endpoint_metrics"]
@@ -32,16 +31,15 @@ def read_endpoint_metrics(source: EndpointMetricsSource, key: tuple[str, ...]) -
         InputError: the file cannot be read, or lacks columns.
     """
     frame, name = _scan(source)
-    with reading(None):
+    try:
         columns = frame.collect_schema()
         missing = [column for column in (*_REQUIRED, *key) if column not in columns]
         if missing:
             raise InputError(f"{name}: missing columns: {listed(missing)}; it has: {listed(columns)}")
-        kept = [column for column in ENDPOINT_METRIC_COLUMNS if column in columns]
-        try:
-            return frame.select(_cast(column) for column in kept).collect()
-        except pl.exceptions.InvalidOperationError as error:
-            raise InputError(f"{name}: holds text where a number is expected: {_reason(error)}") from error
+        metrics = frame.select(_cast(name) for name in ENDPOINT_METRIC_COLUMNS if name in columns).collect()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise InputError(f"{name}: cannot be read: {str(error).splitlines()[0]}") from error
+    return _with_whole_keys(metrics, key, name)
 
 
 def _scan(source: EndpointMetricsSource) -> tuple[pl.LazyFrame, str]:
@@ -50,9 +48,8 @@ def _scan(source: EndpointMetricsSource) -> tuple[pl.LazyFrame, str]:
     path = Path(source)
     if not path.is_file():
         raise InputError(f"{path}: does not exist; expected endpoint metrics as CSV or Parquet")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: is empty (0 bytes); expected endpoint metrics")
-    if path.suffix.lower() == ".parquet":
+    file = inspect_file(path)
+    if file.kind == "parquet":
         return pl.scan_parquet(path, glob=False), str(path)
     return pl.scan_csv(path, glob=False, infer_schema=False), str(path)
 
@@ -60,10 +57,16 @@ def _scan(source: EndpointMetricsSource) -> tuple[pl.LazyFrame, str]:
 def _cast(column: str) -> pl.Expr:
     dtype = ENDPOINT_METRIC_COLUMNS[column]
     cast = pl.col(column).cast(dtype)
-    if dtype != pl.Float64:
-        return cast
-    return cast.fill_nan(None) if column[0].isupper() or column[0] == "p" else cast.cast(pl.Int64)
+    return cast.fill_nan(None) if dtype == pl.Float64 else cast
 
 
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0]
+def _with_whole_keys(metrics: pl.DataFrame, key: tuple[str, ...], name: str) -> pl.DataFrame:
+    """The configuration columns as Int64; they are parsed as Float64, as pandas may write 1024.0."""
+    configuration = [column for column in CONFIGURATION_COLUMNS if column in metrics.columns]
+    for column in key:
+        values = metrics[column]
+        wrong = values.is_null() | (values != values.floor()) | values.is_infinite()
+        if wrong.any():
+            got = values.filter(wrong)[0]
+            raise InputError(f"{name}: column {column}: got {got}, expected a whole number")
+    return metrics.with_columns(pl.col(configuration).cast(pl.Int64, strict=False))

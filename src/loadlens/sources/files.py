@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote
 
 import polars as pl
 
 from loadlens.errors import InputError
-from loadlens.sources.wording import listed
+from loadlens.sources.wording import listed, shortened
 
 __all__ = ["INVOCATION_LOG_STEM", "DataFile", "PathSource", "find_files", "inspect_file"]
 
@@ -42,8 +43,8 @@ class DataFile:
     has_rows: bool
 
 
-def find_files(source: PathSource | Iterable[PathSource]) -> list[tuple[Path, Path]]:
-    """Finds the data files that ``source`` names, as pairs of (file, the root it was found under).
+def find_files(source: PathSource | Iterable[PathSource]) -> list[Path]:
+    """Finds the data files that ``source`` names, each once however often it is named.
 
     Raises:
         InputError: a path or glob leads to nothing.
@@ -51,21 +52,24 @@ def find_files(source: PathSource | Iterable[PathSource]) -> list[tuple[Path, Pa
     sources = [source] if isinstance(source, str | PathLike) else list(source)
     if not sources:
         raise InputError("no input: the list of paths is empty; name at least one file or folder")
-    found = [pair for item in sources for pair in _find(fspath(item))]
-    return list(dict.fromkeys(found))
+    wrong = [item for item in sources if not isinstance(item, str | PathLike) or not fspath(item)]
+    if wrong:
+        raise InputError(f"a list of logs must hold paths, got {type(wrong[0]).__name__} {shortened(wrong[0])}")
+    found = [path for item in sources for path in _find(fspath(item))]
+    return list({path.resolve(): path for path in found}.values())
 
 
-def _find(text: str) -> list[tuple[Path, Path]]:
+def _find(text: str) -> list[Path]:
     path = Path(text)
     if path.is_dir():
-        return [(file, path) for file in _files_in(path)]
+        return _files_in(path)
     if path.exists():
-        return [(path, path.parent)]
+        return [path]
     matches = sorted(glob.glob(text, recursive=True)) if glob.has_magic(text) else []
     if not matches:
         what = "matches no file" if glob.has_magic(text) else "does not exist"
         raise InputError(f"{text}: {what}; check the path")
-    return [pair for match in matches for pair in _find(match)]
+    return [path for match in matches for path in _find(match)]
 
 
 def _files_in(folder: Path) -> list[Path]:
@@ -87,7 +91,7 @@ def _is_data(relative: Path, path: Path) -> bool:
     return not hidden and path.suffix.lower() in _SUFFIXES and path.is_file()
 
 
-def inspect_file(path: Path, root: Path) -> DataFile:
+def inspect_file(path: Path) -> DataFile:
     """Reads the head of a file: its format, its columns and whether it holds a row.
 
     Raises:
@@ -104,8 +108,7 @@ def inspect_file(path: Path, root: Path) -> DataFile:
     _refuse_unreadable(path, magic)
     kind: Literal["csv", "parquet"] = "parquet" if magic == b"PAR1" else "csv"
     columns, has_rows = _parquet_head(path) if kind == "parquet" else _csv_head(path)
-    hive = _hive(path.relative_to(root)) if path.is_relative_to(root) else ()
-    return DataFile(path=path, kind=kind, columns=columns, hive=hive, size=size, has_rows=has_rows)
+    return DataFile(path=path, kind=kind, columns=columns, hive=_hive(path), size=size, has_rows=has_rows)
 
 
 def _refuse_unreadable(path: Path, magic: bytes) -> None:
@@ -121,8 +124,9 @@ def _refuse_unreadable(path: Path, magic: bytes) -> None:
 
 def _parquet_head(path: Path) -> tuple[tuple[tuple[str, pl.DataType], ...], bool]:
     try:
-        schema = pl.read_parquet_schema(path)
-        rows = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
+        frame = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+        schema = frame.collect_schema()
+        rows = frame.select(pl.len()).collect().item()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: is a damaged Parquet file: {reason}; write it again") from error
@@ -134,7 +138,7 @@ def _csv_head(path: Path) -> tuple[tuple[tuple[str, pl.DataType], ...], bool]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.reader(file)
             names = next(lines, [])
-            first = next(lines, None)
+            first = next((line for line in lines if line), None)
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: is not UTF-8 text with comma-separated values: {error}") from error
     doubled = sorted({name for name in names if names.count(name) > 1})
@@ -143,6 +147,6 @@ def _csv_head(path: Path) -> tuple[tuple[tuple[str, pl.DataType], ...], bool]:
     return tuple((name, pl.String()) for name in names), first is not None
 
 
-def _hive(relative: Path) -> tuple[tuple[str, str], ...]:
-    parts = (part.partition("=") for part in relative.parts[:-1])
-    return tuple((name, value) for name, separator, value in parts if separator)
+def _hive(path: Path) -> tuple[tuple[str, str], ...]:
+    parts = (part.partition("=") for part in path.parts[:-1])
+    return tuple((name, unquote(value)) for name, separator, value in parts if name and separator)

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import polars as pl
 
 from loadlens.errors import InputError
 from loadlens.schema import LATENCY
-from loadlens.sources.diagnosis import explain
+from loadlens.sources.diagnosis import Frames, broken_rules, explain
 from loadlens.sources.files import DataFile, PathSource, find_files, inspect_file
 from loadlens.sources.tabular import canonical_frame, scan_files
 from loadlens.sources.wording import listed
@@ -35,6 +36,7 @@ class Log:
 
     Attributes:
         frame: the rows, not yet read.
+        raw: the rows as they were given, before their columns were cast.
         columns: the names of the frame's columns.
         files: the files behind it; none for a frame from memory.
         name: what messages call it.
@@ -44,6 +46,11 @@ class Log:
     columns: tuple[str, ...]
     files: tuple[DataFile, ...] = ()
     name: str = "the log"
+    raw: pl.LazyFrame
+
+    def broken_rules(self) -> list[str]:
+        """One line for each rule that rows break; none where every row can be counted."""
+        return broken_rules(Frames(canonical=self.frame, raw=self.raw), self.files, self.name)
 
     def require(self, columns: Iterable[str]) -> None:
         """Raises an InputError that lists all of ``columns`` that are missing, for each file."""
@@ -88,32 +95,15 @@ def _from_memory(source: Source, name: str) -> Log | None:
     else:
         return None
     with reading(None):
-        _refuse_text(frame, name)
-        frame = canonical_frame(frame)
-        return Log(frame=frame, columns=tuple(frame.collect_schema()), name=name)
-
-
-def _refuse_text(frame: pl.LazyFrame, name: str) -> None:
-    """Refuses a frame from memory whose columns have types that no canonical column can be cast from."""
-    from loadlens.schema import CANONICAL_COLUMNS
-
-    wrong = [
-        f"{name}: column {column} is {dtype}, expected {CANONICAL_COLUMNS[column].dtype}; cast it first"
-        for column, dtype in frame.collect_schema().items()
-        if column in CANONICAL_COLUMNS
-        and CANONICAL_COLUMNS[column].dtype.is_numeric()
-        and not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null))
-    ]
-    if wrong:
-        raise InputError(*wrong)
+        canonical = canonical_frame(frame, name)
+        return Log(frame=canonical, columns=tuple(canonical.collect_schema()), name=name, raw=frame)
 
 
 def _from_paths(source: PathSource | Iterable[PathSource]) -> Log:
     if not isinstance(source, str | PathLike | Iterable):
         got = type(source).__name__
         raise InputError(f"a log must be paths, a LazyFrame, a DataFrame or an Arrow table, got {got}")
-    found = find_files(source)
-    files = _inspect_all(found)
+    files = _inspect_all(find_files(source))
     empty = [str(file.path) for file in files if not file.has_rows]
     if len(empty) == len(files):
         raise InputError(*[f"{path}: has a header but no rows" for path in empty])
@@ -121,14 +111,14 @@ def _from_paths(source: PathSource | Iterable[PathSource]) -> Log:
         frame = scan_files(files)
         columns = tuple(frame.collect_schema())
     name = str(files[0].path) if len(files) == 1 else f"{files[0].path} and {len(files) - 1} more"
-    return Log(frame=frame, columns=columns, files=tuple(files), name=name)
+    return Log(frame=frame, columns=columns, files=tuple(files), name=name, raw=frame)
 
 
-def _inspect_all(found: Iterable[tuple[PathLike[str], PathLike[str]]]) -> list[DataFile]:
+def _inspect_all(paths: Iterable[Path]) -> list[DataFile]:
     files, problems = [], []
-    for path, root in found:
+    for path in paths:
         try:
-            files.append(inspect_file(path, root))  # type: ignore[arg-type]
+            files.append(inspect_file(path))
         except InputError as error:
             problems.extend(error.problems)
     if problems:

@@ -17,5 +17,5 @@ def listed(names: Iterable[object]) -> str:
 
 def shortened(value: object) -> str:
     """``value`` as a message shows it: quoted, on one line and of bounded length."""
-    text = repr(value)
+    text = " ".join(repr(value).split("\n"))
     return text if len(text) <= _MAX_LENGTH else text[:_MAX_LENGTH] + "…"

@@ -1,0 +1,353 @@
+"""One call from logs to a published folder: summaries, charts, report and summary.json."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from loadlens.api import (
+    ChartFormat,
+    ConcurrencyResult,
+    CostResult,
+    StabilityResult,
+    SummaryResult,
+    compute_cost_savings,
+    summarize,
+    summarize_concurrency_results,
+    summarize_stability_results,
+)
+from loadlens.errors import InputError, PriceError, UsageError
+from loadlens.prices import PriceTable, load_prices
+from loadlens.publish import publish_folder, refuse_output_inside
+from loadlens.schema import CONFIGURATION_COLUMNS
+from loadlens.sources import ToolkitFolder, average_request_size, find_toolkit_folder, scan_log
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from loadlens.profile import Outliers
+
+__all__ = ["Analysis", "LogAnalysis", "Options", "ToolkitAnalysis", "analyze", "analyze_toolkit_folder"]
+
+Path_ = str | PathLike[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to analyse.
+
+    Attributes:
+        by: key columns; none for the log's natural key.
+        outliers: the fence.
+        prices: the price table.
+        chart_formats: file formats of the charts.
+        on_stage: is told what begins, for a progress display.
+    """
+
+    by: tuple[str, ...] = ()
+    outliers: Outliers = "mean-iqr"
+    prices: PriceTable
+    chart_formats: tuple[ChartFormat, ...] = ("png",)
+    on_stage: Callable[[str], None] = lambda _: None
+
+
+class Analysis(Protocol):
+    """What an analysis of any kind of input offers."""
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The content of summary.json."""
+
+    def write(self, folder: Path) -> None:
+        """Writes all files into an existing folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolkitAnalysis:
+    """Analysis of a results folder of the toolkit; a part that is not there is None."""
+
+    source: str
+    options: Options
+    stability: StabilityResult | None
+    concurrency: ConcurrencyResult | None
+    cost: CostResult | None
+    no_cost_reason: str | None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The content of summary.json."""
+        return {
+            **_head([self.source], self.options),
+            "stability": _part(self.stability),
+            "concurrency": _part(self.concurrency),
+            "cost": _cost(self.cost),
+            "no_cost_reason": self.no_cost_reason,
+        }
+
+    def write(self, folder: Path) -> None:
+        """Writes the summary folders, the report and summary.json."""
+        from loadlens.report import render, toolkit_report
+
+        self.options.on_stage("Drawing charts")
+        for part in (self.stability, self.concurrency, self.cost):
+            if part is not None:
+                part_folder = folder / part.folder
+                part_folder.mkdir()
+                part.write(part_folder, self.options.chart_formats)
+        self.options.on_stage("Writing the report")
+        report = toolkit_report(
+            source=self.source,
+            version=_version(),
+            options=_described(self.options),
+            stability=self.stability,
+            concurrency=self.concurrency,
+            cost=self.cost,
+            no_cost_reason=self.no_cost_reason,
+            figures=self._figures(),
+        )
+        (folder / "benchmarking_report").mkdir()
+        _write_text(folder / "benchmarking_report" / "benchmarking_report.html", render(report))
+        _write_json(folder / "summary.json", self.document)
+
+    def _figures(self) -> dict[str, str]:
+        from loadlens.charts import svg_text
+
+        charts = {
+            "stability_density": self.stability and self.stability.chart,
+            "concurrency_density": self.concurrency and self.concurrency.chart,
+            "cost_vs_performance": self.cost and self.cost.chart,
+            "cost_savings": self.cost and self.cost.savings_chart,
+        }
+        return {name: svg_text(chart) for name, chart in charts.items() if chart is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogAnalysis:
+    """Analysis of any other log."""
+
+    sources: tuple[str, ...]
+    options: Options
+    summary: SummaryResult
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The content of summary.json."""
+        return {
+            **_head(self.sources, self.options),
+            "by": list(self.summary.by),
+            "summary": _rows(self.summary.summary),
+            "quality": _rows(self.summary.quality),
+        }
+
+    def write(self, folder: Path) -> None:
+        """Writes summary.csv, charts, report.html and summary.json."""
+        from loadlens.charts import svg_text
+        from loadlens.report import render, summary_report
+
+        self.options.on_stage("Drawing charts")
+        self.summary.write(folder, self.options.chart_formats)
+        self.options.on_stage("Writing the report")
+        report = summary_report(
+            source=", ".join(self.sources),
+            version=_version(),
+            options=_described(self.options),
+            summary=self.summary,
+            figures={"latency_density": svg_text(self.summary.chart)},
+        )
+        _write_text(folder / "report.html", render(report))
+        _write_json(folder / "summary.json", self.document)
+
+
+def analyze(
+    inputs: Sequence[Path_],
+    out: Path_,
+    *,
+    by: Sequence[str] = (),
+    outliers: Outliers = "mean-iqr",
+    prices: PriceTable | Path_ | None = None,
+    chart_formats: Sequence[ChartFormat] = ("png",),
+    overwrite: bool = False,
+    on_stage: Callable[[str], None] = lambda _: None,
+) -> ToolkitAnalysis | LogAnalysis:
+    """Analyses logs and publishes summaries, charts, a report and summary.json.
+
+    Args:
+        inputs: one results folder of the toolkit, or paths, folders and globs of other logs.
+        out: the folder to appear.
+        by: key columns; without them those of label, max_concurrency, num_clients and memory_size that
+            the log has.
+        outliers: the fence: ``mean-iqr`` (mean + 5 IQR), ``tukey`` (q75 + 1.5 IQR) or ``none``.
+        prices: a price table or the path of one; without it, the reference's for us-east-1.
+        chart_formats: ``png``, ``svg`` or both.
+        overwrite: whether an existing ``out`` is replaced.
+        on_stage: is told what begins, for a progress display.
+
+    Raises:
+        InputError: an input cannot be read or analysed.
+        UsageError: the arguments do not make sense together.
+        OutputError: ``out`` exists and may not be replaced, lies in an input or cannot be written.
+    """
+    options = Options(
+        by=tuple(by),
+        outliers=outliers,
+        prices=prices if isinstance(prices, PriceTable) else load_prices(prices),
+        chart_formats=tuple(dict.fromkeys(chart_formats)),
+        on_stage=on_stage,
+    )
+    analysis: ToolkitAnalysis | LogAnalysis | None = None
+
+    def write(folder: Path) -> None:
+        nonlocal analysis
+        analysis = _analysis(inputs, options)
+        analysis.write(folder)
+
+    refuse_output_inside(Path(out), [Path(item) for item in inputs if Path(item).exists()])
+    publish_folder(Path(out), write, overwrite=overwrite)
+    assert analysis is not None  # noqa: S101  # publish_folder has called write
+    return analysis
+
+
+def _analysis(inputs: Sequence[Path_], options: Options) -> ToolkitAnalysis | LogAnalysis:
+    folders = [folder for item in inputs if (folder := find_toolkit_folder(item))]
+    if not folders:
+        return _analyze_log(inputs, options)
+    if len(inputs) > 1:
+        raise UsageError(f"{folders[0].path}: a results folder is analysed alone; name it as the only input")
+    if options.by:
+        raise UsageError(
+            f"{folders[0].path}: a results folder has its own keys; to group by {', '.join(options.by)}, name "
+            f"the invocation log in it"
+        )
+    return analyze_toolkit_folder(folders[0], options)
+
+
+def _analyze_log(inputs: Sequence[Path_], options: Options) -> LogAnalysis:
+    options.on_stage("Reading invocations")
+    frame = scan_log(inputs)
+    by = options.by or tuple(
+        name for name in ("label", *CONFIGURATION_COLUMNS) if name in frame.collect_schema()
+    )
+    return LogAnalysis(
+        sources=tuple(str(item) for item in inputs),
+        options=options,
+        summary=summarize(inputs, by, outliers=options.outliers),
+    )
+
+
+def analyze_toolkit_folder(
+    folder: ToolkitFolder, options: Options, *, source: str | None = None
+) -> ToolkitAnalysis:
+    """Analyses the parts of a results folder that are there.
+
+    Args:
+        folder: the folder.
+        options: how to analyse.
+        source: what the report calls the input; its path without it.
+    """
+    stability = concurrency = None
+    if folder.stability:
+        options.on_stage("Reading the stability log")
+        stability = summarize_stability_results(
+            folder.stability, folder.stability_metrics, outliers=options.outliers
+        )
+    if folder.concurrency:
+        options.on_stage("Reading the concurrency log")
+        concurrency = summarize_concurrency_results(
+            folder.concurrency, folder.concurrency_metrics, outliers=options.outliers
+        )
+    cost, reason = _cost_or_reason(folder, stability, options)
+    return ToolkitAnalysis(
+        source=source or str(folder.path),
+        options=options,
+        stability=stability,
+        concurrency=concurrency,
+        cost=cost,
+        no_cost_reason=reason,
+    )
+
+
+def _cost_or_reason(
+    folder: ToolkitFolder, stability: StabilityResult | None, options: Options
+) -> tuple[CostResult | None, str | None]:
+    """The cost part, or why there is none."""
+    if stability is None:
+        return None, "The folder has no stability benchmark, which the cost is computed from."
+    if stability.endpoint_metrics is None:
+        return None, "The stability benchmark has no endpoint metrics (endpoint_metrics.csv)."
+    if folder.examples is None:
+        return None, "The folder has no example requests (invoke_args_examples.jsonl), so their size is unknown."
+    if stability.average_response_size is None:
+        return None, "No call of the stability benchmark succeeded, so the response size is unknown."
+    request_size = average_request_size(folder.examples)
+    try:
+        cost = compute_cost_savings(
+            stability.endpoint_metrics, request_size, stability.average_response_size, options.prices
+        )
+    except PriceError:
+        raise
+    except InputError as error:
+        return None, f"{error}."
+    return cost, None
+
+
+def _version() -> str:
+    from loadlens import __version__
+
+    return __version__
+
+
+def _described(options: Options) -> Mapping[str, str]:
+    """The options as the report shows them."""
+    return {"Outlier fence": options.outliers, "Price table": options.prices.path}
+
+
+def _head(sources: Sequence[str], options: Options) -> dict[str, Any]:
+    return {
+        "loadlens_version": _version(),
+        "inputs": list(sources),
+        "options": {"outliers": options.outliers, "prices": options.prices.path},
+    }
+
+
+def _part(part: StabilityResult | ConcurrencyResult | None) -> dict[str, Any] | None:
+    if part is None:
+        return None
+    return {
+        "summary": _rows(part.summary),
+        "endpoint_metrics": None if part.endpoint_metrics is None else _rows(part.endpoint_metrics),
+        "average_response_size": part.average_response_size,
+        "quality": _rows(part.quality),
+    }
+
+
+def _cost(cost: CostResult | None) -> dict[str, Any] | None:
+    if cost is None:
+        return None
+    finite = math.isfinite(cost.break_even_invocations)
+    return {
+        "optimal_memory_config": cost.optimal_memory_config,
+        "comparable_instance": cost.comparable_instance,
+        "instance_monthly_cost": cost.instance_monthly_cost,
+        "break_even_invocations": cost.break_even_invocations if finite else None,
+        "average_request_size": cost.average_request_size,
+        "average_response_size": cost.average_response_size,
+        "currency": cost.prices.currency,
+        "metrics_with_cost": _rows(cost.metrics_with_cost),
+    }
+
+
+def _rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    return frame.to_dicts()
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    _write_text(path, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")

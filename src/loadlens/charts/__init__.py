@@ -1,0 +1,20 @@
+"""Frames to charts, one look for all of them, and their export to PNG and SVG."""
+
+from loadlens.charts.cost import cost_chart
+from loadlens.charts.density import (
+    concurrency_density_chart,
+    stability_density_chart,
+    summary_density_chart,
+)
+from loadlens.charts.export import save_chart, svg_text
+from loadlens.charts.savings import savings_chart
+
+__all__ = [
+    "concurrency_density_chart",
+    "cost_chart",
+    "save_chart",
+    "savings_chart",
+    "stability_density_chart",
+    "summary_density_chart",
+    "svg_text",
+]

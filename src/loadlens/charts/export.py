@@ -1,0 +1,45 @@
+"""Charts to PNG and SVG, offline and the same bytes each time."""
+
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final
+
+import altair as alt
+import vl_convert
+
+from loadlens.errors import UsageError
+
+__all__ = ["save_chart", "svg_text"]
+
+_SCALE: Final = 2
+# The converter carries several Vega-Lite versions; a spec is right for the one that Altair wrote it in.
+_VERSION: Final = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+
+
+def svg_text(chart: alt.TopLevelMixin) -> str:
+    """The chart as an SVG document, ready to stand inline in HTML."""
+    return vl_convert.vegalite_to_svg(_spec(chart), vl_version=_VERSION, allowed_base_urls=[])
+
+
+def save_chart(chart: alt.TopLevelMixin, path: str | PathLike[str]) -> None:
+    """Writes the chart as PNG (two pixels for each point) or SVG, as the suffix of ``path`` says.
+
+    Raises:
+        UsageError: the suffix is neither ``.png`` nor ``.svg``.
+    """
+    target = Path(path)
+    match target.suffix.lower():
+        case ".png":
+            target.write_bytes(_png(chart))
+        case ".svg":
+            target.write_text(svg_text(chart), encoding="utf-8", newline="\n")
+        case suffix:
+            raise UsageError(f"{target.name}: a chart is saved as .png or .svg, got {suffix or 'no suffix'}")
+
+
+def _png(chart: alt.TopLevelMixin) -> bytes:
+    return vl_convert.vegalite_to_png(_spec(chart), vl_version=_VERSION, scale=_SCALE, allowed_base_urls=[])
+
+
+def _spec(chart: alt.TopLevelMixin) -> dict[str, Any]:
+    return chart.to_dict()

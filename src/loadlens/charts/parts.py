@@ -1,0 +1,54 @@
+"""What the charts share: data as they go into a spec, text that is safe in XML, a chart that only tells."""
+
+import re
+
+import altair as alt
+import polars as pl
+import polars.selectors as cs
+
+from loadlens.charts.theme import MUTED, PANEL_WIDTH
+
+__all__ = ["inline", "message_chart", "money", "printable", "thousands", "titled"]
+
+# XML 1.0 cannot hold these, not even escaped.
+_NOT_IN_XML = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
+_SIGNIFICANT_DIGITS = 7  # finer than a pixel; hides that sums run in an order that changes between runs
+_MESSAGE_HEIGHT = 60
+_SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
+
+
+def inline(frame: pl.DataFrame) -> alt.InlineData:
+    """The rows of a small frame as part of a spec, past Altair's row limit and a host's transformers."""
+    return alt.InlineData(
+        values=frame.with_columns(cs.float().round_sig_figs(_SIGNIFICANT_DIGITS)).to_dicts()
+    )
+
+
+def printable(value: object) -> str:
+    """A key value as text; what XML cannot hold becomes a replacement character."""
+    if value is None:
+        return "(none)"
+    return _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", str(value))
+
+
+def thousands(value: float, decimals: int = 0) -> str:
+    """A number with thousands separators."""
+    return f"{value:,.{decimals}f}"
+
+
+def titled(title: str, notes: list[str]) -> alt.Title:
+    """A chart title with one line of small print for each note."""
+    return alt.Title(text=title, subtitle=notes) if notes else alt.Title(text=title)
+
+
+def message_chart(message: str, title: alt.Title) -> alt.LayerChart:
+    """A chart without axes that says why there is nothing to draw."""
+    text = alt.Chart(inline(pl.DataFrame({"message": [message]})), width=PANEL_WIDTH, height=_MESSAGE_HEIGHT)
+    mark = text.mark_text(align="left", x=0, fontSize=13, color=MUTED, limit=PANEL_WIDTH)
+    return alt.LayerChart(layer=[mark.encode(text=alt.Text("message", type="nominal"))], title=title)
+
+
+def money(value: float, currency: str) -> str:
+    """An amount with two decimals: ``$1,234.50`` for USD, the code in front for most other currencies."""
+    sign = _SIGNS.get(currency, f"{printable(currency)} ")
+    return f"{sign}{thousands(value, 2)}"

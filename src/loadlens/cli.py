@@ -1,0 +1,205 @@
+"""The command line: parses, calls, prints, and maps errors to exit codes."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn, cast
+
+import typer
+from rich.console import Console
+
+from loadlens import __version__
+from loadlens.analyze import LogAnalysis, Options, ToolkitAnalysis, analyze, analyze_toolkit_folder
+from loadlens.api import ChartFormat
+from loadlens.errors import LoadlensError
+from loadlens.prices import load_prices
+from loadlens.publish import publish_folder
+from loadlens.sources import find_toolkit_folder
+from loadlens.terminal import print_results
+
+__all__ = ["main"]
+
+_INTERRUPTED = 130
+_TERMINATED = 143
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Turns very large load-test logs into decisions: exact latency, throughput, errors and cost.",
+)
+
+
+class OutlierChoice(StrEnum):
+    """Values of --outliers."""
+
+    MEAN_IQR = "mean-iqr"
+    TUKEY = "tukey"
+    NONE = "none"
+
+
+class ChartChoice(StrEnum):
+    """Values of --chart-format."""
+
+    PNG = "png"
+    SVG = "svg"
+
+
+Out = Annotated[Path, typer.Option("--out", help="Folder to write; it appears whole or not at all.")]
+Outliers = Annotated[
+    OutlierChoice,
+    typer.Option(help="Upper fence: mean + 5 IQR, Tukey's q75 + 1.5 IQR, or none."),
+]
+Prices = Annotated[
+    Path | None, typer.Option(help="Price table as TOML instead of the built-in one.", show_default=False)
+]
+Charts = Annotated[list[ChartChoice], typer.Option("--chart-format", help="Format of charts; repeatable.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output folder.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print summary.json instead of a table.")]
+_PNG = [ChartChoice.PNG]
+
+
+@app.command("analyze")
+def analyze_command(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="A results folder of the toolkit, or logs: files, folders, globs."),
+    ],
+    out: Out,
+    by: Annotated[
+        list[str] | None, typer.Option(help="Column to group by; repeatable.", metavar="COLUMN")
+    ] = None,
+    outliers: Outliers = OutlierChoice.MEAN_IQR,
+    prices: Prices = None,
+    chart_format: Charts = _PNG,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Analyse logs into summaries, charts and a report."""
+    with _errors_as_exit_codes(), _progress(quiet=quiet) as on_stage:
+        analysis = analyze(
+            inputs,
+            out,
+            by=by or (),
+            outliers=outliers.value,
+            prices=prices,
+            chart_formats=_formats(chart_format),
+            overwrite=overwrite,
+            on_stage=on_stage,
+        )
+    _print(analysis, out, quiet=quiet, as_json=as_json)
+
+
+@app.command("demo")
+def demo_command(
+    out: Out,
+    rows: Annotated[int, typer.Option(min=1, help="Invocations to simulate.")] = 200_000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same rows.")] = 0,
+    outliers: Outliers = OutlierChoice.MEAN_IQR,
+    prices: Prices = None,
+    chart_format: Charts = _PNG,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate a serverless endpoint under load, then analyse the result."""
+    with _errors_as_exit_codes(), _progress(quiet=quiet) as on_stage:
+        options = Options(
+            outliers=outliers.value,
+            prices=load_prices(prices),
+            chart_formats=_formats(chart_format),
+            on_stage=on_stage,
+        )
+        analysis = _demo(out, rows, seed, options, overwrite=overwrite)
+    _print(analysis, out, quiet=quiet, as_json=as_json)
+
+
+def _demo(out: Path, rows: int, seed: int, options: Options, *, overwrite: bool) -> ToolkitAnalysis:
+    from loadlens.simulate import simulate_results_folder
+
+    analyses: list[ToolkitAnalysis] = []
+
+    def write(folder: Path) -> None:
+        options.on_stage(f"Simulating {rows:,} invocations")
+        simulate_results_folder(folder, rows=rows, seed=seed)
+        found = find_toolkit_folder(folder)
+        assert found is not None  # noqa: S101  # the simulation has just written it
+        source = f"simulated endpoint, {rows:,} invocations, seed {seed}"
+        analyses.append(analyze_toolkit_folder(found, options, source=source))
+        analyses[0].write(folder)
+
+    publish_folder(out, write, overwrite=overwrite)
+    return analyses[0]
+
+
+def _formats(choices: Sequence[ChartChoice]) -> list[ChartFormat]:
+    return [choice.value for choice in choices]
+
+
+@contextmanager
+def _errors_as_exit_codes() -> Iterator[None]:
+    try:
+        yield
+    except LoadlensError as error:
+        for problem in error.problems:
+            typer.echo(f"loadlens: {_one_line(problem)}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        typer.echo("loadlens: interrupted; the output folder is as it was", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
+
+
+def _one_line(problem: str) -> str:
+    return " ".join(problem.split())
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A display of what is under way, on standard error and only where that is a terminal."""
+    console = Console(stderr=True)
+    if quiet or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with console.status("Starting") as status:
+        yield lambda stage: status.update(stage)
+
+
+def _print(analysis: ToolkitAnalysis | LogAnalysis, out: Path, *, quiet: bool, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(analysis.document, indent=2, ensure_ascii=False, allow_nan=False))
+    elif not quiet:
+        print_results(analysis, out)
+
+
+def _version(value: bool) -> None:  # noqa: FBT001  # the signature that typer calls
+    if value:
+        typer.echo(f"loadlens {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """Leaves by an exception so that temporary files are removed on the way out."""
+    sys.exit(_TERMINATED)
+
+
+def main() -> None:
+    """Entry point of the command line."""
+    signal.signal(signal.SIGTERM, _terminate)
+    cast("Callable[[], None]", app)()

@@ -1,0 +1,75 @@
+"""Latency buckets: the leading bits of a Float64.
+
+Read as a signed integer, the bits of a number of 0 or more grow with it, so dropping trailing bits
+makes buckets of constant relative width without computing a logarithm. The one negative latency, the
+sentinel -1 of a failed call, falls below all others.
+"""
+
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from loadlens.schema import LATENCY, MAX_LATENCY_MS
+
+__all__ = [
+    "BUCKET_SHIFT",
+    "NULL_BUCKET",
+    "RELATIVE_ERROR",
+    "bits",
+    "bucket_lower",
+    "bucket_of",
+    "is_unusable",
+    "prefix",
+    "value_of_bits",
+]
+
+_MANTISSA_BITS: Final = 52
+_KEPT_MANTISSA_BITS: Final = 7
+BUCKET_SHIFT: Final = _MANTISSA_BITS - _KEPT_MANTISSA_BITS
+"""Dropping this many bits leaves 128 buckets for each doubling of the latency."""
+
+RELATIVE_ERROR: Final = 2.0 ** -(_KEPT_MANTISSA_BITS + 1)
+"""A value read from its bucket's middle is off by at most half a bucket: 0.4 %."""
+
+NULL_BUCKET: Final = -(2**18) - 1
+"""Where rows without a latency are counted; below the bucket of every number."""
+
+
+def bits() -> pl.Expr:
+    """The latency's bits as Int64; adding 0.0 makes -0.0 the same as 0.0."""
+    return (pl.col(LATENCY) + 0.0).reinterpret(dtype=pl.Int64)
+
+
+def prefix(shift: int) -> pl.Expr:
+    """The latency's bits without the last ``shift``, ``NULL_BUCKET`` where there is no latency."""
+    return (bits() // (1 << shift)).fill_null(NULL_BUCKET)
+
+
+def bucket_of(latency_ms: np.ndarray) -> np.ndarray:
+    """The bucket of each latency; that of every negative number is below all latencies."""
+    latency_ms = np.asarray(latency_ms, dtype=np.float64)
+    found = (latency_ms + 0.0).view(np.int64) >> BUCKET_SHIFT
+    return np.where(latency_ms < 0, NULL_BUCKET, found)
+
+
+def value_of_bits(prefixes: np.ndarray, shift: int) -> np.ndarray:
+    """The smallest latency in ms of each prefix that lacks ``shift`` bits."""
+    return (np.asarray(prefixes, dtype=np.int64) << shift).view(np.float64)
+
+
+def bucket_lower(buckets: np.ndarray) -> np.ndarray:
+    """The smallest latency in ms of each bucket."""
+    return value_of_bits(buckets, BUCKET_SHIFT)
+
+
+_FAILED_BUCKET: Final = int(np.float64(-1.0).view(np.int64)) >> BUCKET_SHIFT
+_MAX_BUCKET: Final = int(np.float64(MAX_LATENCY_MS).view(np.int64)) >> BUCKET_SHIFT
+
+
+def is_unusable() -> pl.Expr:
+    """Whether a cell of the profile holds latencies that no statistic may use."""
+    bucket, failed = pl.col("bucket"), pl.col("bucket") == _FAILED_BUCKET
+    negative = (bucket < 0) & (bucket != NULL_BUCKET) & ~failed
+    not_sentinel = failed & (pl.col("latency_sum") != -pl.col("count").cast(pl.Float64))
+    return negative | not_sentinel | (bucket >= _MAX_BUCKET)

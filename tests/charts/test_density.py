@@ -1,0 +1,145 @@
+"""Density charts: what the spec says."""
+
+import polars as pl
+import pytest
+
+from loadlens.charts import concurrency_density_chart, stability_density_chart, summary_density_chart
+from tests.charts.curves import curves, curves_of, histogram, mark_of, num_rows, rows_of
+
+SIZES = [512, 1024, 2048, 10240]
+
+
+def concurrency_curves(*concurrencies: int) -> pl.DataFrame:
+    groups = [
+        histogram({"max_concurrency": limit, "num_clients": limit * factor})
+        for limit in concurrencies
+        for factor in (1, 2, 10)
+    ]
+    return curves(groups, ("num_clients",), ("max_concurrency",))
+
+
+def test_stability_chart_has_lines_with_light_fill_that_do_not_stack():
+    spec = stability_density_chart(curves_of("memory_size", SIZES)).to_dict()
+    area, line = mark_of(spec, "area"), mark_of(spec, "line")
+    assert 0 < area["mark"]["fillOpacity"] <= 0.1
+    assert line["mark"]["strokeWidth"] > 1
+    assert area["encoding"]["y"]["stack"] is False
+    assert line["encoding"]["y"]["stack"] is False
+
+
+def test_stability_chart_names_quantities_with_units():
+    spec = stability_density_chart(curves_of("memory_size", SIZES)).to_dict()
+    encoding = mark_of(spec, "line")["encoding"]
+    assert spec["title"]["text"] == "Invocation Latency (ms)"
+    assert encoding["x"]["axis"]["title"] == "Invocation latency (ms)"
+    assert encoding["y"]["axis"]["title"] == "Density (per ms)"
+    assert encoding["color"]["legend"]["title"] == "memory_size (MB)"
+
+
+def test_categories_are_in_numeric_order_and_in_tab10():
+    spec = stability_density_chart(curves_of("memory_size", SIZES[::-1])).to_dict()
+    colour = mark_of(spec, "line")["encoding"]["color"]
+    assert colour["scale"] == {"domain": ["512", "1024", "2048", "10240"], "scheme": "category10"}
+    assert colour["type"] == "nominal"
+
+
+def test_more_than_ten_categories_take_an_ordered_scheme():
+    spec = stability_density_chart(curves_of("memory_size", [128 * i for i in range(1, 14)])).to_dict()
+    scale = mark_of(spec, "line")["encoding"]["color"]["scale"]
+    assert scale["scheme"]["name"] == "viridis"
+    assert len(scale["domain"]) == 13
+
+
+def test_a_curve_has_200_points_however_many_rows():
+    few, many = (
+        stability_density_chart(curves_of("memory_size", SIZES, rows=rows)).to_dict() for rows in (50, 5000)
+    )
+    assert num_rows(few) == num_rows(many) == 200 * len(SIZES)
+
+
+def test_curves_do_not_begin_below_zero():
+    spec = stability_density_chart(curves_of("memory_size", [1024], centre=2.0, spread=1.0)).to_dict()
+    rows = rows_of(spec, mark_of(spec, "line"))
+    assert rows[0]["latency_ms"] == 0
+    assert 0 < rows[0]["density"] <= rows[1]["density"]
+
+
+def test_concurrency_chart_has_one_panel_for_each_max_concurrency():
+    spec = concurrency_density_chart(concurrency_curves(2, 10)).to_dict()
+    assert [panel["title"]["text"] for panel in spec["vconcat"]] == [
+        "Invocation Latency (ms) with max_concurrency=2",
+        "Invocation Latency (ms) with max_concurrency=10",
+    ]
+    assert spec["resolve"]["scale"] == {"x": "independent", "y": "independent", "color": "independent"}
+    domains = [mark_of(panel, "line")["encoding"]["color"]["scale"]["domain"] for panel in spec["vconcat"]]
+    assert domains == [["2", "4", "20"], ["10", "20", "100"]]
+
+
+def test_concurrency_chart_of_a_single_panel():
+    spec = concurrency_density_chart(concurrency_curves(4)).to_dict()
+    assert len(spec["vconcat"]) == 1
+    assert num_rows(spec) == 3 * 200
+
+
+@pytest.mark.parametrize("draw", [stability_density_chart, concurrency_density_chart])
+def test_no_curves_give_a_chart_that_says_so(draw):
+    none = concurrency_curves(2).with_columns(memory_size=1).clear()
+    spec = draw(none, without_curve=3).to_dict()
+    assert "No curve" in rows_of(spec, mark_of(spec, "text"))[0]["message"]
+    assert spec["title"]["subtitle"] == ["Not drawn: 3 groups without two different latencies."]
+
+
+def test_summary_without_a_key_is_a_single_curve_without_a_legend():
+    spec = summary_density_chart(curves([histogram({})], ()), ()).to_dict()
+    assert mark_of(spec, "line")["encoding"]["color"]["legend"] is None
+    assert num_rows(spec) == 200
+
+
+def test_summary_joins_the_columns_of_a_key():
+    groups = [histogram({"label": label, "clients": clients}) for label in "ab" for clients in (2, 10)]
+    spec = summary_density_chart(curves(groups, ("label", "clients")), ("label", "clients")).to_dict()
+    colour = mark_of(spec, "line")["encoding"]["color"]
+    assert colour["legend"]["title"] == "label · clients"
+    assert colour["scale"]["domain"] == ["a · 2", "a · 10", "b · 2", "b · 10"]
+
+
+def test_summary_names_a_missing_key():
+    groups = [histogram({"label": label}).cast({"key:label": pl.String}) for label in ("a", None)]
+    spec = summary_density_chart(curves(groups, ("label",)), ("label",)).to_dict()
+    assert mark_of(spec, "line")["encoding"]["color"]["scale"]["domain"] == ["a", "(none)"]
+
+
+def test_many_groups_get_panels_of_their_own_and_say_how_many_are_shown():
+    rows = {number: 300 + number for number in range(30)}
+    groups = [histogram({"label": number}, rows=count) for number, count in rows.items()]
+    spec = summary_density_chart(curves(groups, ("label",)), ("label",)).to_dict()
+    assert spec["columns"] == 3
+    assert spec["facet"]["sort"] == [str(number) for number in range(6, 30)]
+    assert "Shown: the 24 of 30 groups with the most invocations." in spec["title"]["subtitle"]
+    assert "(per ms)" in spec["title"]["subtitle"][0]
+
+
+def test_groups_of_very_different_latency_get_panels_of_their_own():
+    groups = [histogram({"label": "fast"}, centre=2), histogram({"label": "slow"}, centre=2000)]
+    spec = summary_density_chart(curves(groups, ("label",)), ("label",)).to_dict()
+    assert spec["facet"]["sort"] == ["fast", "slow"]
+    assert spec["resolve"]["scale"] == {"x": "independent", "y": "independent"}
+
+
+def test_more_curves_than_one_panel_holds_are_never_left_out_silently():
+    spec = stability_density_chart(curves_of("memory_size", list(range(1, 26)))).to_dict()
+    assert spec["title"]["subtitle"] == ["Shown: the 20 of 25 groups with the most invocations."]
+    assert num_rows(spec) == 20 * 200
+
+
+def test_a_long_tail_is_cut_off_and_named():
+    tail = curves_of("memory_size", [1024], spread=1.3, rows=20000)
+    spec = stability_density_chart(tail).to_dict()
+    drawn = [row["latency_ms"] for row in rows_of(spec, mark_of(spec, "line"))]
+    assert max(drawn) < tail["latency_ms"].max() / 2
+    assert spec["title"]["subtitle"][0].startswith("Cut off at ")
+
+
+def test_without_curve_is_one_group_in_the_singular():
+    spec = stability_density_chart(curves_of("memory_size", SIZES), without_curve=1).to_dict()
+    assert spec["title"]["subtitle"] == ["Not drawn: 1 group without two different latencies."]

@@ -1,0 +1,92 @@
+"""Imports run downwards only, and the engine is light to import."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import loadlens
+
+PACKAGE = Path(loadlens.__file__).parent
+
+# From the bottom up. Rooms of one layer know nothing of each other.
+LAYERS = (
+    ("errors",),
+    ("schema",),
+    ("sources",),
+    ("profile", "prices"),
+    ("analysis",),
+    ("charts",),
+    ("report",),
+    ("publish",),
+    ("api",),
+    ("__init__",),
+    ("analyze", "simulate"),
+    ("terminal",),
+    ("cli",),
+    ("__main__",),
+)
+LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
+ENGINE = ("errors", "schema", "sources", "profile", "prices", "analysis", "publish")
+NOT_IN_THE_ENGINE = ("altair", "vl_convert", "jinja2", "typer", "rich")
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").as_posix()
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Every module that ``path`` imports, wherever in it and for whatever purpose, by its full name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports by a relative name"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rooms_used_by(path: Path) -> set[str]:
+    """The rooms that ``path`` imports from; what is in no room is a name of the package itself."""
+    parts = [name.split(".") for name in imports_of(path)]
+    own = [part[1] if len(part) > 1 else "" for part in parts if part[0] == "loadlens"]
+    return {
+        room if (PACKAGE / room).is_dir() or (PACKAGE / f"{room}.py").is_file() else "__init__"
+        for room in own
+    }
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_every_module_has_a_layer(path: Path) -> None:
+    assert room_of(path) in LAYER_OF
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_run_downwards_only(path: Path) -> None:
+    room = room_of(path)
+    upwards = {used for used in rooms_used_by(path) if used != room and LAYER_OF[used] >= LAYER_OF[room]}
+    assert not upwards, f"{name_of(path)} imports from {', '.join(sorted(upwards))}"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if room_of(path) in ENGINE], ids=name_of)
+def test_the_engine_draws_and_prints_nothing(path: Path) -> None:
+    foreign = {name.split(".")[0] for name in imports_of(path)}
+    assert foreign.isdisjoint(NOT_IN_THE_ENGINE)
+
+
+def test_importing_the_package_loads_neither_charts_nor_the_command_line() -> None:
+    heavy = [*NOT_IN_THE_ENGINE, "pandas", "loadlens.charts", "loadlens.report", "loadlens.cli"]
+    code = f"import sys, loadlens; print([name for name in {heavy!r} if name in sys.modules])"
+    # The command is this interpreter and a constant.
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
