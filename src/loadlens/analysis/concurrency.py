@@ -56,7 +56,7 @@ def concurrency_statistics(
         InputError: a source cannot be read, lacks columns or holds values that no statistic may use.
     """
     log = open_log(invocations, required=(*KEY, LATENCY, *ERROR_COLUMNS, "end_time"))
-    plan = Plan(key=KEY, outliers=outliers)
+    plan = Plan(key=KEY, outliers=outliers, response_sizes=True)
     metrics = None if endpoint_metrics is None else read_endpoint_metrics(endpoint_metrics, METRICS_KEY)
     statistics = measure(log, plan)
     figures = [

@@ -55,6 +55,7 @@ def stability_statistics(
         key=KEY,
         success=(pl.col(LATENCY) > 0) & (pl.col("response_size") > 0),
         fence_over_failures=False,
+        response_sizes=True,
         outliers=outliers,
     )
     metrics = None if endpoint_metrics is None else read_endpoint_metrics(endpoint_metrics, KEY)

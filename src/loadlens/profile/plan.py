@@ -41,6 +41,7 @@ class Plan:
             (-1) included, or over the successes alone.
         outliers: the fence: ``mean-iqr`` is mean + 5 IQR, ``tukey`` is q75 + 1.5 IQR.
         percentiles: quantiles of the successes to report, before outliers are removed.
+        response_sizes: whether the sizes of responses are summed up.
     """
 
     key: tuple[str, ...]
@@ -48,6 +49,7 @@ class Plan:
     fence_over_failures: bool = True
     outliers: Outliers = "mean-iqr"
     percentiles: tuple[float, ...] = DEFAULT_PERCENTILES
+    response_sizes: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +66,10 @@ class Statistics:
             ``tps_p75``, ``tps_max`` and ``throughput`` of these.
         histogram: the kept latencies, binned: the key columns as ``key:<name>``, ``latency_ms`` (mean of the bin) and
             ``count``. Its size does not depend on the number of rows.
+        relative_error: bound of the relative error of every latency that is an order statistic (quantiles,
+            minima, maxima); 0 where they are exact.
     """
 
     table: pl.DataFrame
     histogram: pl.DataFrame
+    relative_error: float = 0.0

@@ -1,5 +1,6 @@
 """A log's rows as the passes read them: one integer for key, flags and bucket, and little else."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -8,10 +9,10 @@ import polars as pl
 from loadlens.profile.buckets import BUCKET_SHIFT, prefix
 from loadlens.profile.keys import KeyCodec
 from loadlens.profile.plan import Plan
-from loadlens.schema import ERROR_COLUMNS, LATENCY, MAX_TIME_S
+from loadlens.schema import CANONICAL_COLUMNS, ERROR_COLUMNS, LATENCY, MAX_TIME_S, RULES
 from loadlens.sources.log import Log
 
-__all__ = ["Rows", "cell_columns", "second_columns"]
+__all__ = ["Rows", "breaks_rule", "cell_columns", "place", "second_columns"]
 
 _BUCKET_BITS = 20
 _FLAG_BITS = 7
@@ -41,18 +42,19 @@ class Rows:
     def of(cls, log: Log, codec: KeyCodec, plan: Plan) -> "Rows":
         """Selects from ``log`` what ``plan`` needs."""
         errors = tuple(name for name in ERROR_COLUMNS if name in log.columns)
-        absent = [name for name in ("start_time", "end_time") if name not in log.columns]
+        measures = ("start_time", "end_time", *(("response_size",) if plan.response_sizes else ()))
         frame = log.frame.select(
             codec.encode().alias("code"),
             plan.success.fill_null(value=False).alias("success"),
             LATENCY,
+            breaks_rule(_checked_apart(log, plan)).alias("unusable"),
             *errors,
             *[
-                pl.lit(None, dtype=pl.Float64).alias(name) if name in absent else pl.col(name)
-                for name in ("start_time", "end_time")
+                pl.col(name) if name in log.columns else pl.lit(None, dtype=CANONICAL_COLUMNS[name].dtype).alias(name)
+                for name in measures
             ],
         )
-        return cls(frame=frame, codec=codec, plan=plan, errors=errors, timed="end_time" not in absent)
+        return cls(frame=frame, codec=codec, plan=plan, errors=errors, timed="end_time" in log.columns)
 
     def cell(self) -> pl.Expr:
         """The cell of the profile that a row counts in: key, flags and bucket in one Int64."""
@@ -61,10 +63,31 @@ class Rows:
         bucket = prefix(BUCKET_SHIFT) + 2 ** (_BUCKET_BITS - 1)
         return ((pl.col("code") * 2**_FLAG_BITS + flags) * 2**_BUCKET_BITS + bucket).alias("cell")
 
+    def place(self) -> pl.Expr:
+        """Key and bucket of a row in one Int64."""
+        return place(pl.col("code"), prefix(BUCKET_SHIFT))
+
     def second(self) -> pl.Expr:
         """Key and second of completion in one Int64; null without an end."""
         second = pl.col("end_time").cast(pl.Int64)
         return (pl.col("code") * 2**_SECOND_BITS + (second + 2 ** (_SECOND_BITS - 1))).alias("cell")
+
+
+def _checked_apart(log: Log, plan: Plan) -> list[str]:
+    """The columns whose rules neither the buckets nor the keys can check afterwards."""
+    used = [*plan.success.meta.root_names(), *(["response_size"] if plan.response_sizes else [])]
+    return [name for name in ("success", "response_size") if name in used and name in log.columns]
+
+
+def breaks_rule(columns: Sequence[str]) -> pl.Expr:
+    """Whether a row breaks a rule for one of ``columns``."""
+    broken = [rule.broken.fill_null(value=False) for rule in RULES if rule.column in columns]
+    return pl.any_horizontal(pl.lit(value=False), *broken)
+
+
+def place(code: pl.Expr, bucket: pl.Expr) -> pl.Expr:
+    """Key and bucket in one Int64."""
+    return code * 2**_BUCKET_BITS + (bucket + 2 ** (_BUCKET_BITS - 1))
 
 
 def _error_digit(name: str) -> pl.Expr:

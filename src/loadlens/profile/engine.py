@@ -1,0 +1,118 @@
+"""From a log and a plan to statistics: a profile, and exact figures from a second look."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+import polars as pl
+
+from loadlens.errors import InputError
+from loadlens.profile.buckets import RELATIVE_ERROR
+from loadlens.profile.candidates import candidate_rows
+from loadlens.profile.exact import order_statistics
+from loadlens.profile.fence import Kept, fence, kept_by_bucket, kept_exactly
+from loadlens.profile.histogram import kept_histogram
+from loadlens.profile.keys import find_key_codec
+from loadlens.profile.passes import UnusableRowsError, profile_rows
+from loadlens.profile.plan import Engine, Plan, Statistics, key_names, percentile_name
+from loadlens.profile.profile import Profile
+from loadlens.profile.quantiles import OrderStatistics, middle_of_buckets, quantile_ranks, quantiles
+from loadlens.profile.rows import Rows
+from loadlens.profile.table import FIVE, clipped_mean, count_table, kept_columns
+from loadlens.schema import LATENCY
+from loadlens.sources.log import Log, reading
+
+__all__ = ["measure"]
+
+_MAX_GROUPS = 4_000_000
+
+
+def measure(log: Log, plan: Plan, *, exact: bool = True, engine: Engine = "streaming") -> Statistics:
+    """Measures ``log`` as ``plan`` says.
+
+    Args:
+        log: the log, which is scanned several times unless ``exact`` is off.
+        plan: what to measure.
+        exact: whether latencies are the very values that were logged; if not, they are read from their
+            buckets, off by at most ``Statistics.relative_error``, and TPS are those of all successes.
+        engine: what runs the queries.
+
+    Raises:
+        InputError: the log has no rows, or rows that break a rule, or cannot be read.
+    """
+    try:
+        with reading(log):
+            codec = find_key_codec(log, plan.key, engine)
+            rows = Rows.of(log, codec, plan)
+            profile = profile_rows(rows, engine, _MAX_GROUPS)
+            if profile.buckets.is_empty():
+                raise InputError(f"{log.name}: has no rows")
+            return _exact(rows, profile, plan, engine) if exact else _approximate(profile, plan)
+    except UnusableRowsError as error:
+        raise InputError(*(log.broken_rules() or [f"{log.name}: changed while it was read"])) from error
+
+
+def _exact(rows: Rows, profile: Profile, plan: Plan, engine: Engine) -> Statistics:
+    some = replace(rows, frame=candidate_rows(rows, profile, plan, engine))
+    statistics_of = partial(order_statistics, some, profile.buckets, engine=engine)
+    table = _unfenced(profile, plan, statistics_of)
+    kept = kept_exactly(some, profile, table.select("code", "outlier_fence"), engine)
+    table = _fenced(table, profile, kept, statistics_of)
+    return _statistics(profile, plan, table, kept_histogram(kept, table, rows, engine))
+
+
+def _approximate(profile: Profile, plan: Plan) -> Statistics:
+    statistics_of = partial(middle_of_buckets, profile.buckets)
+    table = _unfenced(profile, plan, statistics_of)
+    kept = kept_by_bucket(profile, table.select("code", "outlier_fence"))
+    table = _fenced(table, profile, kept, statistics_of)
+    histogram = kept_histogram(kept, table, None, "in-memory")
+    return replace(_statistics(profile, plan, table, histogram), relative_error=RELATIVE_ERROR)
+
+
+def _quantiles(
+    table: pl.DataFrame, size: str, wanted: Mapping[str, float], statistics_of: OrderStatistics, *, successes: bool
+) -> pl.DataFrame:
+    sizes = table.select("code", pl.lit(successes).alias("successes"), pl.col(size).alias("size"))
+    found = quantiles(statistics_of, quantile_ranks(sizes, wanted))
+    missing = [pl.lit(None, dtype=pl.Float64).alias(name) for name in wanted if name not in found.columns]
+    return table.join(found.with_columns(missing), on="code", how="left")
+
+
+def _five(population: str) -> dict[str, float]:
+    return {f"{population}_{name}": quantile for name, quantile in FIVE.items()}
+
+
+def _iqr(population: str) -> pl.Expr:
+    return (pl.col(f"{population}_q75") - pl.col(f"{population}_q25")).alias(f"{population}_iqr")
+
+
+def _unfenced(profile: Profile, plan: Plan, statistics_of: OrderStatistics) -> pl.DataFrame:
+    """Counts, the figures of the successes, and the fence."""
+    percentiles = {f"{LATENCY}_{percentile_name(quantile)}": quantile for quantile in plan.percentiles}
+    table = count_table(profile)
+    wanted = {**_five("success"), **percentiles}
+    table = _quantiles(table, "num_timed_successes", wanted, statistics_of, successes=True)
+    fenced = "success"
+    if plan.fence_over_failures:
+        fenced = "all"
+        table = _quantiles(table, "num_invocations", _five("all"), statistics_of, successes=False)
+    limit = fence(plan.outliers, clipped_mean(fenced), pl.col(f"{fenced}_q25"), pl.col(f"{fenced}_q75"))
+    return table.with_columns(clipped_mean("success"), _iqr("success"), limit.alias("outlier_fence"))
+
+
+def _fenced(
+    table: pl.DataFrame, profile: Profile, kept: Kept, statistics_of: OrderStatistics
+) -> pl.DataFrame:
+    """The figures of the kept successes, which are the lowest of all successes."""
+    table = table.join(kept_columns(profile, kept), on="code", how="left")
+    table = _quantiles(table, "num_kept", _five("kept"), statistics_of, successes=True)
+    removed = (pl.col("num_timed_successes") - pl.col("num_kept")).alias("outliers_removed")
+    return table.with_columns(clipped_mean("kept"), _iqr("kept"), removed)
+
+
+def _statistics(profile: Profile, plan: Plan, table: pl.DataFrame, histogram: pl.DataFrame) -> Statistics:
+    keys = key_names(plan.key)
+    named = profile.keys.join(table, on="code", how="left", maintain_order="left")
+    binned = profile.keys.join(histogram, on="code").select(*keys, "latency_ms", "count")
+    return Statistics(table=named.drop("code"), histogram=binned.sort([*keys, "latency_ms"], nulls_last=True))

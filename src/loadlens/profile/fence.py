@@ -1,0 +1,105 @@
+"""The fence, and what it takes away."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from loadlens.profile.buckets import NULL_BUCKET, bucket_of
+from loadlens.profile.exact import rows_at
+from loadlens.profile.plan import Engine, Outliers
+from loadlens.profile.profile import Profile
+from loadlens.profile.rows import Rows
+from loadlens.schema import LATENCY
+
+__all__ = ["Kept", "fence", "kept_by_bucket", "kept_exactly"]
+
+IQRS_ABOVE_MEAN = 5.0
+IQRS_ABOVE_Q75 = 1.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """The successes at or below the fence.
+
+    Attributes:
+        table: for each ``code``: ``num_kept``, ``kept_mean`` (ms), ``first_start`` and ``last_end`` (s).
+        cells: their latency buckets: ``code``, ``bucket``, ``count``, ``latency_sum`` (ms).
+        seconds: ``code``, ``second``, ``completions``, those of the kept calls alone.
+    """
+
+    table: pl.DataFrame
+    cells: pl.DataFrame
+    seconds: pl.DataFrame
+
+
+def fence(outliers: Outliers, mean: pl.Expr, q25: pl.Expr, q75: pl.Expr) -> pl.Expr:
+    """The upper fence in ms; null for none."""
+    if outliers == "none":
+        return pl.lit(None, dtype=pl.Float64)
+    if outliers == "tukey":
+        return q75 + IQRS_ABOVE_Q75 * (q75 - q25)
+    return mean + IQRS_ABOVE_MEAN * (q75 - q25)
+
+
+def _split(profile: Profile, fences: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The successes' buckets below the fence's own, and those from it on."""
+    cells = profile.buckets.filter(pl.col("success") & (pl.col("bucket") != NULL_BUCKET))
+    numbers = fences["outlier_fence"].fill_null(np.inf).to_numpy()
+    limits = fences.select("code", pl.Series("limit", bucket_of(numbers)))
+    cells = cells.join(limits, on="code", how="left").with_columns(below=pl.col("bucket") < pl.col("limit"))
+    return cells.filter("below"), cells.filter(~pl.col("below"))
+
+
+def kept_by_bucket(profile: Profile, fences: pl.DataFrame) -> Kept:
+    """What is kept if the fence's own bucket is kept whole: known without another scan."""
+    below, above = _split(profile, fences)
+    cells = pl.concat([below, above.filter(pl.col("bucket") == pl.col("limit"))])
+    return _kept(profile, cells, profile.seconds)
+
+
+def kept_exactly(rows: Rows, profile: Profile, fences: pl.DataFrame, engine: Engine) -> Kept:
+    """What is kept, from one more scan of the rows in or above the fence's bucket alone."""
+    below, above = _split(profile, fences)
+    if above.is_empty():
+        return _kept(profile, below, profile.seconds)
+    second = pl.col("end_time").cast(pl.Int64).alias("second")
+    is_kept = (pl.col(LATENCY) <= pl.col("outlier_fence")).alias("kept")
+    tail = rows_at(rows, above).filter("success").join(fences.lazy(), on="code")
+    counted = tail.group_by("code", is_kept, second).agg(
+        pl.len().cast(pl.Int64).alias("count"),
+        pl.col(LATENCY).sum().alias("latency_sum"),
+        pl.col("start_time").min().alias("first_start"),
+        pl.col("end_time").max().alias("last_end"),
+    )
+    counts = counted.collect(engine=engine)
+    limit = above.group_by("code").agg(pl.col("limit").first().alias("bucket"))
+    edge = counts.filter("kept").join(limit, on="code")
+    measures = ("code", "bucket", "count", "latency_sum", "first_start", "last_end")
+    cells = pl.concat([below.select(measures), edge.select(measures)])
+    return _kept(profile, cells, _without(profile.seconds, counts.filter(~pl.col("kept"))))
+
+
+def _without(seconds: pl.DataFrame, removed: pl.DataFrame) -> pl.DataFrame:
+    """The seconds' completions less those that the fence removed."""
+    minus = removed.filter(pl.col("second").is_not_null()).select("code", "second", pl.col("count").alias("removed"))
+    if minus.is_empty():
+        return seconds
+    joined = seconds.join(minus, on=["code", "second"], how="left")
+    return joined.with_columns(pl.col("completions") - pl.col("removed").fill_null(0)).drop("removed")
+
+
+def _kept(profile: Profile, cells: pl.DataFrame, seconds: pl.DataFrame) -> Kept:
+    table = cells.group_by("code").agg(
+        pl.col("count").sum().alias("num_kept"),
+        (pl.col("latency_sum").sum() / pl.col("count").sum()).alias("kept_mean"),
+        pl.col("first_start").min(),
+        pl.col("last_end").max(),
+    )
+    return Kept(
+        table=profile.keys.select("code").join(table, on="code", how="left").with_columns(
+            pl.col("num_kept").fill_null(0)
+        ),
+        cells=cells.group_by("code", "bucket").agg(pl.col("count", "latency_sum").sum()),
+        seconds=seconds.filter(pl.col("completions") > 0).select("code", "second", "completions"),
+    )

@@ -1,0 +1,111 @@
+"""The scans: from rows to a profile, from rows to the few latencies that exact figures need."""
+
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+
+from loadlens.profile.buckets import is_unusable
+from loadlens.profile.keys import KeyCodec
+from loadlens.profile.plan import Engine, key_names
+from loadlens.profile.profile import Profile
+from loadlens.profile.rows import Rows, breaks_rule, cell_columns, second_columns
+from loadlens.schema import LATENCY, MAX_TIME_S
+
+__all__ = ["UnusableRowsError", "profile_rows"]
+
+
+class UnusableRowsError(Exception):
+    """Some row holds a value that no statistic may use; which one is left to the caller to find."""
+
+
+def profile_rows(rows: Rows, engine: Engine, max_groups: int) -> Profile:
+    """Makes the profile of ``rows``: one scan for the buckets, one for the seconds.
+
+    Args:
+        rows: the log.
+        engine: what runs the queries.
+        max_groups: how many (key, second) pairs one scan may hold; more are taken in several windows of
+            time, which costs little where a file's statistics tell the rows of a window.
+
+    Raises:
+        UnusableRowsError: some row breaks a rule.
+    """
+    buckets = _buckets(rows, engine)
+    codes = buckets["code"].unique().sort()
+    return Profile(
+        key=rows.plan.key,
+        keys=_keys(rows.codec, codes),
+        buckets=buckets,
+        seconds=_seconds(rows, buckets, engine, max_groups),
+    )
+
+
+def _keys(codec: KeyCodec, codes: pl.Series) -> pl.DataFrame:
+    names = [digit.name for digit in codec.digits]
+    decoded = codes.to_frame("code").with_columns(codec.decode(pl.col("code")))
+    if decoded.select(breaks_rule(names)).to_series().any():
+        raise UnusableRowsError
+    internal = dict(zip(names, key_names(names), strict=True))
+    return decoded.rename(internal).sort([*internal.values(), "code"], nulls_last=True)
+
+
+def _buckets(rows: Rows, engine: Engine) -> pl.DataFrame:
+    cells = rows.frame.group_by(rows.cell()).agg(
+        pl.len().cast(pl.Int64).alias("count"),
+        pl.col(LATENCY).sum().alias("latency_sum"),
+        # NaN-propagating, so that a NaN in any row shows.
+        pl.col("start_time").nan_min().alias("first_start"),
+        pl.col("end_time").nan_max().alias("last_end"),
+        *_response_sizes(rows),
+        pl.col("unusable").any(),
+    )
+    buckets = cells.collect(engine=engine).select(*cell_columns(rows.errors), pl.exclude("cell"))
+    times = pl.any_horizontal(
+        ~pl.col(name).is_between(-MAX_TIME_S, MAX_TIME_S, closed="none").fill_null(value=True)
+        for name in ("first_start", "last_end")
+    )
+    flags = pl.any_horizontal(pl.lit(value=False), *[pl.col(name) > 1 for name in rows.errors])
+    if buckets.select((is_unusable() | times | flags | pl.col("unusable")).any()).item():
+        raise UnusableRowsError
+    return buckets.drop("unusable")
+
+
+def _response_sizes(rows: Rows) -> list[pl.Expr]:
+    if not rows.plan.response_sizes:
+        return [pl.lit(0, dtype=pl.Int64).alias(name) for name in ("response_size_sum", "response_size_count")]
+    size = pl.col("response_size")
+    return [size.sum().alias("response_size_sum"), size.count().cast(pl.Int64).alias("response_size_count")]
+
+
+def _seconds(rows: Rows, buckets: pl.DataFrame, engine: Engine, max_groups: int) -> pl.DataFrame:
+    if not rows.timed:
+        return Profile.empty(()).seconds
+    timed = rows.frame.filter(pl.col("end_time").is_not_null())
+    completed = pl.col("success") & pl.col(LATENCY).is_not_null()
+    windows = _windows(buckets, max_groups)
+    parts = [timed.filter(window) for window in windows] if len(windows) > 1 else [timed]
+    counts = [
+        part.group_by(rows.second())
+        .agg(pl.len().cast(pl.Int64).alias("calls"), completed.sum().cast(pl.Int64).alias("completions"))
+        .collect(engine=engine)
+        for part in parts
+    ]
+    return pl.concat(counts).select(*second_columns(), "calls", "completions")
+
+
+def _windows(buckets: pl.DataFrame, max_groups: int) -> list[pl.Expr]:
+    """Splits the span of time so that no window has more (key, second) pairs than ``max_groups``."""
+    spans = buckets.group_by("code").agg(
+        pl.col("count").sum(), (pl.col("last_end").max() - pl.col("first_start").min() + 2).alias("span")
+    )
+    pairs = spans.select(pl.min_horizontal("count", pl.col("span").fill_null(np.inf)).sum()).item()
+    first, last = buckets["first_start"].min(), buckets["last_end"].max()
+    parts = int(pairs // max_groups) + 1
+    if parts == 1 or not isinstance(first, float) or not isinstance(last, float):
+        return [pl.lit(value=True)]
+    edges = [-np.inf, *np.linspace(first, last, parts + 1)[1:-1], np.inf]
+    return [
+        pl.col("end_time").is_between(low, high, closed="right" if low > -np.inf else "both")
+        for low, high in pairwise(edges)
+    ]

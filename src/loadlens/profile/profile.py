@@ -1,0 +1,103 @@
+"""The profile: a small mergeable summary of a log."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from loadlens.profile.plan import key_names
+from loadlens.schema import ERROR_COLUMNS
+
+__all__ = ["Profile"]
+
+_BUCKET_SCHEMA = {
+    "code": pl.Int64(),
+    "success": pl.Boolean(),
+    "bucket": pl.Int64(),
+    "count": pl.Int64(),
+    "latency_sum": pl.Float64(),
+    "first_start": pl.Float64(),
+    "last_end": pl.Float64(),
+    "response_size_sum": pl.Int64(),
+    "response_size_count": pl.Int64(),
+}
+_SECOND_SCHEMA = dict.fromkeys(("code", "second", "calls", "completions"), pl.Int64())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """Counts of a log by configuration; its size does not depend on the number of rows.
+
+    Profiles of the parts of a log merge to the profile of the whole, in any order and grouping, and the
+    empty profile changes nothing.
+
+    Attributes:
+        key: the names of the configuration columns.
+        keys: ``code`` and the configuration columns as ``key:<name>``, ascending by these.
+        buckets: ``code``, ``success``, ``bucket`` (the latency's leading bits), one column for each error
+            column that the log has (0 or 1), ``count``, ``latency_sum`` (ms), ``first_start`` and
+            ``last_end`` (s), ``response_size_sum`` (bytes) and ``response_size_count``.
+        seconds: ``code``, ``second`` (of completion), ``calls``, ``completions`` (successful calls).
+    """
+
+    key: tuple[str, ...]
+    keys: pl.DataFrame
+    buckets: pl.DataFrame
+    seconds: pl.DataFrame
+
+    @classmethod
+    def empty(cls, key: Sequence[str]) -> "Profile":
+        """The profile of no rows."""
+        keys = dict.fromkeys(key_names(key), pl.Null())
+        return cls(
+            key=tuple(key),
+            keys=pl.DataFrame(schema={"code": pl.Int64(), **keys}),
+            buckets=pl.DataFrame(schema=_BUCKET_SCHEMA),
+            seconds=pl.DataFrame(schema=_SECOND_SCHEMA),
+        )
+
+    @property
+    def errors(self) -> list[str]:
+        """The error columns that the log has."""
+        return [name for name in ERROR_COLUMNS if name in self.buckets.columns]
+
+    def merge(self, other: "Profile") -> "Profile":
+        """The profile of both logs together.
+
+        Raises:
+            ValueError: the keys differ.
+        """
+        if self.key != other.key:
+            raise ValueError(f"profiles by {self.key} and {other.key} do not merge; profile both by one key")
+        names = key_names(self.key)
+        both = pl.concat([self.keys, other.keys], how="vertical_relaxed").drop("code")
+        distinct = both.unique().sort(names, nulls_last=True) if names else pl.DataFrame({"code": [0]})
+        keys = distinct.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("code"))
+        parts = [profile.recoded(keys) for profile in (self, other)]
+        buckets = pl.concat([buckets for buckets, _ in parts], how="diagonal_relaxed")
+        errors = [name for name in ERROR_COLUMNS if name in buckets.columns]
+        return Profile(
+            key=self.key,
+            keys=keys.select("code", *names),
+            buckets=buckets.group_by("code", "success", "bucket", *errors).agg(
+                pl.col("count", "latency_sum", "response_size_sum", "response_size_count").sum(),
+                pl.col("first_start").min(),
+                pl.col("last_end").max(),
+            ),
+            seconds=pl.concat([seconds for _, seconds in parts])
+            .group_by("code", "second")
+            .agg(pl.col("calls", "completions").sum()),
+        )
+
+    def recoded(self, keys: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Buckets and seconds under the codes that ``keys`` gives to the configurations."""
+        names = key_names(self.key)
+        if not names:
+            return self.buckets, self.seconds
+        own = self.keys.with_columns(pl.col(name).cast(keys.schema[name]) for name in names)
+        codes = own.join(keys, on=names, nulls_equal=True, suffix="_new").select("code", "code_new")
+
+        def recode(frame: pl.DataFrame) -> pl.DataFrame:
+            return frame.join(codes, on="code").drop("code").rename({"code_new": "code"})
+
+        return recode(self.buckets), recode(self.seconds)

@@ -1,0 +1,65 @@
+"""The figures by configuration, put together."""
+
+import polars as pl
+
+from loadlens.profile.buckets import NULL_BUCKET
+from loadlens.profile.fence import Kept
+from loadlens.profile.profile import Profile
+
+__all__ = ["FIVE", "clipped_mean", "count_table", "kept_columns"]
+
+FIVE = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
+"""The quantiles that describe a population."""
+
+
+def count_table(profile: Profile) -> pl.DataFrame:
+    """Counts and means of all rows by ``code``."""
+    has_latency = pl.col("bucket") != NULL_BUCKET
+    timed_success = pl.col("success") & has_latency
+
+    def total(column: str, where: pl.Expr) -> pl.Expr:
+        return pl.col(column).filter(where).sum()
+
+    def mean(where: pl.Expr) -> pl.Expr:
+        return (total("latency_sum", where) / total("count", where)).fill_nan(None)  # 0 / 0
+
+    return profile.buckets.group_by("code").agg(
+        pl.col("count").sum().alias("num_rows"),
+        total("count", has_latency).alias("num_invocations"),
+        total("count", pl.col("success")).alias("num_successes"),
+        *[(pl.col("count") * pl.col(name)).sum().alias(name) for name in profile.errors],
+        total("response_size_sum", pl.col("success")).alias("response_size_sum"),
+        total("response_size_count", pl.col("success")).alias("response_size_count"),
+        total("count", timed_success).alias("num_timed_successes"),
+        mean(has_latency).alias("all_mean"),
+        mean(timed_success).alias("success_mean"),
+    )
+
+
+def clipped_mean(population: str) -> pl.Expr:
+    """A mean held between minimum and maximum, which rounding could carry it past."""
+    mean = pl.col(f"{population}_mean")
+    return mean.clip(pl.col(f"{population}_min"), pl.col(f"{population}_max"))
+
+
+def kept_columns(profile: Profile, kept: Kept) -> pl.DataFrame:
+    """``num_kept``, ``kept_mean``, TPS and throughput by ``code``."""
+    tps = kept.seconds.group_by("code").agg(*_tps(), pl.col("completions").sum())
+    table = kept.table.join(tps, on="code", how="left")
+    span = pl.col("last_end") - pl.col("first_start")
+    throughput = pl.when(span > 0).then(pl.col("completions") / span).alias("throughput")
+    return table.with_columns(throughput).drop("first_start", "last_end", "completions")
+
+
+def _tps() -> list[pl.Expr]:
+    """Completions per second over the seconds that saw one, truncated to integers."""
+    completions = pl.col("completions")
+    quantiles = {"tps_p25": 0.25, "tps_p50": 0.5, "tps_p75": 0.75}
+    return [
+        completions.mean().cast(pl.Int64).alias("tps_avg"),
+        *[
+            completions.quantile(q, interpolation="linear").cast(pl.Int64).alias(name)
+            for name, q in quantiles.items()
+        ],
+        completions.max().cast(pl.Int64).alias("tps_max"),
+    ]
