@@ -25,14 +25,14 @@ __all__ = [
 ]
 
 _MANTISSA_BITS: Final = 52
-_KEPT_MANTISSA_BITS: Final = 7
+_KEPT_MANTISSA_BITS: Final = 8
 BUCKET_SHIFT: Final = _MANTISSA_BITS - _KEPT_MANTISSA_BITS
-"""Dropping this many bits leaves 128 buckets for each doubling of the latency."""
+"""Dropping this many bits leaves 256 buckets for each doubling of the latency."""
 
 RELATIVE_ERROR: Final = 2.0 ** -(_KEPT_MANTISSA_BITS + 1)
-"""A value read from its bucket's middle is off by at most half a bucket: 0.4 %."""
+"""A value read from its bucket's middle is off by at most half a bucket: 0.2 %."""
 
-NULL_BUCKET: Final = -(2**18) - 1
+NULL_BUCKET: Final = -(2**19) - 1
 """Where rows without a latency are counted; below the bucket of every number."""
 
 

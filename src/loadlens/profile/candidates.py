@@ -11,6 +11,7 @@ from loadlens.profile.profile import Profile
 from loadlens.profile.quantiles import bucket_bounds, quantile_ranks
 from loadlens.profile.rows import Rows
 from loadlens.profile.table import FIVE, count_table
+from loadlens.schema import LATENCY
 
 __all__ = ["candidate_rows"]
 
@@ -25,7 +26,8 @@ def candidate_rows(rows: Rows, profile: Profile, plan: Plan, engine: Engine) -> 
     counts = profile.buckets.join(buckets, on=["code", "bucket"], how="semi")
     if counts["count"].sum() > MAX_CANDIDATES:
         return rows.frame
-    return rows_at(rows, buckets).collect(engine=engine).lazy()
+    needed = ("code", "success", LATENCY, "start_time", "end_time")
+    return rows_at(rows, buckets).select(needed).collect(engine=engine).lazy()
 
 
 def _candidate_buckets(profile: Profile, plan: Plan) -> pl.DataFrame:

@@ -24,7 +24,7 @@ from loadlens.sources.log import Log, reading
 
 __all__ = ["measure"]
 
-_MAX_GROUPS = 4_000_000
+_MAX_GROUPS = 2_000_000
 
 
 def measure(log: Log, plan: Plan, *, exact: bool = True, engine: Engine = "streaming") -> Statistics:

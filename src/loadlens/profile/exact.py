@@ -10,7 +10,7 @@ from loadlens.schema import LATENCY
 
 __all__ = ["MAX_CANDIDATES", "located_buckets", "order_statistics", "rows_at"]
 
-MAX_CANDIDATES = 4_000_000
+MAX_CANDIDATES = 6_000_000
 _BITS_A_PASS = 12
 
 

@@ -51,6 +51,7 @@ def _keys(codec: KeyCodec, codes: pl.Series) -> pl.DataFrame:
 
 
 def _buckets(rows: Rows, engine: Engine) -> pl.DataFrame:
+    checked = [name for name in rows.frame.collect_schema() if name == "unusable"]
     cells = rows.frame.group_by(rows.cell()).agg(
         pl.len().cast(pl.Int64).alias("count"),
         pl.col(LATENCY).sum().alias("latency_sum"),
@@ -58,17 +59,17 @@ def _buckets(rows: Rows, engine: Engine) -> pl.DataFrame:
         pl.col("start_time").nan_min().alias("first_start"),
         pl.col("end_time").nan_max().alias("last_end"),
         *_response_sizes(rows),
-        pl.col("unusable").any(),
+        *[pl.col(name).any() for name in checked],
     )
     buckets = cells.collect(engine=engine).select(*cell_columns(rows.errors), pl.exclude("cell"))
     times = pl.any_horizontal(
         ~pl.col(name).is_between(-MAX_TIME_S, MAX_TIME_S, closed="none").fill_null(value=True)
         for name in ("first_start", "last_end")
     )
-    flags = pl.any_horizontal(pl.lit(value=False), *[pl.col(name) > 1 for name in rows.errors])
-    if buckets.select((is_unusable() | times | flags | pl.col("unusable")).any()).item():
+    flags = pl.any_horizontal("invalid_error", *checked)
+    if buckets.select((is_unusable() | times | flags).any()).item():
         raise UnusableRowsError
-    return buckets.drop("unusable")
+    return buckets.drop("invalid_error", *checked)
 
 
 def _response_sizes(rows: Rows) -> list[pl.Expr]:

@@ -14,9 +14,8 @@ from loadlens.sources.log import Log
 
 __all__ = ["Rows", "breaks_rule", "cell_columns", "place", "second_columns"]
 
-_BUCKET_BITS = 20
-_FLAG_BITS = 7
-_ERROR_BITS = 2  # 0, 1, and one value for everything that an error column must not hold
+_BUCKET_BITS = 21
+_FLAG_BITS = 2 + len(ERROR_COLUMNS)  # success, the error columns, and whether one of them is invalid
 _SECOND_BITS = 35
 
 
@@ -47,7 +46,7 @@ class Rows:
             codec.encode().alias("code"),
             plan.success.fill_null(value=False).alias("success"),
             LATENCY,
-            breaks_rule(_checked_apart(log, plan)).alias("unusable"),
+            *[breaks_rule(checked).alias("unusable") for checked in _checked_apart(log, plan)],
             *errors,
             *[
                 pl.col(name) if name in log.columns else pl.lit(None, dtype=CANONICAL_COLUMNS[name].dtype).alias(name)
@@ -58,8 +57,7 @@ class Rows:
 
     def cell(self) -> pl.Expr:
         """The cell of the profile that a row counts in: key, flags and bucket in one Int64."""
-        flags = reduce(lambda code, name: code * 2**_ERROR_BITS + _error_digit(name), self.errors, pl.lit(0))
-        flags = flags.cast(pl.Int64) * 2 + pl.col("success").cast(pl.Int64)
+        flags = _error_flags(self.errors).cast(pl.Int64) * 2 + pl.col("success").cast(pl.Int64)
         bucket = prefix(BUCKET_SHIFT) + 2 ** (_BUCKET_BITS - 1)
         return ((pl.col("code") * 2**_FLAG_BITS + flags) * 2**_BUCKET_BITS + bucket).alias("cell")
 
@@ -73,16 +71,17 @@ class Rows:
         return (pl.col("code") * 2**_SECOND_BITS + (second + 2 ** (_SECOND_BITS - 1))).alias("cell")
 
 
-def _checked_apart(log: Log, plan: Plan) -> list[str]:
-    """The columns whose rules neither the buckets nor the keys can check afterwards."""
+def _checked_apart(log: Log, plan: Plan) -> list[list[str]]:
+    """The used columns whose rules neither buckets nor keys can check afterwards, if there are any."""
     used = [*plan.success.meta.root_names(), *(["response_size"] if plan.response_sizes else [])]
-    return [name for name in ("success", "response_size") if name in used and name in log.columns]
+    checked = [name for name in ("success", "response_size") if name in used and name in log.columns]
+    return [checked] if checked else []
 
 
 def breaks_rule(columns: Sequence[str]) -> pl.Expr:
     """Whether a row breaks a rule for one of ``columns``."""
     broken = [rule.broken.fill_null(value=False) for rule in RULES if rule.column in columns]
-    return pl.any_horizontal(pl.lit(value=False), *broken)
+    return pl.any_horizontal(broken) if broken else pl.lit(value=False)
 
 
 def place(code: pl.Expr, bucket: pl.Expr) -> pl.Expr:
@@ -90,23 +89,27 @@ def place(code: pl.Expr, bucket: pl.Expr) -> pl.Expr:
     return code * 2**_BUCKET_BITS + (bucket + 2 ** (_BUCKET_BITS - 1))
 
 
-def _error_digit(name: str) -> pl.Expr:
-    return pl.col(name).fill_null(0).clip(-1, 2) % 4
+def _error_flags(errors: tuple[str, ...]) -> pl.Expr:
+    """One bit for each error column, and one above them for a value other than 0, 1 and null."""
+    if not errors:
+        return pl.lit(0)
+    columns = [pl.col(name).fill_null(0) for name in errors]
+    flags = reduce(lambda sum_, item: sum_ + (item[1] & 1) * 2 ** item[0], enumerate(columns), pl.lit(0, pl.Int8))
+    invalid = reduce(lambda union, column: union | column, columns) & -2
+    return flags + (invalid != 0).cast(pl.Int8) * 2 ** len(ERROR_COLUMNS)
 
 
 def cell_columns(errors: tuple[str, ...]) -> list[pl.Expr]:
-    """Takes a cell apart: ``code``, ``success``, ``bucket`` and the error columns (2 or more: invalid)."""
+    """Takes a cell apart: ``code``, ``success``, ``bucket``, the error columns, ``invalid_error``."""
     cell = pl.col("cell")
-    flags = cell // 2**_BUCKET_BITS % 2**_FLAG_BITS
-    digits = [
-        (flags // 2 ** (1 + _ERROR_BITS * place) % 2**_ERROR_BITS).alias(name)
-        for place, name in enumerate(reversed(errors))
-    ]
+    flags = cell // 2**_BUCKET_BITS
+    digits = [(flags // 2 ** (1 + place) % 2).alias(name) for place, name in enumerate(errors)]
     return [
         (cell // 2 ** (_BUCKET_BITS + _FLAG_BITS)).alias("code"),
         (flags % 2 == 1).alias("success"),
         (cell % 2**_BUCKET_BITS - 2 ** (_BUCKET_BITS - 1)).alias("bucket"),
         *digits,
+        (flags // 2 ** (1 + len(ERROR_COLUMNS)) % 2 == 1).alias("invalid_error"),
     ]
 
 

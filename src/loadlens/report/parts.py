@@ -1,0 +1,149 @@
+"""Blocks that the reports of all kinds of logs have in common."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from loadlens.report.columns import NOTHING
+from loadlens.report.model import Notes, Section, Table
+from loadlens.schema import ERROR_COLUMNS
+
+__all__ = [
+    "counted",
+    "endpoint_table",
+    "evenly_chosen",
+    "fence_note",
+    "how_to_read",
+    "invocation_tables",
+    "quality_lead",
+    "quality_table",
+    "settings_table",
+    "total",
+]
+
+FENCE_OPTION: Final = "Outlier fence"
+
+_MOST_ROWS: Final = 200
+_MOST_COLUMNS: Final = 16  # as many as a printed page can hold
+_CALLS: Final = ("num_invocations", "successful_invocations")
+_RATES: Final = ("num_errors", *ERROR_COLUMNS, "error_rate", "throughput")
+_FENCES: Final[Mapping[str, str]] = {
+    "mean-iqr": "A call above mean + 5 × IQR of its configuration's latencies is an outlier (mean-iqr).",
+    "tukey": "A call above q75 + 1.5 × IQR of its configuration's latencies is an outlier (tukey).",
+    "none": "No fence was applied: no call counts as an outlier (none).",
+}
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun, for a noun whose plural ends in s."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def total(frame: pl.DataFrame, name: str) -> int:
+    """The sum of a column of counts; 0 without the column."""
+    return int(frame[name].sum()) if name in frame.columns else 0
+
+
+def evenly_chosen(frame: pl.DataFrame, count: int) -> pl.DataFrame:
+    """At most ``count`` rows of ``frame``, the first and the last among them."""
+    if frame.height <= count:
+        return frame
+    return frame[np.linspace(0, frame.height - 1, count).round().astype(np.int64)]
+
+
+def invocation_tables(summary: pl.DataFrame, key: Sequence[str], *, file: str) -> tuple[Table, ...]:
+    """A summary of invocations as tables that fit a page: a wide one has its errors and throughput apart.
+
+    Args:
+        summary: the key columns and the figures.
+        key: the names of the key columns.
+        file: the CSV file that holds the whole summary.
+    """
+    if summary.width <= _MOST_COLUMNS:
+        return (_headed("Latency, errors and throughput", summary, len(key), file),)
+    figures = [name for name in summary.columns if name not in key]
+    calls = [name for name in figures if name in _CALLS]
+    rates = [name for name in figures if name in _RATES or name.startswith("tps_")]
+    latencies = [name for name in figures if name not in (*calls, *rates)]
+    captions = {"Latency of the calls": latencies, "Errors and throughput": rates}
+    return tuple(
+        _headed(caption, summary.select(*key, *calls, *names), len(key), file)
+        for caption, names in captions.items()
+    )
+
+
+def endpoint_table(metrics: pl.DataFrame, key: Sequence[str]) -> Table:
+    """The metrics of the endpoint, the mean of their averages for each configuration."""
+    return Table(
+        caption="Endpoint metrics: CloudWatch averages",
+        frame=metrics.select(*key, pl.exclude(key)),
+        num_keys=len(key),
+    )
+
+
+def quality_table(caption: str, quality: pl.DataFrame, key: Sequence[str], *, file: str) -> Table:
+    """Rows read, failures by class and rows removed by the fence, with totals."""
+    counts = [name for name in quality.columns if name not in (*key, "outlier_fence")]
+    table = _headed(caption, quality, len(key), file)
+    return Table(
+        caption=caption,
+        frame=table.frame,
+        num_keys=table.num_keys,
+        totals={name: total(quality, name) for name in counts} if quality.height > 1 else {},
+        note=table.note,
+    )
+
+
+def quality_lead(qualities: Sequence[pl.DataFrame]) -> str:
+    """What happened to all rows of all logs, in one sentence."""
+    rows, errors, removed = (
+        sum(total(quality, name) for quality in qualities)
+        for name in ("num_rows", "num_errors", "outliers_removed")
+    )
+    return (
+        f"{counted(rows, 'row')} were read; {counted(errors, 'call')} failed and "
+        f"{counted(removed, 'slow call')} lay above the fence."
+    )
+
+
+def settings_table(caption: str, settings: Mapping[str, str]) -> Table:
+    """Names and values of settings."""
+    return Table(
+        caption=caption, frame=pl.DataFrame({"Setting": list(settings), "Value": list(settings.values())})
+    )
+
+
+def fence_note(options: Mapping[str, str]) -> str:
+    """The formula of the fence that was used."""
+    chosen = options.get(FENCE_OPTION, "")
+    return _FENCES.get(
+        chosen, f"The fence was: {chosen}." if chosen else "A call above the fence is an outlier."
+    )
+
+
+def how_to_read(items: Mapping[str, str]) -> Section:
+    """The section that explains the figures: ``items`` and what holds for every report."""
+    common = {
+        "IQR": "Interquartile range: q75 - q25 of the latencies.",
+        "Quantiles": (
+            "Exact, not estimated: linear interpolation between order statistics (Hyndman-Fan type 7, the "
+            "default of NumPy and pandas)."
+        ),
+        "TPS": (
+            "Transactions per second: kept completions counted for each second, seconds without any left "
+            "out; mean, quartiles and maximum of these counts are cut to whole numbers."
+        ),
+        "Throughput": (
+            "Kept completions divided by the time from the first start to the last end, idle time included."
+        ),
+        NOTHING: "No such value: nothing was measured, or no call succeeded.",
+    }
+    return Section(title="How to read this", anchor="how-to-read", blocks=(Notes(items={**items, **common}),))
+
+
+def _headed(caption: str, frame: pl.DataFrame, num_keys: int, file: str) -> Table:
+    rest = frame.height > _MOST_ROWS
+    note = f"The first {_MOST_ROWS:,} of {frame.height:,} rows; {file} has them all." if rest else ""
+    return Table(caption=caption, frame=frame.head(_MOST_ROWS), num_keys=num_keys, note=note)

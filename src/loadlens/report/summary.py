@@ -1,0 +1,130 @@
+"""The report of any other log: one summary by its key columns."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from loadlens.analysis import SummaryStatistics
+from loadlens.report.columns import column_header, format_value
+from loadlens.report.model import Card, Figure, Report, Section
+from loadlens.report.parts import (
+    counted,
+    fence_note,
+    how_to_read,
+    invocation_tables,
+    quality_lead,
+    quality_table,
+    settings_table,
+    total,
+)
+from loadlens.schema import LATENCY
+
+__all__ = ["summary_report"]
+
+_CAPTIONS: Final[Mapping[str, str]] = {
+    "latency_density": "How latencies spread in each configuration, without the calls above the fence.",
+}
+
+
+def summary_report(
+    *,
+    source: str,
+    version: str,
+    options: Mapping[str, str],
+    summary: SummaryStatistics,
+    figures: Mapping[str, str | tuple[str, str]],
+) -> Report:
+    """The report of a log that was summarised by any key.
+
+    Args:
+        source: what the report calls the input.
+        version: of loadlens.
+        options: the options as the report shows them; ``Outlier fence`` names the fence.
+        summary: the summary.
+        figures: SVG of each chart by its name, or caption and SVG, in the order of the report.
+    """
+    return Report(
+        title="Load test report",
+        subtitle=source,
+        cards=_cards(summary),
+        sections=(
+            _at_a_glance(source, options, summary),
+            _summary(summary, figures),
+            _quality(summary),
+            how_to_read(_explanations(options)),
+        ),
+        footer=f"Made by loadlens {version}.",
+    )
+
+
+def _cards(summary: SummaryStatistics) -> tuple[Card, ...]:
+    quality = summary.quality
+    rows, errors = total(quality, "num_rows"), total(quality, "num_errors")
+    rate = format_value("error_rate", errors / rows if rows else None)
+    calls = Card(label="Calls", value=f"{rows:,}", detail=f"in {counted(quality.height, 'configuration')}")
+    failed = Card(label="Error rate", value=rate, detail=f"{counted(errors, 'call')} failed")
+    return (calls, failed, *_extremes(summary))
+
+
+def _extremes(summary: SummaryStatistics) -> tuple[Card, ...]:
+    """The configurations with the least median, the highest p99 and the most throughput."""
+    wanted = (
+        ("Lowest median latency", f"{LATENCY}_median", "ms", False),
+        ("Highest p99 latency", f"{LATENCY}_p99", "ms", True),
+        ("Highest throughput", "throughput", "per s", True),
+    )
+    return tuple(
+        _extreme(summary, label, name, unit, descending=descending)
+        for label, name, unit, descending in wanted
+        if name in summary.summary.columns and summary.summary[name].count()
+    )
+
+
+def _extreme(summary: SummaryStatistics, label: str, name: str, unit: str, *, descending: bool) -> Card:
+    row = summary.summary.sort(name, descending=descending, nulls_last=True).row(0, named=True)
+    where = ", ".join(f"{column_header(key)}: {format_value(key, row[key])}" for key in summary.by)
+    plain = {"Lowest median latency": "Median latency", "Highest p99 latency": "p99 latency"}
+    title = label if summary.summary.height > 1 else plain.get(label, "Throughput")
+    return Card(label=title, value=f"{format_value(name, row[name])} {unit}", detail=where)
+
+
+def _at_a_glance(source: str, options: Mapping[str, str], summary: SummaryStatistics) -> Section:
+    grouped = ", ".join(summary.by) or "nothing: the log as a whole"
+    settings = {"Input": source, "Grouped by": grouped, **options}
+    return Section(
+        title="At a glance", anchor="at-a-glance", blocks=(settings_table("Input and options", settings),)
+    )
+
+
+def _summary(summary: SummaryStatistics, figures: Mapping[str, str | tuple[str, str]]) -> Section:
+    return Section(
+        title="Summary",
+        anchor="summary",
+        lead=(
+            "Minimum to maximum, IQR, TPS and throughput describe the successful calls at or below the "
+            "fence; p90 to p99.9 describe every successful call."
+        ),
+        blocks=(
+            *invocation_tables(summary.summary, summary.by, file="summary.csv"),
+            *[_figure(name, figure) for name, figure in figures.items()],
+        ),
+    )
+
+
+def _figure(name: str, figure: str | tuple[str, str]) -> Figure:
+    if isinstance(figure, tuple):
+        return Figure(caption=figure[0], svg=figure[1])
+    return Figure(caption=_CAPTIONS.get(name, name.replace("_", " ")), svg=figure)
+
+
+def _quality(summary: SummaryStatistics) -> Section:
+    table = quality_table("Rows of the log", summary.quality, summary.by, file="summary.json")
+    return Section(
+        title="Data quality", anchor="data-quality", lead=quality_lead([summary.quality]), blocks=(table,)
+    )
+
+
+def _explanations(options: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "Fence": f"{fence_note(options)} It is taken over all calls as logged, failures included.",
+        "Percentiles": "p90 to p99.9 are taken before outliers are removed: a tail is never filtered.",
+    }

@@ -1,0 +1,257 @@
+"""The report of a results folder: recommendation, stability, concurrency and cost."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import polars as pl
+
+from loadlens.analysis import ConcurrencyStatistics, CostAnalysis, StabilityStatistics
+from loadlens.report.columns import format_value
+from loadlens.report.model import Block, Callout, Card, Figure, Report, Section, Table
+from loadlens.report.parts import (
+    counted,
+    endpoint_table,
+    evenly_chosen,
+    fence_note,
+    how_to_read,
+    invocation_tables,
+    quality_lead,
+    quality_table,
+    settings_table,
+    total,
+)
+from loadlens.report.recommendation import break_even_sentence, cost_cards, recommendation_sentence
+
+__all__ = ["toolkit_report"]
+
+_STABILITY_KEY: Final = ("memory_size",)
+_CONCURRENCY_KEY: Final = ("max_concurrency", "num_clients", "memory_size")
+_CONCURRENCY_METRICS_KEY: Final = ("memory_size", "max_concurrency")
+_SAVINGS_ROWS: Final = 12
+_STABILITY_FILE: Final = "invocation_benchmark_summary.csv"
+_CONCURRENCY_FILE: Final = "concurrency_benchmark_summary.csv"
+_CAPTIONS: Final[Mapping[str, str]] = {
+    "stability_density": "How latencies spread at each memory size, without the calls above the fence.",
+    "concurrency_density": (
+        "How latencies spread by number of clients, a panel for each maximum concurrency, without the calls "
+        "above the fence."
+    ),
+    "cost_vs_performance": "Cost per 1M invocations and average latency by memory size.",
+    "cost_savings": "Monthly cost of serverless and of the comparable instance by monthly invocations.",
+}
+
+
+def toolkit_report(
+    *,
+    source: str,
+    version: str,
+    options: Mapping[str, str],
+    stability: StabilityStatistics | None,
+    concurrency: ConcurrencyStatistics | None,
+    cost: CostAnalysis | None,
+    no_cost_reason: str | None,
+    figures: Mapping[str, str],
+) -> Report:
+    """The report of a results folder; a part that is None is left out or its absence explained.
+
+    Args:
+        source: what the report calls the input.
+        version: of loadlens.
+        options: the options as the report shows them; ``Outlier fence`` names the fence.
+        stability: the stability analysis.
+        concurrency: the concurrency analysis.
+        cost: the cost analysis.
+        no_cost_reason: why there is no cost analysis, as a sentence.
+        figures: SVG of the charts ``stability_density``, ``concurrency_density``,
+            ``cost_vs_performance`` and ``cost_savings``, as far as there are any.
+    """
+    sections = [
+        _at_a_glance(cost, no_cost_reason),
+        _configuration(source, options, cost),
+        *([_stability(stability, figures)] if stability else []),
+        *([_concurrency(concurrency, figures)] if concurrency else []),
+        _cost(cost, figures) if cost else _no_cost(no_cost_reason),
+        _quality(stability, concurrency),
+        how_to_read(_explanations(options, stability, concurrency, cost)),
+    ]
+    return Report(
+        title="Serverless benchmark report",
+        subtitle=source,
+        cards=_cards(stability, concurrency, cost),
+        sections=tuple(sections),
+        footer=f"Made by loadlens {version}.",
+    )
+
+
+def _at_a_glance(cost: CostAnalysis | None, no_cost_reason: str | None) -> Section:
+    if cost is None:
+        texts = [f"No recommendation of a memory size: {no_cost_reason or 'there is no cost analysis.'}"]
+    else:
+        texts = [recommendation_sentence(cost), break_even_sentence(cost)]
+    callouts = tuple(Callout(text=text, kind="result" if cost else "note") for text in texts)
+    return Section(title="At a glance", anchor="at-a-glance", blocks=callouts)
+
+
+def _cards(
+    stability: StabilityStatistics | None,
+    concurrency: ConcurrencyStatistics | None,
+    cost: CostAnalysis | None,
+) -> tuple[Card, ...]:
+    return (
+        *(cost_cards(cost) if cost else ()),
+        *([_calls_card("Stability calls", stability.quality)] if stability else []),
+        *([_calls_card("Concurrency calls", concurrency.quality)] if concurrency else []),
+    )
+
+
+def _calls_card(label: str, quality: pl.DataFrame) -> Card:
+    rows, errors = total(quality, "num_rows"), total(quality, "num_errors")
+    rate = format_value("error_rate", errors / rows if rows else None)
+    sizes = counted(quality.height, "configuration")
+    return Card(label=label, value=f"{rows:,}", detail=f"in {sizes}; {errors:,} failed ({rate})")
+
+
+def _configuration(source: str, options: Mapping[str, str], cost: CostAnalysis | None) -> Section:
+    settings = {"Input": source, **options}
+    if cost:
+        prices = cost.prices
+        named = [prices.name, prices.region, f"valid from {prices.valid_from}" if prices.valid_from else ""]
+        settings |= {
+            "Prices": ", ".join(text for text in named if text),
+            "Price source": prices.source or "not stated",
+            "Average request size": f"{format_value('', cost.average_request_size)} bytes",
+            "Average response size": f"{format_value('', cost.average_response_size)} bytes",
+        }
+    return Section(
+        title="Benchmark configuration",
+        anchor="configuration",
+        blocks=(settings_table("Input, options and prices", settings),),
+    )
+
+
+def _stability(stability: StabilityStatistics, figures: Mapping[str, str]) -> Section:
+    return Section(
+        title="Stability",
+        anchor="stability",
+        lead=(
+            "Latency by memory size under a steady load. The figures describe every successful call, before "
+            "outliers are removed; the chart leaves out the calls above the fence."
+        ),
+        blocks=(
+            *invocation_tables(stability.summary, _STABILITY_KEY, file=_STABILITY_FILE),
+            *_figure(figures, "stability_density"),
+            *_metrics(stability.endpoint_metrics, _STABILITY_KEY),
+        ),
+    )
+
+
+def _concurrency(concurrency: ConcurrencyStatistics, figures: Mapping[str, str]) -> Section:
+    return Section(
+        title="Concurrency",
+        anchor="concurrency",
+        lead=(
+            "Latency, errors and throughput by how many clients call at once. Median, mean, maximum, IQR, "
+            "TPS and throughput describe the successful calls at or below the fence; p90 to p99.9 describe "
+            "every successful call."
+        ),
+        blocks=(
+            *invocation_tables(concurrency.summary, _CONCURRENCY_KEY, file=_CONCURRENCY_FILE),
+            *_figure(figures, "concurrency_density"),
+            *_metrics(concurrency.endpoint_metrics, _CONCURRENCY_METRICS_KEY),
+        ),
+    )
+
+
+def _metrics(metrics: pl.DataFrame | None, key: Sequence[str]) -> tuple[Block, ...]:
+    if metrics is None:
+        return (Callout(text="This benchmark has no endpoint metrics (endpoint_metrics.csv)."),)
+    if metrics.is_empty():
+        return (Callout(text="The endpoint metrics hold no data for this benchmark."),)
+    return (endpoint_table(metrics, key),)
+
+
+def _figure(figures: Mapping[str, str], name: str) -> tuple[Figure, ...]:
+    return (Figure(caption=_CAPTIONS[name], svg=figures[name]),) if name in figures else ()
+
+
+def _no_cost(reason: str | None) -> Section:
+    text = reason or "There is no cost analysis."
+    return Section(title="Cost", anchor="cost", blocks=(Callout(text=text),))
+
+
+def _cost(cost: CostAnalysis, figures: Mapping[str, str]) -> Section:
+    return Section(
+        title="Cost",
+        anchor="cost",
+        lead=(
+            "What an invocation costs at each memory size, and up to which volume the recommended size costs "
+            "less than an instance that runs all month (30 days)."
+        ),
+        blocks=(
+            Table(
+                caption="Endpoint metrics with cost",
+                frame=cost.metrics_with_cost,
+                currency=cost.prices.currency,
+            ),
+            *_figure(figures, "cost_vs_performance"),
+            *_savings(cost),
+            *_figure(figures, "cost_savings"),
+        ),
+    )
+
+
+def _savings(cost: CostAnalysis) -> tuple[Table, ...]:
+    shown = evenly_chosen(cost.savings, _SAVINGS_ROWS)
+    if shown.is_empty():
+        return ()
+    rest = cost.savings.height > shown.height
+    table = Table(
+        caption=f"Savings at {format_value('memory_size', cost.optimal_memory_config)} MB against "
+        f"{cost.comparable_instance}",
+        frame=shown,
+        note=f"{shown.height:,} of {cost.savings.height:,} rows; cost_savings_summary.csv has them all."
+        if rest
+        else "",
+        currency=cost.prices.currency,
+    )
+    return (table,)
+
+
+def _quality(stability: StabilityStatistics | None, concurrency: ConcurrencyStatistics | None) -> Section:
+    tables = []
+    if stability:
+        tables.append(quality_table("Stability log", stability.quality, _STABILITY_KEY, file="summary.json"))
+    if concurrency:
+        quality = concurrency.quality
+        tables.append(quality_table("Concurrency log", quality, _CONCURRENCY_KEY, file="summary.json"))
+    qualities = [part.quality for part in (stability, concurrency) if part]
+    return Section(
+        title="Data quality", anchor="data-quality", lead=quality_lead(qualities), blocks=tuple(tables)
+    )
+
+
+def _explanations(
+    options: Mapping[str, str],
+    stability: StabilityStatistics | None,
+    concurrency: ConcurrencyStatistics | None,
+    cost: CostAnalysis | None,
+) -> dict[str, str]:
+    fence = [fence_note(options)]
+    if stability:
+        fence.append("Stability: taken over the successful calls.")
+    if concurrency:
+        fence.append("Concurrency: taken over all calls as logged, failures (-1 ms) included.")
+    items = {
+        "Fence": " ".join(fence),
+        "Percentiles": "p90 to p99.9 are taken before outliers are removed: a tail is never filtered.",
+    }
+    if cost:
+        items |= {
+            "Average latency": "In the cost part: model latency plus the mean overhead latency of all sizes.",
+            "Recommendation": (
+                "The size with the least product of average latency and cost; each larger size gets a larger "
+                "discount, down to half."
+            ),
+            "Break-even": "Monthly price of the instance divided by the cost of an invocation.",
+        }
+    return items
