@@ -7,14 +7,20 @@ from loadlens.charts.density import (
     summary_density_chart,
 )
 from loadlens.charts.export import save_chart, svg_text
+from loadlens.charts.heatmap import heatmap_chart
 from loadlens.charts.savings import savings_chart
+from loadlens.charts.spectrum import spectrum_chart
+from loadlens.charts.timeline import timeline_chart
 
 __all__ = [
     "concurrency_density_chart",
     "cost_chart",
+    "heatmap_chart",
     "save_chart",
     "savings_chart",
+    "spectrum_chart",
     "stability_density_chart",
     "summary_density_chart",
     "svg_text",
+    "timeline_chart",
 ]

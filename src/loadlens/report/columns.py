@@ -62,6 +62,7 @@ def _column(header: str, unit: str, form: Callable[[float], str]) -> _Column:
 
 
 _COLUMNS: Final[Mapping[str, _Column]] = {
+    "label": _column("Label", "", str),
     "memory_size": _column("Memory", "MB", _count),
     "max_concurrency": _column("Max concurrency", "", _count),
     "num_clients": _column("Clients", "", _count),

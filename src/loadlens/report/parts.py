@@ -28,7 +28,8 @@ FENCE_OPTION: Final = "Outlier fence"
 _MOST_ROWS: Final = 200
 _MOST_COLUMNS: Final = 16  # as many as a printed page can hold
 _CALLS: Final = ("num_invocations", "successful_invocations")
-_RATES: Final = ("num_errors", *ERROR_COLUMNS, "error_rate", "throughput")
+_TPS: Final = ("tps_avg", "tps_p25", "tps_p50", "tps_p75", "tps_max")
+_RATES: Final[tuple[str, ...]] = ("num_errors", *ERROR_COLUMNS, "error_rate", *_TPS, "throughput")
 _FENCES: Final[Mapping[str, str]] = {
     "mean-iqr": "A call above mean + 5 × IQR of its configuration's latencies is an outlier (mean-iqr).",
     "tukey": "A call above q75 + 1.5 × IQR of its configuration's latencies is an outlier (tukey).",
@@ -65,7 +66,7 @@ def invocation_tables(summary: pl.DataFrame, key: Sequence[str], *, file: str) -
         return (_headed("Latency, errors and throughput", summary, len(key), file),)
     figures = [name for name in summary.columns if name not in key]
     calls = [name for name in figures if name in _CALLS]
-    rates = [name for name in figures if name in _RATES or name.startswith("tps_")]
+    rates = [name for name in _RATES if name in figures]
     latencies = [name for name in figures if name not in (*calls, *rates)]
     captions = {"Latency of the calls": latencies, "Errors and throughput": rates}
     return tuple(
@@ -131,12 +132,13 @@ def how_to_read(items: Mapping[str, str]) -> Section:
             "Exact, not estimated: linear interpolation between order statistics (Hyndman-Fan type 7, the "
             "default of NumPy and pandas)."
         ),
+        "Completion": "A successful call at or below the fence.",
         "TPS": (
-            "Transactions per second: kept completions counted for each second, seconds without any left "
-            "out; mean, quartiles and maximum of these counts are cut to whole numbers."
+            "Transactions per second: completions counted for each second, seconds without any left out; "
+            "mean, quartiles and maximum of these counts are cut to whole numbers."
         ),
         "Throughput": (
-            "Kept completions divided by the time from the first start to the last end, idle time included."
+            "Completions divided by the time from the first start to the last end, idle time included."
         ),
         NOTHING: "No such value: nothing was measured, or no call succeeded.",
     }

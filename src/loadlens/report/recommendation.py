@@ -21,9 +21,9 @@ def recommendation_sentence(cost: CostAnalysis) -> str:
     is_cheapest = best["cost_per_1M_invocations"] == cheapest["cost_per_1M_invocations"]
     is_fastest = best["average_latency"] == fastest["average_latency"]
     if priced.height == 1:
-        comparison = "and is the only size with all figures"
+        comparison = "the only size with all figures"
     elif is_cheapest and is_fastest:
-        comparison = f"both the least of the {priced.height} sizes"
+        comparison = f"both the fastest and the cheapest of the {priced.height} sizes"
     elif is_fastest:
         comparison = f"the fastest of the {priced.height} sizes, against {_named(cheapest, 'cheapest', cost)}"
     elif is_cheapest:
@@ -32,7 +32,10 @@ def recommendation_sentence(cost: CostAnalysis) -> str:
         comparison = f"against {_named(cheapest, 'cheapest and fastest', cost)}"
     else:
         comparison = f"against {_named(cheapest, 'cheapest', cost)} and {_named(fastest, 'fastest', cost)}"
-    return f"{_size(size)} balances latency and cost best: it takes {_figures(best, cost)}, {comparison}."
+    return (
+        f"{_size(size)} is recommended for the best balance of latency and cost: {_figures(best, cost)}, "
+        f"{comparison}."
+    )
 
 
 def break_even_sentence(cost: CostAnalysis) -> str:

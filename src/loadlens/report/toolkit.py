@@ -85,7 +85,7 @@ def toolkit_report(
 
 def _at_a_glance(cost: CostAnalysis | None, no_cost_reason: str | None) -> Section:
     if cost is None:
-        texts = [f"No recommendation of a memory size: {no_cost_reason or 'there is no cost analysis.'}"]
+        texts = [f"No memory size is recommended. {no_cost_reason or 'There is no cost analysis.'}"]
     else:
         texts = [recommendation_sentence(cost), break_even_sentence(cost)]
     callouts = tuple(Callout(text=text, kind="result" if cost else "note") for text in texts)
@@ -134,7 +134,7 @@ def _stability(stability: StabilityStatistics, figures: Mapping[str, str]) -> Se
         title="Stability",
         anchor="stability",
         lead=(
-            "Latency by memory size under a steady load. The figures describe every successful call, before "
+            "Latency by memory size under a steady load. Latencies describe every successful call, before "
             "outliers are removed; the chart leaves out the calls above the fence."
         ),
         blocks=(

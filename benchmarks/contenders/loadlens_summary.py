@@ -1,0 +1,18 @@
+"""The figures from loadlens, which also makes the density curves."""
+
+from pathlib import Path
+
+import loadlens
+from benchmarks.contenders.harness import ERRORS, KEY, Rows, main
+
+__all__ = ["query"]
+
+
+def query(path: Path) -> Rows:
+    """The summary by configuration, with the error classes beside it."""
+    result = loadlens.summarize(path, by=KEY)
+    return result.summary.join(result.quality.select(*KEY, *ERRORS), on=KEY).sort(KEY).to_dicts()
+
+
+if __name__ == "__main__":
+    main(query)

@@ -1,0 +1,75 @@
+"""Axes that several charts share: time since the start of a log, and latency on a log scale."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import altair as alt
+import polars as pl
+
+__all__ = ["TimeUnit", "latency_label", "log_latency_scale", "log_latency_ticks", "time_axis", "time_unit"]
+
+_MOST_OF_A_UNIT = 300  # beyond it the next larger unit reads better
+_MOST_TICKS = 10
+_FEWEST_TICKS = 3
+_STEPS: Final = ((1, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 5), (1,))
+
+# d3 writes 1e+7 under its plain formats; this one keeps to digits.
+latency_label: Final = "format(datum.value, ',.3~r')"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeUnit:
+    """A unit of time as it stands in an axis title, and its length."""
+
+    name: str
+    seconds: float
+
+
+_UNITS: Final = (
+    TimeUnit(name="s", seconds=1),
+    TimeUnit(name="min", seconds=60),
+    TimeUnit(name="h", seconds=3600),
+)
+
+
+def time_unit(end_s: float) -> TimeUnit:
+    """The smallest unit in which ``end_s`` seconds is a number that reads well."""
+    return next((unit for unit in _UNITS if end_s <= _MOST_OF_A_UNIT * unit.seconds), _UNITS[-1])
+
+
+def time_axis(windows: pl.DataFrame, unit: TimeUnit, *, field: str, title: bool = True) -> alt.X:
+    """Time from the first window's start to the last one's end.
+
+    Args:
+        windows: ``time_s``, ``window_s`` (both s), not empty.
+        unit: in which ``field`` is given.
+        field: the column on this axis.
+        title: whether the axis has a title.
+    """
+    ends = windows.select(start=pl.col("time_s").min(), end=(pl.col("time_s") + pl.col("window_s")).max())
+    domain = [value / unit.seconds for value in ends.row(0)]
+    axis = alt.Axis(
+        title=f"Time since start ({unit.name})" if title else None,
+        grid=False,
+        tickCount=10,
+        labelOverlap="greedy",
+        labelSeparation=6,
+    )
+    return alt.X(field, type="quantitative", scale=alt.Scale(domain=domain, nice=False), axis=axis)
+
+
+def log_latency_scale(lowest_ms: float, highest_ms: float) -> alt.Scale:
+    """A log scale between two positive latencies."""
+    return alt.Scale(type="log", domain=[lowest_ms, highest_ms], nice=False)
+
+
+def log_latency_ticks(lowest_ms: float, highest_ms: float) -> list[float] | None:
+    """Round values between two positive latencies, as many as can be labelled; None leaves it to Vega."""
+    decades = range(math.floor(math.log10(lowest_ms)), math.ceil(math.log10(highest_ms)) + 1)
+    for steps in _STEPS:
+        ticks = [float(f"{step}e{decade}") for decade in decades for step in steps]
+        shown = [tick for tick in ticks if lowest_ms <= tick <= highest_ms]
+        if len(shown) <= _MOST_TICKS:
+            break
+    return shown if len(shown) >= _FEWEST_TICKS else None

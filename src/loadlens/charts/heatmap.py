@@ -1,0 +1,91 @@
+"""Latency over time: how many invocations took how long, when."""
+
+import altair as alt
+import polars as pl
+
+from loadlens.charts.axes import (
+    TimeUnit,
+    latency_label,
+    log_latency_scale,
+    log_latency_ticks,
+    time_axis,
+    time_unit,
+)
+from loadlens.charts.parts import inline, message_chart, titled
+from loadlens.charts.theme import PANEL_HEIGHT, PANEL_WIDTH, themed
+
+__all__ = ["heatmap_chart"]
+
+_TITLE = "Latency over time (ms)"
+_LEAST_RATIO = 1.1  # of a cell's bounds, where the lower one is 0 and a log axis cannot show it
+_FEWEST_COLOURED = 10  # where the colours end at the latest, so that one invocation is never the darkest
+
+
+def heatmap_chart(heatmap: pl.DataFrame) -> alt.LayerChart:
+    """Invocations by time window and latency, both axes and the colours (log) with their own scale.
+
+    Args:
+        heatmap: ``time_s`` (s, start of a window since the log's first second), ``window_s`` (s),
+            ``latency_low_ms``, ``latency_high_ms``, ``count`` (invocations); each cell with a count is
+            drawn, so they should be few (120 windows of 100 latencies fill the panel).
+    """
+    cells = heatmap.filter(pl.col("count") > 0, pl.col("latency_high_ms") > 0)
+    if cells.is_empty():
+        return themed(message_chart("No latency to draw: no invocation succeeded.", titled(_TITLE, [])))
+    unit = time_unit(float((heatmap["time_s"] + heatmap["window_s"]).max()))  # type: ignore[arg-type]
+    bounded = _above_zero(cells)
+    base = alt.Chart(inline(_drawn(bounded, unit)), width=PANEL_WIDTH, height=PANEL_HEIGHT)
+    # Thousands of cells: a description of each would make up most of an SVG.
+    rects = base.mark_rect(aria=False).encode(
+        x=time_axis(heatmap, unit, field="time"),
+        x2="time_end",
+        y=_latency_axis(bounded),
+        y2="latency_high_ms",
+        color=_count_colours(bounded),
+    )
+    return themed(alt.LayerChart(layer=[rects], title=titled(_TITLE, [])))
+
+
+def _above_zero(cells: pl.DataFrame) -> pl.DataFrame:
+    """Cells that begin at 0 begin at the smallest positive bound, or just below their own end."""
+    low, high = pl.col("latency_low_ms"), pl.col("latency_high_ms")
+    smallest = pl.min_horizontal(low.filter(low > 0).min(), high.min())
+    raised = pl.min_horizontal(smallest, high / _LEAST_RATIO)
+    return cells.with_columns(pl.when(low > 0).then(low).otherwise(raised).alias("latency_low_ms"))
+
+
+def _drawn(cells: pl.DataFrame, unit: TimeUnit) -> pl.DataFrame:
+    start = pl.col("time_s")
+    return cells.select(
+        (start / unit.seconds).alias("time"),
+        ((start + pl.col("window_s")) / unit.seconds).alias("time_end"),
+        "latency_low_ms",
+        "latency_high_ms",
+        "count",
+    )
+
+
+def _latency_axis(cells: pl.DataFrame) -> alt.Y:
+    lowest, highest = cells.select(pl.col("latency_low_ms").min(), pl.col("latency_high_ms").max()).row(0)
+    axis = alt.Axis(
+        title="Latency (ms)",
+        values=log_latency_ticks(lowest, highest),
+        tickCount=5,
+        labelExpr=latency_label,
+        grid=False,
+    )
+    scale = log_latency_scale(lowest, highest)
+    return alt.Y("latency_low_ms", type="quantitative", scale=scale, axis=axis)
+
+
+def _count_colours(cells: pl.DataFrame) -> alt.Color:
+    most = max(_FEWEST_COLOURED, int(cells["count"].max()))  # type: ignore[arg-type]
+    scale = alt.Scale(type="log", domain=[1, most], scheme="yellowgreenblue")
+    ticks = [10**power for power in range(len(str(most)))]
+    legend = alt.Legend(
+        title="Invocations",
+        values=ticks,
+        labelExpr="format(datum.value, ',')",
+        gradientLength=PANEL_HEIGHT - 60,
+    )
+    return alt.Color("count", type="quantitative", scale=scale, legend=legend)

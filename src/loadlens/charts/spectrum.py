@@ -1,0 +1,184 @@
+"""Latency by percentile, with a tail that takes as much room as the bulk."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import altair as alt
+import polars as pl
+
+from loadlens.charts.axes import latency_label, log_latency_scale, log_latency_ticks
+from loadlens.charts.parts import inline, message_chart, printable, thousands, titled
+from loadlens.charts.theme import PANEL_HEIGHT, PANEL_WIDTH, category_scale, themed
+
+__all__ = ["spectrum_chart"]
+
+_TITLE = "Latency by percentile (ms)"
+_LATENCY_TITLE = "Latency (ms)"
+_MOST_POINTS = 120  # of a line; more are closer than pixels
+_MOST_LINES = 20  # more lines in one panel cannot be told apart
+_MOST_PANELS = 24
+_GRID_COLUMNS = 3
+_GRID_SPACING = 50  # holds the axis labels of the next panel
+_GRID_PADDING = {"left": 12, "top": 12, "right": 32, "bottom": 32}  # and those along the edges
+_LEGEND_ROW = 18  # pixels
+_LEAST_LOG_RATIO = 100  # of the latencies: below it a linear axis shows all of them
+_LEAST_REACH = 10.0  # p90, so that the axis has a length where only the median is known
+_RANKED_AT = 0.99
+_UNITS = {"memory_size": "memory_size (MB)"}
+
+# Percentiles by their place on the axis, 1 / (1 - q).
+_PERCENTILES: Final = {
+    1: "p0",
+    2: "p50",
+    10: "p90",
+    100: "p99",
+    1_000: "p99.9",
+    10_000: "p99.99",
+    100_000: "p99.999",
+}
+_SMALL_PERCENTILES: Final = {at: _PERCENTILES[at] for at in (1, 10, 1_000, 100_000)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Lines:
+    """Lines as they are drawn: ``series`` (text), ``rarity`` (1 / (1 - q)), ``latency_ms``; series in order."""
+
+    points: pl.DataFrame
+    series: list[str]
+    notes: list[str]
+
+    @property
+    def reach(self) -> float:
+        """Upper end of the percentile axis."""
+        return max(_LEAST_REACH, float(self.points["rarity"].max()))  # type: ignore[arg-type]
+
+
+def spectrum_chart(spectrum: pl.DataFrame, by: Sequence[str]) -> alt.LayerChart | alt.FacetChart:
+    """Latency over the percentile, each further nine as wide as the one before it.
+
+    One panel where its lines can be told apart, else small panels on the same scales. The latency axis is
+    logarithmic where the latencies span more than two decades.
+
+    Args:
+        spectrum: the ``by`` columns, ``quantile`` (from 0 to below 1), ``latency_ms`` (null: not drawn).
+        by: the key columns; none for a single line without a legend.
+    """
+    lines = _thinned(_labelled(spectrum, by))
+    if lines.points.is_empty():
+        return themed(message_chart("No latency to draw: no invocation succeeded.", titled(_TITLE, [])))
+    if len(lines.series) <= _MOST_LINES:
+        return themed(_panel(lines, by))
+    return themed(_small_panels(_slowest(lines, _MOST_PANELS), by))
+
+
+def _labelled(spectrum: pl.DataFrame, by: Sequence[str]) -> _Lines:
+    """Lines named by their key, in the order of the key."""
+    drawn = spectrum.filter(pl.col("latency_ms") > 0, pl.col("quantile") < 1)
+    keys = spectrum.select(by).unique().sort(by, nulls_last=True) if by else pl.DataFrame([{}])
+    labels = {key: " · ".join(map(printable, key)) for key in keys.iter_rows()}
+    series = [labels[key] for key in drawn.select(by).iter_rows()] if by else [""] * drawn.height
+    points = drawn.select(
+        pl.Series("series", series, dtype=pl.String),
+        (1 / (1 - pl.col("quantile"))).alias("rarity"),
+        "latency_ms",
+    )
+    present = set(series)
+    return _Lines(
+        points=points.sort("series", "rarity"),
+        series=[name for name in dict.fromkeys(labels.values()) if name in present],
+        notes=_missing(len(labels) - len(present)),
+    )
+
+
+def _missing(without_latency: int) -> list[str]:
+    if not without_latency:
+        return []
+    groups = "1 group" if without_latency == 1 else f"{thousands(without_latency)} groups"
+    return [f"Not drawn: {groups} without a successful invocation."]
+
+
+def _thinned(lines: _Lines) -> _Lines:
+    """At most one point of a line in each of as many equal parts of the axis; both of its ends stay."""
+    at = pl.col("rarity").log()
+    part = (at / at.max() * (_MOST_POINTS - 1)).floor().fill_nan(0)
+    points = lines.points.with_columns(
+        part.over("series").alias("part"), pl.len().over("series").alias("len")
+    )
+    first = pl.struct("series", "part").is_first_distinct()
+    kept = points.filter((pl.col("len") <= _MOST_POINTS) | first)
+    return _Lines(points=kept.drop("part", "len"), series=lines.series, notes=lines.notes)
+
+
+def _slowest(lines: _Lines, most: int) -> _Lines:
+    if len(lines.series) <= most:
+        return lines
+    bulk = pl.col("rarity") <= 1 / (1 - _RANKED_AT)
+    ranked = lines.points.group_by("series").agg(tail=pl.col("latency_ms").filter(bulk).max())
+    kept = ranked.sort(["tail", "series"], descending=[True, False], nulls_last=True).head(most)["series"]
+    note = f"Shown: the {most} of {thousands(len(lines.series))} groups with the highest p99."
+    return _Lines(
+        points=lines.points.filter(pl.col("series").is_in(kept.implode())),
+        series=[name for name in lines.series if name in set(kept)],
+        notes=[*lines.notes, note],
+    )
+
+
+def _panel(lines: _Lines, by: Sequence[str]) -> alt.LayerChart:
+    legend = alt.Legend(title=_legend_title(by)) if by else None
+    scale = category_scale(lines.series)
+    colours = alt.Color("series", type="nominal", sort=lines.series, scale=scale, legend=legend)
+    height = max(PANEL_HEIGHT, _LEGEND_ROW * len(lines.series))
+    base = alt.Chart(inline(lines.points), width=PANEL_WIDTH, height=height)
+    line = base.mark_line(strokeWidth=1.8, strokeJoin="round").encode(
+        x=_percentile_axis(lines, _PERCENTILES), y=_latency_axis(lines), color=colours
+    )
+    return alt.LayerChart(layer=[line], title=titled(_TITLE, lines.notes))
+
+
+def _small_panels(lines: _Lines, by: Sequence[str]) -> alt.FacetChart:
+    line = (
+        alt.Chart(width=190, height=80)
+        .mark_line(strokeWidth=1.8, strokeJoin="round")
+        .encode(
+            x=_percentile_axis(lines, _SMALL_PERCENTILES, title=None),
+            y=_latency_axis(lines, title=None, ticks=3),
+        )
+    )
+    facet = alt.Facet("series", type="nominal", sort=lines.series, title=None)
+    chart = alt.LayerChart(layer=[line]).facet(
+        facet, data=inline(lines.points), columns=_GRID_COLUMNS, spacing=_GRID_SPACING, bounds="flush"
+    )
+    lead = f"{_LATENCY_TITLE} over the percentile by {_legend_title(by)}; all panels have the same scales."
+    chart = chart.properties(title=titled(_TITLE, [lead, *lines.notes]), padding=_GRID_PADDING)
+    resolved: alt.FacetChart = chart.resolve_axis(x="independent", y="independent")
+    return resolved
+
+
+def _percentile_axis(
+    lines: _Lines, percentiles: dict[int, str], title: str | None = "Percentile of invocations"
+) -> alt.X:
+    # The tick that ends the axis stays where the last digits of 1 / (1 - q) fall short of it.
+    shown = {at: name for at, name in percentiles.items() if at <= lines.reach * (1 + 1e-6)}
+    names = ", ".join(f"'{at}': '{name}'" for at, name in shown.items())
+    axis = alt.Axis(
+        title=title, values=list(shown), labelExpr=f"({{{names}}})[datum.value]", labelFlush=False, grid=True
+    )
+    scale = alt.Scale(type="log", domain=[1, lines.reach], nice=False)
+    return alt.X("rarity", type="quantitative", scale=scale, axis=axis)
+
+
+def _latency_axis(lines: _Lines, title: str | None = _LATENCY_TITLE, ticks: int = 5) -> alt.Y:
+    lowest, highest = lines.points.select(
+        low=pl.col("latency_ms").min(), high=pl.col("latency_ms").max()
+    ).row(0)
+    axis = alt.Axis(title=title, tickCount=ticks, labelExpr=latency_label, domain=False, ticks=False)
+    if highest <= _LEAST_LOG_RATIO * lowest:
+        return alt.Y("latency_ms", type="quantitative", scale=alt.Scale(zero=True, nice=ticks), axis=axis)
+    axis.values = log_latency_ticks(lowest, highest)
+    return alt.Y("latency_ms", type="quantitative", scale=log_latency_scale(lowest, highest), axis=axis)
+
+
+def _legend_title(columns: Sequence[str]) -> str:
+    return " · ".join(printable(_UNITS.get(name, name)) for name in columns)

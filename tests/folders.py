@@ -1,0 +1,62 @@
+"""Folders to analyse and to compare."""
+
+from pathlib import Path
+
+import polars as pl
+
+from loadlens.simulate import simulate_results_folder
+
+STABILITY = "stability_benchmark_raw_results"
+CONCURRENCY = "concurrency_benchmark_raw_results"
+EXAMPLES = "invoke_args_examples.jsonl"
+LOG = "invocation_benchmark_results"
+METRICS = "endpoint_metrics"
+
+REPORT = "benchmarking_report/benchmarking_report.html"
+STABILITY_FILES = {
+    "stability_benchmark_summary_results/invocation_benchmark_summary.csv",
+    "stability_benchmark_summary_results/endpoint_metrics_summary.csv",
+    "stability_benchmark_summary_results/stability_benchmark_distribution.png",
+}
+CONCURRENCY_FILES = {
+    "concurrency_benchmark_summary_results/concurrency_benchmark_summary.csv",
+    "concurrency_benchmark_summary_results/endpoint_metrics_summary.csv",
+    "concurrency_benchmark_summary_results/concurrency_benchmark_distribution.png",
+}
+COST_FILES = {
+    "cost_analysis_summary_results/metrics_with_cost.csv",
+    "cost_analysis_summary_results/cost_savings_summary.csv",
+    "cost_analysis_summary_results/cost_vs_performance.png",
+    "cost_analysis_summary_results/cost_savings.png",
+}
+RESULT_FILES = {*STABILITY_FILES, *CONCURRENCY_FILES, *COST_FILES, REPORT, "summary.json"}
+
+
+def results_folder(path: Path, rows: int = 1200, seed: int = 5) -> Path:
+    """A simulated results folder with both parts, their metrics and the example requests."""
+    simulate_results_folder(path, rows=rows, seed=seed)
+    return path
+
+
+def as_csv(log: Path) -> Path:
+    """Writes a Parquet log as CSV instead."""
+    csv = log.with_suffix(".csv")
+    pl.read_parquet(log).write_csv(csv)
+    log.unlink()
+    return csv
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    """Everything below a folder, hidden files too: bytes of files and targets of links, None for folders."""
+    return {str(path.relative_to(folder)): _content(path) for path in sorted(folder.rglob("*"))}
+
+
+def _content(path: Path) -> bytes | None:
+    if path.is_symlink():
+        return str(path.readlink()).encode()
+    return path.read_bytes() if path.is_file() else None
+
+
+def files_below(folder: Path) -> set[str]:
+    """The relative paths of all files below a folder."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}

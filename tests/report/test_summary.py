@@ -1,0 +1,80 @@
+import polars as pl
+
+import loadlens
+from loadlens.report import Figure, Report, summary_report
+from tests.logs import small_log
+from tests.report.pages import HOSTILE, OPTIONS, SVG, page_of, tables_of
+
+
+def report(
+    by: list[str], log: pl.DataFrame | None = None, figures: dict[str, object] | None = None
+) -> Report:
+    return summary_report(
+        source="log.csv",
+        version="1.2.3",
+        options=OPTIONS,
+        summary=loadlens.summarize(small_log() if log is None else log, by),
+        figures=figures or {},  # type: ignore[arg-type]
+    )
+
+
+def test_sections():
+    found = report(["memory_size"], figures={"latency_density": SVG})
+    assert [section.anchor for section in found.sections] == [
+        "at-a-glance",
+        "summary",
+        "data-quality",
+        "how-to-read",
+    ]
+    assert len(page_of(found).named("svg")) == 1
+
+
+def test_a_hostile_label_is_inert_and_shown():
+    log = small_log().with_columns(label=pl.lit(HOSTILE))
+    page = page_of(report(["label"], log))
+    assert page.named("img") == []
+    assert "</script" not in page.text
+    assert HOSTILE in page.cells
+
+
+def test_without_a_key_the_log_is_one_row():
+    found = report([])
+    assert all(table.frame.height == 1 for table in tables_of(found) if table.num_keys == 0)
+    assert not any(table.totals for table in tables_of(found))
+    assert "Median latency" in [card.label for card in found.cards]
+    page_of(found)
+
+
+def test_a_missing_key_is_an_en_dash():
+    log = small_log().with_columns(label=pl.lit(None, dtype=pl.String))
+    assert "–" in page_of(report(["label"], log)).cells
+
+
+def test_figures_keep_their_order_and_get_captions():
+    figures = {"latency_by_hour": SVG, "latency_density": SVG, "errors": ("Errors by minute.", SVG)}
+    found = report(["memory_size"], figures=figures)
+    captions = [
+        block.caption for section in found.sections for block in section.blocks if isinstance(block, Figure)
+    ]
+    assert captions[0] == "latency by hour"
+    assert captions[1].startswith("How latencies spread")
+    assert captions[2] == "Errors by minute."
+
+
+def test_a_log_without_a_success():
+    log = small_log().with_columns(invocation_latency=pl.lit(-1.0))
+    found = report(["memory_size"], log)
+    assert [card.label for card in found.cards] == ["Calls", "Error rate"]
+    assert found.cards[1].value == "100.00%"
+
+
+def test_many_configurations_are_cut_with_a_note():
+    log = small_log()
+    log = log.with_columns(label=pl.int_range(pl.len()).cast(pl.String))
+    copies = pl.concat([log.with_columns(pl.col("label") + f"-{copy}") for copy in range(2)])
+    found = report(["label"], copies)
+    cut = [table for table in tables_of(found) if table.note]
+    assert len(cut) == 3
+    assert all(table.frame.height == 200 for table in cut)
+    assert cut[0].note == f"The first 200 of {copies.height} rows; summary.csv has them all."
+    assert cut[2].totals["num_rows"] == copies.height
