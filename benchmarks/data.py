@@ -1,5 +1,6 @@
 """Synthetic invocation logs of any size: 66 configurations, 50,000 seconds, 2 % failures."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -75,3 +76,7 @@ def _chunk(random: np.random.Generator, end: NDArray[np.float64]) -> pl.DataFram
             "num_clients": clients,
         }
     )
+
+
+if __name__ == "__main__":
+    print(log_path(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))

@@ -185,9 +185,9 @@ def test_a_made_parent_that_somebody_else_uses_by_now_stays(tmp_path: Path) -> N
     def write(folder: Path) -> None:
         write_new(folder)
         (tmp_path / "a" / "theirs.txt").write_text("theirs")
-        raise ValueError
+        raise KeyboardInterrupt
 
-    with pytest.raises(ValueError, match=""):
+    with pytest.raises(KeyboardInterrupt):
         publish_folder(tmp_path / "a" / "b" / "out", write)
     assert tree(tmp_path) == {"a": None, "a/theirs.txt": b"theirs"}
 

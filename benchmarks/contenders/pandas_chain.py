@@ -25,7 +25,8 @@ def query(path: Path) -> Rows:
     parts = [_counts(log), fences, _tail(successes), _five(kept), _tps(kept), _throughput(kept)]
     answer = pd.concat([part.set_index(KEY) for part in parts], axis=1)
     answer["outliers_removed"] = answer["num_invocations"] - answer["num_errors"] - kept.groupby(KEY).size()
-    return answer.sort_index().reset_index().to_dict("records")
+    rows: Rows = answer.sort_index().reset_index().to_dict("records")
+    return rows
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -18,7 +18,7 @@ def query(path: Path) -> Rows:
     log = pl.scan_parquet(path) if path.suffix == ".parquet" else pl.scan_csv(path)
     every = _every_row(log)
     kept = log.join(every.select(*KEY, "outlier_fence"), on=KEY)
-    kept = kept.filter(LATENCY > 0, LATENCY <= pl.col("outlier_fence"))
+    kept = kept.filter(LATENCY > 0, LATENCY.le(pl.col("outlier_fence")))
     answer = (
         every.join(_kept_rows(kept), on=KEY, how="left")
         .join(_completions(kept), on=KEY, how="left")

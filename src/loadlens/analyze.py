@@ -280,7 +280,10 @@ def _cost_or_reason(
     if stability.endpoint_metrics is None:
         return None, "The stability benchmark has no endpoint metrics (endpoint_metrics.csv)."
     if folder.examples is None:
-        return None, "The folder has no example requests (invoke_args_examples.jsonl), so their size is unknown."
+        return (
+            None,
+            "The folder has no example requests (invoke_args_examples.jsonl), so their size is unknown.",
+        )
     if stability.average_response_size is None:
         return None, "No call of the stability benchmark succeeded, so the response size is unknown."
     request_size = average_request_size(folder.examples)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar, Unpack
 
 from loadlens.analysis import (
     ConcurrencyStatistics,
@@ -21,13 +21,14 @@ from loadlens.analysis import (
 )
 from loadlens.errors import UsageError
 from loadlens.prices import PriceTable, load_prices
+from loadlens.profile import DEFAULT_PERCENTILES
 from loadlens.publish import publish_folder
 
 if TYPE_CHECKING:
     import altair as alt
     import polars as pl
 
-    from loadlens.profile import Outliers
+    from loadlens.profile import Execution, Outliers
     from loadlens.sources import EndpointMetricsSource, Source
 
 __all__ = [
@@ -56,7 +57,11 @@ class _Saved:
         raise NotImplementedError
 
     def save(
-        self, path: str | PathLike[str], chart_formats: Sequence[ChartFormat] = ("png",), *, overwrite: bool = False
+        self,
+        path: str | PathLike[str],
+        chart_formats: Sequence[ChartFormat] = ("png",),
+        *,
+        overwrite: bool = False,
     ) -> None:
         """Writes this result's folder below ``path``; it appears whole or not at all.
 
@@ -183,7 +188,9 @@ def summarize_stability_results(
     result_save_path: SavePath = None,
     *,
     outliers: Outliers = "mean-iqr",
+    percentiles: Sequence[float] = DEFAULT_PERCENTILES,
     overwrite: bool = False,
+    **execution: Unpack[Execution],
 ) -> StabilityResult:
     """Summarises a stability log by ``memory_size``, as the reference toolkit does.
 
@@ -193,13 +200,18 @@ def summarize_stability_results(
         result_save_path: where to write ``stability_benchmark_summary_results``; nothing is written
             without it.
         outliers: the fence: ``mean-iqr`` (mean + 5 IQR), ``tukey`` (q75 + 1.5 IQR) or ``none``.
+        percentiles: quantiles of the successes to report, before outliers are removed.
         overwrite: whether an existing folder of that name is replaced.
+        **execution: how to do it: ``exact``, ``memory_limit``, ``spill_folder``, ``heatmap``, ``engine``,
+            ``on_progress``; see ``Execution``.
 
     Raises:
         InputError: a source cannot be read, lacks columns or holds values that no statistic may use.
         OutputError: the result cannot be written.
     """
-    statistics = stability_statistics(invocations, endpoint_metrics, outliers=_checked(outliers))
+    statistics = stability_statistics(
+        invocations, endpoint_metrics, outliers=_checked(outliers), percentiles=percentiles, **execution
+    )
     return _saved(StabilityResult(**vars(statistics)), result_save_path, overwrite=overwrite)
 
 
@@ -209,7 +221,9 @@ def summarize_concurrency_results(
     result_save_path: SavePath = None,
     *,
     outliers: Outliers = "mean-iqr",
+    percentiles: Sequence[float] = DEFAULT_PERCENTILES,
     overwrite: bool = False,
+    **execution: Unpack[Execution],
 ) -> ConcurrencyResult:
     """Summarises a concurrency log by configuration, as the reference toolkit does.
 
@@ -219,13 +233,18 @@ def summarize_concurrency_results(
         result_save_path: where to write ``concurrency_benchmark_summary_results``; nothing is written
             without it.
         outliers: the fence: ``mean-iqr`` (mean + 5 IQR), ``tukey`` (q75 + 1.5 IQR) or ``none``.
+        percentiles: quantiles of the successes to report, before outliers are removed.
         overwrite: whether an existing folder of that name is replaced.
+        **execution: how to do it: ``exact``, ``memory_limit``, ``spill_folder``, ``heatmap``, ``engine``,
+            ``on_progress``; see ``Execution``.
 
     Raises:
         InputError: a source cannot be read, lacks columns or holds values that no statistic may use.
         OutputError: the result cannot be written.
     """
-    statistics = concurrency_statistics(invocations, endpoint_metrics, outliers=_checked(outliers))
+    statistics = concurrency_statistics(
+        invocations, endpoint_metrics, outliers=_checked(outliers), percentiles=percentiles, **execution
+    )
     return _saved(ConcurrencyResult(**vars(statistics)), result_save_path, overwrite=overwrite)
 
 
@@ -263,13 +282,23 @@ def compute_cost_savings(
     return _saved(CostResult(**vars(analysis)), result_save_path, overwrite=overwrite)
 
 
-def summarize(log: Source, by: Sequence[str] = (), *, outliers: Outliers = "mean-iqr") -> SummaryResult:
+def summarize(
+    log: Source,
+    by: Sequence[str] = (),
+    *,
+    outliers: Outliers = "mean-iqr",
+    percentiles: Sequence[float] = DEFAULT_PERCENTILES,
+    **execution: Unpack[Execution],
+) -> SummaryResult:
     """Summarises a log by any configuration columns; by none, as a whole.
 
     Args:
         log: paths, a frame or an Arrow table.
         by: the key columns.
         outliers: the fence: ``mean-iqr`` (mean + 5 IQR), ``tukey`` (q75 + 1.5 IQR) or ``none``.
+        percentiles: quantiles of the successes to report, before outliers are removed.
+        **execution: how to do it: ``exact``, ``memory_limit``, ``spill_folder``, ``heatmap``, ``engine``,
+            ``on_progress``; see ``Execution``.
 
     Returns:
         The result; its ``summary`` has the columns of ``summary.csv``.
@@ -278,7 +307,10 @@ def summarize(log: Source, by: Sequence[str] = (), *, outliers: Outliers = "mean
         InputError: the log cannot be read, lacks columns or holds values that no statistic may use.
         UsageError: ``by`` names a column twice, or one that is measured and not configured.
     """
-    return SummaryResult(**vars(summary_statistics(log, by, outliers=_checked(outliers))))
+    statistics = summary_statistics(
+        log, by, outliers=_checked(outliers), percentiles=percentiles, **execution
+    )
+    return SummaryResult(**vars(statistics))
 
 
 def _checked(outliers: Outliers) -> Outliers:

@@ -70,7 +70,9 @@ _PNG = [ChartChoice.PNG]
 def analyze_command(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT...", help="A results folder of the toolkit, or logs: files, folders, globs."),
+        typer.Argument(
+            metavar="INPUT...", help="A results folder of the toolkit, or logs: files, folders, globs."
+        ),
     ],
     out: Out,
     by: Annotated[

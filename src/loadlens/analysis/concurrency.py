@@ -1,13 +1,22 @@
 """Concurrency: latency, errors and throughput by how many clients call at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 import polars as pl
 
 from loadlens.analysis.density import density
 from loadlens.analysis.endpoint import endpoint_summary
-from loadlens.analysis.shared import extras, key_columns, quality
-from loadlens.profile import Outliers, Plan, measure
+from loadlens.analysis.shared import (
+    InvocationStatistics,
+    average_response_size,
+    checked_percentiles,
+    common,
+    extras,
+    key_columns,
+)
+from loadlens.profile import DEFAULT_PERCENTILES, Execution, Outliers, Plan, measure
 from loadlens.schema import CONFIGURATION_COLUMNS, ERROR_COLUMNS, LATENCY
 from loadlens.sources import EndpointMetricsSource, Source, open_log, read_endpoint_metrics
 
@@ -19,7 +28,7 @@ TPS_COLUMNS = ("tps_avg", "tps_p25", "tps_p50", "tps_p75", "tps_max")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConcurrencyStatistics:
+class ConcurrencyStatistics(InvocationStatistics):
     """Result of the concurrency analysis.
 
     Attributes:
@@ -31,14 +40,10 @@ class ConcurrencyStatistics:
         average_response_size: mean size of the successful responses in bytes, or None.
         density: curves of the kept latencies: ``max_concurrency``, ``num_clients``, ``latency_ms``,
             ``density``; the curves of one ``max_concurrency`` integrate to 1.
-        quality: rows, failures by class and rows removed by the fence for each configuration.
     """
 
-    summary: pl.DataFrame
     endpoint_metrics: pl.DataFrame | None
     average_response_size: float | None
-    density: pl.DataFrame
-    quality: pl.DataFrame
 
 
 def concurrency_statistics(
@@ -46,6 +51,8 @@ def concurrency_statistics(
     endpoint_metrics: EndpointMetricsSource | None = None,
     *,
     outliers: Outliers = "mean-iqr",
+    percentiles: Sequence[float] = DEFAULT_PERCENTILES,
+    **execution: Unpack[Execution],
 ) -> ConcurrencyStatistics:
     """Summarises a concurrency log by ``max_concurrency``, ``num_clients`` and ``memory_size``.
 
@@ -56,18 +63,17 @@ def concurrency_statistics(
         InputError: a source cannot be read, lacks columns or holds values that no statistic may use.
     """
     log = open_log(invocations, required=(*KEY, LATENCY, *ERROR_COLUMNS, "end_time"))
-    plan = Plan(key=KEY, outliers=outliers, response_sizes=True)
+    plan = Plan(key=KEY, outliers=outliers, percentiles=checked_percentiles(percentiles), response_sizes=True)
     metrics = None if endpoint_metrics is None else read_endpoint_metrics(endpoint_metrics, METRICS_KEY)
-    statistics = measure(log, plan)
-    figures = [
-        pl.col(f"kept_{name}").alias(f"{LATENCY}_{name}") for name in ("median", "mean", "max", "iqr")
-    ]
+    statistics = measure(log, plan, **execution)
+    figures = [pl.col(f"kept_{name}").alias(f"{LATENCY}_{name}") for name in ("median", "mean", "max", "iqr")]
     table = statistics.table
-    count = table["response_size_count"].sum()
     return ConcurrencyStatistics(
-        summary=table.select(*key_columns(KEY), *ERROR_COLUMNS, "num_invocations", *figures, *TPS_COLUMNS, *extras(plan)),
+        summary=table.select(
+            *key_columns(KEY), *ERROR_COLUMNS, "num_invocations", *figures, *TPS_COLUMNS, *extras(plan)
+        ),
         endpoint_metrics=None if metrics is None else endpoint_summary(metrics, METRICS_KEY),
-        average_response_size=float(table["response_size_sum"].sum() / count) if count else None,
+        average_response_size=average_response_size(statistics),
         density=density(statistics.histogram, panel=("max_concurrency",), group=("num_clients",)),
-        quality=quality(statistics, KEY),
+        **common(statistics, KEY),
     )

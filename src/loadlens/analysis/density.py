@@ -44,12 +44,13 @@ def density(histogram: pl.DataFrame, *, panel: Sequence[str], group: Sequence[st
 
 
 def _literals(key: Sequence[object], schema: pl.Schema) -> list[pl.Expr]:
-    return [pl.lit(value, dtype=dtype).alias(name) for value, (name, dtype) in zip(key, schema.items(), strict=True)]
+    return [
+        pl.lit(value, dtype=dtype).alias(name)
+        for value, (name, dtype) in zip(key, schema.items(), strict=True)
+    ]
 
 
-def _partitions(
-    frame: pl.DataFrame, by: Sequence[str]
-) -> list[tuple[tuple[object, ...], pl.DataFrame]]:
+def _partitions(frame: pl.DataFrame, by: Sequence[str]) -> list[tuple[tuple[object, ...], pl.DataFrame]]:
     if not by:
         return [((), frame)]
     parts = frame.partition_by(by, as_dict=True)

@@ -1,13 +1,110 @@
 """What the summaries have in common: the extras after the reference's columns, and data quality."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypedDict
 
 import polars as pl
 
-from loadlens.profile import Plan, Statistics, key_names, percentile_name
+from loadlens.errors import UsageError
+from loadlens.profile import (
+    Plan,
+    Profile,
+    Statistics,
+    heatmap,
+    key_names,
+    percentile_name,
+    spectrum,
+    timeline,
+)
 from loadlens.schema import ERROR_COLUMNS, LATENCY
 
-__all__ = ["error_rate", "extras", "key_columns", "num_errors", "quality", "with_numeric_keys"]
+__all__ = [
+    "InvocationStatistics",
+    "average_response_size",
+    "checked_percentiles",
+    "common",
+    "error_rate",
+    "extras",
+    "key_columns",
+    "num_errors",
+    "quality",
+    "with_numeric_keys",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvocationStatistics:
+    """What every summary of invocations holds.
+
+    Attributes:
+        summary: the summary table.
+        density: curves of the kept latencies: the key columns, ``latency_ms``, ``density`` (per ms).
+        quality: rows, failures by class and rows removed by the fence for each key.
+        spectrum: latency over percentile: the key columns, ``quantile``, ``latency_ms``, read from the
+            profile and so off by at most 0.2 %.
+        timeline: ``time_s`` and ``window_s`` of a window, ``throughput`` (per s), ``error_rate`` (0 to 1).
+        heatmap: ``time_s``, ``window_s``, ``latency_low_ms``, ``latency_high_ms``, ``count``; empty unless
+            it was asked for.
+        profile: the counts that all of this comes from.
+        relative_error: bound of the relative error of quantiles, minima and maxima; 0 for exact figures.
+        spilled_bytes: size of the temporary file that a text log went through, else 0.
+    """
+
+    summary: pl.DataFrame
+    density: pl.DataFrame
+    quality: pl.DataFrame
+    spectrum: pl.DataFrame
+    timeline: pl.DataFrame
+    heatmap: pl.DataFrame
+    profile: Profile
+    relative_error: float
+    spilled_bytes: int
+
+
+class Common(TypedDict):
+    """The fields of ``InvocationStatistics`` but for summary and density."""
+
+    quality: pl.DataFrame
+    spectrum: pl.DataFrame
+    timeline: pl.DataFrame
+    heatmap: pl.DataFrame
+    profile: Profile
+    relative_error: float
+    spilled_bytes: int
+
+
+def common(statistics: Statistics, key: Sequence[str]) -> Common:
+    """What is made of statistics in the same way for every summary."""
+    named = dict(zip(key_names(key), key, strict=True))
+    return Common(
+        quality=quality(statistics, key),
+        spectrum=spectrum(statistics.profile).rename(named),
+        timeline=timeline(statistics.profile),
+        heatmap=heatmap(statistics.profile),
+        profile=statistics.profile,
+        relative_error=statistics.relative_error,
+        spilled_bytes=statistics.spilled_bytes,
+    )
+
+
+def average_response_size(statistics: Statistics) -> float | None:
+    """Mean size in bytes of the successful responses; None where none has a size."""
+    sums = statistics.table.select(pl.col("response_size_sum", "response_size_count").sum())
+    total, count = sums.row(0)
+    return float(total / count) if count else None
+
+
+def checked_percentiles(percentiles: Sequence[float]) -> tuple[float, ...]:
+    """Quantiles to report, ascending and each once.
+
+    Raises:
+        UsageError: one is not between 0 and 1.
+    """
+    wrong = [quantile for quantile in percentiles if not 0 < quantile < 1]
+    if wrong:
+        raise UsageError(f"percentiles: got {wrong[0]}, expected quantiles between 0 and 1, such as 0.99")
+    return tuple(sorted(set(percentiles)))
 
 
 def num_errors() -> pl.Expr:
@@ -36,7 +133,13 @@ def quality(statistics: Statistics, key: Sequence[str]) -> pl.DataFrame:
     """Rows read, failures by class and rows removed by the fence, for each key."""
     errors = [name for name in ERROR_COLUMNS if name in statistics.table.columns and name not in key]
     return statistics.table.select(
-        *key_columns(key), "num_rows", "num_successes", num_errors(), *errors, "outlier_fence", "outliers_removed"
+        *key_columns(key),
+        "num_rows",
+        "num_successes",
+        num_errors(),
+        *errors,
+        "outlier_fence",
+        "outliers_removed",
     )
 
 
@@ -50,9 +153,12 @@ def with_numeric_keys(statistics: Statistics, key: Sequence[str]) -> Statistics:
     casts = [pl.col(name).cast(pl.Int64) for name in texts if _reads_as_numbers(table[name])]
     if not casts:
         return statistics
-    return Statistics(
+    keys = statistics.profile.keys.with_columns(casts).sort(names, nulls_last=True)
+    return replace(
+        statistics,
         table=table.with_columns(casts).sort(names, nulls_last=True),
         histogram=histogram.with_columns(casts).sort([*names, "latency_ms"], nulls_last=True),
+        profile=replace(statistics.profile, keys=keys),
     )
 
 

@@ -1,13 +1,22 @@
 """Stability: latency by memory size under a steady load of single calls."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 import polars as pl
 
 from loadlens.analysis.density import density
 from loadlens.analysis.endpoint import endpoint_summary
-from loadlens.analysis.shared import extras, key_columns, quality
-from loadlens.profile import Outliers, Plan, measure
+from loadlens.analysis.shared import (
+    InvocationStatistics,
+    average_response_size,
+    checked_percentiles,
+    common,
+    extras,
+    key_columns,
+)
+from loadlens.profile import DEFAULT_PERCENTILES, Execution, Outliers, Plan, measure
 from loadlens.schema import LATENCY
 from loadlens.sources import EndpointMetricsSource, Source, open_log, read_endpoint_metrics
 
@@ -17,7 +26,7 @@ KEY = ("memory_size",)
 
 
 @dataclass(frozen=True, kw_only=True)
-class StabilityStatistics:
+class StabilityStatistics(InvocationStatistics):
     """Result of the stability analysis.
 
     Attributes:
@@ -26,14 +35,10 @@ class StabilityStatistics:
         endpoint_metrics: ``memory_size`` and one column for each metric (times in ms), or None.
         average_response_size: mean size of the successful responses in bytes, or None.
         density: curves of the kept latencies: ``memory_size``, ``latency_ms``, ``density``.
-        quality: rows, failures by class and rows removed by the fence for each ``memory_size``.
     """
 
-    summary: pl.DataFrame
     endpoint_metrics: pl.DataFrame | None
     average_response_size: float | None
-    density: pl.DataFrame
-    quality: pl.DataFrame
 
 
 def stability_statistics(
@@ -41,6 +46,8 @@ def stability_statistics(
     endpoint_metrics: EndpointMetricsSource | None = None,
     *,
     outliers: Outliers = "mean-iqr",
+    percentiles: Sequence[float] = DEFAULT_PERCENTILES,
+    **execution: Unpack[Execution],
 ) -> StabilityStatistics:
     """Summarises a stability log by ``memory_size``.
 
@@ -57,24 +64,24 @@ def stability_statistics(
         fence_over_failures=False,
         response_sizes=True,
         outliers=outliers,
+        percentiles=checked_percentiles(percentiles),
     )
     metrics = None if endpoint_metrics is None else read_endpoint_metrics(endpoint_metrics, KEY)
-    statistics = measure(log, plan)
+    statistics = measure(log, plan, **execution)
     figures = [
-        pl.col(f"success_{name}").alias(f"{LATENCY}_{name}") for name in ("min", "mean", "median", "max", "iqr")
+        pl.col(f"success_{name}").alias(f"{LATENCY}_{name}")
+        for name in ("min", "mean", "median", "max", "iqr")
     ]
     table = statistics.table
     return StabilityStatistics(
         summary=table.select(
-            *key_columns(KEY), pl.col("num_successes").alias("successful_invocations"), *figures, *extras(plan)
+            *key_columns(KEY),
+            pl.col("num_successes").alias("successful_invocations"),
+            *figures,
+            *extras(plan),
         ),
         endpoint_metrics=None if metrics is None else endpoint_summary(metrics, KEY),
-        average_response_size=_average_response_size(table),
+        average_response_size=average_response_size(statistics),
         density=density(statistics.histogram, panel=(), group=KEY),
-        quality=quality(statistics, KEY),
+        **common(statistics, KEY),
     )
-
-
-def _average_response_size(table: pl.DataFrame) -> float | None:
-    count = table["response_size_count"].sum()
-    return float(table["response_size_sum"].sum() / count) if count else None

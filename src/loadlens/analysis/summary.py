@@ -2,14 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 import polars as pl
 
 from loadlens.analysis.concurrency import TPS_COLUMNS
 from loadlens.analysis.density import density
-from loadlens.analysis.shared import error_rate, extras, key_columns, num_errors, quality, with_numeric_keys
+from loadlens.analysis.shared import (
+    InvocationStatistics,
+    checked_percentiles,
+    common,
+    error_rate,
+    extras,
+    key_columns,
+    num_errors,
+    with_numeric_keys,
+)
 from loadlens.errors import UsageError
-from loadlens.profile import Outliers, Plan, measure
+from loadlens.profile import DEFAULT_PERCENTILES, Execution, Outliers, Plan, measure
 from loadlens.schema import LATENCY
 from loadlens.sources import Source, open_log
 
@@ -17,7 +27,7 @@ __all__ = ["SummaryStatistics", "summary_statistics"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SummaryStatistics:
+class SummaryStatistics(InvocationStatistics):
     """Result of a summary by any key.
 
     Attributes:
@@ -26,17 +36,18 @@ class SummaryStatistics:
             ``invocation_latency_min``, ``_mean``, ``_median``, ``_max``, ``_iqr`` of the kept successes
             (ms), the five ``tps_`` columns (per s), then the extras of every summary.
         density: curves of the kept latencies: the key columns, ``latency_ms``, ``density``.
-        quality: rows, failures by class and rows removed by the fence for each key.
     """
 
     by: tuple[str, ...]
-    summary: pl.DataFrame
-    density: pl.DataFrame
-    quality: pl.DataFrame
 
 
 def summary_statistics(
-    source: Source, by: Sequence[str] = (), *, outliers: Outliers = "mean-iqr"
+    source: Source,
+    by: Sequence[str] = (),
+    *,
+    outliers: Outliers = "mean-iqr",
+    percentiles: Sequence[float] = DEFAULT_PERCENTILES,
+    **execution: Unpack[Execution],
 ) -> SummaryStatistics:
     """Summarises a log by the columns ``by``; by none, as a whole.
 
@@ -51,8 +62,8 @@ def summary_statistics(
     _check_key(key)
     log = open_log(source, required=(*key, LATENCY))
     success = pl.col("success") if "success" in log.columns else pl.col(LATENCY) > 0
-    plan = Plan(key=key, success=success, outliers=outliers)
-    statistics = with_numeric_keys(measure(log, plan), key)
+    plan = Plan(key=key, success=success, outliers=outliers, percentiles=checked_percentiles(percentiles))
+    statistics = with_numeric_keys(measure(log, plan, **execution), key)
     figures = [
         pl.col(f"kept_{name}").alias(f"{LATENCY}_{name}") for name in ("min", "mean", "median", "max", "iqr")
     ]
@@ -68,7 +79,7 @@ def summary_statistics(
             *extras(plan, with_error_rate=False),
         ),
         density=density(statistics.histogram, panel=(), group=key),
-        quality=quality(statistics, key),
+        **common(statistics, key),
     )
 
 

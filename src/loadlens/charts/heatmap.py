@@ -5,9 +5,8 @@ import polars as pl
 
 from loadlens.charts.axes import (
     TimeUnit,
-    latency_label,
+    log_latency_axis,
     log_latency_scale,
-    log_latency_ticks,
     time_axis,
     time_unit,
 )
@@ -18,6 +17,8 @@ __all__ = ["heatmap_chart"]
 
 _TITLE = "Latency over time (ms)"
 _LEAST_RATIO = 1.1  # of a cell's bounds, where the lower one is 0 and a log axis cannot show it
+_OVERLAP = 0.4  # pixels
+_COLOURS_ON_WHITE = (0.2, 1.0)  # the first fifth of the scheme is a yellow that a white page swallows
 _FEWEST_COLOURED = 10  # where the colours end at the latest, so that one invocation is never the darkest
 
 
@@ -35,8 +36,9 @@ def heatmap_chart(heatmap: pl.DataFrame) -> alt.LayerChart:
     unit = time_unit(float((heatmap["time_s"] + heatmap["window_s"]).max()))  # type: ignore[arg-type]
     bounded = _above_zero(cells)
     base = alt.Chart(inline(_drawn(bounded, unit)), width=PANEL_WIDTH, height=PANEL_HEIGHT)
-    # Thousands of cells: a description of each would make up most of an SVG.
-    rects = base.mark_rect(aria=False).encode(
+    # Thousands of cells: a description of each would make up most of an SVG. Each reaches a little below
+    # the next ones, which are drawn later, or the page would show through between them.
+    rects = base.mark_rect(aria=False, x2Offset=_OVERLAP, y2Offset=-_OVERLAP).encode(
         x=time_axis(heatmap, unit, field="time"),
         x2="time_end",
         y=_latency_axis(bounded),
@@ -56,7 +58,7 @@ def _above_zero(cells: pl.DataFrame) -> pl.DataFrame:
 
 def _drawn(cells: pl.DataFrame, unit: TimeUnit) -> pl.DataFrame:
     start = pl.col("time_s")
-    return cells.select(
+    return cells.sort("time_s", "latency_low_ms").select(
         (start / unit.seconds).alias("time"),
         ((start + pl.col("window_s")) / unit.seconds).alias("time_end"),
         "latency_low_ms",
@@ -67,20 +69,16 @@ def _drawn(cells: pl.DataFrame, unit: TimeUnit) -> pl.DataFrame:
 
 def _latency_axis(cells: pl.DataFrame) -> alt.Y:
     lowest, highest = cells.select(pl.col("latency_low_ms").min(), pl.col("latency_high_ms").max()).row(0)
-    axis = alt.Axis(
-        title="Latency (ms)",
-        values=log_latency_ticks(lowest, highest),
-        tickCount=5,
-        labelExpr=latency_label,
-        grid=False,
-    )
+    axis = log_latency_axis(lowest, highest, title="Latency (ms)", most_ticks=10)
+    axis.grid, axis.zindex = False, 1
     scale = log_latency_scale(lowest, highest)
     return alt.Y("latency_low_ms", type="quantitative", scale=scale, axis=axis)
 
 
 def _count_colours(cells: pl.DataFrame) -> alt.Color:
     most = max(_FEWEST_COLOURED, int(cells["count"].max()))  # type: ignore[arg-type]
-    scale = alt.Scale(type="log", domain=[1, most], scheme="yellowgreenblue")
+    scheme = alt.SchemeParams(name="yellowgreenblue", extent=list(_COLOURS_ON_WHITE))
+    scale = alt.Scale(type="log", domain=[1, most], scheme=scheme)
     ticks = [10**power for power in range(len(str(most)))]
     legend = alt.Legend(
         title="Invocations",

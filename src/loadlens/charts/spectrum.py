@@ -1,6 +1,5 @@
 """Latency by percentile, with a tail that takes as much room as the bulk."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -8,7 +7,7 @@ from typing import Final
 import altair as alt
 import polars as pl
 
-from loadlens.charts.axes import latency_label, log_latency_scale, log_latency_ticks
+from loadlens.charts.axes import LATENCY_LABEL, log_latency_axis, log_latency_scale
 from loadlens.charts.parts import inline, message_chart, printable, thousands, titled
 from loadlens.charts.theme import PANEL_HEIGHT, PANEL_WIDTH, category_scale, themed
 
@@ -20,7 +19,7 @@ _MOST_POINTS = 120  # of a line; more are closer than pixels
 _MOST_LINES = 20  # more lines in one panel cannot be told apart
 _MOST_PANELS = 24
 _GRID_COLUMNS = 3
-_GRID_SPACING = 50  # holds the axis labels of the next panel
+_GRID_SPACING = 62  # holds the axis labels of the next panel
 _GRID_PADDING = {"left": 12, "top": 12, "right": 32, "bottom": 32}  # and those along the edges
 _LEGEND_ROW = 18  # pixels
 _LEAST_LOG_RATIO = 100  # of the latencies: below it a linear axis shows all of them
@@ -43,7 +42,7 @@ _SMALL_PERCENTILES: Final = {at: _PERCENTILES[at] for at in (1, 10, 1_000, 100_0
 
 @dataclass(frozen=True, kw_only=True)
 class _Lines:
-    """Lines as they are drawn: ``series`` (text), ``rarity`` (1 / (1 - q)), ``latency_ms``; series in order."""
+    """Lines as they are drawn: ``series`` (text), ``rarity`` (1 / (1 - q)), ``latency_ms``; the series."""
 
     points: pl.DataFrame
     series: list[str]
@@ -173,11 +172,14 @@ def _latency_axis(lines: _Lines, title: str | None = _LATENCY_TITLE, ticks: int 
     lowest, highest = lines.points.select(
         low=pl.col("latency_ms").min(), high=pl.col("latency_ms").max()
     ).row(0)
-    axis = alt.Axis(title=title, tickCount=ticks, labelExpr=latency_label, domain=False, ticks=False)
     if highest <= _LEAST_LOG_RATIO * lowest:
-        return alt.Y("latency_ms", type="quantitative", scale=alt.Scale(zero=True, nice=ticks), axis=axis)
-    axis.values = log_latency_ticks(lowest, highest)
-    return alt.Y("latency_ms", type="quantitative", scale=log_latency_scale(lowest, highest), axis=axis)
+        scale = alt.Scale(zero=True, nice=ticks)
+        axis = alt.Axis(title=title, tickCount=ticks, labelExpr=LATENCY_LABEL)
+    else:
+        scale = log_latency_scale(lowest, highest)
+        axis = log_latency_axis(lowest, highest, title=title, most_ticks=2 * ticks)
+    axis.domain = axis.ticks = False
+    return alt.Y("latency_ms", type="quantitative", scale=scale, axis=axis)
 
 
 def _legend_title(columns: Sequence[str]) -> str:

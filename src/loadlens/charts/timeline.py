@@ -35,20 +35,20 @@ def timeline_chart(timeline: pl.DataFrame) -> alt.LayerChart | alt.VConcatChart:
         return themed(message_chart("No timeline to draw: the log has no invocations.", titled(_TITLE, [])))
     windows = timeline.sort("time_s").with_columns(error_percent=pl.col("error_rate") * 100)
     throughput = _panel(
-        windows, "throughput", "Completions per second", THROUGHPUT_COLOUR, _THROUGHPUT_HEIGHT, titled_x=False
+        windows, "throughput", "Completions per second", THROUGHPUT_COLOUR, _THROUGHPUT_HEIGHT, labels=False
     )
-    errors = _panel(windows, "error_percent", "Error rate (%)", ERROR_COLOUR, _ERROR_HEIGHT, titled_x=True)
+    errors = _panel(windows, "error_percent", "Error rate (%)", ERROR_COLOUR, _ERROR_HEIGHT, labels=True)
     stacked = alt.vconcat(throughput, errors, spacing=_SPACING, title=titled(_TITLE, []))
     resolved: alt.VConcatChart = stacked.resolve_scale(x="shared", y="independent")
     return themed(resolved)
 
 
 def _panel(
-    windows: pl.DataFrame, column: str, title: str, colour: str, height: int, *, titled_x: bool
+    windows: pl.DataFrame, column: str, title: str, colour: str, height: int, *, labels: bool
 ) -> alt.LayerChart:
     unit = time_unit(float((windows["time_s"] + windows["window_s"]).max()))  # type: ignore[arg-type]
     base = alt.Chart(inline(_levels(windows, column, unit)), width=PANEL_WIDTH, height=height).encode(
-        x=time_axis(windows, unit, field="time", title=titled_x),
+        x=time_axis(windows, unit, field="time", labels=labels),
         y=_value_axis(windows, column, title),
         detail=alt.Detail("run", type="nominal"),
     )
@@ -71,7 +71,7 @@ def _levels(windows: pl.DataFrame, column: str, unit: TimeUnit) -> pl.DataFrame:
 
 
 def _value_axis(windows: pl.DataFrame, column: str, title: str) -> alt.Y:
-    axis = alt.Axis(title=title, tickCount=4, domain=False, ticks=False, minExtent=36)
+    axis = alt.Axis(title=title, tickCount=4, domain=False, ticks=False, minExtent=48)
     largest = windows[column].max()
     scale = alt.Scale(zero=True, nice=4) if largest else alt.Scale(domain=[0, _WITHOUT_ERRORS])
     return alt.Y(column, type="quantitative", stack=False, scale=scale, axis=axis)

@@ -55,7 +55,10 @@ class PriceTable:
     def require(self, memory_sizes: Iterable[int]) -> None:
         """Raises a PriceError that lists all of ``memory_sizes`` (MB) without a price or an instance."""
         sizes = sorted(set(memory_sizes))
-        for table, priced in (("per_second", self.price_per_second), ("comparable_instance", self.comparable_instance)):
+        for table, priced in (
+            ("per_second", self.price_per_second),
+            ("comparable_instance", self.comparable_instance),
+        ):
             missing = [str(size) for size in sizes if size not in priced]
             if missing:
                 has = ", ".join(str(size) for size in sorted(priced))
@@ -77,7 +80,9 @@ def load_prices(path: str | PathLike[str] | None = None) -> PriceTable:
     try:
         return _parse(Path(path).read_text(encoding="utf-8"), str(path))
     except OSError as error:
-        raise PriceError(f"{path}: cannot be read: {error.strerror}; expected a price table as TOML") from error
+        raise PriceError(
+            f"{path}: cannot be read: {error.strerror}; expected a price table as TOML"
+        ) from error
     except UnicodeDecodeError as error:
         raise PriceError(f"{path}: is not UTF-8 text; expected a price table as TOML") from error
 

@@ -1,6 +1,24 @@
 """The statistics engine: from a canonical log and a plan to exact figures by configuration."""
 
 from loadlens.profile.engine import measure
-from loadlens.profile.plan import DEFAULT_PERCENTILES, Outliers, Plan, Statistics, key_names, percentile_name
+from loadlens.profile.plan import DEFAULT_PERCENTILES, Execution, Outliers, Plan, Statistics, percentile_name
+from loadlens.profile.profile import Profile, key_names
+from loadlens.profile.progress import OnProgress, Progress
+from loadlens.profile.views import heatmap, spectrum, timeline
 
-__all__ = ["DEFAULT_PERCENTILES", "Outliers", "Plan", "Statistics", "key_names", "measure", "percentile_name"]
+__all__ = [
+    "DEFAULT_PERCENTILES",
+    "Execution",
+    "OnProgress",
+    "Outliers",
+    "Plan",
+    "Profile",
+    "Progress",
+    "Statistics",
+    "heatmap",
+    "key_names",
+    "measure",
+    "percentile_name",
+    "spectrum",
+    "timeline",
+]

@@ -13,11 +13,11 @@ import polars as pl
 from loadlens.schema import LATENCY, MAX_LATENCY_MS
 
 __all__ = [
+    "BUCKETS_PER_OCTAVE",
     "BUCKET_SHIFT",
     "NULL_BUCKET",
     "RELATIVE_ERROR",
     "bits",
-    "bucket_lower",
     "bucket_of",
     "is_unusable",
     "prefix",
@@ -28,6 +28,8 @@ _MANTISSA_BITS: Final = 52
 _KEPT_MANTISSA_BITS: Final = 8
 BUCKET_SHIFT: Final = _MANTISSA_BITS - _KEPT_MANTISSA_BITS
 """Dropping this many bits leaves 256 buckets for each doubling of the latency."""
+
+BUCKETS_PER_OCTAVE: Final = 2**_KEPT_MANTISSA_BITS
 
 RELATIVE_ERROR: Final = 2.0 ** -(_KEPT_MANTISSA_BITS + 1)
 """A value read from its bucket's middle is off by at most half a bucket: 0.2 %."""
@@ -56,11 +58,6 @@ def bucket_of(latency_ms: np.ndarray) -> np.ndarray:
 def value_of_bits(prefixes: np.ndarray, shift: int) -> np.ndarray:
     """The smallest latency in ms of each prefix that lacks ``shift`` bits."""
     return (np.asarray(prefixes, dtype=np.int64) << shift).view(np.float64)
-
-
-def bucket_lower(buckets: np.ndarray) -> np.ndarray:
-    """The smallest latency in ms of each bucket."""
-    return value_of_bits(buckets, BUCKET_SHIFT)
 
 
 _FAILED_BUCKET: Final = int(np.float64(-1.0).view(np.int64)) >> BUCKET_SHIFT

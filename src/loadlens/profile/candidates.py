@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from loadlens.profile.buckets import NULL_BUCKET, bucket_of
-from loadlens.profile.exact import MAX_CANDIDATES, located_buckets, rows_at
+from loadlens.profile.exact import located_buckets, rows_at
 from loadlens.profile.fence import fence
 from loadlens.profile.plan import Engine, Plan
 from loadlens.profile.profile import Profile
@@ -16,15 +16,15 @@ from loadlens.schema import LATENCY
 __all__ = ["candidate_rows"]
 
 
-def candidate_rows(rows: Rows, profile: Profile, plan: Plan, engine: Engine) -> pl.LazyFrame:
-    """All rows that exact figures can depend on, in memory if they are few, else the log as it is.
+def candidate_rows(rows: Rows, profile: Profile, plan: Plan, engine: Engine, *, most: int) -> pl.LazyFrame:
+    """All rows that exact figures can depend on, in memory if they are at most ``most``, else the log.
 
     These are the rows in the buckets of the wanted ranks, and those from the lowest possible fence on.
     The ranks of kept rows move with the fence, so their buckets are taken for all fences possible.
     """
     buckets = _candidate_buckets(profile, plan)
     counts = profile.buckets.join(buckets, on=["code", "bucket"], how="semi")
-    if counts["count"].sum() > MAX_CANDIDATES:
+    if counts["count"].sum() > most:
         return rows.frame
     needed = ("code", "success", LATENCY, "start_time", "end_time")
     return rows_at(rows, buckets).select(needed).collect(engine=engine).lazy()
@@ -52,15 +52,19 @@ def _ranks(table: pl.DataFrame, size: str, wanted: dict[str, float], *, successe
 
 def _possible_fences(profile: Profile, plan: Plan, table: pl.DataFrame) -> pl.DataFrame:
     """The lowest and highest bucket that the fence can lie in: ``code``, ``lowest``, ``highest``."""
-    population, size = ("all", "num_invocations") if plan.fence_over_failures else ("success", "num_timed_successes")
+    population, size = (
+        ("all", "num_invocations") if plan.fence_over_failures else ("success", "num_timed_successes")
+    )
     sizes = table.select(
         "code", pl.lit(population == "success").alias("successes"), pl.col(size).alias("size")
     )
     ranks = quantile_ranks(sizes, {"q25": 0.25, "q75": 0.75})
-    bounds = {
-        end: _bucket_values(profile, ranks, end) for end in ("low", "high")
-    }
-    joined = bounds["low"].join(bounds["high"], on="code").join(table.select("code", f"{population}_mean"), on="code")
+    bounds = {end: _bucket_values(profile, ranks, end) for end in ("low", "high")}
+    joined = (
+        bounds["low"]
+        .join(bounds["high"], on="code")
+        .join(table.select("code", f"{population}_mean"), on="code")
+    )
     mean = pl.col(f"{population}_mean")
     possible = joined.select(
         "code",
@@ -83,7 +87,8 @@ def _bucket_values(profile: Profile, ranks: pl.DataFrame, end: str) -> pl.DataFr
     suffix, edge = ("below", low) if end == "low" else ("above", high)
     values = located.select("code", "name", pl.Series("value", edge))
     return values.group_by("code").agg(
-        pl.col("value").filter(pl.col("name") == name).first().alias(f"{name}_{suffix}") for name in ("q25", "q75")
+        pl.col("value").filter(pl.col("name") == name).first().alias(f"{name}_{suffix}")
+        for name in ("q25", "q75")
     )
 
 
@@ -98,17 +103,29 @@ def _from_fence_on(profile: Profile, fences: pl.DataFrame) -> pl.DataFrame:
 
 def _kept_ranks(profile: Profile, fences: pl.DataFrame) -> pl.DataFrame:
     """The buckets that the quantiles of the kept rows can lie in."""
-    sizes = _successes(profile, fences).group_by("code").agg(
-        pl.col("count").filter(pl.col("bucket") < pl.col("lowest")).sum().alias("fewest"),
-        pl.col("count").filter(pl.col("bucket") <= pl.col("highest")).sum().alias("most"),
+    sizes = (
+        _successes(profile, fences)
+        .group_by("code")
+        .agg(
+            pl.col("count").filter(pl.col("bucket") < pl.col("lowest")).sum().alias("fewest"),
+            pl.col("count").filter(pl.col("bucket") <= pl.col("highest")).sum().alias("most"),
+        )
     )
     ends = []
     for size in ("fewest", "most"):
-        ranks = quantile_ranks(sizes.select("code", pl.lit(value=True).alias("successes"), pl.col(size).alias("size")), FIVE)
+        ranks = quantile_ranks(
+            sizes.select("code", pl.lit(value=True).alias("successes"), pl.col(size).alias("size")), FIVE
+        )
         end = "low" if size == "fewest" else "high"
-        located = located_buckets(profile.buckets, ranks.select("code", "successes", "name", pl.col(end).alias("rank")))
+        located = located_buckets(
+            profile.buckets, ranks.select("code", "successes", "name", pl.col(end).alias("rank"))
+        )
         ends.append(located.select("code", "name", pl.col("bucket").alias(size)))
-    ranges = ends[1].join(ends[0], on=["code", "name"], how="left").with_columns(pl.col("fewest").fill_null(np.iinfo(np.int64).min))
+    ranges = (
+        ends[1]
+        .join(ends[0], on=["code", "name"], how="left")
+        .with_columns(pl.col("fewest").fill_null(np.iinfo(np.int64).min))
+    )
     inside = pl.col("bucket").is_between(pl.col("fewest"), pl.col("most"))
     cells = profile.buckets.filter(pl.col("success")).select("code", "bucket").unique()
     return cells.join(ranges, on="code").filter(inside).select("code", "bucket").unique()

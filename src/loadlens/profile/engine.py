@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Unpack
 
 import polars as pl
 
@@ -13,48 +14,67 @@ from loadlens.profile.exact import order_statistics
 from loadlens.profile.fence import Kept, fence, kept_by_bucket, kept_exactly
 from loadlens.profile.histogram import kept_histogram
 from loadlens.profile.keys import find_key_codec
+from loadlens.profile.limits import Limits
 from loadlens.profile.passes import UnusableRowsError, profile_rows
-from loadlens.profile.plan import Engine, Plan, Statistics, key_names, percentile_name
-from loadlens.profile.profile import Profile
+from loadlens.profile.plan import Engine, Execution, Plan, Statistics, percentile_name
+from loadlens.profile.profile import Profile, key_names
+from loadlens.profile.progress import Tracker
 from loadlens.profile.quantiles import OrderStatistics, middle_of_buckets, quantile_ranks, quantiles
 from loadlens.profile.rows import Rows
+from loadlens.profile.spill import columnar
 from loadlens.profile.table import FIVE, clipped_mean, count_table, kept_columns
 from loadlens.schema import LATENCY
 from loadlens.sources.log import Log, reading
 
 __all__ = ["measure"]
 
-_MAX_GROUPS = 2_000_000
 
-
-def measure(log: Log, plan: Plan, *, exact: bool = True, engine: Engine = "streaming") -> Statistics:
+def measure(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Statistics:
     """Measures ``log`` as ``plan`` says.
 
     Args:
-        log: the log, which is scanned several times unless ``exact`` is off.
+        log: the log; it is scanned several times.
         plan: what to measure.
-        exact: whether latencies are the very values that were logged; if not, they are read from their
-            buckets, off by at most ``Statistics.relative_error``, and TPS are those of all successes.
-        engine: what runs the queries.
+        **execution: how to do so.
 
     Raises:
-        InputError: the log has no rows, or rows that break a rule, or cannot be read.
+        InputError: the log has no rows, or rows that break a rule, or cannot be read, or needs more memory
+            than allowed.
+        UsageError: the memory limit is too small to work with.
     """
+    limits = Limits.of(execution.get("memory_limit"))
+    limits.refuse_huge_row_groups(log.files)
+    tracker = Tracker(
+        execution.get("on_progress"),
+        rows_total=sum(file.rows for file in log.files) or None,
+        bytes_total=sum(file.size for file in log.files),
+    )
     try:
         with reading(log):
-            codec = find_key_codec(log, plan.key, engine)
-            rows = Rows.of(log, codec, plan)
-            profile = profile_rows(rows, engine, _MAX_GROUPS)
-            if profile.buckets.is_empty():
-                raise InputError(f"{log.name}: has no rows")
-            return _exact(rows, profile, plan, engine) if exact else _approximate(profile, plan)
+            return _measure(log, plan, execution, limits, tracker)
     except UnusableRowsError as error:
         raise InputError(*(log.broken_rules() or [f"{log.name}: changed while it was read"])) from error
 
 
-def _exact(rows: Rows, profile: Profile, plan: Plan, engine: Engine) -> Statistics:
-    some = replace(rows, frame=candidate_rows(rows, profile, plan, engine))
-    statistics_of = partial(order_statistics, some, profile.buckets, engine=engine)
+def _measure(log: Log, plan: Plan, execution: Execution, limits: Limits, tracker: Tracker) -> Statistics:
+    engine = execution.get("engine", "streaming")
+    folder = execution.get("spill_folder")
+    with columnar(log, plan, limits, folder, engine, tracker) as (columns, spilled_bytes):
+        rows = Rows.of(columns, find_key_codec(columns, plan.key, engine), plan)
+        with_heat = execution.get("heatmap", False)
+        profile = profile_rows(rows, engine, max_groups=limits.groups, with_heat=with_heat, tracker=tracker)
+        if profile.buckets.is_empty():
+            raise InputError(f"{log.name}: has no rows")
+        if not execution.get("exact", True):
+            return replace(_approximate(profile, plan), spilled_bytes=spilled_bytes)
+        tracker.stage("Fetching the latencies that decide")
+        statistics = _exact(rows, profile, plan, engine, limits.candidates)
+        return replace(statistics, spilled_bytes=spilled_bytes)
+
+
+def _exact(rows: Rows, profile: Profile, plan: Plan, engine: Engine, most: int) -> Statistics:
+    some = replace(rows, frame=candidate_rows(rows, profile, plan, engine, most=most))
+    statistics_of = partial(order_statistics, some, profile.buckets, engine=engine, most_values=most)
     table = _unfenced(profile, plan, statistics_of)
     kept = kept_exactly(some, profile, table.select("code", "outlier_fence"), engine)
     table = _fenced(table, profile, kept, statistics_of)
@@ -71,7 +91,12 @@ def _approximate(profile: Profile, plan: Plan) -> Statistics:
 
 
 def _quantiles(
-    table: pl.DataFrame, size: str, wanted: Mapping[str, float], statistics_of: OrderStatistics, *, successes: bool
+    table: pl.DataFrame,
+    size: str,
+    wanted: Mapping[str, float],
+    statistics_of: OrderStatistics,
+    *,
+    successes: bool,
 ) -> pl.DataFrame:
     sizes = table.select("code", pl.lit(successes).alias("successes"), pl.col(size).alias("size"))
     found = quantiles(statistics_of, quantile_ranks(sizes, wanted))
@@ -115,4 +140,9 @@ def _statistics(profile: Profile, plan: Plan, table: pl.DataFrame, histogram: pl
     keys = key_names(plan.key)
     named = profile.keys.join(table, on="code", how="left", maintain_order="left")
     binned = profile.keys.join(histogram, on="code").select(*keys, "latency_ms", "count")
-    return Statistics(table=named.drop("code"), histogram=binned.sort([*keys, "latency_ms"], nulls_last=True))
+    return Statistics(
+        table=named.drop("code"),
+        histogram=binned.sort([*keys, "latency_ms"], nulls_last=True),
+        profile=profile,
+        relative_error=0.0,
+    )

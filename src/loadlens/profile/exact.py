@@ -8,13 +8,14 @@ from loadlens.profile.plan import Engine
 from loadlens.profile.rows import Rows, place
 from loadlens.schema import LATENCY
 
-__all__ = ["MAX_CANDIDATES", "located_buckets", "order_statistics", "rows_at"]
+__all__ = ["located_buckets", "order_statistics", "rows_at"]
 
-MAX_CANDIDATES = 6_000_000
 _BITS_A_PASS = 12
 
 
-def order_statistics(rows: Rows, buckets: pl.DataFrame, ranks: pl.DataFrame, engine: Engine) -> pl.DataFrame:
+def order_statistics(
+    rows: Rows, buckets: pl.DataFrame, ranks: pl.DataFrame, *, engine: Engine, most_values: int
+) -> pl.DataFrame:
     """The latencies at given ranks, the very values that were logged.
 
     A rank's bucket is known from the counts; one more scan counts the values in the wanted buckets. If
@@ -27,6 +28,7 @@ def order_statistics(rows: Rows, buckets: pl.DataFrame, ranks: pl.DataFrame, eng
         ranks: ``code``, ``successes`` (whether the rank is among the successes or among all rows with a
             latency) and ``rank``, from 0.
         engine: what runs the queries.
+        most_values: how many distinct values one scan may count.
 
     Returns:
         ``ranks`` with the column ``value`` in ms.
@@ -41,20 +43,26 @@ def order_statistics(rows: Rows, buckets: pl.DataFrame, ranks: pl.DataFrame, eng
             return wanted.select("code", "successes", "rank", values)
         chosen = wanted.select("code", pl.col("parent").alias("prefix")).unique()
         num_rows = counts.join(chosen, on=["code", "prefix"])["count"].sum()
-        finer = 0 if num_rows <= MAX_CANDIDATES else max(shift - _BITS_A_PASS, 0)
+        finer = 0 if num_rows <= most_values else max(shift - _BITS_A_PASS, 0)
         counts = _finer_counts(rows, chosen, shift, finer, engine)
         shift = finer
 
 
 def located_buckets(buckets: pl.DataFrame, ranks: pl.DataFrame) -> pl.DataFrame:
     """``ranks`` with the ``bucket`` in which the latency of each lies."""
-    located = _located(_bucket_counts(buckets), ranks.with_columns(parent=pl.lit(0, dtype=pl.Int64), residual=pl.col("rank")))
+    located = _located(
+        _bucket_counts(buckets), ranks.with_columns(parent=pl.lit(0, dtype=pl.Int64), residual=pl.col("rank"))
+    )
     return located.drop("residual").rename({"parent": "bucket"})
 
 
 def _bucket_counts(buckets: pl.DataFrame) -> pl.DataFrame:
     return buckets.filter(pl.col("bucket") != NULL_BUCKET).select(
-        "code", "success", pl.col("bucket").alias("prefix"), "count", pl.lit(0, dtype=pl.Int64).alias("parent")
+        "code",
+        "success",
+        pl.col("bucket").alias("prefix"),
+        "count",
+        pl.lit(0, dtype=pl.Int64).alias("parent"),
     )
 
 
@@ -70,7 +78,11 @@ def _located(counts: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
 
 
 def _located_in(counts: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
-    cells = counts.group_by("code", "parent", "prefix").agg(pl.col("count").sum()).sort("code", "parent", "prefix")
+    cells = (
+        counts.group_by("code", "parent", "prefix")
+        .agg(pl.col("count").sum())
+        .sort("code", "parent", "prefix")
+    )
     before = cells.select("code", "parent", (pl.col("count").cum_sum() - pl.col("count")).alias("start"))
     starts = before.group_by("code", "parent", maintain_order=True).first()
     placed = wanted.join(starts, on=["code", "parent"], how="left", maintain_order="left")

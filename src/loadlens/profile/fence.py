@@ -82,7 +82,9 @@ def kept_exactly(rows: Rows, profile: Profile, fences: pl.DataFrame, engine: Eng
 
 def _without(seconds: pl.DataFrame, removed: pl.DataFrame) -> pl.DataFrame:
     """The seconds' completions less those that the fence removed."""
-    minus = removed.filter(pl.col("second").is_not_null()).select("code", "second", pl.col("count").alias("removed"))
+    minus = removed.filter(pl.col("second").is_not_null()).select(
+        "code", "second", pl.col("count").alias("removed")
+    )
     if minus.is_empty():
         return seconds
     joined = seconds.join(minus, on=["code", "second"], how="left")
@@ -97,9 +99,9 @@ def _kept(profile: Profile, cells: pl.DataFrame, seconds: pl.DataFrame) -> Kept:
         pl.col("last_end").max(),
     )
     return Kept(
-        table=profile.keys.select("code").join(table, on="code", how="left").with_columns(
-            pl.col("num_kept").fill_null(0)
-        ),
+        table=profile.keys.select("code")
+        .join(table, on="code", how="left")
+        .with_columns(pl.col("num_kept").fill_null(0)),
         cells=cells.group_by("code", "bucket").agg(pl.col("count", "latency_sum").sum()),
         seconds=seconds.filter(pl.col("completions") > 0).select("code", "second", "completions"),
     )

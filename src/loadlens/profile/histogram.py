@@ -24,7 +24,9 @@ def kept_histogram(kept: Kept, table: pl.DataFrame, rows: Rows | None, engine: E
     lie so close that they are not, one more scan counts its rows in finer bins; without ``rows`` it
     keeps the buckets.
     """
-    buckets = kept.cells.select("code", (pl.col("latency_sum") / pl.col("count")).alias("latency_ms"), "count")
+    buckets = kept.cells.select(
+        "code", (pl.col("latency_sum") / pl.col("count")).alias("latency_ms"), "count"
+    )
     coarse = _too_coarse(table) if rows is not None else table.clear()
     if rows is None or coarse.is_empty():
         return buckets

@@ -1,43 +1,55 @@
 """The scans: from rows to a profile, from rows to the few latencies that exact figures need."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import polars as pl
 
-from loadlens.profile.buckets import is_unusable
+from loadlens.profile.buckets import BUCKET_SHIFT, BUCKETS_PER_OCTAVE, is_unusable, prefix
 from loadlens.profile.keys import KeyCodec
-from loadlens.profile.plan import Engine, key_names
-from loadlens.profile.profile import Profile
+from loadlens.profile.plan import Engine
+from loadlens.profile.profile import Profile, key_names, window_width
+from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import Rows, breaks_rule, cell_columns, second_columns
 from loadlens.schema import LATENCY, MAX_TIME_S
 
-__all__ = ["UnusableRowsError", "profile_rows"]
+__all__ = ["BUCKETS_PER_PART", "UnusableRowsError", "profile_rows"]
+
+BUCKETS_PER_PART = BUCKETS_PER_OCTAVE // 8
+"""How many latency buckets a row of the heat map spans: an eighth of a doubling."""
 
 
 class UnusableRowsError(Exception):
     """Some row holds a value that no statistic may use; which one is left to the caller to find."""
 
 
-def profile_rows(rows: Rows, engine: Engine, max_groups: int) -> Profile:
-    """Makes the profile of ``rows``: one scan for the buckets, one for the seconds.
+def profile_rows(
+    rows: Rows, engine: Engine, *, max_groups: int, with_heat: bool, tracker: Tracker
+) -> Profile:
+    """Makes the profile of ``rows``: a scan for the buckets, one for the seconds, one for the heat.
 
     Args:
         rows: the log.
         engine: what runs the queries.
         max_groups: how many (key, second) pairs one scan may hold; more are taken in several windows of
             time, which costs little where a file's statistics tell the rows of a window.
+        with_heat: whether latencies are counted over time.
+        tracker: is told of the rows.
 
     Raises:
         UnusableRowsError: some row breaks a rule.
     """
-    buckets = _buckets(rows, engine)
-    codes = buckets["code"].unique().sort()
+    tracker.stage("Counting latencies")
+    buckets = _buckets(replace(rows, frame=tracker.watch(rows.frame)), engine)
+    keys = _keys(rows.codec, buckets["code"].unique().sort())
+    tracker.stage("Counting completions per second")
+    seconds = _seconds(rows, buckets, engine, max_groups, tracker)
+    tracker.stage("Counting latencies over time")
+    heat = _heat(replace(rows, frame=tracker.watch(rows.frame)), buckets, engine) if with_heat else None
+    empty = Profile.empty(()).heat
     return Profile(
-        key=rows.plan.key,
-        keys=_keys(rows.codec, codes),
-        buckets=buckets,
-        seconds=_seconds(rows, buckets, engine, max_groups),
+        key=rows.plan.key, keys=keys, buckets=buckets, seconds=seconds, heat=empty if heat is None else heat
     )
 
 
@@ -74,12 +86,34 @@ def _buckets(rows: Rows, engine: Engine) -> pl.DataFrame:
 
 def _response_sizes(rows: Rows) -> list[pl.Expr]:
     if not rows.plan.response_sizes:
-        return [pl.lit(0, dtype=pl.Int64).alias(name) for name in ("response_size_sum", "response_size_count")]
+        return [
+            pl.lit(0, dtype=pl.Int64).alias(name) for name in ("response_size_sum", "response_size_count")
+        ]
     size = pl.col("response_size")
     return [size.sum().alias("response_size_sum"), size.count().cast(pl.Int64).alias("response_size_count")]
 
 
-def _seconds(rows: Rows, buckets: pl.DataFrame, engine: Engine, max_groups: int) -> pl.DataFrame:
+def _heat(rows: Rows, buckets: pl.DataFrame, engine: Engine) -> pl.DataFrame | None:
+    first, last = buckets["first_start"].min(), buckets["last_end"].max()
+    if not isinstance(last, float):
+        return None
+    width = window_width(last - (first if isinstance(first, float) else last))
+    window = (pl.col("end_time") / width).floor().alias("window")
+    part = (prefix(BUCKET_SHIFT) // BUCKETS_PER_PART).alias("octave_part")
+    completed = rows.frame.filter("success").filter(
+        pl.all_horizontal(pl.col(LATENCY, "end_time").is_not_null())
+    )
+    counts = (
+        completed.group_by(window, part).agg(pl.len().cast(pl.Int64).alias("count")).collect(engine=engine)
+    )
+    return counts.select(
+        (pl.col("window") * width).alias("time_s"), pl.lit(width).alias("window_s"), "octave_part", "count"
+    )
+
+
+def _seconds(
+    rows: Rows, buckets: pl.DataFrame, engine: Engine, max_groups: int, tracker: Tracker
+) -> pl.DataFrame:
     if not rows.timed:
         return Profile.empty(()).seconds
     timed = rows.frame.filter(pl.col("end_time").is_not_null())
@@ -87,7 +121,8 @@ def _seconds(rows: Rows, buckets: pl.DataFrame, engine: Engine, max_groups: int)
     windows = _windows(buckets, max_groups)
     parts = [timed.filter(window) for window in windows] if len(windows) > 1 else [timed]
     counts = [
-        part.group_by(rows.second())
+        tracker.watch(part)
+        .group_by(rows.second())
         .agg(pl.len().cast(pl.Int64).alias("calls"), completed.sum().cast(pl.Int64).alias("completions"))
         .collect(engine=engine)
         for part in parts

@@ -1,14 +1,25 @@
 """What to measure, and what comes back."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from os import PathLike
+from typing import Final, Literal, TypedDict
 
 import polars as pl
 
+from loadlens.profile.profile import Profile
+from loadlens.profile.progress import OnProgress
 from loadlens.schema import LATENCY
 
-__all__ = ["DEFAULT_PERCENTILES", "Engine", "Outliers", "Plan", "Statistics", "key_names", "latency_is_positive", "percentile_name"]
+__all__ = [
+    "DEFAULT_PERCENTILES",
+    "Engine",
+    "Execution",
+    "Outliers",
+    "Plan",
+    "Statistics",
+    "latency_is_positive",
+    "percentile_name",
+]
 
 Outliers = Literal["mean-iqr", "tukey", "none"]
 Engine = Literal["auto", "in-memory", "streaming", "gpu"] | pl.Engine
@@ -18,11 +29,6 @@ DEFAULT_PERCENTILES: Final = (0.9, 0.95, 0.99, 0.999)
 def latency_is_positive() -> pl.Expr:
     """A call succeeded when it has a latency: failures are logged as -1."""
     return pl.col(LATENCY) > 0
-
-
-def key_names(key: Iterable[str]) -> list[str]:
-    """What the key columns are called among the figures, so that no log's column clashes with a figure."""
-    return [f"key:{name}" for name in key]
 
 
 def percentile_name(quantile: float) -> str:
@@ -52,24 +58,50 @@ class Plan:
     response_sizes: bool = False
 
 
+class Execution(TypedDict, total=False):
+    """How a log is measured; every entry may be left out.
+
+    Attributes:
+        exact: whether latencies are the very values that were logged (default), which takes further
+            scans; if not, they are read from their buckets in one pass, and TPS are of all successes.
+        memory_limit: bytes to stay within; by default half of what the machine or its cgroup allows.
+        spill_folder: where the temporary file of a text log goes; by default the system's place.
+        heatmap: whether to count latencies over time as well, which takes a further scan.
+        engine: what runs the queries, as Polars' ``collect`` takes it; by default ``streaming``.
+        on_progress: is told how far the run is, some times a second, from any thread; what it raises
+            ends the run.
+    """
+
+    exact: bool
+    memory_limit: int | None
+    spill_folder: str | PathLike[str] | None
+    heatmap: bool
+    engine: Engine
+    on_progress: OnProgress | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
     """Figures by configuration. Latencies in ms, sizes in bytes, times in s.
 
     Attributes:
-        table: one row for each key, ascending: the key columns as ``key:<name>``; ``num_rows``, ``num_invocations`` (rows
-            with a latency), ``num_successes``, one sum for each error column that the log has;
-            ``response_size_sum`` and ``response_size_count`` of the successes; ``success_min``,
-            ``_mean``, ``_median``, ``_max``, ``_iqr`` and the percentiles of the successes;
-            ``outlier_fence``, ``outliers_removed``; ``num_kept`` and ``kept_min``, ``_mean``, ``_median``, ``_max``,
-            ``_iqr`` of the successes at or below the fence; ``tps_avg``, ``tps_p25``, ``tps_p50``,
-            ``tps_p75``, ``tps_max`` and ``throughput`` of these.
-        histogram: the kept latencies, binned: the key columns as ``key:<name>``, ``latency_ms`` (mean of the bin) and
-            ``count``. Its size does not depend on the number of rows.
+        table: one row for each key, ascending: the key columns as ``key:<name>``; ``num_rows``,
+            ``num_invocations`` (rows with a latency), ``num_successes``, one sum for each error column
+            that the log has; ``response_size_sum`` and ``response_size_count`` of the successes;
+            ``success_min``, ``_mean``, ``_median``, ``_max``, ``_iqr`` and the percentiles of the
+            successes; ``outlier_fence``, ``outliers_removed``; ``num_kept`` and ``kept_min``, ``_mean``,
+            ``_median``, ``_max``, ``_iqr`` of the successes at or below the fence; ``tps_avg``,
+            ``tps_p25``, ``tps_p50``, ``tps_p75``, ``tps_max`` and ``throughput`` of these.
+        histogram: the kept latencies, binned: the key columns as ``key:<name>``, ``latency_ms`` (mean of
+            the bin) and ``count``. Its size does not depend on the number of rows.
+        profile: the counts that the figures come from.
         relative_error: bound of the relative error of every latency that is an order statistic (quantiles,
             minima, maxima); 0 where they are exact.
+        spilled_bytes: size of the temporary file that a text log went through, else 0.
     """
 
     table: pl.DataFrame
     histogram: pl.DataFrame
-    relative_error: float = 0.0
+    profile: Profile
+    relative_error: float
+    spilled_bytes: int = 0

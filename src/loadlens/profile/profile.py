@@ -1,14 +1,14 @@
 """The profile: a small mergeable summary of a log."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
-from loadlens.profile.plan import key_names
 from loadlens.schema import ERROR_COLUMNS
 
-__all__ = ["Profile"]
+__all__ = ["Profile", "coarsened", "key_names", "window_width"]
 
 _BUCKET_SCHEMA = {
     "code": pl.Int64(),
@@ -21,7 +21,19 @@ _BUCKET_SCHEMA = {
     "response_size_sum": pl.Int64(),
     "response_size_count": pl.Int64(),
 }
+_HEAT_SCHEMA = {
+    "time_s": pl.Float64(),
+    "window_s": pl.Float64(),
+    "octave_part": pl.Int64(),
+    "count": pl.Int64(),
+}
+_MOST_WINDOWS = 256
 _SECOND_SCHEMA = dict.fromkeys(("code", "second", "calls", "completions"), pl.Int64())
+
+
+def key_names(key: Iterable[str]) -> list[str]:
+    """What the key columns are called among the figures, so that no log's column clashes with a figure."""
+    return [f"key:{name}" for name in key]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +50,16 @@ class Profile:
             column that the log has (0 or 1), ``count``, ``latency_sum`` (ms), ``first_start`` and
             ``last_end`` (s), ``response_size_sum`` (bytes) and ``response_size_count``.
         seconds: ``code``, ``second`` (of completion), ``calls``, ``completions`` (successful calls).
+        heat: latencies of the successes over time, whatever their key: ``time_s`` (start of a window, a
+            multiple of its width), ``window_s`` (its width, a power of two), ``octave_part`` (an eighth of
+            a doubling of the latency) and ``count``; at most 256 windows.
     """
 
     key: tuple[str, ...]
     keys: pl.DataFrame
     buckets: pl.DataFrame
     seconds: pl.DataFrame
+    heat: pl.DataFrame
 
     @classmethod
     def empty(cls, key: Sequence[str]) -> "Profile":
@@ -54,6 +70,7 @@ class Profile:
             keys=pl.DataFrame(schema={"code": pl.Int64(), **keys}),
             buckets=pl.DataFrame(schema=_BUCKET_SCHEMA),
             seconds=pl.DataFrame(schema=_SECOND_SCHEMA),
+            heat=pl.DataFrame(schema=_HEAT_SCHEMA),
         )
 
     @property
@@ -87,6 +104,7 @@ class Profile:
             seconds=pl.concat([seconds for _, seconds in parts])
             .group_by("code", "second")
             .agg(pl.col("calls", "completions").sum()),
+            heat=coarsened(pl.concat([self.heat, other.heat])),
         )
 
     def recoded(self, keys: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -101,3 +119,19 @@ class Profile:
             return frame.join(codes, on="code").drop("code").rename({"code_new": "code"})
 
         return recode(self.buckets), recode(self.seconds)
+
+
+def window_width(span_s: float) -> float:
+    """The power of two that splits a span of time into at most 128 windows, in s."""
+    return 2.0 ** math.ceil(math.log2(max(span_s, 1.0) / (_MOST_WINDOWS / 2)))
+
+
+def coarsened(heat: pl.DataFrame) -> pl.DataFrame:
+    """Brings windows of several widths to one width, at most 256 of them."""
+    if heat.is_empty():
+        return heat
+    span = heat.select((pl.col("time_s") + pl.col("window_s")).max() - pl.col("time_s").min()).item()
+    width = max(heat["window_s"].max(), window_width(span) / 2)  # type: ignore[type-var]
+    time = (pl.col("time_s") / width).floor() * width
+    groups = heat.group_by(time.alias("time_s"), pl.lit(width).alias("window_s"), "octave_part")
+    return groups.agg(pl.col("count").sum())

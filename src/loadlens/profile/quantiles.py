@@ -25,7 +25,9 @@ def quantile_ranks(sizes: pl.DataFrame, wanted: Mapping[str, float]) -> pl.DataF
         ``code``, ``successes``, ``name``, ``low`` and ``high`` (ranks from 0) and ``weight`` of ``high``;
         no rows for a population without latencies.
     """
-    names = pl.DataFrame({"name": list(wanted), "q": list(wanted.values())}, schema_overrides={"q": pl.Float64})
+    names = pl.DataFrame(
+        {"name": list(wanted), "q": list(wanted.values())}, schema_overrides={"q": pl.Float64}
+    )
     position = (pl.col("size") - 1) * pl.col("q")
     low = position.floor().cast(pl.Int64)
     return (

@@ -49,7 +49,9 @@ class Rows:
             *[breaks_rule(checked).alias("unusable") for checked in _checked_apart(log, plan)],
             *errors,
             *[
-                pl.col(name) if name in log.columns else pl.lit(None, dtype=CANONICAL_COLUMNS[name].dtype).alias(name)
+                pl.col(name)
+                if name in log.columns
+                else pl.lit(None, dtype=CANONICAL_COLUMNS[name].dtype).alias(name)
                 for name in measures
             ],
         )
@@ -94,7 +96,9 @@ def _error_flags(errors: tuple[str, ...]) -> pl.Expr:
     if not errors:
         return pl.lit(0)
     columns = [pl.col(name).fill_null(0) for name in errors]
-    flags = reduce(lambda sum_, item: sum_ + (item[1] & 1) * 2 ** item[0], enumerate(columns), pl.lit(0, pl.Int8))
+    flags = reduce(
+        lambda sum_, item: sum_ + (item[1] & 1) * 2 ** item[0], enumerate(columns), pl.lit(0, pl.Int8)
+    )
     invalid = reduce(lambda union, column: union | column, columns) & -2
     return flags + (invalid != 0).cast(pl.Int8) * 2 ** len(ERROR_COLUMNS)
 

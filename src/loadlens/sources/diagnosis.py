@@ -12,6 +12,7 @@ from loadlens.sources.wording import shortened
 
 __all__ = ["Frames", "broken_rules", "explain", "rule_counts"]
 
+
 @dataclass(frozen=True, kw_only=True)
 class Frames:
     """A log's rows twice: in canonical types, and as they were logged."""
@@ -48,9 +49,7 @@ def _describe(frames: Frames, files: Sequence[DataFile], name: str, rule: Rule, 
     return f"{place}, column {rule.column}: got {shortened(value)}, expected {rule.expected} ({rows})"
 
 
-def _first_offender(
-    frames: Frames, files: Sequence[DataFile], name: str, rule: Rule
-) -> tuple[str, object]:
+def _first_offender(frames: Frames, files: Sequence[DataFile], name: str, rule: Rule) -> tuple[str, object]:
     """Where the first row at fault is, and its value as it was logged."""
     for file in files:
         found = _first(scan_files([file], row_index=_ROW), rule)

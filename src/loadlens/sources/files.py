@@ -4,6 +4,7 @@ import csv
 import glob
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,8 @@ __all__ = ["INVOCATION_LOG_STEM", "DataFile", "PathSource", "find_files", "inspe
 PathSource = str | PathLike[str]
 INVOCATION_LOG_STEM = "invocation_benchmark_results"
 
+_SAMPLED_LINES = 100
+_SMALL_FILE_BYTES = 64 * 2**20
 _SUFFIXES = (".parquet", ".csv")  # in order of preference
 
 
@@ -32,7 +35,8 @@ class DataFile:
         columns: its columns and, where the file declares them, their types (CSV: all text).
         hive: the ``name=value`` folders that it lies in.
         size: its size in bytes.
-        has_rows: whether it holds at least one row.
+        rows: how many rows it holds; estimated for text from its size and first lines.
+        row_group_bytes: decoded size of the largest row group of a Parquet file, else 0.
     """
 
     path: Path
@@ -40,7 +44,8 @@ class DataFile:
     columns: tuple[tuple[str, pl.DataType], ...]
     hive: tuple[tuple[str, str], ...]
     size: int
-    has_rows: bool
+    rows: int
+    row_group_bytes: int = 0
 
 
 def find_files(source: PathSource | Iterable[PathSource]) -> list[Path]:
@@ -54,7 +59,9 @@ def find_files(source: PathSource | Iterable[PathSource]) -> list[Path]:
         raise InputError("no input: the list of paths is empty; name at least one file or folder")
     wrong = [item for item in sources if not isinstance(item, str | PathLike) or not fspath(item)]
     if wrong:
-        raise InputError(f"a list of logs must hold paths, got {type(wrong[0]).__name__} {shortened(wrong[0])}")
+        raise InputError(
+            f"a list of logs must hold paths, got {type(wrong[0]).__name__} {shortened(wrong[0])}"
+        )
     found = [path for item in sources for path in _find(fspath(item))]
     return list({path.resolve(): path for path in found}.values())
 
@@ -107,8 +114,19 @@ def inspect_file(path: Path) -> DataFile:
         raise InputError(f"{path}: is empty (0 bytes); expected a header and rows")
     _refuse_unreadable(path, magic)
     kind: Literal["csv", "parquet"] = "parquet" if magic == b"PAR1" else "csv"
-    columns, has_rows = _parquet_head(path) if kind == "parquet" else _csv_head(path)
-    return DataFile(path=path, kind=kind, columns=columns, hive=_hive(path), size=size, has_rows=has_rows)
+    if kind == "csv":
+        columns, rows = _csv_head(path, size)
+        return DataFile(path=path, kind=kind, columns=columns, hive=_hive(path), size=size, rows=rows)
+    columns, rows, row_group_bytes = _parquet_head(path, size)
+    return DataFile(
+        path=path,
+        kind=kind,
+        columns=columns,
+        hive=_hive(path),
+        size=size,
+        rows=rows,
+        row_group_bytes=row_group_bytes,
+    )
 
 
 def _refuse_unreadable(path: Path, magic: bytes) -> None:
@@ -122,7 +140,10 @@ def _refuse_unreadable(path: Path, magic: bytes) -> None:
         raise InputError(f"{path}: is not a Parquet file, in spite of its name; it begins with {magic!r}")
 
 
-def _parquet_head(path: Path) -> tuple[tuple[tuple[str, pl.DataType], ...], bool]:
+Columns = tuple[tuple[str, pl.DataType], ...]
+
+
+def _parquet_head(path: Path, size: int) -> tuple[Columns, int, int]:
     try:
         frame = pl.scan_parquet(path, glob=False, hive_partitioning=False)
         schema = frame.collect_schema()
@@ -130,21 +151,32 @@ def _parquet_head(path: Path) -> tuple[tuple[tuple[str, pl.DataType], ...], bool
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: is a damaged Parquet file: {reason}; write it again") from error
-    return tuple(schema.items()), rows > 0
+    # Reading the footer a second time costs an import; a small file has no huge row group.
+    return tuple(schema.items()), rows, _largest_row_group(path) if size > _SMALL_FILE_BYTES else 0
 
 
-def _csv_head(path: Path) -> tuple[tuple[tuple[str, pl.DataType], ...], bool]:
+def _largest_row_group(path: Path) -> int:
+    from pyarrow import parquet
+
+    metadata = parquet.read_metadata(path)
+    groups = (metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
+    return max(groups, default=0)
+
+
+def _csv_head(path: Path, size: int) -> tuple[Columns, int]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.reader(file)
             names = next(lines, [])
-            first = next((line for line in lines if line), None)
+            first = [line for line in islice(lines, _SAMPLED_LINES) if line]
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: is not UTF-8 text with comma-separated values: {error}") from error
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise InputError(f"{path}: the header has doubled columns: {listed(doubled)}; rename or remove one")
-    return tuple((name, pl.String()) for name in names), first is not None
+    sampled = sum(len(",".join(line)) + 1 for line in first)
+    rows = max(size * len(first) // sampled, 1) if sampled and len(first) == _SAMPLED_LINES else len(first)
+    return tuple((name, pl.String()) for name in names), rows
 
 
 def _hive(path: Path) -> tuple[tuple[str, str], ...]:

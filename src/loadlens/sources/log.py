@@ -104,7 +104,7 @@ def _from_paths(source: PathSource | Iterable[PathSource]) -> Log:
         got = type(source).__name__
         raise InputError(f"a log must be paths, a LazyFrame, a DataFrame or an Arrow table, got {got}")
     files = _inspect_all(find_files(source))
-    empty = [str(file.path) for file in files if not file.has_rows]
+    empty = [str(file.path) for file in files if not file.rows]
     if len(empty) == len(files):
         raise InputError(*[f"{path}: has a header but no rows" for path in empty])
     with reading(None):

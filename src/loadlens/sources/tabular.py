@@ -47,7 +47,9 @@ def raw_scan(files: Sequence[DataFile], row_index: str | None = None) -> pl.Lazy
         types = csv_types(first)
         frame = pl.scan_csv(paths, glob=False, schema=types, row_index_name=row_index)
     own = {name for name, _ in first.columns}
-    return frame.with_columns(_hive_value(first, name, value) for name, value in first.hive if name not in own)
+    return frame.with_columns(
+        _hive_value(first, name, value) for name, value in first.hive if name not in own
+    )
 
 
 def _without_blank_lines(file: DataFile, frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -92,7 +94,9 @@ def canonical_frame(frame: pl.LazyFrame, name: str) -> pl.LazyFrame:
     Raises:
         InputError: a number is expected and the column's type is not one; ``name`` says where.
     """
-    schema = {column: dtype for column, dtype in frame.collect_schema().items() if column in CANONICAL_COLUMNS}
+    schema = {
+        column: dtype for column, dtype in frame.collect_schema().items() if column in CANONICAL_COLUMNS
+    }
     wrong = [
         f"{name}: column {column} is {dtype}, expected {CANONICAL_COLUMNS[column].dtype}; convert it first"
         for column, dtype in schema.items()

@@ -115,5 +115,7 @@ def _body_size(file: Path, number: int, line: bytes) -> int:
         raise InputError(f"{file}, line {number}: is not JSON: {shortened(line[:60])}") from None
     body = request.get("Body") if isinstance(request, dict) else None
     if not isinstance(body, str):
-        raise InputError(f"{file}, line {number}: expected an object with a text Body, got {shortened(request)}")
+        raise InputError(
+            f"{file}, line {number}: expected an object with a text Body, got {shortened(request)}"
+        )
     return len(body.encode("utf-8", errors="surrogatepass"))

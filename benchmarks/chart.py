@@ -1,0 +1,105 @@
+"""The chart of the results: time and memory of every contender, a row of panels for each size of log."""
+
+from typing import Any, Final
+
+import altair as alt
+import polars as pl
+
+from benchmarks.report import runs_text
+from loadlens.charts.theme import BODY, themed
+
+__all__ = ["comparison_chart"]
+
+Bars = list[dict[str, Any]]
+
+_FORMATS: Final = {"parquet": "Parquet", "csv": "CSV"}
+_COLOURS: Final = ["#1f77b4", "#9ecae1"]
+_BAR_STEP: Final = 15
+_TIME_WIDTH: Final = 400
+_MEMORY_WIDTH: Final = 240
+_MILLION: Final = 1_000_000
+
+# Text stands right of its bar; these leave room for it within the panel.
+_TIME_ROOM: Final = 6.0
+_MEMORY_ROOM: Final = 1.35
+
+
+def comparison_chart(found: dict[str, Any]) -> alt.TopLevelMixin:
+    """Query time as a multiple of that of loadlens (log axis), and peak memory (MiB)."""
+    bars = [_bar(result) for result in found["results"]]
+    sizes = list(dict.fromkeys(bar["rows"] for bar in bars))
+    panels = [_panels(bars, size, last=size == sizes[-1]) for size in sizes]
+    machine = found["machine"]
+    measured = (
+        f"66 configurations. {runs_text(found['runs'])}, {machine['cores']} cores, "
+        f"{machine['memory_gib']:.0f} GiB of memory. Shorter is better."
+    )
+    title = alt.TitleParams("The same figures from the same log: time and memory", subtitle=measured)
+    return themed(alt.vconcat(*panels, spacing=14, title=title))
+
+
+def _bar(result: dict[str, Any]) -> dict[str, Any]:
+    """One result as the chart shows it; a contender that did not run has text in place of a bar."""
+    ratio, memory = result["query_to_loadlens"], result["peak_mib"]
+    absent = "not run" if result["skipped"] else "failed"
+    return {
+        "rows": result["rows"],
+        "format": _FORMATS[result["format"]],
+        "contender": result["label"],
+        "ratio": ratio,
+        "ratio_start": 1.0,
+        "ratio_end": max(ratio or 1.0, 1.0),
+        "ratio_text": absent if ratio is None else f"{ratio:.2g}×  {result['query_s']:.3g} s",
+        "memory": memory,
+        "memory_start": 0.0,
+        "memory_end": memory or 0.0,
+        "memory_text": absent if memory is None else f"{memory:,.0f}",
+    }
+
+
+def _panels(bars: Bars, size: int, *, last: bool) -> alt.HConcatChart:
+    shown = [bar for bar in bars if bar["rows"] == size]
+    title = alt.TitleParams(f"{size / _MILLION:g} M rows", fontSize=13, offset=6)
+    time = alt.layer(*_marks(shown, _time_axis(bars, labelled=last), "ratio"), title=title)
+    memory = alt.layer(*_marks(shown, _memory_axis(bars, labelled=last), "memory"))
+    height = alt.Step(_BAR_STEP, **{"for": "position"})
+    return alt.hconcat(
+        time.properties(width=_TIME_WIDTH, height=height),
+        memory.properties(width=_MEMORY_WIDTH, height=height),
+        spacing=16,
+    )
+
+
+def _time_axis(bars: Bars, *, labelled: bool) -> alt.X:
+    ratios = [1.0, *(bar["ratio"] for bar in bars if bar["ratio"])]
+    domain = [min(ratios) / 1.2, max(ratios) * _TIME_ROOM]
+    axis = _axis("Query time as a multiple of that of loadlens (log axis)", labelled=labelled, format="~g")
+    return alt.X("ratio:Q", axis=axis, scale=alt.Scale(type="log", domain=domain, nice=False))
+
+
+def _memory_axis(bars: Bars, *, labelled: bool) -> alt.X:
+    domain = [0, max(bar["memory_end"] for bar in bars) * _MEMORY_ROOM]
+    axis = _axis("Peak memory of the process (MiB)", labelled=labelled, format=",~d", tickCount=4)
+    return alt.X("memory:Q", axis=axis, scale=alt.Scale(domain=domain, nice=False))
+
+
+def _axis(title: str, *, labelled: bool, **options: Any) -> alt.Axis:
+    return alt.Axis(title=title if labelled else None, labels=labelled, ticks=labelled, **options)
+
+
+def _marks(shown: Bars, x: alt.X, figure: str) -> list[alt.Chart]:
+    """Bars from the start of the axis (for ratios, from 1), and their figures as text."""
+    contenders = list(dict.fromkeys(bar["contender"] for bar in shown))
+    formats = [name for name in _FORMATS.values() if any(bar["format"] == name for bar in shown)]
+    names = alt.Axis(title=None, labelLimit=200) if figure == "ratio" else None
+    base = alt.Chart(pl.DataFrame(shown, infer_schema_length=None)).encode(
+        y=alt.Y("contender:N", sort=contenders, axis=names),
+        yOffset=alt.YOffset("format:N", sort=formats),
+    )
+    legend = alt.Legend(title=None, symbolType="square", orient="top") if len(formats) > 1 else None
+    colours = alt.Scale(domain=list(_FORMATS.values()), range=_COLOURS)
+    bar = base.mark_bar().encode(
+        x=x, x2=f"{figure}_start:Q", color=alt.Color("format:N", scale=colours, legend=legend)
+    )
+    text = base.mark_text(align="left", dx=5, fontSize=11, color=BODY)
+    return [bar, text.encode(x=f"{figure}_end:Q", text=f"{figure}_text:N")]

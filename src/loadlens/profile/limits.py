@@ -1,0 +1,93 @@
+"""How much memory a run may take, and what follows for the sizes of its steps."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from loadlens.errors import InputError, UsageError
+from loadlens.sources.files import DataFile
+
+__all__ = ["Limits", "default_memory_limit"]
+
+_SHARE_OF_MACHINE: Final = 0.5
+_SMALLEST_LIMIT: Final = 256 * 2**20
+_BYTES_PER_GROUP: Final = 128  # of a (key, second) pair, measured: hash tables of two threads and the result
+_BYTES_PER_CANDIDATE: Final = 48
+_MOST_GROUPS: Final = 2_000_000  # more do not make a scan faster
+_MOST_CANDIDATES: Final = 6_000_000
+_CGROUP_LIMITS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def default_memory_limit() -> int:
+    """Half of the memory that this process may use, in bytes: the machine's, or its cgroup's if less."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(min([physical, *_cgroup_limits()]) * _SHARE_OF_MACHINE)
+
+
+def _cgroup_limits() -> list[int]:
+    texts = [
+        path.read_text(encoding="ascii").strip() for name in _CGROUP_LIMITS if (path := Path(name)).exists()
+    ]
+    return [int(text) for text in texts if text.isdecimal()]  # "max" means no limit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Sizes of the steps of a run under a memory limit.
+
+    Attributes:
+        memory: the limit in bytes.
+    """
+
+    memory: int
+
+    @classmethod
+    def of(cls, memory_limit: int | None) -> "Limits":
+        """The limits under ``memory_limit`` bytes; without one, under the machine's default.
+
+        Raises:
+            UsageError: the limit is too small to work with.
+        """
+        memory = default_memory_limit() if memory_limit is None else memory_limit
+        if memory < _SMALLEST_LIMIT:
+            raise UsageError(
+                f"memory_limit: got {memory:,} bytes, expected at least {_SMALLEST_LIMIT:,} (256 MiB)"
+            )
+        return cls(memory=memory)
+
+    @property
+    def groups(self) -> int:
+        """How many (key, second) pairs one scan may hold."""
+        return min(self.memory // 4 // _BYTES_PER_GROUP, _MOST_GROUPS)
+
+    @property
+    def candidates(self) -> int:
+        """How many rows may be fetched into memory."""
+        return min(self.memory // 8 // _BYTES_PER_CANDIDATE, _MOST_CANDIDATES)
+
+    @property
+    def text_bytes(self) -> int:
+        """How large text files may be to be parsed into memory instead of into a spill file."""
+        return min(self.memory // 16, 64 * 2**20)
+
+    def refuse_huge_row_groups(self, files: Sequence[DataFile]) -> None:
+        """Refuses Parquet files whose row groups, one for each thread, do not fit in half of the limit.
+
+        Raises:
+            InputError: names the files, and what to change.
+        """
+        allowed = self.memory // 2
+        threads = pl.thread_pool_size()
+        problems = [
+            f"{file.path}: has row groups of up to {file.row_group_bytes / 2**20:,.0f} MiB, of which {threads} "
+            f"threads hold one each; expected at most {allowed / threads / 2**20:,.0f} MiB: write the file with "
+            f"smaller row groups, or raise the memory limit of {self.memory / 2**20:,.0f} MiB"
+            for file in files
+            if file.row_group_bytes * threads > allowed
+        ]
+        if problems:
+            raise InputError(*problems)

@@ -1,0 +1,86 @@
+"""What a profile shows without another look at the log: percentile spectrum, timeline, heat map."""
+
+import numpy as np
+import polars as pl
+
+from loadlens.profile.buckets import NULL_BUCKET
+from loadlens.profile.passes import BUCKETS_PER_PART
+from loadlens.profile.profile import Profile, coarsened, key_names
+from loadlens.profile.quantiles import bucket_bounds, middle_of_buckets
+
+__all__ = ["heatmap", "spectrum", "timeline"]
+
+_SPECTRUM_POINTS = 100
+_LONGEST_TAIL = 1e5  # 1 / (1 - q) of p99.999
+_MOST_WINDOWS = 200
+
+
+def spectrum(profile: Profile) -> pl.DataFrame:
+    """Latency over percentile, of all successes, up to p99.999 or as far as there are calls.
+
+    Returns:
+        The key columns as ``key:<name>``, ``quantile`` (0 to 1), ``latency_ms`` (the middle of the
+        quantile's bucket), rows by ascending key and quantile.
+    """
+    timed = profile.buckets.filter(pl.col("success") & (pl.col("bucket") != NULL_BUCKET))
+    sizes = timed.group_by("code").agg(pl.col("count").sum().alias("size"))
+    tails = pl.DataFrame({"tail": np.geomspace(1, _LONGEST_TAIL, _SPECTRUM_POINTS)})
+    rank = ((pl.col("size") - 1) * pl.col("quantile")).floor().cast(pl.Int64)
+    ranks = (
+        sizes.join(tails, how="cross")
+        .filter(pl.col("tail") <= pl.col("size"))
+        .with_columns((1 - 1 / pl.col("tail")).alias("quantile"), pl.lit(value=True).alias("successes"))
+        .select("code", "successes", "quantile", rank.alias("rank"))
+    )
+    values = middle_of_buckets(profile.buckets, ranks.select("code", "successes", "rank").unique())
+    keys = key_names(profile.key)
+    joined = ranks.join(values, on=["code", "successes", "rank"]).join(profile.keys, on="code")
+    return joined.select(*keys, "quantile", pl.col("value").alias("latency_ms")).sort(
+        [*keys, "quantile"], nulls_last=True
+    )
+
+
+def timeline(profile: Profile) -> pl.DataFrame:
+    """Throughput and error rate of the whole log over time.
+
+    Returns:
+        ``time_s`` (start of a window, from the log's first second), ``window_s``, ``throughput``
+        (successful completions per s) and ``error_rate`` (0 to 1, null in a window without calls).
+    """
+    seconds = profile.seconds.group_by("second").agg(pl.col("calls", "completions").sum())
+    if seconds.is_empty():
+        return pl.DataFrame(
+            schema=dict.fromkeys(("time_s", "window_s", "throughput", "error_rate"), pl.Float64)
+        )
+    elapsed = pl.col("second") - pl.col("second").min()
+    span = seconds.select(elapsed.max()).item() + 1
+    width = -(-span // _MOST_WINDOWS)
+    counts = seconds.group_by((elapsed // width).alias("window")).agg(pl.col("calls", "completions").sum())
+    windows = pl.DataFrame({"window": range(-(-span // width))}, schema={"window": pl.Int64})
+    joined = windows.join(counts, on="window", how="left").sort("window")
+    return joined.select(
+        (pl.col("window") * width).cast(pl.Float64).alias("time_s"),
+        pl.lit(float(width)).alias("window_s"),
+        (pl.col("completions").fill_null(0) / width).alias("throughput"),
+        (1 - pl.col("completions") / pl.col("calls")).alias("error_rate"),
+    )
+
+
+def heatmap(profile: Profile) -> pl.DataFrame:
+    """Latencies of all successes over time.
+
+    Returns:
+        ``time_s`` (start of a window, from the first one), ``window_s``, ``latency_low_ms``,
+        ``latency_high_ms`` (an eighth of a doubling) and ``count``; empty where they were not counted.
+    """
+    heat = coarsened(profile.heat)
+    buckets = heat["octave_part"].to_numpy() * BUCKETS_PER_PART
+    low, _ = bucket_bounds(buckets)
+    high, _ = bucket_bounds(buckets + BUCKETS_PER_PART)
+    return heat.select(
+        pl.col("time_s") - pl.col("time_s").min(),
+        "window_s",
+        pl.Series("latency_low_ms", low, dtype=pl.Float64),
+        pl.Series("latency_high_ms", high, dtype=pl.Float64),
+        "count",
+    ).sort("time_s", "latency_low_ms")
