@@ -29,6 +29,7 @@ COST_FILES = {
     "cost_analysis_summary_results/cost_vs_performance.png",
     "cost_analysis_summary_results/cost_savings.png",
 }
+LOG_FILES = {"summary.csv", "summary.json", "report.html"}
 RESULT_FILES = {*STABILITY_FILES, *CONCURRENCY_FILES, *COST_FILES, REPORT, "summary.json"}
 
 
@@ -55,6 +56,16 @@ def _content(path: Path) -> bytes | None:
     if path.is_symlink():
         return str(path.readlink()).encode()
     return path.read_bytes() if path.is_file() else None
+
+
+def assert_log_files(out: Path, *formats: str) -> None:
+    """Asserts the files of any other log: no others, and each chart once in each format."""
+    found = files_below(out)
+    charts = {name for name in found if name.startswith("charts/")}
+    assert found - charts == LOG_FILES
+    stems = {name.rpartition(".")[0] for name in charts}
+    assert "charts/latency_density" in stems
+    assert charts == {f"{stem}.{suffix}" for stem in stems for suffix in formats}
 
 
 def files_below(folder: Path) -> set[str]:

@@ -2,11 +2,8 @@
 
 from importlib.metadata import version
 
+from loadlens.analyze import LogAnalysis, ToolkitAnalysis, analyze
 from loadlens.api import (
-    ConcurrencyResult,
-    CostResult,
-    StabilityResult,
-    SummaryResult,
     compute_cost_savings,
     summarize,
     summarize_concurrency_results,
@@ -14,6 +11,8 @@ from loadlens.api import (
 )
 from loadlens.errors import InputError, LoadlensError, OutputError, PriceError, UsageError
 from loadlens.prices import PriceTable, load_prices
+from loadlens.profile import Profile, Progress
+from loadlens.results import ConcurrencyResult, CostResult, StabilityResult, SummaryResult
 from loadlens.sources import scan_log
 
 __all__ = [
@@ -21,13 +20,18 @@ __all__ = [
     "CostResult",
     "InputError",
     "LoadlensError",
+    "LogAnalysis",
     "OutputError",
     "PriceError",
     "PriceTable",
+    "Profile",
+    "Progress",
     "StabilityResult",
     "SummaryResult",
+    "ToolkitAnalysis",
     "UsageError",
     "__version__",
+    "analyze",
     "compute_cost_savings",
     "load_prices",
     "scan_log",

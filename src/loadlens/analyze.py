@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 from loadlens.api import (
-    ChartFormat,
-    ConcurrencyResult,
-    CostResult,
-    StabilityResult,
-    SummaryResult,
     compute_cost_savings,
     summarize,
     summarize_concurrency_results,
@@ -23,11 +21,14 @@ from loadlens.api import (
 )
 from loadlens.errors import InputError, PriceError, UsageError
 from loadlens.prices import PriceTable, load_prices
+from loadlens.profile import DEFAULT_PERCENTILES, Execution
 from loadlens.publish import publish_folder, refuse_output_inside
+from loadlens.results import ChartFormat, ConcurrencyResult, CostResult, StabilityResult, SummaryResult
 from loadlens.schema import CONFIGURATION_COLUMNS
 from loadlens.sources import ToolkitFolder, average_request_size, find_toolkit_folder, scan_log
 
 if TYPE_CHECKING:
+    import altair as alt
     import polars as pl
 
     from loadlens.profile import Outliers
@@ -46,14 +47,23 @@ class Options:
         outliers: the fence.
         prices: the price table.
         chart_formats: file formats of the charts.
+        percentiles: quantiles of the successes to report.
         on_stage: is told what begins, for a progress display.
+        execution: how logs are measured.
     """
 
     by: tuple[str, ...] = ()
     outliers: Outliers = "mean-iqr"
     prices: PriceTable
     chart_formats: tuple[ChartFormat, ...] = ("png",)
+    percentiles: tuple[float, ...] = DEFAULT_PERCENTILES
     on_stage: Callable[[str], None] = lambda _: None
+    execution: Execution = field(default_factory=Execution)
+
+    @property
+    def measuring(self) -> dict[str, Any]:
+        """The arguments that every summary takes."""
+        return {"outliers": self.outliers, "percentiles": self.percentiles, "heatmap": True, **self.execution}
 
 
 class Analysis(Protocol):
@@ -102,7 +112,7 @@ class ToolkitAnalysis:
         self.options.on_stage("Writing the report")
         report = toolkit_report(
             source=self.source,
-            version=_version(),
+            version=version("loadlens"),
             options=_described(self.options),
             stability=self.stability,
             concurrency=self.concurrency,
@@ -117,13 +127,14 @@ class ToolkitAnalysis:
     def _figures(self) -> dict[str, str]:
         from loadlens.charts import svg_text
 
-        charts = {
-            "stability_density": self.stability and self.stability.chart,
-            "concurrency_density": self.concurrency and self.concurrency.chart,
-            "cost_vs_performance": self.cost and self.cost.chart,
-            "cost_savings": self.cost and self.cost.savings_chart,
-        }
-        return {name: svg_text(chart) for name, chart in charts.items() if chart is not None}
+        charts: dict[str, alt.TopLevelMixin] = {}
+        for name, part in (("stability", self.stability), ("concurrency", self.concurrency)):
+            if part:
+                charts[f"{name}_density"] = part.chart
+                charts |= {f"{name}_{view}": chart for view, chart in part.view_charts().items()}
+        if self.cost:
+            charts |= {"cost_vs_performance": self.cost.chart, "cost_savings": self.cost.savings_chart}
+        return {name: svg_text(chart) for name, chart in charts.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +152,7 @@ class LogAnalysis:
             **_head(self.sources, self.options),
             "by": list(self.summary.by),
             "summary": _rows(self.summary.summary),
-            "quality": _rows(self.summary.quality),
+            **_figures_of(self.summary),
         }
 
     def write(self, folder: Path) -> None:
@@ -154,10 +165,16 @@ class LogAnalysis:
         self.options.on_stage("Writing the report")
         report = summary_report(
             source=", ".join(self.sources),
-            version=_version(),
+            version=version("loadlens"),
             options=_described(self.options),
             summary=self.summary,
-            figures={"latency_density": svg_text(self.summary.chart)},
+            figures={
+                name: svg_text(chart)
+                for name, chart in {
+                    "latency_density": self.summary.chart,
+                    **self.summary.view_charts(),
+                }.items()
+            },
         )
         _write_text(folder / "report.html", render(report))
         _write_json(folder / "summary.json", self.document)
@@ -171,8 +188,10 @@ def analyze(
     outliers: Outliers = "mean-iqr",
     prices: PriceTable | Path_ | None = None,
     chart_formats: Sequence[ChartFormat] = ("png",),
+    percentiles: Sequence[float] = DEFAULT_PERCENTILES,
     overwrite: bool = False,
     on_stage: Callable[[str], None] = lambda _: None,
+    **execution: Unpack[Execution],
 ) -> ToolkitAnalysis | LogAnalysis:
     """Analyses logs and publishes summaries, charts, a report and summary.json.
 
@@ -184,8 +203,11 @@ def analyze(
         outliers: the fence: ``mean-iqr`` (mean + 5 IQR), ``tukey`` (q75 + 1.5 IQR) or ``none``.
         prices: a price table or the path of one; without it, the reference's for us-east-1.
         chart_formats: ``png``, ``svg`` or both.
+        percentiles: quantiles of the successes to report, before outliers are removed.
         overwrite: whether an existing ``out`` is replaced.
         on_stage: is told what begins, for a progress display.
+        **execution: how logs are measured: ``exact``, ``memory_limit``, ``spill_folder``, ``heatmap``
+            (here on by default), ``engine``, ``on_progress``; see ``Execution``.
 
     Raises:
         InputError: an input cannot be read or analysed.
@@ -197,7 +219,9 @@ def analyze(
         outliers=outliers,
         prices=prices if isinstance(prices, PriceTable) else load_prices(prices),
         chart_formats=tuple(dict.fromkeys(chart_formats)),
+        percentiles=tuple(percentiles),
         on_stage=on_stage,
+        execution=execution,
     )
     analysis: ToolkitAnalysis | LogAnalysis | None = None
 
@@ -206,10 +230,17 @@ def analyze(
         analysis = _analysis(inputs, options)
         analysis.write(folder)
 
-    refuse_output_inside(Path(out), [Path(item) for item in inputs if Path(item).exists()])
+    refuse_output_inside(Path(out), _paths_of(inputs, prices))
     publish_folder(Path(out), write, overwrite=overwrite)
     assert analysis is not None  # noqa: S101  # publish_folder has called write
     return analysis
+
+
+def _paths_of(inputs: Sequence[Path_], prices: PriceTable | Path_ | None) -> list[Path]:
+    """Everything that is read, so that the output does not land on it."""
+    tables = [] if prices is None or isinstance(prices, PriceTable) else [prices]
+    named = [path for item in (*inputs, *tables) for path in (item, *glob.glob(str(item), recursive=True))]
+    return [Path(path) for path in named if os.path.exists(path)]  # noqa: PTH110  # False, not an error, for odd names
 
 
 def _analysis(inputs: Sequence[Path_], options: Options) -> ToolkitAnalysis | LogAnalysis:
@@ -235,7 +266,7 @@ def _analyze_log(inputs: Sequence[Path_], options: Options) -> LogAnalysis:
     return LogAnalysis(
         sources=tuple(str(item) for item in inputs),
         options=options,
-        summary=summarize(inputs, by, outliers=options.outliers),
+        summary=summarize(inputs, by, **options.measuring),
     )
 
 
@@ -253,12 +284,12 @@ def analyze_toolkit_folder(
     if folder.stability:
         options.on_stage("Reading the stability log")
         stability = summarize_stability_results(
-            folder.stability, folder.stability_metrics, outliers=options.outliers
+            folder.stability, folder.stability_metrics, **options.measuring
         )
     if folder.concurrency:
         options.on_stage("Reading the concurrency log")
         concurrency = summarize_concurrency_results(
-            folder.concurrency, folder.concurrency_metrics, outliers=options.outliers
+            folder.concurrency, folder.concurrency_metrics, **options.measuring
         )
     cost, reason = _cost_or_reason(folder, stability, options)
     return ToolkitAnalysis(
@@ -298,12 +329,6 @@ def _cost_or_reason(
     return cost, None
 
 
-def _version() -> str:
-    from loadlens import __version__
-
-    return __version__
-
-
 def _described(options: Options) -> Mapping[str, str]:
     """The options as the report shows them."""
     return {"Outlier fence": options.outliers, "Price table": options.prices.path}
@@ -311,7 +336,7 @@ def _described(options: Options) -> Mapping[str, str]:
 
 def _head(sources: Sequence[str], options: Options) -> dict[str, Any]:
     return {
-        "loadlens_version": _version(),
+        "loadlens_version": version("loadlens"),
         "inputs": list(sources),
         "options": {"outliers": options.outliers, "prices": options.prices.path},
     }
@@ -324,6 +349,14 @@ def _part(part: StabilityResult | ConcurrencyResult | None) -> dict[str, Any] | 
         "summary": _rows(part.summary),
         "endpoint_metrics": None if part.endpoint_metrics is None else _rows(part.endpoint_metrics),
         "average_response_size": part.average_response_size,
+        **_figures_of(part),
+    }
+
+
+def _figures_of(part: StabilityResult | ConcurrencyResult | SummaryResult) -> dict[str, Any]:
+    return {
+        "relative_error": part.relative_error,
+        "spilled_bytes": part.spilled_bytes,
         "quality": _rows(part.quality),
     }
 

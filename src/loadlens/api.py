@@ -1,185 +1,32 @@
-"""The functions that a user of the toolkit knows, and their results with charts and files."""
+"""The functions that a user of the toolkit knows, and one for any other log."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar, Unpack
+from typing import TYPE_CHECKING, TypeVar, Unpack
 
-from loadlens.analysis import (
-    ConcurrencyStatistics,
-    CostAnalysis,
-    StabilityStatistics,
-    SummaryStatistics,
-    concurrency_statistics,
-    cost_analysis,
-    stability_statistics,
-    summary_statistics,
-)
+from loadlens.analysis import cost_analysis, concurrency_statistics, stability_statistics, summary_statistics
 from loadlens.errors import UsageError
 from loadlens.prices import PriceTable, load_prices
 from loadlens.profile import DEFAULT_PERCENTILES
-from loadlens.publish import publish_folder
+from loadlens.results import ConcurrencyResult, CostResult, SavedResult, StabilityResult, SummaryResult
 
 if TYPE_CHECKING:
-    import altair as alt
     import polars as pl
 
     from loadlens.profile import Execution, Outliers
     from loadlens.sources import EndpointMetricsSource, Source
 
 __all__ = [
-    "ChartFormat",
-    "ConcurrencyResult",
-    "CostResult",
-    "StabilityResult",
-    "SummaryResult",
     "compute_cost_savings",
     "summarize",
     "summarize_concurrency_results",
     "summarize_stability_results",
 ]
 
-ChartFormat = Literal["png", "svg"]
 SavePath = str | PathLike[str] | None
-
-
-class _Saved:
-    """A result that writes itself as one folder of files."""
-
-    folder = ""
-
-    def write(self, folder: Path, chart_formats: Sequence[ChartFormat] = ("png",)) -> None:
-        """Writes the files of this result into an existing folder."""
-        raise NotImplementedError
-
-    def save(
-        self,
-        path: str | PathLike[str],
-        chart_formats: Sequence[ChartFormat] = ("png",),
-        *,
-        overwrite: bool = False,
-    ) -> None:
-        """Writes this result's folder below ``path``; it appears whole or not at all.
-
-        Raises:
-            OutputError: the folder exists and may not be replaced, or cannot be written.
-        """
-        target = Path(path) / self.folder
-        publish_folder(target, lambda folder: self.write(folder, chart_formats), overwrite=overwrite)
-
-
-_Result = TypeVar("_Result", bound=_Saved)
-
-
-def _saved(result: _Result, path: SavePath, *, overwrite: bool) -> _Result:
-    if path is not None:
-        result.save(path, overwrite=overwrite)
-    return result
-
-
-def _write_chart(chart: alt.TopLevelMixin, folder: Path, name: str, formats: Sequence[ChartFormat]) -> None:
-    from loadlens.charts import save_chart
-
-    for suffix in formats:
-        save_chart(chart, folder / f"{name}.{suffix}")
-
-
-def write_csv(frame: pl.DataFrame, path: Path) -> None:
-    """Writes a frame as UTF-8 CSV with shortest round-trip floats and ``\\n`` line ends."""
-    frame.write_csv(path, line_terminator="\n")
-
-
-@dataclass(frozen=True, kw_only=True)
-class StabilityResult(StabilityStatistics, _Saved):
-    """The stability analysis, with its chart and files."""
-
-    folder = "stability_benchmark_summary_results"
-
-    @cached_property
-    def chart(self) -> alt.TopLevelMixin:
-        """Density of the kept latencies by memory size."""
-        from loadlens.charts import stability_density_chart
-
-        return stability_density_chart(self.density)
-
-    def write(self, folder: Path, chart_formats: Sequence[ChartFormat] = ("png",)) -> None:
-        """Writes both summaries as CSV and the chart."""
-        write_csv(self.summary, folder / "invocation_benchmark_summary.csv")
-        if self.endpoint_metrics is not None:
-            write_csv(self.endpoint_metrics, folder / "endpoint_metrics_summary.csv")
-        _write_chart(self.chart, folder, "stability_benchmark_distribution", chart_formats)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConcurrencyResult(ConcurrencyStatistics, _Saved):
-    """The concurrency analysis, with its chart and files."""
-
-    folder = "concurrency_benchmark_summary_results"
-
-    @cached_property
-    def chart(self) -> alt.TopLevelMixin:
-        """Density of the kept latencies by clients, a panel for each maximum concurrency."""
-        from loadlens.charts import concurrency_density_chart
-
-        return concurrency_density_chart(self.density)
-
-    def write(self, folder: Path, chart_formats: Sequence[ChartFormat] = ("png",)) -> None:
-        """Writes both summaries as CSV and the chart."""
-        write_csv(self.summary, folder / "concurrency_benchmark_summary.csv")
-        if self.endpoint_metrics is not None:
-            write_csv(self.endpoint_metrics, folder / "endpoint_metrics_summary.csv")
-        _write_chart(self.chart, folder, "concurrency_benchmark_distribution", chart_formats)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CostResult(CostAnalysis, _Saved):
-    """The cost analysis, with its charts and files."""
-
-    folder = "cost_analysis_summary_results"
-
-    @cached_property
-    def chart(self) -> alt.TopLevelMixin:
-        """Cost per 1M invocations and average latency over memory size."""
-        from loadlens.charts import cost_chart
-
-        return cost_chart(self.metrics_with_cost, self.prices.currency)
-
-    @cached_property
-    def savings_chart(self) -> alt.TopLevelMixin:
-        """Monthly cost against the comparable instance, with the break-even."""
-        from loadlens.charts import savings_chart
-
-        return savings_chart(self)
-
-    def write(self, folder: Path, chart_formats: Sequence[ChartFormat] = ("png",)) -> None:
-        """Writes both tables as CSV and both charts."""
-        write_csv(self.metrics_with_cost, folder / "metrics_with_cost.csv")
-        write_csv(self.savings, folder / "cost_savings_summary.csv")
-        _write_chart(self.chart, folder, "cost_vs_performance", chart_formats)
-        _write_chart(self.savings_chart, folder, "cost_savings", chart_formats)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SummaryResult(SummaryStatistics):
-    """A summary by any key, with its chart."""
-
-    @cached_property
-    def chart(self) -> alt.TopLevelMixin:
-        """Density of the kept latencies by key."""
-        from loadlens.charts import summary_density_chart
-
-        return summary_density_chart(self.density, self.by)
-
-    def write(self, folder: Path, chart_formats: Sequence[ChartFormat] = ("png",)) -> None:
-        """Writes the summary as CSV and the charts."""
-        write_csv(self.summary, folder / "summary.csv")
-        charts = folder / "charts"
-        charts.mkdir()
-        _write_chart(self.chart, charts, "latency_density", chart_formats)
+_Result = TypeVar("_Result", bound=SavedResult)
 
 
 def summarize_stability_results(
@@ -318,3 +165,9 @@ def _checked(outliers: Outliers) -> Outliers:
     if outliers not in choices:
         raise UsageError(f"outliers: got {outliers!r}, expected one of {', '.join(choices)}")
     return outliers
+
+
+def _saved(result: _Result, path: SavePath, *, overwrite: bool) -> _Result:
+    if path is not None:
+        result.save(path, overwrite=overwrite)
+    return result

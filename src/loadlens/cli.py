@@ -1,6 +1,7 @@
 """The command line: parses, calls, prints, and maps errors to exit codes."""
 
 import json
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,16 +12,16 @@ from types import FrameType
 from typing import Annotated, NoReturn, cast
 
 import typer
-from rich.console import Console
 
 from loadlens import __version__
 from loadlens.analyze import LogAnalysis, Options, ToolkitAnalysis, analyze, analyze_toolkit_folder
-from loadlens.api import ChartFormat
-from loadlens.errors import LoadlensError
+from loadlens.errors import LoadlensError, UsageError
 from loadlens.prices import load_prices
+from loadlens.profile import DEFAULT_PERCENTILES, Execution
 from loadlens.publish import publish_folder
+from loadlens.results import ChartFormat
 from loadlens.sources import find_toolkit_folder
-from loadlens.terminal import print_results
+from loadlens.terminal import ProgressDisplay, inert, print_results, progress_display
 
 __all__ = ["main"]
 
@@ -62,6 +63,24 @@ Prices = Annotated[
 Charts = Annotated[list[ChartChoice], typer.Option("--chart-format", help="Format of charts; repeatable.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output folder.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+Exact = Annotated[
+    bool, typer.Option("--exact/--one-pass", help="Exact figures, or one pass with a stated error bound.")
+]
+MemoryLimit = Annotated[
+    str | None,
+    typer.Option(
+        help="Memory to stay within, e.g. 2GiB; by default half of what is there.", show_default=False
+    ),
+]
+SpillFolder = Annotated[
+    Path | None, typer.Option(help="Where temporary files of text logs go.", show_default=False)
+]
+Percentiles = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--percentile", help="Percentile to report, e.g. 99.5; repeatable.", show_default="90, 95, 99, 99.9"
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print summary.json instead of a table.")]
 _PNG = [ChartChoice.PNG]
 
@@ -79,6 +98,10 @@ def analyze_command(
         list[str] | None, typer.Option(help="Column to group by; repeatable.", metavar="COLUMN")
     ] = None,
     outliers: Outliers = OutlierChoice.MEAN_IQR,
+    percentile: Percentiles = None,
+    exact: Exact = True,
+    memory_limit: MemoryLimit = None,
+    spill_folder: SpillFolder = None,
     prices: Prices = None,
     chart_format: Charts = _PNG,
     overwrite: Overwrite = False,
@@ -86,16 +109,21 @@ def analyze_command(
     as_json: AsJson = False,
 ) -> None:
     """Analyse logs into summaries, charts and a report."""
-    with _errors_as_exit_codes(), _progress(quiet=quiet) as on_stage:
+    with _errors_as_exit_codes(), progress_display(quiet=quiet) as display:
         analysis = analyze(
             inputs,
             out,
             by=by or (),
             outliers=outliers.value,
+            percentiles=[value / 100 for value in percentile] if percentile else DEFAULT_PERCENTILES,
             prices=prices,
             chart_formats=_formats(chart_format),
             overwrite=overwrite,
-            on_stage=on_stage,
+            on_stage=display.on_stage,
+            on_progress=display.on_progress,
+            exact=exact,
+            memory_limit=_bytes(memory_limit),
+            spill_folder=spill_folder,
         )
     _print(analysis, out, quiet=quiet, as_json=as_json)
 
@@ -113,25 +141,27 @@ def demo_command(
     as_json: AsJson = False,
 ) -> None:
     """Simulate a serverless endpoint under load, then analyse the result."""
-    with _errors_as_exit_codes(), _progress(quiet=quiet) as on_stage:
+    with _errors_as_exit_codes(), progress_display(quiet=quiet) as display:
         options = Options(
             outliers=outliers.value,
             prices=load_prices(prices),
-            chart_formats=_formats(chart_format),
-            on_stage=on_stage,
+            chart_formats=tuple(_formats(chart_format)),
+            on_stage=display.on_stage,
+            execution=Execution(on_progress=display.on_progress),
         )
-        analysis = _demo(out, rows, seed, options, overwrite=overwrite)
+        analysis = _demo(out, rows, seed, options, display, overwrite=overwrite)
     _print(analysis, out, quiet=quiet, as_json=as_json)
 
 
-def _demo(out: Path, rows: int, seed: int, options: Options, *, overwrite: bool) -> ToolkitAnalysis:
+def _demo(
+    out: Path, rows: int, seed: int, options: Options, display: ProgressDisplay, *, overwrite: bool
+) -> ToolkitAnalysis:
     from loadlens.simulate import simulate_results_folder
 
     analyses: list[ToolkitAnalysis] = []
 
     def write(folder: Path) -> None:
-        options.on_stage(f"Simulating {rows:,} invocations")
-        simulate_results_folder(folder, rows=rows, seed=seed)
+        simulate_results_folder(folder, rows=rows, seed=seed, on_rows=display.counter("Simulating", rows))
         found = find_toolkit_folder(folder)
         assert found is not None  # noqa: S101  # the simulation has just written it
         source = f"simulated endpoint, {rows:,} invocations, seed {seed}"
@@ -140,6 +170,18 @@ def _demo(out: Path, rows: int, seed: int, options: Options, *, overwrite: bool)
 
     publish_folder(out, write, overwrite=overwrite)
     return analyses[0]
+
+
+def _bytes(text: str | None) -> int | None:
+    """A number of bytes from a text such as 2GiB or 500MB."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMGT]i?)?B?", text.strip(), flags=re.IGNORECASE)
+    if not match:
+        raise UsageError(f"--memory-limit: got {text!r}, expected a size such as 2GiB or 500MB")
+    prefix = (match[2] or "").upper()
+    power = "KMGT".index(prefix[0]) + 1 if prefix else 0
+    return int(float(match[1]) * (1024 if prefix.endswith("I") else 1000) ** power)
 
 
 def _formats(choices: Sequence[ChartChoice]) -> list[ChartFormat]:
@@ -152,26 +194,11 @@ def _errors_as_exit_codes() -> Iterator[None]:
         yield
     except LoadlensError as error:
         for problem in error.problems:
-            typer.echo(f"loadlens: {_one_line(problem)}", err=True)
+            typer.echo(f"loadlens: {inert(' '.join(problem.split()))}", err=True)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         typer.echo("loadlens: interrupted; the output folder is as it was", err=True)
         raise typer.Exit(_INTERRUPTED) from None
-
-
-def _one_line(problem: str) -> str:
-    return " ".join(problem.split())
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """A display of what is under way, on standard error and only where that is a terminal."""
-    console = Console(stderr=True)
-    if quiet or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    with console.status("Starting") as status:
-        yield lambda stage: status.update(stage)
 
 
 def _print(analysis: ToolkitAnalysis | LogAnalysis, out: Path, *, quiet: bool, as_json: bool) -> None:

@@ -24,14 +24,18 @@ def publish_folder(out: Path, write: Callable[[Path], None], *, overwrite: bool 
     Raises:
         OutputError: ``out`` exists and may not be replaced, or cannot be written.
     """
-    _refuse_existing(out, overwrite=overwrite)
-    made = _make_parents(out.parent)
+    made: list[Path] = []
     try:
+        _refuse_existing(out, overwrite=overwrite)
+        made += [folder for folder in (out.parent, *out.parent.parents) if not folder.exists()]
+        out.parent.mkdir(parents=True, exist_ok=True)
         _publish(out, write)
-    except BaseException:
+    except BaseException as error:
         for folder in made:
-            with suppress(OSError):  # no longer empty: somebody else uses it by now
+            with suppress(OSError):  # never made, or no longer empty: somebody else uses it by now
                 folder.rmdir()
+        if isinstance(error, OSError):
+            raise OutputError(f"{out}: cannot be written: {error.strerror or error}") from error
         raise
 
 
@@ -42,43 +46,36 @@ def _refuse_existing(out: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{out}: exists; pass --overwrite (overwrite=True) to replace it")
 
 
-def _make_parents(parent: Path) -> list[Path]:
-    """Makes missing folders and returns those it made, the deepest first."""
-    made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{parent}: cannot be made: {error.strerror}") from error
-    return made
-
-
 def _publish(out: Path, write: Callable[[Path], None]) -> None:
+    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
+    old = staging / "old"
     try:
-        staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
-    except OSError as error:
-        raise OutputError(f"{out.parent}: cannot be written: {error.strerror}") from error
-    try:
-        content = staging / "new"
-        content.mkdir()
-        write(content)
-        _swap(content, out, staging / "old")
+        new = staging / "new"
+        new.mkdir()
+        write(new)
+        _swap(new, out, old)
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        if out.exists() or not old.exists():
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _swap(new: Path, out: Path, old: Path) -> None:
     """Renames ``new`` to ``out``, moving what was there out of the way first and back on failure."""
-    replaced = out.exists()
     try:
-        if replaced:
+        if out.exists():
             out.rename(old)
         new.rename(out)
     except BaseException as error:
         if old.exists() and not out.exists():
-            old.rename(out)
-        if isinstance(error, OSError):
-            raise OutputError(f"{out}: cannot be written: {error.strerror}") from error
+            _bring_back(old, out, error)
         raise
+
+
+def _bring_back(old: Path, out: Path, error: BaseException) -> None:
+    try:
+        old.rename(out)
+    except OSError:
+        raise OutputError(f"{out}: cannot be written: {error}; its old content is in {old}") from error
 
 
 def refuse_output_inside(out: Path, inputs: Iterable[Path]) -> None:

@@ -1,24 +1,85 @@
-"""The short result tables that the command line prints."""
+"""What the command line shows: progress on standard error, short result tables on standard output."""
 
+import math
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
 from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
 from loadlens.analyze import LogAnalysis, ToolkitAnalysis
+from loadlens.profile import Progress
 from loadlens.report.columns import column_header, format_value
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY
 
-__all__ = ["print_results"]
+__all__ = ["ProgressDisplay", "inert", "print_results", "progress_display"]
 
 _WIDTH_WITHOUT_TERMINAL = 160
 _MOST_ROWS = 40
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LATENCIES = (f"{LATENCY}_median", f"{LATENCY}_mean", f"{LATENCY}_p99")
+
+
+class ProgressDisplay:
+    """Shows stages, and bars for those that count rows."""
+
+    def __init__(self, bars: Bars | None) -> None:
+        self._bars = bars
+        self._task: TaskID | None = None
+        self._stage = ""
+
+    def on_stage(self, stage: str) -> None:
+        """Shows that a stage without a count begins."""
+        self._show(stage, 0, None)
+
+    def on_progress(self, progress: Progress) -> None:
+        """Shows how many rows a stage has read."""
+        self._show(progress.stage, progress.rows_done, progress.rows_total)
+
+    def counter(self, stage: str, total: int) -> Callable[[int], None]:
+        """Something to call with the number of rows just done."""
+        done = 0
+
+        def count(rows: int) -> None:
+            nonlocal done
+            done += rows
+            self._show(stage, done, total)
+
+        return count
+
+    def _show(self, stage: str, done: int, total: int | None) -> None:
+        if self._bars is None:
+            return
+        if stage != self._stage or self._task is None:
+            if self._task is not None:
+                self._bars.remove_task(self._task)
+            self._task = self._bars.add_task(stage, total=total)
+            self._stage = stage
+        self._bars.update(self._task, completed=done, total=total)
+
+
+@contextmanager
+def progress_display(*, quiet: bool) -> Iterator[ProgressDisplay]:
+    """A display of what is under way, on standard error and only where that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield ProgressDisplay(None)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} rows"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        yield ProgressDisplay(bars)
 
 
 def print_results(analysis: ToolkitAnalysis | LogAnalysis, out: Path) -> None:
@@ -33,7 +94,7 @@ def print_results(analysis: ToolkitAnalysis | LogAnalysis, out: Path) -> None:
     else:
         _print_toolkit(console, analysis)
         report = out / "benchmarking_report" / "benchmarking_report.html"
-    console.print(Text(f"Report: {_inert(str(report))}"), soft_wrap=True)
+    console.print(Text(f"Report: {inert(str(report))}"), soft_wrap=True)
 
 
 _SUMMARY_COLUMNS = ("num_invocations", "error_rate", *_LATENCIES, "tps_p50", "outliers_removed")
@@ -49,25 +110,27 @@ def _print_toolkit(console: Console, analysis: ToolkitAnalysis) -> None:
     if analysis.cost:
         cost = analysis.cost
         columns = ["memory_size", "average_latency", "cost_per_1M_invocations"]
-        _print_table(console, "Cost", cost.metrics_with_cost, columns)
+        _print_table(console, "Cost", cost.metrics_with_cost, columns, cost.prices.currency)
         console.print(
             Text(
-                f"Recommended: {cost.optimal_memory_config:,} MB; up to {cost.break_even_invocations:,.0f} "
-                f"invocations a month it costs less than an {cost.comparable_instance} instance."
+                f"Recommended: {cost.optimal_memory_config:,} MB; up to {math.floor(cost.break_even_invocations):,} "
+                f"invocations a month it costs less than the instance {cost.comparable_instance}."
             ),
             soft_wrap=True,
         )
     else:
-        console.print(Text(f"No cost part: {_inert(analysis.no_cost_reason or '')}"), soft_wrap=True)
+        console.print(Text(f"No cost part: {inert(analysis.no_cost_reason or '')}"), soft_wrap=True)
 
 
-def _print_table(console: Console, title: str, frame: pl.DataFrame, columns: Sequence[str]) -> None:
+def _print_table(
+    console: Console, title: str, frame: pl.DataFrame, columns: Sequence[str], currency: str = "USD"
+) -> None:
     table = Table(title=title, title_justify="left", title_style="bold")
     for name in columns:
         numeric = frame.schema[name].is_numeric()
-        table.add_column(Text(_inert(column_header(name))), justify="right" if numeric else "left")
+        table.add_column(Text(inert(column_header(name, currency))), justify="right" if numeric else "left")
     for row in frame.select(columns).head(_MOST_ROWS).iter_rows():
-        table.add_row(*[Text(_inert(_cell(name, value))) for name, value in zip(columns, row, strict=True)])
+        table.add_row(*[Text(inert(_cell(name, value))) for name, value in zip(columns, row, strict=True)])
     console.print(table)
     if frame.height > _MOST_ROWS:
         console.print(Text(f"{frame.height - _MOST_ROWS:,} more rows are in the files."))
@@ -77,6 +140,6 @@ def _cell(name: str, value: object) -> str:
     return format_value(name, value)
 
 
-def _inert(text: str) -> str:
+def inert(text: str) -> str:
     """Text without control characters, so that a log cannot steer the terminal."""
     return _CONTROL.sub("�", text)

@@ -3,12 +3,14 @@
 from loadlens.analysis.concurrency import ConcurrencyStatistics, concurrency_statistics
 from loadlens.analysis.cost import CostAnalysis, cost_analysis
 from loadlens.analysis.endpoint import endpoint_summary
+from loadlens.analysis.shared import InvocationStatistics
 from loadlens.analysis.stability import StabilityStatistics, stability_statistics
 from loadlens.analysis.summary import SummaryStatistics, summary_statistics
 
 __all__ = [
     "ConcurrencyStatistics",
     "CostAnalysis",
+    "InvocationStatistics",
     "StabilityStatistics",
     "SummaryStatistics",
     "concurrency_statistics",

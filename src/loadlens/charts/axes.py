@@ -37,7 +37,9 @@ def time_unit(end_s: float) -> TimeUnit:
     return next((unit for unit in _UNITS if end_s <= _MOST_OF_A_UNIT * unit.seconds), _UNITS[-1])
 
 
-def time_axis(windows: pl.DataFrame, unit: TimeUnit, *, field: str, labels: bool = True) -> alt.X:
+def time_axis(
+    windows: pl.DataFrame, unit: TimeUnit, *, field: str, labels: bool = True, zindex: int = 0
+) -> alt.X:
     """Time from the first window's start to the last one's end.
 
     Args:
@@ -45,6 +47,7 @@ def time_axis(windows: pl.DataFrame, unit: TimeUnit, *, field: str, labels: bool
         unit: in which ``field`` is given.
         field: the column on this axis.
         labels: whether the axis has a title and labels; not where a panel below shows them.
+        zindex: 1 draws the axis above marks that would cover it.
     """
     ends = windows.select(start=pl.col("time_s").min(), end=(pl.col("time_s") + pl.col("window_s")).max())
     domain = [value / unit.seconds for value in ends.row(0)]
@@ -53,7 +56,7 @@ def time_axis(windows: pl.DataFrame, unit: TimeUnit, *, field: str, labels: bool
         labels=labels,
         labelFlush=False,
         grid=False,
-        zindex=1,
+        zindex=zindex,
         tickCount=10,
         labelOverlap="greedy",
         labelSeparation=6,

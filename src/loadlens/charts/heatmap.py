@@ -39,7 +39,7 @@ def heatmap_chart(heatmap: pl.DataFrame) -> alt.LayerChart:
     # Thousands of cells: a description of each would make up most of an SVG. Each reaches a little below
     # the next ones, which are drawn later, or the page would show through between them.
     rects = base.mark_rect(aria=False, x2Offset=_OVERLAP, y2Offset=-_OVERLAP).encode(
-        x=time_axis(heatmap, unit, field="time"),
+        x=time_axis(heatmap, unit, field="time", zindex=1),
         x2="time_end",
         y=_latency_axis(bounded),
         y2="latency_high_ms",

@@ -24,7 +24,8 @@ _GRID_PADDING = {"left": 12, "top": 12, "right": 32, "bottom": 32}  # and those 
 _LEGEND_ROW = 18  # pixels
 _LEAST_LOG_RATIO = 100  # of the latencies: below it a linear axis shows all of them
 _LEAST_REACH = 10.0  # p90, so that the axis has a length where only the median is known
-_RANKED_AT = 0.99
+_RANKED_AT = 100.0  # p99
+_SIGNIFICANT_DIGITS = 7
 _UNITS = {"memory_size": "memory_size (MB)"}
 
 # Percentiles by their place on the axis, 1 / (1 - q).
@@ -78,11 +79,10 @@ def _labelled(spectrum: pl.DataFrame, by: Sequence[str]) -> _Lines:
     keys = spectrum.select(by).unique().sort(by, nulls_last=True) if by else pl.DataFrame([{}])
     labels = {key: " · ".join(map(printable, key)) for key in keys.iter_rows()}
     series = [labels[key] for key in drawn.select(by).iter_rows()] if by else [""] * drawn.height
-    points = drawn.select(
-        pl.Series("series", series, dtype=pl.String),
-        (1 / (1 - pl.col("quantile"))).alias("rarity"),
-        "latency_ms",
-    )
+    # Rounded, so that p99.999 is the end of the axis and not just beyond it.
+    rarity = (1 / (1 - pl.col("quantile"))).round_sig_figs(_SIGNIFICANT_DIGITS)
+    named = pl.Series("series", series, dtype=pl.String)
+    points = drawn.select(named, rarity.alias("rarity"), "latency_ms")
     present = set(series)
     return _Lines(
         points=points.sort("series", "rarity"),
@@ -113,7 +113,7 @@ def _thinned(lines: _Lines) -> _Lines:
 def _slowest(lines: _Lines, most: int) -> _Lines:
     if len(lines.series) <= most:
         return lines
-    bulk = pl.col("rarity") <= 1 / (1 - _RANKED_AT)
+    bulk = pl.col("rarity") <= _RANKED_AT
     ranked = lines.points.group_by("series").agg(tail=pl.col("latency_ms").filter(bulk).max())
     kept = ranked.sort(["tail", "series"], descending=[True, False], nulls_last=True).head(most)["series"]
     note = f"Shown: the {most} of {thousands(len(lines.series))} groups with the highest p99."
@@ -158,8 +158,7 @@ def _small_panels(lines: _Lines, by: Sequence[str]) -> alt.FacetChart:
 def _percentile_axis(
     lines: _Lines, percentiles: dict[int, str], title: str | None = "Percentile of invocations"
 ) -> alt.X:
-    # The tick that ends the axis stays where the last digits of 1 / (1 - q) fall short of it.
-    shown = {at: name for at, name in percentiles.items() if at <= lines.reach * (1 + 1e-6)}
+    shown = {at: name for at, name in percentiles.items() if at <= lines.reach}
     names = ", ".join(f"'{at}': '{name}'" for at, name in shown.items())
     axis = alt.Axis(
         title=title, values=list(shown), labelExpr=f"({{{names}}})[datum.value]", labelFlush=False, grid=True

@@ -20,6 +20,8 @@ __all__ = [
     "bits",
     "bucket_of",
     "is_unusable",
+    "octave_part",
+    "octave_part_low",
     "prefix",
     "value_of_bits",
 ]
@@ -70,3 +72,22 @@ def is_unusable() -> pl.Expr:
     negative = (bucket < 0) & (bucket != NULL_BUCKET) & ~failed
     not_sentinel = failed & (pl.col("latency_sum") != -pl.col("count").cast(pl.Float64))
     return negative | not_sentinel | (bucket >= _MAX_BUCKET)
+
+
+_PARTS_PER_OCTAVE: Final = 8
+_PART_OF_MANTISSA: Final = pl.Series(
+    np.floor(_PARTS_PER_OCTAVE * np.log2(1 + np.arange(BUCKETS_PER_OCTAVE) / BUCKETS_PER_OCTAVE) + 1e-9),
+    dtype=pl.Int64,
+)
+
+
+def octave_part(bucket: pl.Expr) -> pl.Expr:
+    """Eighths of a doubling, all equally high on a logarithmic axis, from buckets."""
+    part = pl.lit(_PART_OF_MANTISSA).gather(bucket % BUCKETS_PER_OCTAVE)
+    return bucket // BUCKETS_PER_OCTAVE * _PARTS_PER_OCTAVE + part
+
+
+def octave_part_low(part: np.ndarray) -> np.ndarray:
+    """The smallest latency in ms of each eighth of a doubling."""
+    octave = value_of_bits(part // _PARTS_PER_OCTAVE * BUCKETS_PER_OCTAVE, BUCKET_SHIFT)
+    return octave * np.exp2(part % _PARTS_PER_OCTAVE / _PARTS_PER_OCTAVE)

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-from loadlens.profile.buckets import BUCKET_SHIFT, BUCKETS_PER_OCTAVE, is_unusable, prefix
+from loadlens.profile.buckets import BUCKET_SHIFT, is_unusable, octave_part, prefix
 from loadlens.profile.keys import KeyCodec
 from loadlens.profile.plan import Engine
 from loadlens.profile.profile import Profile, key_names, window_width
@@ -14,10 +14,7 @@ from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import Rows, breaks_rule, cell_columns, second_columns
 from loadlens.schema import LATENCY, MAX_TIME_S
 
-__all__ = ["BUCKETS_PER_PART", "UnusableRowsError", "profile_rows"]
-
-BUCKETS_PER_PART = BUCKETS_PER_OCTAVE // 8
-"""How many latency buckets a row of the heat map spans: an eighth of a doubling."""
+__all__ = ["UnusableRowsError", "profile_rows"]
 
 
 class UnusableRowsError(Exception):
@@ -99,7 +96,7 @@ def _heat(rows: Rows, buckets: pl.DataFrame, engine: Engine) -> pl.DataFrame | N
         return None
     width = window_width(last - (first if isinstance(first, float) else last))
     window = (pl.col("end_time") / width).floor().alias("window")
-    part = (prefix(BUCKET_SHIFT) // BUCKETS_PER_PART).alias("octave_part")
+    part = octave_part(prefix(BUCKET_SHIFT)).alias("octave_part")
     completed = rows.frame.filter("success").filter(
         pl.all_horizontal(pl.col(LATENCY, "end_time").is_not_null())
     )

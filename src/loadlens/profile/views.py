@@ -3,10 +3,9 @@
 import numpy as np
 import polars as pl
 
-from loadlens.profile.buckets import NULL_BUCKET
-from loadlens.profile.passes import BUCKETS_PER_PART
+from loadlens.profile.buckets import NULL_BUCKET, octave_part_low
 from loadlens.profile.profile import Profile, coarsened, key_names
-from loadlens.profile.quantiles import bucket_bounds, middle_of_buckets
+from loadlens.profile.quantiles import middle_of_buckets
 
 __all__ = ["heatmap", "spectrum", "timeline"]
 
@@ -57,11 +56,12 @@ def timeline(profile: Profile) -> pl.DataFrame:
     width = -(-span // _MOST_WINDOWS)
     counts = seconds.group_by((elapsed // width).alias("window")).agg(pl.col("calls", "completions").sum())
     windows = pl.DataFrame({"window": range(-(-span // width))}, schema={"window": pl.Int64})
+    covered = pl.min_horizontal(width, span - pl.col("window") * width)  # the last window may be cut short
     joined = windows.join(counts, on="window", how="left").sort("window")
     return joined.select(
         (pl.col("window") * width).cast(pl.Float64).alias("time_s"),
         pl.lit(float(width)).alias("window_s"),
-        (pl.col("completions").fill_null(0) / width).alias("throughput"),
+        (pl.col("completions").fill_null(0) / covered).alias("throughput"),
         (1 - pl.col("completions") / pl.col("calls")).alias("error_rate"),
     )
 
@@ -74,13 +74,11 @@ def heatmap(profile: Profile) -> pl.DataFrame:
         ``latency_high_ms`` (an eighth of a doubling) and ``count``; empty where they were not counted.
     """
     heat = coarsened(profile.heat)
-    buckets = heat["octave_part"].to_numpy() * BUCKETS_PER_PART
-    low, _ = bucket_bounds(buckets)
-    high, _ = bucket_bounds(buckets + BUCKETS_PER_PART)
+    part = heat["octave_part"].to_numpy()
     return heat.select(
         pl.col("time_s") - pl.col("time_s").min(),
         "window_s",
-        pl.Series("latency_low_ms", low, dtype=pl.Float64),
-        pl.Series("latency_high_ms", high, dtype=pl.Float64),
+        pl.Series("latency_low_ms", octave_part_low(part), dtype=pl.Float64),
+        pl.Series("latency_high_ms", octave_part_low(part + 1), dtype=pl.Float64),
         "count",
     ).sort("time_s", "latency_low_ms")

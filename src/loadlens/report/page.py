@@ -16,6 +16,9 @@ _REPLACED: Final = re.compile(r"""\s(?:width|height|style|role|aria-[a-z]+)\s*=\
 _SIZE: Final = r"""\s{}\s*=\s*["']([\d.]+)(?:px)?["']"""
 
 
+_NOT_IN_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
 def render(report: Report) -> str:
     """The page as HTML; every text of the report is escaped, the SVG of its figures is not.
 
@@ -36,7 +39,8 @@ def render(report: Report) -> str:
         "totals": _totals,
         "inline_svg": _inline_svg,
     }
-    return environment.get_template("page.html").render(report=report)
+    page = environment.get_template("page.html").render(report=report)
+    return _NOT_IN_HTML.sub("\N{REPLACEMENT CHARACTER}", page) + "\n"
 
 
 def _block_name(block: Block) -> str:

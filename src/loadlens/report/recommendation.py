@@ -33,7 +33,7 @@ def recommendation_sentence(cost: CostAnalysis) -> str:
     else:
         comparison = f"against {_named(cheapest, 'cheapest', cost)} and {_named(fastest, 'fastest', cost)}"
     return (
-        f"{_size(size)} is recommended for the best balance of latency and cost: {_figures(best, cost)}, "
+        f"{_size(size)} has the lowest latency times cost once larger sizes are discounted: {_figures(best, cost)}, "
         f"{comparison}."
     )
 
@@ -62,7 +62,7 @@ def cost_cards(cost: CostAnalysis) -> tuple[Card, ...]:
     latency = format_value("average_latency", best["average_latency"])
     finite = math.isfinite(cost.break_even_invocations)
     return (
-        Card(label="Recommended memory", value=size, detail="best balance of latency and cost"),
+        Card(label="Recommended memory", value=size, detail="lowest discounted latency times cost"),
         Card(label="Average latency", value=f"{latency} ms", detail=f"model and overhead at {size}"),
         Card(label="Cost per 1M invocations", value=per_million, detail=f"at {size}"),
         Card(

@@ -7,6 +7,7 @@ from loadlens.analysis import SummaryStatistics
 from loadlens.report.columns import column_header, format_value
 from loadlens.report.model import Card, Figure, Report, Section
 from loadlens.report.parts import (
+    VIEW_CAPTIONS,
     counted,
     fence_note,
     how_to_read,
@@ -22,6 +23,7 @@ __all__ = ["summary_report"]
 
 _CAPTIONS: Final[Mapping[str, str]] = {
     "latency_density": "How latencies spread in each configuration, without the calls above the fence.",
+    **VIEW_CAPTIONS,
 }
 
 
@@ -118,9 +120,7 @@ def _figure(name: str, figure: str | tuple[str, str]) -> Figure:
 
 def _quality(summary: SummaryStatistics) -> Section:
     table = quality_table("Rows of the log", summary.quality, summary.by, file="summary.json")
-    return Section(
-        title="Data quality", anchor="data-quality", lead=quality_lead([summary.quality]), blocks=(table,)
-    )
+    return Section(title="Data quality", anchor="data-quality", lead=quality_lead([summary]), blocks=(table,))
 
 
 def _explanations(options: Mapping[str, str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from loadlens.analysis import ConcurrencyStatistics, CostAnalysis, StabilityStat
 from loadlens.report.columns import format_value
 from loadlens.report.model import Block, Callout, Card, Figure, Report, Section, Table
 from loadlens.report.parts import (
+    VIEW_CAPTIONS,
     counted,
     endpoint_table,
     evenly_chosen,
@@ -37,6 +38,11 @@ _CAPTIONS: Final[Mapping[str, str]] = {
         "above the fence."
     ),
     "cost_vs_performance": "Cost per 1M invocations and average latency by memory size.",
+    **{
+        f"{part}_{view}": text
+        for part in ("stability", "concurrency")
+        for view, text in VIEW_CAPTIONS.items()
+    },
     "cost_savings": "Monthly cost of serverless and of the comparable instance by monthly invocations.",
 }
 
@@ -140,6 +146,7 @@ def _stability(stability: StabilityStatistics, figures: Mapping[str, str]) -> Se
         blocks=(
             *invocation_tables(stability.summary, _STABILITY_KEY, file=_STABILITY_FILE),
             *_figure(figures, "stability_density"),
+            *[figure for view in VIEW_CAPTIONS for figure in _figure(figures, f"stability_{view}")],
             *_metrics(stability.endpoint_metrics, _STABILITY_KEY),
         ),
     )
@@ -157,6 +164,7 @@ def _concurrency(concurrency: ConcurrencyStatistics, figures: Mapping[str, str])
         blocks=(
             *invocation_tables(concurrency.summary, _CONCURRENCY_KEY, file=_CONCURRENCY_FILE),
             *_figure(figures, "concurrency_density"),
+            *[figure for view in VIEW_CAPTIONS for figure in _figure(figures, f"concurrency_{view}")],
             *_metrics(concurrency.endpoint_metrics, _CONCURRENCY_METRICS_KEY),
         ),
     )
@@ -224,9 +232,9 @@ def _quality(stability: StabilityStatistics | None, concurrency: ConcurrencyStat
     if concurrency:
         quality = concurrency.quality
         tables.append(quality_table("Concurrency log", quality, _CONCURRENCY_KEY, file="summary.json"))
-    qualities = [part.quality for part in (stability, concurrency) if part]
+    parts = [part for part in (stability, concurrency) if part]
     return Section(
-        title="Data quality", anchor="data-quality", lead=quality_lead(qualities), blocks=tuple(tables)
+        title="Data quality", anchor="data-quality", lead=quality_lead(parts), blocks=tuple(tables)
     )
 
 

@@ -62,8 +62,17 @@ def find_files(source: PathSource | Iterable[PathSource]) -> list[Path]:
         raise InputError(
             f"a list of logs must hold paths, got {type(wrong[0]).__name__} {shortened(wrong[0])}"
         )
-    found = [path for item in sources for path in _find(fspath(item))]
+    found = [path for item in sources for path in _found(fspath(item))]
     return list({path.resolve(): path for path in found}.values())
+
+
+def _found(text: str) -> list[Path]:
+    if not _is_text(Path(text)):
+        raise InputError(f"{shortened(text)}: its name is not UTF-8 text; rename it")
+    try:
+        return _find(text)
+    except OSError as error:
+        raise InputError(f"{text}: cannot be read: {error.strerror}; check the path") from error
 
 
 def _find(text: str) -> list[Path]:
@@ -86,11 +95,20 @@ def _files_in(folder: Path) -> list[Path]:
     if toolkit:
         return _files_in(toolkit[0]) if toolkit[0].is_dir() else [toolkit[0]]
     files = sorted(path for path in folder.rglob("*") if _is_data(path.relative_to(folder), path))
+    wrong = [path for path in files if not _is_text(path)]
+    if wrong:
+        raise InputError(
+            *[f"{shortened(str(path))}: its name is not UTF-8 text; rename it" for path in wrong]
+        )
     stems = {path.with_suffix("") for path in files if path.suffix.lower() == ".parquet"}
     files = [path for path in files if path.suffix.lower() == ".parquet" or path.with_suffix("") not in stems]
     if not files:
         raise InputError(f"{folder}: holds no log; expected {' or '.join(_SUFFIXES)} files in this folder")
     return files
+
+
+def _is_text(path: Path) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in str(path))
 
 
 def _is_data(relative: Path, path: Path) -> bool:

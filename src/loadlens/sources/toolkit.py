@@ -1,6 +1,7 @@
 """A results folder of the reference toolkit: which parts are there, and what it asked of the endpoint."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -53,7 +54,7 @@ def find_toolkit_folder(path: PathSource) -> ToolkitFolder | None:
         InputError: a raw folder without an invocation log, or example requests as a pickle.
     """
     folder = Path(path)
-    if not any((folder / raw).is_dir() for raw in RAW_FOLDER.values()):
+    if not any(os.path.isdir(folder / raw) for raw in RAW_FOLDER.values()):  # noqa: PTH112  # no error for odd names
         return None
     logs = {part: _log(folder / raw) for part, raw in RAW_FOLDER.items()}
     return ToolkitFolder(

@@ -1,0 +1,206 @@
+"""Results with their charts and files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from loadlens.analysis import (
+    ConcurrencyStatistics,
+    CostAnalysis,
+    InvocationStatistics,
+    StabilityStatistics,
+    SummaryStatistics,
+)
+from loadlens.publish import publish_folder
+
+if TYPE_CHECKING:
+    import altair as alt
+    import polars as pl
+
+__all__ = [
+    "ChartFormat",
+    "ConcurrencyResult",
+    "CostResult",
+    "SavedResult",
+    "StabilityResult",
+    "SummaryResult",
+]
+
+ChartFormat = Literal["png", "svg"]
+
+
+class SavedResult:
+    """A result that writes itself as one folder of files."""
+
+    folder = ""
+
+    def write(self, folder: Path, chart_formats: Sequence[ChartFormat] = ("png",)) -> None:
+        """Writes the files of this result into an existing folder."""
+        raise NotImplementedError
+
+    def save(
+        self,
+        path: str | PathLike[str],
+        chart_formats: Sequence[ChartFormat] = ("png",),
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        """Writes this result's folder below ``path``; it appears whole or not at all.
+
+        Raises:
+            OutputError: the folder exists and may not be replaced, or cannot be written.
+        """
+        target = Path(path) / self.folder
+        publish_folder(target, lambda folder: self.write(folder, chart_formats), overwrite=overwrite)
+
+
+def _write_chart(chart: alt.TopLevelMixin, folder: Path, name: str, formats: Sequence[ChartFormat]) -> None:
+    from loadlens.charts import save_chart
+
+    for suffix in formats:
+        save_chart(chart, folder / f"{name}.{suffix}")
+
+
+def write_csv(frame: pl.DataFrame, path: Path) -> None:
+    """Writes a frame as UTF-8 CSV with shortest round-trip floats and ``\\n`` line ends."""
+    frame.write_csv(path, line_terminator="\n")
+
+
+class _Views(InvocationStatistics):
+    """The charts that every summary of invocations has beside its own."""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The key columns."""
+        return self.profile.key
+
+    @cached_property
+    def spectrum_chart(self) -> alt.TopLevelMixin:
+        """Latency over percentile, to p99.999."""
+        from loadlens.charts import spectrum_chart
+
+        return spectrum_chart(self.spectrum, self.key)
+
+    @cached_property
+    def timeline_chart(self) -> alt.TopLevelMixin:
+        """Throughput and error rate over time."""
+        from loadlens.charts import timeline_chart
+
+        return timeline_chart(self.timeline)
+
+    @cached_property
+    def heatmap_chart(self) -> alt.TopLevelMixin:
+        """Latency over time."""
+        from loadlens.charts import heatmap_chart
+
+        return heatmap_chart(self.heatmap)
+
+    def view_charts(self) -> dict[str, alt.TopLevelMixin]:
+        """The charts that there is data for, by the name of their file."""
+        frames = {
+            "latency_spectrum": self.spectrum,
+            "throughput_and_errors": self.timeline,
+            "latency_heatmap": self.heatmap,
+        }
+        charts = {
+            "latency_spectrum": lambda: self.spectrum_chart,
+            "throughput_and_errors": lambda: self.timeline_chart,
+            "latency_heatmap": lambda: self.heatmap_chart,
+        }
+        return {name: charts[name]() for name, frame in frames.items() if not frame.is_empty()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StabilityResult(StabilityStatistics, _Views, SavedResult):
+    """The stability analysis, with its chart and files."""
+
+    folder = "stability_benchmark_summary_results"
+
+    @cached_property
+    def chart(self) -> alt.TopLevelMixin:
+        """Density of the kept latencies by memory size."""
+        from loadlens.charts import stability_density_chart
+
+        return stability_density_chart(self.density)
+
+    def write(self, folder: Path, chart_formats: Sequence[ChartFormat] = ("png",)) -> None:
+        """Writes both summaries as CSV and the chart."""
+        write_csv(self.summary, folder / "invocation_benchmark_summary.csv")
+        if self.endpoint_metrics is not None:
+            write_csv(self.endpoint_metrics, folder / "endpoint_metrics_summary.csv")
+        _write_chart(self.chart, folder, "stability_benchmark_distribution", chart_formats)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConcurrencyResult(ConcurrencyStatistics, _Views, SavedResult):
+    """The concurrency analysis, with its chart and files."""
+
+    folder = "concurrency_benchmark_summary_results"
+
+    @cached_property
+    def chart(self) -> alt.TopLevelMixin:
+        """Density of the kept latencies by clients, a panel for each maximum concurrency."""
+        from loadlens.charts import concurrency_density_chart
+
+        return concurrency_density_chart(self.density)
+
+    def write(self, folder: Path, chart_formats: Sequence[ChartFormat] = ("png",)) -> None:
+        """Writes both summaries as CSV and the chart."""
+        write_csv(self.summary, folder / "concurrency_benchmark_summary.csv")
+        if self.endpoint_metrics is not None:
+            write_csv(self.endpoint_metrics, folder / "endpoint_metrics_summary.csv")
+        _write_chart(self.chart, folder, "concurrency_benchmark_distribution", chart_formats)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostResult(CostAnalysis, SavedResult):
+    """The cost analysis, with its charts and files."""
+
+    folder = "cost_analysis_summary_results"
+
+    @cached_property
+    def chart(self) -> alt.TopLevelMixin:
+        """Cost per 1M invocations and average latency over memory size."""
+        from loadlens.charts import cost_chart
+
+        return cost_chart(self.metrics_with_cost, self.prices.currency)
+
+    @cached_property
+    def savings_chart(self) -> alt.TopLevelMixin:
+        """Monthly cost against the comparable instance, with the break-even."""
+        from loadlens.charts import savings_chart
+
+        return savings_chart(self)
+
+    def write(self, folder: Path, chart_formats: Sequence[ChartFormat] = ("png",)) -> None:
+        """Writes both tables as CSV and both charts."""
+        write_csv(self.metrics_with_cost, folder / "metrics_with_cost.csv")
+        write_csv(self.savings, folder / "cost_savings_summary.csv")
+        _write_chart(self.chart, folder, "cost_vs_performance", chart_formats)
+        _write_chart(self.savings_chart, folder, "cost_savings", chart_formats)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummaryResult(SummaryStatistics, _Views):
+    """A summary by any key, with its chart."""
+
+    @cached_property
+    def chart(self) -> alt.TopLevelMixin:
+        """Density of the kept latencies by key."""
+        from loadlens.charts import summary_density_chart
+
+        return summary_density_chart(self.density, self.by)
+
+    def write(self, folder: Path, chart_formats: Sequence[ChartFormat] = ("png",)) -> None:
+        """Writes the summary as CSV and the charts."""
+        write_csv(self.summary, folder / "summary.csv")
+        charts = folder / "charts"
+        charts.mkdir()
+        _write_chart(self.chart, charts, "latency_density", chart_formats)
+        for name, chart in self.view_charts().items():
+            _write_chart(chart, charts, name, chart_formats)

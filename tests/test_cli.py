@@ -1,0 +1,791 @@
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from importlib.metadata import entry_points
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from typer.testing import CliRunner, Result
+
+import loadlens
+from loadlens.cli import app, main
+from loadlens.profile import Outliers
+from loadlens.schema import CONFIGURATION_COLUMNS
+from tests.folders import (
+    CONCURRENCY,
+    EXAMPLES,
+    LOG,
+    METRICS,
+    REPORT,
+    RESULT_FILES,
+    STABILITY,
+    assert_log_files,
+    files_below,
+    results_folder,
+    tree,
+)
+from tests.logs import Configuration, log_of, small_log
+
+SUMMARY_COLUMNS = [
+    "num_invocations",
+    "num_errors",
+    "error_rate",
+    "invocation_latency_min",
+    "invocation_latency_mean",
+    "invocation_latency_median",
+    "invocation_latency_max",
+    "invocation_latency_iqr",
+    "tps_avg",
+    "tps_p25",
+    "tps_p50",
+    "tps_p75",
+    "tps_max",
+    "invocation_latency_p90",
+    "invocation_latency_p95",
+    "invocation_latency_p99",
+    "invocation_latency_p999",
+    "outliers_removed",
+    "outlier_fence",
+    "throughput",
+]
+TABLE_OF_PRICES = """
+name = "Test prices"
+currency = "EUR"
+per_second = { 1024 = 3.0, 2048 = 0.5, 3072 = 3.0, 4096 = 3.0, 5120 = 3.0, 6144 = 3.0 }
+data = { per_gib = 0.0 }
+instance_per_hour = { "small.instance" = 2.0 }
+
+[comparable_instance]
+1024 = "small.instance"
+2048 = "small.instance"
+3072 = "small.instance"
+4096 = "small.instance"
+5120 = "small.instance"
+6144 = "small.instance"
+"""
+
+# A program that is started in the background may have been told to ignore interrupts.
+PROGRAM = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from loadlens.cli import main; main()"
+)
+
+
+def loadlens_(*args: object, color: bool = False) -> Result:
+    """Runs the command line in this process; an exception that it lets out is raised here."""
+    return CliRunner().invoke(app, [str(arg) for arg in args], catch_exceptions=False, color=color)
+
+
+def command(*args: object) -> list[str]:
+    return [sys.executable, "-c", PROGRAM, *map(str, args)]
+
+
+def process(*args: object) -> subprocess.CompletedProcess[str]:
+    """Runs the command line as a process of its own, its output piped."""
+    return subprocess.run(
+        command(*args), capture_output=True, encoding="utf-8", check=False, stdin=subprocess.DEVNULL
+    )
+
+
+def assert_done(result: Result) -> None:
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr == ""
+
+
+def assert_fails(exit_code: int, *args: object) -> list[str]:
+    """Asserts that a run fails and prints one line for each problem, and returns the lines."""
+    result = loadlens_(*args)
+    assert result.exit_code == exit_code, result.stderr
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert lines
+    assert all(line.startswith("loadlens: ") and len(line) > 15 for line in lines)
+    return lines
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
+    out = tmp_path_factory.mktemp("demo") / "made" / "D"
+    return loadlens_("demo", "--out", out, "--rows", 5000, "--seed", 1), out
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return results_folder(tmp_path_factory.mktemp("simulated") / "run")
+
+
+@pytest.fixture
+def folder(simulated: Path, tmp_path: Path) -> Path:
+    """A results folder that a test may change."""
+    return Path(shutil.copytree(simulated, tmp_path / "run"))
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "in" / "log.csv"
+    path.parent.mkdir()
+    small_log().write_csv(path)
+    return path
+
+
+def test_the_demo_writes_a_results_folder_and_its_analysis(demo: tuple[Result, Path]) -> None:
+    result, out = demo
+    assert_done(result)
+    raw = {f"{part}/{LOG}.parquet" for part in (STABILITY, CONCURRENCY)}
+    metrics = {f"{part}/{METRICS}.csv" for part in (STABILITY, CONCURRENCY)}
+    assert files_below(out) == {*raw, *metrics, EXAMPLES, *RESULT_FILES}
+    logs = [pl.read_parquet(out / name) for name in raw]
+    assert sum(log.height for log in logs) == 5000
+    assert [path.name for path in out.parent.iterdir()] == ["D"]
+
+
+def test_the_demo_prints_each_part_and_where_the_report_is(demo: tuple[Result, Path]) -> None:
+    result, out = demo
+    for expected in ("Stability", "Concurrency", "Cost", "Recommended: ", f"Report: {out / REPORT}"):
+        assert expected in result.stdout
+    assert (out / REPORT).is_file()
+
+
+def test_the_demo_says_in_its_files_that_it_is_one(demo: tuple[Result, Path]) -> None:
+    document = json.loads((demo[1] / "summary.json").read_text())
+    assert document["inputs"] == ["simulated endpoint, 5,000 invocations, seed 1"]
+    assert ".partial" not in (demo[1] / REPORT).read_text()
+    assert ".partial" not in (demo[1] / "summary.json").read_text()
+
+
+@pytest.mark.parametrize("rows", [1, 9])
+def test_a_demo_of_a_few_rows(tmp_path: Path, rows: int) -> None:
+    assert_done(loadlens_("demo", "--out", tmp_path / "D", "--rows", rows))
+    assert (tmp_path / "D" / REPORT).is_file()
+
+
+def test_a_demo_can_be_analysed_again(demo: tuple[Result, Path], tmp_path: Path) -> None:
+    before = tree(demo[1])
+    assert_done(loadlens_("analyze", demo[1], "--out", tmp_path / "E"))
+    assert files_below(tmp_path / "E") == RESULT_FILES
+    for name in (name for name in RESULT_FILES if name.endswith(".csv")):
+        again = pl.read_csv(tmp_path / "E" / name)
+        assert_frame_equal(again, pl.read_csv(demo[1] / name), rel_tol=1e-9)
+    assert tree(demo[1]) == before
+
+
+def test_a_results_folder_gives_the_frames_of_the_public_functions(simulated: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert_done(loadlens_("analyze", simulated, "--out", out))
+    assert files_below(out) == RESULT_FILES
+    for part, function in (
+        ("stability", loadlens.summarize_stability_results),
+        ("concurrency", loadlens.summarize_concurrency_results),
+    ):
+        raw = simulated / f"{part}_benchmark_raw_results"
+        result = function(raw, raw / f"{METRICS}.csv")
+        name = {"stability": "invocation", "concurrency": "concurrency"}[part]
+        written = out / f"{part}_benchmark_summary_results"
+        assert_csv_equal(written / f"{name}_benchmark_summary.csv", result.summary)
+        assert result.endpoint_metrics is not None
+        assert_csv_equal(written / "endpoint_metrics_summary.csv", result.endpoint_metrics)
+
+
+def assert_csv_equal(path: Path, frame: pl.DataFrame) -> None:
+    assert_frame_equal(pl.read_csv(path, schema_overrides=frame.schema), frame, rel_tol=1e-9)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_log_by_columns(tmp_path: Path, suffix: str) -> None:
+    frame = small_log().with_columns(region=pl.lit("eu"))
+    path = tmp_path / f"log.{suffix}"
+    frame.write_csv(path) if suffix == "csv" else frame.write_parquet(path)
+    out = tmp_path / "out"
+    assert_done(loadlens_("analyze", path, "--out", out, "--by", "region", "--by", "memory_size"))
+    assert_log_files(out, "png")
+    header = (out / "summary.csv").read_text().splitlines()[0]
+    assert header.split(",") == ["region", "memory_size", *SUMMARY_COLUMNS]
+    assert_csv_equal(out / "summary.csv", loadlens.summarize(frame, ["region", "memory_size"]).summary)
+
+
+def test_a_log_by_its_natural_key(log: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert_done(loadlens_("analyze", log, "--out", out))
+    header = (out / "summary.csv").read_text().splitlines()[0]
+    assert header.split(",") == [*CONFIGURATION_COLUMNS, *SUMMARY_COLUMNS]
+    assert_csv_equal(out / "summary.csv", loadlens.summarize(log, CONFIGURATION_COLUMNS).summary)
+
+
+def test_folders_and_globs_of_logs(log: Path, tmp_path: Path) -> None:
+    shutil.copy(log, log.with_name("second.csv"))
+    for number, source in enumerate((log.parent, log.parent / "*.csv")):
+        assert_done(loadlens_("analyze", source, "--out", tmp_path / str(number)))
+        summary = pl.read_csv(tmp_path / str(number) / "summary.csv")
+        once = loadlens.summarize(log, CONFIGURATION_COLUMNS).summary
+        assert summary["num_invocations"].to_list() == [2 * count for count in once["num_invocations"]]
+
+
+@pytest.mark.parametrize("options", [["--json"], ["--json", "--quiet"]], ids=" ".join)
+def test_json_prints_exactly_summary_json(log: Path, tmp_path: Path, options: list[str]) -> None:
+    result = loadlens_("analyze", log, "--out", tmp_path / "out", *options)
+    assert_done(result)
+    assert result.stdout == (tmp_path / "out" / "summary.json").read_text(encoding="utf-8")
+    assert json.loads(result.stdout)
+
+
+def test_json_of_a_demo(tmp_path: Path) -> None:
+    result = loadlens_("demo", "--out", tmp_path / "D", "--rows", 300, "--json")
+    assert_done(result)
+    assert result.stdout == (tmp_path / "D" / "summary.json").read_text(encoding="utf-8")
+
+
+def test_quiet_prints_nothing(log: Path, tmp_path: Path) -> None:
+    for args in (("analyze", log), ("demo", "--rows", 100)):
+        result = loadlens_(*args, "--out", tmp_path / args[0], "--quiet")
+        assert_done(result)
+        assert result.output == ""
+    assert assert_fails(3, "analyze", tmp_path / "nothing", "--out", tmp_path / "E", "--quiet")
+
+
+def test_both_chart_formats_of_a_results_folder(simulated: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert_done(
+        loadlens_("analyze", simulated, "--out", out, "--chart-format", "png", "--chart-format", "svg")
+    )
+    drawings = {name.replace(".png", ".svg") for name in RESULT_FILES if name.endswith(".png")}
+    assert files_below(out) == RESULT_FILES | drawings
+
+
+@pytest.mark.parametrize("formats", [["svg"], ["svg", "png"]], ids=" ".join)
+def test_chart_formats_of_a_log(log: Path, tmp_path: Path, formats: list[str]) -> None:
+    options = [text for name in formats for text in ("--chart-format", name)]
+    assert_done(loadlens_("analyze", log, "--out", tmp_path / "out", *options))
+    assert_log_files(tmp_path / "out", *formats)
+    for path in (tmp_path / "out" / "charts").glob("*.svg"):
+        assert ET.fromstring(path.read_text(encoding="utf-8")).tag.endswith("svg")
+
+
+@pytest.mark.parametrize("outliers", ["mean-iqr", "tukey", "none"])
+def test_outliers(tmp_path: Path, outliers: Outliers) -> None:
+    log = tmp_path / "log.parquet"
+    log_of([Configuration(rows=400, shape="tail")]).write_parquet(log)
+    out = tmp_path / "out"
+    assert_done(loadlens_("analyze", log, "--out", out, "--outliers", outliers))
+    expected = loadlens.summarize(log, CONFIGURATION_COLUMNS, outliers=outliers).summary
+    assert_csv_equal(out / "summary.csv", expected)
+    assert (expected["outliers_removed"].item() > 0) == (outliers != "none")
+    assert json.loads((out / "summary.json").read_text())["options"]["outliers"] == outliers
+
+
+def test_outliers_of_a_results_folder(simulated: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert_done(loadlens_("analyze", simulated, "--out", out, "--outliers", "none"))
+    for part, name in (("stability", "invocation"), ("concurrency", "concurrency")):
+        path = out / f"{part}_benchmark_summary_results" / f"{name}_benchmark_summary.csv"
+        assert pl.read_csv(path)["outliers_removed"].sum() == 0
+
+
+@pytest.mark.parametrize("kind", ["analyze", "demo"])
+def test_prices_of_a_file(simulated: Path, tmp_path: Path, kind: str) -> None:
+    prices = tmp_path / "prices.toml"
+    prices.write_text(TABLE_OF_PRICES, encoding="utf-8")
+    source = (simulated,) if kind == "analyze" else ("--rows", 600)
+    out = tmp_path / "out"
+    result = loadlens_(kind, *source, "--out", out, "--prices", prices)
+    assert_done(result)
+    costs = pl.read_csv(out / "cost_analysis_summary_results" / "metrics_with_cost.csv")
+    per_second = [3.0, 0.5, 3.0, 3.0, 3.0, 3.0]
+    expected = costs["average_latency"] * pl.Series(per_second) / 1000
+    assert costs["cost_per_invocation"].to_list() == pytest.approx(expected.to_list(), rel=1e-9)
+    document = json.loads((out / "summary.json").read_text())
+    assert document["options"]["prices"] == str(prices)
+    cost = document["cost"]
+    assert (cost["optimal_memory_config"], cost["comparable_instance"]) == (2048, "small.instance")
+    assert cost["instance_monthly_cost"] == pytest.approx(2.0 * 24 * 30)
+    assert cost["currency"] == "EUR"
+    assert "EUR" in result.stdout
+    assert "USD" not in result.stdout
+
+
+def test_version() -> None:
+    result = loadlens_("--version")
+    assert_done(result)
+    assert result.stdout == f"loadlens {loadlens.__version__}\n"
+
+
+def test_help_names_every_option() -> None:
+    common = ["--out", "--outliers", "--prices", "--chart-format", "--overwrite", "--quiet", "--json"]
+    for name, options in (("analyze", ["--by", *common]), ("demo", ["--rows", "--seed", *common])):
+        result = loadlens_(name, "--help")
+        assert_done(result)
+        assert all(option in result.stdout for option in options)
+    result = loadlens_("--help")
+    assert all(text in result.stdout for text in ("analyze", "demo", "--version"))
+
+
+def test_the_installed_command_is_main() -> None:
+    (found,) = entry_points(group="console_scripts", name="loadlens")
+    assert found.load() is main
+
+
+def test_overwriting_replaces_the_whole_output(log: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert_done(loadlens_("demo", "--rows", 100, "--out", out))
+    assert_done(loadlens_("analyze", log, "--out", out, "--overwrite"))
+    assert_log_files(out, "png")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        ["analyze"],
+        ["analyze", "--out", "{out}"],
+        ["analyze", "{log}"],
+        ["analyze", "{log}", "--out"],
+        ["analyze", "{log}", "--out", "{out}", "--colour"],
+        ["analyze", "{log}", "--out", "{out}", "--outliers", "sigma"],
+        ["analyze", "{log}", "--out", "{out}", "--chart-format", "pdf"],
+        ["analyze", "{log}", "--out", "{out}", "--rows", "10"],
+        ["analyse", "{log}", "--out", "{out}"],
+        ["demo"],
+        ["demo", "{log}", "--out", "{out}"],
+        ["demo", "--out", "{out}", "--rows", "0"],
+        ["demo", "--out", "{out}", "--rows", "-1"],
+        ["demo", "--out", "{out}", "--rows", "many"],
+        ["demo", "--out", "{out}", "--seed", "-1"],
+        ["demo", "--out", "{out}", "--by", "memory_size"],
+        ["--colour"],
+    ],
+    ids=" ".join,
+)
+def test_a_command_line_that_cannot_be_parsed(log: Path, tmp_path: Path, args: list[str]) -> None:
+    before = tree(tmp_path)
+    result = loadlens_(*[arg.format(log=log, out=tmp_path / "made" / "out") for arg in args])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert ("Error: " if args else "Usage: ") in result.stderr
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["analyze", "{folder}", "--by", "memory_size"], "has its own keys"),
+        (["analyze", "{folder}", "{log}"], "alone"),
+        (["analyze", "{log}", "{folder}"], "alone"),
+        (["analyze", "{log}", "--by", "num_clients", "--by", "num_clients"], "num_clients"),
+        (["analyze", "{log}", "--by", "invocation_latency"], "invocation_latency"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_arguments_that_make_no_sense_together(
+    folder: Path, log: Path, tmp_path: Path, args: list[str], says: str
+) -> None:
+    before = tree(tmp_path)
+    filled = [arg.format(folder=folder, log=log) for arg in args]
+    (line,) = assert_fails(2, *filled, "--out", tmp_path / "made" / "out")
+    assert says in line
+    assert tree(tmp_path) == before
+
+
+def an_old_output(out: Path) -> None:
+    out.mkdir()
+    (out / "old.txt").write_text("old")
+
+
+def a_file(out: Path) -> None:
+    out.write_text("a file")
+
+
+def a_link(out: Path) -> None:
+    out.symlink_to(out.with_name("in"), target_is_directory=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (an_old_output, []),
+        (a_file, []),
+        (a_file, ["--overwrite"]),
+        (a_link, []),
+        (a_link, ["--overwrite"]),
+    ],
+)
+def test_an_output_that_is_there_already(
+    log: Path, tmp_path: Path, make: Callable[[Path], None], options: list[str]
+) -> None:
+    make(tmp_path / "out")
+    before = tree(tmp_path)
+    for args in (("demo", "--rows", 10), ("analyze", log)):
+        (line,) = assert_fails(2, *args, "--out", tmp_path / "out", *options)
+        assert "out" in line
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("source", "out"),
+    [("run", "run"), ("run", "run/out"), ("run", f"run/{STABILITY}/out"), ("in", "in"), ("in/log.csv", "in")],
+)
+def test_an_output_that_overlaps_an_input(
+    folder: Path, log: Path, tmp_path: Path, source: str, out: str
+) -> None:
+    before = tree(tmp_path)
+    (line,) = assert_fails(2, "analyze", tmp_path / source, "--out", tmp_path / out, "--overwrite")
+    assert "overlaps the input" in line
+    assert tree(tmp_path) == before
+    assert {folder, log} <= set(tmp_path.rglob("*"))
+
+
+def missing(folder: Path) -> Path:
+    return folder / "nothing.csv"
+
+
+def glob_without_match(folder: Path) -> Path:
+    return folder / "*.nothing"
+
+
+def folder_without_log(folder: Path) -> Path:
+    (folder / "empty").mkdir()
+    return folder / "empty"
+
+
+def empty_file(folder: Path) -> Path:
+    (folder / "log.csv").touch()
+    return folder / "log.csv"
+
+
+def header_alone(folder: Path) -> Path:
+    small_log().clear().write_csv(folder / "log.csv")
+    return folder / "log.csv"
+
+
+def no_log_at_all(folder: Path) -> Path:
+    (folder / "log.csv").write_text("a,b\n1,2\n")
+    return folder / "log.csv"
+
+
+def latency_nan(folder: Path) -> Path:
+    nan = small_log().with_columns(pl.col("invocation_latency").replace(-1.0, float("nan")))
+    nan.write_parquet(folder / "log.parquet")
+    return folder / "log.parquet"
+
+
+def latency_infinite(folder: Path) -> Path:
+    (folder / "log.csv").write_text("invocation_latency,end_time\n1.5,2\ninf,3\n")
+    return folder / "log.csv"
+
+
+def latency_text(folder: Path) -> Path:
+    (folder / "log.csv").write_text("invocation_latency,end_time\n1.5,2\nslow,3\n")
+    return folder / "log.csv"
+
+
+def pickled_log(folder: Path) -> Path:
+    (folder / "log.pkl").write_bytes(b"\x80\x04\x95abc.")
+    return folder / "log.pkl"
+
+
+def damaged_parquet(folder: Path) -> Path:
+    small_log().write_parquet(folder / "log.parquet")
+    content = (folder / "log.parquet").read_bytes()
+    (folder / "log.parquet").write_bytes(content[: len(content) // 2])
+    return folder / "log.parquet"
+
+
+def pickled_requests(folder: Path) -> Path:
+    (folder / EXAMPLES).rename(folder / "invoke_args_examples.pkl")
+    return folder
+
+
+def pickled_requests_in_disguise(folder: Path) -> Path:
+    (folder / EXAMPLES).write_bytes(b"\x80\x04\x95abc.")
+    return folder
+
+
+def malformed_requests(folder: Path) -> Path:
+    (folder / EXAMPLES).write_text('{"Body": "fine"}\n{"Body": \n')
+    return folder
+
+
+def raw_folder_without_log(folder: Path) -> Path:
+    (folder / CONCURRENCY / f"{LOG}.parquet").unlink()
+    return folder
+
+
+def folder_with_nan(folder: Path) -> Path:
+    path = folder / STABILITY / f"{LOG}.parquet"
+    nan = pl.read_parquet(path).with_columns(invocation_latency=pl.lit(float("nan")))
+    nan.write_parquet(path)
+    return folder
+
+
+def size_without_price(folder: Path) -> Path:
+    path = folder / STABILITY / f"{METRICS}.csv"
+    path.write_text(path.read_text().replace("6144", "7168"))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (missing, "does not exist"),
+        (glob_without_match, "matches no file"),
+        (folder_without_log, "holds no log"),
+        (empty_file, "is empty"),
+        (header_alone, "no rows"),
+        (no_log_at_all, "missing column: invocation_latency"),
+        (latency_nan, "nan"),
+        (latency_infinite, "line 3, column invocation_latency: got inf"),
+        (latency_text, "line 3, column invocation_latency: got 'slow'"),
+        (pickled_log, "pickle"),
+        (damaged_parquet, "damaged"),
+        (pickled_requests, "JSON Lines"),
+        (pickled_requests_in_disguise, "JSON Lines"),
+        (malformed_requests, "line 2"),
+        (raw_folder_without_log, "holds no invocation log"),
+        (folder_with_nan, "nan"),
+        (size_without_price, "7168 MB"),
+    ],
+)
+def test_an_input_that_cannot_be_used(
+    folder: Path, tmp_path: Path, make: Callable[[Path], Path], says: str
+) -> None:
+    source = make(folder)
+    old = tmp_path / "old"
+    an_old_output(old)
+    before = tree(tmp_path)
+    for out in (tmp_path / "made" / "out", old):
+        (line,) = assert_fails(3, "analyze", source, "--out", out, "--overwrite")
+        assert says in line
+        assert str(folder) in line or make is size_without_price
+        assert tree(tmp_path) == before
+
+
+def test_a_column_that_is_not_there(log: Path, tmp_path: Path) -> None:
+    (line,) = assert_fails(3, "analyze", log, "--out", tmp_path / "out", "--by", "region")
+    assert "missing column: region" in line
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "cannot be read"),
+        ("not toml", "is not TOML"),
+        ("[data]\n", "missing sections"),
+        (TABLE_OF_PRICES.replace("6144 = 3.0", "7168 = 3.0"), "6144 MB"),
+    ],
+)
+def test_a_price_table_that_cannot_be_used(
+    folder: Path, tmp_path: Path, content: str | None, says: str
+) -> None:
+    prices = tmp_path / "prices.toml"
+    if content is not None:
+        prices.write_text(content)
+    before = tree(tmp_path)
+    for args in (("analyze", folder), ("demo", "--rows", 600)):
+        (line,) = assert_fails(3, *args, "--out", tmp_path / "made" / "out", "--prices", prices)
+        assert says in line
+        assert str(prices) in line
+        assert tree(tmp_path) == before
+
+
+def test_each_problem_has_its_line(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").touch()
+    (tmp_path / "b.csv").write_bytes(b"\x80\x04\x95abc.")
+    first, second = assert_fails(3, "analyze", tmp_path / "?.csv", "--out", tmp_path / "out")
+    assert "a.csv: is empty" in first
+    assert "b.csv: is a Python pickle" in second
+
+
+def test_a_name_that_is_too_long(log: Path, tmp_path: Path) -> None:
+    before = tree(tmp_path)
+    assert_fails(3, "analyze", "n" * 300, "--out", tmp_path / "out")
+    assert_fails(2, "analyze", log, "--out", tmp_path / ("n" * 300))
+    assert tree(tmp_path) == before
+
+
+# Rich markup, a terminal's colour and title, a C1 control, then what a page and a drawing would run.
+HOSTILE = "[red]x[/red]\x1b[31mred\x1b]0;title\x07\x9b31m</script><img src=x onerror=alert(1)>"
+CONTROLS = {"\x1b", "\x07", "\x9b"}
+
+
+@pytest.fixture
+def hostile_log(tmp_path: Path) -> Path:
+    path = tmp_path / "in" / "hostile.parquet"
+    path.parent.mkdir()
+    small_log().with_columns(label=pl.lit(HOSTILE)).write_parquet(path)
+    return path
+
+
+class Elements(HTMLParser):
+    """Collects the elements of a page, their attributes and the text of scripts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.handlers: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.handlers.extend(name for name, _ in attrs if name.startswith("on"))
+
+
+def test_hostile_text_is_inert(hostile_log: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    args = ("analyze", hostile_log, "--out", out, "--by", "label", "--chart-format", "svg")
+    result = loadlens_(*args, color=True)
+    assert_done(result)
+    assert not CONTROLS & set(result.stdout)
+    assert "[red]x[/red]" in result.stdout
+    page = Elements()
+    page.feed((out / "report.html").read_text(encoding="utf-8"))
+    assert "img" not in page.tags
+    assert "script" not in page.tags
+    assert page.handlers == []
+    assert "&lt;/script&gt;" in (out / "report.html").read_text(encoding="utf-8")
+    for path in (out / "charts").iterdir():
+        drawing = ET.fromstring(path.read_text(encoding="utf-8"))
+        assert not [element for element in drawing.iter() if element.tag.endswith(("img", "script"))]
+    assert pl.read_csv(out / "summary.csv")["label"].to_list() == [HOSTILE]
+
+
+def test_a_hostile_column_is_inert(tmp_path: Path) -> None:
+    small_log().with_columns(pl.lit("a").alias(HOSTILE)).write_parquet(tmp_path / "log.parquet")
+    out = tmp_path / "out"
+    result = loadlens_("analyze", tmp_path / "log.parquet", "--out", out, "--by", HOSTILE, color=True)
+    assert_done(result)
+    assert not CONTROLS & set(result.stdout)
+    page = Elements()
+    page.feed((out / "report.html").read_text(encoding="utf-8"))
+    assert {"img", "script"}.isdisjoint(page.tags)
+
+
+@pytest.mark.parametrize("what", ["column", "key", "file", "output", "price table"])
+def test_a_message_with_hostile_text_is_inert(log: Path, tmp_path: Path, what: str) -> None:
+    name = HOSTILE.replace("/", "")
+    args: list[object] = ["analyze", log, "--out", tmp_path / "out"]
+    if what == "column":
+        args[1] = tmp_path / "log.parquet"
+        pl.DataFrame({HOSTILE: [1.0], "end_time": [2.0]}).write_parquet(tmp_path / "log.parquet")
+    elif what == "key":
+        args += ["--by", HOSTILE]
+    elif what == "file":
+        args[1] = tmp_path / name
+    elif what == "output":
+        args[3] = tmp_path / name
+        an_old_output(tmp_path / name)
+    else:
+        args += ["--prices", tmp_path / name]
+    result = loadlens_(*args, color=True)
+    assert result.exit_code in {2, 3}
+    assert len(result.stderr.splitlines()) == 1
+    assert "[red]x[" in result.stderr
+    assert not CONTROLS & set(result.stderr)
+
+
+def test_a_process_prints_results_and_nothing_else(log: Path, tmp_path: Path) -> None:
+    done = process("analyze", log, "--out", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Invocations" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "exit_code"),
+    [(["demo", "--out", "{out}", "--rows", "0"], 2), (["analyze", "{nothing}", "--out", "{out}"], 3)],
+)
+def test_a_process_that_fails(tmp_path: Path, args: list[str], exit_code: int) -> None:
+    filled = [arg.format(out=tmp_path / "out", nothing=tmp_path / "nothing") for arg in args]
+    done = process(*filled)
+    assert (done.returncode, done.stdout) == (exit_code, "")
+    assert "Traceback" not in done.stderr
+    assert tree(tmp_path) == {}
+
+
+def test_a_reader_that_leaves_early_is_no_error_of_ours(log: Path, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    args = command("analyze", log, "--out", tmp_path / "out", "--json")
+    with subprocess.Popen(args, stdout=write, stderr=subprocess.PIPE) as running:
+        os.close(write)
+        _, errors = running.communicate()
+    assert b"Traceback" not in errors
+    assert_log_files(tmp_path / "out", "png")
+
+
+def read_terminal(descriptor: int) -> Iterator[bytes]:
+    """What a program writes to its terminal, until it ends."""
+    while True:
+        try:
+            chunk = os.read(descriptor, 65536)
+        except OSError as error:
+            if error.errno != errno.EIO:  # how Linux says that the other side is closed
+                raise
+            return
+        if not chunk:
+            return
+        yield chunk
+
+
+def on_terminal(*args: object) -> tuple[int, bytes]:
+    """Runs the command line with a terminal for its output and its errors."""
+    controller, terminal = os.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
+    with subprocess.Popen(command(*args), stdout=terminal, stderr=terminal, env=environment) as running:
+        os.close(terminal)
+        printed = b"".join(read_terminal(controller))
+    os.close(controller)
+    return running.returncode, printed
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no terminals to open")
+def test_progress_shows_on_a_terminal_and_hostile_text_stays_inert(hostile_log: Path, tmp_path: Path) -> None:
+    exit_code, printed = on_terminal("analyze", hostile_log, "--out", tmp_path / "out", "--by", "label")
+    assert exit_code == 0
+    assert any(stage in printed for stage in (b"Starting", b"Reading", b"Drawing", b"Writing"))
+    assert b"[red]x[/red]" in printed
+    assert b"\x1b[31mred" not in printed
+    assert b"\x1b]0;" not in printed
+    assert "\x9b".encode() not in printed
+    quiet = on_terminal("analyze", hostile_log, "--out", tmp_path / "quiet", "--quiet")
+    assert quiet == (0, b"")
+
+
+def wait_for_rows(running: subprocess.Popen[bytes], parent: Path) -> None:
+    """Waits until a demo has begun to write its log."""
+    deadline = time.monotonic() + 60
+    while not list(parent.glob(f".*/**/{LOG}.parquet")):
+        assert running.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_signal_leaves_all_as_it_was(
+    tmp_path: Path, number: signal.Signals, exit_code: int, overwrite: bool
+) -> None:
+    out = tmp_path / "made" / "out"
+    options = []
+    if overwrite:
+        out.parent.mkdir()
+        an_old_output(out)
+        options = ["--overwrite"]
+    before = tree(tmp_path)
+    args = command("demo", "--rows", 5_000_000, "--out", out, *options)
+    with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        wait_for_rows(running, out.parent)
+        running.send_signal(number)
+        printed, errors = running.communicate()
+    assert running.returncode == exit_code
+    assert printed == b""
+    assert b"Traceback" not in errors
+    assert len(errors.splitlines()) <= 1
+    assert tree(tmp_path) == before
