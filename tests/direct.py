@@ -1,19 +1,29 @@
 """The statistics as one direct lazy formulation: simple, exact, and holding every latency in memory."""
 
+from dataclasses import dataclass
+
 import polars as pl
 
 from loadlens.errors import InputError
-from loadlens.profile.plan import Outliers, Plan, Statistics, key_names, percentile_name
+from loadlens.profile import Outliers, Plan, key_names, percentile_name
 from loadlens.schema import ERROR_COLUMNS, LATENCY
 from loadlens.sources.log import Log, reading
 
-__all__ = ["measure"]
+__all__ = ["Measured", "measure"]
 
 _BINS_PER_BANDWIDTH = 8
 _MAX_BINS = 4096
 
 
-def measure(log: Log, plan: Plan) -> Statistics:
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Table and histogram as ``loadlens.profile.Statistics`` describes them."""
+
+    table: pl.DataFrame
+    histogram: pl.DataFrame
+
+
+def measure(log: Log, plan: Plan) -> Measured:
     """Measures ``log`` as ``plan`` says.
 
     Raises:
@@ -26,7 +36,7 @@ def measure(log: Log, plan: Plan) -> Statistics:
         kept = _kept(rows, table.lazy())
         histogram = _histogram(kept, table).collect(engine="streaming")
     named = _named(histogram, table, plan)
-    return Statistics(
+    return Measured(
         table=table.sort(key_names(plan.key) or "_key", nulls_last=True).drop("_key", "_timed"),
         histogram=named.sort([*key_names(plan.key), "latency_ms"], nulls_last=True),
     )

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import polars as pl
+import pytest
 
+from loadlens import charts
 from loadlens.simulate import simulate_results_folder
 
 STABILITY = "stability_benchmark_raw_results"
@@ -37,6 +39,19 @@ def results_folder(path: Path, rows: int = 1200, seed: int = 5) -> Path:
     """A simulated results folder with both parts, their metrics and the example requests."""
     simulate_results_folder(path, rows=rows, seed=seed)
     return path
+
+
+def leave_out_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes all charts empty, for tests of something else: drawing takes most of an analysis' time."""
+    for name in charts.__all__:
+        if name.endswith("_chart"):
+            monkeypatch.setattr(charts, name, lambda *_args, **_options: "no chart")
+    monkeypatch.setattr(charts, "save_chart", _save_nothing)
+    monkeypatch.setattr(charts, "svg_text", lambda _chart: "<svg></svg>")
+
+
+def _save_nothing(_chart: object, path: Path) -> None:
+    path.touch()
 
 
 def as_csv(log: Path) -> Path:

@@ -28,15 +28,23 @@ from tests.folders import (
     as_csv,
     assert_log_files,
     files_below,
+    leave_out_drawings,
     results_folder,
     tree,
 )
 from tests.logs import small_log
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return results_folder(tmp_path_factory.mktemp("simulated") / "run")
+
+
+@pytest.fixture
+def no_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_out_drawings(monkeypatch)
 
 
 @pytest.fixture
@@ -47,7 +55,7 @@ def folder(simulated: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(simulated: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[ToolkitAnalysis, Path]:
-    """The analysis of the whole results folder, and where its files are."""
+    """The analysis of the whole results folder, with its drawings, and where its files are."""
     out = tmp_path_factory.mktemp("analysed") / "out"
     return toolkit_analysis(simulated, out), out
 
@@ -327,7 +335,8 @@ def test_inputs_stay_as_they_are(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"outliers": "sigma"}, {"chart_formats": ["gif"]}, {"by": ["label"] * 2}]
+    "options",
+    [{"outliers": "sigma"}, {"by": ["memory_size"] * 2}, {"percentiles": [1.5]}, {"memory_limit": 1}],
 )
 def test_options_that_make_no_sense_are_refused(log: Path, tmp_path: Path, options: dict[str, Any]) -> None:
     before = tree(tmp_path)

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,7 @@ from tests.folders import (
     STABILITY,
     assert_log_files,
     files_below,
+    leave_out_drawings,
     results_folder,
     tree,
 )
@@ -125,6 +127,11 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def no_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_out_drawings(monkeypatch)
+
+
+@pytest.fixture
 def folder(simulated: Path, tmp_path: Path) -> Path:
     """A results folder that a test may change."""
     return Path(shutil.copytree(simulated, tmp_path / "run"))
@@ -179,6 +186,7 @@ def test_a_demo_can_be_analysed_again(demo: tuple[Result, Path], tmp_path: Path)
     assert tree(demo[1]) == before
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_a_results_folder_gives_the_frames_of_the_public_functions(simulated: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert_done(loadlens_("analyze", simulated, "--out", out))
@@ -200,6 +208,7 @@ def assert_csv_equal(path: Path, frame: pl.DataFrame) -> None:
     assert_frame_equal(pl.read_csv(path, schema_overrides=frame.schema), frame, rel_tol=1e-9)
 
 
+@pytest.mark.usefixtures("no_drawings")
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_a_log_by_columns(tmp_path: Path, suffix: str) -> None:
     frame = small_log().with_columns(region=pl.lit("eu"))
@@ -213,6 +222,7 @@ def test_a_log_by_columns(tmp_path: Path, suffix: str) -> None:
     assert_csv_equal(out / "summary.csv", loadlens.summarize(frame, ["region", "memory_size"]).summary)
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_a_log_by_its_natural_key(log: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert_done(loadlens_("analyze", log, "--out", out))
@@ -221,6 +231,7 @@ def test_a_log_by_its_natural_key(log: Path, tmp_path: Path) -> None:
     assert_csv_equal(out / "summary.csv", loadlens.summarize(log, CONFIGURATION_COLUMNS).summary)
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_folders_and_globs_of_logs(log: Path, tmp_path: Path) -> None:
     shutil.copy(log, log.with_name("second.csv"))
     for number, source in enumerate((log.parent, log.parent / "*.csv")):
@@ -230,6 +241,7 @@ def test_folders_and_globs_of_logs(log: Path, tmp_path: Path) -> None:
         assert summary["num_invocations"].to_list() == [2 * count for count in once["num_invocations"]]
 
 
+@pytest.mark.usefixtures("no_drawings")
 @pytest.mark.parametrize("options", [["--json"], ["--json", "--quiet"]], ids=" ".join)
 def test_json_prints_exactly_summary_json(log: Path, tmp_path: Path, options: list[str]) -> None:
     result = loadlens_("analyze", log, "--out", tmp_path / "out", *options)
@@ -238,12 +250,14 @@ def test_json_prints_exactly_summary_json(log: Path, tmp_path: Path, options: li
     assert json.loads(result.stdout)
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_json_of_a_demo(tmp_path: Path) -> None:
     result = loadlens_("demo", "--out", tmp_path / "D", "--rows", 300, "--json")
     assert_done(result)
     assert result.stdout == (tmp_path / "D" / "summary.json").read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_quiet_prints_nothing(log: Path, tmp_path: Path) -> None:
     for args in (("analyze", log), ("demo", "--rows", 100)):
         result = loadlens_(*args, "--out", tmp_path / args[0], "--quiet")
@@ -270,6 +284,7 @@ def test_chart_formats_of_a_log(log: Path, tmp_path: Path, formats: list[str]) -
         assert ET.fromstring(path.read_text(encoding="utf-8")).tag.endswith("svg")
 
 
+@pytest.mark.usefixtures("no_drawings")
 @pytest.mark.parametrize("outliers", ["mean-iqr", "tukey", "none"])
 def test_outliers(tmp_path: Path, outliers: Outliers) -> None:
     log = tmp_path / "log.parquet"
@@ -282,6 +297,7 @@ def test_outliers(tmp_path: Path, outliers: Outliers) -> None:
     assert json.loads((out / "summary.json").read_text())["options"]["outliers"] == outliers
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_outliers_of_a_results_folder(simulated: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert_done(loadlens_("analyze", simulated, "--out", out, "--outliers", "none"))
@@ -290,6 +306,7 @@ def test_outliers_of_a_results_folder(simulated: Path, tmp_path: Path) -> None:
         assert pl.read_csv(path)["outliers_removed"].sum() == 0
 
 
+@pytest.mark.usefixtures("no_drawings")
 @pytest.mark.parametrize("kind", ["analyze", "demo"])
 def test_prices_of_a_file(simulated: Path, tmp_path: Path, kind: str) -> None:
     prices = tmp_path / "prices.toml"
@@ -310,6 +327,41 @@ def test_prices_of_a_file(simulated: Path, tmp_path: Path, kind: str) -> None:
     assert cost["currency"] == "EUR"
     assert "EUR" in result.stdout
     assert "USD" not in result.stdout
+
+
+@pytest.mark.usefixtures("no_drawings")
+def test_prices_of_nothing(simulated: Path, tmp_path: Path) -> None:
+    prices = tmp_path / "prices.toml"
+    prices.write_text(re.sub(r"= [0-9.]+\b(?= *[,}])", "= 0.0", TABLE_OF_PRICES), encoding="utf-8")
+    out = tmp_path / "out"
+    assert_done(loadlens_("analyze", simulated, "--out", out, "--prices", prices))
+    cost = json.loads((out / "summary.json").read_text())["cost"]
+    assert {row["cost_per_invocation"] for row in cost["metrics_with_cost"]} == {0.0}
+    assert cost["break_even_invocations"] is None
+
+
+@pytest.mark.usefixtures("no_drawings")
+@pytest.mark.parametrize("percentiles", [["50"], ["99.5", "75"], ["99.999"]], ids=" ".join)
+def test_percentiles(simulated: Path, log: Path, tmp_path: Path, percentiles: list[str]) -> None:
+    options = [text for value in percentiles for text in ("--percentile", value)]
+    names = [f"invocation_latency_p{value.replace('.', '')}" for value in percentiles]
+    assert_done(loadlens_("analyze", log, "--out", tmp_path / "log", *options))
+    columns = pl.read_csv(tmp_path / "log" / "summary.csv").columns
+    assert sorted(name for name in columns if name.startswith("invocation_latency_p")) == sorted(names)
+    assert_done(loadlens_("analyze", simulated, "--out", tmp_path / "toolkit", *options))
+
+
+@pytest.mark.usefixtures("no_drawings")
+def test_one_pass_says_how_far_off_it_may_be(log: Path, tmp_path: Path) -> None:
+    assert_done(loadlens_("analyze", log, "--out", tmp_path / "out", "--one-pass"))
+    document = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert document["relative_error"] > 0
+    exact = loadlens.summarize(log, CONFIGURATION_COLUMNS).summary
+    assert_frame_equal(
+        pl.read_csv(tmp_path / "out" / "summary.csv").select("^.*_median$", "^.*_p9.*$"),
+        exact.select("^.*_median$", "^.*_p9.*$"),
+        rel_tol=document["relative_error"],
+    )
 
 
 def test_version() -> None:
@@ -333,6 +385,7 @@ def test_the_installed_command_is_main() -> None:
     assert found.load() is main
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_overwriting_replaces_the_whole_output(log: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert_done(loadlens_("demo", "--rows", 100, "--out", out))
@@ -381,6 +434,10 @@ def test_a_command_line_that_cannot_be_parsed(log: Path, tmp_path: Path, args: l
         (["analyze", "{log}", "{folder}"], "alone"),
         (["analyze", "{log}", "--by", "num_clients", "--by", "num_clients"], "num_clients"),
         (["analyze", "{log}", "--by", "invocation_latency"], "invocation_latency"),
+        (["analyze", "{log}", "--percentile", "101"], "percentile"),
+        (["analyze", "{log}", "--percentile", "nan"], "percentile"),
+        (["analyze", "{log}", "--memory-limit", "much"], "--memory-limit"),
+        (["analyze", "{log}", "--memory-limit", "1kB"], "memory_limit"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )

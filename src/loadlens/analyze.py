@@ -6,7 +6,6 @@ import glob
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from os import PathLike
@@ -23,15 +22,17 @@ from loadlens.errors import InputError, PriceError, UsageError
 from loadlens.prices import PriceTable, load_prices
 from loadlens.profile import DEFAULT_PERCENTILES, Execution
 from loadlens.publish import publish_folder, refuse_output_inside
-from loadlens.results import ChartFormat, ConcurrencyResult, CostResult, StabilityResult, SummaryResult
 from loadlens.schema import CONFIGURATION_COLUMNS
 from loadlens.sources import ToolkitFolder, average_request_size, find_toolkit_folder, scan_log
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     import altair as alt
     import polars as pl
 
     from loadlens.profile import Outliers
+    from loadlens.results import ChartFormat, ConcurrencyResult, CostResult, StabilityResult, SummaryResult
 
 __all__ = ["Analysis", "LogAnalysis", "Options", "ToolkitAnalysis", "analyze", "analyze_toolkit_folder"]
 
@@ -239,8 +240,12 @@ def analyze(
 def _paths_of(inputs: Sequence[Path_], prices: PriceTable | Path_ | None) -> list[Path]:
     """Everything that is read, so that the output does not land on it."""
     tables = [] if prices is None or isinstance(prices, PriceTable) else [prices]
-    named = [path for item in (*inputs, *tables) for path in (item, *glob.glob(str(item), recursive=True))]
+    named = [path for item in (*inputs, *tables) for path in (item, *_matches(str(item)))]
     return [Path(path) for path in named if os.path.exists(path)]  # noqa: PTH110  # False, not an error, for odd names
+
+
+def _matches(pattern: str) -> list[str]:
+    return glob.glob(pattern, recursive=True)  # noqa: PTH207  # patterns may be absolute
 
 
 def _analysis(inputs: Sequence[Path_], options: Options) -> ToolkitAnalysis | LogAnalysis:
@@ -251,8 +256,8 @@ def _analysis(inputs: Sequence[Path_], options: Options) -> ToolkitAnalysis | Lo
         raise UsageError(f"{folders[0].path}: a results folder is analysed alone; name it as the only input")
     if options.by:
         raise UsageError(
-            f"{folders[0].path}: a results folder has its own keys; to group by {', '.join(options.by)}, name "
-            f"the invocation log in it"
+            f"{folders[0].path}: a results folder has its own keys; to group by {', '.join(options.by)}, "
+            f"name the invocation log in it"
         )
     return analyze_toolkit_folder(folders[0], options)
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
-from loadlens.analysis import cost_analysis, concurrency_statistics, stability_statistics, summary_statistics
+from loadlens.analysis import concurrency_statistics, cost_analysis, stability_statistics, summary_statistics
 from loadlens.errors import UsageError
 from loadlens.prices import PriceTable, load_prices
 from loadlens.profile import DEFAULT_PERCENTILES
 from loadlens.results import ConcurrencyResult, CostResult, SavedResult, StabilityResult, SummaryResult
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import polars as pl
 
     from loadlens.profile import Execution, Outliers

@@ -208,7 +208,7 @@ def _print(analysis: ToolkitAnalysis | LogAnalysis, out: Path, *, quiet: bool, a
         print_results(analysis, out)
 
 
-def _version(value: bool) -> None:  # noqa: FBT001  # the signature that typer calls
+def _version(value: bool) -> None:  # the signature that typer calls
     if value:
         typer.echo(f"loadlens {__version__}")
         raise typer.Exit

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +17,9 @@ from loadlens.analysis import (
 from loadlens.publish import publish_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
     import altair as alt
     import polars as pl
 
@@ -67,7 +68,7 @@ def _write_chart(chart: alt.TopLevelMixin, folder: Path, name: str, formats: Seq
 
 
 def write_csv(frame: pl.DataFrame, path: Path) -> None:
-    """Writes a frame as UTF-8 CSV with shortest round-trip floats and ``\\n`` line ends."""
+    r"""Writes a frame as UTF-8 CSV with shortest round-trip floats and ``\\n`` line ends."""
     frame.write_csv(path, line_terminator="\n")
 
 

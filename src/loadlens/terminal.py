@@ -14,6 +14,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from loadlens.analysis import CostAnalysis
 from loadlens.analyze import LogAnalysis, ToolkitAnalysis
 from loadlens.profile import Progress
 from loadlens.report.columns import column_header, format_value
@@ -112,14 +113,17 @@ def _print_toolkit(console: Console, analysis: ToolkitAnalysis) -> None:
         columns = ["memory_size", "average_latency", "cost_per_1M_invocations"]
         _print_table(console, "Cost", cost.metrics_with_cost, columns, cost.prices.currency)
         console.print(
-            Text(
-                f"Recommended: {cost.optimal_memory_config:,} MB; up to {math.floor(cost.break_even_invocations):,} "
-                f"invocations a month it costs less than the instance {cost.comparable_instance}."
-            ),
-            soft_wrap=True,
+            Text(f"Recommended: {cost.optimal_memory_config:,} MB. {_break_even(cost)}"), soft_wrap=True
         )
     else:
         console.print(Text(f"No cost part: {inert(analysis.no_cost_reason or '')}"), soft_wrap=True)
+
+
+def _break_even(cost: CostAnalysis) -> str:
+    if not math.isfinite(cost.break_even_invocations):
+        return "At these prices an invocation costs nothing."
+    invocations = math.floor(cost.break_even_invocations)
+    return f"Up to {invocations:,} invocations a month it costs less than {inert(cost.comparable_instance)}."
 
 
 def _print_table(

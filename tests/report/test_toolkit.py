@@ -97,8 +97,8 @@ def test_a_hostile_reason_and_source_are_inert():
 def test_the_recommendation_is_one_sentence_with_its_numbers():
     sentence = recommendation_sentence(cost_of(43.5, 29.5, 21.3, 18.7, 17.8, 20.5))
     assert sentence == (
-        "5,120 MB has the lowest latency times cost once larger sizes are discounted: 17.8 ms at $1.78 per 1M "
-        "invocations, the fastest of the 6 sizes, against 43.5 ms at $0.87 per 1M invocations for the "
+        "5,120 MB has the lowest latency times cost once larger sizes are discounted: 17.8 ms at $1.78 per "
+        "1M invocations, the fastest of the 6 sizes, against 43.5 ms at $0.87 per 1M invocations for the "
         "cheapest (1,024 MB)."
     )
 

@@ -1,8 +1,9 @@
 """Charts to PNG and SVG, offline and the same bytes each time."""
 
+from functools import lru_cache
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import altair as alt
 import vl_convert
@@ -18,7 +19,13 @@ _VERSION: Final = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 
 def svg_text(chart: alt.TopLevelMixin) -> str:
     """The chart as an SVG document, ready to stand inline in HTML."""
-    return vl_convert.vegalite_to_svg(_spec(chart), vl_version=_VERSION, allowed_base_urls=[])
+    return _rendered(chart.to_json(indent=None))
+
+
+@lru_cache(maxsize=32)
+def _rendered(spec: str) -> str:
+    """The SVG of a spec; a chart is often wanted twice, in a file and in a report."""
+    return vl_convert.vegalite_to_svg(spec, vl_version=_VERSION, allowed_base_urls=[])
 
 
 def save_chart(chart: alt.TopLevelMixin, path: str | PathLike[str]) -> None:
@@ -38,8 +45,4 @@ def save_chart(chart: alt.TopLevelMixin, path: str | PathLike[str]) -> None:
 
 
 def _png(chart: alt.TopLevelMixin) -> bytes:
-    return vl_convert.vegalite_to_png(_spec(chart), vl_version=_VERSION, scale=_SCALE, allowed_base_urls=[])
-
-
-def _spec(chart: alt.TopLevelMixin) -> dict[str, Any]:
-    return chart.to_dict()
+    return vl_convert.svg_to_png(svg_text(chart), scale=_SCALE)

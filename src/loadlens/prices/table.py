@@ -63,8 +63,8 @@ class PriceTable:
             if missing:
                 has = ", ".join(str(size) for size in sorted(priced))
                 raise PriceError(
-                    f"{self.path}: [{table}] has no entry for memory size {', '.join(missing)} MB; it has {has}; "
-                    f"add the size, or pass another price table"
+                    f"{self.path}: [{table}] has no entry for memory size {', '.join(missing)} MB; "
+                    f"it has {has}; add the size, or pass another price table"
                 )
 
 
@@ -119,7 +119,7 @@ def _check_sections(data: Mapping[str, Any], path: str) -> None:
 def _prices(section: Mapping[str, Any], path: str, name: str) -> dict[str, float]:
     wrong = [key for key, price in section.items() if not _is_price(price)]
     if wrong:
-        key = sorted(wrong)[0]
+        key = min(wrong)
         raise PriceError(f"{path}: [{name}] {key}: got {section[key]!r}, expected a price of 0 or more")
     return {key: float(price) for key, price in section.items()}
 
@@ -148,5 +148,6 @@ def _check_instances(table: PriceTable) -> None:
     unpriced = sorted(str(name) for name in named if name not in table.instance_price_per_hour)
     if unpriced:
         raise PriceError(
-            f"{table.path}: [comparable_instance] names {', '.join(unpriced)}, which [instance_per_hour] does not price"
+            f"{table.path}: [comparable_instance] names {', '.join(unpriced)}, which [instance_per_hour] "
+            f"does not price"
         )

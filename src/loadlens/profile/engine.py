@@ -59,7 +59,8 @@ def measure(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Statistics:
 def _measure(log: Log, plan: Plan, execution: Execution, limits: Limits, tracker: Tracker) -> Statistics:
     engine = execution.get("engine", "streaming")
     folder = execution.get("spill_folder")
-    with columnar(log, plan, limits, folder, engine, tracker) as (columns, spilled_bytes):
+    spill = columnar(log, plan, limits=limits, folder=folder, engine=engine, tracker=tracker)
+    with spill as (columns, spilled_bytes):
         rows = Rows.of(columns, find_key_codec(columns, plan.key, engine), plan)
         with_heat = execution.get("heatmap", False)
         profile = profile_rows(rows, engine, max_groups=limits.groups, with_heat=with_heat, tracker=tracker)
@@ -77,7 +78,7 @@ def _exact(rows: Rows, profile: Profile, plan: Plan, engine: Engine, most: int) 
     statistics_of = partial(order_statistics, some, profile.buckets, engine=engine, most_values=most)
     table = _unfenced(profile, plan, statistics_of)
     kept = kept_exactly(some, profile, table.select("code", "outlier_fence"), engine)
-    table = _fenced(table, profile, kept, statistics_of)
+    table = _fenced(table, kept, statistics_of)
     return _statistics(profile, plan, table, kept_histogram(kept, table, rows, engine))
 
 
@@ -85,7 +86,7 @@ def _approximate(profile: Profile, plan: Plan) -> Statistics:
     statistics_of = partial(middle_of_buckets, profile.buckets)
     table = _unfenced(profile, plan, statistics_of)
     kept = kept_by_bucket(profile, table.select("code", "outlier_fence"))
-    table = _fenced(table, profile, kept, statistics_of)
+    table = _fenced(table, kept, statistics_of)
     histogram = kept_histogram(kept, table, None, "in-memory")
     return replace(_statistics(profile, plan, table, histogram), relative_error=RELATIVE_ERROR)
 
@@ -126,11 +127,9 @@ def _unfenced(profile: Profile, plan: Plan, statistics_of: OrderStatistics) -> p
     return table.with_columns(clipped_mean("success"), _iqr("success"), limit.alias("outlier_fence"))
 
 
-def _fenced(
-    table: pl.DataFrame, profile: Profile, kept: Kept, statistics_of: OrderStatistics
-) -> pl.DataFrame:
+def _fenced(table: pl.DataFrame, kept: Kept, statistics_of: OrderStatistics) -> pl.DataFrame:
     """The figures of the kept successes, which are the lowest of all successes."""
-    table = table.join(kept_columns(profile, kept), on="code", how="left")
+    table = table.join(kept_columns(kept), on="code", how="left")
     table = _quantiles(table, "num_kept", _five("kept"), statistics_of, successes=True)
     removed = (pl.col("num_timed_successes") - pl.col("num_kept")).alias("outliers_removed")
     return table.with_columns(clipped_mean("kept"), _iqr("kept"), removed)

@@ -6,7 +6,6 @@ import polars as pl
 from loadlens.profile.buckets import BUCKET_SHIFT, NULL_BUCKET, prefix, value_of_bits
 from loadlens.profile.plan import Engine
 from loadlens.profile.rows import Rows, place
-from loadlens.schema import LATENCY
 
 __all__ = ["located_buckets", "order_statistics", "rows_at"]
 

@@ -1,8 +1,9 @@
 """Configuration keys as one dense integer, so that group-bys hash a single number."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import cast
 
 import polars as pl
 
@@ -100,7 +101,9 @@ def find_key_codec(log: Log, key: Sequence[str], engine: Engine) -> KeyCodec:
 
 def _digit(log: Log, name: str, dtype: pl.DataType, found: dict[str, object], engine: Engine) -> _Digit:
     if not dtype.is_integer():
-        values = pl.Series(name, found[name], dtype=dtype, strict=False).sort()
+        values = pl.Series(
+            name, list(cast("Iterable[object]", found[name])), dtype=dtype, strict=False
+        ).sort()
         return _Digit(name=name, dtype=dtype, low=0, values=values, base=len(values) + 1)
     low, high = found[f"{name}\0min"], found[f"{name}\0max"]
     low, high = int(low or 0), int(high or 0)  # type: ignore[call-overload]

@@ -83,11 +83,15 @@ class Limits:
         allowed = self.memory // 2
         threads = pl.thread_pool_size()
         problems = [
-            f"{file.path}: has row groups of up to {file.row_group_bytes / 2**20:,.0f} MiB, of which {threads} "
-            f"threads hold one each; expected at most {allowed / threads / 2**20:,.0f} MiB: write the file with "
-            f"smaller row groups, or raise the memory limit of {self.memory / 2**20:,.0f} MiB"
+            f"{file.path}: has row groups of up to {_mib(file.row_group_bytes)}, of which {threads} threads "
+            f"hold one each; expected at most {_mib(allowed // threads)}: write the file with smaller row "
+            f"groups, or raise the memory limit of {_mib(self.memory)}"
             for file in files
             if file.row_group_bytes * threads > allowed
         ]
         if problems:
             raise InputError(*problems)
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.0f} MiB"

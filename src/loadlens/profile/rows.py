@@ -60,8 +60,8 @@ class Rows:
     def cell(self) -> pl.Expr:
         """The cell of the profile that a row counts in: key, flags and bucket in one Int64."""
         flags = _error_flags(self.errors).cast(pl.Int64) * 2 + pl.col("success").cast(pl.Int64)
-        bucket = prefix(BUCKET_SHIFT) + 2 ** (_BUCKET_BITS - 1)
-        return ((pl.col("code") * 2**_FLAG_BITS + flags) * 2**_BUCKET_BITS + bucket).alias("cell")
+        bucket = prefix(BUCKET_SHIFT) + (1 << (_BUCKET_BITS - 1))
+        return ((pl.col("code") * (1 << _FLAG_BITS) + flags) * (1 << _BUCKET_BITS) + bucket).alias("cell")
 
     def place(self) -> pl.Expr:
         """Key and bucket of a row in one Int64."""
@@ -70,13 +70,15 @@ class Rows:
     def second(self) -> pl.Expr:
         """Key and second of completion in one Int64; null without an end."""
         second = pl.col("end_time").cast(pl.Int64)
-        return (pl.col("code") * 2**_SECOND_BITS + (second + 2 ** (_SECOND_BITS - 1))).alias("cell")
+        return (pl.col("code") * (1 << _SECOND_BITS) + (second + (1 << (_SECOND_BITS - 1)))).alias("cell")
 
 
 def _checked_apart(log: Log, plan: Plan) -> list[list[str]]:
     """The used columns whose rules neither buckets nor keys can check afterwards, if there are any."""
     used = [*plan.success.meta.root_names(), *(["response_size"] if plan.response_sizes else [])]
-    checked = [name for name in ("success", "response_size") if name in used and name in log.columns]
+    checked: list[str] = [
+        name for name in ("success", "response_size") if name in used and name in log.columns
+    ]
     return [checked] if checked else []
 
 
@@ -88,7 +90,7 @@ def breaks_rule(columns: Sequence[str]) -> pl.Expr:
 
 def place(code: pl.Expr, bucket: pl.Expr) -> pl.Expr:
     """Key and bucket in one Int64."""
-    return code * 2**_BUCKET_BITS + (bucket + 2 ** (_BUCKET_BITS - 1))
+    return code * (1 << _BUCKET_BITS) + (bucket + (1 << (_BUCKET_BITS - 1)))
 
 
 def _error_flags(errors: tuple[str, ...]) -> pl.Expr:
@@ -97,21 +99,21 @@ def _error_flags(errors: tuple[str, ...]) -> pl.Expr:
         return pl.lit(0)
     columns = [pl.col(name).fill_null(0) for name in errors]
     flags = reduce(
-        lambda sum_, item: sum_ + (item[1] & 1) * 2 ** item[0], enumerate(columns), pl.lit(0, pl.Int8)
+        lambda sum_, item: sum_ + (item[1] & 1) * (1 << item[0]), enumerate(columns), pl.lit(0, pl.Int8)
     )
     invalid = reduce(lambda union, column: union | column, columns) & -2
-    return flags + (invalid != 0).cast(pl.Int8) * 2 ** len(ERROR_COLUMNS)
+    return flags + (invalid != 0).cast(pl.Int8) * (1 << len(ERROR_COLUMNS))
 
 
 def cell_columns(errors: tuple[str, ...]) -> list[pl.Expr]:
     """Takes a cell apart: ``code``, ``success``, ``bucket``, the error columns, ``invalid_error``."""
     cell = pl.col("cell")
-    flags = cell // 2**_BUCKET_BITS
+    flags = cell // (1 << _BUCKET_BITS)
     digits = [(flags // 2 ** (1 + place) % 2).alias(name) for place, name in enumerate(errors)]
     return [
-        (cell // 2 ** (_BUCKET_BITS + _FLAG_BITS)).alias("code"),
+        (cell // (1 << (_BUCKET_BITS + _FLAG_BITS))).alias("code"),
         (flags % 2 == 1).alias("success"),
-        (cell % 2**_BUCKET_BITS - 2 ** (_BUCKET_BITS - 1)).alias("bucket"),
+        (cell % (1 << _BUCKET_BITS) - (1 << (_BUCKET_BITS - 1))).alias("bucket"),
         *digits,
         (flags // 2 ** (1 + len(ERROR_COLUMNS)) % 2 == 1).alias("invalid_error"),
     ]
@@ -120,8 +122,8 @@ def cell_columns(errors: tuple[str, ...]) -> list[pl.Expr]:
 def second_columns() -> list[pl.Expr]:
     """Takes a key and second apart: ``code``, ``second``."""
     cell = pl.col("cell")
-    second = cell % 2**_SECOND_BITS - 2 ** (_SECOND_BITS - 1)
-    return [(cell // 2**_SECOND_BITS).alias("code"), second.alias("second")]
+    second = cell % (1 << _SECOND_BITS) - (1 << (_SECOND_BITS - 1))
+    return [(cell // (1 << _SECOND_BITS)).alias("code"), second.alias("second")]
 
 
-assert MAX_TIME_S <= 2 ** (_SECOND_BITS - 1)  # noqa: S101  # else a second would spill into the key
+assert MAX_TIME_S <= (1 << (_SECOND_BITS - 1))  # noqa: S101  # else a second would spill into the key

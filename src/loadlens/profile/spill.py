@@ -25,6 +25,7 @@ Spilled = tuple[Log, int]
 def columnar(
     log: Log,
     plan: Plan,
+    *,
     limits: Limits,
     folder: str | PathLike[str] | None,
     engine: Engine,

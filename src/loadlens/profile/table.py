@@ -42,7 +42,7 @@ def clipped_mean(population: str) -> pl.Expr:
     return mean.clip(pl.col(f"{population}_min"), pl.col(f"{population}_max"))
 
 
-def kept_columns(profile: Profile, kept: Kept) -> pl.DataFrame:
+def kept_columns(kept: Kept) -> pl.DataFrame:
     """``num_kept``, ``kept_mean``, TPS and throughput by ``code``."""
     tps = kept.seconds.group_by("code").agg(*_tps(), pl.col("completions").sum())
     table = kept.table.join(tps, on="code", how="left")

@@ -33,8 +33,8 @@ def recommendation_sentence(cost: CostAnalysis) -> str:
     else:
         comparison = f"against {_named(cheapest, 'cheapest', cost)} and {_named(fastest, 'fastest', cost)}"
     return (
-        f"{_size(size)} has the lowest latency times cost once larger sizes are discounted: {_figures(best, cost)}, "
-        f"{comparison}."
+        f"{_size(size)} has the lowest latency times cost once larger sizes are discounted: "
+        f"{_figures(best, cost)}, {comparison}."
     )
 
 

@@ -115,7 +115,8 @@ def _from_paths(source: PathSource | Iterable[PathSource]) -> Log:
 
 
 def _inspect_all(paths: Iterable[Path]) -> list[DataFile]:
-    files, problems = [], []
+    files: list[DataFile] = []
+    problems: list[str] = []
     for path in paths:
         try:
             files.append(inspect_file(path))
