@@ -6,6 +6,7 @@ import glob
 import json
 import math
 import os
+import re
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from os import PathLike
@@ -34,9 +35,18 @@ if TYPE_CHECKING:
     from loadlens.profile import Outliers
     from loadlens.results import ChartFormat, ConcurrencyResult, CostResult, StabilityResult, SummaryResult
 
-__all__ = ["Analysis", "LogAnalysis", "Options", "ToolkitAnalysis", "analyze", "analyze_toolkit_folder"]
+__all__ = [
+    "Analysis",
+    "LogAnalysis",
+    "Options",
+    "ToolkitAnalysis",
+    "analyze",
+    "analyze_toolkit_folder",
+    "json_text",
+]
 
 Path_ = str | PathLike[str]
+_CONTROL = re.compile(r"[\x7f-\x9f]")  # those below 0x20 are escaped by JSON itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +133,7 @@ class ToolkitAnalysis:
         )
         (folder / "benchmarking_report").mkdir()
         _write_text(folder / "benchmarking_report" / "benchmarking_report.html", render(report))
-        _write_json(folder / "summary.json", self.document)
+        _write_text(folder / "summary.json", json_text(self.document))
 
     def _figures(self) -> dict[str, str]:
         from loadlens.charts import svg_text
@@ -178,7 +188,7 @@ class LogAnalysis:
             },
         )
         _write_text(folder / "report.html", render(report))
-        _write_json(folder / "summary.json", self.document)
+        _write_text(folder / "summary.json", json_text(self.document))
 
 
 def analyze(
@@ -386,8 +396,10 @@ def _rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
     return frame.to_dicts()
 
 
-def _write_json(path: Path, document: dict[str, Any]) -> None:
-    _write_text(path, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def json_text(document: dict[str, Any]) -> str:
+    """A document as JSON that no terminal takes for commands, on lines of its own."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -1,6 +1,5 @@
 """The command line: parses, calls, prints, and maps errors to exit codes."""
 
-import json
 import re
 import signal
 import sys
@@ -14,7 +13,7 @@ from typing import Annotated, NoReturn, cast
 import typer
 
 from loadlens import __version__
-from loadlens.analyze import LogAnalysis, Options, ToolkitAnalysis, analyze, analyze_toolkit_folder
+from loadlens.analyze import LogAnalysis, Options, ToolkitAnalysis, analyze, analyze_toolkit_folder, json_text
 from loadlens.errors import LoadlensError, UsageError
 from loadlens.prices import load_prices
 from loadlens.profile import DEFAULT_PERCENTILES, Execution
@@ -26,7 +25,7 @@ from loadlens.terminal import ProgressDisplay, inert, print_results, progress_di
 __all__ = ["main"]
 
 _INTERRUPTED = 130
-_TERMINATED = 143
+_KILLED_BY = 128  # plus the signal's number, as shells report it
 
 app = typer.Typer(
     add_completion=False,
@@ -115,7 +114,7 @@ def analyze_command(
             out,
             by=by or (),
             outliers=outliers.value,
-            percentiles=[value / 100 for value in percentile] if percentile else DEFAULT_PERCENTILES,
+            percentiles=_quantiles(percentile),
             prices=prices,
             chart_formats=_formats(chart_format),
             overwrite=overwrite,
@@ -172,6 +171,13 @@ def _demo(
     return analyses[0]
 
 
+def _quantiles(percentiles: Sequence[float] | None) -> Sequence[float]:
+    wrong = [value for value in percentiles or () if not 0 < value < 100]  # noqa: PLR2004
+    if wrong:
+        raise UsageError(f"--percentile: got {wrong[0]:g}, expected a number between 0 and 100, such as 99.9")
+    return [value / 100 for value in percentiles] if percentiles else DEFAULT_PERCENTILES
+
+
 def _bytes(text: str | None) -> int | None:
     """A number of bytes from a text such as 2GiB or 500MB."""
     if text is None:
@@ -203,7 +209,7 @@ def _errors_as_exit_codes() -> Iterator[None]:
 
 def _print(analysis: ToolkitAnalysis | LogAnalysis, out: Path, *, quiet: bool, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(analysis.document, indent=2, ensure_ascii=False, allow_nan=False))
+        typer.echo(json_text(analysis.document), nl=False)
     elif not quiet:
         print_results(analysis, out)
 
@@ -223,12 +229,13 @@ def _root(
     pass
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
     """Leaves by an exception so that temporary files are removed on the way out."""
-    sys.exit(_TERMINATED)
+    sys.exit(_KILLED_BY + number)
 
 
 def main() -> None:
     """Entry point of the command line."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
     cast("Callable[[], None]", app)()

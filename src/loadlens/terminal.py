@@ -129,6 +129,7 @@ def _break_even(cost: CostAnalysis) -> str:
 def _print_table(
     console: Console, title: str, frame: pl.DataFrame, columns: Sequence[str], currency: str = "USD"
 ) -> None:
+    columns = [name for name in columns if name in frame.columns]  # percentiles are the user's choice
     table = Table(title=title, title_justify="left", title_style="bold")
     for name in columns:
         numeric = frame.schema[name].is_numeric()
