@@ -14,7 +14,8 @@ Bars = list[dict[str, Any]]
 
 _FORMATS: Final = {"parquet": "Parquet", "csv": "CSV"}
 _COLOURS: Final = ["#1f77b4", "#9ecae1"]
-_BAR_STEP: Final = 15
+_CONTENDER_STEP: Final = 34
+_TICKS: Final = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000]
 _TIME_WIDTH: Final = 400
 _MEMORY_WIDTH: Final = 240
 _MILLION: Final = 1_000_000
@@ -32,7 +33,7 @@ def comparison_chart(found: dict[str, Any]) -> alt.TopLevelMixin:
     machine = found["machine"]
     measured = (
         f"66 configurations. {runs_text(found['runs'])}, {machine['cores']} cores, "
-        f"{machine['memory_gib']:.0f} GiB of memory. Shorter is better."
+        f"{machine['memory_gib']:.0f} GiB of memory. Left of 1 is faster than loadlens, right of it slower."
     )
     title = alt.TitleParams("The same figures from the same log: time and memory", subtitle=measured)
     return themed(alt.vconcat(*panels, spacing=14, title=title))
@@ -49,7 +50,7 @@ def _bar(result: dict[str, Any]) -> dict[str, Any]:
         "ratio": ratio,
         "ratio_start": 1.0,
         "ratio_end": max(ratio or 1.0, 1.0),
-        "ratio_text": absent if ratio is None else f"{ratio:.2g}×  {result['query_s']:.3g} s",
+        "ratio_text": absent if ratio is None else f"{_short(ratio)}× · {_short(result['query_s'])} s",
         "memory": memory,
         "memory_start": 0.0,
         "memory_end": memory or 0.0,
@@ -57,12 +58,16 @@ def _bar(result: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _short(value: float) -> str:
+    return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 10 else f"{value:,.0f}"  # noqa: PLR2004
+
+
 def _panels(bars: Bars, size: int, *, last: bool) -> alt.HConcatChart:
     shown = [bar for bar in bars if bar["rows"] == size]
     title = alt.TitleParams(f"{size / _MILLION:g} M rows", fontSize=13, offset=6)
     time = alt.layer(*_marks(shown, _time_axis(bars, labelled=last), "ratio"), title=title)
     memory = alt.layer(*_marks(shown, _memory_axis(bars, labelled=last), "memory"))
-    height = alt.Step(_BAR_STEP, **{"for": "position"})
+    height = alt.Step(_CONTENDER_STEP, **{"for": "position"})
     return alt.hconcat(
         time.properties(width=_TIME_WIDTH, height=height),
         memory.properties(width=_MEMORY_WIDTH, height=height),
@@ -73,7 +78,12 @@ def _panels(bars: Bars, size: int, *, last: bool) -> alt.HConcatChart:
 def _time_axis(bars: Bars, *, labelled: bool) -> alt.X:
     ratios = [1.0, *(bar["ratio"] for bar in bars if bar["ratio"])]
     domain = [min(ratios) / 1.2, max(ratios) * _TIME_ROOM]
-    axis = _axis("Query time as a multiple of that of loadlens (log axis)", labelled=labelled, format="~g")
+    axis = _axis(
+        "Query time as a multiple of that of loadlens (log axis)",
+        labelled=labelled,
+        format="~g",
+        values=_TICKS,
+    )
     return alt.X("ratio:Q", axis=axis, scale=alt.Scale(type="log", domain=domain, nice=False))
 
 

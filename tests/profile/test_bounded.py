@@ -18,7 +18,6 @@ SMALL_LOGS = [name for name in LOGS if name != "near equal"]
 @pytest.fixture
 def cramped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "_MOST_CANDIDATES", 0)
-    monkeypatch.setattr(limits, "_MOST_GROUPS", 7)
 
 
 @pytest.mark.usefixtures("cramped")
@@ -64,7 +63,7 @@ def test_windows_of_time_and_calls_without_one(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.usefixtures("cramped")
 @given(logs.logs(), st.sampled_from(["mean-iqr", "tukey", "none"]))
 def test_random_logs(frame: pl.DataFrame, outliers: Outliers) -> None:
-    got, expected, plan = both(frame, oracle.CONCURRENCY_KEY, outliers=outliers)
+    got, expected, plan = both(frame, oracle.CONCURRENCY_KEY, outliers=outliers, response_sizes=True)
     assert_agree(got.table, expected.table, plan)
 
 
@@ -93,7 +92,8 @@ def test_near_equal_values_of_several_keys_take_several_scans(monkeypatch: pytes
     assert set(scans) == {32, 20, 8, 0}
 
 
-def test_windows_hold_no_more_pairs_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("stray", [[], [-1e9]], ids=["even", "one stray time"])
+def test_windows_hold_no_more_pairs_than_allowed(monkeypatch: pytest.MonkeyPatch, stray: list[float]) -> None:
     windows = []
 
     def noted(*arguments: Any) -> list[pl.Expr]:
@@ -104,9 +104,11 @@ def test_windows_hold_no_more_pairs_than_allowed(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(passes, "_windows", noted)
     monkeypatch.setattr(limits, "_MOST_GROUPS", 10)
     frame = keyed(log_of(spread(3000), seconds=60))
+    times = pl.Series(stray, dtype=pl.Float64).extend(frame["end_time"][len(stray) :])
+    frame = frame.with_columns(times.alias("end_time"), (times - 0.1).alias("start_time"))
     both(frame, ["memory_size"])
     second = pl.col("end_time").cast(pl.Int64)
     pairs = [frame.filter(window).select("memory_size", second).unique().height for window in windows]
     assert len(pairs) > 1
-    # Edges within a second count it in both windows, once for each key.
-    assert max(pairs) <= 10 + 3
+    # Either edge may lie within a second, which then counts in two windows, once for each key.
+    assert max(pairs) <= 10 + 2 * 3
