@@ -4,9 +4,10 @@ import json
 import os
 import platform
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,9 +60,18 @@ def results(outcomes: Sequence[Outcome]) -> Results:
         "date": datetime.now(UTC).date().isoformat(),
         "runs": max((len(outcome.runs) for outcome in outcomes), default=0),
         "machine": _machine(),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "versions": {"python": platform.python_version(), **_versions()},
         "results": [_result(outcome, outcomes) for outcome in outcomes],
     }
+
+
+def _versions() -> dict[str, str]:
+    """Of the installed packages; a contender that lacks its own has failed and says so."""
+    installed = {}
+    for name in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            installed[name] = version(name)
+    return installed
 
 
 def _machine() -> dict[str, Any]:

@@ -168,7 +168,7 @@ def _progress(outcome: Outcome, number: str) -> str:
 
 def _compare(outcomes: list[Outcome], answers: dict[str, list[Rows]]) -> None:
     """Notes where an answer is not the first one of loadlens; its own later ones are held to that too."""
-    expected = answers[LOADLENS][:1]
+    expected = answers.get(LOADLENS, [])[:1]
     for outcome in outcomes:
         if outcome.contender.name == FLOOR or outcome.skipped:
             continue
@@ -176,4 +176,4 @@ def _compare(outcomes: list[Outcome], answers: dict[str, list[Rows]]) -> None:
             outcome.problems.append(f"{outcome.contender.label}: nothing to compare with, loadlens failed")
         for rows in answers[outcome.contender.name] if expected else []:
             found = differences(expected[0], rows)
-            outcome.problems += [f"{outcome.contender.label}: {line}" for line in found if line]
+            outcome.problems += [f"{outcome.contender.label}: {line}" for line in found]

@@ -31,6 +31,8 @@ _KEPT_MANTISSA_BITS: Final = 8
 BUCKET_SHIFT: Final = _MANTISSA_BITS - _KEPT_MANTISSA_BITS
 """Dropping this many bits leaves 256 buckets for each doubling of the latency."""
 
+_BITS_OF_MINUS_ZERO: Final = int(np.float64(-0.0).view(np.int64))
+
 BUCKETS_PER_OCTAVE: Final = 2**_KEPT_MANTISSA_BITS
 
 RELATIVE_ERROR: Final = 2.0 ** -(_KEPT_MANTISSA_BITS + 1)
@@ -41,8 +43,9 @@ NULL_BUCKET: Final = -(2**19) - 1
 
 
 def bits() -> pl.Expr:
-    """The latency's bits as Int64; adding 0.0 makes -0.0 the same as 0.0."""
-    return (pl.col(LATENCY) + 0.0).reinterpret(dtype=pl.Int64)
+    """The latency's bits as Int64, those of -0.0 as those of 0.0."""
+    found = pl.col(LATENCY).reinterpret(dtype=pl.Int64)
+    return pl.when(found == _BITS_OF_MINUS_ZERO).then(0).otherwise(found)
 
 
 def prefix(shift: int) -> pl.Expr:

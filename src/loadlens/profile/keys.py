@@ -1,9 +1,8 @@
 """Configuration keys as one dense integer, so that group-bys hash a single number."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import cast
 
 import polars as pl
 
@@ -38,14 +37,22 @@ class _Digit:
     def encode(self) -> pl.Expr:
         column = pl.col(self.name)
         if self.values is None:
-            return (column.cast(pl.Int64) - self.low).fill_null(self.base - 1)
+            # An unsigned key may not fit Int64 before, a narrow one may overflow after the subtraction.
+            offset = (
+                column - pl.lit(self.low, dtype=pl.UInt64)
+                if self.dtype == pl.UInt64
+                else column.cast(pl.Int64) - self.low
+            )
+            return offset.cast(pl.Int64).fill_null(self.base - 1)
         codes = pl.int_range(len(self.values), dtype=pl.Int64, eager=True)
         return column.replace_strict(self.values, codes, default=self.base - 1, return_dtype=pl.Int64)
 
     def decode(self, digit: pl.Expr) -> pl.Expr:
         known = pl.when(digit < self.base - 1).then(digit)
         if self.values is None:
-            return (known + self.low).cast(self.dtype).alias(self.name)
+            wide_type = pl.UInt64 if self.dtype == pl.UInt64 else pl.Int64
+            wide = known.cast(wide_type)
+            return (wide + pl.lit(self.low, dtype=wide_type)).cast(self.dtype).alias(self.name)
         return pl.lit(self.values).gather(known).alias(self.name)
 
 
@@ -88,7 +95,7 @@ def find_key_codec(log: Log, key: Sequence[str], engine: Engine) -> KeyCodec:
         *[pl.col(name).max().alias(f"{name}\0max") for name in key if schema[name].is_integer()],
         *[pl.col(name).unique().drop_nulls().implode() for name in key if not schema[name].is_integer()],
     )
-    found = ranges.collect(engine=engine).row(0, named=True)
+    found = ranges.collect(engine=engine)
     digits = [_digit(log, name, schema[name], found, engine) for name in key]
     codec = KeyCodec(digits=tuple(digits))
     if codec.size > _MOST_CODES:
@@ -99,14 +106,11 @@ def find_key_codec(log: Log, key: Sequence[str], engine: Engine) -> KeyCodec:
     return codec
 
 
-def _digit(log: Log, name: str, dtype: pl.DataType, found: dict[str, object], engine: Engine) -> _Digit:
+def _digit(log: Log, name: str, dtype: pl.DataType, found: pl.DataFrame, engine: Engine) -> _Digit:
     if not dtype.is_integer():
-        values = pl.Series(
-            name, list(cast("Iterable[object]", found[name])), dtype=dtype, strict=False
-        ).sort()
+        values = found[name].explode().drop_nulls().sort()
         return _Digit(name=name, dtype=dtype, low=0, values=values, base=len(values) + 1)
-    low, high = found[f"{name}\0min"], found[f"{name}\0max"]
-    low, high = int(low or 0), int(high or 0)  # type: ignore[call-overload]
+    low, high = (int(found[f"{name}\0{end}"].item() or 0) for end in ("min", "max"))
     if high - low < _WIDEST_RANGE:
         return _Digit(name=name, dtype=dtype, low=low, values=None, base=high - low + 2)
     distinct = log.frame.select(pl.col(name).unique().drop_nulls()).collect(engine=engine)[name].sort()

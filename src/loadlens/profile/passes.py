@@ -1,7 +1,7 @@
 """The scans: from rows to a profile, from rows to the few latencies that exact figures need."""
 
+import math
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -51,12 +51,15 @@ def profile_rows(
 
 
 def _keys(codec: KeyCodec, codes: pl.Series) -> pl.DataFrame:
+    if not codec.digits:
+        return codes.to_frame("code")
     names = [digit.name for digit in codec.digits]
-    decoded = codes.to_frame("code").with_columns(codec.decode(pl.col("code")))
+    decoded = codes.to_frame("code").select(codec.decode(pl.col("code")))
     if decoded.select(breaks_rule(names)).to_series().any():
         raise UnusableRowsError
     internal = dict(zip(names, key_names(names), strict=True))
-    return decoded.rename(internal).sort([*internal.values(), "code"], nulls_last=True)
+    keys = decoded.rename(internal).with_columns(codes.alias("code"))
+    return keys.select("code", *internal.values()).sort([*internal.values(), "code"], nulls_last=True)
 
 
 def _buckets(rows: Rows, engine: Engine) -> pl.DataFrame:
@@ -128,7 +131,10 @@ def _seconds(
 
 
 def _windows(buckets: pl.DataFrame, max_groups: int) -> list[pl.Expr]:
-    """Splits the span of time so that no window has more (key, second) pairs than ``max_groups``."""
+    """Splits the span of time evenly so that a window has about ``max_groups`` (key, second) pairs.
+
+    A log that is dense in a small part of its span has more of them in one window.
+    """
     spans = buckets.group_by("code").agg(
         pl.col("count").sum(), (pl.col("last_end").max() - pl.col("first_start").min() + 2).alias("span")
     )
@@ -137,8 +143,9 @@ def _windows(buckets: pl.DataFrame, max_groups: int) -> list[pl.Expr]:
     parts = int(pairs // max_groups) + 1
     if parts == 1 or not isinstance(first, float) or not isinstance(last, float):
         return [pl.lit(value=True)]
-    edges = [-np.inf, *np.linspace(first, last, parts + 1)[1:-1], np.inf]
-    return [
-        pl.col("end_time").is_between(low, high, closed="right" if low > -np.inf else "both")
-        for low, high in pairwise(edges)
-    ]
+    # A whole second must not lie in two windows. Seconds are cut toward zero, so 0 is no edge between two.
+    edges = sorted({math.floor(edge) or 1 for edge in np.linspace(first, last, parts + 1)[1:-1]})
+    time = pl.col("end_time")
+    begins = [pl.lit(value=True), *[time >= edge if edge > 0 else time > edge for edge in edges]]
+    ends = [*[time < edge if edge > 0 else time <= edge for edge in edges], pl.lit(value=True)]
+    return [begin & end for begin, end in zip(begins, ends, strict=True)]

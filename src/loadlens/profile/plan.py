@@ -32,8 +32,9 @@ def latency_is_positive() -> pl.Expr:
 
 
 def percentile_name(quantile: float) -> str:
-    """The column name of a quantile: 0.5 is ``p50``, 0.999 is ``p999``."""
-    return "p" + f"{quantile * 100:.10g}".replace(".", "")
+    """The column name of a quantile: 0.5 is ``p50``, 0.999 is ``p999``, 0.055 is ``p055``."""
+    whole, _, rest = f"{quantile * 100:.10f}".rstrip("0").partition(".")
+    return f"p{whole:0>2}{rest}"
 
 
 @dataclass(frozen=True, kw_only=True)

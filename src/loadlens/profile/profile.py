@@ -87,7 +87,9 @@ class Profile:
         if self.key != other.key:
             raise ValueError(f"profiles by {self.key} and {other.key} do not merge; profile both by one key")
         names = key_names(self.key)
-        both = pl.concat([self.keys, other.keys], how="vertical_relaxed").drop("code")
+        if self.keys.is_empty() and other.keys.is_empty():
+            return self
+        both = pl.concat(_of_one_type(self.keys, other.keys), how="vertical_relaxed").drop("code")
         distinct = both.unique().sort(names, nulls_last=True) if names else pl.DataFrame({"code": [0]})
         keys = distinct.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("code"))
         parts = [profile.recoded(keys) for profile in (self, other)]
@@ -121,6 +123,17 @@ class Profile:
         return recode(self.buckets), recode(self.seconds)
 
 
+def _of_one_type(first: pl.DataFrame, second: pl.DataFrame) -> list[pl.DataFrame]:
+    """Two tables of keys, their categories as text where they differ."""
+    texts = [
+        name
+        for name in first.columns
+        if first.schema[name] != second.schema[name]
+        and any(isinstance(table.schema[name], pl.Enum | pl.Categorical) for table in (first, second))
+    ]
+    return [table.with_columns(pl.col(texts).cast(pl.String)) for table in (first, second)]
+
+
 def window_width(span_s: float) -> float:
     """The power of two that splits a span of time into at most 128 windows, in s."""
     return 2.0 ** math.ceil(math.log2(max(span_s, 1.0) / (_MOST_WINDOWS / 2)))
@@ -130,8 +143,11 @@ def coarsened(heat: pl.DataFrame) -> pl.DataFrame:
     """Brings windows of several widths to one width, at most 256 of them."""
     if heat.is_empty():
         return heat
-    span = heat.select((pl.col("time_s") + pl.col("window_s")).max() - pl.col("time_s").min()).item()
-    width = max(heat["window_s"].max(), window_width(span) / 2)  # type: ignore[type-var]
+    first, last, width = heat.select(
+        pl.col("time_s").min(), pl.col("time_s").max().alias("last"), pl.col("window_s").max()
+    ).row(0)
+    while last // width - first // width >= _MOST_WINDOWS:
+        width *= 2
     time = (pl.col("time_s") / width).floor() * width
     groups = heat.group_by(time.alias("time_s"), pl.lit(width).alias("window_s"), "octave_part")
     return groups.agg(pl.col("count").sum())

@@ -1,0 +1,233 @@
+"""Text is parsed once; a large text log goes through a temporary file that never stays behind."""
+
+import signal
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import loadlens
+from loadlens.profile import Execution, Progress, measure, progress
+from loadlens.profile.limits import Limits
+from loadlens.profile.plan import Plan
+from loadlens.schema import LATENCY
+from loadlens.sources import open_log
+from tests import direct, logs
+from tests.profile.cases import assert_agree, keyed, log_of, spread
+
+
+class CancelledError(Exception):
+    """What a job raises to stop a run."""
+
+
+@pytest.fixture
+def spilling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small, text is too large for memory."""
+    monkeypatch.setattr(Limits, "text_bytes", property(lambda _: 0))
+
+
+@pytest.fixture
+def told_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_CALLS", 0)
+
+
+@pytest.fixture
+def spill(tmp_path: Path) -> Path:
+    folder = tmp_path / "spill"
+    folder.mkdir()
+    return folder
+
+
+def written(frame: pl.DataFrame, path: Path) -> Path:
+    if path.suffix == ".csv":
+        frame.write_csv(path)
+    else:
+        frame.write_parquet(path)
+    return path
+
+
+def text_log() -> pl.DataFrame:
+    names = pl.Series("label", ["search", "10", None, 'ü, or "so"'])
+    frame = keyed(log_of(spread(2000)))
+    return frame.with_columns(
+        names.gather(range(4)).gather([index % 4 for index in range(2000)]).alias("label"),
+        pl.Series("response_size", [index % 900 if index % 7 else None for index in range(2000)]),
+    )
+
+
+def assert_agrees_with_the_frame(
+    paths: Path | Sequence[Path], frame: pl.DataFrame, key: tuple[str, ...], execution: Execution
+) -> int:
+    """Asserts the statistics of the frame that the files were written from; returns the spilled bytes."""
+    plan = Plan(key=key, response_sizes="response_size" in frame.columns)
+    got = measure(open_log(paths), plan, **execution)
+    assert_agree(got.table, direct.measure(open_log(frame), plan).table, plan)
+    return got.spilled_bytes
+
+
+@pytest.mark.usefixtures("spilling")
+@pytest.mark.parametrize("key", [(), ("memory_size",), ("label", "memory_size")])
+def test_a_spilled_log_has_the_same_statistics(tmp_path: Path, spill: Path, key: tuple[str, ...]) -> None:
+    frame = text_log()
+    path = written(frame, tmp_path / "log.csv")
+    assert assert_agrees_with_the_frame(path, frame, key, {"spill_folder": spill}) > 0
+    assert not list(spill.iterdir())
+
+
+def test_a_small_log_stays_in_memory(tmp_path: Path, spill: Path) -> None:
+    frame = text_log()
+    path = written(frame, tmp_path / "log.csv")
+    assert assert_agrees_with_the_frame(path, frame, ("label",), {"spill_folder": spill}) == 0
+
+
+def test_parquet_is_never_spilled(tmp_path: Path) -> None:
+    frame = text_log()
+    assert assert_agrees_with_the_frame(written(frame, tmp_path / "log.parquet"), frame, ("label",), {}) == 0
+
+
+@pytest.mark.usefixtures("spilling")
+@pytest.mark.parametrize("suffixes", [(".csv", ".csv", ".csv"), (".csv", ".parquet"), (".parquet", ".csv")])
+def test_several_files(tmp_path: Path, spill: Path, suffixes: tuple[str, ...]) -> None:
+    frame = text_log()
+    rows = frame.height // len(suffixes) + 1
+    paths = [
+        written(frame.slice(index * rows, rows), tmp_path / f"part{index}{suffix}")
+        for index, suffix in enumerate(suffixes)
+    ]
+    assert assert_agrees_with_the_frame(paths, frame, ("label",), {"spill_folder": spill}) > 0
+    assert not list(spill.iterdir())
+
+
+def test_text_beside_columns_is_spilled_too(tmp_path: Path, spill: Path) -> None:
+    frame = text_log()
+    paths = [
+        written(frame.head(5), tmp_path / "small.csv"),
+        written(frame.slice(5), tmp_path / "large.parquet"),
+    ]
+    assert assert_agrees_with_the_frame(paths, frame, ("memory_size",), {"spill_folder": spill}) > 0
+
+
+@pytest.mark.usefixtures("spilling")
+def test_files_whose_columns_differ(tmp_path: Path, spill: Path) -> None:
+    frame = text_log()
+    halves = [frame.head(900).drop("label", "response_size"), frame.slice(900)]
+    paths = [written(half, tmp_path / f"{index}.csv") for index, half in enumerate(halves)]
+    whole = pl.concat(halves, how="diagonal")
+    plan = Plan(key=("memory_size",), response_sizes=True)
+    got = measure(open_log(paths), plan, spill_folder=spill)
+    assert_agree(got.table, direct.measure(open_log(whole), plan).table, plan)
+    assert not list(spill.iterdir())
+
+
+@pytest.mark.usefixtures("spilling")
+def test_the_files_lie_in_the_folder_that_was_named(tmp_path: Path, spill: Path) -> None:
+    seen: dict[str, int] = {}
+
+    def look(moment: Progress) -> None:
+        seen[moment.stage] = sum(file.stat().st_size for file in spill.rglob("*") if file.is_file())
+
+    path = written(text_log(), tmp_path / "log.csv")
+    result = loadlens.summarize(path, spill_folder=spill, on_progress=look)
+    assert seen["Counting latencies"] == result.spilled_bytes > 0
+    assert not list(spill.iterdir())
+
+
+@pytest.mark.usefixtures("spilling")
+def test_without_a_folder_the_system_has_one(
+    tmp_path: Path, spill: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(spill))
+    seen = []
+    path = written(text_log(), tmp_path / "log.csv")
+    loadlens.summarize(path, on_progress=lambda _: seen.extend(spill.iterdir()))
+    assert seen
+    assert not list(spill.iterdir())
+
+
+@pytest.mark.usefixtures("spilling")
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = written(text_log(), tmp_path / "log.csv")
+    with pytest.raises(loadlens.LoadlensError, match="nowhere"):
+        loadlens.summarize(path, spill_folder=tmp_path / "nowhere")
+
+
+@pytest.mark.usefixtures("spilling")
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("fast", "line 1992, column invocation_latency: got 'fast'"),
+        ("-7", "line 1992, .*got -7"),
+        ("NaN", "line 1992"),
+    ],
+)
+def test_a_bad_cell_leaves_nothing_behind(tmp_path: Path, spill: Path, cell: str, message: str) -> None:
+    frame = text_log().with_columns(pl.col(LATENCY).cast(pl.String))
+    bad = pl.when(pl.int_range(pl.len()) == 1990).then(pl.lit(cell)).otherwise(LATENCY).alias(LATENCY)
+    path = written(frame.with_columns(bad), tmp_path / "log.csv")
+    with pytest.raises(loadlens.InputError, match=message):
+        loadlens.summarize(path, ["memory_size"], spill_folder=spill)
+    assert not list(spill.iterdir())
+
+
+STAGES = (
+    "Parsing text",
+    "Counting latencies",
+    "Counting completions per second",
+    "Fetching the latencies that decide",
+)
+
+
+@pytest.mark.usefixtures("spilling", "told_always")
+@pytest.mark.parametrize("error", [CancelledError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("with_rows", [False, True], ids=["as it begins", "among its rows"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_cancelled_run_leaves_nothing_behind(
+    tmp_path: Path, spill: Path, stage: str, with_rows: bool, error: type[BaseException]
+) -> None:
+    if with_rows and stage == STAGES[-1]:
+        pytest.skip("this stage does not count rows")
+
+    def cancel(moment: Progress) -> None:
+        if moment.stage == stage and bool(moment.rows_done) == with_rows:
+            raise error
+
+    path = written(text_log(), tmp_path / "log.csv")
+    with pytest.raises(error):
+        loadlens.summarize(path, ["memory_size"], spill_folder=spill, on_progress=cancel)
+    assert not list(spill.iterdir())
+
+
+@pytest.mark.usefixtures("spilling", "told_always")
+@pytest.mark.parametrize("stage", STAGES[:3])
+def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, spill: Path, stage: str) -> None:
+    sent = []
+
+    def interrupt(moment: Progress) -> None:
+        if moment.stage == stage and moment.rows_done and not sent:
+            sent.append(moment)
+            signal.raise_signal(signal.SIGINT)
+
+    path = written(text_log(), tmp_path / "log.csv")
+    with pytest.raises(KeyboardInterrupt):
+        loadlens.summarize(path, ["memory_size"], spill_folder=spill, on_progress=interrupt)
+    assert not list(spill.iterdir())
+
+
+def test_toolkit_functions_spill_as_well(
+    tmp_path: Path, spill: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(logs.small_log(), tmp_path / "log.csv")
+    in_memory = [loadlens.summarize_stability_results(path), loadlens.summarize_concurrency_results(path)]
+    monkeypatch.setattr(Limits, "text_bytes", property(lambda _: 0))
+    spilled = [
+        loadlens.summarize_stability_results(path, spill_folder=spill),
+        loadlens.summarize_concurrency_results(path, spill_folder=spill),
+    ]
+    for one, other in zip(in_memory, spilled, strict=True):
+        assert one.spilled_bytes == 0
+        assert other.spilled_bytes > 0
+        exact = [name for name, dtype in one.summary.schema.items() if dtype.is_integer()]
+        assert other.summary.select(exact).equals(one.summary.select(exact))
+    assert not list(spill.iterdir())

@@ -1,0 +1,181 @@
+"""What a profile shows: percentile spectrum, timeline and heat map."""
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+
+import loadlens
+from loadlens.profile import Profile, heatmap, spectrum, timeline
+from loadlens.results import SummaryResult
+from loadlens.schema import LATENCY
+from tests import logs
+from tests.profile.cases import LOGS, keyed, log_of, spread
+
+POSITIVE_LOGS = [name for name in LOGS if name not in ("denormals and zeros", "failures called successes")]
+TEN_YEARS_S = 3.156e8
+
+
+def summary_of(frame: pl.DataFrame, *by: str) -> SummaryResult:
+    return loadlens.summarize(frame, by, heatmap=True)
+
+
+def successes_of(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.filter(pl.col(LATENCY) > 0)
+
+
+@pytest.mark.parametrize("name", POSITIVE_LOGS)
+def test_the_spectrum_is_within_half_a_bucket(name: str) -> None:
+    frame = keyed(LOGS[name]())
+    found = summary_of(frame, "memory_size").spectrum
+    assert found.columns == ["memory_size", "quantile", "latency_ms"]
+    for row in found.to_dicts():
+        latencies = successes_of(frame).filter(pl.col("memory_size") == row["memory_size"])[LATENCY].sort()
+        exact = latencies[int(np.floor((len(latencies) - 1) * row["quantile"]))]
+        assert abs(row["latency_ms"] - exact) <= exact / 512 * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_the_spectrum_rises(name: str) -> None:
+    found = summary_of(keyed(LOGS[name]()), "memory_size").spectrum
+    for _, curve in found.group_by("memory_size"):
+        assert curve["quantile"].is_sorted()
+        assert curve["quantile"].is_unique().all()
+        assert curve["latency_ms"].is_sorted()
+
+
+@pytest.mark.parametrize(("rows", "last"), [(1, 0.0), (10, 0.9), (1000, 0.999), (200_000, 0.99999)])
+def test_the_spectrum_ends_where_there_are_calls(rows: int, last: float) -> None:
+    quantiles = summary_of(log_of(spread(rows))).spectrum["quantile"]
+    assert quantiles.min() == 0
+    assert quantiles.max() <= last + 1e-12
+    assert quantiles.max() >= 1 - 1.2 * (1 - last)
+    assert len(quantiles) <= 100
+
+
+@given(logs.logs())
+def test_the_timeline_sums_to_the_counts(frame: pl.DataFrame) -> None:
+    assert_timeline_sums(frame)
+
+
+def assert_timeline_sums(frame: pl.DataFrame) -> None:
+    windows = summary_of(frame).timeline
+    ended = frame.filter(pl.col("end_time").is_not_null())
+    seconds = ended["end_time"].cast(pl.Int64)
+    span = seconds.max() - seconds.min() + 1
+    covered = windows.select(pl.min_horizontal("window_s", span - pl.col("time_s"))).to_series()
+    completions = windows["throughput"] * covered
+    assert completions.sum() == pytest.approx(successes_of(ended).height)
+    assert covered.sum() == span
+    calls = completions / (1 - windows["error_rate"].fill_null(0))
+    # A window without a success tells its error rate, not how many calls it saw.
+    told = calls.is_nan().not_()
+    assert calls.filter(told).sum() <= ended.height + 1e-6
+    if told.all():
+        assert calls.sum() == pytest.approx(ended.height)
+    assert windows.height <= 200
+    assert windows["time_s"].to_list() == [index * windows["window_s"][0] for index in range(windows.height)]
+
+
+@pytest.mark.parametrize(
+    "seconds", [0.001, 0.9, 1.0, 30.0, 199.5, 200.0, 201.0, 399.0, 401.0, 5000.5, TEN_YEARS_S]
+)
+def test_any_span_has_a_bounded_number_of_windows(seconds: float) -> None:
+    frame = log_of([*spread(300), *[-1.0] * 20], seconds=seconds)
+    assert_timeline_sums(frame)
+    found = summary_of(frame).heatmap
+    assert found["time_s"].n_unique() <= 256
+    assert found["count"].sum() == 300
+    assert found["time_s"].max() <= seconds + 0.001
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_ten_years_of_few_calls(rows: int) -> None:
+    frame = log_of(spread(rows), seconds=TEN_YEARS_S * rows / max(rows - 1, 1))
+    assert_timeline_sums(frame)
+    result = summary_of(frame)
+    assert result.heatmap["count"].sum() == rows
+    assert result.timeline.height <= 200
+    assert result.profile.seconds.height == rows
+
+
+def test_an_instant_is_one_window() -> None:
+    frame = log_of(spread(50)).with_columns(end_time=pl.lit(1783.25), start_time=pl.lit(1783.2))
+    result = summary_of(frame)
+    assert result.timeline.to_dicts() == [
+        {"time_s": 0.0, "window_s": 1.0, "throughput": 50.0, "error_rate": 0.0}
+    ]
+    assert result.heatmap["time_s"].unique().to_list() == [0.0]
+    assert result.heatmap["count"].sum() == 50
+
+
+@given(logs.logs())
+def test_the_heat_map_holds_every_success_with_an_end(frame: pl.DataFrame) -> None:
+    missing = pl.int_range(pl.len()) % 5 == 0
+    frame = frame.with_columns(pl.when(~missing).then("end_time").alias("end_time"))
+    found = summary_of(frame).heatmap
+    expected = successes_of(frame).filter(pl.col("end_time").is_not_null())
+    assert found["count"].sum() == expected.height
+
+
+@pytest.mark.parametrize("name", POSITIVE_LOGS)
+def test_the_heat_map_holds_latencies_within_its_cells(name: str) -> None:
+    frame = successes_of(LOGS[name]())
+    found = summary_of(frame).heatmap if frame.height else pl.DataFrame()
+    for low, high, count in (
+        found.group_by("latency_low_ms", "latency_high_ms").agg(pl.col("count").sum()).rows()
+        if frame.height
+        else ()
+    ):
+        assert low < high
+        # An edge is drawn where an eighth of a doubling is, and counted at the next bucket's edge.
+        inside = pl.col(LATENCY).is_between(low * (1 - 1 / 256), high * (1 + 1 / 256))
+        assert frame.filter(inside).height >= count
+
+
+def test_cells_of_the_heat_map_are_equally_high() -> None:
+    found = summary_of(log_of(10 ** np.random.default_rng(0).uniform(-3, 6, 5000))).heatmap
+    ratio = found["latency_high_ms"] / found["latency_low_ms"]
+    assert ratio.to_list() == pytest.approx([2**0.125] * found.height)
+    lows = found["latency_low_ms"].unique().sort()
+    assert lows.is_unique().all()
+
+
+def test_cells_of_the_heat_map_do_not_overlap() -> None:
+    found = summary_of(log_of(spread(5000))).heatmap
+    for _, column in found.group_by("time_s"):
+        edges = column.sort("latency_low_ms")
+        assert (edges["latency_high_ms"].head(-1) <= edges["latency_low_ms"].slice(1) * (1 + 1e-12)).all()
+
+
+def test_successes_without_a_latency_above_0_keep_the_heat_map_upright() -> None:
+    found = summary_of(LOGS["failures called successes"]()).heatmap
+    assert (found["latency_low_ms"] <= found["latency_high_ms"]).all()
+    assert found["count"].sum() == 33
+
+
+def test_logs_without_times_have_no_timeline() -> None:
+    result = summary_of(log_of(spread(10)).drop("start_time", "end_time"))
+    assert result.timeline.is_empty()
+    assert result.heatmap.is_empty()
+    assert not result.spectrum.is_empty()
+
+
+def test_the_heat_map_is_empty_unless_asked_for() -> None:
+    assert loadlens.summarize(log_of(spread(10))).heatmap.is_empty()
+
+
+@pytest.mark.parametrize("key", [(), ("memory_size",)])
+def test_the_empty_profile_shows_nothing(key: tuple[str, ...]) -> None:
+    empty = Profile.empty(key)
+    for view in (spectrum, timeline, heatmap):
+        assert view(empty).is_empty()
+
+
+@pytest.mark.parametrize("name", ["quantile", "latency_ms", "density", "count", "num_rows", "error_rate"])
+def test_a_key_named_like_a_figure_is_told_or_refused(name: str) -> None:
+    frame = keyed(log_of(spread(50))).rename({"memory_size": name})
+    try:
+        assert summary_of(frame, name).summary.height == 3
+    except loadlens.LoadlensError as error:
+        assert name in str(error)
