@@ -73,15 +73,6 @@ def test_without_a_fence_the_kept_rows_are_the_successes(name: str) -> None:
     assert_within_bound(keyed(LOGS[name]()), ["memory_size"], names, "none")
 
 
-def test_the_largest_kept_latency_of_a_narrow_log() -> None:
-    # Quartiles a last bit apart but on either side of a bucket's edge: five IQRs are 2 % or nothing.
-    edge = 100.0
-    below = [edge * (1 - 2**-30)] * 400
-    above = [edge * (1 + 2**-30)] * 400
-    frame = log_of([*below, *above, *[edge * 1.01] * 50])
-    assert_within_bound(frame, [], ("kept_max",), "mean-iqr")
-
-
 def test_no_scan_but_the_passes_of_the_profile() -> None:
     scanned = []
     frame = log_of(spread(100))

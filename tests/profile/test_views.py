@@ -151,7 +151,7 @@ def test_cells_of_the_heat_map_do_not_overlap() -> None:
 def test_successes_without_a_latency_above_0_keep_the_heat_map_upright() -> None:
     found = summary_of(LOGS["failures called successes"]()).heatmap
     assert (found["latency_low_ms"] <= found["latency_high_ms"]).all()
-    assert found["count"].sum() == 33
+    assert found["count"].sum() == 3  # a latency of -1 has no place on a logarithmic axis
 
 
 def test_logs_without_times_have_no_timeline() -> None:

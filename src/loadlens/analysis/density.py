@@ -69,6 +69,8 @@ def _curve(histogram: pl.DataFrame, panel_rows: float) -> list[pl.DataFrame]:
     mean = (positions * counts).sum() / rows
     std = np.sqrt((counts * (positions - mean) ** 2).sum() / (rows - 1))
     bandwidth = float(std * rows ** (-1 / 5))
+    if bandwidth < np.finfo(np.float64).tiny:  # latencies so close to 0 that no density can be computed
+        return []
     cut = _CUT_BANDWIDTHS * bandwidth
     points = np.linspace(positions[0] - cut, positions[-1] + cut, _POINTS)
     share = rows / panel_rows

@@ -26,6 +26,25 @@ from loadlens.sources import Source, open_log
 __all__ = ["SummaryStatistics", "summary_statistics"]
 
 
+_TAKEN = frozenset(
+    (
+        "start_time",
+        "end_time",
+        "latency_ms",
+        "density",
+        "quantile",
+        "num_rows",
+        "num_successes",
+        "num_invocations",
+        "num_errors",
+        "error_rate",
+        "outliers_removed",
+        "outlier_fence",
+        "throughput",
+    )
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SummaryStatistics(InvocationStatistics):
     """Result of a summary by any key.
@@ -85,8 +104,8 @@ def summary_statistics(
 
 def _check_key(key: Sequence[str]) -> None:
     doubled = sorted({name for name in key if key.count(name) > 1})
-    measured = sorted({LATENCY, "start_time", "end_time"} & set(key))
+    measured = sorted(name for name in key if name in _TAKEN or name.startswith((LATENCY, "tps_")))
     if doubled:
         raise UsageError(f"by names {', '.join(doubled)} more than once; name each column once")
     if measured:
-        raise UsageError(f"by names {', '.join(measured)}, which is measured; name configuration columns")
+        raise UsageError(f"by names {', '.join(measured)}, which names a figure; name configuration columns")

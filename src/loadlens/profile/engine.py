@@ -52,6 +52,10 @@ def measure(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Statistics:
     try:
         with reading(log):
             return _measure(log, plan, execution, limits, tracker)
+    except InputError as error:
+        if tracker.raised is not None:
+            raise tracker.raised from error
+        raise
     except UnusableRowsError as error:
         raise InputError(*(log.broken_rules() or [f"{log.name}: changed while it was read"])) from error
 

@@ -100,7 +100,7 @@ def _heat(rows: Rows, buckets: pl.DataFrame, engine: Engine) -> pl.DataFrame | N
     width = window_width(last - (first if isinstance(first, float) else last))
     window = (pl.col("end_time") / width).floor().alias("window")
     part = octave_part(prefix(BUCKET_SHIFT)).alias("octave_part")
-    completed = rows.frame.filter("success").filter(
+    completed = rows.frame.filter(pl.col("success") & (pl.col(LATENCY) >= 0)).filter(
         pl.all_horizontal(pl.col(LATENCY, "end_time").is_not_null())
     )
     counts = (

@@ -96,8 +96,9 @@ class Statistics:
         histogram: the kept latencies, binned: the key columns as ``key:<name>``, ``latency_ms`` (mean of
             the bin) and ``count``. Its size does not depend on the number of rows.
         profile: the counts that the figures come from.
-        relative_error: bound of the relative error of every latency that is an order statistic (quantiles,
-            minima, maxima); 0 where they are exact.
+        relative_error: bound of the relative error of every order statistic (quantiles, minima, maxima) of
+            the successes; 0 where they are exact. With a fence that is not exact, a call close to it may
+            count as kept or not.
         spilled_bytes: size of the temporary file that a text log went through, else 0.
     """
 

@@ -52,7 +52,12 @@ class Tracker:
     """Counts the rows that pass through a query and tells a callback, some times a second.
 
     What the callback raises ends the run.
+
+    Attributes:
+        raised: what the callback raised, to tell it from what a reader raises.
     """
+
+    raised: BaseException | None = None
 
     def __init__(self, on_progress: OnProgress | None, rows_total: int | None, bytes_total: int) -> None:
         self._on_progress = on_progress
@@ -88,14 +93,19 @@ class Tracker:
         if self._on_progress is None:
             return
         self._told = time.monotonic()
+        try:
+            self._on_progress(self._progress())
+        except BaseException as error:
+            self.raised = error
+            raise
+
+    def _progress(self) -> Progress:
         share = min(self._rows / self._rows_total, 1.0) if self._rows_total else 0.0
-        self._on_progress(
-            Progress(
-                stage=self._stage,
-                rows_done=self._rows,
-                rows_total=self._rows_total,
-                bytes_done=int(self._bytes_total * share),
-                bytes_total=self._bytes_total,
-                elapsed_s=self._told - self._started,
-            )
+        return Progress(
+            stage=self._stage,
+            rows_done=self._rows,
+            rows_total=self._rows_total,
+            bytes_done=int(self._bytes_total * share),
+            bytes_total=self._bytes_total,
+            elapsed_s=self._told - self._started,
         )

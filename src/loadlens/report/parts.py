@@ -128,7 +128,8 @@ def _exactness(parts: Sequence[InvocationStatistics]) -> str:
         return "All figures of the tables are exact."
     return (
         f"Quantiles, minima and maxima were read from the profile in one pass and are off by at most "
-        f"{error:.1%}; TPS count every successful call."
+        f"{error:.1%}; so is the fence, which may keep or remove calls close to it; TPS count every "
+        f"successful call."
     )
 
 
