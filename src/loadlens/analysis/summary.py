@@ -27,22 +27,23 @@ __all__ = ["SummaryStatistics", "summary_statistics"]
 
 
 _TAKEN = frozenset(
-    (
-        "start_time",
-        "end_time",
-        "latency_ms",
+    {
         "density",
-        "quantile",
+        "end_time",
+        "error_rate",
+        "latency_ms",
+        "num_errors",
+        "num_invocations",
         "num_rows",
         "num_successes",
-        "num_invocations",
-        "num_errors",
-        "error_rate",
-        "outliers_removed",
         "outlier_fence",
+        "outliers_removed",
+        "quantile",
+        "start_time",
         "throughput",
-    )
+    }
 )
+"""Columns of the results beside the latencies and TPS, which no key may be called."""
 
 
 @dataclass(frozen=True, kw_only=True)
