@@ -17,6 +17,9 @@ from loadlens.schema import LATENCY, MAX_TIME_S
 __all__ = ["UnusableRowsError", "profile_rows"]
 
 
+_MOST_WINDOWS = 16
+
+
 class UnusableRowsError(Exception):
     """Some row holds a value that no statistic may use; which one is left to the caller to find."""
 
@@ -133,14 +136,15 @@ def _seconds(
 def _windows(buckets: pl.DataFrame, max_groups: int) -> list[pl.Expr]:
     """Splits the span of time evenly so that a window has about ``max_groups`` (key, second) pairs.
 
-    A log that is dense in a small part of its span has more of them in one window.
+    A log that is dense in a small part of its span has more of them in one window; one stray time must
+    not cost a scan for each window of an empty span, so there are at most 16.
     """
     spans = buckets.group_by("code").agg(
         pl.col("count").sum(), (pl.col("last_end").max() - pl.col("first_start").min() + 2).alias("span")
     )
     pairs = spans.select(pl.min_horizontal("count", pl.col("span").fill_null(np.inf)).sum()).item()
     first, last = buckets["first_start"].min(), buckets["last_end"].max()
-    parts = int(pairs // max_groups) + 1
+    parts = min(int(pairs // max_groups) + 1, _MOST_WINDOWS)
     if parts == 1 or not isinstance(first, float) or not isinstance(last, float):
         return [pl.lit(value=True)]
     # A whole second must not lie in two windows. Seconds are cut toward zero, so 0 is no edge between two.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
+from loadlens.errors import UsageError
 from loadlens.profile.limits import Limits
 from loadlens.profile.plan import Engine, Plan
 from loadlens.profile.progress import Tracker
@@ -51,7 +52,7 @@ def columnar(
     if sum(text) <= limits.text_bytes and len(text) == len(log.files):
         yield replace(log, frame=needed.collect(engine=engine).lazy()), 0
         return
-    spill = tempfile.mkdtemp(prefix="loadlens-", dir=folder)
+    spill = _temporary_folder(folder)
     try:
         path = Path(spill) / "log.parquet"
         # Uncompressed Parquet takes a tenth less time than lz4 to write, and half the space of Arrow IPC.
@@ -62,6 +63,16 @@ def columnar(
             shutil.rmtree(spill, ignore_errors=True)
         finally:  # an interrupt that arrives only now must not leave the folder behind
             shutil.rmtree(spill, ignore_errors=True)
+
+
+def _temporary_folder(folder: str | PathLike[str] | None) -> str:
+    try:
+        return tempfile.mkdtemp(prefix="loadlens-", dir=folder)
+    except OSError as error:
+        where = folder or tempfile.gettempdir()
+        raise UsageError(
+            f"spill_folder: {where} cannot be written: {error.strerror}; name another"
+        ) from error
 
 
 def _needed_columns(log: Log, plan: Plan) -> list[str]:

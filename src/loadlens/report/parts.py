@@ -127,9 +127,9 @@ def _exactness(parts: Sequence[InvocationStatistics]) -> str:
     if error == 0:
         return "All figures of the tables are exact."
     return (
-        f"Quantiles, minima and maxima were read from the profile in one pass and are off by at most "
-        f"{error:.1%}; so is the fence, which may keep or remove calls close to it; TPS count every "
-        f"successful call."
+        f"Latencies were read from the profile in one pass: percentiles are off by at most {error:.1%}. The "
+        f"fence is made of such figures and less exact, so calls close to it may count as kept or removed, "
+        f"and with them the figures of the kept calls; TPS count every successful call."
     )
 
 
