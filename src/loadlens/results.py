@@ -103,17 +103,14 @@ class _Views(InvocationStatistics):
 
     def view_charts(self) -> dict[str, alt.TopLevelMixin]:
         """The charts that there is data for, by the name of their file."""
-        frames = {
-            "latency_spectrum": self.spectrum,
-            "throughput_and_errors": self.timeline,
-            "latency_heatmap": self.heatmap,
-        }
-        charts = {
-            "latency_spectrum": lambda: self.spectrum_chart,
-            "throughput_and_errors": lambda: self.timeline_chart,
-            "latency_heatmap": lambda: self.heatmap_chart,
-        }
-        return {name: charts[name]() for name, frame in frames.items() if not frame.is_empty()}
+        charts = {}
+        if not self.spectrum.is_empty():
+            charts["latency_spectrum"] = self.spectrum_chart
+        if not self.timeline.is_empty():
+            charts["throughput_and_errors"] = self.timeline_chart
+        if not self.heatmap.is_empty():
+            charts["latency_heatmap"] = self.heatmap_chart
+        return charts
 
 
 @dataclass(frozen=True, kw_only=True)
