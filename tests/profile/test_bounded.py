@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadlens.profile import candidates, exact, limits, passes
+from loadlens.profile import candidates, exact, limits, passes, scan
 from loadlens.profile.plan import Outliers
 from tests import logs, oracle
 from tests.profile.cases import LOGS, assert_agree, both, keyed, log_of, near_equal, spread
@@ -114,6 +114,7 @@ def test_windows_of_an_even_load_hold_few_pairs(monkeypatch: pytest.MonkeyPatch)
     split = passes._windows
     monkeypatch.setattr(passes, "_windows", noted)
     monkeypatch.setattr(limits, "_MOST_GROUPS", 10)
+    monkeypatch.setattr(scan, "FEWEST_ROWS_FOR_TABLES", 10**12)
     frame = keyed(log_of(spread(3000), seconds=60))
     both(frame, ["memory_size"])
     second = pl.col("end_time").cast(pl.Int64)

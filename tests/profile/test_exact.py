@@ -21,12 +21,13 @@ SMALL_LOGS = [name for name in LOGS if name != "near equal"]
 
 def statistics_of(frame: pl.DataFrame, ranks: pl.DataFrame, most_values: int) -> pl.DataFrame:
     plan, log = plan_of(frame, ["memory_size"]), open_log(frame)
-    rows = Rows.of(log, find_key_codec(log, plan.key, "streaming"), plan)
+    codec = find_key_codec(log, plan.key, "streaming")
+    rows = Rows.of(log, plan, codec)
     tracker = Tracker(None, rows_total=None, bytes_total=0)
-    profile = profile_rows(rows, "streaming", max_groups=1000, with_heat=False, tracker=tracker)
+    profile = profile_rows(rows, codec, "streaming", max_groups=1000, with_heat=False, tracker=tracker)
     named = ranks.join(profile.keys, on="key:memory_size")
     found = order_statistics(
-        rows,
+        rows.latencies,
         profile.buckets,
         named.select("code", "successes", "rank"),
         engine="streaming",

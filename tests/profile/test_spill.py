@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import loadlens
-from loadlens.profile import Execution, Progress, measure, progress
+from loadlens.profile import Execution, Progress, measure, progress, scan
 from loadlens.profile.limits import Limits
 from loadlens.profile.plan import Plan
 from loadlens.schema import LATENCY
@@ -130,7 +130,7 @@ def test_the_files_lie_in_the_folder_that_was_named(tmp_path: Path, spill: Path)
 
     path = written(text_log(), tmp_path / "log.csv")
     result = loadlens.summarize(path, spill_folder=spill, on_progress=look)
-    assert seen["Counting latencies"] == result.spilled_bytes > 0
+    assert seen["Fetching the latencies that decide"] == result.spilled_bytes > 0
     assert not list(spill.iterdir())
 
 
@@ -188,6 +188,9 @@ def test_a_cancelled_run_leaves_nothing_behind(
     tmp_path: Path, spill: Path, stage: str, with_rows: bool, error: type[BaseException]
 ) -> None:
     # The last stage does not count rows.
+    if scan.FEWEST_ROWS_FOR_TABLES == 0 and stage.startswith("Counting"):
+        pytest.skip("text is counted while it is parsed")
+
     def cancel(moment: Progress) -> None:
         if moment.stage == stage and bool(moment.rows_done) == with_rows:
             raise error

@@ -14,7 +14,9 @@ from loadlens.schema import LATENCY, MAX_LATENCY_MS
 
 __all__ = [
     "BUCKETS_PER_OCTAVE",
+    "BUCKET_BITS",
     "BUCKET_SHIFT",
+    "FAILED_BUCKET",
     "NULL_BUCKET",
     "RELATIVE_ERROR",
     "bits",
@@ -27,15 +29,15 @@ __all__ = [
 ]
 
 _MANTISSA_BITS: Final = 52
-_KEPT_MANTISSA_BITS: Final = 8
-BUCKET_SHIFT: Final = _MANTISSA_BITS - _KEPT_MANTISSA_BITS
+BUCKET_BITS: Final = 8
+BUCKET_SHIFT: Final = _MANTISSA_BITS - BUCKET_BITS
 """Dropping this many bits leaves 256 buckets for each doubling of the latency."""
 
 _BITS_OF_MINUS_ZERO: Final = int(np.float64(-0.0).view(np.int64))
 
-BUCKETS_PER_OCTAVE: Final = 2**_KEPT_MANTISSA_BITS
+BUCKETS_PER_OCTAVE: Final = 2**BUCKET_BITS
 
-RELATIVE_ERROR: Final = 2.0 ** -(_KEPT_MANTISSA_BITS + 1)
+RELATIVE_ERROR: Final = 2.0 ** -(BUCKET_BITS + 1)
 """A value read from its bucket's middle is off by at most half a bucket: 0.2 %."""
 
 NULL_BUCKET: Final = -(2**19) - 1
@@ -65,13 +67,15 @@ def value_of_bits(prefixes: np.ndarray, shift: int) -> np.ndarray:
     return (np.asarray(prefixes, dtype=np.int64) << shift).view(np.float64)
 
 
-_FAILED_BUCKET: Final = int(np.float64(-1.0).view(np.int64)) >> BUCKET_SHIFT
+FAILED_BUCKET: Final = int(np.float64(-1.0).view(np.int64)) >> BUCKET_SHIFT
+"""Where the sentinel -1 is counted; no other latency that may be used is."""
+
 _MAX_BUCKET: Final = int(np.float64(MAX_LATENCY_MS).view(np.int64)) >> BUCKET_SHIFT
 
 
 def is_unusable() -> pl.Expr:
     """Whether a cell of the profile holds latencies that no statistic may use."""
-    bucket, failed = pl.col("bucket"), pl.col("bucket") == _FAILED_BUCKET
+    bucket, failed = pl.col("bucket"), pl.col("bucket") == FAILED_BUCKET
     negative = (bucket < 0) & (bucket != NULL_BUCKET) & ~failed
     not_sentinel = failed & (pl.col("latency_sum") != -pl.col("count").cast(pl.Float64))
     return negative | not_sentinel | (bucket >= _MAX_BUCKET)

@@ -1,46 +1,96 @@
 """The few rows that can decide an exact figure, fetched once instead of scanned for again and again."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import polars as pl
 
-from loadlens.profile.buckets import NULL_BUCKET, bucket_of
-from loadlens.profile.exact import located_buckets, rows_at
+from loadlens.profile.buckets import FAILED_BUCKET, NULL_BUCKET, bucket_of
+from loadlens.profile.exact import (
+    MOST_BUCKETS,
+    HeldLatencies,
+    held_keys,
+    located_buckets,
+    numbered_buckets,
+    rows_at,
+)
 from loadlens.profile.fence import fence
 from loadlens.profile.plan import Engine, Plan
 from loadlens.profile.profile import Profile
 from loadlens.profile.quantiles import bucket_bounds, quantile_ranks
-from loadlens.profile.rows import Rows
-from loadlens.profile.table import FIVE, count_table
+from loadlens.profile.scan import Counted
+from loadlens.profile.table import FIVE, FENCE_QUANTILES, count_table
 from loadlens.schema import LATENCY
 
-__all__ = ["candidate_rows"]
+__all__ = ["Candidates", "candidate_rows"]
 
 
-def candidate_rows(rows: Rows, profile: Profile, plan: Plan, engine: Engine, *, most: int) -> pl.LazyFrame:
-    """All rows that exact figures can depend on, in memory if they are at most ``most``, else the log.
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """The rows that exact figures can depend on.
 
-    These are the rows in the buckets of the wanted ranks, and those from the lowest possible fence on.
-    The ranks of kept rows move with the fence, so their buckets are taken for all fences possible.
+    Attributes:
+        latencies: those in the buckets of the wanted ranks; None if they are too many to hold.
+        tail: all successes from the lowest possible fence on, with their times.
     """
-    buckets = _candidate_buckets(profile, plan)
-    counts = profile.buckets.join(buckets, on=["code", "bucket"], how="semi")
-    if counts["count"].sum() > most:
-        return rows.frame
+
+    latencies: HeldLatencies | None
+    tail: pl.LazyFrame
+
+
+def candidate_rows(found: Counted, plan: Plan, engine: Engine, *, most: int) -> Candidates:
+    """Fetches all rows that exact figures can depend on, if they are at most ``most``.
+
+    The ranks of kept rows move with the fence, so their buckets are taken for all fences possible.
+
+    Args:
+        found: the log and its profile.
+        plan: what is measured.
+        engine: what runs the query.
+        most: how many rows may be held in memory.
+    """
+    rows, profile, tail = found.rows, found.profile, found.tail
+    ranked = [_ranked_buckets(profile, plan)]
+    beyond: list[pl.DataFrame] = []
+    complete = False
+    if plan.outliers != "none":
+        fences = _possible_fences(profile, plan, count_table(profile))
+        ranked.append(_kept_ranks(profile, fences))
+        complete = tail is not None and tail.complete(_lowest_edges(fences))
+        if not complete:
+            beyond.append(_from_fence_on(profile, fences))
+    known = pl.col("bucket") == FAILED_BUCKET  # all latencies there are the same
+    buckets = pl.concat([pl.concat(ranked).filter(~known), *beyond]).unique()
+    if _num_rows(profile, buckets) > most or buckets.height > MOST_BUCKETS:
+        return Candidates(latencies=None, tail=rows.frame)
+    chosen = numbered_buckets(buckets)
+    if not beyond:
+        held = found.held_keys(rows.latencies, chosen).collect(engine=engine)
+        latencies = HeldLatencies(chosen, profile.buckets, held)
+        return Candidates(latencies=latencies, tail=tail.frame().lazy() if complete and tail else rows.frame)
     needed = ("code", "success", LATENCY, "start_time", "end_time")
-    return rows_at(rows, buckets).select(needed).collect(engine=engine).lazy()
+    fetched = rows_at(rows.frame.select(needed), chosen).collect(engine=engine).lazy()
+    latencies = HeldLatencies(chosen, profile.buckets, held_keys(fetched, chosen).collect())
+    return Candidates(latencies=latencies, tail=fetched)
 
 
-def _candidate_buckets(profile: Profile, plan: Plan) -> pl.DataFrame:
+def _num_rows(profile: Profile, buckets: pl.DataFrame) -> int:
+    return int(profile.buckets.join(buckets, on=["code", "bucket"], how="semi")["count"].sum())
+
+
+def _lowest_edges(fences: pl.DataFrame) -> pl.DataFrame:
+    edges, _ = bucket_bounds(fences["lowest"].to_numpy())
+    return fences.select("code", pl.Series("lowest", edges))
+
+
+def _ranked_buckets(profile: Profile, plan: Plan) -> pl.DataFrame:
     table = count_table(profile)
     wanted = {**FIVE, **{str(quantile): quantile for quantile in plan.percentiles}}
-    successes = _ranks(table, "num_timed_successes", wanted, successes=True)
-    everything = _ranks(table, "num_invocations", FIVE, successes=False)
-    located = located_buckets(profile.buckets, pl.concat([successes, everything]).unique())
-    parts = [located.select("code", "bucket")]
-    if plan.outliers != "none":
-        fences = _possible_fences(profile, plan, table)
-        parts += [_from_fence_on(profile, fences), _kept_ranks(profile, fences)]
-    return pl.concat(parts).unique()
+    ranks = [_ranks(table, "num_timed_successes", wanted, successes=True)]
+    if plan.fence_over_failures:
+        ranks.append(_ranks(table, "num_invocations", FENCE_QUANTILES, successes=False))
+    located = located_buckets(profile.buckets, pl.concat(ranks).unique())
+    return located.select("code", "bucket")
 
 
 def _ranks(table: pl.DataFrame, size: str, wanted: dict[str, float], *, successes: bool) -> pl.DataFrame:

@@ -13,16 +13,14 @@ from loadlens.profile.candidates import candidate_rows
 from loadlens.profile.exact import order_statistics
 from loadlens.profile.fence import Kept, fence, kept_by_bucket, kept_exactly
 from loadlens.profile.histogram import kept_histogram
-from loadlens.profile.keys import find_key_codec
 from loadlens.profile.limits import Limits
-from loadlens.profile.passes import UnusableRowsError, profile_rows
+from loadlens.profile.passes import UnusableRowsError
 from loadlens.profile.plan import Engine, Execution, Plan, Statistics, percentile_name
 from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.progress import Tracker
 from loadlens.profile.quantiles import OrderStatistics, middle_of_buckets, quantile_ranks, quantiles
-from loadlens.profile.rows import Rows
-from loadlens.profile.spill import columnar
-from loadlens.profile.table import FIVE, clipped_mean, count_table, kept_columns
+from loadlens.profile.scan import Counted, Scan, counted
+from loadlens.profile.table import FIVE, FENCE_QUANTILES, clipped_mean, count_table, kept_columns
 from loadlens.schema import LATENCY
 from loadlens.sources.log import Log, reading
 
@@ -61,27 +59,35 @@ def measure(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Statistics:
 
 
 def _measure(log: Log, plan: Plan, execution: Execution, limits: Limits, tracker: Tracker) -> Statistics:
-    engine = execution.get("engine", "streaming")
-    folder = execution.get("spill_folder")
-    spill = columnar(log, plan, limits=limits, folder=folder, engine=engine, tracker=tracker)
-    with spill as (columns, spilled_bytes):
-        rows = Rows.of(columns, find_key_codec(columns, plan.key, engine), plan)
-        with_heat = execution.get("heatmap", False)
-        profile = profile_rows(rows, engine, max_groups=limits.groups, with_heat=with_heat, tracker=tracker)
-        if profile.buckets.is_empty():
+    scan = Scan(
+        plan=plan,
+        limits=limits,
+        with_heat=execution.get("heatmap", False),
+        spill_folder=execution.get("spill_folder"),
+        engine=execution.get("engine", "streaming"),
+        tracker=tracker,
+    )
+    with counted(log, scan) as found:
+        if found.profile.buckets.is_empty():
             raise InputError(f"{log.name}: has no rows")
-        if not execution.get("exact", True):
-            return replace(_approximate(profile, plan), spilled_bytes=spilled_bytes)
-        tracker.stage("Fetching the latencies that decide")
-        statistics = _exact(rows, profile, plan, engine, limits.candidates)
-        return replace(statistics, spilled_bytes=spilled_bytes)
+        if execution.get("exact", True):
+            tracker.stage("Fetching the latencies that decide")
+            statistics = _exact(found, plan, scan.engine, limits.candidates)
+        else:
+            statistics = _approximate(found.profile, plan)
+        return replace(statistics, spilled_bytes=found.spilled_bytes)
 
 
-def _exact(rows: Rows, profile: Profile, plan: Plan, engine: Engine, most: int) -> Statistics:
-    some = replace(rows, frame=candidate_rows(rows, profile, plan, engine, most=most))
-    statistics_of = partial(order_statistics, some, profile.buckets, engine=engine, most_values=most)
+def _exact(found: Counted, plan: Plan, engine: Engine, most: int) -> Statistics:
+    rows, profile = found.rows, found.profile
+    some = candidate_rows(found, plan, engine, most=most)
+    statistics_of: OrderStatistics = (
+        partial(order_statistics, rows.latencies, profile.buckets, engine=engine, most_values=most)
+        if some.latencies is None
+        else some.latencies.order_statistics
+    )
     table = _unfenced(profile, plan, statistics_of)
-    kept = kept_exactly(some, profile, table.select("code", "outlier_fence"), engine)
+    kept = kept_exactly(some.tail, profile, table.select("code", "outlier_fence"), engine)
     table = _fenced(table, kept, statistics_of)
     return _statistics(profile, plan, table, kept_histogram(kept, table, rows, engine))
 
@@ -126,7 +132,8 @@ def _unfenced(profile: Profile, plan: Plan, statistics_of: OrderStatistics) -> p
     fenced = "success"
     if plan.fence_over_failures:
         fenced = "all"
-        table = _quantiles(table, "num_invocations", _five("all"), statistics_of, successes=False)
+        quantiles_of_all = {f"all_{name}": quantile for name, quantile in FENCE_QUANTILES.items()}
+        table = _quantiles(table, "num_invocations", quantiles_of_all, statistics_of, successes=False)
     limit = fence(plan.outliers, clipped_mean(fenced), pl.col(f"{fenced}_q25"), pl.col(f"{fenced}_q75"))
     return table.with_columns(clipped_mean("success"), _iqr("success"), limit.alias("outlier_fence"))
 

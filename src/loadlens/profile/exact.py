@@ -2,18 +2,32 @@
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from loadlens.profile.buckets import BUCKET_SHIFT, NULL_BUCKET, prefix, value_of_bits
+from loadlens.profile.buckets import BUCKET_SHIFT, FAILED_BUCKET, NULL_BUCKET, bits, prefix, value_of_bits
 from loadlens.profile.plan import Engine
-from loadlens.profile.rows import Rows, place
+from loadlens.profile.rows import place
+from loadlens.schema import FAILED_LATENCY_MS, LATENCY
 
-__all__ = ["located_buckets", "order_statistics", "rows_at"]
+__all__ = [
+    "MOST_BUCKETS",
+    "HeldLatencies",
+    "held_keys",
+    "located_buckets",
+    "numbered_buckets",
+    "order_statistics",
+    "rows_at",
+]
+
+MOST_BUCKETS = 2**18
+"""How many (code, bucket) pairs held latencies may lie in."""
 
 _BITS_A_PASS = 12
+_LOW_BITS = (1 << BUCKET_SHIFT) - 1
 
 
 def order_statistics(
-    rows: Rows, buckets: pl.DataFrame, ranks: pl.DataFrame, *, engine: Engine, most_values: int
+    frame: pl.LazyFrame, buckets: pl.DataFrame, ranks: pl.DataFrame, *, engine: Engine, most_values: int
 ) -> pl.DataFrame:
     """The latencies at given ranks, the very values that were logged.
 
@@ -22,7 +36,7 @@ def order_statistics(
     number of rows nor how they cluster decides the memory.
 
     Args:
-        rows: the log.
+        frame: the log: ``code``, ``success`` and the latency.
         buckets: the profile's buckets.
         ranks: ``code``, ``successes`` (whether the rank is among the successes or among all rows with a
             latency) and ``rank``, from 0.
@@ -43,8 +57,63 @@ def order_statistics(
         chosen = wanted.select("code", pl.col("parent").alias("prefix")).unique()
         num_rows = counts.join(chosen, on=["code", "prefix"])["count"].sum()
         finer = 0 if num_rows <= most_values else max(shift - _BITS_A_PASS, 0)
-        counts = _finer_counts(rows, chosen, shift, finer, engine)
+        counts = _finer_counts(frame, chosen, shift, finer, engine)
         shift = finer
+
+
+class HeldLatencies:
+    """All latencies of some buckets in memory, each as one number that sorts by bucket and latency."""
+
+    def __init__(self, chosen: pl.DataFrame, profile_buckets: pl.DataFrame, held: pl.DataFrame) -> None:
+        """Takes the latencies over.
+
+        Args:
+            chosen: ``code`` and ``bucket`` of the buckets, as ``numbered_buckets`` returns them.
+            profile_buckets: the buckets of the profile.
+            held: ``key``, see ``held_key``, and ``success``.
+        """
+        self._chosen = chosen.with_row_index("number")
+        self._counts = _bucket_counts(profile_buckets)
+        self._held = held
+        self._sorted: dict[bool, NDArray[np.int64]] = {}
+
+    def order_statistics(self, ranks: pl.DataFrame) -> pl.DataFrame:
+        """``ranks``, as for the function of this name, with the column ``value`` in ms."""
+        wanted = ranks.with_columns(parent=pl.lit(0, dtype=pl.Int64), residual=pl.col("rank"))
+        parts = _located(self._counts, wanted).partition_by("successes", as_dict=True)
+        found = [self._values(part, successes=bool(key[0])) for key, part in parts.items()]
+        return pl.concat([ranks.clear().with_columns(value=pl.lit(None, dtype=pl.Float64)), *found])
+
+    def _values(self, wanted: pl.DataFrame, *, successes: bool) -> pl.DataFrame:
+        if successes not in self._sorted:
+            held = self._held.filter("success") if successes else self._held
+            self._sorted[successes] = np.sort(held["key"].to_numpy())
+        keys = self._sorted[successes]
+        failed = wanted.filter(pl.col("parent") == FAILED_BUCKET)
+        wanted = wanted.filter(pl.col("parent") != FAILED_BUCKET)
+        placed = wanted.join(
+            self._chosen, left_on=["code", "parent"], right_on=["code", "bucket"], how="left"
+        )
+        starts = np.searchsorted(keys, placed["number"].cast(pl.Int64).to_numpy() << BUCKET_SHIFT)
+        found = keys[starts + placed["residual"].to_numpy()] & _LOW_BITS
+        value = (placed["parent"].to_numpy() << BUCKET_SHIFT | found).view(np.float64)
+        figures = ("code", "successes", "rank", "value")
+        sentinel = failed.with_columns(value=pl.lit(FAILED_LATENCY_MS))
+        return pl.concat([placed.with_columns(pl.Series("value", value)).select(figures), sentinel.select(figures)])
+
+
+def numbered_buckets(buckets: pl.DataFrame) -> pl.DataFrame:
+    """Buckets (``code``, ``bucket``) in the order of their numbers."""
+    return buckets.select("code", "bucket").unique().sort("code", "bucket")
+
+
+def held_keys(rows: pl.LazyFrame, chosen: pl.DataFrame) -> pl.LazyFrame:
+    """The rows of the chosen buckets as ``key`` (number of the bucket, then the latency) and ``success``."""
+    numbers = chosen.with_row_index("number").with_columns(pl.col("number").cast(pl.Int64))
+    found = rows.filter(pl.col(LATENCY).is_not_null()).with_columns(bucket=prefix(BUCKET_SHIFT))
+    low_bits = bits() % (1 << BUCKET_SHIFT)
+    key = pl.col("number") * (1 << BUCKET_SHIFT) + low_bits
+    return found.join(numbers.lazy(), on=["code", "bucket"]).select(key.alias("key"), "success")
 
 
 def located_buckets(buckets: pl.DataFrame, ranks: pl.DataFrame) -> pl.DataFrame:
@@ -93,10 +162,13 @@ def _located_in(counts: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _finer_counts(rows: Rows, chosen: pl.DataFrame, shift: int, finer: int, engine: Engine) -> pl.DataFrame:
+def _finer_counts(
+    frame: pl.LazyFrame, chosen: pl.DataFrame, shift: int, finer: int, engine: Engine
+) -> pl.DataFrame:
     """Counts the rows of the chosen prefixes by a finer prefix."""
     bucket = pl.col("prefix") // (1 << (BUCKET_SHIFT - shift))
-    frame = rows_at(rows, chosen.select("code", bucket.alias("bucket"))).with_columns(parent=prefix(shift))
+    chosen_buckets = chosen.select("code", bucket.alias("bucket"))
+    frame = rows_at(frame, chosen_buckets).with_columns(parent=prefix(shift))
     if shift < BUCKET_SHIFT:
         parents = chosen.rename({"prefix": "parent"}).lazy()
         frame = frame.join(parents, on=["code", "parent"], how="semi")
@@ -104,7 +176,8 @@ def _finer_counts(rows: Rows, chosen: pl.DataFrame, shift: int, finer: int, engi
     return groups.agg(pl.len().cast(pl.Int64).alias("count")).collect(engine=engine)
 
 
-def rows_at(rows: Rows, buckets: pl.DataFrame) -> pl.LazyFrame:
+def rows_at(frame: pl.LazyFrame, buckets: pl.DataFrame) -> pl.LazyFrame:
     """The rows of the given buckets (``code``, ``bucket``) alone."""
     places = buckets.select(place(pl.col("code"), pl.col("bucket")).unique())
-    return rows.frame.filter(rows.place().is_in(places.to_series().implode()))
+    own = place(pl.col("code"), prefix(BUCKET_SHIFT))
+    return frame.filter(own.is_in(places.to_series().implode()))

@@ -1,6 +1,7 @@
 """The fence, and what it takes away."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -9,10 +10,11 @@ from loadlens.profile.buckets import NULL_BUCKET, bucket_of
 from loadlens.profile.exact import rows_at
 from loadlens.profile.plan import Engine, Outliers
 from loadlens.profile.profile import Profile
-from loadlens.profile.rows import Rows
 from loadlens.schema import LATENCY
 
-__all__ = ["Kept", "fence", "kept_by_bucket", "kept_exactly"]
+__all__ = ["Kept", "fence", "kept_by_bucket", "kept_exactly", "upper_fence"]
+
+Number = TypeVar("Number", pl.Expr, float)
 
 IQRS_ABOVE_MEAN = 5.0
 IQRS_ABOVE_Q75 = 1.5
@@ -37,6 +39,11 @@ def fence(outliers: Outliers, mean: pl.Expr, q25: pl.Expr, q75: pl.Expr) -> pl.E
     """The upper fence in ms; null for none."""
     if outliers == "none":
         return pl.lit(None, dtype=pl.Float64)
+    return upper_fence(outliers, mean, q25, q75)
+
+
+def upper_fence(outliers: Outliers, mean: Number, q25: Number, q75: Number) -> Number:
+    """The upper fence in ms, of figures or of expressions."""
     if outliers == "tukey":
         return q75 + IQRS_ABOVE_Q75 * (q75 - q25)
     return mean + IQRS_ABOVE_MEAN * (q75 - q25)
@@ -58,15 +65,22 @@ def kept_by_bucket(profile: Profile, fences: pl.DataFrame) -> Kept:
     return _kept(profile, cells, profile.seconds)
 
 
-def kept_exactly(rows: Rows, profile: Profile, fences: pl.DataFrame, engine: Engine) -> Kept:
-    """What is kept, from one more scan of the rows in or above the fence's bucket alone."""
+def kept_exactly(tail: pl.LazyFrame, profile: Profile, fences: pl.DataFrame, engine: Engine) -> Kept:
+    """What is kept, from the rows in or above the fence's bucket alone.
+
+    Args:
+        tail: at least these rows: ``code``, ``success``, the latency in ms, start and end in s.
+        profile: the profile of the log.
+        fences: ``code`` and ``outlier_fence`` in ms.
+        engine: what runs the query.
+    """
     below, above = _split(profile, fences)
     if above.is_empty():
         return _kept(profile, below, profile.seconds)
     second = pl.col("end_time").cast(pl.Int64).alias("second")
     is_kept = (pl.col(LATENCY) <= pl.col("outlier_fence")).alias("kept")
-    tail = rows_at(rows, above).filter("success").join(fences.lazy(), on="code")
-    counted = tail.group_by("code", is_kept, second).agg(
+    removable = rows_at(tail, above).filter("success").join(fences.lazy(), on="code")
+    counted = removable.group_by("code", is_kept, second).agg(
         pl.len().cast(pl.Int64).alias("count"),
         pl.col(LATENCY).sum().alias("latency_sum"),
         pl.col("start_time").min().alias("first_start"),

@@ -32,7 +32,7 @@ def kept_histogram(kept: Kept, table: pl.DataFrame, rows: Rows | None, engine: E
         return buckets
     position = ((pl.col(LATENCY) - pl.col("kept_min")) / pl.col("width")).floor().cast(pl.Int64)
     binned = (
-        rows.frame.filter("success")
+        rows.latencies.filter("success")
         .join(coarse.lazy(), on="code")
         .filter(pl.col("outlier_fence").is_null() | (pl.col(LATENCY) <= pl.col("outlier_fence")))
         .group_by("code", position.alias("bin"))

@@ -70,6 +70,11 @@ class Limits:
         return min(self.memory // 8 // _BYTES_PER_CANDIDATE, _MOST_CANDIDATES)
 
     @property
+    def table_bytes(self) -> int:
+        """How large the tables of counts may become, each of them."""
+        return self.memory // 8
+
+    @property
     def text_bytes(self) -> int:
         """How large text files may be to be parsed into memory instead of into a spill file."""
         return min(self.memory // 16, 64 * 2**20)

@@ -1,7 +1,6 @@
 """The scans: from rows to a profile, from rows to the few latencies that exact figures need."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -14,7 +13,15 @@ from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import Rows, breaks_rule, cell_columns, second_columns
 from loadlens.schema import LATENCY, MAX_TIME_S
 
-__all__ = ["UnusableRowsError", "profile_rows"]
+__all__ = [
+    "TooSparseError",
+    "UnusableRowsError",
+    "bucket_counts",
+    "heat_counts",
+    "profile_rows",
+    "second_counts",
+    "window_of",
+]
 
 
 _MOST_WINDOWS = 16
@@ -24,13 +31,18 @@ class UnusableRowsError(Exception):
     """Some row holds a value that no statistic may use; which one is left to the caller to find."""
 
 
+class TooSparseError(Exception):
+    """The keys, or the cells that are counted in, are too many for tables that are indexed by them."""
+
+
 def profile_rows(
-    rows: Rows, engine: Engine, *, max_groups: int, with_heat: bool, tracker: Tracker
+    rows: Rows, codec: KeyCodec, engine: Engine, *, max_groups: int, with_heat: bool, tracker: Tracker
 ) -> Profile:
-    """Makes the profile of ``rows``: a scan for the buckets, one for the seconds, one for the heat.
+    """Makes the profile of ``rows`` by group-bys: a scan for the buckets, one for the seconds, one for the heat.
 
     Args:
         rows: the log.
+        codec: how its keys are coded.
         engine: what runs the queries.
         max_groups: how many (key, second) pairs one scan may hold; more are taken in several windows of
             time, which costs little where a file's statistics tell the rows of a window.
@@ -41,16 +53,14 @@ def profile_rows(
         UnusableRowsError: some row breaks a rule.
     """
     tracker.stage("Counting latencies")
-    buckets = _buckets(replace(rows, frame=tracker.watch(rows.frame)), engine)
-    keys = _keys(rows.codec, buckets["code"].unique().sort())
+    buckets = bucket_counts(rows, tracker.watch(rows.frame), engine)
+    keys = _keys(codec, buckets["code"].unique().sort())
     tracker.stage("Counting completions per second")
     seconds = _seconds(rows, buckets, engine, max_groups, tracker)
     tracker.stage("Counting latencies over time")
-    heat = _heat(replace(rows, frame=tracker.watch(rows.frame)), buckets, engine) if with_heat else None
-    empty = Profile.empty(()).heat
-    return Profile(
-        key=rows.plan.key, keys=keys, buckets=buckets, seconds=seconds, heat=empty if heat is None else heat
-    )
+    width = window_of(buckets) if with_heat else None
+    heat = heat_counts(tracker.watch(rows.frame), width, engine) if width else Profile.empty(()).heat
+    return Profile(key=rows.plan.key, keys=keys, buckets=buckets, seconds=seconds, heat=heat)
 
 
 def _keys(codec: KeyCodec, codes: pl.Series) -> pl.DataFrame:
@@ -65,9 +75,14 @@ def _keys(codec: KeyCodec, codes: pl.Series) -> pl.DataFrame:
     return keys.select("code", *internal.values()).sort([*internal.values(), "code"], nulls_last=True)
 
 
-def _buckets(rows: Rows, engine: Engine) -> pl.DataFrame:
-    checked = [name for name in rows.frame.collect_schema() if name == "unusable"]
-    cells = rows.frame.group_by(rows.cell()).agg(
+def bucket_counts(rows: Rows, frame: pl.LazyFrame, engine: Engine) -> pl.DataFrame:
+    """The profile's buckets of the rows in ``frame``.
+
+    Raises:
+        UnusableRowsError: some row breaks a rule.
+    """
+    checked = [name for name in frame.collect_schema() if name == "unusable"]
+    cells = frame.group_by(rows.cell()).agg(
         pl.len().cast(pl.Int64).alias("count"),
         pl.col(LATENCY).sum().alias("latency_sum"),
         # NaN-propagating, so that a NaN in any row shows.
@@ -96,14 +111,19 @@ def _response_sizes(rows: Rows) -> list[pl.Expr]:
     return [size.sum().alias("response_size_sum"), size.count().cast(pl.Int64).alias("response_size_count")]
 
 
-def _heat(rows: Rows, buckets: pl.DataFrame, engine: Engine) -> pl.DataFrame | None:
+def window_of(buckets: pl.DataFrame) -> float | None:
+    """The width in s of the windows that latencies over time are counted in; None without times."""
     first, last = buckets["first_start"].min(), buckets["last_end"].max()
     if not isinstance(last, float):
         return None
-    width = window_width(last - (first if isinstance(first, float) else last))
+    return window_width(last - (first if isinstance(first, float) else last))
+
+
+def heat_counts(frame: pl.LazyFrame, width: float, engine: Engine) -> pl.DataFrame:
+    """The successes of ``frame`` by window of ``width`` seconds and eighth of a doubling of the latency."""
     window = (pl.col("end_time") / width).floor().alias("window")
     part = octave_part(prefix(BUCKET_SHIFT)).alias("octave_part")
-    completed = rows.frame.filter(pl.col("success") & (pl.col(LATENCY) >= 0)).filter(
+    completed = frame.filter(pl.col("success") & (pl.col(LATENCY) >= 0)).filter(
         pl.all_horizontal(pl.col(LATENCY, "end_time").is_not_null())
     )
     counts = (
@@ -120,17 +140,18 @@ def _seconds(
     if not rows.timed:
         return Profile.empty(()).seconds
     timed = rows.frame.filter(pl.col("end_time").is_not_null())
-    completed = pl.col("success") & pl.col(LATENCY).is_not_null()
     windows = _windows(buckets, max_groups)
     parts = [timed.filter(window) for window in windows] if len(windows) > 1 else [timed]
-    counts = [
-        tracker.watch(part)
-        .group_by(rows.second())
-        .agg(pl.len().cast(pl.Int64).alias("calls"), completed.sum().cast(pl.Int64).alias("completions"))
-        .collect(engine=engine)
-        for part in parts
-    ]
-    return pl.concat(counts).select(*second_columns(), "calls", "completions")
+    return pl.concat(second_counts(rows, tracker.watch(part), engine) for part in parts)
+
+
+def second_counts(rows: Rows, frame: pl.LazyFrame, engine: Engine) -> pl.DataFrame:
+    """The profile's seconds of the rows in ``frame``, all of which have an end."""
+    completed = pl.col("success") & pl.col(LATENCY).is_not_null()
+    counts = frame.group_by(rows.second()).agg(
+        pl.len().cast(pl.Int64).alias("calls"), completed.sum().cast(pl.Int64).alias("completions")
+    )
+    return counts.collect(engine=engine).select(*second_columns(), "calls", "completions")
 
 
 def _windows(buckets: pl.DataFrame, max_groups: int) -> list[pl.Expr]:

@@ -8,7 +8,7 @@ import polars as pl
 
 from loadlens.schema import ERROR_COLUMNS
 
-__all__ = ["Profile", "coarsened", "key_names", "window_width"]
+__all__ = ["Profile", "coarsened", "key_names", "summed_buckets", "summed_seconds", "window_width"]
 
 _BUCKET_SCHEMA = {
     "code": pl.Int64(),
@@ -94,18 +94,11 @@ class Profile:
         keys = distinct.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("code"))
         parts = [profile.recoded(keys) for profile in (self, other)]
         buckets = pl.concat([buckets for buckets, _ in parts], how="diagonal_relaxed")
-        errors = [name for name in ERROR_COLUMNS if name in buckets.columns]
         return Profile(
             key=self.key,
             keys=keys.select("code", *names),
-            buckets=buckets.group_by("code", "success", "bucket", *errors).agg(
-                pl.col("count", "latency_sum", "response_size_sum", "response_size_count").sum(),
-                pl.col("first_start").min(),
-                pl.col("last_end").max(),
-            ),
-            seconds=pl.concat([seconds for _, seconds in parts])
-            .group_by("code", "second")
-            .agg(pl.col("calls", "completions").sum()),
+            buckets=summed_buckets(buckets),
+            seconds=summed_seconds(pl.concat([seconds for _, seconds in parts])),
             heat=coarsened(pl.concat([self.heat, other.heat])),
         )
 
@@ -121,6 +114,22 @@ class Profile:
             return frame.join(codes, on="code").drop("code").rename({"code_new": "code"})
 
         return recode(self.buckets), recode(self.seconds)
+
+
+def summed_buckets(buckets: pl.DataFrame) -> pl.DataFrame:
+    """Counts of latency buckets, each bucket once."""
+    errors = [name for name in ERROR_COLUMNS if name in buckets.columns]
+    return buckets.group_by("code", "success", "bucket", *errors).agg(
+        pl.col("count", "latency_sum").sum(),
+        pl.col("first_start").min(),
+        pl.col("last_end").max(),
+        pl.col("response_size_sum", "response_size_count").sum(),
+    )
+
+
+def summed_seconds(seconds: pl.DataFrame) -> pl.DataFrame:
+    """Counts of seconds, each second once."""
+    return seconds.group_by("code", "second").agg(pl.col("calls", "completions").sum())
 
 
 def _of_one_type(first: pl.DataFrame, second: pl.DataFrame) -> list[pl.DataFrame]:

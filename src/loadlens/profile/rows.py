@@ -1,7 +1,7 @@
 """A log's rows as the passes read them: one integer for key, flags and bucket, and little else."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import polars as pl
@@ -9,10 +9,19 @@ import polars as pl
 from loadlens.profile.buckets import BUCKET_SHIFT, prefix
 from loadlens.profile.keys import KeyCodec
 from loadlens.profile.plan import Plan
+from loadlens.profile.profile import key_names
 from loadlens.schema import CANONICAL_COLUMNS, ERROR_COLUMNS, LATENCY, MAX_TIME_S, RULES
 from loadlens.sources.log import Log
 
-__all__ = ["Rows", "breaks_rule", "cell_columns", "place", "second_columns"]
+__all__ = [
+    "Rows",
+    "breaks_rule",
+    "cell_columns",
+    "error_columns",
+    "needed_columns",
+    "place",
+    "second_columns",
+]
 
 _BUCKET_BITS = 21
 _FLAG_BITS = 2 + len(ERROR_COLUMNS)  # success, the error columns, and whether one of them is invalid
@@ -24,38 +33,49 @@ class Rows:
     """What the passes ask of a log.
 
     Attributes:
-        frame: the log, only its needed columns.
-        codec: how keys become codes.
+        frame: the log, only its needed columns, with the ``code`` of its key.
+        latencies: ``code``, ``success`` and the latency alone, which are cheaper to read.
         plan: what is measured.
         errors: the error columns that the log has.
         timed: whether the log has an ``end_time``.
     """
 
     frame: pl.LazyFrame
-    codec: KeyCodec
+    latencies: pl.LazyFrame
     plan: Plan
     errors: tuple[str, ...]
     timed: bool
 
     @classmethod
-    def of(cls, log: Log, codec: KeyCodec, plan: Plan) -> "Rows":
-        """Selects from ``log`` what ``plan`` needs."""
-        errors = tuple(name for name in ERROR_COLUMNS if name in log.columns)
-        measures = ("start_time", "end_time", *(("response_size",) if plan.response_sizes else ()))
-        frame = log.frame.select(
-            codec.encode().alias("code"),
-            plan.success.fill_null(value=False).alias("success"),
-            LATENCY,
-            *[breaks_rule(checked).alias("unusable") for checked in _checked_apart(log, plan)],
-            *errors,
-            *[
-                pl.col(name)
-                if name in log.columns
-                else pl.lit(None, dtype=CANONICAL_COLUMNS[name].dtype).alias(name)
-                for name in measures
-            ],
+    def of(cls, log: Log, plan: Plan, codec: KeyCodec) -> "Rows":
+        """The rows of ``log``, their keys coded by an expression."""
+        frame = log.frame.select(codec.encode().alias("code"), *needed_columns(log, plan))
+        return cls._of(log, plan, frame, frame.select("code", "success", LATENCY))
+
+    @classmethod
+    def numbered(cls, log: Log, plan: Plan, coder: "KeyCoder") -> "Rows":
+        """The rows of ``log``, their keys coded batch by batch."""
+        keys = [
+            pl.col(name).alias(internal) for name, internal in zip(plan.key, key_names(plan.key), strict=True)
+        ]
+        frame = log.frame.select(*keys, *needed_columns(log, plan))
+        return cls._of(
+            log, plan, coder.coded(frame), coder.coded(frame.select(*key_names(plan.key), "success", LATENCY))
         )
-        return cls(frame=frame, codec=codec, plan=plan, errors=errors, timed="end_time" in log.columns)
+
+    @classmethod
+    def _of(cls, log: Log, plan: Plan, frame: pl.LazyFrame, latencies: pl.LazyFrame) -> "Rows":
+        return cls(
+            frame=frame,
+            latencies=latencies,
+            plan=plan,
+            errors=error_columns(log),
+            timed="end_time" in log.columns,
+        )
+
+    def over(self, frame: pl.LazyFrame) -> "Rows":
+        """The same rows in another place, with the columns of ``frame``."""
+        return replace(self, frame=frame, latencies=frame.select("code", "success", LATENCY))
 
     def cell(self) -> pl.Expr:
         """The cell of the profile that a row counts in: key, flags and bucket in one Int64."""
@@ -63,14 +83,32 @@ class Rows:
         bucket = prefix(BUCKET_SHIFT) + (1 << (_BUCKET_BITS - 1))
         return ((pl.col("code") * (1 << _FLAG_BITS) + flags) * (1 << _BUCKET_BITS) + bucket).alias("cell")
 
-    def place(self) -> pl.Expr:
-        """Key and bucket of a row in one Int64."""
-        return place(pl.col("code"), prefix(BUCKET_SHIFT))
-
     def second(self) -> pl.Expr:
         """Key and second of completion in one Int64; null without an end."""
         second = pl.col("end_time").cast(pl.Int64)
         return (pl.col("code") * (1 << _SECOND_BITS) + (second + (1 << (_SECOND_BITS - 1)))).alias("cell")
+
+
+def error_columns(log: Log) -> tuple[str, ...]:
+    """The error columns that the log has."""
+    return tuple(name for name in ERROR_COLUMNS if name in log.columns)
+
+
+def needed_columns(log: Log, plan: Plan) -> list[pl.Expr]:
+    """What ``plan`` needs of a log beside its key."""
+    measures = ("start_time", "end_time", *(("response_size",) if plan.response_sizes else ()))
+    return [
+        plan.success.fill_null(value=False).alias("success"),
+        pl.col(LATENCY),
+        *[breaks_rule(checked).alias("unusable") for checked in _checked_apart(log, plan)],
+        *map(pl.col, error_columns(log)),
+        *[
+            pl.col(name)
+            if name in log.columns
+            else pl.lit(None, dtype=CANONICAL_COLUMNS[name].dtype).alias(name)
+            for name in measures
+        ],
+    ]
 
 
 def _checked_apart(log: Log, plan: Plan) -> list[list[str]]:

@@ -37,6 +37,7 @@ class Log:
     Attributes:
         frame: the rows, not yet read.
         raw: the rows as they were given, before their columns were cast.
+        num_rows: how many rows a table in memory has; None for other logs.
         columns: the names of the frame's columns.
         files: the files behind it; none for a frame from memory.
         name: what messages call it.
@@ -47,6 +48,7 @@ class Log:
     files: tuple[DataFile, ...] = ()
     name: str = "the log"
     raw: pl.LazyFrame
+    num_rows: int | None = None
 
     def broken_rules(self) -> list[str]:
         """One line for each rule that rows break; none where every row can be counted."""
@@ -86,17 +88,20 @@ def open_log(source: Source, *, required: Iterable[str] = (LATENCY,), name: str 
 
 
 def _from_memory(source: Source, name: str) -> Log | None:
+    num_rows = None
     if isinstance(source, pl.LazyFrame):
         frame = source
     elif isinstance(source, pl.DataFrame):
-        frame = source.lazy()
+        frame, num_rows = source.lazy(), source.height
     elif isinstance(source, ArrowStream):
-        frame = pl.DataFrame(source).lazy()
+        table = pl.DataFrame(source)
+        frame, num_rows = table.lazy(), table.height
     else:
         return None
     with reading(None):
         canonical = canonical_frame(frame, name)
-        return Log(frame=canonical, columns=tuple(canonical.collect_schema()), name=name, raw=frame)
+        columns = tuple(canonical.collect_schema())
+        return Log(frame=canonical, columns=columns, name=name, raw=frame, num_rows=num_rows)
 
 
 def _from_paths(source: PathSource | Iterable[PathSource]) -> Log:

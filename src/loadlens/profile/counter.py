@@ -1,0 +1,276 @@
+"""One scan that counts everything: latency buckets, completions per second, latencies over time, the tail."""
+
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from loadlens.profile import kernels
+from loadlens.profile.buckets import NULL_BUCKET
+from loadlens.profile.coding import KeyCoder
+from loadlens.profile.exact import held_keys
+from loadlens.profile.kernels import NO_LATENCY, SUCCESS, frozen
+from loadlens.profile.passes import (
+    TooSparseError,
+    UnusableRowsError,
+    bucket_counts,
+    heat_counts,
+    second_counts,
+    window_of,
+)
+from loadlens.profile.places import NUM_PLACES, places_of_buckets
+from loadlens.profile.profile import Profile, coarsened, key_names, summed_buckets, summed_seconds
+from loadlens.profile.quantiles import bucket_bounds
+from loadlens.profile.rows import Rows, breaks_rule
+from loadlens.profile.tables import CellTable, HeatTable, SecondTable
+from loadlens.profile.tail import Histogram, Tail
+from loadlens.schema import LATENCY, MAX_TIME_S
+
+__all__ = ["Counter", "held_keys_by_table"]
+
+Ints = NDArray[np.int64]
+States = NDArray[np.uint8]
+
+_FLAG: Final = 2  # of the first error column; each further one is twice that
+_SUMS: Final = {"buckets": summed_buckets, "seconds": summed_seconds, "heat": coarsened}
+_MOST_IRREGULAR_COUNTS: Final = 1_000_000
+_TABLE_BYTES: Final = 256 * 2**20
+_MOST_WANTED: Final = 2**25
+
+
+class Counter:
+    """Counts batches of rows, from several threads.
+
+    Rows that have a latency and times of the usual range are counted in tables. The few others, such as
+    those without an end, go through group-bys.
+
+    Attributes:
+        tail: rows that may lie above the fence.
+    """
+
+    def __init__(
+        self, rows: Rows, coder: KeyCoder, *, most_bytes: int, most_tail_rows: int, with_heat: bool
+    ) -> None:
+        budget = min(most_bytes, _TABLE_BYTES)
+        self._rows = rows
+        self._coder = coder
+        self._lock = threading.Lock()
+        self._cells = CellTable(budget, sized=rows.plan.response_sizes)
+        self._seconds = SecondTable(budget)
+        self._heat = HeatTable(counts=with_heat and rows.timed)
+        self._irregular: dict[str, list[pl.DataFrame]] = {"buckets": [], "seconds": [], "heat": []}
+        self.tail = Tail(rows.plan, most_tail_rows)
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Counts a batch of rows with their ``code``.
+
+        Raises:
+            UnusableRowsError: some row breaks a rule.
+            TooSparseError: there are too many cells.
+        """
+        if rows.is_empty():
+            return
+        if "unusable" in rows.columns and rows["unusable"].any():
+            raise UnusableRowsError
+        batch = _batch(rows.rechunk(), self._rows.errors)
+        with self._lock:
+            found = self._count(batch)
+        irregular, without_second, held = (
+            rows[numbers[:size]] for numbers, size in zip(found[:3], found.sizes, strict=True)
+        )
+        with self._lock:
+            self.tail.hold(held)
+            if irregular.height:
+                self._add_irregular(irregular)
+            if without_second.height:
+                counts = second_counts(self._rows, without_second.lazy(), "in-memory")
+                self._add_counts("seconds", counts)
+
+    def _count(self, batch: kernels.Batch) -> kernels.Found:
+        """Counts a batch in the tables, making room in them as needed."""
+        num_codes, size = int(batch.code.max()) + 1, len(batch.code)
+        self.tail.cover(num_codes)
+        numbers = [np.empty(size, dtype=np.int64) for _ in range(3)]
+        found = kernels.Found(
+            *numbers, np.zeros(3, dtype=np.int64), self.tail.keep_from, self.tail.rows_of_code
+        )
+        row, need, open_seconds = 0, kernels.NEEDS_CELLS, True
+        while need:
+            if need == kernels.NEEDS_CELLS:
+                self._cells.make_room(num_codes)
+            elif need == kernels.NEEDS_SECONDS:
+                open_seconds = self._seconds.make_room(num_codes, *_whole_seconds(batch.end))
+            else:
+                self._heat.make_room(*_ends(batch.end))
+            if not self._heat.ready and len(batch.end):
+                self._heat.make_room(*_ends(batch.end))
+            tables = (self._cells.arrays, self._seconds.arrays, self._heat.arrays)
+            row, need = kernels.count_rows(row, batch, *tables, found, open_seconds)
+        self.tail.move_limits(self._histogram)
+        return found
+
+    def _add_irregular(self, batch: pl.DataFrame) -> None:
+        """Counts rows by group-bys, after a look at the rules that the tables need no look at."""
+        if batch.select(breaks_rule((LATENCY, "start_time", "end_time")).any()).item():
+            raise UnusableRowsError
+        if batch.select((pl.col("success") & pl.col(LATENCY).is_not_null()).any()).item():
+            self.tail.lose()
+        frame = batch.lazy()
+        self._add_counts("buckets", bucket_counts(self._rows, frame, "in-memory"))
+        timed = frame.filter(pl.col("end_time").is_not_null())
+        self._add_counts("seconds", second_counts(self._rows, timed, "in-memory"))
+        if self._heat.wanted:
+            # Narrow windows; they are joined in the end.
+            self._add_counts("heat", heat_counts(frame, 2.0**-7, "in-memory"))
+
+    def _add_counts(self, what: str, counts: pl.DataFrame) -> None:
+        parts = self._irregular[what]
+        parts.append(counts)
+        if sum(part.height for part in parts) > _MOST_IRREGULAR_COUNTS:
+            joined = _SUMS[what](pl.concat(parts))
+            if joined.height > _MOST_IRREGULAR_COUNTS // 2:
+                raise TooSparseError
+            self._irregular[what] = [joined]
+
+    def _histogram(self, code: int, *, successes: bool) -> Histogram:
+        state, buckets, counts, sums = self._cells.of_code(code)
+        chosen = (state & NO_LATENCY) == 0
+        if successes:
+            chosen &= (state & SUCCESS) != 0
+        edges, _ = bucket_bounds(buckets[chosen])
+        return edges, counts[chosen], sums[chosen]
+
+    def profile(self) -> Profile:
+        """The profile of all rows that were counted."""
+        key = self._rows.plan.key
+        named = self._coder.keys.rename(dict(zip(key_names(key), key, strict=True)))
+        if key and named.select(breaks_rule(key).any()).item():
+            raise UnusableRowsError
+        buckets = self._buckets()
+        return Profile(
+            key=key,
+            keys=self._keys(buckets),
+            buckets=buckets,
+            seconds=self._second_counts(),
+            heat=self._heat_frame(buckets),
+        )
+
+    def _keys(self, buckets: pl.DataFrame) -> pl.DataFrame:
+        codes = pl.int_range(len(self._coder), dtype=pl.Int64, eager=True).alias("code")
+        names = self._coder.keys.columns
+        keys = pl.DataFrame([codes, *self._coder.keys.get_columns()]).sort([*names, "code"], nulls_last=True)
+        return keys.join(buckets.select("code").unique(), on="code", how="semi", maintain_order="left")
+
+    def _buckets(self) -> pl.DataFrame:
+        arrays = self._cells.arrays
+        cells, code, state, found = self._cells.used()
+        buckets = np.where(state & NO_LATENCY, NULL_BUCKET, found)
+        count, latency_sum, start, end = arrays.figures[cells].T
+        sizes = arrays.sizes[cells].T if len(arrays.sizes) else np.zeros((2, len(cells)), dtype=np.int64)
+        frame = pl.DataFrame(
+            {
+                "code": code,
+                "success": (state & SUCCESS) != 0,
+                "bucket": buckets,
+                **{name: (state >> (place + 1)) & 1 for place, name in enumerate(self._rows.errors)},
+                "count": count.astype(np.int64),
+                "latency_sum": latency_sum,
+                "first_start": pl.Series(start, nan_to_null=True).replace(np.inf, None),
+                "last_end": pl.Series(end).replace(-np.inf, None),
+                "response_size_sum": sizes[0],
+                "response_size_count": sizes[1],
+            }
+        )
+        irregular = self._irregular["buckets"]
+        return summed_buckets(pl.concat([frame, *irregular], how="vertical_relaxed")) if irregular else frame
+
+    def _second_counts(self) -> pl.DataFrame:
+        code, second, calls, completions = self._seconds.used()
+        frame = pl.DataFrame({"code": code, "second": second, "calls": calls, "completions": completions})
+        irregular = self._irregular["seconds"]
+        return summed_seconds(pl.concat([frame, *irregular])) if irregular else frame
+
+    def _heat_frame(self, buckets: pl.DataFrame) -> pl.DataFrame:
+        width = window_of(buckets) if self._heat.wanted else None
+        if width is None:
+            return Profile.empty(()).heat
+        heat = pl.concat([self._heat.frame(), *self._irregular["heat"]])
+        time = (pl.col("time_s") / width).floor() * width
+        return coarsened(heat.with_columns(time_s=time, window_s=pl.lit(width)))
+
+
+def _batch(rows: pl.DataFrame, errors: Sequence[str]) -> kernels.Batch:
+    """Rows as arrays. Missing latencies are 0 and told by the state, missing times are NaN."""
+    nothing = frozen(np.empty(0, dtype=np.int64))
+    sized = "response_size" in rows.columns
+    return kernels.Batch(
+        code=frozen(rows["code"].to_numpy()),
+        state=frozen(_states(rows, errors)),
+        latency=_numbers(rows[LATENCY], 0.0),
+        start=_times(rows["start_time"]),
+        end=_times(rows["end_time"]),
+        size=frozen(rows["response_size"].fill_null(0).to_numpy()) if sized else nothing,
+        has_size=frozen(rows["response_size"].is_not_null().cast(pl.Int64).to_numpy()) if sized else nothing,
+    )
+
+
+def _states(rows: pl.DataFrame, errors: Sequence[str]) -> States:
+    """Success, error classes and the lack of a latency of each row as one small number."""
+    state = rows["success"].cast(pl.UInt8).to_numpy()
+    for place, name in enumerate(errors):
+        flags = rows[name].fill_null(0) if rows[name].null_count() else rows[name]
+        low, high = flags.min(), flags.max()
+        if (low or 0) < 0 or (high or 0) > 1:  # type: ignore[operator]  # both are small integers
+            raise UnusableRowsError
+        if high:
+            state = state + flags.cast(pl.UInt8).to_numpy() * np.uint8(_FLAG << place)
+    if rows[LATENCY].null_count():
+        state = state + rows[LATENCY].is_null().cast(pl.UInt8).to_numpy() * np.uint8(NO_LATENCY)
+    return state
+
+
+def _times(times: pl.Series) -> NDArray[np.float64]:
+    """Times as an array, empty where there are none at all."""
+    return _numbers(times.clear() if times.null_count() == len(times) else times, np.nan)
+
+
+def _numbers(column: pl.Series, missing: float) -> NDArray[np.float64]:
+    filled = column.fill_null(missing) if column.null_count() else column
+    return frozen(filled.to_numpy())
+
+
+def _ends(end: NDArray[np.float64]) -> tuple[float, float]:
+    """The first and last usable end in s."""
+    usable = end[(end > -MAX_TIME_S) & (end < MAX_TIME_S)]
+    return float(usable.min(initial=MAX_TIME_S)), float(usable.max(initial=-MAX_TIME_S))
+
+
+def _whole_seconds(end: NDArray[np.float64]) -> tuple[int, int]:
+    first, last = _ends(end)
+    return int(first), int(last)
+
+
+def held_keys_by_table(rows: pl.LazyFrame, chosen: pl.DataFrame) -> pl.LazyFrame:
+    """What ``held_keys`` returns, by a table where one can tell the chosen buckets."""
+    code, places = chosen["code"].to_numpy(), places_of_buckets(chosen["bucket"].to_numpy())
+    num_codes = int(code.max(initial=-1)) + 1
+    if num_codes * NUM_PLACES > _MOST_WANTED or places.min(initial=0) < 0:
+        return held_keys(rows, chosen)
+    wanted = np.zeros(num_codes * NUM_PLACES, dtype=np.bool_)
+    wanted[code * NUM_PLACES + places] = True
+    numbers = np.zeros(num_codes * NUM_PLACES, dtype=np.int64)
+    numbers[code * NUM_PLACES + places] = np.arange(chosen.height)
+
+    def select(batch: pl.DataFrame) -> pl.DataFrame:
+        batch = batch.rechunk()
+        keys, success = np.empty(batch.height, dtype=np.int64), np.empty(batch.height, dtype=np.bool_)
+        latency = _numbers(batch[LATENCY], np.nan)
+        code = frozen(batch["code"].to_numpy())
+        succeeded = frozen(batch["success"].to_numpy())
+        found = kernels.keys_of_rows(code, latency, succeeded, wanted, numbers, keys, success)
+        return pl.DataFrame({"key": keys[:found], "success": success[:found]})
+
+    return rows.map_batches(select, schema={"key": pl.Int64(), "success": pl.Boolean()}, streamable=True)

@@ -1,0 +1,290 @@
+"""The inner loops of counting, compiled: a row is read once and counted everywhere.
+
+Each loop stops at the first row for which its tables have no room and returns that row's number, so that
+the caller can make room and go on from there. They hold no lock of the interpreter.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from loadlens.profile.buckets import BUCKET_BITS, BUCKET_SHIFT, BUCKETS_PER_OCTAVE
+from loadlens.profile.places import (
+    GROUPS,
+    LOWEST_BUCKET,
+    NUM_PLACES,
+    PLACE_OF_FAILED,
+    PLACE_OF_ZERO,
+    REGULAR_PLACES,
+)
+from loadlens.schema import MAX_TIME_S
+
+__all__ = [
+    "COMPLETION",
+    "COMPLETION_BITS",
+    "COUNT",
+    "FIRST_START",
+    "HEAT_WINDOWS",
+    "LAST_END",
+    "LATENCY_SUM",
+    "NEEDS_CELLS",
+    "NEEDS_HEAT",
+    "NEEDS_SECONDS",
+    "NO_LATENCY",
+    "SECONDS_A_PAGE",
+    "SECOND_BITS",
+    "STATES",
+    "SUCCESS",
+    "Batch",
+    "Cells",
+    "Found",
+    "Heat",
+    "Seconds",
+    "add_digits",
+    "count_rows",
+    "frozen",
+    "give_codes",
+    "keys_of_rows",
+]
+
+Array = NDArray[Any]
+
+SUCCESS: Final = 1
+NO_LATENCY: Final = 16
+STATES: Final = 32
+
+SECOND_BITS: Final = 6
+SECONDS_A_PAGE: Final = 1 << SECOND_BITS
+COMPLETION_BITS: Final = 32
+COMPLETION: Final = 1 << COMPLETION_BITS
+HEAT_WINDOWS: Final = 256
+
+COUNT: Final = 0
+LATENCY_SUM: Final = 1
+FIRST_START: Final = 2
+LAST_END: Final = 3
+
+NEEDS_CELLS: Final = 1
+NEEDS_SECONDS: Final = 2
+NEEDS_HEAT: Final = 3
+
+_LOW_BITS: Final = (1 << BUCKET_SHIFT) - 1
+_MAX_TIME: Final = float(MAX_TIME_S)
+
+
+class Batch(NamedTuple):
+    """Columns of a batch; arrays of length 0 for what the log does not have."""
+
+    code: Array
+    state: Array
+    latency: Array
+    start: Array
+    end: Array
+    size: Array
+    has_size: Array
+
+
+class Cells(NamedTuple):
+    """See ``CellTable``; ``used`` holds how many slots and pages are given out.
+
+    ``figures`` has a row for each cell, so that memory is touched once: count, sum of latencies, first
+    start, last end. ``sizes`` has sum and count of response sizes.
+    """
+
+    slots: Array
+    pages: Array
+    used: Array
+    figures: Array
+    sizes: Array
+
+
+class Seconds(NamedTuple):
+    """See ``SecondTable``; ``shape`` holds the first block, the number of codes, the pages given out."""
+
+    pages: Array
+    shape: Array
+    counts: Array
+
+
+class Heat(NamedTuple):
+    """See ``HeatTable``; ``window`` holds the first window, ``width`` its width in s or 0 for no counts."""
+
+    part_of_place: Array
+    window: Array
+    width: Array
+    counts: Array
+
+
+class Found(NamedTuple):
+    """What a scan notes beside its counts: rows by number, and how many of each kind.
+
+    ``sizes``: irregular rows, rows without room for their second, held rows.
+    """
+
+    irregular: Array
+    without_second: Array
+    held: Array
+    sizes: Array
+    keep_from: Array
+    rows_of_code: Array
+
+
+def frozen(array: Array) -> Array:
+    """The same array, read-only, which to the compiler is a type of its own."""
+    array.flags.writeable = False
+    return array
+
+
+@intrinsic  # type: ignore[untyped-decorator]  # numba is not typed
+def _bits(context: Any, number: Any) -> Any:  # noqa: ARG001  # the signature that numba asks for
+    """The bits of a float as an integer."""
+    from llvmlite import ir
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        return builder.bitcast(arguments[0], ir.IntType(64))
+
+    return types.int64(types.float64), generate
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def place_of(latency: float) -> int:
+    """The place of a latency, -1 for one that has none."""
+    bucket = _bits(latency) >> BUCKET_SHIFT
+    if 0 <= bucket - LOWEST_BUCKET < REGULAR_PLACES:
+        return bucket - LOWEST_BUCKET
+    if bucket == 0 or latency == 0.0:
+        return PLACE_OF_ZERO
+    if latency == -1.0:
+        return PLACE_OF_FAILED
+    return -1
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def add_digits(combined: Array, values: Array, low: int, digits: Array, capacity: int) -> int:
+    """Appends the digit of each value to ``combined``; the first row without a digit, or -1."""
+    for row in range(len(values)):
+        index = values[row] - low
+        if index < 0 or index >= len(digits) or digits[index] < 0:
+            return row
+        combined[row] = combined[row] * capacity + digits[index]
+    return -1
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def give_codes(code: Array, combined: Array, codes: Array) -> int:
+    """Looks the code of each combination up; the first row without one, or -1."""
+    for row in range(len(combined)):
+        code[row] = codes[combined[row]]
+        if code[row] < 0:
+            return row
+    return -1
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def keys_of_rows(  # noqa: PLR0917
+    code: Array, latency: Array, success: Array, wanted: Array, numbers: Array, keys: Array, successes: Array
+) -> int:
+    """Notes key and success of the rows whose bucket is ``wanted`` (by code and place); how many there are.
+
+    A key is the number of the bucket followed by the bits of the latency that the bucket leaves open.
+    """
+    found = 0
+    for row in range(len(code)):
+        place = place_of(latency[row])
+        index = code[row] * NUM_PLACES + place
+        if place >= 0 and index < len(wanted) and wanted[index]:
+            keys[found] = (numbers[index] << BUCKET_SHIFT) | (_bits(latency[row]) & _LOW_BITS)
+            successes[found] = success[row]
+            found += 1
+    return found
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _usable(time: float) -> bool:
+    return -_MAX_TIME < time < _MAX_TIME
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def count_rows(
+    first: int, batch: Batch, cells: Cells, seconds: Seconds, heat: Heat, found: Found, open_seconds: bool
+) -> tuple[int, int]:
+    """Counts rows from ``first`` on; the row that it stopped at, and what is needed to go on."""
+    # Arrays are taken out of their tuples once: inside the loop each access would count references.
+    codes, states, latencies, starts, ends, sizes, has_size = batch
+    slots, pages, used, figures, cell_sizes = cells
+    second_pages, shape, second_counts = seconds
+    part_of_place, heat_window, heat_width, heat_counts = heat
+    irregular, without_second, held, found_sizes, keep_from, rows_of_code = found
+    has_start, has_end, sized = len(starts) > 0, len(ends) > 0, len(sizes) > 0
+    most_slots, most_pages = len(pages) // GROUPS, len(figures) // BUCKETS_PER_OCTAVE
+    first_block, num_codes, most_seconds = shape[0], shape[1], len(second_counts) // SECONDS_A_PAGE
+    num_blocks = len(second_pages) // num_codes
+    width, first_window = heat_width[0], heat_window[0]
+    for row in range(first, len(codes)):
+        code, state, latency = codes[row], states[row], latencies[row]
+        place = place_of(latency)
+        start = starts[row] if has_start else 0.0
+        end = ends[row] if has_end else 0.0
+        if place < 0 or not _usable(start) or not _usable(end):
+            irregular[found_sizes[0]] = row
+            found_sizes[0] += 1
+            continue
+        completed = state & (SUCCESS | NO_LATENCY) == SUCCESS
+        slot_index = code * STATES + state
+        slot = slots[slot_index]
+        if slot < 0:
+            if used[0] == most_slots:
+                return row, NEEDS_CELLS
+            slot = used[0]
+            slots[slot_index] = slot
+            used[0] = slot + 1
+        page_index = slot * GROUPS + (place >> BUCKET_BITS)
+        page = pages[page_index]
+        if page < 0:
+            if used[1] == most_pages:
+                return row, NEEDS_CELLS
+            page = used[1]
+            pages[page_index] = page
+            used[1] = page + 1
+        if has_end:
+            second = np.int64(end)  # toward zero
+            block = (second >> SECOND_BITS) - first_block
+            window = np.int64(np.floor(end / width)) - first_window if width > 0 else 0
+            if not 0 <= window < HEAT_WINDOWS:
+                return row, NEEDS_HEAT
+            if 0 <= block < num_blocks and code < num_codes:
+                second_index = block * num_codes + code
+                second_page = second_pages[second_index]
+                if second_page < 0:
+                    if shape[2] == most_seconds:
+                        return row, NEEDS_SECONDS
+                    second_page = shape[2]
+                    second_pages[second_index] = second_page
+                    shape[2] = second_page + 1
+                index = (second_page << SECOND_BITS) + (second & (SECONDS_A_PAGE - 1))
+                second_counts[index] += COMPLETION + 1 if completed else 1
+            elif open_seconds:
+                return row, NEEDS_SECONDS
+            else:
+                without_second[found_sizes[1]] = row
+                found_sizes[1] += 1
+            if width > 0 and completed and latency >= 0:
+                heat_counts[window, part_of_place[place]] += 1
+        cell = (page << BUCKET_BITS) + (place & (BUCKETS_PER_OCTAVE - 1))
+        figures[cell, COUNT] += 1
+        figures[cell, LATENCY_SUM] += latency
+        if has_start:
+            figures[cell, FIRST_START] = min(figures[cell, FIRST_START], start)
+        if has_end:
+            figures[cell, LAST_END] = max(figures[cell, LAST_END], end)
+        if sized:
+            cell_sizes[cell, 0] += sizes[row]
+            cell_sizes[cell, 1] += has_size[row]
+        rows_of_code[code] += 1
+        if completed and latency >= keep_from[code]:
+            held[found_sizes[2]] = row
+            found_sizes[2] += 1
+    return len(codes), 0
