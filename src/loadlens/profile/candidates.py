@@ -19,7 +19,7 @@ from loadlens.profile.plan import Engine, Plan
 from loadlens.profile.profile import Profile
 from loadlens.profile.quantiles import bucket_bounds, quantile_ranks
 from loadlens.profile.scan import Counted
-from loadlens.profile.table import FIVE, FENCE_QUANTILES, count_table
+from loadlens.profile.table import FENCE_QUANTILES, FIVE, count_table
 from loadlens.schema import LATENCY
 
 __all__ = ["Candidates", "candidate_rows"]
@@ -65,7 +65,7 @@ def candidate_rows(found: Counted, plan: Plan, engine: Engine, *, most: int) -> 
         return Candidates(latencies=None, tail=rows.frame)
     chosen = numbered_buckets(buckets)
     if not beyond:
-        held = found.held_keys(rows.latencies, chosen).collect(engine=engine)
+        held = found.held_keys(chosen).collect(engine=engine)
         latencies = HeldLatencies(chosen, profile.buckets, held)
         return Candidates(latencies=latencies, tail=tail.frame().lazy() if complete and tail else rows.frame)
     needed = ("code", "success", LATENCY, "start_time", "end_time")

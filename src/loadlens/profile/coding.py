@@ -2,7 +2,8 @@
 
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -21,135 +22,158 @@ _MOST_COMBINATIONS: Final = 2**24
 _NULL_DIGIT: Final = 0
 
 
-class _NewValues(Exception):  # noqa: N818  # not an error: the values are learnt
+class _NewValuesError(Exception):
     """Some value has no digit yet."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class _IntegerDigits:
     """Numbers the distinct values of an integer column, looked up by their distance from the smallest."""
 
-    def __init__(self) -> None:
-        self._low = 0
-        self._digits = np.empty(0, dtype=np.int64)
-        self._count = 0
-        self.capacity = 2
+    low: int = 0
+    digits: Ints
+    count: int = 0
+
+    @property
+    def capacity(self) -> int:
+        """How many digits there may be, a power of two, so that a new value seldom changes it."""
+        return 2 << self.count.bit_length()
 
     def append(self, combined: Ints, values: pl.Series) -> None:
         """Appends the digit of each value to numbers in a mixed-radix system; null is digit 0."""
         if values.null_count():
+            known = np.zeros(len(values) - values.null_count(), dtype=np.int64)
+            self.append(known, values.drop_nulls())
             combined *= self.capacity
-            combined += self._with_nulls(values)
+            combined[values.is_not_null().to_numpy()] += known
             return
         numbers = frozen(values.cast(pl.Int64).to_numpy())
-        if add_digits(combined, numbers, self._low, self._digits, self.capacity) >= 0:
-            raise _NewValues
+        if add_digits(combined, numbers, self.low, self.digits, self.capacity) >= 0:
+            raise _NewValuesError
 
-    def learn(self, values: pl.Series) -> None:
-        """Gives digits to values that have none."""
-        numbers = values.drop_nulls().unique()
-        if numbers.is_empty():
-            return
-        self._widen(int(numbers.min()), int(numbers.max()))  # type: ignore[call-overload]  # integers
-        index = numbers.to_numpy().astype(np.int64) - self._low
-        fresh = np.sort(index[self._digits[index] < 0])
-        self._digits[fresh] = self._count + 1 + np.arange(len(fresh))
-        self._count += len(fresh)
-        while self.capacity <= self._count:
-            self.capacity *= 2
+    def learnt(self, values: pl.Series) -> "_IntegerDigits":
+        """The same with digits for values that have none."""
+        numbers = values.drop_nulls().unique().cast(pl.Int64).to_numpy()
+        if not len(numbers):
+            return self
+        wide = self._widened(int(numbers.min()), int(numbers.max()))
+        fresh = np.sort(numbers[wide.digits[numbers - wide.low] < 0])
+        wide.digits[fresh - wide.low] = self.count + 1 + np.arange(len(fresh))
+        return replace(wide, count=self.count + len(fresh))
 
-    def _with_nulls(self, values: pl.Series) -> Ints:
-        digits = np.full(len(values), _NULL_DIGIT, dtype=np.int64)
-        known = np.zeros(values.len() - values.null_count(), dtype=np.int64)
-        self.append(known, values.drop_nulls())
-        digits[values.is_not_null().to_numpy()] = known
-        return digits
-
-    def _widen(self, low: int, high: int) -> None:
-        size = len(self._digits)
-        new_low, new_high = (min(low, self._low), max(high, self._low + size - 1)) if size else (low, high)
-        if new_high - new_low >= _WIDEST_RANGE or new_high >= 2**62 or new_low <= -(2**62):
+    def _widened(self, low: int, high: int) -> "_IntegerDigits":
+        size = len(self.digits)
+        if size:
+            low, high = min(low, self.low), max(high, self.low + size - 1)
+        if high - low >= _WIDEST_RANGE or high >= 2**62 or low <= -(2**62):
             raise TooSparseError
-        digits = np.full(new_high - new_low + 1, -1, dtype=np.int64)
-        digits[self._low - new_low : self._low - new_low + size] = self._digits
-        self._low, self._digits = new_low, digits
+        digits = np.full(high - low + 1, -1, dtype=np.int64)
+        digits[self.low - low : self.low - low + size] = self.digits
+        return replace(self, low=low, digits=digits)
 
 
+@dataclass(frozen=True, kw_only=True)
 class _ValueDigits:
     """Numbers the distinct values of a column of any other type."""
 
-    def __init__(self, dtype: pl.DataType) -> None:
-        self._values = pl.Series([], dtype=dtype)
-        self.capacity = 2
+    values: pl.Series
+
+    @property
+    def capacity(self) -> int:
+        """How many digits there may be, a power of two, so that a new value seldom changes it."""
+        return 2 << len(self.values).bit_length()
 
     def append(self, combined: Ints, values: pl.Series) -> None:
         """Appends the digit of each value to numbers in a mixed-radix system; null is digit 0."""
         digits = self._digits(values)
         if digits.min(initial=0) < 0:
-            raise _NewValues
+            raise _NewValuesError
         combined *= self.capacity
         combined += digits
 
-    def learn(self, values: pl.Series) -> None:
-        """Gives digits to values that have none."""
+    def learnt(self, values: pl.Series) -> "_ValueDigits":
+        """The same with digits for values that have none."""
         fresh = values.filter(pl.Series(self._digits(values) < 0)).unique(maintain_order=True)
-        self._values = self._values.append(fresh)
-        if len(self._values) > _WIDEST_RANGE:
+        known = pl.concat([self.values, fresh])
+        if len(known) > _WIDEST_RANGE:
             raise TooSparseError
-        while self.capacity <= len(self._values):
-            self.capacity *= 2
+        return _ValueDigits(values=known)
 
     def _digits(self, values: pl.Series) -> Ints:
         digits = np.full(len(values), -1, dtype=np.int64)
-        if not self._values.is_empty():
-            numbers = pl.int_range(1, len(self._values) + 1, dtype=pl.Int64, eager=True)
-            coded = values.replace_strict(self._values, numbers, default=-1, return_dtype=pl.Int64)
+        if not self.values.is_empty():
+            numbers = pl.int_range(1, len(self.values) + 1, dtype=pl.Int64, eager=True)
+            coded = values.replace_strict(self.values, numbers, default=-1, return_dtype=pl.Int64)
             digits = coded.fill_null(_NULL_DIGIT).to_numpy().copy()
         if values.null_count():
             digits[values.is_null().to_numpy()] = _NULL_DIGIT
         return digits
 
 
-class KeyCoder:
-    """Gives each combination of key values a number.
+@dataclass(frozen=True, kw_only=True)
+class _Coding:
+    """What is known of the keys at one moment; never changed, so that threads may read it at any time.
 
     Attributes:
+        digits: for each key column, the digits of its values.
+        codes: the code of each combination of digits, -1 where it has none.
         keys: the key columns, a row for each code.
-        raised: set if a scan ended because there are too many keys.
     """
 
-    raised: TooSparseError | None = None
+    digits: tuple[_IntegerDigits | _ValueDigits, ...]
+    codes: Ints
+    keys: pl.DataFrame
+
+    @classmethod
+    def of(cls, digits: Sequence[_IntegerDigits | _ValueDigits], keys: pl.DataFrame) -> "_Coding":
+        """The coding that gives ``keys`` their row numbers."""
+        combinations = math.prod(column.capacity for column in digits)
+        if combinations > _MOST_COMBINATIONS:
+            raise TooSparseError
+        coding = cls(digits=tuple(digits), codes=np.full(combinations, -1, dtype=np.int64), keys=keys)
+        if keys.height:
+            coding.codes[coding.combined(keys)] = np.arange(keys.height)
+        return coding
+
+    def combined(self, rows: pl.DataFrame) -> Ints:
+        """The digits of each row as one number."""
+        combined = np.zeros(rows.height, dtype=np.int64)
+        for name, digits in zip(self.keys.columns, self.digits, strict=True):
+            digits.append(combined, rows[name])
+        return combined
+
+    def learnt(self, rows: pl.DataFrame) -> "_Coding":
+        """The same with codes for keys that have none."""
+        rows = rows.select(self.keys.columns)
+        digits = [column.learnt(rows[name]) for name, column in zip(rows.columns, self.digits, strict=True)]
+        coding = _Coding.of(digits, self.keys)
+        found, first = np.unique(coding.combined(rows), return_index=True)
+        is_fresh = coding.codes[found] < 0
+        coding.codes[found[is_fresh]] = self.keys.height + np.arange(int(is_fresh.sum()))
+        return replace(coding, keys=pl.concat([self.keys, rows[first[is_fresh]]]))
+
+
+class KeyCoder:
+    """Gives each combination of key values a number, from several threads.
+
+    Attributes:
+        columns: the names of the key columns.
+    """
 
     def __init__(self, schema: Mapping[str, pl.DataType]) -> None:
+        self.columns = list(schema)
         self._lock = threading.Lock()
-        self._names = list(schema)
-        self._digits: list[_IntegerDigits | _ValueDigits] = [
-            _IntegerDigits()
-            if dtype.is_integer() and dtype not in (pl.Int128, pl.UInt64)
-            else _ValueDigits(dtype)
-            for dtype in schema.values()
-        ]
-        self.keys = pl.DataFrame(schema=dict(schema))
-        self._capacities: list[int] = []
-        self._codes = np.empty(0, dtype=np.int64)
-        self._renumber()
+        self._coding = _Coding.of(
+            [_no_digits(dtype) for dtype in schema.values()], pl.DataFrame(schema=dict(schema))
+        )
 
     def __len__(self) -> int:
-        return self.keys.height if self._names else 1
+        return self.keys.height if self.columns else 1
 
-    def coded(self, frame: pl.LazyFrame) -> pl.LazyFrame:
-        """The same rows with their ``code`` in the place of their key."""
-        schema = {name: dtype for name, dtype in frame.collect_schema().items() if name not in self._names}
-
-        def code(rows: pl.DataFrame) -> pl.DataFrame:
-            try:
-                with self._lock:
-                    codes = self.encode(rows)
-            except TooSparseError as error:
-                self.raised = error
-                raise
-            return rows.select(pl.Series("code", codes), *schema)
-
-        return frame.map_batches(code, schema={"code": pl.Int64(), **schema}, streamable=True)
+    @property
+    def keys(self) -> pl.DataFrame:
+        """The key columns, a row for each code."""
+        return self._coding.keys
 
     def encode(self, rows: pl.DataFrame) -> Ints:
         """The code of each row.
@@ -158,42 +182,23 @@ class KeyCoder:
             TooSparseError: the keys need tables that are too large.
         """
         codes = np.zeros(rows.height, dtype=np.int64)
-        if not self._names or rows.is_empty():
+        if not self.columns or rows.is_empty() or self._encode(rows, codes):
             return codes
-        try:
-            combined = self._combined(rows)
-        except _NewValues:
-            for name, digits in zip(self._names, self._digits, strict=True):
-                digits.learn(rows[name])
-            self._renumber()
-            combined = self._combined(rows)
-        if give_codes(codes, combined, self._codes) >= 0:
-            self._learn(rows, combined)
-            give_codes(codes, combined, self._codes)
+        with self._lock:
+            self._coding = self._coding.learnt(rows)
+        self._encode(rows, codes)
         return codes
 
-    def _combined(self, rows: pl.DataFrame) -> Ints:
-        combined = np.zeros(rows.height, dtype=np.int64)
-        for name, digits in zip(self._names, self._digits, strict=True):
-            digits.append(combined, rows[name])
-        return combined
+    def _encode(self, rows: pl.DataFrame, codes: Ints) -> bool:
+        """Fills ``codes`` in; false where some row has none yet."""
+        coding = self._coding
+        try:
+            return bool(give_codes(codes, coding.combined(rows), coding.codes) < 0)
+        except _NewValuesError:
+            return False
 
-    def _learn(self, rows: pl.DataFrame, combined: Ints) -> None:
-        """Gives codes to the combinations that have none."""
-        found, first = np.unique(combined, return_index=True)
-        is_fresh = self._codes[found] < 0
-        self._codes[found[is_fresh]] = self.keys.height + np.arange(int(is_fresh.sum()))
-        self.keys = pl.concat([self.keys, rows.select(self._names)[first[is_fresh]]])
 
-    def _renumber(self) -> None:
-        """Makes room for more values in the columns; the codes given out stay as they are."""
-        capacities = [digits.capacity for digits in self._digits]
-        if capacities == self._capacities:
-            return
-        combinations = math.prod(capacities)
-        if combinations > _MOST_COMBINATIONS:
-            raise TooSparseError
-        self._capacities = capacities
-        self._codes = np.full(combinations, -1, dtype=np.int64)
-        if self.keys.height:
-            self._codes[self._combined(self.keys)] = np.arange(self.keys.height)
+def _no_digits(dtype: pl.DataType) -> _IntegerDigits | _ValueDigits:
+    if dtype.is_integer() and dtype not in (pl.Int128, pl.UInt64, pl.UInt128):
+        return _IntegerDigits(digits=np.empty(0, dtype=np.int64))
+    return _ValueDigits(values=pl.Series([], dtype=dtype))

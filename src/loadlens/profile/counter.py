@@ -29,7 +29,7 @@ from loadlens.profile.tables import CellTable, HeatTable, SecondTable
 from loadlens.profile.tail import Histogram, Tail
 from loadlens.schema import LATENCY, MAX_TIME_S
 
-__all__ = ["Counter", "held_keys_by_table"]
+__all__ = ["Counter", "held_keys_by_table", "with_code"]
 
 Ints = NDArray[np.int64]
 States = NDArray[np.uint8]
@@ -64,28 +64,36 @@ class Counter:
         self._irregular: dict[str, list[pl.DataFrame]] = {"buckets": [], "seconds": [], "heat": []}
         self.tail = Tail(rows.plan, most_tail_rows)
 
-    def add(self, rows: pl.DataFrame) -> None:
-        """Counts a batch of rows with their ``code``.
+    def add(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Counts a batch of rows; returns it with its ``code`` in the place of its key.
 
         Raises:
             UnusableRowsError: some row breaks a rule.
-            TooSparseError: there are too many cells.
+            TooSparseError: there are too many keys or cells.
         """
-        if rows.is_empty():
-            return
         if "unusable" in rows.columns and rows["unusable"].any():
             raise UnusableRowsError
-        batch = _batch(rows.rechunk(), self._rows.errors)
+        rows = rows.rechunk()
+        code = self._coder.encode(rows)
+        coded = rows.select(pl.Series("code", code), pl.exclude(self._coder.columns))
+        if not coded.is_empty():
+            self._add(coded, _batch(coded, self._rows.errors))
+        return coded
+
+    def _add(self, rows: pl.DataFrame, batch: kernels.Batch) -> None:
         with self._lock:
             found = self._count(batch)
-        irregular, without_second, held = (
-            rows[numbers[:size]] for numbers, size in zip(found[:3], found.sizes, strict=True)
-        )
+        apart = [
+            rows[numbers[:size]] if size else None
+            for numbers, size in zip(found[:3], found.sizes, strict=True)
+        ]
         with self._lock:
-            self.tail.hold(held)
-            if irregular.height:
+            irregular, without_second, held = apart
+            if held is not None:
+                self.tail.hold(held)
+            if irregular is not None:
                 self._add_irregular(irregular)
-            if without_second.height:
+            if without_second is not None:
                 counts = second_counts(self._rows, without_second.lazy(), "in-memory")
                 self._add_counts("seconds", counts)
 
@@ -253,12 +261,18 @@ def _whole_seconds(end: NDArray[np.float64]) -> tuple[int, int]:
     return int(first), int(last)
 
 
-def held_keys_by_table(rows: pl.LazyFrame, chosen: pl.DataFrame) -> pl.LazyFrame:
-    """What ``held_keys`` returns, by a table where one can tell the chosen buckets."""
+def held_keys_by_table(rows: pl.LazyFrame, chosen: pl.DataFrame, *, coder: KeyCoder | None) -> pl.LazyFrame:
+    """What ``held_keys`` returns, by a table where one can tell the chosen buckets.
+
+    Args:
+        rows: the latencies of a log, with ``code`` or, if there is a ``coder``, with the columns of its key.
+        chosen: numbered buckets.
+        coder: codes the keys.
+    """
     code, places = chosen["code"].to_numpy(), places_of_buckets(chosen["bucket"].to_numpy())
     num_codes = int(code.max(initial=-1)) + 1
     if num_codes * NUM_PLACES > _MOST_WANTED or places.min(initial=0) < 0:
-        return held_keys(rows, chosen)
+        return held_keys(rows if coder is None else with_code(rows, coder), chosen)
     wanted = np.zeros(num_codes * NUM_PLACES, dtype=np.bool_)
     wanted[code * NUM_PLACES + places] = True
     numbers = np.zeros(num_codes * NUM_PLACES, dtype=np.int64)
@@ -266,11 +280,22 @@ def held_keys_by_table(rows: pl.LazyFrame, chosen: pl.DataFrame) -> pl.LazyFrame
 
     def select(batch: pl.DataFrame) -> pl.DataFrame:
         batch = batch.rechunk()
+        code = batch["code"].to_numpy() if coder is None else coder.encode(batch)
         keys, success = np.empty(batch.height, dtype=np.int64), np.empty(batch.height, dtype=np.bool_)
         latency = _numbers(batch[LATENCY], np.nan)
-        code = frozen(batch["code"].to_numpy())
         succeeded = frozen(batch["success"].to_numpy())
-        found = kernels.keys_of_rows(code, latency, succeeded, wanted, numbers, keys, success)
-        return pl.DataFrame({"key": keys[:found], "success": success[:found]})
+        found = kernels.keys_of_rows(frozen(code), latency, succeeded, wanted, numbers, keys, success)
+        # Copies, so that a few rows do not keep the memory of all.
+        return pl.DataFrame({"key": keys[:found].copy(), "success": success[:found].copy()})
 
     return rows.map_batches(select, schema={"key": pl.Int64(), "success": pl.Boolean()}, streamable=True)
+
+
+def with_code(frame: pl.LazyFrame, coder: KeyCoder) -> pl.LazyFrame:
+    """The same rows with their ``code`` in the place of their key."""
+    schema = {name: dtype for name, dtype in frame.collect_schema().items() if name not in coder.columns}
+
+    def code(rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.select(pl.Series("code", coder.encode(rows)), *schema)
+
+    return frame.map_batches(code, schema={"code": pl.Int64(), **schema}, streamable=True)

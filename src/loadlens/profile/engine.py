@@ -20,7 +20,7 @@ from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.progress import Tracker
 from loadlens.profile.quantiles import OrderStatistics, middle_of_buckets, quantile_ranks, quantiles
 from loadlens.profile.scan import Counted, Scan, counted
-from loadlens.profile.table import FIVE, FENCE_QUANTILES, clipped_mean, count_table, kept_columns
+from loadlens.profile.table import FENCE_QUANTILES, FIVE, clipped_mean, count_table, kept_columns
 from loadlens.schema import LATENCY
 from loadlens.sources.log import Log, reading
 

@@ -99,7 +99,9 @@ class HeldLatencies:
         value = (placed["parent"].to_numpy() << BUCKET_SHIFT | found).view(np.float64)
         figures = ("code", "successes", "rank", "value")
         sentinel = failed.with_columns(value=pl.lit(FAILED_LATENCY_MS))
-        return pl.concat([placed.with_columns(pl.Series("value", value)).select(figures), sentinel.select(figures)])
+        return pl.concat(
+            [placed.with_columns(pl.Series("value", value)).select(figures), sentinel.select(figures)]
+        )
 
 
 def numbered_buckets(buckets: pl.DataFrame) -> pl.DataFrame:

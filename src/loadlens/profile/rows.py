@@ -50,32 +50,33 @@ class Rows:
     def of(cls, log: Log, plan: Plan, codec: KeyCodec) -> "Rows":
         """The rows of ``log``, their keys coded by an expression."""
         frame = log.frame.select(codec.encode().alias("code"), *needed_columns(log, plan))
-        return cls._of(log, plan, frame, frame.select("code", "success", LATENCY))
-
-    @classmethod
-    def numbered(cls, log: Log, plan: Plan, coder: "KeyCoder") -> "Rows":
-        """The rows of ``log``, their keys coded batch by batch."""
-        keys = [
-            pl.col(name).alias(internal) for name, internal in zip(plan.key, key_names(plan.key), strict=True)
-        ]
-        frame = log.frame.select(*keys, *needed_columns(log, plan))
-        return cls._of(
-            log, plan, coder.coded(frame), coder.coded(frame.select(*key_names(plan.key), "success", LATENCY))
-        )
-
-    @classmethod
-    def _of(cls, log: Log, plan: Plan, frame: pl.LazyFrame, latencies: pl.LazyFrame) -> "Rows":
         return cls(
             frame=frame,
-            latencies=latencies,
+            latencies=frame.select("code", "success", LATENCY),
             plan=plan,
             errors=error_columns(log),
             timed="end_time" in log.columns,
         )
 
-    def over(self, frame: pl.LazyFrame) -> "Rows":
-        """The same rows in another place, with the columns of ``frame``."""
-        return replace(self, frame=frame, latencies=frame.select("code", "success", LATENCY))
+    @classmethod
+    def uncoded(cls, log: Log, plan: Plan) -> "Rows":
+        """The rows of ``log`` with the columns of their key, as ``key:<name>``, in the place of a code."""
+        keys = [
+            pl.col(name).alias(internal) for name, internal in zip(plan.key, key_names(plan.key), strict=True)
+        ]
+        frame = log.frame.select(*keys, *needed_columns(log, plan))
+        return cls(
+            frame=frame,
+            latencies=frame.select(*key_names(plan.key), "success", LATENCY),
+            plan=plan,
+            errors=error_columns(log),
+            timed="end_time" in log.columns,
+        )
+
+    def over(self, frame: pl.LazyFrame, latencies: pl.LazyFrame | None = None) -> "Rows":
+        """The same rows with other columns, or in another place."""
+        selected = frame.select("code", "success", LATENCY) if latencies is None else latencies
+        return replace(self, frame=frame, latencies=selected)
 
     def cell(self) -> pl.Expr:
         """The cell of the profile that a row counts in: key, flags and bucket in one Int64."""

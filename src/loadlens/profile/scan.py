@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from loadlens.profile.exact import held_keys
+from loadlens.profile.exact import held_keys as held_keys_by_join
 from loadlens.profile.keys import find_key_codec
 from loadlens.profile.limits import Limits
 from loadlens.profile.passes import TooSparseError, UnusableRowsError, profile_rows
@@ -41,14 +42,14 @@ class Counted:
         rows: the log.
         profile: its profile.
         tail: the rows that may lie above the fence, where they were held back.
-        held_keys: selects the latencies in given buckets.
+        held_keys: selects the latencies in numbered buckets.
         spilled_bytes: size of the temporary file that a text log went through, else 0.
     """
 
     rows: Rows
     profile: Profile
+    held_keys: Callable[[pl.DataFrame], pl.LazyFrame]
     tail: "Tail | None" = None
-    held_keys: Callable[[pl.LazyFrame, pl.DataFrame], pl.LazyFrame] = held_keys
     spilled_bytes: int = 0
 
 
@@ -98,21 +99,39 @@ def _worth_tables(log: Log) -> bool:
 def _by_tables(log: Log, scan: Scan, path: Path | None) -> Counted | None:
     """One scan, unless the log has too many keys or cells."""
     from loadlens.profile.coding import KeyCoder
-    from loadlens.profile.counter import Counter, held_keys_by_table
+    from loadlens.profile.counter import Counter, held_keys_by_table, with_code
 
     plan, names = scan.plan, key_names(scan.plan.key)
     schema = log.frame.select(plan.key).collect_schema()
     coder = KeyCoder(dict(zip(names, schema.dtypes(), strict=True)))
-    rows = Rows.numbered(log, plan, coder)
+    rows = Rows.uncoded(log, plan)
     most = scan.limits.candidates
     counter = Counter(
         rows, coder, most_bytes=scan.limits.table_bytes, most_tail_rows=most, with_heat=scan.with_heat
     )
     scan.tracker.stage("Parsing text" if path else "Counting latencies")
-    steps = _Steps(counter, _SPILLED if path else ())
-    frame = scan.tracker.watch(rows.frame).map_batches(
-        steps.count, schema=steps.schema(rows), streamable=True
+    if not _count(counter, rows, scan, path):
+        return None
+    if path:
+        rows = rows.over(pl.scan_parquet(path, glob=False))
+        held_keys = partial(held_keys_by_table, rows.latencies, coder=None)
+    else:
+        held_keys = partial(held_keys_by_table, rows.latencies, coder=coder)
+        rows = rows.over(with_code(rows.frame, coder), with_code(rows.latencies, coder))
+    return Counted(
+        rows=rows,
+        profile=counter.profile(),
+        tail=counter.tail,
+        held_keys=held_keys,
+        spilled_bytes=path.stat().st_size if path else 0,
     )
+
+
+def _count(counter: "Counter", rows: Rows, scan: Scan, path: Path | None) -> bool:
+    """Counts all rows, into the file at ``path`` if there is one; false where tables cannot."""
+    steps = _Steps(counter, _SPILLED if path else ())
+    watched = scan.tracker.watch(rows.frame)
+    frame = watched.map_batches(steps.count, schema=steps.schema(rows), streamable=True)
     try:
         if path:
             write_spill(frame, path, scan.engine)
@@ -124,20 +143,10 @@ def _by_tables(log: Log, scan: Scan, path: Path | None) -> Counted | None:
         pl.exceptions.PolarsError,
         pl.exceptions.PanicException,
     ) as error:
-        found = steps.raised or coder.raised
-        if isinstance(found, TooSparseError):
-            return None
-        raise found or error from error
-    spilled = path.stat().st_size if path else 0
-    if path:
-        rows = rows.over(pl.scan_parquet(path, glob=False))
-    return Counted(
-        rows=rows,
-        profile=counter.profile(),
-        tail=counter.tail,
-        held_keys=held_keys_by_table,
-        spilled_bytes=spilled,
-    )
+        if isinstance(steps.raised, TooSparseError):
+            return False
+        raise steps.raised or error from error
+    return True
 
 
 class _Steps:
@@ -151,23 +160,21 @@ class _Steps:
 
     def __init__(self, counter: "Counter", kept: Sequence[str]) -> None:
         self._counter = counter
-        self._kept = kept or ("code",)
-        self._keeps_rows = bool(kept)
+        self._kept = kept
 
     def schema(self, rows: Rows) -> dict[str, pl.DataType]:
         """The types of the columns that go on."""
-        schema = rows.frame.collect_schema()
-        return {name: schema[name] for name in self._kept}
+        types = {**rows.frame.collect_schema(), "code": pl.Int64()}
+        return {name: types[name] for name in self._kept or ("code",)}
 
     def count(self, batch: pl.DataFrame) -> pl.DataFrame:
         """Counts a batch and hands on what is to be spilled of it."""
         try:
-            self._counter.add(batch)
+            coded = self._counter.add(batch)
         except Exception as error:
             self.raised = self.raised or error
             raise
-        kept = batch.select(self._kept)
-        return kept if self._keeps_rows else kept.clear()
+        return coded.select(self._kept) if self._kept else coded.select("code").clear()
 
 
 def _by_groups(log: Log, scan: Scan, path: Path | None) -> Counted:
@@ -188,7 +195,12 @@ def _by_groups(log: Log, scan: Scan, path: Path | None) -> Counted:
         tracker=scan.tracker,
     )
     spilled = path.stat().st_size if path else 0
-    return Counted(rows=rows, profile=profile, spilled_bytes=spilled)
+    return Counted(
+        rows=rows,
+        profile=profile,
+        held_keys=partial(held_keys_by_join, rows.latencies),
+        spilled_bytes=spilled,
+    )
 
 
 def _needed_columns(log: Log, plan: Plan) -> list[str]:

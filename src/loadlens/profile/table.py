@@ -6,7 +6,7 @@ from loadlens.profile.buckets import NULL_BUCKET
 from loadlens.profile.fence import Kept
 from loadlens.profile.profile import Profile
 
-__all__ = ["FIVE", "FENCE_QUANTILES", "clipped_mean", "count_table", "kept_columns"]
+__all__ = ["FENCE_QUANTILES", "FIVE", "clipped_mean", "count_table", "kept_columns"]
 
 FIVE = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
 """The quantiles that describe a population."""
