@@ -27,14 +27,15 @@ from loadlens.profile.quantiles import bucket_bounds
 from loadlens.profile.rows import Rows, breaks_rule
 from loadlens.profile.tables import CellTable, HeatTable, SecondTable
 from loadlens.profile.tail import Histogram, Tail
-from loadlens.schema import LATENCY, MAX_TIME_S
+from loadlens.schema import ERROR_COLUMNS, LATENCY, MAX_TIME_S
 
 __all__ = ["Counter", "held_keys_by_table", "with_code"]
 
 Ints = NDArray[np.int64]
-States = NDArray[np.uint8]
 
-_FLAG: Final = 2  # of the first error column; each further one is twice that
+_NO_FLAGS: Final = frozen(np.empty(0, dtype=np.int8))
+_NO_TRUTHS: Final = frozen(np.empty(0, dtype=np.bool_))
+_NO_SIZES: Final = frozen(np.empty(0, dtype=np.int64))
 _SUMS: Final = {"buckets": summed_buckets, "seconds": summed_seconds, "heat": coarsened}
 _MOST_IRREGULAR_COUNTS: Final = 1_000_000
 _TABLE_BYTES: Final = 256 * 2**20
@@ -64,8 +65,8 @@ class Counter:
         self._irregular: dict[str, list[pl.DataFrame]] = {"buckets": [], "seconds": [], "heat": []}
         self.tail = Tail(rows.plan, most_tail_rows)
 
-    def add(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Counts a batch of rows; returns it with its ``code`` in the place of its key.
+    def add(self, rows: pl.DataFrame) -> Ints:
+        """Counts a batch of rows; returns the code of each.
 
         Raises:
             UnusableRowsError: some row breaks a rule.
@@ -75,27 +76,28 @@ class Counter:
             raise UnusableRowsError
         rows = rows.rechunk()
         code = self._coder.encode(rows)
-        coded = rows.select(pl.Series("code", code), pl.exclude(self._coder.columns))
-        if not coded.is_empty():
-            self._add(coded, _batch(coded, self._rows.errors))
-        return coded
+        if len(code):
+            self._add(rows, code)
+        return code
 
-    def _add(self, rows: pl.DataFrame, batch: kernels.Batch) -> None:
+    def _add(self, rows: pl.DataFrame, code: Ints) -> None:
+        batch = _batch(rows, code, self._rows.errors)
         with self._lock:
             found = self._count(batch)
-        apart = [
-            rows[numbers[:size]] if size else None
-            for numbers, size in zip(found[:3], found.sizes, strict=True)
-        ]
-        with self._lock:
-            irregular, without_second, held = apart
-            if held is not None:
-                self.tail.hold(held)
-            if irregular is not None:
-                self._add_irregular(irregular)
-            if without_second is not None:
-                counts = second_counts(self._rows, without_second.lazy(), "in-memory")
-                self._add_counts("seconds", counts)
+            irregular, without_second, held = (
+                numbers[:size] for numbers, size in zip(found[:3], found.sizes, strict=True)
+            )
+            if len(held):
+                self.tail.hold(code[held], batch.latency[held], _taken(batch.start, held), _taken(batch.end, held))
+            if len(irregular):
+                self._add_irregular(self.with_code(rows[irregular], code[irregular]))
+            if len(without_second):
+                apart = self.with_code(rows[without_second], code[without_second])
+                self._add_counts("seconds", second_counts(self._rows, apart.lazy(), "in-memory"))
+
+    def with_code(self, rows: pl.DataFrame, code: Ints) -> pl.DataFrame:
+        """Rows with their ``code`` in the place of the columns of their key."""
+        return rows.drop(self._coder.columns).insert_column(0, pl.Series("code", code))
 
     def _count(self, batch: kernels.Batch) -> kernels.Found:
         """Counts a batch in the tables, making room in them as needed."""
@@ -117,6 +119,8 @@ class Counter:
                 self._heat.make_room(*_ends(batch.end))
             tables = (self._cells.arrays, self._seconds.arrays, self._heat.arrays)
             row, need = kernels.count_rows(row, batch, *tables, found, open_seconds)
+            if need == kernels.BROKEN:
+                raise UnusableRowsError
         self.tail.move_limits(self._histogram)
         return found
 
@@ -183,7 +187,7 @@ class Counter:
                 "code": code,
                 "success": (state & SUCCESS) != 0,
                 "bucket": buckets,
-                **{name: (state >> (place + 1)) & 1 for place, name in enumerate(self._rows.errors)},
+                **{name: (state >> (ERROR_COLUMNS.index(name) + 1)) & 1 for name in self._rows.errors},
                 "count": count.astype(np.int64),
                 "latency_sum": latency_sum,
                 "first_start": pl.Series(start, nan_to_null=True).replace(np.inf, None),
@@ -210,34 +214,31 @@ class Counter:
         return coarsened(heat.with_columns(time_s=time, window_s=pl.lit(width)))
 
 
-def _batch(rows: pl.DataFrame, errors: Sequence[str]) -> kernels.Batch:
-    """Rows as arrays. Missing latencies are 0 and told by the state, missing times are NaN."""
-    nothing = frozen(np.empty(0, dtype=np.int64))
-    sized = "response_size" in rows.columns
+def _batch(rows: pl.DataFrame, code: Ints, errors: Sequence[str]) -> kernels.Batch:
+    """Rows as arrays. Missing latencies are 0 and told by ``untimed``, missing times are NaN."""
+    sized, latency = "response_size" in rows.columns, rows[LATENCY]
+    flags = [_flags(rows[name]) if name in errors else _NO_FLAGS for name in ERROR_COLUMNS]
     return kernels.Batch(
-        code=frozen(rows["code"].to_numpy()),
-        state=frozen(_states(rows, errors)),
-        latency=_numbers(rows[LATENCY], 0.0),
-        start=_times(rows["start_time"]),
-        end=_times(rows["end_time"]),
-        size=frozen(rows["response_size"].fill_null(0).to_numpy()) if sized else nothing,
-        has_size=frozen(rows["response_size"].is_not_null().cast(pl.Int64).to_numpy()) if sized else nothing,
+        frozen(code),
+        frozen(rows["success"].to_numpy()),
+        frozen(latency.is_null().to_numpy()) if latency.null_count() else _NO_TRUTHS,
+        *flags,
+        _numbers(latency, 0.0),
+        _times(rows["start_time"]),
+        _times(rows["end_time"]),
+        frozen(rows["response_size"].fill_null(0).to_numpy()) if sized else _NO_SIZES,
+        frozen(rows["response_size"].is_not_null().to_numpy()) if sized else _NO_TRUTHS,
     )
 
 
-def _states(rows: pl.DataFrame, errors: Sequence[str]) -> States:
-    """Success, error classes and the lack of a latency of each row as one small number."""
-    state = rows["success"].cast(pl.UInt8).to_numpy()
-    for place, name in enumerate(errors):
-        flags = rows[name].fill_null(0) if rows[name].null_count() else rows[name]
-        low, high = flags.min(), flags.max()
-        if (low or 0) < 0 or (high or 0) > 1:  # type: ignore[operator]  # both are small integers
-            raise UnusableRowsError
-        if high:
-            state = state + flags.cast(pl.UInt8).to_numpy() * np.uint8(_FLAG << place)
-    if rows[LATENCY].null_count():
-        state = state + rows[LATENCY].is_null().cast(pl.UInt8).to_numpy() * np.uint8(NO_LATENCY)
-    return state
+def _flags(column: pl.Series) -> NDArray[np.int8]:
+    flags = column.fill_null(0) if column.null_count() else column
+    return frozen(flags.to_numpy())
+
+
+def _taken(times: NDArray[np.float64], rows: Ints) -> NDArray[np.float64]:
+    """The times of some rows, NaN where there are none at all."""
+    return times[rows] if len(times) else np.full(len(rows), np.nan)
 
 
 def _times(times: pl.Series) -> NDArray[np.float64]:

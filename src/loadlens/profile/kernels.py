@@ -23,6 +23,7 @@ from loadlens.profile.places import (
 from loadlens.schema import MAX_TIME_S
 
 __all__ = [
+    "BROKEN",
     "COMPLETION",
     "COMPLETION_BITS",
     "COUNT",
@@ -70,6 +71,7 @@ LAST_END: Final = 3
 NEEDS_CELLS: Final = 1
 NEEDS_SECONDS: Final = 2
 NEEDS_HEAT: Final = 3
+BROKEN: Final = 4
 
 _LOW_BITS: Final = (1 << BUCKET_SHIFT) - 1
 _MAX_TIME: Final = float(MAX_TIME_S)
@@ -79,7 +81,11 @@ class Batch(NamedTuple):
     """Columns of a batch; arrays of length 0 for what the log does not have."""
 
     code: Array
-    state: Array
+    success: Array
+    untimed: Array
+    error_1: Array
+    error_2: Array
+    error_3: Array
     latency: Array
     start: Array
     end: Array
@@ -203,6 +209,12 @@ def keys_of_rows(  # noqa: PLR0917
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def flag_of(value: int, place: int) -> int:
+    """What an error column adds to a row's state; more than all states for a value other than 0 and 1."""
+    return value << place if value == (value & 1) else STATES
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _usable(time: float) -> bool:
     return -_MAX_TIME < time < _MAX_TIME
 
@@ -213,18 +225,30 @@ def count_rows(
 ) -> tuple[int, int]:
     """Counts rows from ``first`` on; the row that it stopped at, and what is needed to go on."""
     # Arrays are taken out of their tuples once: inside the loop each access would count references.
-    codes, states, latencies, starts, ends, sizes, has_size = batch
+    codes, success, untimed, errors_1, errors_2, errors_3, latencies, starts, ends, sizes, has_size = batch
     slots, pages, used, figures, cell_sizes = cells
     second_pages, shape, second_counts = seconds
     part_of_place, heat_window, heat_width, heat_counts = heat
     irregular, without_second, held, found_sizes, keep_from, rows_of_code = found
+    has_1, has_2, has_3, has_untimed = len(errors_1) > 0, len(errors_2) > 0, len(errors_3) > 0, len(untimed) > 0
     has_start, has_end, sized = len(starts) > 0, len(ends) > 0, len(sizes) > 0
     most_slots, most_pages = len(pages) // GROUPS, len(figures) // BUCKETS_PER_OCTAVE
     first_block, num_codes, most_seconds = shape[0], shape[1], len(second_counts) // SECONDS_A_PAGE
     num_blocks = len(second_pages) // num_codes
     width, first_window = heat_width[0], heat_window[0]
     for row in range(first, len(codes)):
-        code, state, latency = codes[row], states[row], latencies[row]
+        code, latency = codes[row], latencies[row]
+        state = 1 if success[row] else 0
+        if has_1:
+            state += flag_of(errors_1[row], 1)
+        if has_2:
+            state += flag_of(errors_2[row], 2)
+        if has_3:
+            state += flag_of(errors_3[row], 3)
+        if state >= STATES:
+            return row, BROKEN
+        if has_untimed and untimed[row]:
+            state += NO_LATENCY
         place = place_of(latency)
         start = starts[row] if has_start else 0.0
         end = ends[row] if has_end else 0.0
@@ -282,7 +306,7 @@ def count_rows(
             figures[cell, LAST_END] = max(figures[cell, LAST_END], end)
         if sized:
             cell_sizes[cell, 0] += sizes[row]
-            cell_sizes[cell, 1] += has_size[row]
+            cell_sizes[cell, 1] += 1 if has_size[row] else 0
         rows_of_code[code] += 1
         if completed and latency >= keep_from[code]:
             held[found_sizes[2]] = row

@@ -161,6 +161,7 @@ class _Steps:
     def __init__(self, counter: "Counter", kept: Sequence[str]) -> None:
         self._counter = counter
         self._kept = kept
+        self._nothing = pl.DataFrame(schema={"code": pl.Int64()})
 
     def schema(self, rows: Rows) -> dict[str, pl.DataType]:
         """The types of the columns that go on."""
@@ -170,11 +171,11 @@ class _Steps:
     def count(self, batch: pl.DataFrame) -> pl.DataFrame:
         """Counts a batch and hands on what is to be spilled of it."""
         try:
-            coded = self._counter.add(batch)
+            code = self._counter.add(batch)
         except Exception as error:
             self.raised = self.raised or error
             raise
-        return coded.select(self._kept) if self._kept else coded.select("code").clear()
+        return self._counter.with_code(batch, code).select(self._kept) if self._kept else self._nothing
 
 
 def _by_groups(log: Log, scan: Scan, path: Path | None) -> Counted:

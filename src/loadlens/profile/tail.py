@@ -45,7 +45,7 @@ class Tail:
         self._plan = plan
         self._most_rows = most_rows
         self._rows = 0
-        self._parts: list[pl.DataFrame] = []
+        self._parts: list[tuple[Ints, Floats, Floats, Floats]] = []
         self._due_at = np.empty(0, dtype=np.int64)
         self.keep_from = np.empty(0)
         self.rows_of_code = np.empty(0, dtype=np.int64)
@@ -78,15 +78,15 @@ class Tail:
         limit = upper_fence(self._plan.outliers, sums.sum() / rows, q25, q75)
         return float(limit * (1 - _MARGIN - _ERRORS_OF_A_QUARTILE / np.sqrt(rows)))
 
-    def hold(self, rows: pl.DataFrame) -> None:
-        """Holds rows back that may lie above their fence."""
+    def hold(self, code: Ints, latency: Floats, start: Floats, end: Floats) -> None:
+        """Holds successes back that may lie above their fence; times are NaN where there are none."""
         if self.lost:
             return
-        self._rows += rows.height
+        self._rows += len(code)
         if self._rows > self._most_rows:
             self.lose()
         else:
-            self._parts.append(rows.select("code", "success", LATENCY, "start_time", "end_time"))
+            self._parts.append((code, latency, start, end))
 
     def lose(self) -> None:
         """Gives up: the tail has to be fetched."""
@@ -107,4 +107,9 @@ class Tail:
 
     def frame(self) -> pl.DataFrame:
         """The rows, all of them successes: ``code``, ``success``, the latency in ms, times in s."""
-        return pl.concat(self._parts)
+        parts = zip(*self._parts, strict=True) if self._parts else [[np.empty(0)]] * 4
+        columns = [np.concatenate(arrays) for arrays in parts]
+        names = ("code", LATENCY, "start_time", "end_time")
+        frame = pl.DataFrame(dict(zip(names, columns, strict=True)), schema_overrides={"code": pl.Int64})
+        times = pl.col("start_time", "end_time").fill_nan(None)
+        return frame.with_columns(times, success=pl.lit(value=True))
