@@ -204,6 +204,8 @@ def test_a_cancelled_run_leaves_nothing_behind(
 @pytest.mark.usefixtures("spilling", "told_always")
 @pytest.mark.parametrize("stage", STAGES[:3])
 def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, spill: Path, stage: str) -> None:
+    if scan.FEWEST_ROWS_FOR_TABLES == 0 and stage.startswith("Counting"):
+        pytest.skip("text is counted while it is parsed")
     sent = []
 
     def interrupt(moment: Progress) -> None:

@@ -81,7 +81,7 @@ def counted(log: Log, scan: Scan) -> Iterator[Counted]:
     Raises:
         UnusableRowsError: some row breaks a rule.
     """
-    text = [file.size for file in log.files if file.kind == "csv"]
+    text = [file.size for file in log.files if file.kind == "text"]
     if text and sum(text) <= scan.limits.text_bytes and len(text) == len(log.files):
         scan.tracker.stage("Parsing text")
         needed = scan.tracker.watch(log.frame.select(_needed_columns(log, scan.plan)))

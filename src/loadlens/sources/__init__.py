@@ -1,18 +1,24 @@
 """Text, columns and frames of many shapes in; one canonical LazyFrame out."""
 
 from loadlens.sources.endpoint_metrics import EndpointMetricsSource, read_endpoint_metrics
-from loadlens.sources.log import Log, Source, open_log, reading, scan_log
+from loadlens.sources.findings import REJECTS_FILE, Findings, TooManyRejectsError, disarmed
+from loadlens.sources.log import Log, Source, open_log, read_log, reading, scan_log
 from loadlens.sources.toolkit import ToolkitFolder, average_request_size, find_toolkit_folder
 
 __all__ = [
+    "REJECTS_FILE",
     "EndpointMetricsSource",
+    "Findings",
     "Log",
     "Source",
+    "TooManyRejectsError",
     "ToolkitFolder",
     "average_request_size",
+    "disarmed",
     "find_toolkit_folder",
     "open_log",
     "read_endpoint_metrics",
+    "read_log",
     "reading",
     "scan_log",
 ]

@@ -7,7 +7,7 @@ import polars as pl
 
 from loadlens.schema import CANONICAL_COLUMNS, RULES, Rule
 from loadlens.sources.files import DataFile
-from loadlens.sources.tabular import csv_types, raw_scan, scan_files
+from loadlens.sources.tabular import raw_scan, scan_files
 from loadlens.sources.wording import shortened
 
 __all__ = ["Frames", "broken_rules", "explain", "rule_counts"]
@@ -21,7 +21,6 @@ class Frames:
     raw: pl.LazyFrame
 
 
-_HEADER_LINES = 1
 _LARGEST_WRITTEN_OUT = 1e15
 _ROW = "row number"
 
@@ -51,10 +50,10 @@ def _describe(frames: Frames, files: Sequence[DataFile], name: str, rule: Rule, 
 
 def _first_offender(frames: Frames, files: Sequence[DataFile], name: str, rule: Rule) -> tuple[str, object]:
     """Where the first row at fault is, and its value as it was logged."""
-    for file in files:
+    for file in (file for file in files if file.kind != "text"):
         found = _first(scan_files([file], row_index=_ROW), rule)
         if found is not None:
-            return f"{file.path}, {_row(file, found)}", _value(raw_scan([file], _ROW), found, rule)
+            return f"{file.path}, row {found + 1}", _value(raw_scan([file], _ROW), found, rule)
     found = _first(frames.canonical.with_row_index(_ROW), rule) or 0
     return f"{name}, row {found + 1}", _value(frames.raw.with_row_index(_ROW), found, rule)
 
@@ -72,11 +71,6 @@ def _value(frame: pl.LazyFrame, row: int, rule: Rule) -> object:
     return int(value) if whole and abs(value) < _LARGEST_WRITTEN_OUT and value.is_integer() else value
 
 
-def _row(file: DataFile, index: int) -> str:
-    """How a person finds row ``index``: by its line in a text file, else by its number."""
-    return f"line {index + _HEADER_LINES + 1}" if file.kind == "csv" else f"row {index + 1}"
-
-
 def explain(files: Iterable[DataFile], name: str, error: BaseException) -> list[str]:
     """One line for each file that cannot be parsed, or what the reader said where none is found."""
     problems = [problem for file in files if (problem := _explain_file(file))]
@@ -88,22 +82,9 @@ def _explain_file(file: DataFile) -> str:
     if not file.path.exists():
         return f"{file.path}: has disappeared while it was read"
     try:
-        if file.kind == "csv":
-            return _first_unparsable(file)
+        if file.kind == "text":
+            return ""
         scan_files([file]).collect(engine="streaming")
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         return f"{file.path}: is damaged: {str(error).splitlines()[0]}"
-    return ""
-
-
-def _first_unparsable(file: DataFile) -> str:
-    """The first cell of a CSV file that is no number where one is expected."""
-    types = csv_types(file)
-    text = pl.scan_csv(file.path, glob=False, schema=dict.fromkeys(types, pl.String()))
-    for name in (name for name, dtype in types.items() if dtype.is_numeric()):
-        bad = pl.col(name).is_not_null() & pl.col(name).cast(pl.Float64, strict=False).is_null()
-        rows = text.with_row_index("row").filter(bad).select("row", name).head(1).collect()
-        if rows.height:
-            place = _row(file, rows.item(0, 0))
-            return f"{file.path}, {place}, column {name}: got {shortened(rows.item(0, 1))}, expected a number"
     return ""

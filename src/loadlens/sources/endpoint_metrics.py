@@ -6,7 +6,7 @@ import polars as pl
 
 from loadlens.errors import InputError
 from loadlens.schema import CONFIGURATION_COLUMNS, ENDPOINT_METRIC_COLUMNS
-from loadlens.sources.files import PathSource, inspect_file
+from loadlens.sources.files import PathSource, kind_of
 from loadlens.sources.wording import listed
 
 __all__ = ["EndpointMetricsSource", "read_endpoint_metrics"]
@@ -48,8 +48,7 @@ def _scan(source: EndpointMetricsSource) -> tuple[pl.LazyFrame, str]:
     path = Path(source)
     if not path.is_file():
         raise InputError(f"{path}: does not exist; expected endpoint metrics as CSV or Parquet")
-    file = inspect_file(path)
-    if file.kind == "parquet":
+    if kind_of(path) == "parquet":
         return pl.scan_parquet(path, glob=False), str(path)
     return pl.scan_csv(path, glob=False, infer_schema=False), str(path)
 

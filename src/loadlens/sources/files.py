@@ -1,10 +1,8 @@
 """From paths, globs and folders to data files, each with its columns and its hive partition."""
 
-import csv
 import glob
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal
@@ -13,16 +11,29 @@ from urllib.parse import unquote
 import polars as pl
 
 from loadlens.errors import InputError
-from loadlens.sources.wording import listed, shortened
+from loadlens.sources.wording import shortened
 
-__all__ = ["INVOCATION_LOG_STEM", "DataFile", "PathSource", "find_files", "inspect_file"]
+__all__ = [
+    "INVOCATION_LOG_STEM",
+    "DataFile",
+    "PathSource",
+    "find_files",
+    "hive_columns",
+    "inspect_columns",
+    "kind_of",
+    "scan_columns",
+]
 
 PathSource = str | PathLike[str]
 INVOCATION_LOG_STEM = "invocation_benchmark_results"
 
-_SAMPLED_LINES = 100
 _SMALL_FILE_BYTES = 64 * 2**20
-_SUFFIXES = (".parquet", ".csv")  # in order of preference
+_TOOLKIT_SUFFIXES = (".parquet", ".csv")  # in order of preference
+_SUFFIXES = (
+    ".parquet", ".arrow", ".feather", ".ipc", ".csv", ".tsv", ".jtl", ".xml", ".json", ".jsonl", ".ndjson",
+    ".ldjson", ".log", ".txt", ".db", ".sqlite", ".bin",
+)  # fmt: skip
+_COMPRESSED = (".gz", ".zst", ".zstd")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,18 +42,19 @@ class DataFile:
 
     Attributes:
         path: where it is.
-        kind: its format, known from its first bytes.
-        columns: its columns and, where the file declares them, their types (CSV: all text).
-        hive: the ``name=value`` folders that it lies in.
+        kind: its format, known from its first bytes; all but Parquet and Arrow is text to be parsed.
+        columns: its columns and, where the file declares them, their types.
+        constants: columns that its path tells, with their values: the ``name=value`` folders that it lies
+            in, and what is asked of its name.
         size: its size in bytes.
         rows: how many rows it holds; estimated for text from its size and first lines.
         row_group_bytes: decoded size of the largest row group of a Parquet file, else 0.
     """
 
     path: Path
-    kind: Literal["csv", "parquet"]
+    kind: Literal["arrow", "parquet", "text"]
     columns: tuple[tuple[str, pl.DataType], ...]
-    hive: tuple[tuple[str, str], ...]
+    constants: tuple[tuple[str, str | None], ...] = ()
     size: int
     rows: int
     row_group_bytes: int = 0
@@ -90,7 +102,7 @@ def _find(text: str) -> list[Path]:
 
 def _files_in(folder: Path) -> list[Path]:
     """All data files below a folder; a log of the toolkit there is taken alone, Parquet before CSV."""
-    named = [folder / f"{INVOCATION_LOG_STEM}{suffix}" for suffix in _SUFFIXES]
+    named = [folder / f"{INVOCATION_LOG_STEM}{suffix}" for suffix in _TOOLKIT_SUFFIXES]
     toolkit = [path for path in named if path.exists()]
     if toolkit:
         return _files_in(toolkit[0]) if toolkit[0].is_dir() else [toolkit[0]]
@@ -101,9 +113,9 @@ def _files_in(folder: Path) -> list[Path]:
             *[f"{shortened(str(path))}: its name is not UTF-8 text; rename it" for path in wrong]
         )
     stems = {path.with_suffix("") for path in files if path.suffix.lower() == ".parquet"}
-    files = [path for path in files if path.suffix.lower() == ".parquet" or path.with_suffix("") not in stems]
+    files = [path for path in files if path.suffix.lower() != ".csv" or path.with_suffix("") not in stems]
     if not files:
-        raise InputError(f"{folder}: holds no log; expected {' or '.join(_SUFFIXES)} files in this folder")
+        raise InputError(f"{folder}: holds no log; expected files such as {', '.join(_SUFFIXES[:5])} in it")
     return files
 
 
@@ -113,64 +125,77 @@ def _is_text(path: Path) -> bool:
 
 def _is_data(relative: Path, path: Path) -> bool:
     hidden = any(part.startswith((".", "_")) for part in relative.parts)
-    return not hidden and path.suffix.lower() in _SUFFIXES and path.is_file()
+    name = path.name.lower()
+    plain = next((name.removesuffix(suffix) for suffix in _COMPRESSED if name.endswith(suffix)), name)
+    return not hidden and Path(plain).suffix in _SUFFIXES and path.is_file()
 
 
-def inspect_file(path: Path) -> DataFile:
-    """Reads the head of a file: its format, its columns and whether it holds a row.
+def kind_of(path: Path) -> Literal["arrow", "parquet", "text"]:
+    """The format of a file, from its first bytes.
 
     Raises:
-        InputError: the file is unreadable, empty, of an unknown format or has doubled columns.
+        InputError: the file is unreadable or empty, or runs code when it is read.
     """
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            magic = file.read(4)
+            magic = file.read(6)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     if size == 0:
         raise InputError(f"{path}: is empty (0 bytes); expected a header and rows")
-    _refuse_unreadable(path, magic)
-    kind: Literal["csv", "parquet"] = "parquet" if magic == b"PAR1" else "csv"
-    if kind == "csv":
-        columns, rows = _csv_head(path, size)
-        return DataFile(path=path, kind=kind, columns=columns, hive=_hive(path), size=size, rows=rows)
-    columns, rows, row_group_bytes = _parquet_head(path, size)
+    if magic[:1] == b"\x80":
+        raise InputError(f"{path}: is a Python pickle, which may run code; write it as CSV or Parquet")
+    if path.suffix.lower() == ".parquet" and magic[:4] != b"PAR1":
+        raise InputError(f"{path}: is not a Parquet file, in spite of its name; it begins with {magic[:4]!r}")
+    if magic[:4] == b"PAR1":
+        return "parquet"
+    return "arrow" if magic == b"ARROW1" else "text"
+
+
+def inspect_columns(path: Path, kind: Literal["arrow", "parquet"]) -> DataFile:
+    """Reads the footer of a columnar file.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    size = path.stat().st_size
+    columns, rows = _footer(path, kind)
+    # Reading the footer a second time costs an import; a small file has no huge row group.
+    large = kind == "parquet" and size > _SMALL_FILE_BYTES
     return DataFile(
         path=path,
         kind=kind,
         columns=columns,
-        hive=_hive(path),
+        constants=hive_columns(path),
         size=size,
         rows=rows,
-        row_group_bytes=row_group_bytes,
+        row_group_bytes=_largest_row_group(path) if large else 0,
     )
-
-
-def _refuse_unreadable(path: Path, magic: bytes) -> None:
-    if magic[:1] == b"\x80":
-        raise InputError(f"{path}: is a Python pickle, which may run code; write it as CSV or Parquet")
-    if magic[:2] == b"\x1f\x8b" or magic == b"\x28\xb5\x2f\xfd":
-        raise InputError(f"{path}: is compressed; decompress it first")
-    if b"\x00" in magic:
-        raise InputError(f"{path}: is binary data of an unknown format; expected CSV or Parquet")
-    if path.suffix.lower() == ".parquet" and magic != b"PAR1":
-        raise InputError(f"{path}: is not a Parquet file, in spite of its name; it begins with {magic!r}")
 
 
 Columns = tuple[tuple[str, pl.DataType], ...]
 
 
-def _parquet_head(path: Path, size: int) -> tuple[Columns, int, int]:
+def _footer(path: Path, kind: Literal["arrow", "parquet"]) -> tuple[Columns, int]:
     try:
-        frame = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+        frame = scan_columns([path], kind)
         schema = frame.collect_schema()
         rows = frame.select(pl.len()).collect().item()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: is a damaged Parquet file: {reason}; write it again") from error
-    # Reading the footer a second time costs an import; a small file has no huge row group.
-    return tuple(schema.items()), rows, _largest_row_group(path) if size > _SMALL_FILE_BYTES else 0
+        name = "Parquet" if kind == "parquet" else "Arrow"
+        raise InputError(f"{path}: is a damaged {name} file: {reason}; write it again") from error
+    return tuple(schema.items()), rows
+
+
+def scan_columns(
+    paths: Sequence[Path], kind: Literal["arrow", "parquet"], row_index: str | None = None
+) -> pl.LazyFrame:
+    """Scans columnar files of one schema, their columns as they are."""
+    if kind == "parquet":
+        return pl.scan_parquet(list(paths), glob=False, hive_partitioning=False, row_index_name=row_index)
+    return pl.scan_ipc(list(paths), glob=False, hive_partitioning=False, row_index_name=row_index)
 
 
 def _largest_row_group(path: Path) -> int:
@@ -181,22 +206,11 @@ def _largest_row_group(path: Path) -> int:
     return max(groups, default=0)
 
 
-def _csv_head(path: Path, size: int) -> tuple[Columns, int]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file)
-            names = next(lines, [])
-            first = [line for line in islice(lines, _SAMPLED_LINES) if line]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is not UTF-8 text with comma-separated values: {error}") from error
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        raise InputError(f"{path}: the header has doubled columns: {listed(doubled)}; rename or remove one")
-    sampled = sum(len(",".join(line)) + 1 for line in first)
-    rows = max(size * len(first) // sampled, 1) if sampled and len(first) == _SAMPLED_LINES else len(first)
-    return tuple((name, pl.String()) for name in names), rows
-
-
-def _hive(path: Path) -> tuple[tuple[str, str], ...]:
+def hive_columns(path: Path) -> tuple[tuple[str, str | None], ...]:
+    """The columns that the ``name=value`` folders of a path tell."""
     parts = (part.partition("=") for part in path.parts[:-1])
-    return tuple((name, unquote(value)) for name, separator, value in parts if name and separator)
+    return tuple(
+        (name, None if value == "__HIVE_DEFAULT_PARTITION__" else unquote(value))
+        for name, separator, value in parts
+        if name and separator
+    )

@@ -2,21 +2,37 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, Union, runtime_checkable
 
 import polars as pl
 
-from loadlens.errors import InputError
-from loadlens.schema import LATENCY
+from loadlens.errors import InputError, LoadlensError
+from loadlens.schema import CANONICAL_COLUMNS, CONFIGURATION_COLUMNS, LATENCY
 from loadlens.sources.diagnosis import Frames, broken_rules, explain
-from loadlens.sources.files import DataFile, PathSource, find_files, inspect_file
-from loadlens.sources.tabular import canonical_frame, scan_files
+from loadlens.sources.dialects import detect
+from loadlens.sources.dialects.generic import mapped_dialect, mapped_frame
+from loadlens.sources.dialects.toolkit import LOADLENS_CSV
+from loadlens.sources.files import (
+    DataFile,
+    PathSource,
+    find_files,
+    hive_columns,
+    inspect_columns,
+    kind_of,
+)
+from loadlens.sources.findings import Findings, MaxRejects
+from loadlens.sources.mapping import ColumnMap
+from loadlens.sources.names import NameKeys
+from loadlens.sources.names import key_from_name as compile_name_keys
+from loadlens.sources.stream import read_head
+from loadlens.sources.tabular import canonical_frame, constant, raw_scan, scan_files
+from loadlens.sources.textlog import TextFile, scan_text
 from loadlens.sources.wording import listed
 
-__all__ = ["ArrowStream", "Log", "Source", "open_log", "reading", "scan_log"]
+__all__ = ["ArrowStream", "Log", "Reading", "Source", "open_log", "read_log", "reading", "scan_log"]
 
 
 @runtime_checkable
@@ -27,7 +43,24 @@ class ArrowStream(Protocol):
         """Hands out the table as an Arrow stream."""
 
 
-Source = PathSource | Iterable[PathSource] | pl.LazyFrame | pl.DataFrame | ArrowStream
+Source = Union[PathSource, Iterable[PathSource], pl.LazyFrame, pl.DataFrame, ArrowStream, "Log"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How files are read.
+
+    Attributes:
+        format: the name of the dialect of text files; without it, their content tells.
+        column_map: which columns of any table are what, in the place of a dialect.
+        name_keys: columns that the names of files tell.
+        max_rejects: how many rows of text may be rejected.
+    """
+
+    format: str | None = None
+    column_map: ColumnMap | None = None
+    name_keys: NameKeys | None = None
+    max_rejects: MaxRejects = field(default_factory=MaxRejects)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +69,14 @@ class Log:
 
     Attributes:
         frame: the rows, not yet read.
-        raw: the rows as they were given, before their columns were cast.
-        num_rows: how many rows a table in memory has; None for other logs.
         columns: the names of the frame's columns.
         files: the files behind it; none for a frame from memory.
         name: what messages call it.
+        raw: the rows as they were given, before their columns were cast.
+        num_rows: how many rows a table in memory has; None for other logs.
+        key: the columns that naturally tell its rows apart.
+        text: the text files among the files.
+        findings: what the last scan of the text files found.
     """
 
     frame: pl.LazyFrame
@@ -49,6 +85,9 @@ class Log:
     name: str = "the log"
     raw: pl.LazyFrame
     num_rows: int | None = None
+    key: tuple[str, ...] = ()
+    text: tuple[TextFile, ...] = ()
+    findings: Findings = field(default_factory=Findings)
 
     def broken_rules(self) -> list[str]:
         """One line for each rule that rows break; none where every row can be counted."""
@@ -58,7 +97,7 @@ class Log:
         """Raises an InputError that lists all of ``columns`` that are missing, for each file."""
         wanted = list(columns)
         problems = [
-            _missing(str(file.path), wanted, [name for name, _ in (*file.columns, *file.hive)])
+            _missing(str(file.path), wanted, [name for name, _ in (*file.columns, *file.constants)])
             for file in self.files
         ] or [_missing(self.name, wanted, self.columns)]
         found = [problem for problem in problems if problem]
@@ -74,20 +113,33 @@ def _missing(name: str, wanted: Sequence[str], columns: Sequence[str]) -> str:
     return f"{name}: missing {noun}: {listed(missing)}; it has: {listed(columns)}"
 
 
-def open_log(source: Source, *, required: Iterable[str] = (LATENCY,), name: str = "the log") -> Log:
+def open_log(
+    source: Source,
+    *,
+    required: Iterable[str] = (LATENCY,),
+    name: str = "the log",
+    reading: Reading | None = None,
+) -> Log:
     """Opens any source as a canonical log, checking its columns but reading no rows yet.
+
+    Args:
+        source: what to open; a log that is open already stays as it is.
+        required: columns that it must have.
+        name: what messages call a table from memory.
+        reading: how files are read.
 
     Raises:
         InputError: nothing is there, it cannot be read, or ``required`` columns are missing.
     """
-    log = _from_memory(source, name)
+    reading = reading or Reading()
+    log = source if isinstance(source, Log) else _from_memory(source, name, reading)
     if log is None:
-        log = _from_paths(source)  # type: ignore[arg-type]  # what is not from memory is paths
+        log = _from_paths(source, reading)  # type: ignore[arg-type]  # what is not from memory is paths
     log.require(required)
     return log
 
 
-def _from_memory(source: Source, name: str) -> Log | None:
+def _from_memory(source: Source, name: str, options: Reading) -> Log | None:
     num_rows = None
     if isinstance(source, pl.LazyFrame):
         frame = source
@@ -99,49 +151,172 @@ def _from_memory(source: Source, name: str) -> Log | None:
     else:
         return None
     with reading(None):
+        if options.column_map:
+            frame = mapped_frame(frame, options.column_map, name)
         canonical = canonical_frame(frame, name)
         columns = tuple(canonical.collect_schema())
-        return Log(frame=canonical, columns=columns, name=name, raw=frame, num_rows=num_rows)
+    key = _natural_key(DEFAULT_KEY, columns)
+    return Log(frame=canonical, columns=columns, name=name, raw=frame, num_rows=num_rows, key=key)
 
 
-def _from_paths(source: PathSource | Iterable[PathSource]) -> Log:
+def _from_paths(source: PathSource | Iterable[PathSource], options: Reading) -> Log:
     if not isinstance(source, str | PathLike | Iterable):
         got = type(source).__name__
         raise InputError(f"a log must be paths, a LazyFrame, a DataFrame or an Arrow table, got {got}")
-    files = _inspect_all(find_files(source))
-    empty = [str(file.path) for file in files if not file.rows]
-    if len(empty) == len(files):
-        raise InputError(*[f"{path}: has a header but no rows" for path in empty])
+    tabular, text = _inspect_all(find_files(source), options)
+    if not text and not any(file.rows for file in tabular):
+        raise InputError(*[f"{file.path}: has columns but no rows" for file in tabular])
+    findings = Findings()
     with reading(None):
-        frame = scan_files(files)
+        frames = [_scan_tabular(tabular, options)] if tabular else []
+        if text:
+            frames.append(_scan_text(text, findings, options))
+        frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
         columns = tuple(frame.collect_schema())
-    name = str(files[0].path) if len(files) == 1 else f"{files[0].path} and {len(files) - 1} more"
-    return Log(frame=frame, columns=columns, files=tuple(files), name=name, raw=frame)
+    files = (*tabular, *map(_as_data_file, text))
+    natural = [name for file in text for name in file.dialect.key] or list(DEFAULT_KEY)
+    several = ["file"] if "file" in columns and len(text) > 1 else []
+    return Log(
+        frame=frame,
+        columns=columns,
+        files=files,
+        name=str(files[0].path) if len(files) == 1 else f"{files[0].path} and {len(files) - 1} more",
+        raw=frame,
+        key=_natural_key([*natural, *_named_columns(options), *several], columns),
+        text=tuple(text),
+        findings=findings,
+    )
 
 
-def _inspect_all(paths: Iterable[Path]) -> list[DataFile]:
-    files: list[DataFile] = []
+DEFAULT_KEY: Final = ("label", *CONFIGURATION_COLUMNS, "cold_start")
+"""The columns that tell rows apart where no dialect says which."""
+
+
+def _natural_key(names: Iterable[str], columns: Sequence[str]) -> tuple[str, ...]:
+    wanted = [*names, "cold_start"]
+    return tuple(name for name in dict.fromkeys(wanted) if name in columns)
+
+
+def _named_columns(options: Reading) -> Sequence[str]:
+    return options.name_keys.columns if options.name_keys else ()
+
+
+def _inspect_all(paths: Sequence[Path], options: Reading) -> tuple[list[DataFile], list[TextFile]]:
+    tabular: list[DataFile] = []
+    text: list[TextFile] = []
     problems: list[str] = []
     for path in paths:
         try:
-            files.append(inspect_file(path))
+            kind = kind_of(path)
+            if kind == "text":
+                text.append(_text_file(path, options))
+            else:
+                file = inspect_columns(path, kind)
+                constants = (*file.constants, *_name_columns(path, options))
+                tabular.append(replace(file, constants=constants))
         except InputError as error:
             problems.extend(error.problems)
     if problems:
         raise InputError(*problems)
-    return files
+    runs = [file for file in text if file.dialect.name != LOADLENS_CSV.name]
+    if len(runs) < 2 or any("file" in file.schema for file in text):  # noqa: PLR2004  # one is no comparison
+        return tabular, text
+    return tabular, [replace(file, constants=(*file.constants, ("file", file.path.name))) for file in text]
+
+
+def _name_columns(path: Path, options: Reading) -> list[tuple[str, str | None]]:
+    return list(options.name_keys.values(path).items()) if options.name_keys else []
+
+
+def _text_file(path: Path, options: Reading) -> TextFile:
+    head = read_head(path)
+    dialect = mapped_dialect(options.column_map) if options.column_map else detect(head, options.format)
+    constants = (*hive_columns(path), *_name_columns(path, options))
+    return TextFile(head=head, dialect=dialect, reader=dialect.open(head), constants=constants)
+
+
+def _scan_tabular(files: Sequence[DataFile], options: Reading) -> pl.LazyFrame:
+    if options.column_map is None:
+        return scan_files(files)
+    frames = [
+        mapped_frame(raw_scan([file]), options.column_map, str(file.path)).with_columns(
+            constant(file, name, value) for name, value in file.constants
+        )
+        for file in files
+    ]
+    return canonical_frame(pl.concat(frames, how="diagonal_relaxed"), "the log")
+
+
+def _scan_text(files: Sequence[TextFile], findings: Findings, options: Reading) -> pl.LazyFrame:
+    frame = scan_text(files, findings, options.max_rejects)
+    texts = {name for file in files for name, _ in file.constants if name in CANONICAL_COLUMNS}
+    return frame.with_columns(
+        pl.col(name).cast(CANONICAL_COLUMNS[name].dtype)
+        for name, dtype in frame.collect_schema().items()
+        if name in texts and dtype == pl.String
+    )
+
+
+def _as_data_file(file: TextFile) -> DataFile:
+    """A text file as others see it; its rows are estimated from its first lines."""
+    head = file.head
+    lines = max(len(head.lines), 1)
+    rows = lines if head.is_whole else head.size * lines // len(head.data)
+    return DataFile(
+        path=head.path,
+        kind="text",
+        columns=tuple(file.schema.items()),
+        size=head.size,
+        rows=0 if head.compression else rows,
+    )
+
+
+def read_log(
+    source: Source,
+    *,
+    format: str | None = None,  # noqa: A002  # the name that the command line has for it
+    column_map: ColumnMap | Iterable[str] | None = None,
+    key_from_name: str | None = None,
+    max_rejects: str | int = 0,
+) -> Log:
+    """Opens a log for several analyses.
+
+    Args:
+        source: as for ``scan_log``.
+        format: the name of the dialect of text files; without it, their content tells.
+        column_map: which columns of any table are what, such as ``["latency=elapsed:ms", "end=ts:epoch_ms"]``.
+        key_from_name: a regular expression over file names whose named groups become columns.
+        max_rejects: how many rows of text may be rejected: a count, or a percentage such as ``"0.5%"``.
+
+    Returns:
+        The log, which every analysis takes as its source. Its ``findings`` tell, after an analysis, what
+        was rejected or left out, and what the log cannot tell.
+
+    Raises:
+        InputError: nothing is there, it cannot be read, or it has no latencies.
+        UsageError: an argument cannot be understood.
+    """
+    mapped = column_map if column_map is None or isinstance(column_map, ColumnMap) else list(column_map)
+    options = Reading(
+        format=format,
+        column_map=ColumnMap.parse(mapped) if isinstance(mapped, list) else mapped,
+        name_keys=compile_name_keys(key_from_name) if key_from_name else None,
+        max_rejects=MaxRejects.parse(str(max_rejects)),
+    )
+    return open_log(source, reading=options)
 
 
 def scan_log(source: Source) -> pl.LazyFrame:
     """Scans a log lazily into its canonical columns.
 
     Args:
-        source: a path, glob or folder of CSV or Parquet files (hive partitions become columns), a list
+        source: a path, glob or folder of logs of any known dialect (hive partitions become columns), a list
             of them, a Polars frame, or any table that speaks the Arrow stream interface.
 
     Returns:
         A LazyFrame with the canonical columns that the log has, in canonical types (latency in ms,
         times in s, sizes in bytes, memory in MB), and its other columns as they are (text from CSV).
+        A scan of text that has bad rows raises an InputError in the end; ``read_log`` allows some.
 
     Raises:
         InputError: nothing is there, it cannot be read, or it has no ``invocation_latency``.
@@ -154,6 +329,8 @@ def reading(log: Log | None) -> Iterator[None]:
     """Turns what Polars raises while it reads ``log`` into an InputError that says where and what."""
     try:
         yield
+    except LoadlensError:
+        raise
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         files = log.files if log else ()
         raise InputError(*explain(files, log.name if log else "the log", error)) from error

@@ -1,0 +1,156 @@
+"""A stream cut into blocks of whole records."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from loadlens.errors import InputError
+from loadlens.sources.framing import LINES, Framing, line_end
+from loadlens.sources.stream import BOM
+
+__all__ = [
+    "BLOCK_BYTES",
+    "MAX_LINE_BYTES",
+    "PART_BYTES",
+    "Block",
+    "blocks",
+    "count_byte",
+    "parts_of",
+]
+
+BLOCK_BYTES: Final = 16 * 2**20
+"""How large blocks are unless told: enough to keep a parser busy, small enough for many at once."""
+
+PART_BYTES: Final = 2**20
+"""How much text is looked at a row at a time."""
+
+MAX_LINE_BYTES: Final = 64 * 2**20
+"""A file with a longer line is not a log."""
+
+_LINE_BREAK: Final = ord("\n")
+_CACHED_BYTES = 2**16  # what NumPy makes of so much stays in the processor's cache
+
+
+_Stream: TypeAlias = "io.BufferedReader[Any]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Whole records of a file.
+
+    Attributes:
+        data: the records, each with its line break; the file's last one may lack it.
+        first_line: the number of the first line in the file, from 1.
+        is_last: whether the file ends here.
+        index: the number of the block in the file, from 0.
+        is_regular: whether quotes are known to enclose whole cells of one line only, so that every line
+            is a record.
+    """
+
+    data: bytes
+    first_line: int
+    is_last: bool
+    index: int
+    is_regular: bool = False
+
+
+def blocks(stream: _Stream, framing: Framing = LINES, *, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Cuts a stream into blocks of about ``block_bytes``, always between two records.
+
+    Raises:
+        InputError: a line is longer than ``MAX_LINE_BYTES``.
+    """
+    if stream.peek(len(BOM)).startswith(BOM):
+        stream.read(len(BOM))
+    yield from _cut(stream, framing, block_bytes, 1)
+
+
+def parts_of(block: Block, framing: Framing, *, part_bytes: int = PART_BYTES) -> Iterator[Block]:
+    """Cuts a block into smaller ones, so that little is held at a time of what takes much memory to read."""
+    stream = io.BufferedReader(io.BytesIO(block.data))
+    for part in _cut(stream, framing, part_bytes, block.first_line):
+        yield replace(part, is_last=part.is_last and block.is_last, index=block.index)
+
+
+def _cut(stream: _Stream, framing: Framing, block_bytes: int, line: int) -> Iterator[Block]:
+    rest, index, wanted = b"", 0, block_bytes
+    while True:
+        data = rest + _whole_lines(stream, wanted, line)
+        is_last = not stream.peek(1)
+        is_regular = _quotes_are_regular(data, framing)
+        cut = len(data) if is_last or is_regular else _last_boundary(data, framing)
+        rest = data[cut:]
+        wanted = block_bytes if cut else len(data)
+        if cut:
+            yield Block(
+                data=data[:cut] if rest else data,
+                first_line=line,
+                is_last=is_last,
+                index=index,
+                is_regular=is_regular,
+            )
+            line += count_byte(data, _LINE_BREAK, cut)
+            index += 1
+        if is_last:
+            return
+
+
+def _whole_lines(stream: _Stream, wanted: int, line: int) -> bytes:
+    """The next ``wanted`` bytes and the rest of the line that they end in."""
+    if stream.seekable():  # looking ahead spares a copy of all that is read
+        start = stream.tell()
+        stream.seek(start + wanted - 1)
+        tail = stream.readline(MAX_LINE_BYTES)
+        stream.seek(start)
+        data = stream.read(wanted - 1 + len(tail))
+    else:
+        data = stream.read(wanted)
+        tail = b"" if data.endswith(b"\n") else stream.readline(MAX_LINE_BYTES)
+        data += tail
+    if len(tail) == MAX_LINE_BYTES and not tail.endswith(b"\n"):
+        raise InputError(
+            f"from line {line:,} on: a line is longer than {MAX_LINE_BYTES:,} bytes; expected a log of lines"
+        )
+    return data
+
+
+def count_byte(data: bytes, byte: int, end: int | None = None) -> int:
+    """How often a byte occurs before ``end``; for a frequent one several times as fast as ``bytes.count``."""
+    text = np.frombuffer(data, np.uint8)[:end]
+    parts = (text[start : start + _CACHED_BYTES] for start in range(0, text.size, _CACHED_BYTES))
+    return sum(int(np.count_nonzero(part == byte)) for part in parts)
+
+
+def _last_boundary(data: bytes, framing: Framing) -> int:
+    """Where the last record that begins in ``data`` and may go on after it begins; else the end."""
+    position = 0
+    while position < len(data):
+        end = framing.one_line_end(data, position) or framing.record_end(data, position)
+        if not end and framing.is_open(data, position):
+            return position
+        position = end or line_end(data, position)
+    return len(data)
+
+
+def _quotes_are_regular(data: bytes, framing: Framing) -> bool:
+    """Whether all quotes enclose whole cells of one line, so that every line is a record."""
+    if framing.quote is None or framing.quote.encode() not in data:
+        return True
+    text = np.frombuffer(data, np.uint8)
+    quote, separator = ord(framing.quote), ord(framing.separator)
+    at = np.flatnonzero(text == quote)
+    if at.size % 2:
+        return False
+    border = np.zeros(256, np.bool_)
+    border[[quote, separator, _LINE_BREAK]] = True
+    opening, closing = at[0::2], at[1::2]
+    if not border[text[opening[opening > 0] - 1]].all():
+        return False
+    border[ord("\r")] = True
+    if not border[text[closing[closing < text.size - 1] + 1]].all():
+        return False
+    breaks = np.flatnonzero(text == _LINE_BREAK)
+    return not (np.searchsorted(at, breaks) % 2).any()

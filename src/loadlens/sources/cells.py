@@ -1,0 +1,164 @@
+"""Columns of a home-made log as numbers, truth values, text and times, whatever type they have."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+import polars as pl
+
+from loadlens.schema import Rule
+from loadlens.sources.mapping import COUNTS_PER_SECOND, Moment
+
+__all__ = ["Cell", "Clock"]
+
+_EARLIEST_S: Final = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp())
+_LATEST_S: Final = 2**33  # in the year 2242; what is earlier fits an Int64 of ns
+_NS: Final = COUNTS_PER_SECOND["ns"]
+_US: Final = COUNTS_PER_SECOND["us"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A column of the log.
+
+    Attributes:
+        name: what messages call it.
+        value: its values.
+        dtype: their type.
+    """
+
+    name: str
+    value: pl.Expr
+    dtype: pl.DataType
+
+    @property
+    def text(self) -> pl.Expr:
+        """As text, without blanks around it; null where that is empty."""
+        if self.dtype == pl.String:
+            text = self.value.str.strip_chars()
+            return pl.when(text != "").then(text)
+        if not self.dtype.is_float():
+            return self.value.cast(pl.String)
+        whole = self.value.cast(pl.Int64, strict=False)
+        return pl.coalesce(
+            pl.when(whole == self.value).then(whole).cast(pl.String), self.value.cast(pl.String)
+        )
+
+    @property
+    def number(self) -> pl.Expr:
+        """As a Float64, or an Int64 where the column holds integers; null where it is no number."""
+        if self.dtype.is_integer():
+            return self.value.cast(pl.Int64, strict=False)
+        return self._bare.cast(pl.Float64, strict=False)
+
+    @property
+    def whole(self) -> pl.Expr:
+        """As an Int64; null where it is no whole number."""
+        number = self.number
+        if self.dtype.is_integer():
+            return number
+        whole = number.cast(pl.Int64, strict=False)
+        return pl.when(whole == number).then(whole)
+
+    @property
+    def exact(self) -> pl.Expr:
+        """As an Int64 that never was a Float64, where the column is text; null where it is none."""
+        return self._bare.cast(pl.Int64, strict=False) if self.dtype == pl.String else self.whole
+
+    @property
+    def truth(self) -> pl.Expr:
+        """As a Boolean; null where it is none."""
+        if self.dtype == pl.Boolean:
+            return self.value
+        text = self.text.str.to_lowercase()
+        return (
+            pl.when(text.is_in(["true", "1"]))
+            .then(pl.lit(True))
+            .when(text.is_in(["false", "0"]))
+            .then(pl.lit(False))
+        )
+
+    @property
+    def _bare(self) -> pl.Expr:
+        return self.value.str.strip_chars() if self.dtype == pl.String else self.value
+
+    @property
+    def is_filled(self) -> pl.Expr:
+        """Whether there is a value."""
+        return (self.text if self.dtype == pl.String else self.value).is_not_null()
+
+    def rule(self, expected: str, broken: pl.Expr) -> Rule:
+        """A rule that this column may break."""
+        return Rule(column=self.name, expected=expected, broken=broken)
+
+    def number_rule(
+        self, *, at_least: float | None = None, whole: bool = False, filled: bool = False
+    ) -> Rule:
+        """That a value is a finite number (``whole``, ``at_least``); it may be missing unless ``filled``."""
+        number, expected = self.number, "a whole number" if whole else "a number"
+        good = self.whole.is_not_null() if whole else number.is_finite()
+        if at_least is not None:
+            good &= number >= at_least
+            expected += f", {at_least:g} or more"
+        must = pl.lit(True) if filled else self.is_filled
+        return self.rule(expected + ("" if filled else ", or empty"), must & ~good.fill_null(value=False))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """A column of times.
+
+    Attributes:
+        cell: the column.
+        moment: in which unit they are.
+    """
+
+    cell: Cell
+    moment: Moment
+
+    @property
+    def per_second(self) -> int:
+        """How fine its counts are: a Float64 of seconds since 1970 is true to the microsecond only."""
+        given = self.moment.per_second
+        return _US if self.moment.clock == "epoch" and given not in {None, _NS} else _NS
+
+    def counts(self, per_second: int) -> pl.Expr:
+        """Its times as Int64 counts, at least as fine as its own; null where it holds none."""
+        given = self.moment.per_second
+        if given is None:
+            return self._instant("ns")
+        if given == _NS:
+            return self.cell.exact
+        own = (self.cell.number * (self.per_second // given)).round().cast(pl.Int64, strict=False)
+        return own * (per_second // self.per_second)
+
+    def _instant(self, unit: Literal["us", "ns"]) -> pl.Expr:
+        if self.cell.dtype == pl.Datetime:
+            return self.cell.value.dt.epoch(unit)
+        form = self.moment.form or "%+"
+        return self.cell.text.str.to_datetime(form, time_unit=unit, strict=False).dt.epoch(unit)
+
+    @property
+    def rule(self) -> Rule:
+        """That a value is a time that makes sense, which also tells a mistaken unit; it may be missing."""
+        given = self.moment.per_second
+        if given is None:  # a year that no Int64 of ns holds reads as another one, but not in us
+            time, given = self._instant("us"), _US
+        else:
+            time = self.cell.exact if given == _NS else self.cell.number
+        latest = _LATEST_S * given
+        earliest = _EARLIEST_S * given if self.moment.clock == "epoch" else -latest
+        good = time.is_between(earliest, latest).fill_null(value=False)
+        return self.cell.rule(f"a time {self.meaning}", self.cell.is_filled & ~good)
+
+    @property
+    def meaning(self) -> str:
+        """How its times are written, for people."""
+        if self.moment.unit == "format":
+            how = f"as {self.moment.form}"
+        elif self.moment.unit == "rfc3339":
+            how = "as 2026-01-31T12:00:00Z, or with another offset"
+        else:
+            how = f"in {self.moment.unit.rpartition('_')[2]}"
+            how += " since 1970" if self.moment.clock == "epoch" else ""
+        return how + (", from 1990 to 2242" if self.moment.clock == "epoch" else "")

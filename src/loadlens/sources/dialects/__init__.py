@@ -1,0 +1,104 @@
+"""The dialects of load-test logs, and which of them a file is in."""
+
+from typing import Final
+
+from loadlens.errors import InputError, UsageError
+from loadlens.sources.dialects.aiperf import AIPERF_JSON
+from loadlens.sources.dialects.aws_lambda import LAMBDA_EVENTS, LAMBDA_JSON, LAMBDA_REPORT
+from loadlens.sources.dialects.azure import AZURE_TRACE
+from loadlens.sources.dialects.base import BlockReader, Clock, Dialect, Reader, Refused, StreamReader
+from loadlens.sources.dialects.gatling import GATLING_OLD_TEXT, GATLING_TEXT
+from loadlens.sources.dialects.gatling_binary import GATLING_BINARY
+from loadlens.sources.dialects.hey import HEY_CSV, HEY_SUMMARY
+from loadlens.sources.dialects.jmeter import JMETER_CSV
+from loadlens.sources.dialects.jmeter_xml import JMETER_XML
+from loadlens.sources.dialects.locust import LOCUST_CSV, LOCUST_STATISTICS, LOCUST_WORKERS
+from loadlens.sources.dialects.oha import OHA_CSV, OHA_SQLITE, OHA_SUMMARY
+from loadlens.sources.dialects.toolkit import LOADLENS_CSV
+from loadlens.sources.dialects.vegeta import VEGETA_CSV, VEGETA_GOB, VEGETA_JSON, VEGETA_REPORT
+from loadlens.sources.stream import Head
+from loadlens.sources.wording import listed
+
+__all__ = [
+    "DIALECTS",
+    "REFUSED",
+    "BlockReader",
+    "Clock",
+    "Dialect",
+    "Reader",
+    "Refused",
+    "StreamReader",
+    "detect",
+]
+
+DIALECTS: Final[tuple[Dialect, ...]] = (
+    LOADLENS_CSV,
+    JMETER_CSV,
+    JMETER_XML,
+    VEGETA_CSV,
+    VEGETA_JSON,
+    LOCUST_CSV,
+    GATLING_TEXT,
+    GATLING_BINARY,
+    HEY_CSV,
+    OHA_CSV,
+    OHA_SQLITE,
+    AIPERF_JSON,
+    LAMBDA_REPORT,
+    LAMBDA_JSON,
+    AZURE_TRACE,
+)
+REFUSED: Final[tuple[Refused, ...]] = (
+    VEGETA_GOB,
+    VEGETA_REPORT,
+    LOCUST_STATISTICS,
+    LOCUST_WORKERS,
+    GATLING_OLD_TEXT,
+    HEY_SUMMARY,
+    OHA_SUMMARY,
+    LAMBDA_EVENTS,
+)
+
+
+def detect(head: Head, override: str | None = None) -> Dialect:
+    """Finds the dialect of a file by its content.
+
+    Args:
+        head: the beginning of the file.
+        override: the name of the dialect to take instead.
+
+    Raises:
+        InputError: the content fits no dialect, several, or one that holds no invocations.
+        UsageError: there is no dialect called ``override``.
+    """
+    if override is not None:
+        return _named(override)
+    _refuse(head)
+    found = [dialect for dialect in DIALECTS if dialect.matches(head)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        candidates = listed(dialect.name for dialect in found)
+        raise InputError(
+            f"{head.path}: its content fits {len(found)} formats: {candidates}; name one with --format"
+        )
+    known = listed(f"{dialect.title} ({dialect.name})" for dialect in DIALECTS)
+    raise InputError(
+        f"{head.path}: its content fits no known format: {known}; name one with --format, "
+        f"or say which column is what with --map"
+    )
+
+
+def _named(name: str) -> Dialect:
+    for dialect in DIALECTS:
+        if dialect.name == name:
+            return dialect
+    raise UsageError(
+        f"no format is called {name!r}; expected one of: {listed(dialect.name for dialect in DIALECTS)}"
+    )
+
+
+def _refuse(head: Head) -> None:
+    for refused in REFUSED:
+        if refused.matches(head):
+            raise InputError(f"{head.path}: is {refused.title}: {refused.reason}; {refused.advice}")

@@ -1,0 +1,102 @@
+"""What a dialect of load-test logs declares, and the two kinds of readers."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+import polars as pl
+
+from loadlens.sources.blocks import Block
+from loadlens.sources.framing import Framing
+from loadlens.sources.parsed import Parsed
+from loadlens.sources.stream import Head
+
+__all__ = ["BlockReader", "Clock", "Dialect", "Reader", "Refused", "StreamReader"]
+
+Clock = Literal["epoch", "relative", "monotonic"]
+
+
+class _Described(Protocol):
+    @property
+    def schema(self) -> pl.Schema:
+        """The canonical columns that it yields, and their types."""
+
+    @property
+    def meaning(self) -> tuple[tuple[str, str], ...]:
+        """Source columns and what they are, with unit."""
+
+
+@runtime_checkable
+class BlockReader(_Described, Protocol):
+    """Reads blocks of whole records, each independently of the others, from any thread."""
+
+    @property
+    def framing(self) -> Framing:
+        """What a record is, for the block cutter."""
+
+    def read(self, block: Block) -> Parsed:
+        """Reads one block."""
+
+
+@runtime_checkable
+class StreamReader(_Described, Protocol):
+    """Reads a whole file from front to back: formats that cannot be cut at lines."""
+
+    def batches(self, path: Path) -> Iterator[Parsed]:
+        """Reads the file in parts of bounded size.
+
+        Raises:
+            InputError: the file cannot be read on.
+        """
+
+
+Reader = BlockReader | StreamReader
+
+
+def _no_warnings(_head: Head, _rows: int, _facts: Mapping[str, int]) -> list[str]:
+    return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """One format of one tool.
+
+    Attributes:
+        name: what ``--format`` calls it, such as ``jmeter-csv``.
+        title: what people call it, such as ``JMeter CSV``.
+        key: the canonical columns that naturally tell its rows apart.
+        clock: whether its times are calendar times, begin with the test, or have no meaning alone.
+        closed_loop: whether the tool's usual clients wait for an answer before they ask again, so that
+            slow answers thin out the load that is measured (coordinated omission).
+        matches: whether a file is of this dialect, judged by the content of its head. Never raises.
+        open: makes the reader of a file of this dialect. Raises an InputError that says what is missing.
+        warnings: what the log cannot tell, given its head, the rows read, and the sums of all facts and of
+            all rows left out, in one mapping.
+    """
+
+    name: str
+    title: str
+    key: tuple[str, ...]
+    clock: Clock
+    closed_loop: bool
+    matches: Callable[[Head], bool]
+    open: Callable[[Head], Reader]
+    warnings: Callable[[Head, int, Mapping[str, int]], list[str]] = _no_warnings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """A file that holds no invocations, such as a tool's summary, and where to get them from.
+
+    Attributes:
+        title: what the file is, such as ``Locust's statistics (--csv)``.
+        reason: why it cannot be used, such as ``it holds aggregates, not single requests``.
+        advice: what to do instead, with the command.
+        matches: whether a file is of this kind, judged by the content of its head. Never raises.
+    """
+
+    title: str
+    reason: str
+    advice: str
+    matches: Callable[[Head], bool]

@@ -1,0 +1,322 @@
+"""Logs of no known tool: the user says which column is what."""
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+import polars as pl
+
+from loadlens.errors import InputError, LoadlensError
+from loadlens.schema import LATENCY
+from loadlens.sources.cells import Cell
+from loadlens.sources.dialects.base import Dialect
+from loadlens.sources.jsonlines import JsonLines
+from loadlens.sources.mapped import Kind, MappedColumns, Use, uses_of
+from loadlens.sources.mapping import ColumnMap
+from loadlens.sources.parsed import Recipe, bounded
+from loadlens.sources.stream import Head
+from loadlens.sources.table import Table
+from loadlens.sources.wording import listed
+
+__all__ = ["mapped_dialect", "mapped_frame", "mapped_recipe"]
+
+_SEPARATORS: Final = (",", ";", "\t", "|")
+_MAY_COME_LATE: Final = frozenset(
+    ("error", "status", "response_size", "request_size", "cold_start", "billed_duration", "init_duration")
+)
+"""What a log of JSON may write for some calls only."""
+
+_BINARY: Final = {
+    b"PAR1": "a Parquet file",
+    b"ARROW1": "an Arrow IPC file",
+    b"SQLite format 3\0": "an SQLite database",
+}
+_SAMPLED_OBJECTS: Final = 100
+_BROKEN: Final = " broken"
+
+
+def mapped_dialect(column_map: ColumnMap) -> Dialect:
+    """The dialect of CSV files with a header and of NDJSON files whose columns ``column_map`` names.
+
+    CSV may be separated by commas, semicolons, tabs or bars. In NDJSON ``request.latency`` names the
+    field ``latency`` of the object ``request``. It yields the canonical columns, and text for each
+    configuration column.
+    """
+    clocks = {moment.clock for moment in (column_map.start, column_map.end) if moment}
+    return Dialect(
+        name="generic",
+        title="mapped columns",
+        key=column_map.keys,
+        clock="epoch" if "epoch" in clocks else "relative",
+        closed_loop=False,
+        matches=partial(_matches, column_map),
+        open=partial(_open, column_map),
+        warnings=partial(_warnings, column_map),
+    )
+
+
+def mapped_recipe(schema: pl.Schema, column_map: ColumnMap, name: str) -> Recipe:
+    """How rows of typed columns become canonical rows and rejects.
+
+    Raises:
+        InputError: columns are missing, or of a type that is of no use; ``name`` says where.
+    """
+    cells = _cells(schema, uses_of(column_map))
+    _check_names(name, column_map, cells, schema)
+    wrong = [
+        f"{name}: column {use.column} is {cells[use.column].dtype}, expected {expected} for {use.target}"
+        for use in uses_of(column_map)
+        if (expected := _misfit(cells[use.column].dtype, use.kind))
+    ]
+    if wrong:
+        raise InputError(*wrong)
+    used = {use.column if use.column in schema else use.column.split(".")[0] for use in uses_of(column_map)}
+    types = {column: dtype for column, dtype in schema.items() if column in used}
+    return Recipe(types=types, **_recipe(column_map, cells))
+
+
+def mapped_frame(frame: pl.LazyFrame, column_map: ColumnMap, name: str = "the log") -> pl.LazyFrame:
+    """The canonical columns of a table of typed columns, such as a scan of Parquet or Arrow IPC.
+
+    Numbers of any type and numbers as text are cast; datetimes are taken as ``rfc3339`` (without a time
+    zone as UTC). Configuration columns keep their type.
+
+    Args:
+        frame: the table.
+        column_map: which of its columns is what; ``request.latency`` names a field of a struct.
+        name: what messages call the table.
+
+    Returns:
+        The canonical columns. A row that breaks a rule of its source columns, such as a latency that is
+        missing or no number, gets the latency NaN, which breaks the rule of the canonical column.
+
+    Raises:
+        InputError: columns are missing, or of a type that is of no use.
+    """
+    recipe = mapped_recipe(frame.collect_schema(), column_map, name)
+    broken = pl.any_horizontal(rule.broken.fill_null(value=False) for rule in recipe.rules)
+    latency = pl.when(_BROKEN).then(pl.lit(float("nan"))).otherwise(LATENCY)
+    return (
+        frame.select(*recipe.columns, broken.alias(_BROKEN))
+        .with_columns(latency.alias(LATENCY))
+        .drop(_BROKEN)
+    )
+
+
+def _recipe(column_map: ColumnMap, cells: Mapping[str, Cell]) -> dict[str, Any]:  # arguments of a Recipe
+    mapped = MappedColumns(column_map=column_map, cells=cells)
+    return {"columns": mapped.columns, "rules": mapped.rules, "meaning": mapped.meaning}
+
+
+def _matches(column_map: ColumnMap, head: Head) -> bool:
+    try:
+        _open(column_map, head)
+    except LoadlensError:
+        return False
+    return True
+
+
+def _open(column_map: ColumnMap, head: Head) -> Table | JsonLines:
+    for magic, what in _BINARY.items():
+        if head.data.startswith(magic):
+            raise InputError(f"{head.path}: is {what}, expected CSV with a header or one JSON object a line")
+    lines = [line for line in head.lines if line.strip()]
+    if not lines:
+        raise InputError(f"{head.path}: has no line of text in its first {len(head.data):,} bytes")
+    if lines[0].lstrip().startswith("{"):
+        return _json_lines(column_map, head, _objects(head))
+    return _table(column_map, head, lines[0])
+
+
+def _cells(schema: Mapping[str, pl.DataType], uses: Iterable[Use]) -> dict[str, Cell]:
+    """The columns that are there, by their names."""
+    found = {use.column: _cell(schema, use.column) for use in uses}
+    return {name: cell for name, cell in found.items() if cell is not None}
+
+
+def _cell(schema: Mapping[str, pl.DataType], name: str) -> Cell | None:
+    """A column, or a field of a struct by its dotted path."""
+    if name in schema:
+        return Cell(name=name, value=pl.col(name), dtype=schema[name])
+    column, *path = name.split(".")
+    if column not in schema:
+        return None
+    value, dtype = pl.col(column), schema[column]
+    for part in path:
+        fields = {field.name: field.dtype for field in dtype.fields} if isinstance(dtype, pl.Struct) else {}
+        if part not in fields:
+            return None
+        value, dtype = value.struct.field(part), fields[part]  # type: ignore[assignment]  # instances
+    return Cell(name=name, value=value, dtype=dtype)
+
+
+def _check_names(name: object, column_map: ColumnMap, found: Iterable[str], columns: Iterable[str]) -> None:
+    found = set(found)
+    missing = {f"{use.column} (for {use.target})" for use in uses_of(column_map) if use.column not in found}
+    if missing:
+        noun = "column" if len(missing) == 1 else "columns"
+        raise InputError(
+            f"{name}: missing {noun}: {listed(missing)}; it has: {listed(map(bounded, columns))}"
+        )
+
+
+def _misfit(dtype: pl.DataType, kind: Kind) -> str:
+    """What a column is not though it should be, or nothing."""
+    is_text = dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null)
+    if kind in {"number", "count"}:
+        return "" if dtype.is_numeric() or dtype in (pl.String, pl.Null) else "a number"
+    if kind == "truth":
+        return "" if dtype == pl.Boolean or dtype.is_integer() or is_text else "true or false"
+    if kind == "time":
+        return "" if dtype in (pl.String, pl.Datetime, pl.Null) else "a datetime or text"
+    return "a single value" if dtype.is_nested() or dtype in (pl.Binary, pl.Object) else ""
+
+
+def _kinds(uses: Iterable[Use]) -> dict[str, set[Kind]]:
+    kinds: dict[str, set[Kind]] = {}
+    for use in uses:
+        kinds.setdefault(use.column, set()).add(use.kind)
+    return kinds
+
+
+def _type(kinds: set[Kind]) -> pl.DataType:
+    """What a column of text is read as; text itself where it is several things at once."""
+    if kinds == {"number"}:
+        return pl.Float64()
+    return pl.Int64() if kinds == {"count"} else pl.String()
+
+
+def _table(column_map: ColumnMap, head: Head, header: str) -> Table:
+    kinds = _kinds(uses_of(column_map))
+    headers = {separator: _split(header, separator) for separator in _SEPARATORS}
+
+    def fit(separator: str) -> tuple[int, int]:
+        return len(kinds.keys() & set(headers[separator])), len(headers[separator])
+
+    separator = max(_SEPARATORS, key=fit)
+    names = headers[separator]
+    if header.lstrip().startswith("["):
+        raise InputError(f"{head.path}: is a JSON array; write one JSON object a line, as with jq -c '.[]'")
+    _check_names(head.path, column_map, names, names)
+    doubled = {name for name in kinds if names.count(name) > 1}
+    if doubled:
+        raise InputError(f"{head.path}: the header has doubled columns: {listed(doubled)}; remove one")
+    types = {name: _type(kind) for name, kind in kinds.items()}
+    cells = _cells(types, uses_of(column_map))
+    return Table(separator=separator, names=names, types=types, **_recipe(column_map, cells))
+
+
+def _split(line: str, separator: str) -> tuple[str, ...]:
+    try:
+        return tuple(cell.strip() for cell in next(csv.reader([line], delimiter=separator), []))
+    except csv.Error:
+        return ()
+
+
+def _objects(head: Head) -> list[dict[str, Any]]:
+    """The JSON objects at the beginning of a file."""
+    values = [_decoded(line) for line in head.lines]
+    found = [value for value in values if isinstance(value, dict)]
+    if not found:
+        raise InputError(
+            f"{head.path}: begins like JSON, but none of its first {len(values):,} lines is an object; "
+            f"write one JSON object a line, as with jq -c"
+        )
+    return found
+
+
+def _decoded(line: str) -> object:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _json_lines(column_map: ColumnMap, head: Head, objects: Sequence[dict[str, Any]]) -> JsonLines:
+    uses = uses_of(column_map)
+    kinds = _kinds(uses)
+    samples = {name: [found[0] for item in objects if (found := _found(item, name))] for name in kinds}
+    late = {use.column for use in uses if use.target in _MAY_COME_LATE}
+    _check_names(head.path, column_map, {*late, *(name for name in kinds if samples[name])}, _fields(objects))
+    tree: dict[str, Any] = {}
+    for name, kind in kinds.items():
+        path = [name] if any(name in item for item in objects) else name.split(".")
+        if not _place(tree, path, _json_type(kind, samples[name])):
+            raise InputError(
+                f"{head.path}: {name} is named as a value, and so is a field within it; name one"
+            )
+    types = {name: _dtype(branch) for name, branch in tree.items()}
+    return JsonLines(types=types, **_recipe(column_map, _cells(types, uses)))
+
+
+def _found(item: Mapping[str, Any], name: str) -> tuple[object] | None:
+    """The value of a field, or of one within objects by its dotted path, if there is such a field."""
+    if name in item:
+        return (item[name],)
+    value: Any = item
+    for part in name.split("."):
+        if not isinstance(value, dict) or part not in value:
+            return None
+        value = value[part]
+    return (value,)
+
+
+def _fields(objects: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The fields of the objects, and those of the objects in them."""
+    fields = dict.fromkeys(
+        path
+        for item in objects[:_SAMPLED_OBJECTS]
+        for name, value in item.items()
+        for path in ([f"{name}.{inner}" for inner in value] if isinstance(value, dict) else [name])
+    )
+    return list(fields)
+
+
+def _json_type(kinds: set[Kind], samples: Iterable[object]) -> pl.DataType:
+    """What a field is read as; text takes any value, and numbers are sometimes written as text."""
+    return pl.String() if any(isinstance(value, str) for value in samples) else _type(kinds)
+
+
+def _place(tree: dict[str, Any], path: Sequence[str], dtype: pl.DataType) -> bool:
+    """Puts a type at its path; False where something else is in its way."""
+    *outer, last = path
+    for part in outer:
+        tree = tree.setdefault(part, {})
+        if not isinstance(tree, dict):
+            return False
+    return tree.setdefault(last, dtype) is dtype
+
+
+def _dtype(branch: Any) -> pl.DataType:  # a type, or a dictionary of branches
+    if isinstance(branch, pl.DataType):
+        return branch
+    return pl.Struct({name: _dtype(inner) for name, inner in branch.items()})
+
+
+def _warnings(column_map: ColumnMap, head: Head, _rows: int, _facts: Mapping[str, int]) -> list[str]:
+    moments = [moment for moment in (column_map.start, column_map.end) if moment]
+    found = []
+    if not moments:
+        found.append("neither start nor end is mapped: rates and changes over time cannot be told")
+    zoneless = sorted({moment.column for moment in moments if moment.lacks_offset})
+    if zoneless:
+        found.append(f"the times in {listed(zoneless)} have no time zone: they are taken as UTC")
+    error = column_map.columns.get("error")
+    if column_map.success is None:
+        found.append(
+            f"success is not mapped: a call counts as failed where {error} holds an error"
+            if error
+            else "neither success nor error is mapped: every call counts as successful"
+        )
+    return found + _late_warnings(column_map, head)
+
+
+def _late_warnings(column_map: ColumnMap, head: Head) -> list[str]:
+    lines = [item for item in map(_decoded, head.lines) if isinstance(item, dict)]
+    columns = [use.column for use in uses_of(column_map) if use.target in _MAY_COME_LATE]
+    unseen = [name for name in dict.fromkeys(columns) if not any(_found(item, name) for item in lines)]
+    if not lines or not unseen:
+        return []
+    return [f"none of the first {len(lines):,} lines has {listed(unseen)}; check the name"]

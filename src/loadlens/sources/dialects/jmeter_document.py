@@ -1,0 +1,252 @@
+"""Samples out of JMeter's XML, which comes in chunks and may be damaged."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from xml.parsers import expat
+from xml.sax.saxutils import quoteattr
+
+from loadlens.errors import InputError
+from loadlens.sources.parsed import Reject, bounded
+
+__all__ = ["FAILURE", "PARTS", "ROOT", "TRANSACTIONS", "Document", "Sample", "Samples"]
+
+ROOT: Final = "testResults"
+"""The outermost element."""
+
+FAILURE: Final = "failureMessage"
+"""The element with the message of an assertion; its text becomes an attribute of the sample."""
+
+TRANSACTIONS: Final = "transaction controllers"
+PARTS: Final = "parts of samples"
+
+_HTTP_SAMPLE: Final = "httpSample"
+_SAMPLES: Final = {"sample", _HTTP_SAMPLE}
+_TRANSACTION: Final = "Number of samples in transaction"
+_OUTERMOST: Final = 2  # below the root
+_PLUGIN_SAMPLE: Final = "SampleResult"
+_FOREIGN: Final = "is neither sample nor httpSample, but written by a plugin in a form of its own"
+_DAMAGED: Final = "the XML is damaged, and skipped up to the next sample of the outermost level"
+_NEXT_SAMPLE: Final = re.compile(rb"\n<(?:sample|httpSample)[ \t]")
+_LONGEST_MARK: Final = len("\n<httpSample ")
+_MAX_TAG_BYTES: Final = 2**20
+_MAX_DEPTH: Final = 100
+_MAX_FAILURE_CHARACTERS: Final = 500
+
+
+class _DamageError(Exception):
+    """What XML allows, but no sane log holds."""
+
+
+@dataclass(kw_only=True)
+class Sample:
+    """A sample, from its start tag on.
+
+    Attributes:
+        line: where its start tag begins, from 1.
+        tag: ``sample`` or ``httpSample``.
+        attributes: those of its start tag, and ``FAILURE``.
+        is_part: whether it is within an ``httpSample``.
+        has_samples: whether samples are within it.
+    """
+
+    line: int
+    tag: str
+    attributes: dict[str, str]
+    is_part: bool
+    has_samples: bool = False
+
+    @property
+    def is_transaction(self) -> bool:
+        """Whether it is the sum of the samples of a transaction controller."""
+        is_sum = self.has_samples or self.attributes.get("rm", "").startswith(_TRANSACTION)
+        return is_sum and self.tag != _HTTP_SAMPLE
+
+    @property
+    def start_tag(self) -> str:
+        """Its start tag, of bounded length."""
+        return _start_tag(self.tag, self.attributes)
+
+
+def _start_tag(name: str, attributes: Mapping[str, str]) -> str:
+    cells = (f" {key}={quoteattr(value)}" for key, value in attributes.items() if key != FAILURE)
+    return bounded(f"<{name}{''.join(cells)}>")
+
+
+class Samples:
+    """Collects what the elements of a document hold, in the order of their end tags.
+
+    Attributes:
+        complete: the samples that count.
+        rejects: what should be a sample, but cannot be read.
+        left_out: samples that do not count, by what they are.
+    """
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begins anew with what is collected."""
+        self.complete: list[Sample] = []
+        self.rejects: list[Reject] = []
+        self.left_out: Counter[str] = Counter()
+
+    def listen_to(self, parser: expat.XMLParserType, first_line: int) -> None:
+        """Takes the events of a parser that begins in that line, outside of any sample."""
+        self._open: list[Sample] = []
+        self._depth = self._foreign_depth = 0
+        self._parser, self._lines_before = parser, first_line - 1
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+
+    @property
+    def waiting(self) -> Sample | None:
+        """The sample that would count but is not complete, if there is one."""
+        return next((one for one in self._open if not one.is_part and not one.is_transaction), None)
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise _DamageError(f"elements are nested more than {_MAX_DEPTH} deep")
+        if self._foreign_depth:
+            return
+        line = self._lines_before + self._parser.CurrentLineNumber
+        if name in _SAMPLES:
+            is_part = self._is_part()
+            self._open.append(Sample(line=line, tag=name, attributes=attributes, is_part=is_part))
+        elif self._depth == _OUTERMOST or _PLUGIN_SAMPLE in name:
+            self._foreign_depth = self._depth
+            if not self._is_part():
+                self.rejects.append(Reject(line, "", _FOREIGN, _start_tag(name, attributes)))
+        elif name == FAILURE and self._open:
+            self._open[-1].attributes.setdefault(FAILURE, "")
+            self._parser.CharacterDataHandler = self._add_failure
+
+    def _is_part(self) -> bool:
+        """Whether the sample that begins here is part of an open one, which is told of it."""
+        if not self._open:
+            return False
+        self._open[-1].has_samples = True
+        return self._open[-1].is_part or self._open[-1].tag == _HTTP_SAMPLE
+
+    def _add_failure(self, text: str) -> None:
+        attributes = self._open[-1].attributes
+        attributes[FAILURE] = (attributes[FAILURE] + text)[:_MAX_FAILURE_CHARACTERS]
+
+    def _end(self, name: str) -> None:
+        if self._foreign_depth == self._depth:
+            self._foreign_depth = 0
+        elif name == FAILURE:
+            self._parser.CharacterDataHandler = None
+        elif name in _SAMPLES and not self._foreign_depth:
+            self._collect(self._open.pop())
+        self._depth -= 1
+
+    def _collect(self, sample: Sample) -> None:
+        if sample.is_part:
+            self.left_out[PARTS] += 1
+        elif sample.is_transaction:
+            self.left_out[TRANSACTIONS] += 1
+        else:
+            self.complete.append(sample)
+
+
+class Document:
+    """A document that comes in chunks and may be damaged.
+
+    Attributes:
+        samples: what has been read so far.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.samples = Samples()
+        self._path = path
+        self._encoding: str | None = None
+        self._parser: expat.XMLParserType | None = self._new_parser(1)
+        self._fed = 0  # bytes that this parser was given
+        self._kept = b""  # the end of the last chunk, in which the next sample may begin
+        self._line = 1  # where ``_kept`` begins
+
+    def _new_parser(self, first_line: int) -> expat.XMLParserType:
+        parser = expat.ParserCreate(self._encoding)
+        parser.StartDoctypeDeclHandler = self._refuse
+        parser.XmlDeclHandler = self._declare
+        self.samples.listen_to(parser, first_line)
+        return parser
+
+    def _refuse(self, *_doctype: object) -> None:
+        # Entities, with which a small file becomes a large one or reads others, are declared in it.
+        raise InputError(
+            f"{self._path}: has a document type declaration, which JMeter never writes and which can do "
+            f"harm; remove it"
+        )
+
+    def _declare(self, _version: str, encoding: str | None, _standalone: int) -> None:
+        self._encoding = encoding
+
+    def feed(self, chunk: bytes) -> None:
+        """Reads the next chunk.
+
+        Raises:
+            InputError: the document has a document type declaration.
+        """
+        window = self._kept + chunk
+        floor = 0
+        at = self._resume(window, floor) if self._parser is None else len(self._kept)
+        while at is not None and (damage := self._parse(window[at:])):
+            message, offset = damage
+            self._reject(f"{_DAMAGED}: {message}", window, at + offset)
+            at = self._resume(window, max(at + offset - 1, floor))
+            floor = at or floor
+        kept = min(len(window), _LONGEST_MARK - 1)
+        self._line += window.count(b"\n", 0, len(window) - kept)
+        self._kept = window[len(window) - kept :]
+
+    def close(self) -> None:
+        """Notes whether the document ended early."""
+        damage = self._parse(b"", is_last=True) if self._parser else None
+        if damage:
+            self._reject(f"the XML is cut off: {damage[0]}", self._kept, len(self._kept))
+
+    def _parse(self, data: bytes, *, is_last: bool = False) -> tuple[str, int] | None:
+        """What is wrong and where in ``data``, which may be before it; None if nothing is."""
+        parser = self._parser
+        if parser is None:
+            return None
+        self._fed += len(data)
+        try:
+            parser.Parse(data, is_last)
+            if self._fed - parser.CurrentByteIndex > _MAX_TAG_BYTES:
+                raise _DamageError(f"a tag is longer than {_MAX_TAG_BYTES:,} bytes")
+        except expat.ExpatError as error:
+            message = expat.ErrorString(error.code)
+        except (_DamageError, LookupError, ValueError) as error:  # of encodings that Python cannot read
+            message = str(error)
+        else:
+            return None
+        return message, parser.CurrentByteIndex - self._fed + len(data)
+
+    def _resume(self, window: bytes, floor: int) -> int | None:
+        """Where the next sample of the outermost level begins; a new parser is made for it."""
+        found = _NEXT_SAMPLE.search(window, max(floor, 0))
+        if found is None:
+            self._parser = None
+            return None
+        at = found.start() + 1
+        self._parser = self._new_parser(self._line_of(window, at))
+        root = f"<{ROOT}>".encode()
+        self._parser.Parse(root, False)
+        self._fed = len(root)
+        return at
+
+    def _line_of(self, window: bytes, at: int) -> int:
+        return self._line + window.count(b"\n", 0, max(at, 0))
+
+    def _reject(self, reason: str, window: bytes, at: int) -> None:
+        lost = self.samples.waiting
+        line = lost.line if lost else self._line_of(window, at)
+        raw = lost.start_tag if lost else bounded(window[max(at, 0) :].lstrip().split(b"\n", 1)[0])
+        self.samples.rejects.append(Reject(line, "", reason, raw))

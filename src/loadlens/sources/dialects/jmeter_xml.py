@@ -1,0 +1,190 @@
+"""JMeter's JTL files as XML: one element for each sample, with samples within samples.
+
+What is counted is the call that a user waits for:
+
+- A sample that holds no other sample counts.
+- An ``httpSample`` that holds samples counts; they are its parts (the steps of a redirect, embedded
+  resources), whose time it includes. They are left out.
+- A ``sample`` that holds samples, or whose message begins ``Number of samples in transaction``, is the sum
+  of a transaction controller. It is left out, and the samples within it are looked at by these same rules.
+
+A sample is complete with its end tag. Where the XML is damaged or cut off, the complete samples before the
+damage count, one reject tells the place, and reading goes on at the next line that begins with a sample of
+the outermost level, as JMeter writes them.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+from xml.parsers import expat
+
+import polars as pl
+
+from loadlens.schema import LATENCY, Rule
+from loadlens.sources.dialects.base import Dialect
+from loadlens.sources.dialects.jmeter_document import FAILURE, PARTS, ROOT, TRANSACTIONS, Document, Samples
+from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled
+from loadlens.sources.parsed import Parsed, Recipe, cast_cells, seconds
+from loadlens.sources.stream import Head, open_stream
+
+__all__ = ["JMETER_XML"]
+
+_CHUNK_BYTES: Final = 64 * 2**10
+_BATCH_CHUNKS: Final = 64
+_ROOT_BYTES: Final = 4096
+_FIRST_FAILED_CODE: Final = 400
+_MS_PER_S: Final = 1000
+
+_TYPES: Final[dict[str, pl.DataType]] = {
+    "ts": pl.Int64(),
+    "t": pl.Int64(),
+    "lb": pl.String(),
+    "rc": pl.String(),
+    "rm": pl.String(),
+    "s": pl.Boolean(),
+    "by": pl.Int64(),
+    "sby": pl.Int64(),
+    FAILURE: pl.String(),
+}
+_MEANING: Final = (
+    ("ts", "start of the sample, ms since 1970"),
+    ("t", "latency, ms"),
+    ("lb", "name of the sampler"),
+    ("rc", "status, which may be text"),
+    ("rm", "what the server said, or how the sample failed"),
+    ("s", "whether the sample succeeded"),
+    ("by", "size of the response, bytes"),
+    ("sby", "size of the request, bytes"),
+    (FAILURE, "which assertion failed"),
+)
+
+
+class _FoundError(Exception):
+    """The name of the root has been found."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Xml(Recipe):
+    """Reads samples from their XML; the line of a row is that of its start tag."""
+
+    def batches(self, path: Path) -> Iterator[Parsed]:
+        """Reads the document from front to back.
+
+        Raises:
+            InputError: the document has a document type declaration, or its compressed data is damaged.
+        """
+        document = Document(path)
+        with open_stream(path) as stream:
+            for number, chunk in enumerate(iter(partial(stream.read, _CHUNK_BYTES), b""), start=1):
+                document.feed(chunk)
+                if number % _BATCH_CHUNKS == 0:
+                    yield self._taken(document.samples)
+        document.close()
+        yield self._taken(document.samples)
+
+    def _taken(self, samples: Samples) -> Parsed:
+        found = samples.complete
+        cells = [tuple(map(sample.attributes.get, self.types)) for sample in found]
+        text = pl.DataFrame(cells, schema=dict.fromkeys(self.types, pl.String()), orient="row")
+        typed, faults = cast_cells(text, self.types)
+        parsed = self.finish(
+            typed,
+            lines=[sample.line for sample in found],
+            raw=lambda index: found[index].start_tag,
+            faults=faults,
+            rejects=samples.rejects,
+            left_out=samples.left_out,
+        )
+        samples.forget()
+        return parsed
+
+
+def _columns() -> tuple[pl.Expr, ...]:
+    start, latency = pl.col("ts"), pl.col("t")
+    return (
+        pl.col("s").alias("success"),
+        pl.when(~pl.col("s")).then(_error()).alias("error"),
+        seconds(start, per_second=_MS_PER_S).alias("start_time"),
+        seconds(start + latency, per_second=_MS_PER_S).alias("end_time"),
+        latency.cast(pl.Float64).alias(LATENCY),
+        pl.col("lb").fill_null("").alias("label"),
+        pl.col("by").alias("response_size"),
+        pl.col("sby").alias("request_size"),
+    )
+
+
+def _error() -> pl.Expr:
+    """The status of a failed sample; where it has none, the beginning of its message."""
+    code = pl.col("rc").str.strip_prefix("Non HTTP response code: ")
+    passed = code.cast(pl.Int64, strict=False) < _FIRST_FAILED_CODE
+    messages = (
+        filled(pl.col(name).str.extract(rf"^\s*([^\n:(]{{1,{MAX_CLASS_CHARACTERS}}})"))
+        for name in (FAILURE, "rm")
+    )
+    status = pl.when(passed).then(pl.lit("failed with ") + code).otherwise(filled(code))
+    return pl.coalesce(status, *messages, pl.lit("failed"))
+
+
+_XML: Final = _Xml(
+    types=_TYPES,
+    columns=_columns(),
+    rules=tuple(
+        Rule(column=name, expected="0 or more", broken=pl.col(name) < 0) for name in ("t", "by", "sby")
+    ),
+    required=frozenset({"ts", "t", "s"}),
+    meaning=_MEANING,
+)
+
+
+def _root(data: bytes) -> str:
+    """The name of the first element, or of the document type; empty where there is none."""
+    names: list[str] = []
+
+    def found(name: str, *_others: object) -> None:
+        names.append(name)
+        raise _FoundError
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = found
+    parser.StartDoctypeDeclHandler = found
+    with suppress(_FoundError, expat.ExpatError, LookupError, ValueError):
+        parser.Parse(data, False)
+    return names[0] if names else ""
+
+
+def _matches(head: Head) -> bool:
+    return _root(head.data[:_ROOT_BYTES]) == ROOT
+
+
+def _open(_head: Head) -> _Xml:
+    return _XML
+
+
+def _warnings(_head: Head, _rows: int, facts: Mapping[str, int]) -> list[str]:
+    found = []
+    if facts.get(TRANSACTIONS):
+        found.append(
+            f"{facts[TRANSACTIONS]:,} transaction controllers are left out: "
+            f"they would count their samples twice"
+        )
+    if facts.get(PARTS):
+        found.append(
+            f"{facts[PARTS]:,} parts of samples (steps of redirects, embedded resources) are left out: "
+            f"the samples that hold them include their time"
+        )
+    return found
+
+
+JMETER_XML: Final = Dialect(
+    name="jmeter-xml",
+    title="JMeter XML",
+    key=("label",),
+    clock="epoch",
+    closed_loop=True,
+    matches=_matches,
+    open=_open,
+    warnings=_warnings,
+)

@@ -1,0 +1,185 @@
+"""Locust's requests as a listener of its request event logs them, and the aggregates of its own files."""
+
+import csv
+from collections.abc import Mapping
+from typing import Final
+
+import polars as pl
+
+from loadlens.errors import InputError
+from loadlens.schema import LATENCY, Rule
+from loadlens.sources.dialects.base import Dialect, Refused
+from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, numberless, url_name
+from loadlens.sources.parsed import spread
+from loadlens.sources.stream import Head
+from loadlens.sources.table import Table
+from loadlens.sources.wording import listed
+
+__all__ = ["LOCUST_CSV", "LOCUST_STATISTICS", "LOCUST_WORKERS"]
+
+_TYPES: Final[dict[str, pl.DataType]] = {
+    "timestamp": pl.Float64(),
+    "request_type": pl.String(),
+    "name": pl.String(),
+    "response_time_ms": pl.Float64(),
+    "response_length": pl.Int64(),
+    "status_code": pl.String(),
+    "exception": pl.String(),
+}
+
+_MEANING: Final = {
+    "timestamp": "start of the request, s since 1970",
+    "request_type": "HTTP method, or what else the client calls its requests",
+    "name": "name of the request, of which a query string is cut off",
+    "response_time_ms": "latency, ms",
+    "response_length": "size of the response, bytes",
+    "status_code": "HTTP status; 0 where there was none",
+    "exception": "how the request failed; empty when it did not",
+}
+
+_KNOWN_BY: Final = {"timestamp", "request_type", "name", "response_time_ms"}
+_NEEDED: Final = ("timestamp", "name", "response_time_ms", "exception")
+_NO_STATUS: Final = ("0", "None")
+_NO_EXCEPTION: Final = "None"
+_MS_PER_S = 1000
+_CODE = r"^[45]\d\d$"
+_RAISED = r"^\s*([A-Za-z_][\w.]*)\("  # what Python shows of an exception
+_FIRST_PART = rf"""^\s*([^"'?(:\n]{{1,{MAX_CLASS_CHARACTERS}}})"""
+
+_AGGREGATES: Final = (
+    {"Timestamp", "User Count", "Type", "Name"},
+    {"Name", "Request Count", "Failure Count"},
+    {"Name", "# requests"},
+    {"Method", "Name", "Error", "Occurrences"},
+    {"Count", "Message", "Traceback", "Nodes"},
+)
+"""What tells the files of --csv: history, statistics (of two ages), failures, exceptions."""
+
+
+def _header(head: Head) -> tuple[str, ...]:
+    first = next((line for line in head.lines if line.strip()), "")
+    try:
+        return tuple(cell.strip() for cell in next(csv.reader([first]), []))
+    except csv.Error:
+        return ()
+
+
+def _matches(head: Head) -> bool:
+    return set(_header(head)) >= _KNOWN_BY
+
+
+def _open(head: Head) -> Table:
+    names = _header(head)
+    needed = [name for name in _TYPES if name in names]
+    _check_names(head, names)
+    return Table(
+        names=names,
+        types={name: _TYPES[name] for name in needed},
+        columns=_columns(needed),
+        rules=(Rule(column="response_time_ms", expected="0 or more", broken=pl.col("response_time_ms") < 0),),
+        required=frozenset({"timestamp", "response_time_ms"}),
+        meaning=tuple((name, _MEANING[name]) for name in needed),
+    )
+
+
+def _check_names(head: Head, names: tuple[str, ...]) -> None:
+    doubled = sorted({name for name in names if name in _TYPES and names.count(name) > 1})
+    if doubled:
+        raise InputError(f"{head.path}: the header has doubled columns: {listed(doubled)}; remove one")
+    missing = [name for name in _NEEDED if name not in names]
+    if missing:
+        raise InputError(
+            f"{head.path}: missing columns: {listed(missing)}; it has: {listed(names)}; {_LOG_REQUESTS}, "
+            f"or say which column is what with --map"
+        )
+
+
+def _columns(names: list[str]) -> tuple[pl.Expr, ...]:
+    start, latency = pl.col("timestamp"), pl.col("response_time_ms")
+    others = {
+        "response_length": pl.col("response_length").alias("response_size"),
+        "status_code": _status(pl.col("status_code")).alias("status"),
+        "request_type": pl.col("request_type").fill_null("").alias("method"),
+    }
+    return (
+        _success().alias("success"),
+        _error(names).alias("error"),
+        url_name(pl.col("name")).alias("label"),
+        start.alias("start_time"),
+        (start + latency / _MS_PER_S).alias("end_time"),
+        latency.alias(LATENCY),
+        *(column for name, column in others.items() if name in names),
+    )
+
+
+def _success() -> pl.Expr:
+    return pl.col("exception").str.strip_chars().is_in(["", _NO_EXCEPTION]).fill_null(value=True)
+
+
+def _status(code: pl.Expr) -> pl.Expr:
+    text = filled(code)
+    return pl.when(~text.is_in(_NO_STATUS)).then(text)
+
+
+def _error(names: list[str]) -> pl.Expr:
+    """The status of a failed request; without a bad one the class of the exception, or how it begins."""
+    failed = ~_success()
+    exception = pl.col("exception").filter(failed)
+    classes = [exception.str.extract(_RAISED), numberless(filled(exception.str.extract(_FIRST_PART)))]
+    if "status_code" in names:
+        status = filled(pl.col("status_code").filter(failed))
+        classes.insert(0, pl.when(status.str.contains(_CODE)).then(status))
+    return spread(pl.coalesce(*classes, pl.lit("failed")), failed)
+
+
+def _warnings(_head: Head, _rows: int, _facts: Mapping[str, int]) -> list[str]:
+    starts = (
+        "its timestamps are taken as the starts of requests; a listener that logs time.time() instead of the "
+        "event's start_time logs ends, and then every time is late by a latency"
+    )
+    return [starts]
+
+
+def _matches_statistics(head: Head) -> bool:
+    names = set(_header(head))
+    return any(names >= known for known in _AGGREGATES)
+
+
+def _matches_workers(head: Head) -> bool:
+    known = (b'"num_requests":', b'"response_times":', b'"last_request_timestamp":')
+    return head.data[:1] in {b"{", b"["} and all(name in head.data for name in known)
+
+
+LOCUST_CSV: Final = Dialect(
+    name="locust-csv",
+    title="Locust requests as CSV",
+    key=("label",),
+    clock="epoch",
+    closed_loop=True,
+    matches=_matches,
+    open=_open,
+    warnings=_warnings,
+)
+"""What a listener of Locust's request event logs, in the columns of ``meaning``."""
+
+_LOG_REQUESTS: Final = (
+    "log every request: in the locustfile, let a listener of events.request write a CSV with the columns "
+    "timestamp (the event's start_time), request_type, name, response_time_ms (its response_time), "
+    "response_length, status_code (its response.status_code, or 0) and exception"
+)
+
+LOCUST_STATISTICS: Final = Refused(
+    title="a file of Locust's --csv",
+    reason="it holds aggregates, not single requests",
+    advice=_LOG_REQUESTS,
+    matches=_matches_statistics,
+)
+"""Locust's ``_stats``, ``_stats_history``, ``_failures`` and ``_exceptions`` files."""
+
+LOCUST_WORKERS: Final = Refused(
+    title="Locust's statistics as JSON",
+    reason="it holds the aggregates of workers, not single requests",
+    advice=_LOG_REQUESTS,
+    matches=_matches_workers,
+)
+"""What Locust's workers report, and what its ``--json`` prints."""

@@ -1,0 +1,30 @@
+"""What requests and errors are called: without what tells one call from another, and without secrets."""
+
+from typing import Final
+
+import polars as pl
+
+__all__ = ["MAX_CLASS_CHARACTERS", "filled", "numberless", "url_name"]
+
+MAX_CLASS_CHARACTERS: Final = 60
+"""How much of a message becomes the class of an error."""
+
+
+def url_name(url: pl.Expr) -> pl.Expr:
+    """A URL without user and password, query string and fragment, any of which may hold a token.
+
+    Text that is no URL is cut at ``?`` all the same, but not at ``#``; null becomes an empty text.
+    """
+    path = url.fill_null("").str.extract(r"(?s)^([^?]*)").str.replace(r"(?s)^([^#]*/[^#]*)#.*$", "$1")
+    return path.str.replace(r"(^|:)//[^/\s]*@", "${1}//")
+
+
+def numberless(text: pl.Expr) -> pl.Expr:
+    """Messages with ``N`` for every number, so that ids and ports do not make an error class each."""
+    return text.str.replace_all(r"\d+", "N")
+
+
+def filled(text: pl.Expr) -> pl.Expr:
+    """``text`` without blanks around it; null where nothing is left."""
+    text = text.str.strip_chars()
+    return pl.when(text != "").then(text)

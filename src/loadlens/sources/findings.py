@@ -1,0 +1,187 @@
+"""What a scan of text finds beside its rows: rows set aside, rows left out, and what the log cannot tell."""
+
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Final
+
+import polars as pl
+
+from loadlens.errors import InputError, UsageError
+from loadlens.sources.parsed import REJECT_SCHEMA, Parsed
+
+__all__ = ["REJECTS_FILE", "Findings", "MaxRejects", "TooManyRejectsError", "disarmed"]
+
+REJECTS_FILE: Final = "rejects.csv"
+
+_SHOWN = 5
+_MOST_REASONS = 1000
+_OTHER_REASONS = "other reasons"
+_FORMULA_SIGNS = ("=", "+", "-", "@", "\t")
+
+
+class TooManyRejectsError(InputError):
+    """More rows cannot be read or break a rule than the caller allows.
+
+    Attributes:
+        findings: has the rows.
+    """
+
+    def __init__(self, *problems: str, findings: "Findings") -> None:
+        super().__init__(*problems)
+        self.findings = findings
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxRejects:
+    """How many rows may be rejected: a count, or a share of the rows read.
+
+    Attributes:
+        rows: the count.
+        share: the share from 0 to 1, used in place of the count where it is given.
+    """
+
+    rows: int = 0
+    share: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "MaxRejects":
+        """Reads ``100`` or ``0.5%``.
+
+        Raises:
+            UsageError: the text is neither a count nor a percentage.
+        """
+        number, percent, rest = text.strip().partition("%")
+        try:
+            if percent and not rest and 0 <= float(number) <= 100:  # noqa: PLR2004  # per cent
+                return cls(share=float(number) / 100)
+            if not percent and int(number) >= 0:
+                return cls(rows=int(number))
+        except ValueError:
+            pass
+        raise UsageError(
+            f"max-rejects: got {text!r}, expected a count such as 100 or a percentage such as 0.5%"
+        )
+
+    def allows(self, rejected: int, read: int) -> bool:
+        """Whether ``rejected`` of ``read`` rows are few enough."""
+        return rejected <= (self.rows if self.share is None else self.share * read)
+
+    def __str__(self) -> str:
+        return f"{self.rows:,}" if self.share is None else f"{self.share:.6%}".rstrip("0%").rstrip(".") + "%"
+
+
+@dataclass(kw_only=True)
+class Findings:
+    """Facts of the last scan of a text log; rejected rows lie in a temporary file, not in memory.
+
+    Attributes:
+        rows: rows that were read.
+        rejected: rows that could not be read or broke a rule.
+        reasons: how many of them for each reason.
+        left_out: rows left out on purpose, by what they are.
+        facts: further counts, by what was counted.
+        out_of_order: rows that start before the row before them.
+        warnings: what the log cannot tell, one sentence each.
+    """
+
+    rows: int = 0
+    rejected: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    facts: Counter[str] = field(default_factory=Counter)
+    out_of_order: int = 0
+    warnings: list[str] = field(default_factory=list)
+    _first: list[str] = field(default_factory=list)
+    _spool: IO[bytes] | None = None
+
+    def begin(self) -> None:
+        """Forgets the scan before."""
+        self.rows = self.rejected = self.out_of_order = 0
+        for counter in (self.reasons, self.left_out, self.facts):
+            counter.clear()
+        self.warnings.clear()
+        self._first.clear()
+        if self._spool is not None:
+            self._spool.close()
+        self._spool = None
+
+    def add(self, path: Path, part: Parsed) -> None:
+        """Adds what one part of a file gave."""
+        self.rows += part.rows.height
+        self.left_out.update({what: count for what, count in part.left_out.items() if count})
+        self.facts.update({what: count for what, count in part.facts.items() if count})
+        if not part.rejects.is_empty():
+            self._add_rejects(path, part.rejects)
+
+    def _add_rejects(self, path: Path, rejects: pl.DataFrame) -> None:
+        self.rejected += rejects.height
+        for column, reason in rejects.select("column", "reason").iter_rows():
+            name = _general(column, reason)
+            known = name in self.reasons or len(self.reasons) < _MOST_REASONS
+            self.reasons[name if known else _OTHER_REASONS] += 1
+        for line, column, reason in rejects.head(_SHOWN - len(self._first)).drop("raw").iter_rows():
+            where = f", column {column}" if column else ""
+            self._first.append(f"{path}, line {line}{where}: {reason}")
+        if self._spool is None:
+            self._spool = tempfile.TemporaryFile(prefix="loadlens-")  # noqa: SIM115  # closed by the next scan
+        rejects.insert_column(0, pl.Series("file", [str(path)] * rejects.height)).write_csv(
+            self._spool, include_header=False
+        )
+
+    def check(self, allowed: MaxRejects) -> None:
+        """Refuses the log if too many of its rows were rejected.
+
+        Raises:
+            TooManyRejectsError: they are more than ``allowed``; it names the first.
+        """
+        if allowed.allows(self.rejected, self.rows + self.rejected):
+            return
+        read = self.rows + self.rejected
+        total = (
+            f"{self.rejected:,} of {read:,} rows rejected, allowed: {allowed}; mend them, or allow more with "
+            f"--max-rejects (max_rejects=)"
+        )
+        raise TooManyRejectsError(*self._first, total, findings=self)
+
+    def write_rejects(self, path: Path, *, safe: bool = False) -> None:
+        """Writes the rejected rows as CSV: file, line, column, reason, raw.
+
+        Args:
+            path: where to.
+            safe: whether cells that a spreadsheet would take for formulas are disarmed.
+        """
+        with path.open("wb") as file:
+            file.write((",".join(("file", *REJECT_SCHEMA)) + "\n").encode())
+            if self._spool is None:
+                return
+            self._spool.seek(0)
+            while lines := self._spool.readlines(2**20):
+                text = b"".join(lines)
+                file.write(_disarmed_csv(text) if safe else text)
+
+
+def _general(column: str, reason: str) -> str:
+    """A reason without the value that was found, so that equal mistakes count together."""
+    _, found, expected = reason.rpartition(", expected ")
+    general = f"expected {expected}" if found else reason
+    return f"{column}: {general}" if column else general
+
+
+def _disarmed_csv(text: bytes) -> bytes:
+    """CSV whose cells no spreadsheet takes for a formula: a quote goes before their first sign."""
+    frame = pl.read_csv(text, has_header=False, infer_schema=False, missing_utf8_is_empty_string=True)
+    return disarmed(frame).write_csv(include_header=False).encode()
+
+
+def disarmed(frame: pl.DataFrame) -> pl.DataFrame:
+    """Text that begins with a sign of a formula, with a quote before it."""
+    texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
+    return frame.with_columns(
+        pl.when(pl.any_horizontal(pl.col(name).str.starts_with(sign) for sign in _FORMULA_SIGNS))
+        .then(pl.lit("'") + pl.col(name))
+        .otherwise(pl.col(name))
+        .alias(name)
+        for name in texts
+    )

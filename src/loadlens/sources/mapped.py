@@ -1,0 +1,301 @@
+"""From a map of columns to a recipe: the same expressions for text, JSON and typed tables."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, Literal, NamedTuple
+
+import polars as pl
+
+from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY, Rule
+from loadlens.sources.cells import Cell, Clock
+from loadlens.sources.mapping import COUNTS_PER_SECOND, ColumnMap, Condition, Duration, Moment
+from loadlens.sources.parsed import seconds
+
+__all__ = ["Kind", "MappedColumns", "Use", "uses_of"]
+
+Kind = Literal["number", "count", "truth", "text", "time", "key"]
+"""What a column is read as; a ``count`` is too large to be exact as a Float64, a ``key`` is kept as it is."""
+
+_MAX_CLASS_CHARACTERS: Final = 60
+_NO_LATENCY: Final = -1
+_NO_ERROR: Final = ("false", "none", "null", "nan")
+_WHOLE: Final = ("response_size", "request_size", *CONFIGURATION_COLUMNS)
+_MS_PER_S: Final = 1000
+
+
+class Use(NamedTuple):
+    """That a target of the map is read from a column."""
+
+    target: str
+    column: str
+    kind: Kind
+
+
+def uses_of(column_map: ColumnMap) -> list[Use]:
+    """Every column that the map names, for each target that it is named for."""
+    durations = {"latency": column_map.latency, **column_map.durations}
+    moments = {"start": column_map.start, "end": column_map.end}
+    success = column_map.success
+    return [
+        *(Use(target, source.column, "number") for target, source in durations.items() if source),
+        *(Use(target, source.column, _moment_kind(source)) for target, source in moments.items() if source),
+        *([Use("success", success.column, _condition_kind(success))] if success else []),
+        *(Use(target, column, _column_kind(target)) for target, column in column_map.columns.items()),
+    ]
+
+
+def _moment_kind(moment: Moment) -> Kind:
+    if moment.per_second is None:
+        return "time"
+    return "count" if moment.per_second == COUNTS_PER_SECOND["ns"] else "number"
+
+
+def _condition_kind(condition: Condition) -> Kind:
+    if not condition.operator:
+        return "truth"
+    return "text" if condition.numbers is None else "number"
+
+
+def _column_kind(target: str) -> Kind:
+    if target == "cold_start":
+        return "truth"
+    if target in {"label", "error", "status"}:
+        return "text"
+    return "number" if target in _WHOLE or target == "memory_used" else "key"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MappedColumns:
+    """The expressions of a recipe.
+
+    Attributes:
+        column_map: which column is what.
+        cells: the columns that it names, by their names.
+    """
+
+    column_map: ColumnMap
+    cells: Mapping[str, Cell]
+
+    @cached_property
+    def columns(self) -> tuple[pl.Expr, ...]:
+        """The canonical columns."""
+        found = {
+            "success": self._success,
+            "error": self._error,
+            **self._times,
+            LATENCY: self._latency_ms,
+            **{
+                name: _to_ms(self._number(source), source)
+                for name, source in self.column_map.durations.items()
+            },
+            **{name: self._column(name) for name in self.column_map.columns if name != "error"},
+        }
+        return tuple(column.alias(name) for name, column in found.items())
+
+    def _number(self, source: Duration) -> pl.Expr:
+        return self.cells[source.column].number
+
+    def _column(self, target: str) -> pl.Expr:
+        cell = self.cells[self.column_map.columns[target]]
+        if target in _WHOLE:
+            return cell.whole
+        if target == "label":
+            return _without_query(cell.text).fill_null("")
+        kind = _column_kind(target)
+        if kind == "number":
+            return cell.number.cast(pl.Float64)
+        if kind == "truth":
+            return cell.truth
+        return cell.value if kind == "key" and cell.dtype != pl.String else cell.text
+
+    @cached_property
+    def _success(self) -> pl.Expr:
+        condition = self.column_map.success
+        if condition is not None:
+            return _holds(condition, self.cells[condition.column])
+        return pl.lit(True) if self._error_text is None else self._error_text.is_null()
+
+    @property
+    def _failed(self) -> pl.Expr:
+        return (~self._success).fill_null(value=False)
+
+    @cached_property
+    def _error_text(self) -> pl.Expr | None:
+        if "error" not in self.column_map.columns:
+            return None
+        text = self.cells[self.column_map.columns["error"]].text
+        return pl.when(~text.str.to_lowercase().is_in(_NO_ERROR)).then(_class(text))
+
+    @property
+    def _error(self) -> pl.Expr:
+        """What a failed call says of itself: its error, else its status, else what the condition is about."""
+        names = [self.column_map.columns[name] for name in ("status",) if name in self.column_map.columns]
+        if self.column_map.success and self.column_map.success.operator:
+            names.append(self.column_map.success.column)
+        known = [_class(self.cells[name].text) for name in dict.fromkeys(names)]
+        error = [] if self._error_text is None else [self._error_text]
+        return pl.when(self._failed).then(pl.coalesce(*error, *known, pl.lit("failed")))
+
+    @property
+    def _latency_cell(self) -> pl.Expr | None:
+        return self._number(self.column_map.latency) if self.column_map.latency else None
+
+    @cached_property
+    def _clocks(self) -> dict[str, Clock]:
+        moments = {"start": self.column_map.start, "end": self.column_map.end}
+        return {
+            name: Clock(cell=self.cells[moment.column], moment=moment)
+            for name, moment in moments.items()
+            if moment
+        }
+
+    @property
+    def _per_second(self) -> int:
+        """How fine the counts are that hold both start and end."""
+        return max((clock.per_second for clock in self._clocks.values()), default=1)
+
+    def _counts(self, name: str) -> pl.Expr:
+        return self._clocks[name].counts(self._per_second)
+
+    @property
+    def _lacks_latency(self) -> pl.Expr:
+        """Which calls have no latency: only failed ones may."""
+        latency = self._latency_cell
+        return self._counts("end").is_null() if latency is None else _is_missing(latency)
+
+    @property
+    def _latency_ms(self) -> pl.Expr:
+        if self.column_map.latency:
+            ms = _to_ms(self._number(self.column_map.latency), self.column_map.latency)
+        else:
+            ms = seconds(
+                self._counts("end") - self._counts("start"), per_second=self._per_second // _MS_PER_S
+            )
+        return pl.when(self._lacks_latency).then(pl.lit(float(_NO_LATENCY))).otherwise(ms)
+
+    @property
+    def _times(self) -> dict[str, pl.Expr]:
+        if not self._clocks:
+            return {}
+        counts = {name: self._counts(name) for name in self._clocks}
+        if self.column_map.latency:
+            lasts = (self._latency_ms * (self._per_second // _MS_PER_S)).round().cast(pl.Int64, strict=False)
+            lasts = pl.when(self._lacks_latency).then(pl.lit(0)).otherwise(lasts)
+            if "start" in counts:
+                counts["end"] = counts["start"] + lasts
+            else:
+                counts["start"] = counts["end"] - lasts
+        else:
+            counts["end"] = pl.coalesce(counts["end"], counts["start"])
+        return {
+            f"{name}_time": seconds(counts[name], per_second=self._per_second) for name in ("start", "end")
+        }
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """What the columns of the log must hold."""
+        return (*self._success_rules(), *self._latency_rules(), *self._time_rules(), *self._column_rules())
+
+    def _success_rules(self) -> Iterable[Rule]:
+        condition = self.column_map.success
+        if condition and not condition.operator:
+            cell = self.cells[condition.column]
+            yield cell.rule("true or false", cell.truth.is_null())
+        elif condition and condition.numbers is not None:
+            yield self.cells[condition.column].number_rule()
+
+    def _latency_rules(self) -> Iterable[Rule]:
+        source, number = self.column_map.latency, self._latency_cell
+        if source is None or number is None:
+            return
+        cell = self.cells[source.column]
+        yield cell.number_rule()
+        wrong = pl.when(_is_missing(number)).then(~self._failed).otherwise(number < 0)
+        yield cell.rule("0 or more; a failed call without a latency may have -1 or nothing", wrong)
+
+    def _time_rules(self) -> Iterable[Rule]:
+        for clock in self._clocks.values():
+            yield clock.rule
+        for name, clock in self._clocks.items():
+            if self.column_map.latency or name == "start":
+                yield clock.cell.rule("a time", ~clock.cell.is_filled)
+        if not self.column_map.latency:
+            early = self._counts("end") < self._counts("start")
+            wrong = pl.when(self._counts("end").is_null()).then(~self._failed).otherwise(early)
+            cell = self._clocks["end"].cell
+            yield cell.rule("a time that is not before the start; a failed call may have none", wrong)
+
+    def _column_rules(self) -> Iterable[Rule]:
+        for source in self.column_map.durations.values():
+            yield self.cells[source.column].number_rule(at_least=0)
+        for target, column in self.column_map.columns.items():
+            cell, kind = self.cells[column], _column_kind(target)
+            if kind == "truth":
+                yield cell.rule("true, false or nothing", cell.is_filled & cell.truth.is_null())
+            elif kind == "number":
+                whole, filled = target in _WHOLE, target in CONFIGURATION_COLUMNS
+                yield cell.number_rule(at_least=0, whole=whole, filled=filled)
+
+    @property
+    def meaning(self) -> tuple[tuple[str, str], ...]:
+        """The columns that the map names, and what they are, for people."""
+        durations = {"latency": self.column_map.latency, **self.column_map.durations}
+        units = {target: source.unit for target, source in durations.items() if source}
+        units |= {target: clock.meaning for target, clock in self._clocks.items()}
+        if self.column_map.success and self.column_map.success.operator:
+            units["success"] = str(self.column_map.success)
+        uses = uses_of(self.column_map)
+        return tuple(
+            (use.column, f"{use.target}, {units[use.target]}" if use.target in units else use.target)
+            for use in uses
+        )
+
+
+def _is_missing(latency: pl.Expr) -> pl.Expr:
+    return latency.is_null() | (latency == _NO_LATENCY)
+
+
+def _to_ms(number: pl.Expr, source: Duration) -> pl.Expr:
+    factor = {"min": 60 * _MS_PER_S, "s": _MS_PER_S, "ms": 1}.get(source.unit)
+    if factor is None:
+        return seconds(number, per_second=COUNTS_PER_SECOND[source.unit] // _MS_PER_S)
+    return number.cast(pl.Float64) * factor
+
+
+def _holds(condition: Condition, cell: Cell) -> pl.Expr:
+    """Whether a call succeeded; no number meets no condition."""
+    if not condition.operator:
+        return cell.truth
+    if condition.numbers is None:
+        text = cell.text.fill_null("")
+        found = text.is_in(condition.texts)
+        return ~found if condition.operator == "!=" else found
+    number = cell.number.cast(pl.Float64)
+    first = condition.numbers[0]
+    comparisons = {
+        "<": number < first,
+        "<=": number <= first,
+        ">": number > first,
+        ">=": number >= first,
+        "==": number == first,
+        "!=": number != first,
+        "in": number.is_in(condition.numbers),
+    }
+    return comparisons[condition.operator].fill_null(value=False)
+
+
+def _without_user(text: pl.Expr) -> pl.Expr:
+    return text.str.replace(r"//[^/?#\s]*@", "//")
+
+
+def _without_query(text: pl.Expr) -> pl.Expr:
+    """The name of a request without what may be secret: passwords, query strings and fragments of URLs."""
+    path = _without_user(text).str.replace(r"(?s)\?.*", "")
+    return path.str.replace(r"(?s)(/[^\s#]*)#.*", "$1").str.strip_chars_end()
+
+
+def _class(text: pl.Expr) -> pl.Expr:
+    """The beginning of an error, without what may be secret in its URLs."""
+    bare = _without_user(text).str.replace_all(r"(//[^\s?#]*)[?#]\S*", "$1")
+    return bare.str.slice(0, _MAX_CLASS_CHARACTERS)

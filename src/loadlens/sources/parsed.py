@@ -1,0 +1,343 @@
+"""From typed source columns to canonical rows: the good ones, and the bad ones with their reasons."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from loadlens.schema import RULES, Rule
+from loadlens.sources.wording import shortened
+
+__all__ = [
+    "BLANK_LINES",
+    "MAX_RAW_CHARACTERS",
+    "PARSE_ERRORS",
+    "REJECT_SCHEMA",
+    "Fault",
+    "Parsed",
+    "Recipe",
+    "Reject",
+    "bounded",
+    "cast_cells",
+    "invalid_cells",
+    "joined",
+    "rejects_frame",
+    "seconds",
+    "spread",
+]
+
+MAX_RAW_CHARACTERS: Final = 500
+"""How much of a rejected row's text is kept."""
+
+BLANK_LINES: Final = "blank lines"
+"""What blank lines are counted as, among the facts."""
+
+PARSE_ERRORS: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
+"""What Polars raises on damaged text."""
+
+REJECT_SCHEMA: Final = pl.Schema(
+    {"line": pl.Int64(), "column": pl.String(), "reason": pl.String(), "raw": pl.String()}
+)
+
+_ORDER = Rule(
+    column="end_time",
+    expected="an end that is not before its start",
+    broken=pl.col("end_time") < pl.col("start_time"),
+)
+
+
+class Fault(NamedTuple):
+    """What is wrong with one row."""
+
+    column: str
+    reason: str
+
+
+class Reject(NamedTuple):
+    """A row that is not counted: its line (from 1), the column at fault, why, and its text."""
+
+    line: int
+    column: str
+    reason: str
+    raw: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parsed:
+    """What was read from one part of a log.
+
+    Attributes:
+        rows: the good rows, in canonical columns.
+        rejects: the bad rows, in the columns of ``REJECT_SCHEMA``, by line.
+        left_out: rows left out on purpose, by what they are.
+        facts: further counts, by what was counted.
+    """
+
+    rows: pl.DataFrame
+    rejects: pl.DataFrame = field(default_factory=lambda: rejects_frame(()))
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    facts: Mapping[str, int] = field(default_factory=dict)
+
+
+def joined(parts: Iterable[Parsed]) -> Parsed:
+    """What was read from several parts of a log, at least one, in their order."""
+    parts = list(parts)
+    if len(parts) == 1:
+        return parts[0]
+    left_out: Counter[str] = Counter()
+    facts: Counter[str] = Counter()
+    for part in parts:
+        left_out.update(part.left_out)
+        facts.update(part.facts)
+    return Parsed(
+        rows=pl.concat([part.rows for part in parts]),
+        rejects=pl.concat([part.rejects for part in parts]),
+        left_out=left_out,
+        facts=facts,
+    )
+
+
+def rejects_frame(rejects: Iterable[Reject]) -> pl.DataFrame:
+    """``rejects`` by line, in the columns of ``REJECT_SCHEMA``."""
+    return pl.DataFrame(sorted(rejects), schema=REJECT_SCHEMA, orient="row")
+
+
+def bounded(raw: bytes | str) -> str:
+    """The text of a rejected row: valid, without its line break, and of bounded length."""
+    if isinstance(raw, bytes):  # no character is longer than 4 bytes
+        raw = raw[: 4 * MAX_RAW_CHARACTERS + 4].decode(errors="replace")
+    text = raw.rstrip("\r\n").encode(errors="replace").decode()
+    return text if len(text) <= MAX_RAW_CHARACTERS else text[: MAX_RAW_CHARACTERS - 1] + "…"
+
+
+def cast_cells(text: pl.DataFrame, types: Mapping[str, pl.DataType]) -> tuple[pl.DataFrame, dict[int, Fault]]:
+    """Casts cells of text to ``types``; for each row the first cell that cannot be cast is told.
+
+    Blanks around a number or a truth value are ignored; an empty cell is null.
+    """
+    typed = text.select(_cast(name, dtype) for name, dtype in types.items())
+    faults: dict[int, Fault] = {}
+    for name, dtype in types.items():
+        if dtype != pl.String:
+            bad = typed[name].is_null() & (text[name].str.strip_chars().fill_null("") != "")
+            for index in bad.arg_true():
+                got = shortened(text.item(index, name))
+                faults.setdefault(index, Fault(name, f"got {got}, expected {_expected(dtype)}"))
+    return typed, faults
+
+
+def _cast(name: str, dtype: pl.DataType) -> pl.Expr:
+    if dtype == pl.String:
+        return pl.col(name)
+    text = pl.col(name).str.strip_chars()
+    if dtype != pl.Boolean:
+        return text.cast(dtype, strict=False)
+    truth = text.str.to_lowercase()
+    return pl.when(truth == "true").then(pl.lit(True)).when(truth == "false").then(pl.lit(False)).alias(name)
+
+
+def _expected(dtype: pl.DataType) -> str:
+    if dtype == pl.Boolean:
+        return "true or false"
+    return "a whole number" if dtype.is_integer() else "a number"
+
+
+def invalid_cells(text: pl.DataFrame, raw: Callable[[int], bytes]) -> dict[int, Fault]:
+    """For each row the first cell with a byte that is no UTF-8, where such bytes were replaced.
+
+    Args:
+        text: the cells; what was replaced, or was logged so, is U+FFFD.
+        raw: gives the bytes of the row of that index.
+    """
+    faults: dict[int, Fault] = {}
+    for name in text.columns:
+        for index in text[name].str.contains("\ufffd", literal=True).fill_null(value=False).arg_true():
+            if not _is_utf8(raw(index)):
+                faults.setdefault(index, Fault(name, "is not valid UTF-8"))
+    return faults
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def seconds(count: pl.Expr, *, per_second: int) -> pl.Expr:
+    """An integer count of ms, us or ns as Float64 seconds, as exact as a Float64 can be.
+
+    Whole seconds are split off first: Polars divides by multiplying with an inverse, which is off in the
+    last digit.
+    """
+    return (count // per_second).cast(pl.Float64) + (count % per_second) / per_second
+
+
+def spread(values: pl.Expr, where: pl.Expr) -> pl.Expr:
+    """Puts what was computed for the rows ``where`` only back into their places; other rows are null.
+
+    Costly work on text for few of many rows is cheap as ``spread(f(pl.col(name).filter(where)), where)``.
+    ``where`` must have no null, and ``values`` as many rows as it has that are true.
+    """
+    return values.gather(pl.when(where).then(where.cum_sum() - 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How the typed source columns of a log become canonical rows.
+
+    Attributes:
+        types: the source columns that are needed, and the types they are read as.
+        columns: the canonical columns, each an expression over the source columns.
+        rules: what a source column must hold, beyond the rules of the canonical columns.
+        left_out: rows that are no invocations: what they are, and the expression that is true for them.
+        required: source columns in which an empty cell is an error.
+        meaning: source columns and what they are, with unit, for people.
+    """
+
+    types: Mapping[str, pl.DataType]
+    columns: tuple[pl.Expr, ...]
+    rules: tuple[Rule, ...] = ()
+    left_out: Mapping[str, pl.Expr] = field(default_factory=dict)
+    required: frozenset[str] = frozenset()
+    meaning: tuple[tuple[str, str], ...] = ()
+
+    @cached_property
+    def schema(self) -> pl.Schema:
+        """The canonical columns and their types."""
+        return pl.LazyFrame(schema=dict(self.types)).select(self.columns).collect_schema()
+
+    @cached_property
+    def checks(self) -> tuple[Rule, ...]:
+        """Every rule over the source columns: cells that must not be empty, finite numbers, own rules."""
+        empty = [
+            Rule(column=name, expected="a value", broken=pl.col(name).is_null())
+            for name in self.types
+            if name in self.required
+        ]
+        infinite = [
+            Rule(column=name, expected="a finite number", broken=~pl.col(name).is_finite())
+            for name, dtype in self.types.items()
+            if dtype.is_float()
+        ]
+        return (*empty, *infinite, *self.rules)
+
+    @cached_property
+    def canonical_checks(self) -> tuple[Rule, ...]:
+        """Every rule over the canonical columns that this recipe makes."""
+        order = [_ORDER] if {"start_time", "end_time"} <= set(self.schema) else []
+        return (*(rule for rule in RULES if rule.column in self.schema), *order)
+
+    def quick(self, typed: pl.DataFrame) -> Parsed | None:
+        """The canonical rows of ``typed`` if no row breaks a rule, else None."""
+        left_out, kept = self._leave_out(typed)
+        rows = kept.select(self.columns)
+        if _any_broken(kept, self.checks) or _any_broken(rows, self.canonical_checks):
+            return None
+        return Parsed(rows=rows, left_out=left_out)
+
+    def _leave_out(self, typed: pl.DataFrame) -> tuple[dict[str, int], pl.DataFrame]:
+        if not self.left_out:
+            return {}, typed
+        kind = self._kind(typed)
+        found = self._counted(kind)
+        return found, typed.filter(kind == _NONE) if found else typed
+
+    def _kind(self, typed: pl.DataFrame) -> pl.Series:
+        """For each row the index of what it is left out as, or -1."""
+        return _first_true(typed, list(self.left_out.values()))
+
+    def _counted(self, kind: pl.Series) -> dict[str, int]:
+        counts = {what: int((kind == index).sum()) for index, what in enumerate(self.left_out)}
+        return {what: count for what, count in counts.items() if count}
+
+    def finish(
+        self,
+        typed: pl.DataFrame,
+        *,
+        lines: Sequence[int] | np.ndarray,
+        raw: Callable[[int], bytes | str],
+        faults: Mapping[int, Fault] | None = None,
+        rejects: Iterable[Reject] = (),
+        left_out: Mapping[str, int] | None = None,
+        facts: Mapping[str, int] | None = None,
+    ) -> Parsed:
+        """Splits rows into canonical ones and rejects; a row's first fault is the one that is told.
+
+        Args:
+            typed: the source columns of ``types``; a cell that could not be read is null.
+            lines: the line (or row number, from 1) of each row.
+            raw: gives the text of the row of that index; called for rejected rows only.
+            faults: what is already known to be wrong, by the index of the row.
+            rejects: further rejects, of which ``typed`` has no row.
+            left_out: further rows left out, of which ``typed`` has none.
+            facts: counts to hand on.
+        """
+        faults, others = faults or {}, Counter(left_out)
+        quick = None if faults else self.quick(typed)
+        if quick is not None:
+            others.update(quick.left_out)
+            return Parsed(
+                rows=quick.rows, rejects=rejects_frame(rejects), left_out=others, facts=dict(facts or {})
+            )
+        kind, found = self._kind(typed), {**self._faults(typed), **faults}
+        others.update(self._counted(kind))
+        bad = [index for index in found if kind[index] == _NONE]
+        good = kind.to_numpy() == _NONE
+        good[bad] = False
+        added = [Reject(int(lines[index]), *found[index], bounded(raw(index))) for index in bad]
+        return Parsed(
+            rows=typed.filter(good).select(self.columns),
+            rejects=rejects_frame([*rejects, *added]),
+            left_out=others,
+            facts=dict(facts or {}),
+        )
+
+    def _faults(self, typed: pl.DataFrame) -> dict[int, Fault]:
+        canonical = typed.select(self.columns)
+        return {**_broken(canonical, self.canonical_checks), **_broken(typed, self.checks)}
+
+
+_NONE = -1
+
+
+def _first_true(frame: pl.DataFrame, conditions: Sequence[pl.Expr]) -> pl.Series:
+    """For each row the index of the first of ``conditions`` that is true, or -1."""
+    indices = [
+        pl.when(condition).then(pl.lit(index, dtype=pl.Int16)) for index, condition in enumerate(conditions)
+    ]
+    first = pl.coalesce(*indices, pl.lit(_NONE, dtype=pl.Int16)).alias("first")
+    return frame.with_columns(first).get_column("first")
+
+
+def _any_broken(frame: pl.DataFrame, rules: Sequence[Rule]) -> bool:
+    broken = frame.select(rule.broken.any().alias(str(index)) for index, rule in enumerate(rules))
+    return bool(rules) and any(broken.row(0))
+
+
+def _broken(frame: pl.DataFrame, rules: Sequence[Rule]) -> dict[int, Fault]:
+    """For each row at fault the first of ``rules`` that it breaks."""
+    first = _first_true(frame, [rule.broken for rule in rules])
+    return {index: _fault(frame, index, rules[first[index]]) for index in (first != _NONE).arg_true()}
+
+
+def _fault(frame: pl.DataFrame, index: int, rule: Rule) -> Fault:
+    value = _value(frame, index, rule.column)
+    got = "nothing" if value is None else shortened(value)
+    return Fault(rule.column, f"got {got}, expected {rule.expected}")
+
+
+def _value(frame: pl.DataFrame, index: int, column: str) -> object:
+    """What is in a column, or in a field of a struct, named ``column.field``."""
+    if column in frame.columns:
+        return frame.item(index, column)
+    name, *fields = column.split(".")
+    value = frame.item(index, name)
+    for field_name in fields:
+        value = value.get(field_name) if isinstance(value, dict) else None
+    return value

@@ -1,0 +1,167 @@
+"""Files as streams of decompressed bytes, guarded against compression bombs."""
+
+import gzip
+import io
+import os
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Final, Literal, cast
+
+from loadlens.errors import InputError
+
+__all__ = [
+    "BOM",
+    "HEAD_BYTES",
+    "MAX_EXPANSION",
+    "MAX_STREAM_BYTES",
+    "UNCHECKED_BYTES",
+    "Compression",
+    "Head",
+    "open_stream",
+    "read_head",
+]
+
+Compression = Literal["", "gzip", "zstd"]
+
+BOM: Final = b"\xef\xbb\xbf"
+
+HEAD_BYTES: Final = 256 * 2**10
+"""How much of a file, decompressed, is looked at to know what it is."""
+
+MAX_EXPANSION: Final = 1000
+"""A compressed file that grows more than this many times is refused ..."""
+
+UNCHECKED_BYTES: Final = 64 * 2**20
+"""... once it has given more than this many bytes."""
+
+MAX_STREAM_BYTES: Final = 2**42
+"""A compressed file that gives more than this many bytes (4 TiB) is refused."""
+
+_BUFFER_BYTES = 2**20
+_MAGIC: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+
+
+def open_stream(path: Path) -> io.BufferedReader:
+    """Opens a file for reading, decompressing gzip and zstd, told by its first bytes.
+
+    Reading raises an InputError when the compressed data is damaged, or grows beyond
+    ``MAX_EXPANSION`` or ``MAX_STREAM_BYTES``.
+
+    Raises:
+        InputError: the file cannot be opened.
+    """
+    try:
+        file = path.open("rb")
+        compression = _compression(file.peek(4))
+        if not compression:
+            return file
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return io.BufferedReader(_Guarded(path, file, compression), _BUFFER_BYTES)
+
+
+def _compression(magic: bytes) -> Compression:
+    return next((name for start, name in _MAGIC.items() if magic.startswith(start)), "")
+
+
+def _decompressed(file: IO[bytes], compression: Compression) -> IO[bytes]:
+    if compression == "gzip":
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=file, mode="rb"))
+    import pyarrow as pa
+
+    return cast("IO[bytes]", pa.CompressedInputStream(file, "zstd"))
+
+
+class _Guarded(io.RawIOBase):
+    """A decompressed stream that stops a compression bomb and says what is damaged."""
+
+    def __init__(self, path: Path, file: IO[bytes], compression: Compression) -> None:
+        super().__init__()
+        self._path = path
+        self._file = file
+        self._source = _decompressed(file, compression)
+        self._size = os.fstat(file.fileno()).st_size
+        self._limit = min(max(UNCHECKED_BYTES, self._size * MAX_EXPANSION), MAX_STREAM_BYTES)
+        self._given = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # what io.BufferedReader passes
+        data = self._read(len(buffer))
+        buffer[: len(data)] = data
+        self._given += len(data)
+        if self._given > self._limit:
+            raise InputError(self._bomb())
+        return len(data)
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._source.read(size)
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            where = f"after {self._given:,} decompressed bytes"
+            raise InputError(f"{self._path}: is damaged or cut off {where}: {error}") from error
+
+    def _bomb(self) -> str:
+        return (
+            f"{self._path}: {self._size:,} compressed bytes give more than {self._limit:,}; at most "
+            f"{MAX_EXPANSION} times the size (from {UNCHECKED_BYTES:,} bytes on) and {MAX_STREAM_BYTES:,} "
+            f"bytes are read; decompress it first if it is a log"
+        )
+
+    def close(self) -> None:
+        if not self.closed:
+            self._source.close()
+            self._file.close()  # closing a gzip stream leaves its file open
+        super().close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """The beginning of a file.
+
+    Attributes:
+        path: where the file is.
+        data: its first bytes, decompressed, at most ``HEAD_BYTES``.
+        size: its size in bytes as it lies on the disk.
+        compression: how it is compressed, or empty.
+    """
+
+    path: Path
+    data: bytes
+    size: int
+    compression: Compression = ""
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether ``data`` is all that the file holds."""
+        return len(self.data) < HEAD_BYTES
+
+    @cached_property
+    def lines(self) -> tuple[str, ...]:
+        """The complete lines of ``data`` as text, without line breaks; invalid bytes are replaced."""
+        text = self.data.removeprefix(BOM).decode(errors="replace")
+        lines = [line.removesuffix("\r") for line in text.split("\n")]
+        # After the last line break comes nothing, or a line that may have been cut.
+        return tuple(lines if self.is_whole and lines[-1] else lines[:-1])
+
+
+def read_head(path: Path) -> Head:
+    """Reads the beginning of a file.
+
+    Raises:
+        InputError: the file cannot be read, is empty, or its compressed data is damaged.
+    """
+    try:
+        with open_stream(path) as stream:
+            data = stream.read(HEAD_BYTES)
+        with path.open("rb") as file:
+            compression = _compression(file.read(4))
+        size = path.stat().st_size
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if not data:
+        raise InputError(f"{path}: is empty ({len(data)} bytes); expected a log")
+    return Head(path=path, data=data, size=size, compression=compression)

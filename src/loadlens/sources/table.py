@@ -1,0 +1,196 @@
+"""Logs of lines with separated cells: the CSV family."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from loadlens.errors import InputError
+from loadlens.sources.blocks import Block, count_byte, parts_of
+from loadlens.sources.framing import Framing, line_end
+from loadlens.sources.parsed import (
+    BLANK_LINES,
+    PARSE_ERRORS,
+    Parsed,
+    Recipe,
+    cast_cells,
+    invalid_cells,
+    joined,
+)
+from loadlens.sources.records import Records, find_records
+
+__all__ = ["REPEATED_HEADERS", "Table"]
+
+REPEATED_HEADERS: Final = "repeated headers"
+"""What header lines after the first are counted as, such as those of files that were concatenated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Recipe):
+    """Reads blocks of separated cells.
+
+    A block is parsed at once by its types. Only where that fails, or a row breaks a rule, is the same
+    block read again with its cells as text, and the bad rows are picked out.
+
+    Attributes:
+        separator: the character between cells.
+        quote: the character that may enclose a cell; None where quotes mean nothing.
+        names: all columns of the file, in order. Those that are not in ``types`` are not read.
+        has_header: whether the first record of the file names the columns.
+        types: the columns that are needed: Int64, Float64, Boolean or String. An empty cell is null; a
+            quoted empty cell of a String column is an empty text.
+    """
+
+    names: tuple[str, ...]
+    separator: str = ","
+    quote: str | None = '"'
+    has_header: bool = True
+
+    @cached_property
+    def framing(self) -> Framing:
+        """What a record is."""
+        return Framing(separator=self.separator, quote=self.quote, width=len(self.names))
+
+    @cached_property
+    def _positions(self) -> dict[int, str]:
+        return {self.names.index(name): name for name in self.types}
+
+    def read(self, block: Block) -> Parsed:
+        """Reads one block; bad rows become rejects."""
+        if self.has_header and block.index == 0:
+            block = self._without_header(block)
+        fast = self._fast(block)
+        if fast is None and block.data:
+            return joined(self._fast(part) or self._careful(part) for part in parts_of(block, self.framing))
+        return fast or self._careful(block)
+
+    def _without_header(self, block: Block) -> Block:
+        lines = block.data.split(b"\n", 1)
+        skipped = 1
+        while len(lines) == 2 and not lines[0].strip():  # noqa: PLR2004  # a line and what follows
+            lines = lines[1].split(b"\n", 1)
+            skipped += 1
+        rest = lines[1] if len(lines) > 1 else b""
+        return replace(block, data=rest, first_line=block.first_line + skipped)
+
+    def _fast(self, block: Block) -> Parsed | None:
+        last = len(self.names) - 1
+        types = {last: pl.String(), **{at: self.types[name] for at, name in self._positions.items()}}
+        if not block.is_regular or not self._begins_well(block.data):
+            return None
+        try:
+            cells = self._parse(block.data, types)
+        except PARSE_ERRORS:
+            return None
+        if not self._is_full(block.data, cells) and not self._has_width(block.data):
+            return None
+        return self.quick(self._named(cells))
+
+    def _begins_well(self, data: bytes) -> bool:
+        """Whether the first line has the right number of cells; Polars makes a column of each that it has."""
+        return self.framing.cells_in(data[: line_end(data, 0)]) == len(self.names)
+
+    def _is_full(self, data: bytes, cells: pl.DataFrame) -> bool:
+        """Whether every line has the right number of cells, by the quickest test that is sure of it.
+
+        With a last cell in every row none is too short, and so with the right sum none is too long. Where
+        last cells are empty or separators are quoted, it takes a closer look.
+        """
+        full = cells.to_series(-1).null_count() == 0
+        return full and count_byte(data, ord(self.separator)) == cells.height * (len(self.names) - 1)
+
+    def _has_width(self, data: bytes) -> bool:
+        """Whether every line has the right number of cells; Polars does not notice a wrong one."""
+        if len(self.names) == 1 and _has_blank_line(data):
+            return False
+        structure = data.translate(None, self._within_cells)
+        if self.quote is not None and self.quote.encode() in structure:
+            structure = _unquoted(structure, ord(self.quote))
+        if data and not data.endswith(b"\n"):
+            structure += b"\n"
+        record = self.separator.encode() * (len(self.names) - 1) + b"\n"
+        return structure == record * (len(structure) // len(record))
+
+    @cached_property
+    def _within_cells(self) -> bytes:
+        kept = {ord(self.separator), ord("\n"), ord(self.quote or "\n")}
+        return bytes(byte for byte in range(256) if byte not in kept)
+
+    def _parse(self, data: bytes, types: Mapping[int, pl.DataType], encoding: str = "utf8") -> pl.DataFrame:
+        """The cells at the positions of ``types``, in the order of the file."""
+        return pl.read_csv(
+            data,
+            has_header=False,
+            schema={f"column_{at}": types.get(at, pl.String()) for at in range(len(self.names))},
+            columns=sorted(types),
+            separator=self.separator,
+            quote_char=self.quote,
+            encoding=encoding,
+            glob=False,
+        )
+
+    def _named(self, cells: pl.DataFrame) -> pl.DataFrame:
+        """The needed columns by their names."""
+        return cells.select(pl.col(f"column_{at}").alias(name) for at, name in self._positions.items())
+
+    def _careful(self, block: Block) -> Parsed:
+        records = find_records(block, self.framing)
+        text, lossy = self._text(block, records)
+        is_header = self._is_header(text)
+        rows = np.flatnonzero(~is_header)
+        text = text.filter(~is_header)
+
+        def raw(index: int) -> bytes:
+            return records.raw(rows[index])
+
+        typed, faults = cast_cells(text, self.types)
+        return self.finish(
+            typed,
+            lines=records.lines[rows],
+            raw=raw,
+            faults={**faults, **(invalid_cells(text, raw) if lossy else {})},
+            rejects=records.rejects,
+            left_out={REPEATED_HEADERS: int(is_header.sum())} if is_header.any() else {},
+            facts={BLANK_LINES: records.blank} if records.blank else {},
+        )
+
+    def _text(self, block: Block, records: Records) -> tuple[pl.DataFrame, bool]:
+        """The needed columns as text, and whether bytes that are no UTF-8 had to be replaced."""
+        types = dict.fromkeys(self._positions, pl.String())
+        try:
+            try:
+                text, lossy = self._named(self._parse(records.kept, types)), False
+            except PARSE_ERRORS:
+                text, lossy = self._named(self._parse(records.kept, types, "utf8-lossy")), True
+        except PARSE_ERRORS as error:
+            raise _cannot_parse(block, str(error).splitlines()[0]) from error
+        if text.height != records.ends.size:
+            raise _cannot_parse(block, f"{records.ends.size:,} rows became {text.height:,}")
+        return text, lossy
+
+    def _is_header(self, text: pl.DataFrame) -> np.ndarray:
+        if not self.has_header:
+            return np.zeros(text.height, np.bool_)
+        # Each of several files that were put together may begin with a byte order mark.
+        same = [pl.col(name).str.strip_prefix("\ufeff") == name for name in self.types]
+        return text.select(pl.all_horizontal(same).fill_null(value=False)).to_series().to_numpy()
+
+
+def _cannot_parse(block: Block, reason: str) -> InputError:
+    return InputError(f"the lines from {block.first_line:,} on cannot be parsed: {reason}")
+
+
+def _has_blank_line(data: bytes) -> bool:
+    return data.startswith((b"\n", b"\r\n")) or b"\n\n" in data or b"\n\r\n" in data
+
+
+def _unquoted(structure: bytes, quote: int) -> bytes:
+    """``structure`` without quotes and what is between them."""
+    text: np.ndarray = np.frombuffer(structure, np.uint8)
+    is_quote = text == quote
+    outside = ~(np.bitwise_xor.accumulate(is_quote) | is_quote)
+    kept: bytes = text[outside].tobytes()
+    return kept

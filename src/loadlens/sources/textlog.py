@@ -1,0 +1,168 @@
+"""Text logs of any dialect as one canonical LazyFrame that parses while it is scanned."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from loadlens.sources.blocks import blocks
+from loadlens.sources.dialects import BlockReader, Dialect, Reader
+from loadlens.sources.findings import Findings, MaxRejects
+from loadlens.sources.parsed import Parsed
+from loadlens.sources.stream import Head, open_stream
+
+__all__ = ["TextFile", "scan_text"]
+
+_AHEAD_PER_THREAD = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextFile:
+    """One text file and how it is read.
+
+    Attributes:
+        head: its beginning.
+        dialect: its dialect.
+        reader: reads it.
+        constants: columns that its path tells, with their values.
+    """
+
+    head: Head
+    dialect: Dialect
+    reader: Reader
+    constants: tuple[tuple[str, str | None], ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self.head.path
+
+    @property
+    def schema(self) -> pl.Schema:
+        """The columns of its rows."""
+        own = dict(self.reader.schema)
+        return pl.Schema(own | {name: pl.String() for name, _ in self.constants if name not in own})
+
+    def warnings(self, findings: Findings) -> list[str]:
+        """What the log cannot tell, one sentence each."""
+        found = list(self.dialect.warnings(self.head, findings.rows, findings.facts + findings.left_out))
+        if self.dialect.closed_loop:
+            found.append(
+                f"{self.dialect.title} usually comes from clients that wait for an answer before they ask "
+                f"again: slow answers thin the load out (coordinated omission), so real users may see "
+                f"higher percentiles"
+            )
+        if self.dialect.clock != "epoch":
+            found.append("its times are of no calendar: they tell spans and rates, not when the test ran")
+        return found
+
+
+def scan_text(files: Sequence[TextFile], findings: Findings, max_rejects: MaxRejects) -> pl.LazyFrame:
+    """Scans text files, which are parsed in several threads; each scan parses them anew.
+
+    Args:
+        files: the files.
+        findings: is told what is found, anew by each scan.
+        max_rejects: how many rows may be rejected.
+
+    Returns:
+        The columns of all files, null where a file lacks one.
+    """
+    schema = _common_schema(files)
+
+    def read(
+        columns: list[str] | None, predicate: pl.Expr | None, num_rows: int | None, _batch_rows: int | None
+    ) -> Iterator[pl.DataFrame]:
+        left = num_rows
+        for rows in _rows(files, schema, findings):
+            chosen = rows if left is None else rows.head(left)
+            left = None if left is None else left - chosen.height
+            chosen = chosen if columns is None else chosen.select(columns)
+            yield chosen if predicate is None else chosen.filter(predicate)
+            if left == 0:
+                return
+        findings.check(max_rejects)
+
+    return register_io_source(read, schema=schema)
+
+
+def _common_schema(files: Iterable[TextFile]) -> pl.Schema:
+    """All columns; where files differ in a type, text."""
+    schema: dict[str, pl.DataType] = {}
+    for file in files:
+        for name, dtype in file.schema.items():
+            schema[name] = dtype if schema.get(name, dtype) == dtype else pl.String()
+    return pl.Schema(schema)
+
+
+def _rows(files: Sequence[TextFile], schema: pl.Schema, findings: Findings) -> Iterator[pl.DataFrame]:
+    findings.begin()
+    warnings: dict[str, list[str]] = {}
+    for file in files:
+        last_start = float("-inf")
+        with closing(_parts(file)) as parts:
+            for part in parts:
+                findings.add(file.path, part)
+                if part.rows.height:
+                    out_of_order, last_start = _out_of_order(part.rows, last_start)
+                    findings.out_of_order += out_of_order
+                    yield _conformed(part.rows, file, schema)
+        for warning in file.warnings(findings):
+            warnings.setdefault(warning, []).append(str(file.path))
+    findings.warnings[:] = [
+        f"{paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}: {warning}"
+        for warning, paths in warnings.items()
+    ]
+
+
+def _parts(file: TextFile) -> Iterator[Parsed]:
+    if isinstance(file.reader, BlockReader):
+        return _parts_of_blocks(file.path, file.reader)
+    return file.reader.batches(file.path)
+
+
+def _parts_of_blocks(path: Path, reader: BlockReader) -> Iterator[Parsed]:
+    """Parses blocks in all threads, a few ahead of the reader, and hands them on in their order."""
+    threads = pl.thread_pool_size()
+    ahead: deque[Future[Parsed]] = deque()
+    with open_stream(path) as stream, ThreadPoolExecutor(threads) as pool:
+        cut = blocks(stream, reader.framing)
+        try:
+            ahead.extend(
+                pool.submit(reader.read, block) for block in islice(cut, threads * _AHEAD_PER_THREAD)
+            )
+            while ahead:
+                part = ahead.popleft().result()
+                ahead.extend(pool.submit(reader.read, block) for block in islice(cut, 1))
+                yield part
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+def _out_of_order(rows: pl.DataFrame, last_start: float) -> tuple[int, float]:
+    """How many rows start before the row before them, and when the last row starts."""
+    if "start_time" not in rows.columns:
+        return 0, last_start
+    start = rows["start_time"].drop_nulls()
+    if start.is_empty():
+        return 0, last_start
+    inside = int((start.diff() < 0).sum() or 0)
+    return inside + int(start[0] < last_start), float(start[-1])
+
+
+def _conformed(rows: pl.DataFrame, file: TextFile, schema: pl.Schema) -> pl.DataFrame:
+    constants = dict(file.constants)
+    columns = [
+        pl.col(name).cast(dtype)
+        if name in rows.columns
+        else pl.lit(constants.get(name), dtype=dtype).alias(name)
+        for name, dtype in schema.items()
+    ]
+    return rows.select(columns)

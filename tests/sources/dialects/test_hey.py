@@ -1,0 +1,143 @@
+"""hey's CSV. ``recorded/hey*`` were written by hey 0.1.4 against a server on loopback; the rest by hand."""
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from loadlens.errors import InputError
+from loadlens.sources.dialects.hey import HEY_CSV, HEY_SUMMARY
+
+from .reading import RECORDED, check_damage, head, logs_of_others, read
+
+HEADER = "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset"
+LOG = (RECORDED / "hey.csv").read_text()
+SUMMARY = (RECORDED / "hey_summary.txt").read_text()
+ROWS = ["0.0123,0.0010,0.0000,0.0001,0.0100,0.0001,200,0.5000", "1.1000,0,0,0,0,0,503,0.1001"]
+
+
+def table(*rows: str) -> str:
+    return "".join(f"{row}\n" for row in (HEADER, *rows))
+
+
+def test_answers_become_canonical_rows() -> None:
+    parsed = read(HEY_CSV, table(*ROWS))
+    assert parsed.rows.to_dicts() == [
+        {
+            "success": True,
+            "error": None,
+            "status": "200",
+            "start_time": 0.5,
+            "end_time": 0.5123,
+            "invocation_latency": 12.3,
+        },
+        {
+            "success": False,
+            "error": "503",
+            "status": "503",
+            "start_time": 0.1001,
+            "end_time": 1.2001,
+            "invocation_latency": 1100.0,
+        },
+    ]
+    assert parsed.rejects.is_empty()
+
+
+@pytest.mark.parametrize("block_bytes", [100, 2**20])
+def test_a_recorded_log_agrees_with_an_independent_reading(block_bytes: int) -> None:
+    rows = read(HEY_CSV, LOG, block_bytes=block_bytes).rows
+    expected = list(csv.DictReader(LOG.splitlines()))
+    assert HEY_CSV.matches(head(LOG))
+    assert rows.height == len(expected) == 60
+    assert Counter(rows["status"]) == Counter(row["status-code"] for row in expected)
+    assert rows["success"].sum() == sum(int(row["status-code"]) < 400 for row in expected)
+    assert rows["start_time"].to_list() == [float(row["offset"]) for row in expected]
+    latencies = [float(row["response-time"]) * 1000 for row in expected]
+    assert rows["invocation_latency"].to_list() == pytest.approx(latencies)
+    for share in (0.5, 0.9, 0.99):
+        got = rows["invocation_latency"].quantile(share, "linear")
+        assert got == pytest.approx(np.quantile(latencies, share))
+
+
+def test_columns_are_taken_by_name() -> None:
+    rows = read(HEY_CSV, "DNS+dialup,offset,status-code,Request-write,response-time\n0,2,404,0,0.5\n").rows
+    assert rows.row(0) == (False, "404", "404", 2.0, 2.5, 500.0)
+
+
+def test_a_log_of_no_answers_has_no_rows() -> None:
+    assert read(HEY_CSV, HEADER + "\n").rows.is_empty()
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        (ROWS[0].replace("0.0123", "fast"), "response-time"),
+        (ROWS[0].replace("0.0123", "NaN"), "response-time"),
+        (ROWS[0].replace("0.0123", "inf"), "response-time"),
+        (ROWS[0].replace("0.0123", "-0.001"), "response-time"),  # -1 ms would be a failed call's
+        (ROWS[0].replace("0.0123", ""), "response-time"),
+        (ROWS[0].replace(",200,", ",,"), "status-code"),
+        (ROWS[0].replace(",200,", ",20,"), "status-code"),
+        (ROWS[0].replace("0.5000", "-1"), "offset"),
+        (ROWS[0].replace("0.5000", "1e99"), "start_time"),
+        (ROWS[0].replace(",200,", ","), ""),
+    ],
+)
+def test_bad_rows_are_rejected_alone(row: str, column: str) -> None:
+    parsed = read(HEY_CSV, table(ROWS[0], row, ROWS[1]))
+    assert parsed.rows.height == 2
+    assert parsed.rejects.select("line", "column", "raw").rows() == [(3, column, row)]
+
+
+def test_a_torn_last_line_and_invalid_bytes_are_rejects() -> None:
+    torn = read(HEY_CSV, table(ROWS[0]) + ROWS[1][:9])
+    assert torn.rejects["reason"].to_list() == ["torn last line"]
+    broken = read(HEY_CSV, table(*ROWS).encode().replace(b",503,", b",5\xff3,"))
+    assert (broken.rows.height, broken.rejects["column"].to_list()) == (1, ["status-code"])
+
+
+def test_damage_never_escapes() -> None:
+    check_damage(HEY_CSV, LOG)
+
+
+def test_warnings_say_what_hey_leaves_out() -> None:
+    few = HEY_CSV.warnings(head(LOG), 60, {})
+    assert "transport errors" in few[0]
+    assert "0.1 ms" in few[1]
+    assert "the rest was dropped" not in " ".join(few)
+    assert "exactly 1,000,000 rows" in HEY_CSV.warnings(head(LOG), 1_000_000, {})[-1]
+
+
+def test_an_old_layout_without_times_is_refused() -> None:
+    old = "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read\n0.1,0,0,0,0,0\n"
+    assert HEY_CSV.matches(head(old))
+    with pytest.raises(InputError, match=r"missing columns: offset, status-code; it has: DNS, .* 0\.1\.2 or"):
+        HEY_CSV.open(head(old))
+
+
+def test_the_summary_is_told_from_the_log() -> None:
+    assert HEY_SUMMARY.matches(head(SUMMARY))
+    assert not HEY_SUMMARY.matches(head(LOG))
+    assert not HEY_CSV.matches(head(SUMMARY))
+    assert "hey -o csv" in HEY_SUMMARY.advice
+
+
+@pytest.mark.parametrize(
+    "log", ["", "\n", "a,b\n1,2\n", "Summary:\n", "Summary:\n  Success rate:\t100.00%\n"]
+)
+def test_other_texts_do_not_match(log: str) -> None:
+    assert not HEY_CSV.matches(head(log))
+    assert not HEY_SUMMARY.matches(head(log))
+
+
+@pytest.mark.parametrize("path", logs_of_others(), ids=lambda path: path.name)
+def test_logs_of_other_tools_do_not_match(path: Path) -> None:
+    assert not HEY_CSV.matches(head(path.read_bytes()))
+    assert not HEY_SUMMARY.matches(head(path.read_bytes()))
+
+
+def test_the_dialect_says_what_it_is() -> None:
+    assert dict(HEY_CSV.open(head(LOG)).meaning)["response-time"] == "latency, s with 4 decimals"
+    assert (HEY_CSV.key, HEY_CSV.clock, HEY_CSV.closed_loop) == ((), "relative", True)

@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import pytest
+
+from loadlens.errors import InputError, UsageError
+from loadlens.sources.names import key_from_name
+
+
+def test_named_groups_become_key_columns() -> None:
+    keys = key_from_name(r"(?P<tool>[a-z]+)_run(?P<run>\d+)")
+    assert keys.columns == ("tool", "run")
+    assert keys.values(Path("logs/hey_run07.csv.gz")) == {"tool": "hey", "run": "07"}
+
+
+def test_the_name_of_the_file_goes_before_its_folders() -> None:
+    keys = key_from_name(r"run_(?P<run>\d+)")
+    assert keys.values(Path("run_1/run_2.csv")) == {"run": "2"}
+    assert keys.values(Path("run_1/log.csv")) == {"run": "1"}
+
+
+def test_a_folder_may_be_part_of_the_pattern() -> None:
+    assert key_from_name(r"(?P<region>[^/]+)/[^/]+$").values(Path("a/eu-west-1/log.csv")) == {
+        "region": "eu-west-1"
+    }
+
+
+def test_a_group_that_takes_no_part_is_empty() -> None:
+    assert key_from_name(r"log(?:-(?P<run>\d+))?").values(Path("log.csv")) == {"run": ""}
+
+
+def test_a_file_that_does_not_match_is_named() -> None:
+    with pytest.raises(InputError, match=r"^logs/a\.csv: its name does not match .*which gives the key run;"):
+        key_from_name(r"run_(?P<run>\d+)").values(Path("logs/a.csv"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        (r"run_(?P<run>\d+", "is no regular expression: missing"),
+        ("a{99999999999999999999}", "is no regular expression"),
+        ("(" * 100_000, "is no regular expression"),
+        (r"run_(\d+)", r"has no named group; expected one such as \(\?P<run>"),
+        ("", "has no named group"),
+        (r"(?P<label>\w+)", "the group label has the name of a column of the log"),
+    ],
+)
+def test_a_bad_pattern_is_refused(pattern: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        key_from_name(pattern)
