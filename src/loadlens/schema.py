@@ -13,6 +13,7 @@ __all__ = [
     "CONFIGURATION_COLUMNS",
     "ENDPOINT_METRIC_COLUMNS",
     "ENDPOINT_STATISTICS",
+    "ERROR_CLASS",
     "ERROR_COLUMNS",
     "FAILED_LATENCY_MS",
     "LATENCY",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 LATENCY: Final = "invocation_latency"
+ERROR_CLASS: Final = "error"
 ERROR_COLUMNS: Final = ("throttle_exception", "insufficient_memory_error", "other_model_error")
 CONFIGURATION_COLUMNS: Final = ("max_concurrency", "num_clients", "memory_size")
 

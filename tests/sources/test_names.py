@@ -33,6 +33,13 @@ def test_a_file_that_does_not_match_is_named() -> None:
         key_from_name(r"run_(?P<run>\d+)").values(Path("logs/a.csv"))
 
 
+def test_a_column_of_the_configuration_must_be_a_whole_number() -> None:
+    keys = key_from_name(r"mem(?P<memory_size>\w*)")
+    assert keys.values(Path("mem512.csv")) == {"memory_size": "512"}
+    with pytest.raises(InputError, match=r"its name says memory_size is '1GB', expected a whole number"):
+        keys.values(Path("mem1GB.csv"))
+
+
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [

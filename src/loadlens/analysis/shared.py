@@ -24,6 +24,7 @@ __all__ = [
     "average_response_size",
     "checked_percentiles",
     "common",
+    "error_classes",
     "error_rate",
     "extras",
     "key_columns",
@@ -107,6 +108,9 @@ def checked_percentiles(percentiles: Sequence[float]) -> tuple[float, ...]:
     return tuple(sorted(set(percentiles)))
 
 
+_MOST_CLASSES = 12
+
+
 def num_errors() -> pl.Expr:
     """Calls that did not succeed."""
     return (pl.col("num_rows") - pl.col("num_successes")).alias("num_errors")
@@ -141,6 +145,25 @@ def quality(statistics: Statistics, key: Sequence[str]) -> pl.DataFrame:
         "outlier_fence",
         "outliers_removed",
     )
+
+
+def error_classes(statistics: Statistics) -> pl.DataFrame:
+    """Calls by error class, a column ``error_<class>`` for each of the most frequent, by ``code``."""
+    classes = statistics.profile.classes
+    totals = (
+        classes.group_by("error")
+        .agg(pl.col("count").sum())
+        .sort(["count", "error"], descending=[True, False])
+    )
+    names = totals["error"].to_list()
+    shown = names if len(names) <= _MOST_CLASSES else names[: _MOST_CLASSES - 1]
+    found = [pl.col("count").filter(pl.col("error") == name).sum().alias(f"error_{name}") for name in shown]
+    if len(shown) < len(names):
+        found.append(pl.col("count").filter(~pl.col("error").is_in(shown)).sum().alias("error_other_classes"))
+    counts = classes.group_by("code").agg(found)
+    keys = statistics.profile.keys
+    joined = keys.join(counts, on="code", how="left").drop("code")
+    return joined.with_columns(pl.col(column.meta.output_name()).fill_null(0) for column in found)
 
 
 def with_numeric_keys(statistics: Statistics, key: Sequence[str]) -> Statistics:

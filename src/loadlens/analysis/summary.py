@@ -12,6 +12,7 @@ from loadlens.analysis.shared import (
     InvocationStatistics,
     checked_percentiles,
     common,
+    error_classes,
     error_rate,
     extras,
     key_columns,
@@ -19,7 +20,7 @@ from loadlens.analysis.shared import (
     with_numeric_keys,
 )
 from loadlens.errors import UsageError
-from loadlens.profile import DEFAULT_PERCENTILES, Execution, Outliers, Plan, measure
+from loadlens.profile import DEFAULT_PERCENTILES, Execution, Outliers, Plan, key_names, measure
 from loadlens.schema import LATENCY
 from loadlens.sources import Source, open_log
 
@@ -54,7 +55,8 @@ class SummaryStatistics(InvocationStatistics):
         by: the key columns.
         summary: the key columns, ``num_invocations``, ``num_errors``, ``error_rate`` (0 to 1),
             ``invocation_latency_min``, ``_mean``, ``_median``, ``_max``, ``_iqr`` of the kept successes
-            (ms), the five ``tps_`` columns (per s), then the extras of every summary.
+            (ms), the five ``tps_`` columns (per s), then the extras of every summary, then the calls of
+            each error class as ``error_<class>`` where the log tells classes.
         density: curves of the kept latencies: the key columns, ``latency_ms``, ``density``.
     """
 
@@ -84,12 +86,18 @@ def summary_statistics(
     success = pl.col("success") if "success" in log.columns else pl.col(LATENCY) > 0
     plan = Plan(key=key, success=success, outliers=outliers, percentiles=checked_percentiles(percentiles))
     statistics = with_numeric_keys(measure(log, plan, **execution), key)
+    classes = error_classes(statistics)
+    table = (
+        statistics.table.join(classes, on=key_names(key), how="left", nulls_equal=True, maintain_order="left")
+        if key
+        else pl.concat([statistics.table, classes], how="horizontal")
+    )
     figures = [
         pl.col(f"kept_{name}").alias(f"{LATENCY}_{name}") for name in ("min", "mean", "median", "max", "iqr")
     ]
     return SummaryStatistics(
         by=key,
-        summary=statistics.table.select(
+        summary=table.select(
             *key_columns(key),
             "num_invocations",
             num_errors(),
@@ -97,6 +105,7 @@ def summary_statistics(
             *figures,
             *TPS_COLUMNS,
             *extras(plan, with_error_rate=False),
+            *[name for name in classes.columns if not name.startswith("key:")],
         ),
         density=density(statistics.histogram, panel=(), group=key),
         **common(statistics, key),

@@ -17,17 +17,25 @@ from loadlens.profile.passes import (
     TooSparseError,
     UnusableRowsError,
     bucket_counts,
+    class_counts,
     heat_counts,
     second_counts,
     window_of,
 )
 from loadlens.profile.places import NUM_PLACES, places_of_buckets
-from loadlens.profile.profile import Profile, coarsened, key_names, summed_buckets, summed_seconds
+from loadlens.profile.profile import (
+    Profile,
+    coarsened,
+    key_names,
+    summed_buckets,
+    summed_classes,
+    summed_seconds,
+)
 from loadlens.profile.quantiles import bucket_bounds
 from loadlens.profile.rows import Rows, breaks_rule
 from loadlens.profile.tables import CellTable, HeatTable, SecondTable
 from loadlens.profile.tail import Histogram, Tail
-from loadlens.schema import ERROR_COLUMNS, LATENCY, MAX_TIME_S
+from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, LATENCY, MAX_TIME_S
 
 __all__ = ["Counter", "held_keys_by_table", "with_code"]
 
@@ -36,7 +44,12 @@ Ints = NDArray[np.int64]
 _NO_FLAGS: Final = frozen(np.empty(0, dtype=np.int8))
 _NO_TRUTHS: Final = frozen(np.empty(0, dtype=np.bool_))
 _NO_SIZES: Final = frozen(np.empty(0, dtype=np.int64))
-_SUMS: Final = {"buckets": summed_buckets, "seconds": summed_seconds, "heat": coarsened}
+_SUMS: Final = {
+    "buckets": summed_buckets,
+    "seconds": summed_seconds,
+    "heat": coarsened,
+    "classes": summed_classes,
+}
 _MOST_IRREGULAR_COUNTS: Final = 1_000_000
 _TABLE_BYTES: Final = 256 * 2**20
 _MOST_WANTED: Final = 2**25
@@ -62,7 +75,7 @@ class Counter:
         self._cells = CellTable(budget, sized=rows.plan.response_sizes)
         self._seconds = SecondTable(budget)
         self._heat = HeatTable(counts=with_heat and rows.timed)
-        self._irregular: dict[str, list[pl.DataFrame]] = {"buckets": [], "seconds": [], "heat": []}
+        self._irregular: dict[str, list[pl.DataFrame]] = {name: [] for name in _SUMS}
         self.tail = Tail(rows.plan, most_tail_rows)
 
     def add(self, rows: pl.DataFrame) -> Ints:
@@ -84,16 +97,25 @@ class Counter:
         batch = _batch(rows, code, self._rows.errors)
         with self._lock:
             found = self._count(batch)
+            self._add_classes(rows, code)
             irregular, without_second, held = (
                 numbers[:size] for numbers, size in zip(found[:3], found.sizes, strict=True)
             )
             if len(held):
-                self.tail.hold(code[held], batch.latency[held], _taken(batch.start, held), _taken(batch.end, held))
+                self.tail.hold(
+                    code[held], batch.latency[held], _taken(batch.start, held), _taken(batch.end, held)
+                )
             if len(irregular):
                 self._add_irregular(self.with_code(rows[irregular], code[irregular]))
             if len(without_second):
                 apart = self.with_code(rows[without_second], code[without_second])
                 self._add_counts("seconds", second_counts(self._rows, apart.lazy(), "in-memory"))
+
+    def _add_classes(self, rows: pl.DataFrame, code: Ints) -> None:
+        if ERROR_CLASS not in rows.columns or rows[ERROR_CLASS].null_count() == rows.height:
+            return
+        classes = pl.DataFrame({"code": code, ERROR_CLASS: rows[ERROR_CLASS]}).lazy()
+        self._add_counts("classes", class_counts(classes, "in-memory"))
 
     def with_code(self, rows: pl.DataFrame, code: Ints) -> pl.DataFrame:
         """Rows with their ``code`` in the place of the columns of their key."""
@@ -168,6 +190,7 @@ class Counter:
             buckets=buckets,
             seconds=self._second_counts(),
             heat=self._heat_frame(buckets),
+            classes=summed_classes(pl.concat([Profile.empty(()).classes, *self._irregular["classes"]])),
         )
 
     def _keys(self, buckets: pl.DataFrame) -> pl.DataFrame:

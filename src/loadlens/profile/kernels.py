@@ -230,7 +230,12 @@ def count_rows(
     second_pages, shape, second_counts = seconds
     part_of_place, heat_window, heat_width, heat_counts = heat
     irregular, without_second, held, found_sizes, keep_from, rows_of_code = found
-    has_1, has_2, has_3, has_untimed = len(errors_1) > 0, len(errors_2) > 0, len(errors_3) > 0, len(untimed) > 0
+    has_1, has_2, has_3, has_untimed = (
+        len(errors_1) > 0,
+        len(errors_2) > 0,
+        len(errors_3) > 0,
+        len(untimed) > 0,
+    )
     has_start, has_end, sized = len(starts) > 0, len(ends) > 0, len(sizes) > 0
     most_slots, most_pages = len(pages) // GROUPS, len(figures) // BUCKETS_PER_OCTAVE
     first_block, num_codes, most_seconds = shape[0], shape[1], len(second_counts) // SECONDS_A_PAGE

@@ -11,12 +11,13 @@ from loadlens.profile.plan import Engine
 from loadlens.profile.profile import Profile, key_names, window_width
 from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import Rows, breaks_rule, cell_columns, second_columns
-from loadlens.schema import LATENCY, MAX_TIME_S
+from loadlens.schema import ERROR_CLASS, LATENCY, MAX_TIME_S
 
 __all__ = [
     "TooSparseError",
     "UnusableRowsError",
     "bucket_counts",
+    "class_counts",
     "heat_counts",
     "profile_rows",
     "second_counts",
@@ -60,7 +61,8 @@ def profile_rows(
     tracker.stage("Counting latencies over time")
     width = window_of(buckets) if with_heat else None
     heat = heat_counts(tracker.watch(rows.frame), width, engine) if width else Profile.empty(()).heat
-    return Profile(key=rows.plan.key, keys=keys, buckets=buckets, seconds=seconds, heat=heat)
+    classes = class_counts(rows.frame, engine)
+    return Profile(key=rows.plan.key, keys=keys, buckets=buckets, seconds=seconds, heat=heat, classes=classes)
 
 
 def _keys(codec: KeyCodec, codes: pl.Series) -> pl.DataFrame:
@@ -109,6 +111,15 @@ def _response_sizes(rows: Rows) -> list[pl.Expr]:
         ]
     size = pl.col("response_size")
     return [size.sum().alias("response_size_sum"), size.count().cast(pl.Int64).alias("response_size_count")]
+
+
+def class_counts(frame: pl.LazyFrame, engine: Engine) -> pl.DataFrame:
+    """The calls of each error class in ``frame``, if it tells classes."""
+    if ERROR_CLASS not in frame.collect_schema():
+        return Profile.empty(()).classes
+    failed = frame.filter(pl.col(ERROR_CLASS).is_not_null())
+    counts = failed.group_by("code", ERROR_CLASS).agg(pl.len().cast(pl.Int64).alias("count"))
+    return counts.collect(engine=engine)
 
 
 def window_of(buckets: pl.DataFrame) -> float | None:

@@ -2,13 +2,21 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from loadlens.schema import ERROR_COLUMNS
 
-__all__ = ["Profile", "coarsened", "key_names", "summed_buckets", "summed_seconds", "window_width"]
+__all__ = [
+    "Profile",
+    "coarsened",
+    "key_names",
+    "summed_buckets",
+    "summed_classes",
+    "summed_seconds",
+    "window_width",
+]
 
 _BUCKET_SCHEMA = {
     "code": pl.Int64(),
@@ -27,6 +35,7 @@ _HEAT_SCHEMA = {
     "octave_part": pl.Int64(),
     "count": pl.Int64(),
 }
+_CLASS_SCHEMA = {"code": pl.Int64(), "error": pl.String(), "count": pl.Int64()}
 _MOST_WINDOWS = 256
 _SECOND_SCHEMA = dict.fromkeys(("code", "second", "calls", "completions"), pl.Int64())
 
@@ -50,6 +59,7 @@ class Profile:
             column that the log has (0 or 1), ``count``, ``latency_sum`` (ms), ``first_start`` and
             ``last_end`` (s), ``response_size_sum`` (bytes) and ``response_size_count``.
         seconds: ``code``, ``second`` (of completion), ``calls``, ``completions`` (successful calls).
+        classes: calls with an error class: ``code``, ``error``, ``count``; empty where the log tells none.
         heat: latencies of the successes over time, whatever their key: ``time_s`` (start of a window, a
             multiple of its width), ``window_s`` (its width, a power of two), ``octave_part`` (an eighth of
             a doubling of the latency) and ``count``; at most 256 windows.
@@ -60,6 +70,7 @@ class Profile:
     buckets: pl.DataFrame
     seconds: pl.DataFrame
     heat: pl.DataFrame
+    classes: pl.DataFrame
 
     @classmethod
     def empty(cls, key: Sequence[str]) -> "Profile":
@@ -71,6 +82,7 @@ class Profile:
             buckets=pl.DataFrame(schema=_BUCKET_SCHEMA),
             seconds=pl.DataFrame(schema=_SECOND_SCHEMA),
             heat=pl.DataFrame(schema=_HEAT_SCHEMA),
+            classes=pl.DataFrame(schema=_CLASS_SCHEMA),
         )
 
     @property
@@ -93,27 +105,35 @@ class Profile:
         distinct = both.unique().sort(names, nulls_last=True) if names else pl.DataFrame({"code": [0]})
         keys = distinct.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("code"))
         parts = [profile.recoded(keys) for profile in (self, other)]
-        buckets = pl.concat([buckets for buckets, _ in parts], how="diagonal_relaxed")
+        buckets = pl.concat([part.buckets for part in parts], how="diagonal_relaxed")
         return Profile(
             key=self.key,
             keys=keys.select("code", *names),
             buckets=summed_buckets(buckets),
-            seconds=summed_seconds(pl.concat([seconds for _, seconds in parts])),
+            seconds=summed_seconds(pl.concat([part.seconds for part in parts])),
             heat=coarsened(pl.concat([self.heat, other.heat])),
+            classes=summed_classes(pl.concat([part.classes for part in parts])),
         )
 
-    def recoded(self, keys: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Buckets and seconds under the codes that ``keys`` gives to the configurations."""
+    def recoded(self, keys: pl.DataFrame) -> "Profile":
+        """The same profile under the codes that ``keys`` gives to the configurations."""
         names = key_names(self.key)
         if not names:
-            return self.buckets, self.seconds
+            return self
         own = self.keys.with_columns(pl.col(name).cast(keys.schema[name]) for name in names)
         codes = own.join(keys, on=names, nulls_equal=True, suffix="_new").select("code", "code_new")
 
         def recode(frame: pl.DataFrame) -> pl.DataFrame:
-            return frame.join(codes, on="code").drop("code").rename({"code_new": "code"})
+            recoded = frame.join(codes, on="code").drop("code").rename({"code_new": "code"})
+            return recoded.select(frame.columns)
 
-        return recode(self.buckets), recode(self.seconds)
+        return replace(
+            self,
+            keys=keys,
+            buckets=recode(self.buckets),
+            seconds=recode(self.seconds),
+            classes=recode(self.classes),
+        )
 
 
 def summed_buckets(buckets: pl.DataFrame) -> pl.DataFrame:
@@ -130,6 +150,11 @@ def summed_buckets(buckets: pl.DataFrame) -> pl.DataFrame:
 def summed_seconds(seconds: pl.DataFrame) -> pl.DataFrame:
     """Counts of seconds, each second once."""
     return seconds.group_by("code", "second").agg(pl.col("calls", "completions").sum())
+
+
+def summed_classes(classes: pl.DataFrame) -> pl.DataFrame:
+    """Counts of error classes, each class once."""
+    return classes.group_by("code", "error").agg(pl.col("count").sum())
 
 
 def _of_one_type(first: pl.DataFrame, second: pl.DataFrame) -> list[pl.DataFrame]:

@@ -10,7 +10,7 @@ from loadlens.profile.buckets import BUCKET_SHIFT, prefix
 from loadlens.profile.keys import KeyCodec
 from loadlens.profile.plan import Plan
 from loadlens.profile.profile import key_names
-from loadlens.schema import CANONICAL_COLUMNS, ERROR_COLUMNS, LATENCY, MAX_TIME_S, RULES
+from loadlens.schema import CANONICAL_COLUMNS, ERROR_CLASS, ERROR_COLUMNS, LATENCY, MAX_TIME_S, RULES
 from loadlens.sources.log import Log
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "breaks_rule",
     "cell_columns",
     "error_columns",
+    "has_classes",
     "needed_columns",
     "place",
     "second_columns",
@@ -95,6 +96,11 @@ def error_columns(log: Log) -> tuple[str, ...]:
     return tuple(name for name in ERROR_COLUMNS if name in log.columns)
 
 
+def has_classes(log: Log) -> bool:
+    """Whether the log says of what class an error is."""
+    return ERROR_CLASS in log.columns and log.frame.collect_schema()[ERROR_CLASS] == pl.String
+
+
 def needed_columns(log: Log, plan: Plan) -> list[pl.Expr]:
     """What ``plan`` needs of a log beside its key."""
     measures = ("start_time", "end_time", *(("response_size",) if plan.response_sizes else ()))
@@ -103,6 +109,7 @@ def needed_columns(log: Log, plan: Plan) -> list[pl.Expr]:
         pl.col(LATENCY),
         *[breaks_rule(checked).alias("unusable") for checked in _checked_apart(log, plan)],
         *map(pl.col, error_columns(log)),
+        *([pl.col(ERROR_CLASS)] if has_classes(log) else []),
         *[
             pl.col(name)
             if name in log.columns

@@ -19,7 +19,7 @@ from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import Rows
 from loadlens.profile.spill import spill_file, write_spill
-from loadlens.schema import ERROR_COLUMNS, LATENCY
+from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, LATENCY
 from loadlens.sources.log import Log
 
 if TYPE_CHECKING:
@@ -207,6 +207,6 @@ def _by_groups(log: Log, scan: Scan, path: Path | None) -> Counted:
 def _needed_columns(log: Log, plan: Plan) -> list[str]:
     sizes = ["response_size"] if plan.response_sizes else []
     wanted = [
-        *plan.key, LATENCY, *ERROR_COLUMNS, "start_time", "end_time", *sizes, *plan.success.meta.root_names()
+        *plan.key, LATENCY, ERROR_CLASS, *ERROR_COLUMNS, "start_time", "end_time", *sizes, *plan.success.meta.root_names()
     ]  # fmt: skip
     return [name for name in dict.fromkeys(wanted) if name in log.columns]

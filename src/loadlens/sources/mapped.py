@@ -9,6 +9,7 @@ import polars as pl
 
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY, Rule
 from loadlens.sources.cells import Cell, Clock
+from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, url_name
 from loadlens.sources.mapping import COUNTS_PER_SECOND, ColumnMap, Condition, Duration, Moment
 from loadlens.sources.parsed import seconds
 
@@ -17,7 +18,6 @@ __all__ = ["Kind", "MappedColumns", "Use", "uses_of"]
 Kind = Literal["number", "count", "truth", "text", "time", "key"]
 """What a column is read as; a ``count`` is too large to be exact as a Float64, a ``key`` is kept as it is."""
 
-_MAX_CLASS_CHARACTERS: Final = 60
 _NO_LATENCY: Final = -1
 _NO_ERROR: Final = ("false", "none", "null", "nan")
 _WHOLE: Final = ("response_size", "request_size", *CONFIGURATION_COLUMNS)
@@ -101,7 +101,7 @@ class MappedColumns:
         if target in _WHOLE:
             return cell.whole
         if target == "label":
-            return _without_query(cell.text).fill_null("")
+            return url_name(cell.text)
         kind = _column_kind(target)
         if kind == "number":
             return cell.number.cast(pl.Float64)
@@ -285,17 +285,7 @@ def _holds(condition: Condition, cell: Cell) -> pl.Expr:
     return comparisons[condition.operator].fill_null(value=False)
 
 
-def _without_user(text: pl.Expr) -> pl.Expr:
-    return text.str.replace(r"//[^/?#\s]*@", "//")
-
-
-def _without_query(text: pl.Expr) -> pl.Expr:
-    """The name of a request without what may be secret: passwords, query strings and fragments of URLs."""
-    path = _without_user(text).str.replace(r"(?s)\?.*", "")
-    return path.str.replace(r"(?s)(/[^\s#]*)#.*", "$1").str.strip_chars_end()
-
-
 def _class(text: pl.Expr) -> pl.Expr:
     """The beginning of an error, without what may be secret in its URLs."""
-    bare = _without_user(text).str.replace_all(r"(//[^\s?#]*)[?#]\S*", "$1")
-    return bare.str.slice(0, _MAX_CLASS_CHARACTERS)
+    bare = text.str.replace_all(r"//[^/?#\s]*@", "//").str.replace_all(r"(//[^\s?#]*)[?#]\S*", "$1")
+    return bare.str.slice(0, MAX_CLASS_CHARACTERS)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadlens.errors import InputError, UsageError
-from loadlens.schema import CANONICAL_COLUMNS
+from loadlens.schema import CANONICAL_COLUMNS, CONFIGURATION_COLUMNS
 from loadlens.sources.wording import listed
 
 __all__ = ["NameKeys", "key_from_name"]
@@ -28,7 +28,7 @@ class NameKeys:
         It is searched for in the file's own name first, then in the whole path as it was given.
 
         Raises:
-            InputError: the name does not match.
+            InputError: the name does not match, or tells no number for a column of whole numbers.
         """
         found = self.pattern.search(path.name) or self.pattern.search(path.as_posix())
         if not found:
@@ -36,15 +36,19 @@ class NameKeys:
                 f"{path}: its name does not match {self.pattern.pattern!r}, which gives the key "
                 f"{listed(self.columns)}; rename it or leave it out"
             )
-        return found.groupdict(default="")
+        values = found.groupdict(default="")
+        for name in CONFIGURATION_COLUMNS:
+            if name in values and not values[name].isdecimal():
+                raise InputError(f"{path}: its name says {name} is {values[name]!r}, expected a whole number")
+        return values
 
 
 def key_from_name(pattern: str) -> NameKeys:
     r"""Compiles a regular expression over file names, such as ``run_(?P<run>\d+)``.
 
     Raises:
-        UsageError: it cannot be compiled, has no named group, or a group has the name of a column that
-            the log itself has.
+        UsageError: it cannot be compiled, has no named group, or a group has the name of a canonical
+            column other than those of the configuration.
     """
     try:
         compiled = re.compile(pattern)
@@ -56,7 +60,7 @@ def key_from_name(pattern: str) -> NameKeys:
             rf"key from name {pattern!r}: has no named group; expected one such as (?P<run>\d+), of which "
             f"the name becomes the column"
         )
-    taken = set(groups) & set(CANONICAL_COLUMNS)
+    taken = set(groups) & set(CANONICAL_COLUMNS) - set(CONFIGURATION_COLUMNS)
     if taken:
         raise UsageError(
             f"key from name {pattern!r}: the group {listed(taken)} has the name of a column of the log; "

@@ -214,7 +214,7 @@ def test_what_plugins_write_in_a_form_of_their_own_is_rejected(tmp_path: Path) -
         ('<httpSample lb="b" t="1">\n<x>\n</httpSample>\n', "mismatched tag"),
         ('<httpSample lb="b" t="1">&unknown;</httpSample>\n', "undefined entity"),
         ('<httpSample lb="b" t="1">\x00</httpSample>\n', "not well-formed"),
-        ('<httpSample lb="b" t="1">' + "<x>" * 200, "nested more than 100 deep"),
+        ('<httpSample lb="b" t="1">' + "<x>" * 200 + "\n", "nested more than 100 deep"),
     ],
 )
 def test_damage_costs_one_outermost_sample(tmp_path: Path, bad: str, message: str) -> None:
@@ -224,6 +224,7 @@ def test_damage_costs_one_outermost_sample(tmp_path: Path, bad: str, message: st
         assert parsed.rejects.height == len(before) + 1
         assert message in parsed.rejects["reason"][0]
         assert parsed.rejects["line"][0] == 4
+        assert parsed.rejects["raw"][0].startswith('<httpSample lb="b" t="1')
         lines = (tmp_path / "a.jtl").read_text().split("\n")
         assert 'lb="d"' in lines[parsed.rejects["line"][-1] - 1]
 
@@ -326,10 +327,9 @@ def test_an_encoding_lasts_beyond_damage(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["zlib", "big5", "none"])
-def test_an_encoding_that_cannot_be_read_is_damage(tmp_path: Path, encoding: str) -> None:
-    parsed = read_xml(tmp_path, document(sample("a")).replace("UTF-8", encoding))
-    assert parsed.rejects.height == 1
-    assert labels(parsed) == ["a"]
+def test_an_encoding_that_cannot_be_read_is_refused(tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(InputError, match="its encoding cannot be read"):
+        read_xml(tmp_path, document(sample("a")).replace("UTF-8", encoding))
 
 
 @pytest.mark.parametrize(

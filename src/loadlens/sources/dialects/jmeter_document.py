@@ -185,13 +185,15 @@ class Document:
         )
 
     def _declare(self, _version: str, encoding: str | None, _standalone: int) -> None:
-        self._encoding = encoding
+        # What begins anew after damage begins with ASCII.
+        if encoding and "<".encode(encoding) == b"<":
+            self._encoding = encoding
 
     def feed(self, chunk: bytes) -> None:
         """Reads the next chunk.
 
         Raises:
-            InputError: the document has a document type declaration.
+            InputError: the document has a document type declaration, or an encoding that is not known.
         """
         window = self._kept + chunk
         floor = 0
@@ -223,8 +225,10 @@ class Document:
                 raise _DamageError(f"a tag is longer than {_MAX_TAG_BYTES:,} bytes")
         except expat.ExpatError as error:
             message = expat.ErrorString(error.code)
-        except (_DamageError, LookupError, ValueError) as error:  # of encodings that Python cannot read
+        except _DamageError as error:
             message = str(error)
+        except (LookupError, ValueError) as error:
+            raise InputError(f"{self._path}: its encoding cannot be read: {error}") from error
         else:
             return None
         return message, parser.CurrentByteIndex - self._fed + len(data)
@@ -247,6 +251,11 @@ class Document:
 
     def _reject(self, reason: str, window: bytes, at: int) -> None:
         lost = self.samples.waiting
-        line = lost.line if lost else self._line_of(window, at)
-        raw = lost.start_tag if lost else bounded(window[max(at, 0) :].lstrip().split(b"\n", 1)[0])
-        self.samples.rejects.append(Reject(line, "", reason, raw))
+        if lost:
+            reject = Reject(lost.line, "", reason, lost.start_tag)
+        else:
+            # A tag that does not end well is found out only where the next one begins.
+            at = max(window.rfind(b"<", 0, max(at, 0)), 0)
+            raw = window[at:].split(b"\n", 1)[0]
+            reject = Reject(self._line_of(window, at), "", reason, bounded(raw))
+        self.samples.rejects.append(reject)

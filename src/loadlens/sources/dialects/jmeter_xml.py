@@ -74,7 +74,8 @@ class _Xml(Recipe):
         """Reads the document from front to back.
 
         Raises:
-            InputError: the document has a document type declaration, or its compressed data is damaged.
+            InputError: the document has a document type declaration or an encoding that is not known, or
+                its compressed data is damaged.
         """
         document = Document(path)
         with open_stream(path) as stream:
