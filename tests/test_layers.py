@@ -24,7 +24,7 @@ LAYERS = (
     ("publish",),
     ("results",),
     ("api",),
-    ("analyze", "simulate"),
+    ("analyze", "convert", "inspection", "simulate"),
     ("__init__",),
     ("terminal",),
     ("cli",),

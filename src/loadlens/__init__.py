@@ -13,19 +13,21 @@ from loadlens.errors import InputError, LoadlensError, OutputError, PriceError, 
 from loadlens.prices import PriceTable, load_prices
 from loadlens.profile import Profile, Progress
 from loadlens.results import ConcurrencyResult, CostResult, StabilityResult, SummaryResult
-from loadlens.sources import scan_log
+from loadlens.sources import Log, Reading, read_log, scan_log
 
 __all__ = [
     "ConcurrencyResult",
     "CostResult",
     "InputError",
     "LoadlensError",
+    "Log",
     "LogAnalysis",
     "OutputError",
     "PriceError",
     "PriceTable",
     "Profile",
     "Progress",
+    "Reading",
     "StabilityResult",
     "SummaryResult",
     "ToolkitAnalysis",
@@ -34,6 +36,7 @@ __all__ = [
     "analyze",
     "compute_cost_savings",
     "load_prices",
+    "read_log",
     "scan_log",
     "summarize",
     "summarize_concurrency_results",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Unpack
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Unpack
 
 from loadlens.api import (
     compute_cost_savings,
@@ -23,8 +23,16 @@ from loadlens.errors import InputError, PriceError, UsageError
 from loadlens.prices import PriceTable, load_prices
 from loadlens.profile import DEFAULT_PERCENTILES, Execution
 from loadlens.publish import publish_folder, refuse_output_inside
-from loadlens.schema import CONFIGURATION_COLUMNS
-from loadlens.sources import ToolkitFolder, average_request_size, find_toolkit_folder, scan_log
+from loadlens.sources import (
+    REJECTS_FILE,
+    Findings,
+    Reading,
+    ToolkitFolder,
+    TooManyRejectsError,
+    average_request_size,
+    find_toolkit_folder,
+    open_log,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,6 +51,7 @@ __all__ = [
     "analyze",
     "analyze_toolkit_folder",
     "json_text",
+    "publish_rejects",
 ]
 
 Path_ = str | PathLike[str]
@@ -59,6 +68,8 @@ class Options:
         prices: the price table.
         chart_formats: file formats of the charts.
         percentiles: quantiles of the successes to report.
+        reading: how files are read.
+        safe_csv: whether cells of CSV files that a spreadsheet takes for formulas are disarmed.
         on_stage: is told what begins, for a progress display.
         execution: how logs are measured.
     """
@@ -68,6 +79,8 @@ class Options:
     prices: PriceTable
     chart_formats: tuple[ChartFormat, ...] = ("png",)
     percentiles: tuple[float, ...] = DEFAULT_PERCENTILES
+    reading: Reading = field(default_factory=Reading)
+    safe_csv: bool = False
     on_stage: Callable[[str], None] = lambda _: None
     execution: Execution = field(default_factory=Execution)
 
@@ -150,11 +163,19 @@ class ToolkitAnalysis:
 
 @dataclass(frozen=True, kw_only=True)
 class LogAnalysis:
-    """Analysis of any other log."""
+    """Analysis of any other log.
+
+    Attributes:
+        sources: the inputs as they were named.
+        options: how it was analysed.
+        summary: the figures.
+        findings: what was rejected or left out, and what the log cannot tell.
+    """
 
     sources: tuple[str, ...]
     options: Options
     summary: SummaryResult
+    findings: Findings
 
     @property
     def document(self) -> dict[str, Any]:
@@ -164,6 +185,10 @@ class LogAnalysis:
             "by": list(self.summary.by),
             "summary": _rows(self.summary.summary),
             **_figures_of(self.summary),
+            "rejected": self.findings.rejected,
+            "rejects_by_reason": dict(self.findings.reasons.most_common()),
+            "left_out": dict(self.findings.left_out),
+            "warnings": self.findings.sentences(self.summary.seconds_without_completion),
         }
 
     def write(self, folder: Path) -> None:
@@ -172,13 +197,16 @@ class LogAnalysis:
         from loadlens.report import render, summary_report
 
         self.options.on_stage("Drawing charts")
-        self.summary.write(folder, self.options.chart_formats)
+        self.summary.write(folder, self.options.chart_formats, safe_csv=self.options.safe_csv)
+        if self.findings.rejected:
+            self.findings.write_rejects(folder / REJECTS_FILE, safe=self.options.safe_csv)
         self.options.on_stage("Writing the report")
         report = summary_report(
             source=", ".join(self.sources),
             version=version("loadlens"),
             options=_described(self.options),
             summary=self.summary,
+            findings=self.findings,
             figures={
                 name: svg_text(chart)
                 for name, chart in {
@@ -201,6 +229,8 @@ def analyze(
     chart_formats: Sequence[ChartFormat] = ("png",),
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
     overwrite: bool = False,
+    reading: Reading | None = None,
+    safe_csv: bool = False,
     on_stage: Callable[[str], None] = lambda _: None,
     **execution: Unpack[Execution],
 ) -> ToolkitAnalysis | LogAnalysis:
@@ -209,19 +239,22 @@ def analyze(
     Args:
         inputs: one results folder of the toolkit, or paths, folders and globs of other logs.
         out: the folder to appear.
-        by: key columns; without them those of label, max_concurrency, num_clients and memory_size that
-            the log has.
+        by: key columns; without them what naturally tells the log's rows apart: the label, the memory size,
+            the file where several runs are given, and the like.
         outliers: the fence: ``mean-iqr`` (mean + 5 IQR), ``tukey`` (q75 + 1.5 IQR) or ``none``.
         prices: a price table or the path of one; without it, the reference's for us-east-1.
         chart_formats: ``png``, ``svg`` or both.
         percentiles: quantiles of the successes to report, before outliers are removed.
         overwrite: whether an existing ``out`` is replaced.
+        reading: how files are read: their dialect, a map of columns, how many rows may be rejected.
+        safe_csv: whether cells of CSV files that a spreadsheet takes for formulas are disarmed.
         on_stage: is told what begins, for a progress display.
         **execution: how logs are measured: ``exact``, ``memory_limit``, ``spill_folder``, ``heatmap``
             (here on by default), ``engine``, ``on_progress``; see ``Execution``.
 
     Raises:
-        InputError: an input cannot be read or analysed.
+        InputError: an input cannot be read or analysed. If too many rows were rejected, ``out`` has
+            nothing but ``rejects.csv``.
         UsageError: the arguments do not make sense together.
         OutputError: ``out`` exists and may not be replaced, lies in an input or cannot be written.
     """
@@ -231,6 +264,8 @@ def analyze(
         prices=prices if isinstance(prices, PriceTable) else load_prices(prices),
         chart_formats=tuple(dict.fromkeys(chart_formats)),
         percentiles=tuple(percentiles),
+        reading=reading or Reading(),
+        safe_csv=safe_csv,
         on_stage=on_stage,
         execution=execution,
     )
@@ -242,9 +277,24 @@ def analyze(
         analysis.write(folder)
 
     refuse_output_inside(Path(out), _paths_of(inputs, prices))
-    publish_folder(Path(out), write, overwrite=overwrite)
+    try:
+        publish_folder(Path(out), write, overwrite=overwrite)
+    except TooManyRejectsError as error:
+        publish_rejects(error, Path(out), overwrite=overwrite, safe=safe_csv)
     assert analysis is not None  # noqa: S101  # publish_folder has called write
     return analysis
+
+
+def publish_rejects(
+    error: TooManyRejectsError, out: Path, *, overwrite: bool, safe: bool = False
+) -> NoReturn:
+    """Publishes ``rejects.csv`` alone and raises ``error`` with a line that says where it is."""
+
+    def write(folder: Path) -> None:
+        error.findings.write_rejects(folder / REJECTS_FILE, safe=safe)
+
+    publish_folder(out, write, overwrite=overwrite)
+    raise InputError(*error.problems, f"{out / REJECTS_FILE}: has all rejected rows") from None
 
 
 def _paths_of(inputs: Sequence[Path_], prices: PriceTable | Path_ | None) -> list[Path]:
@@ -274,14 +324,12 @@ def _analysis(inputs: Sequence[Path_], options: Options) -> ToolkitAnalysis | Lo
 
 def _analyze_log(inputs: Sequence[Path_], options: Options) -> LogAnalysis:
     options.on_stage("Reading invocations")
-    frame = scan_log(inputs)
-    by = options.by or tuple(
-        name for name in ("label", *CONFIGURATION_COLUMNS) if name in frame.collect_schema()
-    )
+    log = open_log(inputs, reading=options.reading)
     return LogAnalysis(
         sources=tuple(str(item) for item in inputs),
         options=options,
-        summary=summarize(inputs, by, **options.measuring),
+        summary=summarize(log, options.by or log.key, **options.measuring),
+        findings=log.findings,
     )
 
 

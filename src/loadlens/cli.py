@@ -14,13 +14,15 @@ import typer
 
 from loadlens import __version__
 from loadlens.analyze import LogAnalysis, Options, ToolkitAnalysis, analyze, analyze_toolkit_folder, json_text
+from loadlens.convert import convert, rejects_beside
 from loadlens.errors import LoadlensError, UsageError
+from loadlens.inspection import inspect_log
 from loadlens.prices import load_prices
 from loadlens.profile import DEFAULT_PERCENTILES, Execution
 from loadlens.publish import publish_folder
 from loadlens.results import ChartFormat
-from loadlens.sources import find_toolkit_folder
-from loadlens.terminal import ProgressDisplay, inert, print_results, progress_display
+from loadlens.sources import ColumnMap, Reading, find_toolkit_folder
+from loadlens.terminal import ProgressDisplay, inert, print_inspection, print_results, progress_display
 
 __all__ = ["main"]
 
@@ -80,6 +82,35 @@ Percentiles = Annotated[
         "--percentile", help="Percentile to report, e.g. 99.5; repeatable.", show_default="90, 95, 99, 99.9"
     ),
 ]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format", help="Format of text logs; without it, their content tells.", show_default=False
+    ),
+]
+Map = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        help="What a column is, e.g. latency=elapsed:ms, end=ts:epoch_ms, success='status<400'; repeatable.",
+        metavar="TARGET=COLUMN",
+        show_default=False,
+    ),
+]
+MapFile = Annotated[Path | None, typer.Option(help="The same as a TOML file.", show_default=False)]
+KeyFromName = Annotated[
+    str | None,
+    typer.Option(
+        help=r"Regular expression over file names; its named groups become columns, e.g. 'run_(?P<run>\d+)'.",
+        show_default=False,
+    ),
+]
+MaxRejectsOption = Annotated[
+    str, typer.Option("--max-rejects", help="Rows that may be rejected: a count or a percentage, e.g. 0.5%.")
+]
+SafeCsv = Annotated[
+    bool, typer.Option("--safe-csv", help="Disarm CSV cells that a spreadsheet would take for formulas.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print summary.json instead of a table.")]
 _PNG = [ChartChoice.PNG]
 
@@ -101,6 +132,12 @@ def analyze_command(
     exact: Exact = True,
     memory_limit: MemoryLimit = None,
     spill_folder: SpillFolder = None,
+    log_format: Format = None,
+    column_map: Map = None,
+    map_file: MapFile = None,
+    key_from_name: KeyFromName = None,
+    max_rejects: MaxRejectsOption = "0",
+    safe_csv: SafeCsv = False,
     prices: Prices = None,
     chart_format: Charts = _PNG,
     overwrite: Overwrite = False,
@@ -118,6 +155,8 @@ def analyze_command(
             prices=prices,
             chart_formats=_formats(chart_format),
             overwrite=overwrite,
+            reading=_reading(log_format, column_map, map_file, key_from_name, max_rejects),
+            safe_csv=safe_csv,
             on_stage=display.on_stage,
             on_progress=display.on_progress,
             exact=exact,
@@ -125,6 +164,45 @@ def analyze_command(
             spill_folder=spill_folder,
         )
     _print(analysis, out, quiet=quiet, as_json=as_json)
+
+
+@app.command("inspect")
+def inspect_command(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A log.")],
+    log_format: Format = None,
+    column_map: Map = None,
+    map_file: MapFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Say what a file is: format, columns, units, clock, time span, first rows, warnings."""
+    with _errors_as_exit_codes():
+        found = inspect_log(file, _reading(log_format, column_map, map_file, None, "100%"))
+    if as_json:
+        typer.echo(json_text(found.document), nl=False)
+    else:
+        print_inspection(found)
+
+
+@app.command("convert")
+def convert_command(
+    inputs: Annotated[list[str], typer.Argument(metavar="LOGS...", help="Logs: files, folders, globs.")],
+    out: Annotated[Path, typer.Option("--out", help="Parquet file to write.")],
+    log_format: Format = None,
+    column_map: Map = None,
+    map_file: MapFile = None,
+    key_from_name: KeyFromName = None,
+    max_rejects: MaxRejectsOption = "0",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write logs as one canonical Parquet file, which analyses to the same numbers."""
+    with _errors_as_exit_codes():
+        reading = _reading(log_format, column_map, map_file, key_from_name, max_rejects)
+        findings = convert(inputs, out, reading=reading, overwrite=overwrite)
+    if not quiet:
+        typer.echo(f"{out}: {out.stat().st_size:,} bytes")
+        if findings.rejected:
+            typer.echo(f"{rejects_beside(out)}: {findings.rejected:,} rejected rows")
 
 
 @app.command("demo")
@@ -150,6 +228,21 @@ def demo_command(
         )
         analysis = _demo(out, rows, seed, options, display, overwrite=overwrite)
     _print(analysis, out, quiet=quiet, as_json=as_json)
+
+
+def _reading(
+    log_format: str | None,
+    entries: Sequence[str] | None,
+    map_file: Path | None,
+    key_from_name: str | None,
+    max_rejects: str,
+) -> Reading:
+    if entries and map_file:
+        raise UsageError("--map and --map-file say the same thing; give one of them")
+    column_map = ColumnMap.from_toml(map_file) if map_file else ColumnMap.parse(entries) if entries else None
+    return Reading.of(
+        format=log_format, column_map=column_map, key_from_name=key_from_name, max_rejects=max_rejects
+    )
 
 
 def _demo(

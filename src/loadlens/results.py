@@ -15,6 +15,7 @@ from loadlens.analysis import (
     SummaryStatistics,
 )
 from loadlens.publish import publish_folder
+from loadlens.sources import disarmed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -194,9 +195,11 @@ class SummaryResult(SummaryStatistics, _Views):
 
         return summary_density_chart(self.density, self.by)
 
-    def write(self, folder: Path, chart_formats: Sequence[ChartFormat] = ("png",)) -> None:
-        """Writes the summary as CSV and the charts."""
-        write_csv(self.summary, folder / "summary.csv")
+    def write(
+        self, folder: Path, chart_formats: Sequence[ChartFormat] = ("png",), *, safe_csv: bool = False
+    ) -> None:
+        """Writes the summary as CSV, its cells disarmed for spreadsheets if asked, and the charts."""
+        write_csv(disarmed(self.summary) if safe_csv else self.summary, folder / "summary.csv")
         charts = folder / "charts"
         charts.mkdir()
         _write_chart(self.chart, charts, "latency_density", chart_formats)

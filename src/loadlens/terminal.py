@@ -3,8 +3,9 @@
 import math
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -16,11 +17,12 @@ from rich.text import Text
 
 from loadlens.analysis import CostAnalysis
 from loadlens.analyze import LogAnalysis, ToolkitAnalysis
+from loadlens.inspection import Inspection
 from loadlens.profile import Progress
 from loadlens.report.columns import column_header, format_value
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY
 
-__all__ = ["ProgressDisplay", "inert", "print_results", "progress_display"]
+__all__ = ["ProgressDisplay", "inert", "print_inspection", "print_results", "progress_display"]
 
 _WIDTH_WITHOUT_TERMINAL = 160
 _MOST_ROWS = 40
@@ -83,11 +85,14 @@ def progress_display(*, quiet: bool) -> Iterator[ProgressDisplay]:
         yield ProgressDisplay(bars)
 
 
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_WIDTH_WITHOUT_TERMINAL)
+
+
 def print_results(analysis: ToolkitAnalysis | LogAnalysis, out: Path) -> None:
     """Prints the main figures of ``analysis`` and where its files are."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDTH_WITHOUT_TERMINAL)
+    console = _console()
     if isinstance(analysis, LogAnalysis):
         summary = analysis.summary.summary
         _print_table(console, "Invocations", summary, [*analysis.summary.by, *_SUMMARY_COLUMNS])
@@ -148,3 +153,55 @@ def _cell(name: str, value: object) -> str:
 def inert(text: str) -> str:
     """Text without control characters, so that a log cannot steer the terminal."""
     return _CONTROL.sub("�", text)
+
+
+def print_inspection(found: Inspection) -> None:
+    """Prints what a log is."""
+    console = _console()
+    facts = {
+        "File": found.path,
+        "Format": f"{found.format[1]} ({found.format[0]})",
+        "Clock": found.clock or "not told",
+        "Rows": f"{found.rows:,}",
+        "Time span": _span(found),
+        "Natural key": ", ".join(found.key) or "none",
+    }
+    if found.findings.rejected:
+        facts["Rejected rows"] = f"{found.findings.rejected:,}"
+    facts |= {f"Left out: {what}": f"{count:,}" for what, count in found.findings.left_out.items()}
+    _print_pairs(console, "What it is", facts.items())
+    if found.meaning:
+        _print_pairs(console, "Columns of the file", found.meaning)
+    _print_pairs(
+        console,
+        "Canonical columns",
+        ((name, f"{dtype} {unit}".strip()) for name, dtype, unit in found.columns),
+    )
+    first = Table(title="First rows", title_justify="left")
+    for name in found.first.columns:
+        first.add_column(Text(inert(name)))
+    for row in found.first.iter_rows():
+        first.add_row(*[Text("–" if cell is None else inert(str(cell))) for cell in row])
+    console.print(first)
+    for sentence in found.findings.sentences():
+        console.print(Text(f"Warning: {inert(sentence)}"))
+
+
+def _print_pairs(console: Console, title: str, pairs: Iterable[tuple[str, str]]) -> None:
+    table = Table(title=title, title_justify="left", show_header=False)
+    for name, value in pairs:
+        table.add_row(Text(inert(name)), Text(inert(value)))
+    console.print(table)
+
+
+def _span(found: Inspection) -> str:
+    if found.first_s is None or found.last_s is None:
+        return "no times"
+    span = f"{found.last_s - found.first_s:,.3f} s"
+    if found.clock != "epoch":
+        return span
+    first, last = (
+        datetime.fromtimestamp(time, tz=UTC).isoformat(timespec="milliseconds")
+        for time in (found.first_s, found.last_s)
+    )
+    return f"{span}, from {first} to {last}"

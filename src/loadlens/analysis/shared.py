@@ -62,6 +62,12 @@ class InvocationStatistics:
     relative_error: float
     spilled_bytes: int
 
+    @property
+    def seconds_without_completion(self) -> int:
+        """Seconds between the first and the last completion that saw none."""
+        seconds = self.profile.seconds["second"].unique()
+        return int(seconds.max() - seconds.min() + 1 - len(seconds)) if len(seconds) else 0  # type: ignore[operator]
+
 
 class Common(TypedDict):
     """The fields of ``InvocationStatistics`` but for summary and density."""

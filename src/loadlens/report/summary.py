@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Final
 
+import polars as pl
+
 from loadlens.analysis import SummaryStatistics
 from loadlens.report.columns import column_header, format_value
-from loadlens.report.model import Card, Figure, Report, Section
+from loadlens.report.model import Block, Callout, Card, Figure, Report, Section, Table
 from loadlens.report.parts import (
     VIEW_CAPTIONS,
     counted,
@@ -18,8 +20,11 @@ from loadlens.report.parts import (
     total,
 )
 from loadlens.schema import LATENCY
+from loadlens.sources import Findings
 
 __all__ = ["summary_report"]
+
+_MOST_REASONS: Final = 50
 
 _CAPTIONS: Final[Mapping[str, str]] = {
     "latency_density": "How latencies spread in each configuration, without the calls above the fence.",
@@ -33,6 +38,7 @@ def summary_report(
     version: str,
     options: Mapping[str, str],
     summary: SummaryStatistics,
+    findings: Findings | None = None,
     figures: Mapping[str, str | tuple[str, str]],
 ) -> Report:
     """The report of a log that was summarised by any key.
@@ -42,6 +48,7 @@ def summary_report(
         version: of loadlens.
         options: the options as the report shows them; ``Outlier fence`` names the fence.
         summary: the summary.
+        findings: what was rejected or left out, and what the log cannot tell.
         figures: SVG of each chart by its name, or caption and SVG, in the order of the report.
     """
     return Report(
@@ -51,7 +58,7 @@ def summary_report(
         sections=(
             _at_a_glance(source, options, summary),
             _summary(summary, figures),
-            _quality(summary),
+            _quality(summary, findings or Findings()),
             how_to_read(_explanations(options)),
         ),
         footer=f"Made by loadlens {version}.",
@@ -118,9 +125,32 @@ def _figure(name: str, figure: str | tuple[str, str]) -> Figure:
     return Figure(caption=_CAPTIONS.get(name, name.replace("_", " ")), svg=figure)
 
 
-def _quality(summary: SummaryStatistics) -> Section:
+def _quality(summary: SummaryStatistics, findings: Findings) -> Section:
     table = quality_table("Rows of the log", summary.quality, summary.by, file="summary.json")
-    return Section(title="Data quality", anchor="data-quality", lead=quality_lead([summary]), blocks=(table,))
+    blocks: list[Block] = [
+        Callout(text=f"{sentence[:1].upper()}{sentence[1:]}.")
+        for sentence in findings.sentences(summary.seconds_without_completion)
+    ]
+    counts = {
+        "Rejected rows": (findings.reasons, "reason"),
+        "Rows left out on purpose": (findings.left_out, "what"),
+    }
+    for caption, (counter, what) in counts.items():
+        if counter:
+            rows = counter.most_common(_MOST_REASONS)
+            frame = pl.DataFrame(rows, schema={what: pl.String, "rows": pl.Int64}, orient="row")
+            blocks.append(Table(caption=caption, frame=frame, num_keys=1))
+    rejected = (
+        f" {counted(findings.rejected, 'row')} were rejected: rejects.csv has each."
+        if findings.rejected
+        else ""
+    )
+    return Section(
+        title="Data quality",
+        anchor="data-quality",
+        lead=quality_lead([summary]) + rejected,
+        blocks=(table, *blocks),
+    )
 
 
 def _explanations(options: Mapping[str, str]) -> dict[str, str]:

@@ -2,14 +2,17 @@
 
 from loadlens.sources.endpoint_metrics import EndpointMetricsSource, read_endpoint_metrics
 from loadlens.sources.findings import REJECTS_FILE, Findings, TooManyRejectsError, disarmed
-from loadlens.sources.log import Log, Source, open_log, read_log, reading, scan_log
+from loadlens.sources.log import Log, Reading, Source, open_log, read_log, reading, scan_log
+from loadlens.sources.mapping import ColumnMap
 from loadlens.sources.toolkit import ToolkitFolder, average_request_size, find_toolkit_folder
 
 __all__ = [
     "REJECTS_FILE",
+    "ColumnMap",
     "EndpointMetricsSource",
     "Findings",
     "Log",
+    "Reading",
     "Source",
     "TooManyRejectsError",
     "ToolkitFolder",

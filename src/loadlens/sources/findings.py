@@ -145,6 +145,24 @@ class Findings:
         )
         raise TooManyRejectsError(*self._first, total, findings=self)
 
+    def sentences(self, empty_seconds: int = 0) -> list[str]:
+        """What a reader has to know of the log, one sentence each.
+
+        Args:
+            empty_seconds: seconds between first and last completion that saw none.
+        """
+        found = list(self.warnings)
+        if self.out_of_order:
+            found.append(
+                f"{self.out_of_order:,} rows start before the row before them: the log is not in order"
+            )
+        if empty_seconds:
+            found.append(
+                f"{empty_seconds:,} seconds between the first and the last completion saw none: "
+                f"the load paused, the system stalled, or rows are missing"
+            )
+        return found
+
     def write_rejects(self, path: Path, *, safe: bool = False) -> None:
         """Writes the rejected rows as CSV: file, line, column, reason, raw.
 

@@ -62,6 +62,28 @@ class Reading:
     name_keys: NameKeys | None = None
     max_rejects: MaxRejects = field(default_factory=MaxRejects)
 
+    @classmethod
+    def of(
+        cls,
+        *,
+        format: str | None = None,  # noqa: A002  # the name that the command line has for it
+        column_map: ColumnMap | Iterable[str] | None = None,
+        key_from_name: str | None = None,
+        max_rejects: str | int = 0,
+    ) -> "Reading":
+        """Understands what a caller says; see ``read_log``.
+
+        Raises:
+            UsageError: an argument cannot be understood.
+        """
+        parsed = column_map is None or isinstance(column_map, ColumnMap)
+        return cls(
+            format=format,
+            column_map=column_map if parsed else ColumnMap.parse(list(column_map)),
+            name_keys=compile_name_keys(key_from_name) if key_from_name else None,
+            max_rejects=MaxRejects.parse(str(max_rejects)),
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Log:
@@ -296,12 +318,8 @@ def read_log(
         InputError: nothing is there, it cannot be read, or it has no latencies.
         UsageError: an argument cannot be understood.
     """
-    mapped = column_map if column_map is None or isinstance(column_map, ColumnMap) else list(column_map)
-    options = Reading(
-        format=format,
-        column_map=ColumnMap.parse(mapped) if isinstance(mapped, list) else mapped,
-        name_keys=compile_name_keys(key_from_name) if key_from_name else None,
-        max_rejects=MaxRejects.parse(str(max_rejects)),
+    options = Reading.of(
+        format=format, column_map=column_map, key_from_name=key_from_name, max_rejects=max_rejects
     )
     return open_log(source, reading=options)
 

@@ -27,12 +27,8 @@ START = 1700000000123
 TOP = '<?xml version="1.0" encoding="UTF-8"?>\n<testResults version="1.2">\n'
 END = "\n</testResults>\n"
 SUMS = "Number of samples in transaction : 2, number of failing samples : 1"
-FAILED = """<assertionResult>
-    <name>a</name>
-    <failure>true</failure>
-    <error>false</error>
-    <failureMessage>Test failed: text expected</failureMessage>
-  </assertionResult>"""
+FAILED = """<assertionResult><name>a</name><failure>true</failure><error>false</error>
+    <failureMessage>Test failed: text expected</failureMessage></assertionResult>"""
 
 
 def sample(label: str, inner: str = "", tag: str = "httpSample", **attributes: object) -> str:

@@ -192,7 +192,7 @@ class _SampleLines(JsonLines):
         chosen = lines_with(_NAME_IN_JSON.encode(), block)
         parsed = super()._fast(chosen) if chosen.data else self.quick(pl.DataFrame(schema=dict(self.types)))
         others = count_lines(block.data) - count_lines(chosen.data)
-        definitions = block.data.count(_DEFINITION_IN_JSON) - chosen.data.count(_DEFINITION_IN_JSON)
+        definitions = _count_definitions(block) - _count_definitions(chosen)
         left_out = {_DEFINITIONS: definitions, OTHER_SAMPLES: others - definitions}
         return parsed and and_left_out(parsed, left_out)
 
@@ -201,6 +201,10 @@ class _SampleLines(JsonLines):
         if _NAME_IN_JSON.encode() in raw or not _are_objects(raw):
             return super()._row(raw)
         return ("Metric" if _DEFINITION_IN_JSON in raw else "Point", "", None)
+
+
+def _count_definitions(block: Block) -> int:
+    return count_lines(lines_with(_DEFINITION_IN_JSON, block).data)
 
 
 def _are_objects(data: bytes) -> bool:

@@ -1,0 +1,120 @@
+"""What a log is: its format, columns, units, clock, time span, first rows and warnings."""
+
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import polars as pl
+
+from loadlens.schema import CANONICAL_COLUMNS
+from loadlens.sources import Findings, Log, Reading, open_log, reading
+
+__all__ = ["Inspection", "inspect_log"]
+
+_FIRST_ROWS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What was found out about a log.
+
+    Attributes:
+        path: what was looked at.
+        format: the name of its format, and what people call it.
+        clock: ``epoch``, ``relative`` or ``monotonic``; empty where the format does not tell.
+        meaning: columns of the file and what they are, with unit.
+        columns: canonical columns, their types and units.
+        key: the columns that naturally tell its rows apart.
+        rows: how many rows there are.
+        first_s: the first start or end in s, on the log's clock; None without times.
+        last_s: the last one.
+        first: the first canonical rows.
+        findings: what was rejected or left out, and what the log cannot tell.
+    """
+
+    path: str
+    format: tuple[str, str]
+    clock: str
+    meaning: tuple[tuple[str, str], ...]
+    columns: tuple[tuple[str, str, str], ...]
+    key: tuple[str, ...]
+    rows: int
+    first_s: float | None
+    last_s: float | None
+    first: pl.DataFrame
+    findings: Findings
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        return {
+            "file": self.path,
+            "format": self.format[0],
+            "title": self.format[1],
+            "clock": self.clock,
+            "source_columns": dict(self.meaning),
+            "columns": [dict(zip(("name", "type", "unit"), column, strict=True)) for column in self.columns],
+            "key": list(self.key),
+            "rows": self.rows,
+            "first_s": self.first_s,
+            "last_s": self.last_s,
+            "first_rows": self.first.to_dicts(),
+            "rejected": self.findings.rejected,
+            "rejects_by_reason": dict(self.findings.reasons.most_common()),
+            "left_out": dict(self.findings.left_out),
+            "warnings": self.findings.sentences(),
+        }
+
+
+def inspect_log(path: str | PathLike[str], options: Reading | None = None) -> Inspection:
+    """Looks at a log, reading it once.
+
+    Args:
+        path: the log.
+        options: how it is read; rejected rows are counted here, so allow them all.
+
+    Raises:
+        InputError: it is no log that can be read.
+    """
+    log = open_log(path, reading=options)
+    with reading(log):
+        times = [name for name in ("start_time", "end_time") if name in log.columns]
+        first, found = pl.collect_all(
+            [
+                log.frame.head(_FIRST_ROWS),
+                log.frame.select(
+                    pl.len().alias("rows"),
+                    pl.min_horizontal(pl.col(name).min() for name in times).alias("first")
+                    if times
+                    else pl.lit(None).alias("first"),
+                    pl.max_horizontal(pl.col(name).max() for name in times).alias("last")
+                    if times
+                    else pl.lit(None).alias("last"),
+                ),
+            ],
+            engine="streaming",
+        )
+        rows, first_s, last_s = found.row(0)
+    return Inspection(
+        path=str(path),
+        format=_format(log),
+        clock=log.text[0].dialect.clock if log.text else "",
+        meaning=tuple(log.text[0].reader.meaning) if log.text else (),
+        columns=tuple(
+            (name, str(dtype), CANONICAL_COLUMNS[name].unit if name in CANONICAL_COLUMNS else "")
+            for name, dtype in log.frame.collect_schema().items()
+        ),
+        key=log.key,
+        rows=rows,
+        first_s=first_s,
+        last_s=last_s,
+        first=first,
+        findings=log.findings,
+    )
+
+
+def _format(log: Log) -> tuple[str, str]:
+    if log.text:
+        return log.text[0].dialect.name, log.text[0].dialect.title
+    kind = log.files[0].kind if log.files else "frame"
+    return kind, {"parquet": "Parquet", "arrow": "Arrow IPC"}.get(kind, kind)
