@@ -1,5 +1,8 @@
 """What a scan of text finds beside its rows: rows set aside, rows left out, and what the log cannot tell."""
 
+import csv
+import io
+import shutil
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
@@ -175,9 +178,10 @@ class Findings:
             if self._spool is None:
                 return
             self._spool.seek(0)
-            while lines := self._spool.readlines(2**20):
-                text = b"".join(lines)
-                file.write(_disarmed_csv(text) if safe else text)
+            if safe:
+                _copy_disarmed(self._spool, file)
+            else:
+                shutil.copyfileobj(self._spool, file)
 
 
 def _general(column: str, reason: str) -> str:
@@ -187,10 +191,16 @@ def _general(column: str, reason: str) -> str:
     return f"{column}: {general}" if column else general
 
 
-def _disarmed_csv(text: bytes) -> bytes:
-    """CSV whose cells no spreadsheet takes for a formula: a quote goes before their first sign."""
-    frame = pl.read_csv(text, has_header=False, infer_schema=False, missing_utf8_is_empty_string=True)
-    return disarmed(frame).write_csv(include_header=False).encode()
+def _copy_disarmed(source: IO[bytes], target: IO[bytes]) -> None:
+    """Copies CSV, a quote before the first sign of cells that a spreadsheet takes for formulas."""
+    texts = io.TextIOWrapper(source, encoding="utf-8", newline="")
+    out = io.TextIOWrapper(target, encoding="utf-8", newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    for row in csv.reader(texts):
+        writer.writerow([f"'{cell}" if cell.startswith(_FORMULA_SIGNS) else cell for cell in row])
+    out.flush()
+    texts.detach()
+    out.detach()
 
 
 def disarmed(frame: pl.DataFrame) -> pl.DataFrame:
