@@ -1,12 +1,13 @@
 """Logs of any kind as one canonical Parquet file."""
 
 import json
-import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
@@ -15,7 +16,9 @@ from loadlens.sources import Findings, Log, Reading, TooManyRejectsError, open_l
 
 __all__ = ["convert", "rejects_beside"]
 
-_FACTS = "loadlens"
+_FACTS: Final = "loadlens"
+_ROWS: Final = "rows.parquet"
+_REJECTS: Final = "rejects.csv"
 
 
 def convert(
@@ -27,42 +30,35 @@ def convert(
 ) -> Findings:
     """Writes logs as one Parquet file of canonical columns, in the order of the logs, without sorting.
 
-    Rejected rows go to a CSV file beside it. The facts of the source (files, sizes, formats, version) are
-    in the file's metadata under ``loadlens``, as JSON.
+    Rejected rows go to a CSV file beside it. The facts of the source (files, sizes, formats, what was
+    rejected or left out, what the log cannot tell) are in the file's metadata under ``loadlens``, as JSON.
 
     Args:
         inputs: paths, folders and globs of logs.
         out: the file to appear; it appears whole or not at all.
         reading: how the logs are read.
-        overwrite: whether an existing file is replaced.
+        overwrite: whether an existing file, and the one of its rejected rows, is replaced.
 
     Returns:
         What was rejected or left out.
 
     Raises:
-        InputError: an input cannot be read, or too many of its rows were rejected.
-        OutputError: ``out`` exists and may not be replaced, or cannot be written.
+        InputError: an input cannot be read, or too many of its rows were rejected; then only the file of
+            rejected rows appears.
+        OutputError: ``out`` or the file beside it exists and may not be replaced, is an input, or cannot be
+            written.
     """
     path = Path(out)
     log = open_log(inputs, reading=reading)
     _refuse(path, log, overwrite=overwrite)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-        os.close(handle)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
-    partial = Path(name)
-    try:
-        _write(log, partial)
-        if log.findings.rejected:
-            log.findings.write_rejects(rejects_beside(path))
-        partial.replace(path)
-    except TooManyRejectsError as error:
-        error.findings.write_rejects(rejects_beside(path))
-        raise InputError(*error.problems, f"{rejects_beside(path)}: has all rejected rows") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with _staging(path) as folder:
+        try:
+            _write(log, folder / _ROWS)
+        except TooManyRejectsError as error:
+            _publish_rejects(error.findings, folder, path)
+            raise InputError(*error.problems, f"{rejects_beside(path)}: has all rejected rows") from None
+        _publish_rejects(log.findings, folder, path)
+        (folder / _ROWS).replace(path)
     return log.findings
 
 
@@ -72,27 +68,69 @@ def rejects_beside(path: Path) -> Path:
 
 
 def _refuse(path: Path, log: Log, *, overwrite: bool) -> None:
-    if path.is_dir():
-        raise OutputError(f"{path}: is a folder; name a Parquet file")
-    if any(file.path.resolve() == path.resolve() for file in log.files):
-        raise OutputError(f"{path}: is one of the inputs; name another file")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path}: exists; pass --overwrite (overwrite=True) to replace it")
+    for target, what in ((path, "a Parquet file"), (rejects_beside(path), "another file")):
+        if target.is_dir():
+            raise OutputError(f"{target}: is a folder; name {what}")
+        if any(_is_same(file.path, target) for file in log.files):
+            raise OutputError(f"{target}: is one of the inputs; name another file")
+        if target.exists() and not overwrite:
+            raise OutputError(f"{target}: exists; pass --overwrite (overwrite=True) to replace it")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve() or (other.exists() and one.samefile(other))
+
+
+@contextmanager
+def _staging(path: Path) -> Iterator[Path]:
+    """A folder beside ``path`` to write into, which goes in the end, with the parents made for nothing."""
+    made: list[Path] = []
+    try:
+        made += [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            prefix=f".{path.name}.", suffix=".partial", dir=path.parent
+        ) as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        for folder in made:
+            with suppress(OSError):  # no longer empty, or never made
+                folder.rmdir()
+
+
+def _publish_rejects(findings: Findings, folder: Path, path: Path) -> None:
+    """Puts the rejected rows beside ``path``; without any, none of an earlier run stay there."""
+    if not findings.rejected:
+        rejects_beside(path).unlink(missing_ok=True)
+        return
+    findings.write_rejects(folder / _REJECTS)
+    (folder / _REJECTS).replace(rejects_beside(path))
 
 
 def _write(log: Log, path: Path) -> None:
+    with reading(log):
+        problems = log.broken_rules() if not log.text else []
+        if problems:
+            raise InputError(*problems)
+        # Polars asks for the metadata when all rows are written, and so all that was found is known.
+        log.frame.sink_parquet(
+            path, metadata=lambda _: {_FACTS: _facts(log)}, maintain_order=True, engine="streaming"
+        )
+    if not pl.scan_parquet(path, glob=False).select(pl.len()).collect().item():
+        raise InputError(log.without_rows())
+
+
+def _facts(log: Log) -> str:
     facts = {
         "version": version("loadlens"),
         "sources": [{"file": str(file.path), "bytes": file.size, "format": file.kind} for file in log.files],
         "formats": sorted({file.dialect.name for file in log.text}),
         "key": list(log.key),
+        "rejected": log.findings.rejected,
+        "rejects_by_reason": dict(log.findings.reasons.most_common()),
+        "left_out": dict(log.findings.left_out),
+        "warnings": log.findings.sentences(),
     }
-    with reading(log):
-        problems = log.broken_rules() if not log.text else []
-        if problems:
-            raise InputError(*problems)
-        log.frame.sink_parquet(
-            path, metadata={_FACTS: json.dumps(facts)}, maintain_order=True, engine="streaming"
-        )
-    if not pl.scan_parquet(path, glob=False).select(pl.len()).collect().item():
-        raise InputError(f"{log.name}: has no rows")
+    return json.dumps(facts)

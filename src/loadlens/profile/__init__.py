@@ -1,7 +1,15 @@
 """The statistics engine: from a canonical log and a plan to exact figures by configuration."""
 
 from loadlens.profile.engine import measure
-from loadlens.profile.plan import DEFAULT_PERCENTILES, Execution, Outliers, Plan, Statistics, percentile_name
+from loadlens.profile.plan import (
+    DEFAULT_PERCENTILES,
+    Execution,
+    Outliers,
+    Plan,
+    Statistics,
+    below_name,
+    percentile_name,
+)
 from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.progress import OnProgress, Progress
 from loadlens.profile.views import heatmap, spectrum, timeline
@@ -15,6 +23,7 @@ __all__ = [
     "Profile",
     "Progress",
     "Statistics",
+    "below_name",
     "heatmap",
     "key_names",
     "measure",

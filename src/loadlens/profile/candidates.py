@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from loadlens.profile.attainment import limit_buckets
 from loadlens.profile.buckets import FAILED_BUCKET, NULL_BUCKET, bucket_of
 from loadlens.profile.exact import (
     MOST_BUCKETS,
@@ -50,12 +51,12 @@ def candidate_rows(found: Counted, plan: Plan, engine: Engine, *, most: int) -> 
         most: how many rows may be held in memory.
     """
     rows, profile, tail = found.rows, found.profile, found.tail
-    ranked = [_ranked_buckets(profile, plan)]
+    ranked = [_ranked_buckets(profile, plan), limit_buckets(profile, plan.limits_ms).drop("limit_ms")]
     beyond: list[pl.DataFrame] = []
     complete = False
     if plan.outliers != "none":
         fences = _possible_fences(profile, plan, count_table(profile))
-        ranked.append(_kept_ranks(profile, fences))
+        ranked.append(_kept_ranks(profile, plan, fences))
         complete = tail is not None and tail.complete(_lowest_edges(fences))
         if not complete:
             beyond.append(_from_fence_on(profile, fences))
@@ -85,7 +86,8 @@ def _lowest_edges(fences: pl.DataFrame) -> pl.DataFrame:
 
 def _ranked_buckets(profile: Profile, plan: Plan) -> pl.DataFrame:
     table = count_table(profile)
-    wanted = {**FIVE, **{str(quantile): quantile for quantile in plan.percentiles}}
+    kept = plan.kept_percentiles if plan.outliers == "none" else ()
+    wanted = {**FIVE, **{str(quantile): quantile for quantile in (*plan.percentiles, *kept)}}
     ranks = [_ranks(table, "num_timed_successes", wanted, successes=True)]
     if plan.fence_over_failures:
         ranks.append(_ranks(table, "num_invocations", FENCE_QUANTILES, successes=False))
@@ -151,8 +153,9 @@ def _from_fence_on(profile: Profile, fences: pl.DataFrame) -> pl.DataFrame:
     return _successes(profile, fences).filter(pl.col("bucket") >= pl.col("lowest")).select("code", "bucket")
 
 
-def _kept_ranks(profile: Profile, fences: pl.DataFrame) -> pl.DataFrame:
+def _kept_ranks(profile: Profile, plan: Plan, fences: pl.DataFrame) -> pl.DataFrame:
     """The buckets that the quantiles of the kept rows can lie in."""
+    wanted = {**FIVE, **{str(quantile): quantile for quantile in plan.kept_percentiles}}
     sizes = (
         _successes(profile, fences)
         .group_by("code")
@@ -164,7 +167,7 @@ def _kept_ranks(profile: Profile, fences: pl.DataFrame) -> pl.DataFrame:
     ends = []
     for size in ("fewest", "most"):
         ranks = quantile_ranks(
-            sizes.select("code", pl.lit(value=True).alias("successes"), pl.col(size).alias("size")), FIVE
+            sizes.select("code", pl.lit(value=True).alias("successes"), pl.col(size).alias("size")), wanted
         )
         end = "low" if size == "fewest" else "high"
         located = located_buckets(

@@ -8,6 +8,7 @@ from typing import Unpack
 import polars as pl
 
 from loadlens.errors import InputError
+from loadlens.profile.attainment import CountsInside, counts_below, inside_by_middle, inside_by_scan
 from loadlens.profile.buckets import RELATIVE_ERROR
 from loadlens.profile.candidates import candidate_rows
 from loadlens.profile.exact import order_statistics
@@ -69,7 +70,7 @@ def _measure(log: Log, plan: Plan, execution: Execution, limits: Limits, tracker
     )
     with counted(log, scan) as found:
         if found.profile.buckets.is_empty():
-            raise InputError(f"{log.name}: has no rows")
+            raise InputError(log.without_rows())
         if execution.get("exact", True):
             tracker.stage("Fetching the latencies that decide")
             statistics = _exact(found, plan, scan.engine, limits.candidates)
@@ -86,17 +87,22 @@ def _exact(found: Counted, plan: Plan, engine: Engine, most: int) -> Statistics:
         if some.latencies is None
         else some.latencies.order_statistics
     )
-    table = _unfenced(profile, plan, statistics_of)
+    counts_inside: CountsInside = (
+        partial(inside_by_scan, rows.latencies, engine=engine)
+        if some.latencies is None
+        else some.latencies.counts_inside
+    )
+    table = _unfenced(profile, plan, statistics_of, counts_inside)
     kept = kept_exactly(some.tail, profile, table.select("code", "outlier_fence"), engine)
-    table = _fenced(table, kept, statistics_of)
+    table = _fenced(table, plan, kept, statistics_of)
     return _statistics(profile, plan, table, kept_histogram(kept, table, rows, engine))
 
 
 def _approximate(profile: Profile, plan: Plan) -> Statistics:
     statistics_of = partial(middle_of_buckets, profile.buckets)
-    table = _unfenced(profile, plan, statistics_of)
+    table = _unfenced(profile, plan, statistics_of, partial(inside_by_middle, profile))
     kept = kept_by_bucket(profile, table.select("code", "outlier_fence"))
-    table = _fenced(table, kept, statistics_of)
+    table = _fenced(table, plan, kept, statistics_of)
     histogram = kept_histogram(kept, table, None, "in-memory")
     return replace(_statistics(profile, plan, table, histogram), relative_error=RELATIVE_ERROR)
 
@@ -123,12 +129,16 @@ def _iqr(population: str) -> pl.Expr:
     return (pl.col(f"{population}_q75") - pl.col(f"{population}_q25")).alias(f"{population}_iqr")
 
 
-def _unfenced(profile: Profile, plan: Plan, statistics_of: OrderStatistics) -> pl.DataFrame:
+def _unfenced(
+    profile: Profile, plan: Plan, statistics_of: OrderStatistics, counts_inside: CountsInside
+) -> pl.DataFrame:
     """Counts, the figures of the successes, and the fence."""
     percentiles = {f"{LATENCY}_{percentile_name(quantile)}": quantile for quantile in plan.percentiles}
     table = count_table(profile)
     wanted = {**_five("success"), **percentiles}
     table = _quantiles(table, "num_timed_successes", wanted, statistics_of, successes=True)
+    if plan.limits_ms:
+        table = table.join(counts_below(profile, plan.limits_ms, counts_inside), on="code", how="left")
     fenced = "success"
     if plan.fence_over_failures:
         fenced = "all"
@@ -138,10 +148,12 @@ def _unfenced(profile: Profile, plan: Plan, statistics_of: OrderStatistics) -> p
     return table.with_columns(clipped_mean("success"), _iqr("success"), limit.alias("outlier_fence"))
 
 
-def _fenced(table: pl.DataFrame, kept: Kept, statistics_of: OrderStatistics) -> pl.DataFrame:
+def _fenced(table: pl.DataFrame, plan: Plan, kept: Kept, statistics_of: OrderStatistics) -> pl.DataFrame:
     """The figures of the kept successes, which are the lowest of all successes."""
     table = table.join(kept_columns(kept), on="code", how="left")
-    table = _quantiles(table, "num_kept", _five("kept"), statistics_of, successes=True)
+    percentiles = {f"kept_{percentile_name(quantile)}": quantile for quantile in plan.kept_percentiles}
+    wanted = {**_five("kept"), **percentiles}
+    table = _quantiles(table, "num_kept", wanted, statistics_of, successes=True)
     removed = (pl.col("num_timed_successes") - pl.col("num_kept")).alias("outliers_removed")
     return table.with_columns(clipped_mean("kept"), _iqr("kept"), removed)
 

@@ -84,11 +84,30 @@ class HeldLatencies:
         found = [self._values(part, successes=bool(key[0])) for key, part in parts.items()]
         return pl.concat([ranks.clear().with_columns(value=pl.lit(None, dtype=pl.Float64)), *found])
 
-    def _values(self, wanted: pl.DataFrame, *, successes: bool) -> pl.DataFrame:
+    def counts_inside(self, wanted: pl.DataFrame) -> pl.DataFrame:
+        """Counts successes in held buckets.
+
+        Args:
+            wanted: ``code``, ``bucket`` and ``limit_ms``, a limit in that bucket.
+
+        Returns:
+            ``wanted`` with ``inside``, the successes of the bucket below the limit.
+        """
+        placed = wanted.join(self._chosen, on=["code", "bucket"], how="left", maintain_order="left")
+        first = placed["number"].cast(pl.Int64).to_numpy() << BUCKET_SHIFT
+        low_bits = placed["limit_ms"].to_numpy().view(np.int64) & _LOW_BITS
+        keys = self._keys(successes=True)
+        inside = np.searchsorted(keys, first | low_bits) - np.searchsorted(keys, first)
+        return wanted.with_columns(pl.Series("inside", inside, dtype=pl.Int64))
+
+    def _keys(self, *, successes: bool) -> NDArray[np.int64]:
         if successes not in self._sorted:
             held = self._held.filter("success") if successes else self._held
             self._sorted[successes] = np.sort(held["key"].to_numpy())
-        keys = self._sorted[successes]
+        return self._sorted[successes]
+
+    def _values(self, wanted: pl.DataFrame, *, successes: bool) -> pl.DataFrame:
+        keys = self._keys(successes=successes)
         failed = wanted.filter(pl.col("parent") == FAILED_BUCKET)
         wanted = wanted.filter(pl.col("parent") != FAILED_BUCKET)
         placed = wanted.join(

@@ -17,6 +17,7 @@ __all__ = [
     "Outliers",
     "Plan",
     "Statistics",
+    "below_name",
     "latency_is_positive",
     "percentile_name",
 ]
@@ -37,6 +38,11 @@ def percentile_name(quantile: float) -> str:
     return f"p{whole:0>2}{rest}"
 
 
+def below_name(limit_ms: float) -> str:
+    """The column that counts the successes below a latency."""
+    return f"num_below_{limit_ms!r}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What to measure of a log.
@@ -49,6 +55,8 @@ class Plan:
         outliers: the fence: ``mean-iqr`` is mean + 5 IQR, ``tukey`` is q75 + 1.5 IQR.
         percentiles: quantiles of the successes to report, before outliers are removed.
         response_sizes: whether the sizes of responses are summed up.
+        kept_percentiles: quantiles to report of the successes at or below the fence.
+        limits_ms: latencies, 0 or more, below which successes are counted.
     """
 
     key: tuple[str, ...]
@@ -57,6 +65,8 @@ class Plan:
     outliers: Outliers = "mean-iqr"
     percentiles: tuple[float, ...] = DEFAULT_PERCENTILES
     response_sizes: bool = False
+    kept_percentiles: tuple[float, ...] = ()
+    limits_ms: tuple[float, ...] = ()
 
 
 class Execution(TypedDict, total=False):
@@ -92,7 +102,9 @@ class Statistics:
             ``success_min``, ``_mean``, ``_median``, ``_max``, ``_iqr`` and the percentiles of the
             successes; ``outlier_fence``, ``outliers_removed``; ``num_kept`` and ``kept_min``, ``_mean``,
             ``_median``, ``_max``, ``_iqr`` of the successes at or below the fence; ``tps_avg``,
-            ``tps_p25``, ``tps_p50``, ``tps_p75``, ``tps_max`` and ``throughput`` of these.
+            ``tps_p25``, ``tps_p50``, ``tps_p75``, ``tps_max`` and ``throughput`` of these, and a
+            ``kept_<percentile>`` for each that was asked for; ``num_below_<ms>``, the successes below each
+            limit.
         histogram: the kept latencies, binned: the key columns as ``key:<name>``, ``latency_ms`` (mean of
             the bin) and ``count``. Its size does not depend on the number of rows.
         profile: the counts that the figures come from.

@@ -4,8 +4,10 @@ import csv
 import io
 import shutil
 import tempfile
+import weakref
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import IO, Final
 
@@ -21,7 +23,7 @@ REJECTS_FILE: Final = "rejects.csv"
 _SHOWN = 5
 _MOST_REASONS = 1000
 _OTHER_REASONS = "other reasons"
-_FORMULA_SIGNS = ("=", "+", "-", "@", "\t")
+_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class TooManyRejectsError(InputError):
@@ -75,9 +77,17 @@ class MaxRejects:
         return f"{self.rows:,}" if self.share is None else f"{self.share:.6%}".rstrip("0%").rstrip(".") + "%"
 
 
+class _Spool:
+    """Rejected rows as CSV in a temporary file, which goes with the last that holds this."""
+
+    def __init__(self) -> None:
+        self.file: IO[bytes] = tempfile.TemporaryFile(prefix="loadlens-")  # noqa: SIM115  # closed below
+        weakref.finalize(self, self.file.close)
+
+
 @dataclass(kw_only=True)
 class Findings:
-    """Facts of the last scan of a text log; rejected rows lie in a temporary file, not in memory.
+    """Facts of the last whole scan of a text log; rejected rows lie in a temporary file, not in memory.
 
     Attributes:
         rows: rows that were read.
@@ -97,18 +107,12 @@ class Findings:
     out_of_order: int = 0
     warnings: list[str] = field(default_factory=list)
     _first: list[str] = field(default_factory=list)
-    _spool: IO[bytes] | None = None
+    _spool: _Spool | None = None
 
-    def begin(self) -> None:
-        """Forgets the scan before."""
-        self.rows = self.rejected = self.out_of_order = 0
-        for counter in (self.reasons, self.left_out, self.facts):
-            counter.clear()
-        self.warnings.clear()
-        self._first.clear()
-        if self._spool is not None:
-            self._spool.close()
-        self._spool = None
+    def become(self, other: "Findings") -> None:
+        """Takes over what another scan has found, in the place of all that was known."""
+        for part in fields(self):
+            setattr(self, part.name, getattr(other, part.name))
 
     def add(self, path: Path, part: Parsed) -> None:
         """Adds what one part of a file gave."""
@@ -120,31 +124,32 @@ class Findings:
 
     def _add_rejects(self, path: Path, rejects: pl.DataFrame) -> None:
         self.rejected += rejects.height
-        for column, reason in rejects.select("column", "reason").iter_rows():
+        for column, reason, count in _counted(rejects):
             name = _general(column, reason)
             known = name in self.reasons or len(self.reasons) < _MOST_REASONS
-            self.reasons[name if known else _OTHER_REASONS] += 1
+            self.reasons[name if known else _OTHER_REASONS] += count
         for line, column, reason in rejects.head(_SHOWN - len(self._first)).drop("raw").iter_rows():
             where = f", column {column}" if column else ""
             self._first.append(f"{path}, line {line}{where}: {reason}")
-        if self._spool is None:
-            self._spool = tempfile.TemporaryFile(prefix="loadlens-")  # noqa: SIM115  # closed by the next scan
-        rejects.insert_column(0, pl.Series("file", [str(path)] * rejects.height)).write_csv(
-            self._spool, include_header=False
+        self._spool = self._spool or _Spool()
+        rejects.select(pl.lit(str(path)).alias("file"), *REJECT_SCHEMA).write_csv(
+            self._spool.file, include_header=False
         )
 
     def check(self, allowed: MaxRejects) -> None:
-        """Refuses the log if too many of its rows were rejected.
+        """Refuses the log if too many of its rows were rejected, or all that there are.
 
         Raises:
-            TooManyRejectsError: they are more than ``allowed``; it names the first.
+            TooManyRejectsError: they are more than ``allowed``, or no row is left; it names the first.
         """
-        if allowed.allows(self.rejected, self.rows + self.rejected):
-            return
         read = self.rows + self.rejected
+        if not self.rejected or (self.rows and allowed.allows(self.rejected, read)):
+            return
         total = (
             f"{self.rejected:,} of {read:,} rows rejected, allowed: {allowed}; mend them, or allow more with "
             f"--max-rejects (max_rejects=)"
+            if self.rows
+            else f"all {read:,} rows rejected: none is left; mend them, or name the format with --format"
         )
         raise TooManyRejectsError(*self._first, total, findings=self)
 
@@ -156,12 +161,12 @@ class Findings:
         """
         found = list(self.warnings)
         if self.out_of_order:
-            found.append(
-                f"{self.out_of_order:,} rows start before the row before them: the log is not in order"
-            )
+            rows = "1 row starts" if self.out_of_order == 1 else f"{self.out_of_order:,} rows start"
+            found.append(f"{rows} before the row before: the log is not in order")
         if empty_seconds:
+            seconds = "1 second" if empty_seconds == 1 else f"{empty_seconds:,} seconds"
             found.append(
-                f"{empty_seconds:,} seconds between the first and the last completion saw none: "
+                f"{seconds} between the first and the last completion saw none: "
                 f"the load paused, the system stalled, or rows are missing"
             )
         return found
@@ -177,11 +182,16 @@ class Findings:
             file.write((",".join(("file", *REJECT_SCHEMA)) + "\n").encode())
             if self._spool is None:
                 return
-            self._spool.seek(0)
+            self._spool.file.seek(0)
             if safe:
-                _copy_disarmed(self._spool, file)
+                _copy_disarmed(self._spool.file, file)
             else:
-                shutil.copyfileobj(self._spool, file)
+                shutil.copyfileobj(self._spool.file, file)
+
+
+def _counted(rejects: pl.DataFrame) -> Iterator[tuple[str, str, int]]:
+    """Column and reason, and how many rows have them."""
+    return rejects.group_by("column", "reason", maintain_order=True).len().iter_rows()
 
 
 def _general(column: str, reason: str) -> str:

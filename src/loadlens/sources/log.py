@@ -115,6 +115,11 @@ class Log:
         """One line for each rule that rows break; none where every row can be counted."""
         return broken_rules(Frames(canonical=self.frame, raw=self.raw), self.files, self.name)
 
+    def without_rows(self) -> str:
+        """What is wrong with a log that turned out to have no row to count."""
+        left_out = [f"{count:,} {what}" for what, count in sorted(self.findings.left_out.items())]
+        return f"{self.name}: has no rows" + (f" to count, only {listed(left_out)}" if left_out else "")
+
     def require(self, columns: Iterable[str]) -> None:
         """Raises an InputError that lists all of ``columns`` that are missing, for each file."""
         wanted = list(columns)

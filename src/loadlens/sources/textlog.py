@@ -1,9 +1,9 @@
 """Text logs of any dialect as one canonical LazyFrame that parses while it is scanned."""
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,6 +11,8 @@ from pathlib import Path
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from loadlens.errors import InputError
+from loadlens.schema import LATENCY
 from loadlens.sources.blocks import blocks
 from loadlens.sources.dialects import BlockReader, Dialect, Reader
 from loadlens.sources.findings import Findings, MaxRejects
@@ -49,9 +51,9 @@ class TextFile:
         own = dict(self.reader.schema)
         return pl.Schema(own | {name: pl.String() for name, _ in self.constants if name not in own})
 
-    def warnings(self, findings: Findings) -> list[str]:
-        """What the log cannot tell, one sentence each."""
-        found = list(self.dialect.warnings(self.head, findings.rows, findings.facts + findings.left_out))
+    def warnings(self, rows: int, facts: Mapping[str, int]) -> list[str]:
+        """What the log cannot tell, one sentence each, given its rows and all that was counted in it."""
+        found = list(self.dialect.warnings(self.head, rows, facts))
         if self.dialect.closed_loop:
             found.append(
                 f"{self.dialect.title} usually comes from clients that wait for an answer before they ask "
@@ -68,7 +70,7 @@ def scan_text(files: Sequence[TextFile], findings: Findings, max_rejects: MaxRej
 
     Args:
         files: the files.
-        findings: is told what is found, anew by each scan.
+        findings: becomes what a scan has found once that has come to its end.
         max_rejects: how many rows may be rejected.
 
     Returns:
@@ -102,23 +104,39 @@ def _common_schema(files: Iterable[TextFile]) -> pl.Schema:
 
 
 def _rows(files: Sequence[TextFile], schema: pl.Schema, findings: Findings) -> Iterator[pl.DataFrame]:
-    findings.begin()
+    found = Findings()  # its own, as several scans may run at once
     warnings: dict[str, list[str]] = {}
     for file in files:
-        last_start = float("-inf")
-        with closing(_parts(file)) as parts:
+        rows, facts, last_start = 0, Counter[str](), float("-inf")
+        with _named(file.path), closing(_parts(file)) as parts:
             for part in parts:
-                findings.add(file.path, part)
+                found.add(file.path, part)
+                rows += part.rows.height
+                facts.update(part.facts)
+                facts.update(part.left_out)
                 if part.rows.height:
                     out_of_order, last_start = _out_of_order(part.rows, last_start)
-                    findings.out_of_order += out_of_order
+                    found.out_of_order += out_of_order
                     yield _conformed(part.rows, file, schema)
-        for warning in file.warnings(findings):
+        for warning in file.warnings(rows, facts):
             warnings.setdefault(warning, []).append(str(file.path))
-    findings.warnings[:] = [
+    found.warnings = [
         f"{paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}: {warning}"
         for warning, paths in warnings.items()
     ]
+    findings.become(found)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Lets every InputError begin with the path of the file."""
+    try:
+        yield
+    except InputError as error:
+        named = [problem.startswith(f"{path}:") for problem in error.problems]
+        if all(named):
+            raise
+        raise InputError(*(f"{path}: {problem}" for problem in error.problems)) from error
 
 
 def _parts(file: TextFile) -> Iterator[Parsed]:
@@ -159,10 +177,14 @@ def _out_of_order(rows: pl.DataFrame, last_start: float) -> tuple[int, float]:
 
 def _conformed(rows: pl.DataFrame, file: TextFile, schema: pl.Schema) -> pl.DataFrame:
     constants = dict(file.constants)
-    columns = [
-        pl.col(name).cast(dtype)
-        if name in rows.columns
-        else pl.lit(constants.get(name), dtype=dtype).alias(name)
+    return rows.select(
+        pl.col(name).cast(dtype) if name in rows.columns else _missing(name, dtype, constants)
         for name, dtype in schema.items()
-    ]
-    return rows.select(columns)
+    )
+
+
+def _missing(name: str, dtype: pl.DataType, constants: Mapping[str, str | None]) -> pl.Expr:
+    """A column that other files have: what the path tells, success as the latency tells it, or null."""
+    if name == "success":
+        return (pl.col(LATENCY) > 0).fill_null(value=False).alias(name)
+    return pl.lit(constants.get(name), dtype=dtype).alias(name)

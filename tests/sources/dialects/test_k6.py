@@ -364,7 +364,7 @@ def test_errors_that_the_script_expects_are_told(dialect: Dialect) -> None:
         ("http://host/@user", "http://host/@user"),
         ("GET /a?id=1", "GET /a"),
         ("/a?x", "/a"),
-        ("Ready? Then #1", "Ready? Then #1"),
+        ("Checkout #2", "Checkout #2"),
         ("host:80/a?id=1", "host:80/a"),
         ("http://host/?a=1\nb=2", "http://host/"),
     ],

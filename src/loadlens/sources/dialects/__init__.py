@@ -12,6 +12,7 @@ from loadlens.sources.dialects.gatling_binary import GATLING_BINARY
 from loadlens.sources.dialects.hey import HEY_CSV, HEY_SUMMARY
 from loadlens.sources.dialects.jmeter import JMETER_CSV
 from loadlens.sources.dialects.jmeter_xml import JMETER_XML
+from loadlens.sources.dialects.k6 import K6_CSV, K6_JSON, K6_SUMMARY_JSON, K6_SUMMARY_TEXT
 from loadlens.sources.dialects.locust import LOCUST_CSV, LOCUST_STATISTICS, LOCUST_WORKERS
 from loadlens.sources.dialects.oha import OHA_CSV, OHA_SQLITE, OHA_SUMMARY
 from loadlens.sources.dialects.toolkit import LOADLENS_CSV
@@ -35,6 +36,8 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     LOADLENS_CSV,
     JMETER_CSV,
     JMETER_XML,
+    K6_CSV,
+    K6_JSON,
     VEGETA_CSV,
     VEGETA_JSON,
     LOCUST_CSV,
@@ -49,6 +52,8 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     AZURE_TRACE,
 )
 REFUSED: Final[tuple[Refused, ...]] = (
+    K6_SUMMARY_JSON,
+    K6_SUMMARY_TEXT,
     VEGETA_GOB,
     VEGETA_REPORT,
     LOCUST_STATISTICS,

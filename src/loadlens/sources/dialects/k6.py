@@ -36,7 +36,7 @@ from loadlens.sources.dialects.k6_samples import (
 )
 from loadlens.sources.jsonlines import JsonLines
 from loadlens.sources.parsed import Parsed
-from loadlens.sources.stream import Head
+from loadlens.sources.stream import BOM, Head
 from loadlens.sources.table import Table
 from loadlens.sources.wording import listed, shortened
 
@@ -75,8 +75,9 @@ class _SampleTable(Table):
 def _has_odd_names(data: bytes) -> bool:
     """Whether a line may be a header, or begins with an empty cell."""
     text = np.frombuffer(data, np.uint8)
-    first = text[np.flatnonzero(text[:-1] == ord("\n")) + 1]
-    return b"metric_name" in data or data.startswith(b",") or bool((first == ord(",")).any())
+    first = data[:1] + text[np.flatnonzero(text[:-1] == ord("\n")) + 1].tobytes()
+    may_be_header = any(byte in first for byte in (b"m", b'"', BOM[:1]))
+    return b"," in first or (may_be_header and b"metric_name" in data)
 
 
 def _rows(head: Head) -> Iterator[list[str]]:

@@ -10,6 +10,7 @@ import polars as pl
 
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.blocks import Block, count_byte
+from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, url_name
 from loadlens.sources.framing import line_end
 from loadlens.sources.parsed import Parsed, seconds
 
@@ -98,17 +99,12 @@ _ERROR_CLASSES: Final = {
     "1311": "certificate of another host",
 }
 # Addresses and URLs in a message would make each a class of its own, or tell secrets.
-_MESSAGE: Final = r'^\s*([^\n("?0-9]{1,60})'
+_MESSAGE: Final = rf'^\s*([^\n("?0-9]{{1,{MAX_CLASS_CHARACTERS}}})'
 
 _UNMEASURED: Final = (
     "its latencies leave out waiting for a connection, connecting and the TLS handshake; "
     "start times are when sending began"
 )
-
-_VERB_AND_SCHEME: Final = r"(?:[A-Z]+ )?(?:[A-Za-z][A-Za-z0-9+.-]*:)?"
-_QUERY: Final = rf"^({_VERB_AND_SCHEME}/[^?#]*)[?#](?s:.*)$"
-_QUERY_OF_A_NAME: Final = r"\?[^\s=]*=(?s:.*)$"
-_CREDENTIALS: Final = rf"^({_VERB_AND_SCHEME}//)[^/]*@"
 
 
 def canonical_columns(
@@ -132,13 +128,10 @@ def canonical_columns(
         latency.alias(LATENCY),
     ]
     if {"name", "url"} & set(names):
-        columns.append(_label(tag).alias("label"))
+        name = pl.coalesce(filled(tag("name")), filled(tag("url")))
+        columns.append(url_name(name).alias("label"))
     others = [name for name in ("status", "method", "scenario", "group") if name in names]
-    return (*columns, *(_filled(tag(name)).alias(name) for name in others))
-
-
-def _filled(text: pl.Expr) -> pl.Expr:
-    return pl.when(text != "").then(text)
+    return (*columns, *(filled(tag(name)).alias(name) for name in others))
 
 
 def _status(tag: Tag) -> pl.Expr:
@@ -146,32 +139,25 @@ def _status(tag: Tag) -> pl.Expr:
 
 
 def _failed(tag: Tag) -> pl.Expr:
-    told = _filled(tag("expected_response")) == "false"
+    told = filled(tag("expected_response")) == "false"
     by_status = (_status(tag) >= _FIRST_FAILED_STATUS) | (_status(tag) == 0)
-    error = pl.coalesce(_filled(tag("error")), _filled(tag("error_code")))
+    error = pl.coalesce(filled(tag("error")), filled(tag("error_code")))
     return pl.coalesce(told, by_status, pl.lit(value=False)) | error.is_not_null()
 
 
 def _error(tag: Tag) -> pl.Expr:
     """The status of a failed request; where no response came, what went wrong."""
-    status, code = _filled(tag("status")), _filled(tag("error_code"))
+    status, code = filled(tag("status")), filled(tag("error_code"))
     number = code.cast(pl.Int64, strict=False)
     return pl.coalesce(
         pl.when(_status(tag) >= _FIRST_FAILED_STATUS).then(status),
         pl.when(number.is_between(*_STATUS_CODES)).then((number - 1000).cast(pl.String)),
         code.replace_strict(_ERROR_CLASSES, default=pl.lit("error ") + code, return_dtype=pl.String),
-        _filled(tag("error").str.extract(_MESSAGE).str.strip_chars(" :")),
-        pl.when(_filled(tag("error")).is_not_null()).then(pl.lit("unknown error")),
+        filled(tag("error").str.extract(_MESSAGE).str.strip_chars(" :")),
+        pl.when(filled(tag("error")).is_not_null()).then(pl.lit("unknown error")),
         pl.when(_status(tag) > 0).then(pl.lit("failed with ") + status),
         pl.lit("no response"),
     )
-
-
-def _label(tag: Tag) -> pl.Expr:
-    """The name of a request, without what may hold secrets if it is a URL."""
-    name = pl.coalesce(_filled(tag("name")), _filled(tag("url")), pl.lit(""))
-    path = name.str.replace(_QUERY, "${1}").str.replace(_QUERY_OF_A_NAME, "")
-    return path.str.replace(_CREDENTIALS, "${1}")
 
 
 def tag_rules(tag: Tag, names: Collection[str], *, prefix: str = "") -> tuple[Rule, ...]:
@@ -186,7 +172,7 @@ def tag_rules(tag: Tag, names: Collection[str], *, prefix: str = "") -> tuple[Ru
         Rule(
             column=f"{prefix}{name}",
             expected="a whole number or nothing",
-            broken=_filled(tag(name)).is_not_null() & tag(name).cast(pl.Int64, strict=False).is_null(),
+            broken=filled(tag(name)).is_not_null() & tag(name).cast(pl.Int64, strict=False).is_null(),
         )
         for name in ("status", "error_code")
         if name in names

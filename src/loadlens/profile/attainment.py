@@ -1,0 +1,90 @@
+"""How many successes lie below given latencies, exactly: whole buckets, and one bucket row by row."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import polars as pl
+
+from loadlens.profile.buckets import FAILED_BUCKET, NULL_BUCKET, bucket_of
+from loadlens.profile.exact import rows_at
+from loadlens.profile.plan import Engine, below_name
+from loadlens.profile.profile import Profile
+from loadlens.profile.quantiles import bucket_bounds
+from loadlens.schema import LATENCY
+
+__all__ = ["CountsInside", "counts_below", "inside_by_middle", "inside_by_scan", "limit_buckets"]
+
+CountsInside = Callable[[pl.DataFrame], pl.DataFrame]
+"""From ``code``, ``bucket`` and ``limit_ms`` to the same with ``inside``, the successes of that bucket below
+the limit."""
+
+
+def limit_buckets(profile: Profile, limits_ms: Sequence[float]) -> pl.DataFrame:
+    """The buckets that limits lie in, where successes are in them.
+
+    Returns:
+        ``code``, ``bucket``, ``limit_ms``.
+    """
+    limits = pl.DataFrame(
+        {"bucket": bucket_of(np.array(limits_ms, dtype=np.float64)), "limit_ms": list(limits_ms)},
+        schema={"bucket": pl.Int64, "limit_ms": pl.Float64},
+    )
+    cells = profile.buckets.filter("success").select("code", "bucket").unique()
+    return cells.join(limits, on="bucket").select("code", "bucket", "limit_ms")
+
+
+def counts_below(profile: Profile, limits_ms: Sequence[float], counts_inside: CountsInside) -> pl.DataFrame:
+    """The successes below each limit, a row for each code and a column ``below_name(limit)`` for each limit.
+
+    Args:
+        profile: the profile of the log.
+        limits_ms: the limits, 0 or more.
+        counts_inside: counts in the buckets that the limits lie in.
+    """
+    inside = counts_inside(limit_buckets(profile, limits_ms))
+    cells = profile.buckets.filter(pl.col("success") & (pl.col("bucket") != NULL_BUCKET))
+    table = profile.keys.select("code")
+    for limit in limits_ms:
+        lower = (pl.col("bucket") < int(bucket_of(np.float64(limit)))) | (pl.col("bucket") == FAILED_BUCKET)
+        whole = cells.filter(lower).group_by("code").agg(pl.col("count").sum().alias("whole"))
+        part = inside.filter(pl.col("limit_ms") == limit).select("code", "inside")
+        found = table.select("code").join(whole, on="code", how="left").join(part, on="code", how="left")
+        below = pl.col("whole").fill_null(0) + pl.col("inside").fill_null(0)
+        table = table.join(found.select("code", below.alias(below_name(limit))), on="code", how="left")
+    return table
+
+
+def inside_by_scan(rows: pl.LazyFrame, wanted: pl.DataFrame, *, engine: Engine) -> pl.DataFrame:
+    """Counts by a scan of the log, for buckets that are too full to hold.
+
+    Args:
+        rows: ``code``, ``success`` and the latency.
+        wanted: ``code``, ``bucket`` and ``limit_ms``.
+        engine: what runs the query.
+    """
+    if wanted.is_empty():
+        return wanted.with_columns(inside=pl.lit(0, dtype=pl.Int64))
+    limits = wanted["limit_ms"].unique().sort().to_list()
+    edges, _ = bucket_bounds(bucket_of(np.array(limits, dtype=np.float64)))
+    latency = pl.col(LATENCY)
+    counts = [
+        ((latency >= edge) & (latency < limit)).sum().cast(pl.Int64).alias(f"{number}")
+        for number, (edge, limit) in enumerate(zip(edges.tolist(), limits, strict=True))
+    ]
+    found = rows_at(rows, wanted.select("code", "bucket")).filter("success").group_by("code").agg(counts)
+    names = {f"{number}": limit for number, limit in enumerate(limits)}
+    long = (
+        found.collect(engine=engine)
+        .unpivot(index="code", variable_name="number", value_name="inside")
+        .with_columns(pl.col("number").replace_strict(names, return_dtype=pl.Float64).alias("limit_ms"))
+    )
+    return wanted.join(long.drop("number"), on=["code", "limit_ms"], how="left")
+
+
+def inside_by_middle(profile: Profile, wanted: pl.DataFrame) -> pl.DataFrame:
+    """Counts a bucket whole if its middle lies below the limit: known without another scan."""
+    cells = profile.buckets.filter("success").group_by("code", "bucket").agg(pl.col("count").sum())
+    found = wanted.join(cells, on=["code", "bucket"], how="left")
+    low, high = bucket_bounds(found["bucket"].to_numpy())
+    is_below = pl.Series((low + high) / 2) < found["limit_ms"]
+    return found.with_columns(inside=pl.when(is_below).then("count").otherwise(0)).drop("count")
