@@ -533,16 +533,6 @@ def latency_nan(folder: Path) -> Path:
     return folder / "log.parquet"
 
 
-def latency_infinite(folder: Path) -> Path:
-    (folder / "log.csv").write_text("invocation_latency,end_time\n1.5,2\ninf,3\n")
-    return folder / "log.csv"
-
-
-def latency_text(folder: Path) -> Path:
-    (folder / "log.csv").write_text("invocation_latency,end_time\n1.5,2\nslow,3\n")
-    return folder / "log.csv"
-
-
 def pickled_log(folder: Path) -> Path:
     (folder / "log.pkl").write_bytes(b"\x80\x04\x95abc.")
     return folder / "log.pkl"
@@ -596,10 +586,8 @@ def size_without_price(folder: Path) -> Path:
         (folder_without_log, "holds no log"),
         (empty_file, "is empty"),
         (header_alone, "no rows"),
-        (no_log_at_all, "missing column: invocation_latency"),
+        (no_log_at_all, "fits no known format"),
         (latency_nan, "nan"),
-        (latency_infinite, "line 3, column invocation_latency: got inf"),
-        (latency_text, "line 3, column invocation_latency: got 'slow'"),
         (pickled_log, "pickle"),
         (damaged_parquet, "damaged"),
         (pickled_requests, "JSON Lines"),
@@ -622,6 +610,41 @@ def test_an_input_that_cannot_be_used(
         assert says in line
         assert str(folder) in line or make is size_without_price
         assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("cell", "fault"),
+    [("inf", "got inf, expected a finite number"), ("slow", "got 'slow', expected a number")],
+)
+@pytest.mark.parametrize("in_folder", [False, True])
+def test_rows_that_cannot_be_used(
+    folder: Path, tmp_path: Path, cell: str, fault: str, *, in_folder: bool
+) -> None:
+    source = folder / "log.csv"
+    if in_folder:
+        (folder / STABILITY / f"{LOG}.parquet").unlink()
+        source = folder / STABILITY / f"{LOG}.csv"
+    frame = log_of([Configuration()]).with_columns(pl.col("invocation_latency").cast(pl.String))
+    bad = pl.when(pl.int_range(pl.len()) == 1).then(pl.lit(cell)).otherwise("invocation_latency")
+    frame.with_columns(bad.alias("invocation_latency")).write_csv(source)
+    old = tmp_path / "old"
+    an_old_output(old)
+    before = tree(folder)
+    for out in (tmp_path / "made" / "out", old):
+        *lines, where = assert_fails(
+            3, "analyze", folder if in_folder else source, "--out", out, "--overwrite"
+        )
+        first, total = lines
+        assert first == f"loadlens: {source}, line 3, column invocation_latency: {fault}"
+        assert total.startswith("loadlens: 1 of 20 rows rejected, allowed: 0; mend them, or allow more")
+        assert where == f"loadlens: {out / 'rejects.csv'}: has all rejected rows"
+        assert files_below(out) == {"rejects.csv"}
+        (row,) = pl.read_csv(out / "rejects.csv").rows(named=True)
+        raw = source.read_text().splitlines()[2]
+        expected = {"file": str(source), "line": 3, "column": "invocation_latency", "reason": fault}
+        assert row == {**expected, "raw": raw}
+    assert tree(folder) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "made", "old"}
 
 
 def test_a_column_that_is_not_there(log: Path, tmp_path: Path) -> None:

@@ -88,10 +88,8 @@ def _staging(path: Path) -> Iterator[Path]:
     try:
         made += [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{path.name}.", suffix=".partial", dir=path.parent
-        ) as folder:
-            yield Path(folder)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".partial", dir=path.parent) as name:
+            yield Path(name)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
@@ -111,7 +109,8 @@ def _publish_rejects(findings: Findings, folder: Path, path: Path) -> None:
 
 def _write(log: Log, path: Path) -> None:
     with reading(log):
-        problems = log.broken_rules() if not log.text else []
+        # Text obeys the rules as soon as it is parsed; a typed file is as it is.
+        problems = log.broken_rules() if len(log.text) < max(len(log.files), 1) else []
         if problems:
             raise InputError(*problems)
         # Polars asks for the metadata when all rows are written, and so all that was found is known.
@@ -123,10 +122,13 @@ def _write(log: Log, path: Path) -> None:
 
 
 def _facts(log: Log) -> str:
+    dialects = {file.path: file.dialect.name for file in log.text}
     facts = {
         "version": version("loadlens"),
-        "sources": [{"file": str(file.path), "bytes": file.size, "format": file.kind} for file in log.files],
-        "formats": sorted({file.dialect.name for file in log.text}),
+        "sources": [
+            {"file": str(file.path), "bytes": file.size, "format": dialects.get(file.path, file.kind)}
+            for file in log.files
+        ],
         "key": list(log.key),
         "rejected": log.findings.rejected,
         "rejects_by_reason": dict(log.findings.reasons.most_common()),

@@ -1,5 +1,6 @@
 """What a log is: its format, columns, units, clock, time span, first rows and warnings."""
 
+import math
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -58,7 +59,9 @@ class Inspection:
             "rows": self.rows,
             "first_s": self.first_s,
             "last_s": self.last_s,
-            "first_rows": self.first.to_dicts(),
+            "first_rows": [
+                {name: _plain(cell) for name, cell in row.items()} for row in self.first.iter_rows(named=True)
+            ],
             "rejected": self.findings.rejected,
             "rejects_by_reason": dict(self.findings.reasons.most_common()),
             "left_out": dict(self.findings.left_out),
@@ -67,34 +70,20 @@ class Inspection:
 
 
 def inspect_log(path: str | PathLike[str], options: Reading | None = None) -> Inspection:
-    """Looks at a log, reading it once.
+    """Looks at a log: at its first rows, then once at all of it.
 
     Args:
         path: the log.
         options: how it is read; rejected rows are counted here, so allow them all.
 
     Raises:
-        InputError: it is no log that can be read.
+        InputError: it is no log that can be read, or no row of it can.
     """
     log = open_log(path, reading=options)
     with reading(log):
-        times = [name for name in ("start_time", "end_time") if name in log.columns]
-        first, found = pl.collect_all(
-            [
-                log.frame.head(_FIRST_ROWS),
-                log.frame.select(
-                    pl.len().alias("rows"),
-                    pl.min_horizontal(pl.col(name).min() for name in times).alias("first")
-                    if times
-                    else pl.lit(None).alias("first"),
-                    pl.max_horizontal(pl.col(name).max() for name in times).alias("last")
-                    if times
-                    else pl.lit(None).alias("last"),
-                ),
-            ],
-            engine="streaming",
-        )
-        rows, first_s, last_s = found.row(0)
+        first = log.frame.head(_FIRST_ROWS).collect(engine="streaming")
+        rows, *times = log.frame.select(pl.len(), *_time_bounds(log)).collect(engine="streaming").row(0)
+    known = [time for time in times if time is not None and math.isfinite(time)]
     return Inspection(
         path=str(path),
         format=_format(log),
@@ -106,11 +95,27 @@ def inspect_log(path: str | PathLike[str], options: Reading | None = None) -> In
         ),
         key=log.key,
         rows=rows,
-        first_s=first_s,
-        last_s=last_s,
+        first_s=min(known, default=None),
+        last_s=max(known, default=None),
         first=first,
         findings=log.findings,
     )
+
+
+def _time_bounds(log: Log) -> list[pl.Expr]:
+    times = [name for name in ("start_time", "end_time") if name in log.columns]
+    return [
+        bound.alias(f"{name}_{index}")
+        for name in times
+        for index, bound in enumerate((pl.col(name).min(), pl.col(name).max()))
+    ]
+
+
+def _plain(cell: object) -> object:
+    """A cell as JSON can hold it."""
+    if isinstance(cell, float):
+        return cell if math.isfinite(cell) else str(cell)
+    return cell if cell is None or isinstance(cell, str | int) else str(cell)
 
 
 def _format(log: Log) -> tuple[str, str]:

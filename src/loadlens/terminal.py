@@ -21,11 +21,13 @@ from loadlens.inspection import Inspection
 from loadlens.profile import Progress
 from loadlens.report.columns import column_header, format_value
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY
+from loadlens.sources import REJECTS_FILE
 
 __all__ = ["ProgressDisplay", "inert", "print_inspection", "print_results", "progress_display"]
 
 _WIDTH_WITHOUT_TERMINAL = 160
 _MOST_ROWS = 40
+_MOST_REASONS = 10
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LATENCIES = (f"{LATENCY}_median", f"{LATENCY}_mean", f"{LATENCY}_p99")
 
@@ -97,6 +99,9 @@ def print_results(analysis: ToolkitAnalysis | LogAnalysis, out: Path) -> None:
         summary = analysis.summary.summary
         _print_table(console, "Invocations", summary, [*analysis.summary.by, *_SUMMARY_COLUMNS])
         report = out / "report.html"
+        if analysis.findings.rejected:
+            where = inert(str(out / REJECTS_FILE))
+            console.print(Text(f"Rejected rows: {analysis.findings.rejected:,}: {where}"), soft_wrap=True)
     else:
         _print_toolkit(console, analysis)
         report = out / "benchmarking_report" / "benchmarking_report.html"
@@ -168,6 +173,8 @@ def print_inspection(found: Inspection) -> None:
     }
     if found.findings.rejected:
         facts["Rejected rows"] = f"{found.findings.rejected:,}"
+    reasons = found.findings.reasons.most_common(_MOST_REASONS)
+    facts |= {f"Rejected: {reason}": f"{count:,}" for reason, count in reasons}
     facts |= {f"Left out: {what}": f"{count:,}" for what, count in found.findings.left_out.items()}
     _print_pairs(console, "What it is", facts.items())
     if found.meaning:

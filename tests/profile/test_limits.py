@@ -75,7 +75,7 @@ def test_the_default_respects_the_cgroup(
 
 def data_file(name: str, row_group_bytes: int) -> DataFile:
     return DataFile(
-        path=Path(name), kind="parquet", columns=(), hive=(), size=1, rows=1, row_group_bytes=row_group_bytes
+        path=Path(name), kind="parquet", columns=(), size=1, rows=1, row_group_bytes=row_group_bytes
     )
 
 

@@ -1,12 +1,15 @@
+import gzip
 import pickle
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 
 import loadlens
+from loadlens.sources.dialects import DIALECTS
 from tests import logs
 
 HEADER = "invocation_latency,memory_size,throttle_exception,response_size,end_time,success\n"
@@ -24,6 +27,14 @@ def problems_of(call: Callable[[], object]) -> tuple[str, ...]:
 
 def problems_in(source: object, **options: object) -> tuple[str, ...]:
     return problems_of(lambda: loadlens.summarize(source, **options))  # type: ignore[arg-type]
+
+
+def rejected_in(source: object, **options: object) -> tuple[str, ...]:
+    """One line for each of the first rejected rows; the last line of the message is checked here."""
+    *rows, total = problems_in(source, **options)
+    assert "rejected" in total
+    assert "mend them" in total
+    return tuple(rows)
 
 
 def file_of(folder: Path, content: str | bytes, name: str = "log.csv") -> Path:
@@ -61,6 +72,16 @@ def test_a_folder_of_other_files(tmp_path: Path) -> None:
     assert problem.startswith(f"{tmp_path}: holds no log")
 
 
+@pytest.mark.parametrize(
+    ("name", "content"), [("notes.csv", "hello"), ("notes.txt", b"\x80\x04K\x01."), ("notes.log", "")]
+)
+def test_files_of_a_folder_that_are_not_passed_over(tmp_path: Path, name: str, content: str | bytes) -> None:
+    file_of(tmp_path, HEADER + GOOD)
+    path = file_of(tmp_path, content, name)
+    (problem,) = problems_in(tmp_path)
+    assert problem.startswith(f"{path}: ")
+
+
 @pytest.mark.parametrize("name", ["log.csv", "log.parquet"])
 def test_an_empty_file(tmp_path: Path, name: str) -> None:
     path = file_of(tmp_path, "", name)
@@ -75,13 +96,13 @@ def test_an_empty_file(tmp_path: Path, name: str) -> None:
 )
 def test_a_header_only(tmp_path: Path, content: str) -> None:
     path = file_of(tmp_path, content)
-    assert problems_in(path) == (f"{path}: has a header but no rows",)
+    assert problems_in(path) == (f"{path}: has no rows",)
 
 
 def test_a_parquet_file_without_rows(tmp_path: Path) -> None:
     path = tmp_path / "log.parquet"
     logs.small_log().head(0).write_parquet(path)
-    assert problems_in(path) == (f"{path}: has a header but no rows",)
+    assert problems_in(path) == (f"{path}: has columns but no rows",)
 
 
 @pytest.mark.parametrize("lazy", [True, False])
@@ -93,15 +114,15 @@ def test_a_frame_without_rows(*, lazy: bool) -> None:
 
 def test_all_missing_columns_are_listed_for_each_file(tmp_path: Path) -> None:
     first = file_of(tmp_path, "invocation_latency,end_time,memory_size\n1,2,3\n", "a.csv")
-    second = file_of(tmp_path, "zone,num_clients\nx,2\n", "b.csv")
+    second = file_of(tmp_path, "zone,num_clients,invocation_latency\nx,2,1\n", "b.csv")
     problems = problems_of(lambda: loadlens.summarize_concurrency_results([first, second]))
     of_the_first = (
         "insufficient_memory_error, max_concurrency, num_clients, other_model_error, throttle_exception; "
         "it has: end_time, invocation_latency, memory_size"
     )
     of_the_second = (
-        "end_time, insufficient_memory_error, invocation_latency, max_concurrency, memory_size, "
-        "other_model_error, throttle_exception; it has: num_clients, zone"
+        "end_time, insufficient_memory_error, max_concurrency, memory_size, "
+        "other_model_error, throttle_exception; it has: invocation_latency, num_clients, zone"
     )
     assert problems == (
         f"{first}: missing columns: {of_the_first}",
@@ -131,9 +152,10 @@ def test_doubled_columns_are_all_listed(tmp_path: Path) -> None:
 def test_every_bad_file_is_named(tmp_path: Path) -> None:
     good = file_of(tmp_path, HEADER + GOOD, "good.csv")
     empty = file_of(tmp_path, "", "empty.csv")
-    doubled = file_of(tmp_path, "a,a\n1,2\n", "doubled.csv")
-    problems = problems_in([good, empty, doubled])
-    assert [problem.split(": ")[0] for problem in problems] == [str(empty), str(doubled)]
+    doubled = file_of(tmp_path, "a,a,invocation_latency\n1,2,3\n", "doubled.csv")
+    other = file_of(tmp_path, "a,b\n1,2\n", "other.csv")
+    problems = problems_in([good, empty, doubled, other])
+    assert [problem.split(": ")[0] for problem in problems] == [str(empty), str(doubled), str(other)]
 
 
 @pytest.mark.parametrize(
@@ -141,27 +163,28 @@ def test_every_bad_file_is_named(tmp_path: Path) -> None:
     [
         ("invocation_latency", "fast", "'fast'", "a number"),
         ("invocation_latency", "1,5", "'1,5'", "a number"),
-        ("invocation_latency", "NaN", "nan", "a finite latency"),
-        ("invocation_latency", "inf", "inf", "a finite latency"),
-        ("invocation_latency", "-inf", "-inf", "a finite latency"),
+        ("invocation_latency", "NaN", "nan", "a finite number"),
+        ("invocation_latency", "inf", "inf", "a finite number"),
+        ("invocation_latency", "-inf", "-inf", "a finite number"),
         ("invocation_latency", "-2", "-2.0", "or -1 for a failed call"),
         ("invocation_latency", "-0.5", "-0.5", "or -1 for a failed call"),
         ("invocation_latency", "1e13", "10000000000000.0", "1e+12 ms"),
         ("memory_size", "1024.5", "1024.5", "a whole number"),
         ("memory_size", "-5", "-5", "a whole number, 0 or more"),
-        ("memory_size", "", "None", "a whole number"),
+        ("memory_size", "", "nothing", "a whole number"),
         ("memory_size", "big", "'big'", "a number"),
         ("memory_size", "1e30", "1e+30", "a whole number"),
         ("throttle_exception", "2", "2", "0, 1 or empty"),
-        ("throttle_exception", "0.5", "0.5", "0, 1 or empty"),
+        ("throttle_exception", "0.5", "0.5", "a whole number"),
         ("throttle_exception", "-1", "-1", "0, 1 or empty"),
         ("throttle_exception", "300", "300", "0, 1 or empty"),
         ("response_size", "-3", "-3", "a whole number of bytes"),
-        ("response_size", "10.5", "10.5", "a whole number of bytes"),
-        ("end_time", "inf", "inf", "a finite number of seconds"),
+        ("response_size", "10.5", "10.5", "a whole number"),
+        ("end_time", "inf", "inf", "a finite number"),
+        ("end_time", "1e11", "100000000000.0", "a finite number of seconds"),
         ("end_time", "2026-01-01", "'2026-01-01'", "a number"),
         ("success", "maybe", "'maybe'", "true or false"),
-        ("success", "", "None", "true or false"),
+        ("success", "", "nothing", "true or false"),
     ],
 )
 def test_a_wrong_value_is_shown_with_its_place(
@@ -171,36 +194,56 @@ def test_a_wrong_value_is_shown_with_its_place(
     cells = GOOD.strip().split(",")
     cells[columns.index(column)] = f'"{value}"' if value else ""
     path = file_of(tmp_path, HEADER + 2 * GOOD + ",".join(cells) + "\n" + GOOD)
-    if column == "response_size":
-        (problem,) = problems_of(lambda: loadlens.summarize_stability_results(path))
-    else:
-        (problem,) = problems_in(path, by=["memory_size"])
-    assert problem.startswith(f"{path}, line 4, column {column}: got {got}, expected ")
-    assert expected in problem
+    # A row is rejected whichever columns are asked for.
+    for by in (["memory_size"], []):
+        (problem,) = rejected_in(path, by=by)
+        assert problem.startswith(f"{path}, line 4, column {column}: got {got}, expected ")
+        assert expected in problem
+    assert rejected_in(path) == problems_of(lambda: loadlens.summarize_stability_results(path))[:-1]
 
 
 def test_the_file_at_fault_among_several(tmp_path: Path) -> None:
     paths = [file_of(tmp_path, HEADER + 5 * GOOD, f"{number}.csv") for number in range(3)]
     bad = file_of(tmp_path, HEADER + GOOD + GOOD.replace("1.5", "nan"), "1.csv")
-    (problem,) = problems_in(paths)
+    (problem,) = rejected_in(paths)
     assert problem.startswith(f"{bad}, line 3, column invocation_latency: got nan")
     bad = file_of(tmp_path, HEADER + GOOD + GOOD.replace("1.5", "soon"), "1.csv")
-    (problem,) = problems_in(tmp_path)
+    (problem,) = rejected_in(tmp_path)
     assert problem.startswith(f"{bad}, line 3, column invocation_latency: got 'soon'")
 
 
 def test_how_many_rows_are_wrong(tmp_path: Path) -> None:
     path = file_of(tmp_path, HEADER + GOOD + 1200 * GOOD.replace("1.5", "-7"))
-    (problem,) = problems_in(path)
-    assert problem.startswith(f"{path}, line 3,")
-    assert "(1,200 rows, first)" in problem
+    *rows, total = problems_in(path)
+    assert [row.split(", column")[0] for row in rows] == [f"{path}, line {line}" for line in range(3, 8)]
+    assert total.startswith("1,200 of 1,201 rows rejected, allowed: 0;")
 
 
-def test_one_line_for_each_broken_column(tmp_path: Path) -> None:
-    path = file_of(tmp_path, HEADER + "nan,-5,7,10,inf,true\n")
-    problems = problems_in(path)
-    columns = [problem.split("column ")[1].split(":")[0] for problem in problems]
-    assert sorted(columns) == ["end_time", "invocation_latency", "memory_size", "throttle_exception"]
+def test_one_line_for_each_broken_row(tmp_path: Path) -> None:
+    bad = ["nan,-5,7,10,inf,true", "1,-5,0,10,3,true", "1,1024,7,10,3,true", "1,1024,0,10,inf,true"]
+    path = file_of(tmp_path, HEADER + "\n".join([*bad, GOOD]))
+    places = [problem.split(": ")[0] for problem in rejected_in(path)]
+    columns = ["invocation_latency", "memory_size", "throttle_exception", "end_time"]
+    assert places == [f"{path}, line {line}, column {name}" for line, name in enumerate(columns, start=2)]
+
+
+def test_no_row_that_can_be_read(tmp_path: Path) -> None:
+    path = file_of(tmp_path, HEADER + 2 * GOOD.replace("1.5", "soon"))
+    for max_rejects in (0, 2, "100%"):
+        log = loadlens.read_log(path, max_rejects=max_rejects)
+        problems = problems_in(log)
+        assert [problem.split(":")[0] for problem in problems[:-1]] == [
+            f"{path}, line {line}, column invocation_latency" for line in (2, 3)
+        ]
+        assert problems[-1].startswith("all 2 rows rejected")
+
+
+def test_a_row_without_a_value(tmp_path: Path) -> None:
+    path = file_of(tmp_path, HEADER + GOOD + ",,,,,\n" + "\n" + GOOD)
+    (problem,) = rejected_in(path)
+    assert (
+        problem == f"{path}, line 3, column invocation_latency: got nothing, expected a value in any column"
+    )
 
 
 @pytest.mark.parametrize("name", ["memory_size", "max_concurrency", "num_clients"])
@@ -292,19 +335,37 @@ def test_text_under_the_name_of_parquet(tmp_path: Path) -> None:
 def test_random_bytes_under_the_name_of_csv(tmp_path: Path, seed: int) -> None:
     path = file_of(tmp_path, np.random.default_rng(seed).bytes(4000))
     (problem,) = problems_in(path)
-    assert problem.startswith(f"{path}: is ")
+    assert problem.startswith(f"{path}: is binary data")
 
 
 def test_bytes_that_are_no_text_far_into_a_file(tmp_path: Path) -> None:
-    path = file_of(tmp_path, (HEADER + 20_000 * GOOD).encode() + b"\xff\xfe\xfa,1\n")
+    text = (HEADER + 20_000 * GOOD).encode()
+    path = file_of(tmp_path, text + b"\xff\xfe\xfa,1\n")
+    assert rejected_in(path) == (f"{path}, line 20002: got 2 cells, expected 6",)
+    path = file_of(tmp_path, text + GOOD.replace("true", "yes\xff").encode("latin-1"))
+    assert rejected_in(path) == (f"{path}, line 20002, column success: is not valid UTF-8",)
+
+
+def compressed(data: bytes, name: str) -> bytes:
+    return gzip.compress(data) if name.endswith(".gz") else pa.compress(data, "zstd", asbytes=True)
+
+
+@pytest.mark.parametrize("name", ["log.csv.gz", "log.csv.zst"])
+@pytest.mark.parametrize("rows", [1, 200_000])
+def test_a_compressed_file_that_is_cut_off(tmp_path: Path, name: str, rows: int) -> None:
+    latencies = np.random.default_rng(0).random(rows).round(9)
+    text = "\n".join(["invocation_latency", *map(str, latencies), ""])
+    data = compressed(text.encode(), name)
+    path = file_of(tmp_path, data[: len(data) // 2], name)
     (problem,) = problems_in(path)
-    assert problem.startswith(str(path))
+    assert problem.startswith(f"{path}: is damaged or cut off after ")
 
 
-@pytest.mark.parametrize("magic", [b"\x1f\x8b\x08\x00rest", b"\x28\xb5\x2f\xfdrest"])
-def test_a_compressed_file(tmp_path: Path, magic: bytes) -> None:
-    path = file_of(tmp_path, magic, "log.csv.gz")
-    assert problems_in(path) == (f"{path}: is compressed; decompress it first",)
+@pytest.mark.parametrize("name", ["log.csv.gz", "log.csv.zst"])
+def test_a_wrong_value_in_a_compressed_file(tmp_path: Path, name: str) -> None:
+    text = HEADER + 2 * GOOD + GOOD.replace("1.5", "soon") + GOOD
+    (problem,) = rejected_in(path := file_of(tmp_path, compressed(text.encode(), name), name))
+    assert problem == f"{path}, line 4, column invocation_latency: got 'soon', expected a number"
 
 
 def test_utf_16_text(tmp_path: Path) -> None:
@@ -315,13 +376,24 @@ def test_utf_16_text(tmp_path: Path) -> None:
 def test_another_separator(tmp_path: Path) -> None:
     path = file_of(tmp_path, (HEADER + GOOD).replace(",", ";"))
     (problem,) = problems_in(path)
-    assert problem.startswith(f"{path}: missing column: invocation_latency;")
+    assert problem.startswith(
+        f"{path}: fits no known format, its first line is 'invocation_latency;memory_size;"
+    )
+    assert "--map" in problem
 
 
-def test_more_cells_than_columns(tmp_path: Path) -> None:
-    path = file_of(tmp_path, HEADER + GOOD + GOOD.replace("\n", ",7,8\n"))
-    (problem,) = problems_in(path)
-    assert problem.startswith(str(path))
+def test_every_known_format_is_listed(tmp_path: Path) -> None:
+    (problem,) = problems_in(file_of(tmp_path, "a,b\n1,2\n"))
+    known = problem.partition("expected one of: ")[2].partition(";")[0].split(", ")
+    assert known == sorted(dialect.name for dialect in DIALECTS)
+
+
+@pytest.mark.parametrize("cells", [1, 5, 7, 8])
+def test_another_number_of_cells(tmp_path: Path, cells: int) -> None:
+    row = ",".join([*GOOD.strip().split(","), "7", "8"][:cells])
+    path = file_of(tmp_path, HEADER + GOOD + row + "\n" + GOOD)
+    noun = "cell" if cells == 1 else "cells"
+    assert rejected_in(path) == (f"{path}, line 3: got {cells} {noun}, expected 6",)
 
 
 def test_an_empty_list_of_paths() -> None:
@@ -386,11 +458,25 @@ def test_missing_endpoint_metrics(tmp_path: Path) -> None:
     assert problem.startswith(f"{path}: does not exist")
 
 
-def test_a_partition_that_is_no_number(tmp_path: Path) -> None:
-    folder = tmp_path / "memory_size=big"
-    folder.mkdir()
-    path = file_of(folder, "invocation_latency\n1\n")
-    (problem,) = problems_in(tmp_path)
-    assert problem.startswith(str(path.parent))
-    assert "column memory_size" in problem
-    assert "'big'" in problem
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("memory_size", "big", "a number"),
+        ("memory_size", "1024.5", "a whole number, 0 or more"),
+        ("memory_size", "-1", "a whole number, 0 or more"),
+        ("num_clients", "nan", "a whole number, 0 or more"),
+        ("throttle_exception", "300", "0, 1 or empty"),
+        ("success", "maybe", "true or false"),
+    ],
+)
+def test_a_partition_of_a_wrong_value(
+    tmp_path: Path, suffix: str, column: str, value: str, expected: str
+) -> None:
+    path = tmp_path / f"{column}={value}" / f"log.{suffix}"
+    path.parent.mkdir()
+    frame = pl.DataFrame({"invocation_latency": [1.0]})
+    frame.write_csv(path) if suffix == "csv" else frame.write_parquet(path)
+    assert problems_in(tmp_path) == (
+        f"{path}: its path says column {column} is '{value}', expected {expected}",
+    )

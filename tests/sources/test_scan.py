@@ -1,3 +1,4 @@
+import gzip
 import os
 import tempfile
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,7 +79,32 @@ def as_pandas_parquet(log: pl.DataFrame, folder: Path) -> object:
     return folder / "log.parquet"
 
 
-FORMS = (as_lazy, as_pandas, as_arrow, as_csv, as_text_path, as_parquet, as_pandas_csv, as_pandas_parquet)
+def as_gzipped_csv(log: pl.DataFrame, folder: Path) -> Path:
+    return text_file(folder / "log.csv.gz", gzip.compress(log.write_csv().encode()))
+
+
+def as_zstd_csv(log: pl.DataFrame, folder: Path) -> object:
+    return text_file(folder / "log.csv.zst", pa.compress(log.write_csv().encode(), "zstd", asbytes=True))
+
+
+def as_arrow_file(log: pl.DataFrame, folder: Path) -> object:
+    log.write_ipc(folder / "log.arrow")
+    return folder / "log.arrow"
+
+
+FORMS = (
+    as_lazy,
+    as_pandas,
+    as_arrow,
+    as_csv,
+    as_text_path,
+    as_parquet,
+    as_pandas_csv,
+    as_pandas_parquet,
+    as_gzipped_csv,
+    as_zstd_csv,
+    as_arrow_file,
+)
 
 
 @given(log=logs.logs(max_rows=15), form=st.sampled_from(FORMS))
@@ -132,9 +159,23 @@ def test_folders_are_read_in_depth_and_hidden_files_are_not(tmp_path: Path) -> N
     write(second, tmp_path / "logs" / "deep" / "er" / "b.parquet")
     write(first, tmp_path / "logs" / ".hidden.csv")
     write(first, tmp_path / "logs" / "_temporary" / "c.parquet")
-    text_file(tmp_path / "logs" / "notes.txt", "not a log")
+    notes = text_file(tmp_path / "logs" / "notes.txt", "not a log")
+    text_file(tmp_path / "logs" / "README.md", "invocation_latency")
     assert_same_summary(tmp_path / "logs", log)
     assert_same_summary(f"{tmp_path}/**/[a-b].*", log)
+    read = loadlens.read_log(tmp_path / "logs")
+    for _ in range(2):
+        assert f"1 file in no known format passed over: {notes}" in read.findings.sentences()
+        loadlens.summarize(read)
+
+
+@pytest.mark.parametrize("name", ["log.txt", "log.bin", "log.xml.gz"])
+def test_logs_of_a_folder_under_odd_names(tmp_path: Path, name: str) -> None:
+    log = logs.small_log()
+    data = log.write_csv().encode()
+    text_file(tmp_path / name, gzip.compress(data) if name.endswith(".gz") else data)
+    assert_same_summary(tmp_path, log)
+    assert not any("passed over" in sentence for sentence in loadlens.read_log(tmp_path).findings.sentences())
 
 
 @pytest.mark.parametrize("again", ["a.csv", "../nested/a.csv", ".."])
@@ -144,10 +185,12 @@ def test_a_file_named_twice_is_read_once(tmp_path: Path, again: str) -> None:
     assert_same_summary([path, path.parent / again], log)
 
 
-def test_parquet_is_preferred_to_csv_of_the_same_stem(tmp_path: Path) -> None:
+def test_parquet_is_preferred_to_text_of_the_same_stem(tmp_path: Path) -> None:
     log = logs.small_log()
     write(log, tmp_path / "a.parquet")
     write(log.head(3), tmp_path / "a.csv")
+    text_file(tmp_path / "a.jtl", log.head(3).write_csv())
+    as_gzipped_csv(log.head(3), tmp_path).rename(tmp_path / "a.csv.gz")
     assert_same_summary(tmp_path, log)
 
 
@@ -175,10 +218,19 @@ def test_hive_partitions_become_columns(tmp_path: Path, suffix: str) -> None:
     assert_frame_equal(result, loadlens.summarize_concurrency_results(log).summary, rel_tol=1e-9)
 
 
-def test_a_column_of_the_file_wins_over_its_partition(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("value", ["9", "big"])
+def test_a_column_of_the_file_wins_over_its_partition(tmp_path: Path, suffix: str, value: str) -> None:
     log = logs.small_log()
-    write(log, tmp_path / "memory_size=9" / "part.parquet")
+    write(log, tmp_path / f"memory_size={value}" / f"part.{suffix}")
     assert_same_summary(tmp_path, log)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_inner_partition_wins(tmp_path: Path, suffix: str) -> None:
+    log = logs.small_log().drop("memory_size")
+    write(log, tmp_path / "memory_size=1" / "memory_size=2" / f"part.{suffix}")
+    assert loadlens.summarize(tmp_path, by=["memory_size"]).summary["memory_size"].to_list() == [2]
 
 
 def test_partition_values_sort_as_numbers(tmp_path: Path) -> None:

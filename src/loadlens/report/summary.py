@@ -1,5 +1,6 @@
 """The report of any other log: one summary by its key columns."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
@@ -135,22 +136,32 @@ def _quality(summary: SummaryStatistics, findings: Findings) -> Section:
         "Rejected rows": (findings.reasons, "reason"),
         "Rows left out on purpose": (findings.left_out, "what"),
     }
-    for caption, (counter, what) in counts.items():
-        if counter:
-            rows = counter.most_common(_MOST_REASONS)
-            frame = pl.DataFrame(rows, schema={what: pl.String, "rows": pl.Int64}, orient="row")
-            blocks.append(Table(caption=caption, frame=frame, num_keys=1))
-    rejected = (
-        f" {counted(findings.rejected, 'row')} were rejected: rejects.csv has each."
-        if findings.rejected
-        else ""
+    blocks.extend(
+        Table(caption=caption, frame=_counts(counter, what), num_keys=1)
+        for caption, (counter, what) in counts.items()
+        if counter
     )
     return Section(
         title="Data quality",
         anchor="data-quality",
-        lead=quality_lead([summary]) + rejected,
+        lead=quality_lead([summary]) + _rejected(findings),
         blocks=(table, *blocks),
     )
+
+
+def _counts(counter: Counter[str], what: str) -> pl.DataFrame:
+    """The most frequent ones, and the others in one row."""
+    rows = counter.most_common(_MOST_REASONS)
+    others = counter.total() - sum(count for _, count in rows)
+    rows += [(f"{len(counter) - len(rows):,} more", others)] if others else []
+    return pl.DataFrame(rows, schema={what: pl.String, "rows": pl.Int64}, orient="row")
+
+
+def _rejected(findings: Findings) -> str:
+    if not findings.rejected:
+        return ""
+    was = "was" if findings.rejected == 1 else "were"
+    return f" {counted(findings.rejected, 'row')} {was} rejected: rejects.csv has each."
 
 
 def _explanations(options: Mapping[str, str]) -> dict[str, str]:

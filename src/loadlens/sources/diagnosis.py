@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from loadlens.schema import CANONICAL_COLUMNS, RULES, Rule
+from loadlens.schema import RULES, Rule
 from loadlens.sources.files import DataFile
+from loadlens.sources.parsed import as_logged
 from loadlens.sources.tabular import raw_scan, scan_files
 from loadlens.sources.wording import shortened
 
@@ -21,7 +22,6 @@ class Frames:
     raw: pl.LazyFrame
 
 
-_LARGEST_WRITTEN_OUT = 1e15
 _ROW = "row number"
 
 
@@ -67,8 +67,7 @@ def _first(frame: pl.LazyFrame, rule: Rule) -> int | None:
 
 def _value(frame: pl.LazyFrame, row: int, rule: Rule) -> object:
     value = frame.filter(pl.col(_ROW) == row).select(rule.column).collect().item()
-    whole = isinstance(value, float) and CANONICAL_COLUMNS[rule.column].dtype.is_integer()
-    return int(value) if whole and abs(value) < _LARGEST_WRITTEN_OUT and value.is_integer() else value
+    return as_logged(value, rule.column)
 
 
 def explain(files: Iterable[DataFile], name: str, error: BaseException) -> list[str]:

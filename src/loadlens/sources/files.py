@@ -1,7 +1,7 @@
 """From paths, globs and folders to data files, each with its columns and its hive partition."""
 
 import glob
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -30,9 +30,9 @@ INVOCATION_LOG_STEM = "invocation_benchmark_results"
 _SMALL_FILE_BYTES = 64 * 2**20
 _TOOLKIT_SUFFIXES = (".parquet", ".csv")  # in order of preference
 _SUFFIXES = (
-    ".parquet", ".arrow", ".feather", ".ipc", ".csv", ".tsv", ".jtl", ".xml", ".json", ".jsonl", ".ndjson",
-    ".ldjson", ".log", ".txt", ".db", ".sqlite", ".bin",
+    ".parquet", ".csv", ".jtl", ".jsonl", ".ndjson", ".ldjson", ".tsv", ".arrow", ".feather", ".ipc",
 )  # fmt: skip
+_SUFFIXES_OF_MANY_THINGS = (".log", ".txt", ".json", ".xml", ".db", ".sqlite", ".bin")
 _COMPRESSED = (".gz", ".zst", ".zstd")
 
 
@@ -60,8 +60,15 @@ class DataFile:
     row_group_bytes: int = 0
 
 
-def find_files(source: PathSource | Iterable[PathSource]) -> list[Path]:
+IsLog = Callable[[Path], bool]
+
+
+def find_files(source: PathSource | Iterable[PathSource], is_log: IsLog) -> list[Path]:
     """Finds the data files that ``source`` names, each once however often it is named.
+
+    Args:
+        source: paths, globs and folders.
+        is_log: is asked of the files in folders whose names many things have, such as ``stats.json``.
 
     Raises:
         InputError: a path or glob leads to nothing.
@@ -74,46 +81,50 @@ def find_files(source: PathSource | Iterable[PathSource]) -> list[Path]:
         raise InputError(
             f"a list of logs must hold paths, got {type(wrong[0]).__name__} {shortened(wrong[0])}"
         )
-    found = [path for item in sources for path in _found(fspath(item))]
+    found = [path for item in sources for path in _found(fspath(item), is_log)]
     return list({path.resolve(): path for path in found}.values())
 
 
-def _found(text: str) -> list[Path]:
+def _found(text: str, is_log: IsLog) -> list[Path]:
     if not _is_text(Path(text)):
         raise InputError(f"{shortened(text)}: its name is not UTF-8 text; rename it")
     try:
-        return _find(text)
+        return _find(text, is_log)
     except OSError as error:
         raise InputError(f"{text}: cannot be read: {error.strerror}; check the path") from error
 
 
-def _find(text: str) -> list[Path]:
+def _find(text: str, is_log: IsLog) -> list[Path]:
     path = Path(text)
     if path.is_dir():
-        return _files_in(path)
+        return _files_in(path, is_log)
     if path.exists():
         return [path]
     matches = sorted(glob.glob(text, recursive=True)) if glob.has_magic(text) else []  # noqa: PTH207  # absolute patterns
     if not matches:
         what = "matches no file" if glob.has_magic(text) else "does not exist"
         raise InputError(f"{text}: {what}; check the path")
-    return [path for match in matches for path in _find(match)]
+    return [path for match in matches for path in _find(match, is_log)]
 
 
-def _files_in(folder: Path) -> list[Path]:
-    """All data files below a folder; a log of the toolkit there is taken alone, Parquet before CSV."""
+def _files_in(folder: Path, is_log: IsLog) -> list[Path]:
+    """All data files below a folder; a log of the toolkit there is taken alone, Parquet before text."""
     named = [folder / f"{INVOCATION_LOG_STEM}{suffix}" for suffix in _TOOLKIT_SUFFIXES]
     toolkit = [path for path in named if path.exists()]
     if toolkit:
-        return _files_in(toolkit[0]) if toolkit[0].is_dir() else [toolkit[0]]
-    files = sorted(path for path in folder.rglob("*") if _is_data(path.relative_to(folder), path))
+        return _files_in(toolkit[0], is_log) if toolkit[0].is_dir() else [toolkit[0]]
+    files = sorted(path for path in folder.rglob("*") if _is_data(path.relative_to(folder), path, is_log))
     wrong = [path for path in files if not _is_text(path)]
     if wrong:
         raise InputError(
             *[f"{shortened(str(path))}: its name is not UTF-8 text; rename it" for path in wrong]
         )
-    stems = {path.with_suffix("") for path in files if path.suffix.lower() == ".parquet"}
-    files = [path for path in files if path.suffix.lower() != ".csv" or path.with_suffix("") not in stems]
+    stems = {_plain(path).with_suffix("") for path in files if path.suffix.lower() == ".parquet"}
+    files = [
+        path
+        for path in files
+        if path.suffix.lower() == ".parquet" or _plain(path).with_suffix("") not in stems
+    ]
     if not files:
         raise InputError(f"{folder}: holds no log; expected files such as {', '.join(_SUFFIXES[:5])} in it")
     return files
@@ -123,11 +134,16 @@ def _is_text(path: Path) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in str(path))
 
 
-def _is_data(relative: Path, path: Path) -> bool:
-    hidden = any(part.startswith((".", "_")) for part in relative.parts)
-    name = path.name.lower()
-    plain = next((name.removesuffix(suffix) for suffix in _COMPRESSED if name.endswith(suffix)), name)
-    return not hidden and Path(plain).suffix in _SUFFIXES and path.is_file()
+def _is_data(relative: Path, path: Path, is_log: IsLog) -> bool:
+    if any(part.startswith((".", "_")) for part in relative.parts) or not path.is_file():
+        return False
+    suffix = _plain(path).suffix.lower()
+    return suffix in _SUFFIXES or (suffix in _SUFFIXES_OF_MANY_THINGS and is_log(path))
+
+
+def _plain(path: Path) -> Path:
+    """The path of a file without the suffix that tells its compression."""
+    return path.with_suffix("") if path.suffix.lower() in _COMPRESSED else path
 
 
 def kind_of(path: Path) -> Literal["arrow", "parquet", "text"]:

@@ -15,6 +15,7 @@ import polars as pl
 
 from loadlens.errors import InputError, UsageError
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed
+from loadlens.sources.wording import listed
 
 __all__ = ["REJECTS_FILE", "Findings", "MaxRejects", "TooManyRejectsError", "disarmed"]
 
@@ -97,6 +98,7 @@ class Findings:
         facts: further counts, by what was counted.
         out_of_order: rows that start before the row before them.
         warnings: what the log cannot tell, one sentence each.
+        passed_over: files in folders that are in no known format.
     """
 
     rows: int = 0
@@ -106,6 +108,7 @@ class Findings:
     facts: Counter[str] = field(default_factory=Counter)
     out_of_order: int = 0
     warnings: list[str] = field(default_factory=list)
+    passed_over: tuple[str, ...] = ()
     _first: list[str] = field(default_factory=list)
     _spool: _Spool | None = None
 
@@ -160,6 +163,9 @@ class Findings:
             empty_seconds: seconds between first and last completion that saw none.
         """
         found = list(self.warnings)
+        if self.passed_over:
+            files = "1 file" if len(self.passed_over) == 1 else f"{len(self.passed_over):,} files"
+            found.append(f"{files} in no known format passed over: {listed(self.passed_over)}")
         if self.out_of_order:
             rows = "1 row starts" if self.out_of_order == 1 else f"{self.out_of_order:,} rows start"
             found.append(f"{rows} before the row before: the log is not in order")
@@ -197,7 +203,8 @@ def _counted(rejects: pl.DataFrame) -> Iterator[tuple[str, str, int]]:
 def _general(column: str, reason: str) -> str:
     """A reason without the value that was found, so that equal mistakes count together."""
     _, found, expected = reason.rpartition(", expected ")
-    general = f"expected {expected}" if found else reason
+    cells = " cells" if expected.isdecimal() and not column else ""
+    general = f"expected {expected}{cells}" if found else reason
     return f"{column}: {general}" if column else general
 
 

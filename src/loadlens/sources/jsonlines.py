@@ -4,6 +4,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 import polars as pl
@@ -128,11 +129,19 @@ def _fitted(value: Any, dtype: pl.DataType, column: str) -> object:  # whatever 
     if isinstance(dtype, pl.List) and isinstance(value, list):
         return [_fitted(item, dtype.inner, column) for item in value]  # type: ignore[arg-type]
     if dtype == pl.String:
-        return value if isinstance(value, str) else json.dumps(value)
+        return value if isinstance(value, str) else _as_text(value)
     expected = _expected(value, dtype)
     if expected:
         raise _MisfitError(column, f"got {shortened(value)}, expected {expected}")
     return value
+
+
+def _as_text(value: object) -> str:
+    """A value as the quick parser writes it: numbers without an exponent, whole ones without a point."""
+    if isinstance(value, float) and math.isfinite(value):
+        text = format(Decimal(repr(value)), "f")
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    return json.dumps(value)
 
 
 def _expected(value: object, dtype: pl.DataType) -> str:

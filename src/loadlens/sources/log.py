@@ -10,9 +10,9 @@ from typing import Final, Protocol, Union, runtime_checkable
 import polars as pl
 
 from loadlens.errors import InputError, LoadlensError
-from loadlens.schema import CANONICAL_COLUMNS, CONFIGURATION_COLUMNS, LATENCY
+from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY
 from loadlens.sources.diagnosis import Frames, broken_rules, explain
-from loadlens.sources.dialects import detect
+from loadlens.sources.dialects import UnknownFormatError, detect
 from loadlens.sources.dialects.generic import mapped_dialect, mapped_frame
 from loadlens.sources.dialects.toolkit import LOADLENS_CSV
 from loadlens.sources.files import (
@@ -76,10 +76,11 @@ class Reading:
         Raises:
             UsageError: an argument cannot be understood.
         """
-        parsed = column_map is None or isinstance(column_map, ColumnMap)
+        if not (column_map is None or isinstance(column_map, ColumnMap)):
+            column_map = ColumnMap.parse(list(column_map))
         return cls(
             format=format,
-            column_map=column_map if parsed else ColumnMap.parse(list(column_map)),
+            column_map=column_map,
             name_keys=compile_name_keys(key_from_name) if key_from_name else None,
             max_rejects=MaxRejects.parse(str(max_rejects)),
         )
@@ -190,14 +191,22 @@ def _from_paths(source: PathSource | Iterable[PathSource], options: Reading) -> 
     if not isinstance(source, str | PathLike | Iterable):
         got = type(source).__name__
         raise InputError(f"a log must be paths, a LazyFrame, a DataFrame or an Arrow table, got {got}")
-    tabular, text = _inspect_all(find_files(source), options)
+    passed_over: dict[str, None] = {}
+
+    def is_log(path: Path) -> bool:
+        known = _is_known(path, options)
+        if not known:
+            passed_over[str(path)] = None
+        return known
+
+    tabular, text = _inspect_all(find_files(source, is_log), options)
     if not text and not any(file.rows for file in tabular):
         raise InputError(*[f"{file.path}: has columns but no rows" for file in tabular])
-    findings = Findings()
+    findings = Findings(passed_over=tuple(passed_over))
     with reading(None):
         frames = [_scan_tabular(tabular, options)] if tabular else []
         if text:
-            frames.append(_scan_text(text, findings, options))
+            frames.append(scan_text(text, findings, options.max_rejects))
         frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
         columns = tuple(frame.collect_schema())
     files = (*tabular, *map(_as_data_file, text))
@@ -226,6 +235,22 @@ def _natural_key(names: Iterable[str], columns: Sequence[str]) -> tuple[str, ...
 
 def _named_columns(options: Reading) -> Sequence[str]:
     return options.name_keys.columns if options.name_keys else ()
+
+
+def _is_known(path: Path, options: Reading) -> bool:
+    """Whether a file may be a log by its content; what is wrong with it is told when it is opened."""
+    try:
+        if kind_of(path) != "text":
+            return True
+        head = read_head(path)
+        if options.column_map:
+            return mapped_dialect(options.column_map).matches(head)
+        detect(head, options.format)
+    except UnknownFormatError:
+        return False
+    except InputError:
+        pass
+    return True
 
 
 def _inspect_all(paths: Sequence[Path], options: Reading) -> tuple[list[DataFile], list[TextFile]]:
@@ -259,7 +284,9 @@ def _text_file(path: Path, options: Reading) -> TextFile:
     head = read_head(path)
     dialect = mapped_dialect(options.column_map) if options.column_map else detect(head, options.format)
     constants = (*hive_columns(path), *_name_columns(path, options))
-    return TextFile(head=head, dialect=dialect, reader=dialect.open(head), constants=constants)
+    file = TextFile(head=head, dialect=dialect, reader=dialect.open(head), constants=constants)
+    file.check_constants()
+    return file
 
 
 def _scan_tabular(files: Sequence[DataFile], options: Reading) -> pl.LazyFrame:
@@ -267,21 +294,11 @@ def _scan_tabular(files: Sequence[DataFile], options: Reading) -> pl.LazyFrame:
         return scan_files(files)
     frames = [
         mapped_frame(raw_scan([file]), options.column_map, str(file.path)).with_columns(
-            constant(file, name, value) for name, value in file.constants
+            constant(file.path, name, text) for name, text in dict(file.constants).items()
         )
         for file in files
     ]
     return canonical_frame(pl.concat(frames, how="diagonal_relaxed"), "the log")
-
-
-def _scan_text(files: Sequence[TextFile], findings: Findings, options: Reading) -> pl.LazyFrame:
-    frame = scan_text(files, findings, options.max_rejects)
-    texts = {name for file in files for name, _ in file.constants if name in CANONICAL_COLUMNS}
-    return frame.with_columns(
-        pl.col(name).cast(CANONICAL_COLUMNS[name].dtype)
-        for name, dtype in frame.collect_schema().items()
-        if name in texts and dtype == pl.String
-    )
 
 
 def _as_data_file(file: TextFile) -> DataFile:
@@ -311,7 +328,7 @@ def read_log(
     Args:
         source: as for ``scan_log``.
         format: the name of the dialect of text files; without it, their content tells.
-        column_map: which columns of any table are what, such as ``["latency=elapsed:ms", "end=ts:epoch_ms"]``.
+        column_map: which columns of any table are what: ``["latency=elapsed:ms", "end=ts:epoch_ms"]``.
         key_from_name: a regular expression over file names whose named groups become columns.
         max_rejects: how many rows of text may be rejected: a count, or a percentage such as ``"0.5%"``.
 

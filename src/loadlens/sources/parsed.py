@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from loadlens.schema import RULES, Rule
+from loadlens.schema import CANONICAL_COLUMNS, RULES, Rule
 from loadlens.sources.wording import shortened
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Parsed",
     "Recipe",
     "Reject",
+    "as_logged",
     "bounded",
     "cast_cells",
     "invalid_cells",
@@ -36,12 +37,16 @@ MAX_RAW_CHARACTERS: Final = 500
 BLANK_LINES: Final = "blank lines"
 """What blank lines are counted as, among the facts."""
 
+_LARGEST_DIVIDED_AT_ONCE: Final = 10**6
+
 PARSE_ERRORS: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 """What Polars raises on damaged text."""
 
 REJECT_SCHEMA: Final = pl.Schema(
     {"line": pl.Int64(), "column": pl.String(), "reason": pl.String(), "raw": pl.String()}
 )
+
+_LARGEST_WRITTEN_OUT: Final = 1e15
 
 _ORDER = Rule(
     column="end_time",
@@ -172,10 +177,13 @@ def _is_utf8(raw: bytes) -> bool:
 def seconds(count: pl.Expr, *, per_second: int) -> pl.Expr:
     """An integer count of ms, us or ns as Float64 seconds, as exact as a Float64 can be.
 
-    Whole seconds are split off first: Polars divides by multiplying with an inverse, which is off in the
-    last digit.
+    Polars divides by a literal by multiplying with its inverse, which is off in the last digit; a column it
+    divides by as it should. Counts of ns have more digits than a Float64: their whole seconds are split off.
     """
-    return (count // per_second).cast(pl.Float64) + (count % per_second) / per_second
+    divisor = count * 0 + per_second
+    if per_second <= _LARGEST_DIVIDED_AT_ONCE:
+        return count / divisor
+    return (count // per_second).cast(pl.Float64) + (count % per_second) / divisor
 
 
 def spread(values: pl.Expr, where: pl.Expr) -> pl.Expr:
@@ -300,7 +308,12 @@ class Recipe:
 
     def _faults(self, typed: pl.DataFrame) -> dict[int, Fault]:
         canonical = typed.select(self.columns)
-        return {**_broken(canonical, self.canonical_checks), **_broken(typed, self.checks)}
+        # A message shows what was logged, not what it became.
+        logged = canonical.with_columns(typed[name] for name in typed.columns if name in self.schema)
+        return {
+            **_broken(canonical, self.canonical_checks, logged),
+            **_broken(typed, self.checks, typed),
+        }
 
 
 _NONE = -1
@@ -320,16 +333,24 @@ def _any_broken(frame: pl.DataFrame, rules: Sequence[Rule]) -> bool:
     return bool(rules) and any(broken.row(0))
 
 
-def _broken(frame: pl.DataFrame, rules: Sequence[Rule]) -> dict[int, Fault]:
-    """For each row at fault the first of ``rules`` that it breaks."""
+def _broken(frame: pl.DataFrame, rules: Sequence[Rule], logged: pl.DataFrame) -> dict[int, Fault]:
+    """For each row at fault the first of ``rules`` that it breaks, with the value in ``logged``."""
     first = _first_true(frame, [rule.broken for rule in rules])
-    return {index: _fault(frame, index, rules[first[index]]) for index in (first != _NONE).arg_true()}
+    return {index: _fault(logged, index, rules[first[index]]) for index in (first != _NONE).arg_true()}
 
 
 def _fault(frame: pl.DataFrame, index: int, rule: Rule) -> Fault:
-    value = _value(frame, index, rule.column)
+    value = as_logged(_value(frame, index, rule.column), rule.column)
     got = "nothing" if value is None else shortened(value)
     return Fault(rule.column, f"got {got}, expected {rule.expected}")
+
+
+def as_logged(value: object, column: str) -> object:
+    """A number of a canonical column as people write it: a whole one without a point."""
+    known = CANONICAL_COLUMNS.get(column)
+    if known is None or not known.dtype.is_integer() or not isinstance(value, float):
+        return value
+    return int(value) if abs(value) < _LARGEST_WRITTEN_OUT and value.is_integer() else value
 
 
 def _value(frame: pl.DataFrame, index: int, column: str) -> object:

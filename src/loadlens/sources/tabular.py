@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from itertools import groupby
+from pathlib import Path
 
 import polars as pl
 
 from loadlens.errors import InputError
-from loadlens.schema import CANONICAL_COLUMNS, canonical
+from loadlens.schema import CANONICAL_COLUMNS, RULES, canonical
 from loadlens.sources.files import DataFile, scan_columns
 
 __all__ = ["canonical_frame", "constant", "raw_scan", "scan_files"]
@@ -39,26 +40,28 @@ def raw_scan(files: Sequence[DataFile], row_index: str | None = None) -> pl.Lazy
     frame = scan_columns([file.path for file in files], first.kind, row_index)
     own = {name for name, _ in first.columns}
     return frame.with_columns(
-        constant(first, name, value) for name, value in first.constants if name not in own
+        constant(first.path, name, text) for name, text in dict(first.constants).items() if name not in own
     )
 
 
-def constant(file: DataFile, name: str, value: str | None) -> pl.Expr:
-    """A column that the path of a file tells.
+def constant(path: Path, name: str, text: str | None) -> pl.Expr:
+    """A column that the path of a file tells, in its canonical type.
 
     Raises:
-        InputError: a number is expected and the value is none.
+        InputError: ``text`` is nothing that the column may hold.
     """
     column = CANONICAL_COLUMNS.get(name)
-    dtype: pl.DataType = pl.Float64() if column and column.dtype.is_numeric() else pl.String()
-    if value is None or dtype == pl.String:
-        return pl.lit(value, dtype=dtype).alias(name)
+    if column is None or text is None:
+        return pl.lit(text, dtype=column.dtype if column else pl.String()).alias(name)
     try:
-        return pl.lit(float(value), dtype=dtype).alias(name)
+        given = pl.select(pl.lit(float(text) if column.dtype.is_numeric() else text).alias(name))
     except ValueError:
-        raise InputError(
-            f"{file.path}: its path says column {name} is {value!r}, expected a number"
-        ) from None
+        raise InputError(f"{path}: its path says column {name} is {text!r}, expected a number") from None
+    value = given.select(canonical(name, given.schema[name]))
+    for rule in RULES:
+        if rule.column == name and value.select(rule.broken).item():
+            raise InputError(f"{path}: its path says column {name} is {text!r}, expected {rule.expected}")
+    return pl.lit(value.item(), dtype=column.dtype).alias(name)
 
 
 def canonical_frame(frame: pl.LazyFrame, name: str) -> pl.LazyFrame:

@@ -1,7 +1,7 @@
 """Text logs of any dialect as one canonical LazyFrame that parses while it is scanned."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -12,12 +12,13 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from loadlens.errors import InputError
-from loadlens.schema import LATENCY
+from loadlens.schema import CANONICAL_COLUMNS, LATENCY
 from loadlens.sources.blocks import blocks
 from loadlens.sources.dialects import BlockReader, Dialect, Reader
 from loadlens.sources.findings import Findings, MaxRejects
 from loadlens.sources.parsed import Parsed
 from loadlens.sources.stream import Head, open_stream
+from loadlens.sources.tabular import constant
 
 __all__ = ["TextFile", "scan_text"]
 
@@ -49,7 +50,16 @@ class TextFile:
     def schema(self) -> pl.Schema:
         """The columns of its rows."""
         own = dict(self.reader.schema)
-        return pl.Schema(own | {name: pl.String() for name, _ in self.constants if name not in own})
+        return pl.Schema(own | {name: _told_type(name) for name, _ in self.constants if name not in own})
+
+    def check_constants(self) -> None:
+        """Raises an InputError if its path tells what a column may not hold."""
+        self.told()
+
+    def told(self) -> dict[str, pl.Expr]:
+        """The columns that its path tells and its rows do not have."""
+        own = self.reader.schema
+        return {name: constant(self.path, name, text) for name, text in self.constants if name not in own}
 
     def warnings(self, rows: int, facts: Mapping[str, int]) -> list[str]:
         """What the log cannot tell, one sentence each, given its rows and all that was counted in it."""
@@ -63,6 +73,10 @@ class TextFile:
         if self.dialect.clock != "epoch":
             found.append("its times are of no calendar: they tell spans and rates, not when the test ran")
         return found
+
+
+def _told_type(name: str) -> pl.DataType:
+    return CANONICAL_COLUMNS[name].dtype if name in CANONICAL_COLUMNS else pl.String()
 
 
 def scan_text(files: Sequence[TextFile], findings: Findings, max_rejects: MaxRejects) -> pl.LazyFrame:
@@ -104,7 +118,8 @@ def _common_schema(files: Iterable[TextFile]) -> pl.Schema:
 
 
 def _rows(files: Sequence[TextFile], schema: pl.Schema, findings: Findings) -> Iterator[pl.DataFrame]:
-    found = Findings()  # its own, as several scans may run at once
+    # Its own, as several scans may run at once.
+    found = Findings(passed_over=findings.passed_over)
     warnings: dict[str, list[str]] = {}
     for file in files:
         rows, facts, last_start = 0, Counter[str](), float("-inf")
@@ -139,10 +154,11 @@ def _named(path: Path) -> Iterator[None]:
         raise InputError(*(f"{path}: {problem}" for problem in error.problems)) from error
 
 
-def _parts(file: TextFile) -> Iterator[Parsed]:
+def _parts(file: TextFile) -> Generator[Parsed, None, None]:
     if isinstance(file.reader, BlockReader):
-        return _parts_of_blocks(file.path, file.reader)
-    return file.reader.batches(file.path)
+        yield from _parts_of_blocks(file.path, file.reader)
+    else:
+        yield from file.reader.batches(file.path)
 
 
 def _parts_of_blocks(path: Path, reader: BlockReader) -> Iterator[Parsed]:
@@ -176,15 +192,15 @@ def _out_of_order(rows: pl.DataFrame, last_start: float) -> tuple[int, float]:
 
 
 def _conformed(rows: pl.DataFrame, file: TextFile, schema: pl.Schema) -> pl.DataFrame:
-    constants = dict(file.constants)
+    told = file.told()
     return rows.select(
-        pl.col(name).cast(dtype) if name in rows.columns else _missing(name, dtype, constants)
+        (pl.col(name) if name in rows.columns else told.get(name, _missing(name, dtype))).cast(dtype)
         for name, dtype in schema.items()
     )
 
 
-def _missing(name: str, dtype: pl.DataType, constants: Mapping[str, str | None]) -> pl.Expr:
-    """A column that other files have: what the path tells, success as the latency tells it, or null."""
+def _missing(name: str, dtype: pl.DataType) -> pl.Expr:
+    """A column that other files have: success as the latency tells it, or null."""
     if name == "success":
         return (pl.col(LATENCY) > 0).fill_null(value=False).alias(name)
-    return pl.lit(constants.get(name), dtype=dtype).alias(name)
+    return pl.lit(None, dtype=dtype).alias(name)

@@ -18,7 +18,7 @@ from loadlens.sources.dialects.oha import OHA_CSV, OHA_SQLITE, OHA_SUMMARY
 from loadlens.sources.dialects.toolkit import LOADLENS_CSV
 from loadlens.sources.dialects.vegeta import VEGETA_CSV, VEGETA_GOB, VEGETA_JSON, VEGETA_REPORT
 from loadlens.sources.stream import Head
-from loadlens.sources.wording import listed
+from loadlens.sources.wording import listed, shortened
 
 __all__ = [
     "DIALECTS",
@@ -29,6 +29,7 @@ __all__ = [
     "Reader",
     "Refused",
     "StreamReader",
+    "UnknownFormatError",
     "detect",
 ]
 
@@ -65,6 +66,13 @@ REFUSED: Final[tuple[Refused, ...]] = (
 )
 
 
+_SNIFFED_BYTES: Final = 4096
+
+
+class UnknownFormatError(InputError):
+    """The content of a file fits no known format."""
+
+
 def detect(head: Head, override: str | None = None) -> Dialect:
     """Finds the dialect of a file by its content.
 
@@ -73,7 +81,8 @@ def detect(head: Head, override: str | None = None) -> Dialect:
         override: the name of the dialect to take instead.
 
     Raises:
-        InputError: the content fits no dialect, several, or one that holds no invocations.
+        UnknownFormatError: the content fits no dialect.
+        InputError: it fits several, or is one that holds no invocations.
         UsageError: there is no dialect called ``override``.
     """
     if override is not None:
@@ -87,20 +96,28 @@ def detect(head: Head, override: str | None = None) -> Dialect:
         raise InputError(
             f"{head.path}: its content fits {len(found)} formats: {candidates}; name one with --format"
         )
-    known = listed(f"{dialect.title} ({dialect.name})" for dialect in DIALECTS)
-    raise InputError(
-        f"{head.path}: its content fits no known format: {known}; name one with --format, "
-        f"or say which column is what with --map"
+    raise UnknownFormatError(f"{head.path}: {_unknown(head)}")
+
+
+def _unknown(head: Head) -> str:
+    if b"\0" in head.data[:_SNIFFED_BYTES]:
+        return f"is binary data, or text in UTF-16, of no known format; expected text in UTF-8, {_names()}"
+    line = next((line for line in head.lines if line.strip()), "")
+    return (
+        f"fits no known format, its first line is {shortened(line)}; expected {_names()}; name one with "
+        f"--format, or say which column is what with --map"
     )
+
+
+def _names() -> str:
+    return f"one of: {', '.join(sorted(dialect.name for dialect in DIALECTS))}"
 
 
 def _named(name: str) -> Dialect:
     for dialect in DIALECTS:
         if dialect.name == name:
             return dialect
-    raise UsageError(
-        f"no format is called {name!r}; expected one of: {listed(dialect.name for dialect in DIALECTS)}"
-    )
+    raise UsageError(f"no format is called {name!r}; expected {_names()}")
 
 
 def _refuse(head: Head) -> None:

@@ -1,0 +1,257 @@
+"""The report of a comparison of two runs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import polars as pl
+
+from loadlens.comparison import LEVEL, METRICS, MOST_DRAWN, VERDICTS, Comparison
+from loadlens.report.columns import NOTHING, format_value
+from loadlens.report.model import Block, Callout, Card, Figure, Notes, Report, Section, Table
+from loadlens.report.parts import counted, settings_table
+from loadlens.schema import LATENCY
+
+__all__ = [
+    "change_text",
+    "comparison_report",
+    "deciding_text",
+    "figure_text",
+    "metric_header",
+    "verdict_sentence",
+]
+
+_MOST_KEYS: Final = 200
+_MOST_METRIC_ROWS: Final = 210  # those of 30 keys
+_MOST_NAMED: Final = 5
+_HEADERS: Final = {"error_rate": "Error rate", "mean": "Mean (ms)", "throughput": "Throughput (1/s)"}
+_CAPTIONS: Final = {
+    "latency_density": (
+        "How the latencies of both runs spread, without each run's calls above mean + 5 × IQR; at most "
+        f"{MOST_DRAWN} keys, those that changed first."
+    ),
+    "latency_spectrum": (
+        "Latency by percentile of both runs, of every successful call; off by at most 0.2 %."
+    ),
+}
+
+
+def comparison_report(*, comparison: Comparison, version: str, figures: Mapping[str, str]) -> Report:
+    """The report of a comparison.
+
+    Args:
+        comparison: the comparison.
+        version: of loadlens.
+        figures: SVG of the charts ``latency_density`` and ``latency_spectrum``.
+    """
+    return Report(
+        title="Comparison of two runs",
+        subtitle=f"{comparison.candidate} against {comparison.base}",
+        cards=_cards(comparison),
+        sections=(
+            _at_a_glance(comparison),
+            _verdicts(comparison),
+            _metrics(comparison),
+            _curves(figures),
+            *_one_run_only(comparison),
+            _how_to_read(comparison),
+        ),
+        footer=f"Made by loadlens {version}.",
+    )
+
+
+def verdict_sentence(comparison: Comparison) -> str:
+    """How many keys have which verdict, in one sentence."""
+    counts = [f"{count:,} {verdict}" for verdict, count in comparison.verdicts.items() if count]
+    return f"Of {counted(comparison.keys.height, 'key')}: {', '.join(counts)}."
+
+
+def metric_header(metric: str) -> str:
+    """What a table calls a metric."""
+    return _HEADERS.get(metric, f"{metric} (ms)")
+
+
+def deciding_text(metrics: str) -> str:
+    """The metrics that a verdict comes from as a table shows them."""
+    return metrics.replace("_", " ") or NOTHING
+
+
+def figure_text(metric: str, value: float | None) -> str:
+    """A figure of a metric as a table shows it."""
+    column = metric if metric in _HEADERS and metric != "mean" else f"{LATENCY}_mean"
+    return format_value(column, value)
+
+
+def change_text(metric: str, change: float | None, base: float | None) -> str:
+    """A change as a share of the base, that of an error rate in percentage points."""
+    if change is None or base is None:
+        return NOTHING
+    if metric == "error_rate":
+        return f"{100 * change:+.2f} pp"
+    return f"{change / base:+.1%}" if base else NOTHING
+
+
+def _gravest_first(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.sort(pl.col("verdict").cast(pl.Enum(VERDICTS)), maintain_order=True)
+
+
+def _cards(comparison: Comparison) -> tuple[Card, ...]:
+    keys = f"of {counted(comparison.keys.height, 'key')}"
+    return tuple(
+        Card(label=verdict.capitalize(), value=f"{count:,}", detail=keys)
+        for verdict, count in comparison.verdicts.items()
+    )
+
+
+def _at_a_glance(comparison: Comparison) -> Section:
+    settings = {
+        "Base": comparison.base,
+        "Candidate": comparison.candidate,
+        "Grouped by": ", ".join(comparison.by) or "nothing: the logs as a whole",
+        "Minimum effect": f"{100 * comparison.min_effect:g} %",
+        "Confidence": f"{100 * LEVEL:g} %",
+    }
+    blocks: list[Block] = [
+        Callout(text=_result(comparison), kind="result"),
+        settings_table("Input and options", settings),
+        *[Callout(text=f"{sentence[:1].upper()}{sentence[1:]}.") for sentence in comparison.warnings],
+    ]
+    return Section(title="At a glance", anchor="at-a-glance", blocks=tuple(blocks))
+
+
+def _result(comparison: Comparison) -> str:
+    """The verdicts, and the keys that are worse by name."""
+    worse = comparison.keys.filter(pl.col("verdict") == VERDICTS[0])
+    if worse.is_empty() or not comparison.by:
+        return verdict_sentence(comparison)
+    named = [
+        f"{' · '.join(format_value(name, row[name]) for name in comparison.by)} ({deciding_text(row['deciding'])})"
+        for row in worse.head(_MOST_NAMED).iter_rows(named=True)
+    ]
+    more = f" and {worse.height - _MOST_NAMED:,} more" if worse.height > _MOST_NAMED else ""
+    return f"{verdict_sentence(comparison)} Worse: {'; '.join(named)}{more}."
+
+
+def _verdicts(comparison: Comparison) -> Section:
+    frame = _gravest_first(comparison.keys)
+    shown = frame.head(_MOST_KEYS).select(
+        *comparison.by,
+        pl.col("verdict").alias("Verdict"),
+        pl.Series("Because of", [deciding_text(names) for names in frame["deciding"].head(_MOST_KEYS)]),
+        pl.col("base_calls").alias("Calls, base"),
+        pl.col("candidate_calls").alias("Calls, candidate"),
+        pl.col("base_errors").alias("Failures, base"),
+        pl.col("candidate_errors").alias("Failures, candidate"),
+    )
+    table = Table(
+        caption="Verdict of each key",
+        frame=shown,
+        num_keys=len(comparison.by),
+        note=_rest(frame, _MOST_KEYS, "keys", "comparison.json"),
+    )
+    return Section(
+        title="Verdicts",
+        anchor="verdicts",
+        lead="The gravest first. A key is worse as soon as one metric is, whatever the others are.",
+        blocks=(table,),
+    )
+
+
+def _metrics(comparison: Comparison) -> Section:
+    frame = _gravest_first(comparison.metrics)
+    rows = frame.head(_MOST_METRIC_ROWS)
+    texts = pl.DataFrame([_texts(row) for row in rows.iter_rows(named=True)])
+    table = Table(
+        caption="Metrics of each key",
+        frame=pl.concat([rows.select(comparison.by), texts], how="horizontal"),
+        num_keys=len(comparison.by) + 1,
+        note=_rest(frame, _MOST_METRIC_ROWS, "rows", "comparison.csv"),
+    )
+    return Section(
+        title="Metrics",
+        anchor="metrics",
+        lead=(
+            "Every successful call counts, none is filtered. The interval is that of the change; it takes "
+            "calls as independent of each other."
+        ),
+        blocks=(table,),
+    )
+
+
+def _texts(row: Mapping[str, object]) -> dict[str, str]:
+    metric, base = str(row["metric"]), _number(row["base"])
+    low, high, change = (
+        change_text(metric, _number(row[name]), base)
+        for name in ("difference_low", "difference_high", "difference")
+    )
+    return {
+        "Metric": metric_header(metric),
+        "Base": figure_text(metric, base),
+        "Candidate": figure_text(metric, _number(row["candidate"])),
+        "Change": change,
+        f"{LEVEL:.0%} interval": NOTHING if NOTHING == low == high else f"{low} to {high}",
+        "Verdict": str(row["metric_verdict"] or NOTHING),
+    }
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, float) else None
+
+
+def _rest(frame: pl.DataFrame, most: int, noun: str, file: str) -> str:
+    return (
+        f"The first {most:,} of {frame.height:,} {noun}; {file} has them all." if frame.height > most else ""
+    )
+
+
+def _curves(figures: Mapping[str, str]) -> Section:
+    blocks = tuple(Figure(caption=_CAPTIONS[name], svg=svg) for name, svg in figures.items())
+    return Section(title="Latency of both runs", anchor="latency", blocks=blocks)
+
+
+def _one_run_only(comparison: Comparison) -> Sequence[Section]:
+    runs = {
+        f"Only in the base: {comparison.base}": comparison.only_in_base,
+        f"Only in the candidate: {comparison.candidate}": comparison.only_in_candidate,
+    }
+    tables = tuple(
+        Table(
+            caption=caption,
+            frame=frame.head(_MOST_KEYS),
+            num_keys=len(comparison.by),
+            note=_rest(frame, _MOST_KEYS, "keys", "comparison.json"),
+        )
+        for caption, frame in runs.items()
+        if not frame.is_empty()
+    )
+    lead = "These keys were not compared."
+    return [Section(title="In one run only", anchor="one-run", lead=lead, blocks=tables)] if tables else []
+
+
+def _how_to_read(comparison: Comparison) -> Section:
+    effect = f"{100 * comparison.min_effect:g}"
+    items = {
+        "Worse, better": (
+            "The change is larger than chance explains, all six metrics of a key taken together "
+            "(Bonferroni: of keys that did not change at most 5 % come out so), and at least "
+            f"{effect} % of the base's figure."
+        ),
+        "No difference": (
+            f"The intervals of all six metrics exclude a change of {effect} % or more; that of the error "
+            f"rate, one of {effect} percentage points."
+        ),
+        "Too little data": "Neither can be said of the metrics that are named: more calls would tell.",
+        "Intervals": (
+            f"{LEVEL:.0%} confidence. Percentiles: order statistics of both runs by the binomial "
+            "distribution, which assumes nothing of the latencies; at least ten calls have to lie beyond a "
+            "percentile. Mean: normal. Error rate: Newcombe's hybrid score. Calls that depend on each other, "
+            "as in a burst, make them too narrow."
+        ),
+        "Metrics": f"{', '.join(map(metric_header, METRICS))}; throughput decides nothing.",
+        "Throughput": (
+            "Successful calls at or below the outlier fence, divided by the time from the first start to the "
+            "last end. It has no interval: seconds are not independent."
+        ),
+        "pp": "Percentage points.",
+        NOTHING: "No such value.",
+    }
+    return Section(title="How to read this", anchor="how-to-read", blocks=(Notes(items=items),))

@@ -1,0 +1,190 @@
+"""What ``loadlens inspect`` says of a file."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner, Result
+
+import loadlens
+from loadlens.cli import app
+from loadlens.inspection import inspect_log
+from loadlens.schema import CANONICAL_COLUMNS
+from loadlens.sources import Reading
+from tests.dialect_logs import KINDS, START_MS, sample
+
+ALL = Reading.of(max_rejects="100%")
+JMETER = b"timeStamp,elapsed,label,responseMessage,success,bytes\n"
+ROW = b"1700000000123,120,GET /,OK,true,1000\n"
+
+
+def inspect(*args: object) -> Result:
+    return CliRunner().invoke(app, ["inspect", *map(str, args)], catch_exceptions=False)
+
+
+def document(*args: object) -> dict[str, Any]:
+    result = inspect(*args, "--json")
+    assert result.exit_code == 0, result.stderr
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def file(folder: Path, data: bytes, name: str = "log") -> Path:
+    path = folder / name
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("dialect", KINDS)
+def test_a_log_of_every_dialect_is_described(tmp_path: Path, dialect: str) -> None:
+    expected = sample(dialect, rows=7)
+    found = inspect_log(file(tmp_path, expected.data))
+    assert found.format[0] == dialect
+    assert found.key == expected.key
+    assert found.rows == 7
+    assert found.first_s == pytest.approx(expected.truth["start_time"].min(), abs=1e-6)
+    assert found.last_s == pytest.approx(expected.truth["end_time"].max(), abs=1e-6)
+    assert found.first.select(expected.key).equals(expected.truth.select(expected.key).head(5))
+    assert found.first["invocation_latency"].to_list() == expected.truth["invocation_latency"].to_list()[:5]
+    assert (found.clock == "epoch") == (found.last_s > 1e9)
+    assert found.meaning
+    assert all(name and meaning for name, meaning in found.meaning)
+    units = {name: CANONICAL_COLUMNS[name].unit for name in found.first.columns if name in CANONICAL_COLUMNS}
+    assert {name: unit for name, _, unit in found.columns if name in CANONICAL_COLUMNS} == units
+
+
+def test_tables_say_what_a_log_is(tmp_path: Path) -> None:
+    path = file(tmp_path, JMETER + ROW + ROW.replace(b"120", b"abc"))
+    result = inspect(path)
+    assert result.exit_code == 0
+    for text in (
+        "JMeter CSV (jmeter-csv)",
+        "epoch",
+        "2023-11-14T22:13:20.123+00:00",
+        "0.120 s",
+        "name of the sampler",
+        "Float64 ms",
+        "Rejected: elapsed: expected a whole number",
+        "coordinated omission",
+    ):
+        assert text in result.stdout
+    assert result.stderr == ""
+
+
+def test_json_says_the_same(tmp_path: Path) -> None:
+    path = file(
+        tmp_path,
+        JMETER
+        + ROW * 7
+        + ROW.replace(b"120", b"abc")
+        + ROW.replace(b"OK", b"Number of samples in transaction : 1"),
+    )
+    found = document(path)
+    first = found.pop("first_rows")
+    warnings = found.pop("warnings")
+    columns = found.pop("columns")
+    assert found.pop("source_columns")["elapsed"] == "latency, ms"
+    assert found == {
+        "file": str(path),
+        "format": "jmeter-csv",
+        "title": "JMeter CSV",
+        "clock": "epoch",
+        "key": ["label"],
+        "rows": 7,
+        "first_s": START_MS / 1000,
+        "last_s": (START_MS + 120) / 1000,
+        "rejected": 1,
+        "rejects_by_reason": {"elapsed: expected a whole number": 1},
+        "left_out": {"transaction controllers": 1},
+    }
+    assert {"name": "start_time", "type": "Float64", "unit": "s"} in columns
+    assert len(first) == 5
+    assert first[0]["label"] == "GET /"
+    assert any("transaction controllers are left out" in text for text in warnings)
+
+
+def test_nothing_is_written(tmp_path: Path) -> None:
+    path = file(tmp_path, JMETER + ROW.replace(b"120", b"-7") + ROW)
+    inspect(path)
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_what_is_counted_does_not_depend_on_the_first_rows(tmp_path: Path) -> None:
+    bad = ROW.replace(b"true", b"maybe")
+    found = inspect_log(file(tmp_path, JMETER + (ROW + bad) * 3000), ALL)
+    assert (found.rows, found.findings.rows, found.findings.rejected) == (3000, 3000, 3000)
+    assert found.findings.reasons == {"success: expected true or false": 3000}
+
+
+def test_a_log_without_one_good_row_is_refused_with_reasons(tmp_path: Path) -> None:
+    result = inspect(file(tmp_path, JMETER + ROW.replace(b"120", b"abc") * 2))
+    assert result.exit_code == 3
+    assert "line 2, column elapsed: got 'abc', expected a whole number" in result.stderr
+    assert "all 2 rows rejected" in result.stderr
+
+
+def test_a_format_may_be_named_and_columns_mapped(tmp_path: Path) -> None:
+    jmeter = file(tmp_path, JMETER + ROW, "a")
+    assert document(jmeter, "--format", "jmeter-csv")["format"] == "jmeter-csv"
+    assert inspect(jmeter, "--format", "nothing").exit_code == 2
+    log = file(tmp_path, b"ms,at\n5,1\n7,2\n", "b")
+    found = document(log, "--map", "latency=ms:ms", "--map", "end=at:relative_s")
+    assert (found["rows"], found["clock"], found["last_s"]) == (2, "relative", 2.0)
+    assert found["source_columns"]["ms"] == "latency, ms"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "is empty"),
+        (b"a,b,c\n1,2,3\n", "no known format"),
+        (b"\x80\x04pickle", "is a Python pickle"),
+        (b"Type,Name,Request Count,Failure Count\n,Aggregated,1,0\n", "Locust's --csv"),
+        (b"\x1f\x8b\x08nothing", "is damaged or cut off"),
+    ],
+)
+def test_what_is_no_log_is_refused(tmp_path: Path, data: bytes, message: str) -> None:
+    result = inspect(file(tmp_path, data))
+    assert result.exit_code == 3
+    assert message in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_typed_file_with_cells_of_any_kind(tmp_path: Path) -> None:
+    path = tmp_path / "log.parquet"
+    pl.DataFrame(
+        {
+            "invocation_latency": [1.5],
+            "start_time": [float("nan")],
+            "when": [datetime(2024, 5, 6)],
+            "raw": [b"\xff"],
+            "ratio": [float("inf")],
+            "nested": [{"a": [1]}],
+        }
+    ).write_parquet(path)
+    found = document(path)
+    assert (found["format"], found["clock"], found["rows"]) == ("parquet", "", 1)
+    assert found["first_s"] is found["last_s"] is None
+    assert found["first_rows"][0]["when"] == "2024-05-06 00:00:00"
+    assert inspect(path).exit_code == 0
+
+
+def test_a_log_without_times_has_no_span(tmp_path: Path) -> None:
+    path = file(tmp_path, b"invocation_latency\n1.5\n")
+    assert "no times" in inspect(path).stdout
+    assert document(path)["first_s"] is None
+
+
+def test_a_converted_log_looks_the_same(tmp_path: Path) -> None:
+    path = file(tmp_path, sample("vegeta-json").data)
+    loadlens.scan_log(path).collect().write_parquet(tmp_path / "b.parquet")
+    text, typed = inspect_log(path), inspect_log(tmp_path / "b.parquet")
+    assert (text.columns, text.rows, text.first_s, text.last_s) == (
+        typed.columns,
+        typed.rows,
+        typed.first_s,
+        typed.last_s,
+    )
