@@ -19,6 +19,7 @@ LAYERS = (
     ("sources",),
     ("profile", "prices"),
     ("analysis",),
+    ("costing", "comparison", "gates"),
     ("charts",),
     ("report",),
     ("publish",),
@@ -27,11 +28,12 @@ LAYERS = (
     ("analyze", "convert", "inspection", "simulate"),
     ("__init__",),
     ("terminal",),
+    ("commands",),
     ("cli",),
     ("__main__",),
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
-ENGINE = ("errors", "schema", "sources", "profile", "prices", "analysis", "publish")
+ENGINE = ("errors", "schema", "sources", "profile", "prices", "analysis", "costing", "publish")
 NOT_IN_THE_ENGINE = ("altair", "vl_convert", "jinja2", "typer", "rich")
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import wraps
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn, cast
@@ -14,6 +15,8 @@ import typer
 
 from loadlens import __version__
 from loadlens.analyze import LogAnalysis, Options, ToolkitAnalysis, analyze, analyze_toolkit_folder, json_text
+from loadlens.commands.cost import cost_command
+from loadlens.commands.prices import prices_command
 from loadlens.convert import convert, rejects_beside
 from loadlens.errors import LoadlensError, UsageError
 from loadlens.inspection import inspect_log
@@ -305,6 +308,24 @@ def _print(analysis: ToolkitAnalysis | LogAnalysis, out: Path, *, quiet: bool, a
         typer.echo(json_text(analysis.document), nl=False)
     elif not quiet:
         print_results(analysis, out)
+
+
+def _guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """The same command, its errors as exit codes."""
+
+    @wraps(command)
+    def run(*arguments: object, **options: object) -> None:
+        with _errors_as_exit_codes():
+            command(*arguments, **options)
+
+    return run
+
+
+for _name, _command in {
+    "cost": cost_command,
+    "prices": prices_command,
+}.items():
+    app.command(_name)(_guarded(_command))
 
 
 def _version(value: bool) -> None:  # the signature that typer calls

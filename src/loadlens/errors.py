@@ -1,6 +1,16 @@
 """Every error that loadlens raises on purpose."""
 
-__all__ = ["InputError", "LoadlensError", "OutputError", "PriceError", "UsageError"]
+from collections.abc import Iterable
+
+__all__ = [
+    "GateError",
+    "GateFailedError",
+    "InputError",
+    "LoadlensError",
+    "OutputError",
+    "PriceError",
+    "UsageError",
+]
 
 
 class LoadlensError(Exception):
@@ -34,3 +44,31 @@ class UsageError(LoadlensError):
 
 class OutputError(UsageError):
     """The output folder exists, or lies where it may not be written."""
+
+
+class GateError(UsageError):
+    """A gate cannot be understood, or does not fit the log that it is asked of.
+
+    Attributes:
+        excerpts: the gates as they were written, each with a caret under the mistake on a line of its own.
+    """
+
+    def __init__(self, *problems: str, excerpts: tuple[str, ...] = ()) -> None:
+        super().__init__(*problems)
+        self.excerpts = excerpts
+
+    def __str__(self) -> str:
+        return "\n".join([*self.problems, *self.excerpts])
+
+    @classmethod
+    def all_of(cls, errors: Iterable["GateError"]) -> "GateError":
+        """One error for several."""
+        errors = list(errors)
+        problems = [problem for error in errors for problem in error.problems]
+        return cls(*problems, excerpts=tuple(excerpt for error in errors for excerpt in error.excerpts))
+
+
+class GateFailedError(LoadlensError):
+    """A run does not keep to a gate."""
+
+    exit_code = 1

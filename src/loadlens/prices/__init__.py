@@ -1,5 +1,6 @@
 """Dated price tables, and their loader."""
 
-from loadlens.prices.table import PriceTable, load_prices
+from loadlens.prices.loading import BUILT_IN_TABLES, load_prices
+from loadlens.prices.table import Kind, PriceTable
 
-__all__ = ["PriceTable", "load_prices"]
+__all__ = ["BUILT_IN_TABLES", "Kind", "PriceTable", "load_prices"]

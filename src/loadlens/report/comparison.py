@@ -124,8 +124,8 @@ def _result(comparison: Comparison) -> str:
     if worse.is_empty() or not comparison.by:
         return verdict_sentence(comparison)
     named = [
-        f"{' · '.join(format_value(name, row[name]) for name in comparison.by)} ({deciding_text(row['deciding'])})"
-        for row in worse.head(_MOST_NAMED).iter_rows(named=True)
+        f"{' · '.join(map(format_value, comparison.by, key))} ({deciding_text(metrics)})"
+        for *key, metrics in worse.select(*comparison.by, "deciding").head(_MOST_NAMED).iter_rows()
     ]
     more = f" and {worse.height - _MOST_NAMED:,} more" if worse.height > _MOST_NAMED else ""
     return f"{verdict_sentence(comparison)} Worse: {'; '.join(named)}{more}."
@@ -242,7 +242,7 @@ def _how_to_read(comparison: Comparison) -> Section:
         "Too little data": "Neither can be said of the metrics that are named: more calls would tell.",
         "Intervals": (
             f"{LEVEL:.0%} confidence. Percentiles: order statistics of both runs by the binomial "
-            "distribution, which assumes nothing of the latencies; at least ten calls have to lie beyond a "
+            "distribution, which assumes nothing of the latencies; at least 30 calls have to lie beyond a "
             "percentile. Mean: normal. Error rate: Newcombe's hybrid score. Calls that depend on each other, "
             "as in a burst, make them too narrow."
         ),

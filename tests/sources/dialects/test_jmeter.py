@@ -178,7 +178,6 @@ def test_a_file_without_a_header_may_have_all_columns() -> None:
         ROWS[0].replace(",120,", ",fast,"),
         ROWS[0].replace(str(START), "yesterday"),
         "{}",
-        "<testResults>",
     ],
 )
 def test_what_is_no_jmeter_csv_is_refused(row: str) -> None:
