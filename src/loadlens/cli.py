@@ -15,6 +15,7 @@ import typer
 
 from loadlens import __version__
 from loadlens.analyze import LogAnalysis, Options, ToolkitAnalysis, analyze, analyze_toolkit_folder, json_text
+from loadlens.commands.check import check
 from loadlens.commands.cost import cost_command
 from loadlens.commands.prices import prices_command
 from loadlens.convert import convert, rejects_beside
@@ -322,6 +323,7 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 
 for _name, _command in {
+    "check": check,
     "cost": cost_command,
     "prices": prices_command,
 }.items():

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import polars as pl
 
-from loadlens.profile.buckets import FAILED_BUCKET, NULL_BUCKET, bucket_of
+from loadlens.profile.buckets import NULL_BUCKET, bucket_of
 from loadlens.profile.exact import rows_at
 from loadlens.profile.plan import Engine, below_name
 from loadlens.profile.profile import Profile
@@ -44,8 +44,9 @@ def counts_below(profile: Profile, limits_ms: Sequence[float], counts_inside: Co
     inside = counts_inside(limit_buckets(profile, limits_ms))
     cells = profile.buckets.filter(pl.col("success") & (pl.col("bucket") != NULL_BUCKET))
     table = profile.keys.select("code")
-    for limit in limits_ms:
-        lower = (pl.col("bucket") < int(bucket_of(np.float64(limit)))) | (pl.col("bucket") == FAILED_BUCKET)
+    buckets = bucket_of(np.array(limits_ms, dtype=np.float64)).tolist()
+    for limit, bucket in zip(limits_ms, buckets, strict=True):
+        lower = pl.col("bucket") < bucket  # of the sentinel of failed calls, too
         whole = cells.filter(lower).group_by("code").agg(pl.col("count").sum().alias("whole"))
         part = inside.filter(pl.col("limit_ms") == limit).select("code", "inside")
         found = table.select("code").join(whole, on="code", how="left").join(part, on="code", how="left")

@@ -125,9 +125,10 @@ class Counter:
         """Counts a batch in the tables, making room in them as needed."""
         num_codes, size = int(batch.code.max()) + 1, len(batch.code)
         self.tail.cover(num_codes)
-        numbers = [np.empty(size, dtype=np.int64) for _ in range(3)]
+        irregular, without_second, held = (np.empty(size, dtype=np.int64) for _ in range(3))
+        sizes = np.zeros(3, dtype=np.int64)
         found = kernels.Found(
-            *numbers, np.zeros(3, dtype=np.int64), self.tail.keep_from, self.tail.rows_of_code
+            irregular, without_second, held, sizes, self.tail.keep_from, self.tail.rows_of_code
         )
         row, need, open_seconds = 0, kernels.NEEDS_CELLS, True
         while need:
@@ -143,6 +144,7 @@ class Counter:
             row, need = kernels.count_rows(row, batch, *tables, found, open_seconds)
             if need == kernels.BROKEN:
                 raise UnusableRowsError
+        self._seconds.check(int(self.tail.rows_of_code.max()))
         self.tail.move_limits(self._histogram)
         return found
 
@@ -233,6 +235,8 @@ class Counter:
         if width is None:
             return Profile.empty(()).heat
         heat = pl.concat([self._heat.frame(), *self._irregular["heat"]])
+        # The table goes by ends alone, whose span is longer where starts are missing or late.
+        width = heat.select(pl.max_horizontal(pl.lit(width), pl.col("window_s").max())).item()
         time = (pl.col("time_s") / width).floor() * width
         return coarsened(heat.with_columns(time_s=time, window_s=pl.lit(width)))
 
@@ -240,12 +244,16 @@ class Counter:
 def _batch(rows: pl.DataFrame, code: Ints, errors: Sequence[str]) -> kernels.Batch:
     """Rows as arrays. Missing latencies are 0 and told by ``untimed``, missing times are NaN."""
     sized, latency = "response_size" in rows.columns, rows[LATENCY]
-    flags = [_flags(rows[name]) if name in errors else _NO_FLAGS for name in ERROR_COLUMNS]
+    error_1, error_2, error_3 = (
+        _flags(rows[name]) if name in errors else _NO_FLAGS for name in ERROR_COLUMNS
+    )
     return kernels.Batch(
         frozen(code),
         frozen(rows["success"].to_numpy()),
         frozen(latency.is_null().to_numpy()) if latency.null_count() else _NO_TRUTHS,
-        *flags,
+        error_1,
+        error_2,
+        error_3,
         _numbers(latency, 0.0),
         _times(rows["start_time"]),
         _times(rows["end_time"]),

@@ -4,11 +4,11 @@ Each loop stops at the first row for which its tables have no room and returns t
 the caller can make room and go on from there. They hold no lock of the interpreter.
 """
 
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 from numpy.typing import NDArray
 
 from loadlens.profile.buckets import BUCKET_BITS, BUCKET_SHIFT, BUCKETS_PER_OCTAVE
@@ -45,6 +45,7 @@ __all__ = [
     "Heat",
     "Seconds",
     "add_digits",
+    "compiled",
     "count_rows",
     "frozen",
     "give_codes",
@@ -52,6 +53,7 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 SUCCESS: Final = 1
 NO_LATENCY: Final = 16
@@ -75,6 +77,9 @@ BROKEN: Final = 4
 
 _LOW_BITS: Final = (1 << BUCKET_SHIFT) - 1
 _MAX_TIME: Final = float(MAX_TIME_S)
+
+# Numba's cache looks at the text of this file alone: a constant from elsewhere must not change unnoticed.
+assert (BUCKET_BITS, BUCKET_SHIFT, LOWEST_BUCKET, GROUPS, MAX_TIME_S) == (8, 44, 253_696, 66, 2**34)  # noqa: S101
 
 
 class Batch(NamedTuple):
@@ -144,21 +149,19 @@ def frozen(array: Array) -> Array:
     return array
 
 
-@intrinsic  # type: ignore[untyped-decorator]  # numba is not typed
-def _bits(context: Any, number: Any) -> Any:  # noqa: ARG001  # the signature that numba asks for
-    """The bits of a float as an integer."""
-    from llvmlite import ir
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
-        return builder.bitcast(arguments[0], ir.IntType(64))
-
-    return types.int64(types.float64), generate
+def compiled(function: Function) -> Function:
+    """Compiles a function; the code is kept for later runs where there is a folder that can be written."""
+    try:
+        kept: Function = njit(function, nogil=True, cache=True)
+    except RuntimeError:
+        kept = njit(function, nogil=True)
+    return kept
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def place_of(latency: float) -> int:
+@compiled
+def place_of(latency: float) -> np.int64 | int:
     """The place of a latency, -1 for one that has none."""
-    bucket = _bits(latency) >> BUCKET_SHIFT
+    bucket = np.float64(latency).view(np.int64) >> BUCKET_SHIFT
     if 0 <= bucket - LOWEST_BUCKET < REGULAR_PLACES:
         return bucket - LOWEST_BUCKET
     if bucket == 0 or latency == 0.0:
@@ -168,7 +171,7 @@ def place_of(latency: float) -> int:
     return -1
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def add_digits(combined: Array, values: Array, low: int, digits: Array, capacity: int) -> int:
     """Appends the digit of each value to ``combined``; the first row without a digit, or -1."""
     for row in range(len(values)):
@@ -179,7 +182,7 @@ def add_digits(combined: Array, values: Array, low: int, digits: Array, capacity
     return -1
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def give_codes(code: Array, combined: Array, codes: Array) -> int:
     """Looks the code of each combination up; the first row without one, or -1."""
     for row in range(len(combined)):
@@ -189,8 +192,8 @@ def give_codes(code: Array, combined: Array, codes: Array) -> int:
     return -1
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def keys_of_rows(  # noqa: PLR0917
+@compiled
+def keys_of_rows(  # noqa: PLR0917  # compiled code has no keyword-only arguments
     code: Array, latency: Array, success: Array, wanted: Array, numbers: Array, keys: Array, successes: Array
 ) -> int:
     """Notes key and success of the rows whose bucket is ``wanted`` (by code and place); how many there are.
@@ -202,25 +205,26 @@ def keys_of_rows(  # noqa: PLR0917
         place = place_of(latency[row])
         index = code[row] * NUM_PLACES + place
         if place >= 0 and index < len(wanted) and wanted[index]:
-            keys[found] = (numbers[index] << BUCKET_SHIFT) | (_bits(latency[row]) & _LOW_BITS)
+            low_bits = np.float64(latency[row]).view(np.int64) & _LOW_BITS
+            keys[found] = (numbers[index] << BUCKET_SHIFT) | low_bits
             successes[found] = success[row]
             found += 1
     return found
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def flag_of(value: int, place: int) -> int:
     """What an error column adds to a row's state; more than all states for a value other than 0 and 1."""
     return value << place if value == (value & 1) else STATES
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _usable(time: float) -> bool:
     return -_MAX_TIME < time < _MAX_TIME
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def count_rows(
+@compiled
+def count_rows(  # noqa: C901, PLR0911, PLR0912, PLR0915, PLR0917  # one loop is the point; calls in it cost
     first: int, batch: Batch, cells: Cells, seconds: Seconds, heat: Heat, found: Found, open_seconds: bool
 ) -> tuple[int, int]:
     """Counts rows from ``first`` on; the row that it stopped at, and what is needed to go on."""

@@ -8,7 +8,7 @@ import polars as pl
 from loadlens.profile.buckets import BUCKET_SHIFT, is_unusable, octave_part, prefix
 from loadlens.profile.keys import KeyCodec
 from loadlens.profile.plan import Engine
-from loadlens.profile.profile import Profile, key_names, window_width
+from loadlens.profile.profile import Profile, coarsened, key_names, window_width
 from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import Rows, breaks_rule, cell_columns, second_columns
 from loadlens.schema import ERROR_CLASS, LATENCY, MAX_TIME_S
@@ -39,7 +39,7 @@ class TooSparseError(Exception):
 def profile_rows(
     rows: Rows, codec: KeyCodec, engine: Engine, *, max_groups: int, with_heat: bool, tracker: Tracker
 ) -> Profile:
-    """Makes the profile of ``rows`` by group-bys: a scan for the buckets, one for the seconds, one for the heat.
+    """Makes the profile of ``rows`` by group-bys: a scan each for the buckets, the seconds and the heat.
 
     Args:
         rows: the log.
@@ -60,7 +60,9 @@ def profile_rows(
     seconds = _seconds(rows, buckets, engine, max_groups, tracker)
     tracker.stage("Counting latencies over time")
     width = window_of(buckets) if with_heat else None
-    heat = heat_counts(tracker.watch(rows.frame), width, engine) if width else Profile.empty(()).heat
+    heat = Profile.empty(()).heat
+    if width:
+        heat = coarsened(heat_counts(tracker.watch(rows.frame), width, engine))
     classes = class_counts(rows.frame, engine)
     return Profile(key=rows.plan.key, keys=keys, buckets=buckets, seconds=seconds, heat=heat, classes=classes)
 

@@ -1,4 +1,7 @@
-"""From a log to its profile: one scan into tables where the keys allow it, else group-bys."""
+"""From a log to its profile: one scan into tables where the keys allow it, else group-bys.
+
+Tables need Numba. Where it cannot be imported, group-bys count every log, with the same result.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -93,7 +96,16 @@ def counted(log: Log, scan: Scan) -> Iterator[Counted]:
 
 def _worth_tables(log: Log) -> bool:
     num_rows = sum(file.rows for file in log.files) if log.files else log.num_rows
-    return num_rows is None or num_rows >= FEWEST_ROWS_FOR_TABLES
+    return (num_rows is None or num_rows >= FEWEST_ROWS_FOR_TABLES) and _can_compile()
+
+
+def _can_compile() -> bool:
+    """Whether loops can be compiled here: Numba lags behind new releases of Python and NumPy."""
+    try:
+        from loadlens.profile import kernels  # noqa: F401
+    except (ImportError, OSError):  # the latter where LLVM cannot be loaded
+        return False
+    return True
 
 
 def _by_tables(log: Log, scan: Scan, path: Path | None) -> Counted | None:
@@ -206,7 +218,6 @@ def _by_groups(log: Log, scan: Scan, path: Path | None) -> Counted:
 
 def _needed_columns(log: Log, plan: Plan) -> list[str]:
     sizes = ["response_size"] if plan.response_sizes else []
-    wanted = [
-        *plan.key, LATENCY, ERROR_CLASS, *ERROR_COLUMNS, "start_time", "end_time", *sizes, *plan.success.meta.root_names()
-    ]  # fmt: skip
+    measures = (LATENCY, ERROR_CLASS, *ERROR_COLUMNS, "start_time", "end_time", *sizes)
+    wanted = [*plan.key, *measures, *plan.success.meta.root_names()]
     return [name for name in dict.fromkeys(wanted) if name in log.columns]

@@ -33,13 +33,15 @@ Floats = NDArray[np.float64]
 
 _NO_CALLS: Final = (0.0, 0.0, np.inf, -np.inf)
 _NO_SIZES: Final = (0, 0)
+_MOST_CALLS: Final = COMPLETION // 2
 
 
-def _grown(array: NDArray[Any], size: int, fill: float | Sequence[float]) -> NDArray[Any]:
-    """An array of at least ``size``, the new part filled; at least twice as large if it had to grow."""
+def _grown(array: NDArray[Any], size: int, most: int, fill: float | Sequence[float]) -> NDArray[Any]:
+    """An array of at least ``size``, its new part filled; if it grows, to twice its size or ``most``."""
     if size <= len(array):
         return array
-    grown = np.full((max(size, 2 * len(array)), *array.shape[1:]), fill, dtype=array.dtype)
+    larger = max(size, min(2 * len(array), most))
+    grown = np.full((larger, *array.shape[1:]), fill, dtype=array.dtype)
     grown[: len(array)] = array
     return grown
 
@@ -64,6 +66,7 @@ class CellTable:
     def __init__(self, most_bytes: int, *, sized: bool) -> None:
         self._sized = sized
         self._most_pages = most_bytes // (BUCKETS_PER_OCTAVE * (len(_NO_CALLS) + len(_NO_SIZES)) * 8)
+        self._most_cells = self._most_pages * BUCKETS_PER_OCTAVE
         ints = np.empty(0, dtype=np.int64)
         self.arrays = Cells(
             slots=ints,
@@ -81,15 +84,15 @@ class CellTable:
         """
         arrays = self.arrays
         slots, pages = (int(used) + 1 for used in arrays.used)
-        if pages > self._most_pages or slots * GROUPS > self._most_pages * BUCKETS_PER_OCTAVE:
+        if max(pages, num_codes) > self._most_pages or slots * GROUPS > self._most_cells:
             raise TooSparseError
-        size = pages * BUCKETS_PER_OCTAVE
+        size, most = pages * BUCKETS_PER_OCTAVE, self._most_cells
         self.arrays = Cells(
-            slots=_grown(arrays.slots, num_codes * STATES, -1),
-            pages=_grown(arrays.pages, slots * GROUPS, -1),
+            slots=_grown(arrays.slots, num_codes * STATES, most, -1),
+            pages=_grown(arrays.pages, slots * GROUPS, most, -1),
             used=arrays.used,
-            figures=_grown(arrays.figures, size, _NO_CALLS),
-            sizes=_grown(arrays.sizes, size, _NO_SIZES) if self._sized else arrays.sizes,
+            figures=_grown(arrays.figures, size, most, _NO_CALLS),
+            sizes=_grown(arrays.sizes, size, most, _NO_SIZES) if self._sized else arrays.sizes,
         )
 
     def of_code(self, code: int) -> tuple[Ints, Ints, Ints, Floats]:
@@ -138,7 +141,7 @@ class SecondTable:
         pages_used = int(arrays.shape[2])
         if (pages_used + 1) * SECONDS_A_PAGE > self._most:
             raise TooSparseError
-        counts = _grown(arrays.counts, (pages_used + 1) * SECONDS_A_PAGE, 0)
+        counts = _grown(arrays.counts, (pages_used + 1) * SECONDS_A_PAGE, self._most, 0)
         self.arrays = arrays._replace(counts=counts)
         first, last = first_second // SECONDS_A_PAGE, last_second // SECONDS_A_PAGE
         first_block, old_codes = int(arrays.shape[0]), int(arrays.shape[1])
@@ -156,6 +159,21 @@ class SecondTable:
         pages[(block - first) * codes + code] = np.arange(pages_used)
         self.arrays = Seconds(pages=pages, shape=np.array([first, codes, pages_used]), counts=counts)
         return True
+
+    def check(self, most_calls: int) -> None:
+        """Keeps the calls of a second clear of its completions, with which they share a number.
+
+        Args:
+            most_calls: how many calls a second may have by now.
+
+        Raises:
+            TooSparseError: some second has almost too many.
+        """
+        if most_calls < _MOST_CALLS:
+            return
+        calls = self.arrays.counts & (COMPLETION - 1)
+        if calls.max(initial=0) >= _MOST_CALLS:
+            raise TooSparseError
 
     def used(self) -> tuple[Ints, Ints, Ints, Ints]:
         """The code, second, calls and completions of all seconds with calls."""

@@ -1,0 +1,21 @@
+"""Gates: what a run has to keep to, in one line of text each, judged for every configuration."""
+
+from loadlens.gates.evaluate import GateCheck, Verdict, Windows, check_gates
+from loadlens.gates.grammar import Gate, Scope, parse_gate, parse_gates, read_gates
+from loadlens.gates.output import check_document, junit_xml, markdown_text, write_texts
+
+__all__ = [
+    "Gate",
+    "GateCheck",
+    "Scope",
+    "Verdict",
+    "Windows",
+    "check_document",
+    "check_gates",
+    "junit_xml",
+    "markdown_text",
+    "parse_gate",
+    "parse_gates",
+    "read_gates",
+    "write_texts",
+]

@@ -1,0 +1,291 @@
+"""Gates judged on a log."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Unpack
+
+import numpy as np
+import polars as pl
+
+from loadlens.errors import GateError, UsageError
+from loadlens.gates.grammar import Gate, Scope, parse_gates
+from loadlens.gates.measures import Measures, measures, value_of, values_behind
+from loadlens.profile import Execution, Outliers, key_names
+from loadlens.schema import LATENCY
+from loadlens.sources import Log, Reading, Source, open_log
+from loadlens.sources.wording import listed
+
+__all__ = ["GateCheck", "Verdict", "Windows", "check_gates"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """How a gate on every window of time went.
+
+    Attributes:
+        width_s: the width of a window; windows begin at multiples of it on the log's clock.
+        judged: how many windows were judged.
+        failed: how many of them do not keep to the gate.
+        worst_start_s: the start of the worst window, in s on the log's clock; None if none has a value.
+    """
+
+    width_s: float
+    judged: int
+    failed: int
+    worst_start_s: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """A gate judged for one configuration.
+
+    Attributes:
+        gate: the gate.
+        key: the key columns of the configuration and what they hold.
+        value: the figure, in the gate's canonical unit; of the worst window where there are windows; None
+            where there is none.
+        calls: how many calls it is made of.
+        holds: whether the gate holds.
+        reason: why there is no figure, else empty.
+        windows: how its windows went, for a gate on every window.
+    """
+
+    gate: Gate
+    key: Mapping[str, object]
+    value: float | None
+    calls: int
+    holds: bool
+    reason: str = ""
+    windows: Windows | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateCheck:
+    """All gates judged on a log.
+
+    Attributes:
+        by: the key columns.
+        outliers: the fence of gates that say ``filtered``.
+        gates: the gates, in the order in which they were given.
+        verdicts: for each gate in that order, one for each configuration in its scope, by ascending key.
+    """
+
+    by: tuple[str, ...]
+    outliers: Outliers
+    gates: tuple[Gate, ...]
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every gate holds for every configuration in its scope."""
+        return all(verdict.holds for verdict in self.verdicts)
+
+    def of(self, gate: Gate) -> tuple[Verdict, ...]:
+        """The verdicts of one gate."""
+        return tuple(verdict for verdict in self.verdicts if verdict.gate is gate)
+
+
+def check_gates(
+    log: Source,
+    gates: Sequence[Gate | str],
+    by: Sequence[str] = (),
+    *,
+    outliers: Outliers = "mean-iqr",
+    reading: Reading | None = None,
+    **execution: Unpack[Execution],
+) -> GateCheck:
+    """Judges gates for every configuration of a log.
+
+    The log is measured once for all gates on the whole run, and once more for each width of windows.
+
+    Args:
+        log: paths, a frame or an Arrow table.
+        gates: gates, or their texts.
+        by: the key columns; none for the log's natural key.
+        outliers: the fence of gates that say ``filtered``.
+        reading: how files are read.
+        **execution: how to do it; see ``Execution``. Gates are judged on exact figures only.
+
+    Raises:
+        GateError: a gate cannot be understood, names a column that is not in the key, or is restricted to
+            configurations that the log does not have.
+        InputError: the log cannot be read, lacks columns or holds values that no statistic may use.
+        UsageError: there are no gates, or figures are to be approximate.
+    """
+    if not gates:
+        raise UsageError("no gates: give one or more, such as p99 < 300ms")
+    if not execution.get("exact", True):
+        raise UsageError("exact: got False, expected True: gates are judged on exact figures")
+    parsed = parse_gates([gate for gate in gates if isinstance(gate, str)])
+    texts = iter(parsed)
+    known = tuple(gate if isinstance(gate, Gate) else next(texts) for gate in gates)
+    opened = open_log(log, required=(*by, LATENCY), reading=reading)
+    key = tuple(dict.fromkeys(by)) or opened.key
+    _refuse_other_columns(known, key, opened)
+    judged: dict[int, list[Verdict]] = {}
+    for width in dict.fromkeys(gate.window_s for gate in known):
+        chosen = [(number, gate) for number, gate in enumerate(known) if gate.window_s == width]
+        found = measures(opened, key, [gate for _, gate in chosen], outliers, execution)
+        for number, gate in chosen:
+            judged[number] = list(_verdicts(gate, found))
+    verdicts = tuple(verdict for number in range(len(known)) for verdict in judged[number])
+    return GateCheck(by=key, outliers=outliers, gates=known, verdicts=verdicts)
+
+
+def _refuse_other_columns(gates: Sequence[Gate], key: Sequence[str], log: Log) -> None:
+    errors = []
+    for gate in gates:
+        for scope in gate.scope:
+            if scope.column in key:
+                continue
+            columns = listed(key) or "nothing: the log is judged as a whole"
+            expected = f"a column that the log is grouped by, which is {columns}"
+            if scope.column in log.columns:
+                also = " ".join(f"--by {name}" for name in (*key, scope.column))
+                expected += f"; to group by it too, pass {also}"
+            errors.append(gate.place.error(scope.column_at, expected))
+    if errors:
+        raise GateError.all_of(errors)
+
+
+def _verdicts(gate: Gate, found: Measures) -> Iterator[Verdict]:
+    table = found.table.with_columns(value_of(gate).alias("value"), values_behind(gate).alias("calls"))
+    table = _in_scope(gate, table)
+    for group in table.partition_by("group", maintain_order=True):
+        names = zip(found.key, key_names(found.key), strict=True)
+        key = {name: group[internal][0] for name, internal in names}
+        if found.window_s is None:
+            value = group["value"][0]
+            reason = "" if value is not None else _no_value(gate)
+            calls = int(group["calls"][0])
+            yield Verdict(
+                gate=gate, key=key, value=value, calls=calls, holds=gate.allows(value), reason=reason
+            )
+        else:
+            yield _over_windows(gate, key, _rows(group, found))
+
+
+def _no_value(gate: Gate) -> str:
+    if gate.metric == "throughput":
+        return "no successful calls with times apart"
+    return "no successful calls"
+
+
+def _in_scope(gate: Gate, table: pl.DataFrame) -> pl.DataFrame:
+    for scope in gate.scope:
+        (name,) = key_names([scope.column])
+        present = table[name].unique().sort().to_list()
+        wanted = [value for value in present if _matches(scope, value)]
+        if not wanted:
+            values = listed("null" if value is None else value for value in present)
+            raise gate.place.error(scope.value_at, f"one of the values of {scope.column}: {values}")
+        matching = pl.col(name).is_null() if wanted == [None] else pl.col(name).is_in(wanted)
+        table = table.filter(matching)
+    return table
+
+
+def _matches(scope: Scope, value: object) -> bool:
+    """Whether a value of a key column is what a gate names; numbers are compared as numbers."""
+    if value is None or scope.value is None:
+        return value is scope.value
+    if isinstance(value, bool):
+        return str(value).lower() == scope.value.lower()
+    if str(value) == scope.value:
+        return True
+    try:
+        return isinstance(value, int | float) and float(scope.value) == value
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rows:
+    """The windows of one configuration: those that saw a call, and how many whole windows there are.
+
+    Attributes:
+        window: which multiple of the width each is, ascending.
+        value: its figure, NaN where there is none.
+        calls: how many calls that is made of.
+        first: the first whole window.
+        end: the window after the last whole one.
+    """
+
+    window: np.ndarray[Any, np.dtype[np.int64]]
+    value: np.ndarray[Any, np.dtype[np.float64]]
+    calls: np.ndarray[Any, np.dtype[np.int64]]
+    first: int
+    end: int
+    width_s: float
+
+    def whole(self) -> "_Rows":
+        """The whole windows alone, those without a call among them with the value 0."""
+        inside = (self.window >= self.first) & (self.window < self.end)
+        window, value, calls = self.window[inside], self.value[inside], self.calls[inside]
+        return _Rows(
+            window=window, value=value, calls=calls, first=self.first, end=self.end, width_s=self.width_s
+        )
+
+    @property
+    def first_gap(self) -> int | None:
+        """The first whole window without a call."""
+        if len(self.window) >= self.end - self.first:
+            return None
+        late = np.flatnonzero(self.window != self.first + np.arange(len(self.window)))
+        return self.first + int(late[0] if len(late) else len(self.window))
+
+
+def _rows(group: pl.DataFrame, found: Measures) -> _Rows:
+    width = found.window_s
+    assert width is not None  # noqa: S101  # these are windows
+    group = group.sort("window")
+    windows = group["window"].to_numpy()
+    begin, end = found.spans[group["group"][0]]
+    assert end is not None  # noqa: S101  # else there would be no windows
+    return _Rows(
+        window=windows,
+        value=group["value"].cast(pl.Float64).fill_null(math.nan).to_numpy(),
+        calls=group["calls"].to_numpy(),
+        first=int(windows[0]) if begin is None else math.ceil(begin / width),
+        end=math.floor(end / width),
+        width_s=width,
+    )
+
+
+def _over_windows(gate: Gate, key: Mapping[str, object], rows: _Rows) -> Verdict:
+    """Judges a gate in each window; throughput and counts in whole windows only, empty ones too."""
+    gap = None
+    judged = len(rows.window)
+    if gate.metric in ("throughput", "count"):
+        rows = rows.whole()
+        gap, judged = rows.first_gap, max(rows.end - rows.first, 0)
+    good = np.array([gate.allows(value) for value in rows.value.tolist()], dtype=np.bool_)
+    empty = judged - len(rows.window)
+    failed = int((~good).sum()) + (0 if gate.allows(0.0) else empty)
+    value, start = _worst(gate, rows, gap)
+    reason = "" if judged else f"no window of {rows.width_s:g} s lies wholly in the run"
+    unknown = int(np.isnan(rows.value).sum())
+    if unknown:
+        reason = f"no successful calls in {unknown:,} {'window' if unknown == 1 else 'windows'}"
+    return Verdict(
+        gate=gate,
+        key=key,
+        value=value,
+        calls=int(rows.calls.sum()),
+        holds=judged > 0 and failed == 0,
+        reason=reason,
+        windows=Windows(width_s=rows.width_s, judged=judged, failed=failed, worst_start_s=start),
+    )
+
+
+def _worst(gate: Gate, rows: _Rows, gap: int | None) -> tuple[float | None, float | None]:
+    """The worst value, and the start of the first window that has it."""
+    known = ~np.isnan(rows.value)
+    found = list(zip(rows.value[known].tolist(), rows.window[known].tolist(), strict=True))
+    if gap is not None:
+        found.append((0.0, gap))
+    if not found:
+        return None, None
+    sign = -1 if gate.is_upper else 1
+    value, window = min(found, key=lambda pair: (sign * pair[0], pair[1]))
+    return value, window * rows.width_s

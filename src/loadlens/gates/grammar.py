@@ -1,0 +1,367 @@
+"""The grammar of gates: a line of text to what it demands, with the exact place of a mistake."""
+
+import math
+import operator
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from os import PathLike
+from pathlib import Path
+from typing import Final, Literal, cast
+
+from loadlens.errors import GateError
+from loadlens.gates.text import Place, Scanner
+from loadlens.sources.wording import listed, shortened
+
+__all__ = ["Gate", "Metric", "Scope", "parse_gate", "parse_gates", "read_gates"]
+
+Metric = Literal[
+    "percentile", "mean", "median", "min", "max", "error_rate", "throughput", "count", "attainment"
+]
+Kind = Literal["latency", "share", "rate", "count", "width"]
+
+_KINDS: Final[Mapping[str, Kind]] = {
+    "mean": "latency",
+    "median": "latency",
+    "min": "latency",
+    "max": "latency",
+    "error_rate": "share",
+    "throughput": "rate",
+    "count": "count",
+}
+_UNITS: Final[Mapping[Kind, Mapping[str, Decimal]]] = {
+    "latency": {
+        "ms": Decimal(1),
+        "s": Decimal(1000),
+        **dict.fromkeys(("us", "µs", "μs"), Decimal("0.001")),
+    },
+    "share": {"": Decimal(1), "%": Decimal("0.01")},
+    "rate": {"": Decimal(1), "/s": Decimal(1)},
+    "count": {"": Decimal(1)},
+    "width": {"s": Decimal(1), "ms": Decimal("0.001"), "min": Decimal(60), "h": Decimal(3600)},
+}
+_UNITS_TEXT: Final[Mapping[Kind, str]] = {
+    "latency": "a unit of time: ms, s or us",
+    "share": "% or no unit",
+    "rate": "/s or no unit",
+    "count": "no unit",
+    "width": "a unit of time: s, min or h",
+}
+_CANONICAL: Final[Mapping[Kind, str]] = {"latency": "ms", "share": "share", "rate": "1/s", "count": "calls"}
+_METRICS_TEXT: Final = "p99 or another percentile, " + ", ".join(_KINDS) + ", share(<300ms) or 99% <"
+_OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_NUMBER: Final = r"\d+(?:\.\d+)?|\.\d+"
+_LARGEST: Final = Decimal(10) ** 15
+_NARROWEST_S: Final = 1
+_WORDS: Final = ("for", "within", "filtered")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """One column that a gate is restricted to.
+
+    Attributes:
+        column: a key column.
+        value: what it must hold, as written; None for a missing value (``null`` without quotes).
+        column_at: where in the gate the column stands.
+        value_at: where in the gate the value stands.
+    """
+
+    column: str
+    value: str | None
+    column_at: int
+    value_at: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What a run has to keep to.
+
+    Attributes:
+        place: the text, and what messages call it.
+        name: what the user calls it, else empty.
+        metric: what is judged.
+        quantile: which quantile, 0 to 1, for the metric ``percentile``.
+        below_ms: for the metric ``attainment``, the latency in ms that calls must stay below; for a limit
+            that calls may reach, the next larger number.
+        operator: ``<``, ``<=``, ``>`` or ``>=``.
+        bound: what the metric is compared with: ms, share from 0 to 1, completions per s, or calls.
+        unit: the unit in which the bound was written.
+        scope: the configurations that it holds for; none for all.
+        window_s: the width of the windows of time that it holds for, each of them; None for the whole run.
+        filtered: whether only the successes at or below the outlier fence count.
+    """
+
+    place: Place
+    name: str = ""
+    metric: Metric
+    quantile: float | None = None
+    below_ms: float | None = None
+    operator: str
+    bound: float
+    unit: str
+    scope: tuple[Scope, ...] = ()
+    window_s: float | None = None
+    filtered: bool = False
+
+    @property
+    def text(self) -> str:
+        """The gate as it was written."""
+        return self.place.text
+
+    @property
+    def title(self) -> str:
+        """Its name; without one, its text."""
+        return self.name or self.text
+
+    @property
+    def kind(self) -> Kind:
+        """What kind of figure it judges."""
+        if self.metric in ("percentile", "attainment"):
+            return "latency" if self.metric == "percentile" else "share"
+        return _KINDS[self.metric]
+
+    @property
+    def canonical_unit(self) -> str:
+        """The unit of ``bound`` and of the values that it is compared with."""
+        return _CANONICAL[self.kind]
+
+    @property
+    def is_upper(self) -> bool:
+        """Whether larger values are worse."""
+        return self.operator.startswith("<")
+
+    def allows(self, value: float | None) -> bool:
+        """Whether a value keeps to the gate; no value does not."""
+        return value is not None and _OPERATORS[self.operator](value, self.bound)
+
+    def shown(self, value: float | None) -> str:
+        """A value in the unit of the gate, with as many digits as it takes to see on which side it lies."""
+        if value is None:
+            return "–"
+        if self.kind == "count":
+            return f"{value:,.0f}"
+        factor = _UNITS[self.kind][self.unit]
+        scaled = float(Decimal(value) / factor)
+        texts = [f"{Decimal(f'{scaled:.{digits}g}'):f}" for digits in (4, 6, 9, 12, 17)]
+        telling = (text for text in texts if self._tells(float(Decimal(text) * factor), value))
+        return next(telling, texts[-1]) + self._suffix
+
+    def _tells(self, rounded: float, value: float) -> bool:
+        return (rounded < self.bound, rounded > self.bound) == (value < self.bound, value > self.bound)
+
+    @property
+    def _suffix(self) -> str:
+        if self.kind == "rate":
+            return "/s"
+        return f" {self.unit}" if self.kind == "latency" else self.unit
+
+
+def parse_gates(texts: Iterable[str]) -> tuple[Gate, ...]:
+    """Reads gates, such as ``p99 < 300ms``.
+
+    Raises:
+        GateError: some are no gates; it names each, and where in it the mistake is.
+    """
+    return _parsed((f"gate {shortened(text)}", text, "") for text in texts)
+
+
+def read_gates(path: str | PathLike[str]) -> tuple[Gate, ...]:
+    """Reads gates from a TOML file: tables ``[[gate]]`` with ``slo``, the text, and maybe ``name``.
+
+    Raises:
+        GateError: the file cannot be read, or does not hold such tables, or some are no gates.
+    """
+    try:
+        found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise GateError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise GateError(f"{path}: is not TOML: {error}") from error
+    tables = found.pop("gate", None)
+    if found or not isinstance(tables, list) or not tables:
+        got = listed([*found, *(["gate"] if tables is not None else [])]) or "nothing"
+        raise GateError(f'{path}: has {got}, expected one or more tables [[gate]] with slo = "p99 < 300ms"')
+    entries = [_entry(f"{path}, gate {number}", table) for number, table in enumerate(tables, start=1)]
+    names = [name for _, _, name in entries if name]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise GateError(f"{path}: {listed(doubled)} names several gates; give each its own name")
+    return _parsed(entries)
+
+
+def _entry(source: str, table: object) -> tuple[str, str, str]:
+    """What messages call it, text and name."""
+    expected = 'expected slo = "p99 < 300ms" and maybe name = "..."'
+    if not isinstance(table, dict):
+        raise GateError(f"{source}: is {shortened(table)}, {expected}")
+    wrong = [key for key, value in table.items() if key not in ("slo", "name") or not isinstance(value, str)]
+    if wrong or "slo" not in table:
+        raise GateError(f"{source}: has {listed(wrong or table) or 'nothing'}, {expected}")
+    return source, table["slo"], " ".join(table.get("name", "").split())
+
+
+def _parsed(entries: Iterable[tuple[str, str, str]]) -> tuple[Gate, ...]:
+    gates: list[Gate] = []
+    errors: list[GateError] = []
+    for source, text, name in entries:
+        try:
+            gates.append(parse_gate(text, name=name, source=source))
+        except GateError as error:
+            errors.append(error)
+    if errors:
+        raise GateError.all_of(errors)
+    return tuple(gates)
+
+
+def parse_gate(text: str, *, name: str = "", source: str | None = None) -> Gate:
+    """Reads one gate.
+
+    Args:
+        text: the gate; see the documentation for the grammar.
+        name: what the user calls it.
+        source: what messages call it.
+
+    Raises:
+        GateError: it is no gate; the message says where the mistake is and what was expected there.
+    """
+    place = Place(text.strip(), source or f"gate {shortened(text)}")
+    place.refuse_broken_text()
+    scanner = Scanner(place)
+    if scanner.at_match(_NUMBER):
+        gate = _share_before_limit(scanner)
+    elif scanner.at_match(r"share\b"):
+        gate = _share_of_limit(scanner)
+    else:
+        gate = _comparison(scanner)
+    return _with_clauses(scanner, {"place": place, "name": name, **gate})
+
+
+def _share_before_limit(scanner: Scanner) -> dict[str, object]:
+    """``99% < 300ms``."""
+    bound, _ = _value(scanner, "share", units=("%",))
+    return {
+        "metric": "attainment",
+        "below_ms": _limit(scanner),
+        "operator": ">=",
+        "bound": bound,
+        "unit": "%",
+    }
+
+
+def _share_of_limit(scanner: Scanner) -> dict[str, object]:
+    """``share(<300ms) >= 99%``."""
+    scanner.take("share")
+    scanner.require(r"\(", "'('")
+    below = _limit(scanner)
+    scanner.require(r"\)", "')'")
+    sign = _operator(scanner)
+    bound, unit = _value(scanner, "share")
+    return {"metric": "attainment", "below_ms": below, "operator": sign, "bound": bound, "unit": unit}
+
+
+def _limit(scanner: Scanner) -> float:
+    """``<300ms`` as the latency that calls must stay below."""
+    sign = _operator(scanner, allowed=("<", "<="))
+    limit, _ = _value(scanner, "latency")
+    return limit if sign == "<" else math.nextafter(limit, math.inf)
+
+
+def _comparison(scanner: Scanner) -> dict[str, object]:
+    name = scanner.take(r"[A-Za-z_]\w*(?:\.\w+)*") or ""
+    quantile = None
+    if re.fullmatch(r"p\d+(?:\.\d{1,6})?", name):
+        quantile = float(Decimal(name[1:]) / 100)
+        if not 0 < quantile < 1:
+            raise scanner.error("a percentile above p0 and below p100, p99.9 with a point", at=scanner.start)
+    elif name not in _KINDS:
+        raise scanner.error(_METRICS_TEXT, at=scanner.start if name else None)
+    sign = _operator(scanner)
+    bound, unit = _value(scanner, _KINDS.get(name, "latency"))
+    metric = name if quantile is None else "percentile"
+    return {"metric": metric, "quantile": quantile, "operator": sign, "bound": bound, "unit": unit}
+
+
+def _operator(scanner: Scanner, allowed: Sequence[str] = tuple(_OPERATORS)) -> str:
+    sign = scanner.take(r"[<>=!~≤≥]+") or ""
+    if sign not in allowed:
+        *most, last = allowed
+        raise scanner.error(f"{', '.join(most)} or {last}", at=scanner.start if sign else None)
+    return sign
+
+
+def _value(scanner: Scanner, kind: Kind, units: Sequence[str] | None = None) -> tuple[float, str]:
+    """A number in the unit that is used inside, and the unit that it was written in."""
+    number = scanner.require(_NUMBER, "a number, 0 or more")
+    number_at = scanner.start
+    unit = _unit(scanner, kind, tuple(_UNITS[kind]) if units is None else units)
+    value = Decimal(number) * _UNITS[kind][unit]
+    if value >= _LARGEST:
+        raise scanner.error("a number below 1e15", at=number_at)
+    if kind == "share" and value > 1:
+        raise scanner.error("a share, from 0% to 100% or from 0 to 1", at=number_at)
+    if kind == "width" and value < _NARROWEST_S:
+        raise scanner.error("a width of 1s or more", at=number_at)
+    return float(value), unit
+
+
+def _unit(scanner: Scanner, kind: Kind, units: Sequence[str]) -> str:
+    adjacent = scanner.at_match(r"[^\s,()<>=]", skip=False)
+    unit = scanner.take(r"[A-Za-zµμ%/]+")
+    if unit in units:
+        return cast("str", unit)
+    if unit:
+        scanner.back()
+    if "" in units and not adjacent:
+        return ""
+    raise scanner.error(_UNITS_TEXT[kind] if len(units) > 1 or "" in units else f"{units[0]}")
+
+
+def _with_clauses(scanner: Scanner, gate: dict[str, object]) -> Gate:
+    left = list(_WORDS)
+    while not scanner.at_end():
+        word = scanner.take(r"[A-Za-z]+")
+        if word not in left:
+            expected = ", ".join(left) + " or the end" if left else "the end"
+            raise scanner.error(expected, at=scanner.start if word else None)
+        left.remove(word)
+        if word == "for":
+            gate["scope"] = _scope(scanner)
+        elif word == "within":
+            gate["window_s"] = _window(scanner)
+        elif gate["metric"] == "error_rate":
+            raise scanner.error("no 'filtered': no fence removes a failure", at=scanner.start)
+        else:
+            gate["filtered"] = True
+    return Gate(**gate)  # type: ignore[arg-type]  # the parts that the functions above have read
+
+
+def _scope(scanner: Scanner) -> tuple[Scope, ...]:
+    found: dict[str, Scope] = {}
+    while True:
+        column, _ = scanner.word(r"[^\s=,'\"]+", "a key column")
+        column_at = scanner.start
+        if column in found:
+            raise scanner.error("another column: this one is named already", at=column_at)
+        scanner.require("=", "'='")
+        value, quoted = scanner.word(r"[^\s,'\"]+", "a value")
+        missing = value == "null" and not quoted
+        found[column] = Scope(
+            column=column, value=None if missing else value, column_at=column_at, value_at=scanner.start
+        )
+        if not scanner.take(","):
+            return tuple(found.values())
+
+
+def _window(scanner: Scanner) -> float:
+    width, _ = _value(scanner, "width")
+    for word in ("of", "every", "window"):
+        scanner.require(rf"{word}\b", f"'{word}', as in 60s of every window")
+    return width

@@ -1,0 +1,266 @@
+"""Judged gates as JSON, JUnit XML and Markdown, and as files that appear whole or not at all."""
+
+import math
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+from xml.etree import ElementTree as ET
+
+from loadlens.errors import OutputError
+from loadlens.gates.evaluate import GateCheck, Verdict
+from loadlens.gates.grammar import Gate
+
+__all__ = [
+    "check_document",
+    "detail",
+    "failures",
+    "gate_text",
+    "junit_xml",
+    "key_text",
+    "markdown_text",
+    "summary_line",
+    "write_texts",
+]
+
+_NOT_XML: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_MARKDOWN: Final = re.compile(r"([\\`*_\[\]|~])")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "#": "&#35;"}
+
+
+def key_text(key: Mapping[str, object]) -> str:
+    """A configuration as messages name it."""
+    return ", ".join(f"{name}={'null' if value is None else value}" for name, value in key.items())
+
+
+def gate_text(gate: Gate) -> str:
+    """A gate with its name, if it has one."""
+    return f"{gate.name}: {gate.text}" if gate.name else gate.text
+
+
+def detail(verdict: Verdict) -> str:
+    """What a reader has to know beside the value: windows that failed, and why there is no value."""
+    parts = []
+    windows = verdict.windows
+    if windows is not None and windows.judged:
+        start = "" if windows.worst_start_s is None else f", worst from {windows.worst_start_s:.15g} s"
+        parts.append(f"{windows.failed:,} of {windows.judged:,} windows of {windows.width_s:g} s fail{start}")
+    if verdict.reason:
+        parts.append(verdict.reason)
+    return "; ".join(parts)
+
+
+def summary_line(check: GateCheck) -> str:
+    """How many gates hold, in one sentence."""
+    failed = sum(not _holds(check, gate) for gate in check.gates)
+    total = len(check.gates)
+    if failed:
+        return f"{failed:,} of {total:,} gate{'' if total == 1 else 's'} failed"
+    return "The gate holds" if total == 1 else f"All {total:,} gates hold"
+
+
+def failures(check: GateCheck) -> list[str]:
+    """One line for each gate that does not hold: how many configurations fail, and the worst of them."""
+    lines = []
+    for gate in check.gates:
+        failed = [verdict for verdict in check.of(gate) if not verdict.holds]
+        if failed:
+            lines.append(_failure(gate, failed, len(check.of(gate))))
+    return lines
+
+
+def _failure(gate: Gate, failed: Sequence[Verdict], total: int) -> str:
+    valued = [verdict for verdict in failed if verdict.value is not None]
+    sign = -1 if gate.is_upper else 1
+    worst = min(valued, key=lambda verdict: sign * (verdict.value or 0.0), default=failed[0])
+    where = f" for {key_text(worst.key)}" if worst.key else ""
+    more = f"; {detail(worst)}" if detail(worst) else ""
+    count = f" ({len(failed):,} of {total:,} configurations fail)" if total > 1 else ""
+    return f"gate failed: {gate_text(gate)}: got {_got(worst)}{where}{more}{count}"
+
+
+def _got(verdict: Verdict) -> str:
+    return "no value" if verdict.value is None else verdict.gate.shown(verdict.value)
+
+
+def _holds(check: GateCheck, gate: Gate) -> bool:
+    return all(verdict.holds for verdict in check.of(gate))
+
+
+def check_document(check: GateCheck, inputs: Iterable[str]) -> dict[str, Any]:
+    """The content of the JSON output: figures in ms, shares from 0 to 1, completions per s, or calls."""
+    return {
+        "loadlens_version": version("loadlens"),
+        "inputs": list(inputs),
+        "by": list(check.by),
+        "outliers": check.outliers,
+        "holds": check.holds,
+        "gates": [_gate_document(check, gate) for gate in check.gates],
+    }
+
+
+def _gate_document(check: GateCheck, gate: Gate) -> dict[str, Any]:
+    return {
+        "name": gate.name or None,
+        "slo": gate.text,
+        "metric": gate.metric,
+        "quantile": gate.quantile,
+        "operator": gate.operator,
+        "bound": gate.bound,
+        "unit": gate.canonical_unit,
+        "filtered": gate.filtered,
+        "window_s": gate.window_s,
+        "holds": _holds(check, gate),
+        "results": [_verdict_document(verdict) for verdict in check.of(gate)],
+    }
+
+
+def _verdict_document(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "key": {name: _json_cell(value) for name, value in verdict.key.items()},
+        "value": verdict.value,
+        "calls": verdict.calls,
+        "holds": verdict.holds,
+        "reason": verdict.reason or None,
+        "windows": None if verdict.windows is None else vars(verdict.windows),
+    }
+
+
+def _json_cell(value: object) -> object:
+    """A key as JSON can say it, dates and the like as text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def junit_xml(check: GateCheck, inputs: Iterable[str], *, now: datetime | None = None) -> str:
+    """Judged gates as a JUnit report: a test case for each gate and configuration.
+
+    Args:
+        check: the judged gates.
+        inputs: the logs as they were named.
+        now: the time that the report names; by default the present.
+    """
+    cases = check.verdicts
+    failed = sum(not verdict.holds for verdict in cases)
+    time = (now or datetime.now(tz=UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    root = ET.Element("testsuites")
+    suite = ET.SubElement(
+        root,
+        "testsuite",
+        {
+            "name": "loadlens check",
+            "package": "loadlens",
+            "id": "0",
+            "timestamp": time,
+            "hostname": "localhost",
+            "tests": str(len(cases)),
+            "failures": str(failed),
+            "errors": "0",
+            "skipped": "0",
+            "time": "0",
+        },
+    )
+    properties = ET.SubElement(suite, "properties")
+    for name, value in (("loadlens_version", version("loadlens")), ("inputs", ", ".join(inputs))):
+        ET.SubElement(properties, "property", {"name": name, "value": _xml(value)})
+    for verdict in cases:
+        _add_case(suite, verdict)
+    for stream in ("system-out", "system-err"):
+        ET.SubElement(suite, stream)
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _add_case(suite: ET.Element, verdict: Verdict) -> None:
+    gate = verdict.gate
+    where = f" [{key_text(verdict.key)}]" if verdict.key else ""
+    name = " ".join(_xml(f"{gate.title}{where}").split())
+    case = ET.SubElement(suite, "testcase", {"name": name, "classname": "loadlens.check", "time": "0"})
+    if verdict.holds:
+        return
+    got = f"got {_got(verdict)}, expected {gate.text}"
+    failure = ET.SubElement(case, "failure", {"message": _xml(got), "type": "gate"})
+    lines = [got, key_text(verdict.key), f"{verdict.calls:,} calls", detail(verdict)]
+    failure.text = _xml("\n".join(line for line in lines if line))
+
+
+def _xml(text: str) -> str:
+    """Text without the characters that no XML document may have."""
+    return _NOT_XML.sub("�", text)
+
+
+def markdown_text(check: GateCheck) -> str:
+    """Judged gates as a Markdown table, those that failed first, for pull requests and job summaries."""
+    lines = [
+        f"### {summary_line(check)}",
+        "",
+        "| | Gate | Configuration | Value | Calls | |",
+        "|---|---|---|---:|---:|---|",
+    ]
+    for verdict in sorted(check.verdicts, key=lambda verdict: verdict.holds):
+        gate = verdict.gate
+        cells = [
+            gate_text(gate),
+            key_text(verdict.key) or "all calls",
+            gate.shown(verdict.value),
+            f"{verdict.calls:,}",
+        ]
+        texts = [_markdown(text) for text in (*cells, detail(verdict))]
+        lines.append(f"| {'✅ holds' if verdict.holds else '❌ failed'} | {' | '.join(texts)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _markdown(text: str) -> str:
+    """Text that Markdown shows as it is: no markup, no tags, no mentions."""
+    text = _CONTROL.sub("�", text)
+    text = "".join(_ENTITIES.get(character, character) for character in text)
+    return _MARKDOWN.sub(r"\\\1", text)
+
+
+def write_texts(texts: Sequence[tuple[Path, str]], inputs: Iterable[Path] = ()) -> None:
+    """Writes files, replacing those that are there; each appears whole or not at all.
+
+    Args:
+        texts: what to write where; folders are made.
+        inputs: files that must not be replaced.
+
+    Raises:
+        OutputError: a file is a folder or one of the inputs, or cannot be written.
+    """
+    refused = {path.resolve() for path in inputs}
+    paths = [path for path, _ in texts]
+    for path in paths:
+        if path.is_dir():
+            raise OutputError(f"{path}: is a folder; name a file")
+        if path.resolve() in refused:
+            raise OutputError(f"{path}: is one of the inputs; name another file")
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise OutputError(f"{paths[0]}: is named for two outputs; name two files")
+    partial = {path: path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial") for path in paths}
+    try:
+        for path, text in texts:
+            with _problems_named(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with partial[path].open("x", encoding="utf-8", newline="\n") as file:
+                    file.write(text)
+        for path in paths:
+            with _problems_named(path):
+                partial[path].replace(path)
+    finally:
+        for path in partial.values():
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _problems_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,217 @@
+import json
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import polars as pl
+import pytest
+
+from loadlens.errors import OutputError
+from loadlens.gates import (
+    GateCheck,
+    check_document,
+    check_gates,
+    junit_xml,
+    markdown_text,
+    read_gates,
+    write_texts,
+)
+from loadlens.gates.output import failures, summary_line
+
+NASTY = 'a|b <img> *x* `y` @team \x1b[31m\ufffe\x00 &amp; "q"\n#1'
+NOW = datetime(2026, 3, 1, 14, 5, 6, 700, tzinfo=timezone(timedelta(hours=2)))
+
+# The rules of the JUnit schema that Ant's reporters, Jenkins and its followers share: for each element, which
+# attributes it must have and may have, and which elements may be in it, in order, with how often they may be.
+TOKEN, NUMBER = r"\S+( \S+)*", r"\d+"
+SCHEMA: dict[str, tuple[dict[str, str], list[tuple[str, int, float]]]] = {
+    "testsuites": ({}, [("testsuite", 0, float("inf"))]),
+    "testsuite": (
+        {
+            "name": TOKEN,
+            "package": TOKEN,
+            "id": NUMBER,
+            "hostname": TOKEN,
+            "timestamp": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d",
+            **dict.fromkeys(("tests", "failures", "errors", "skipped"), NUMBER),
+            "time": r"\d+(\.\d+)?",
+        },
+        [("properties", 1, 1), ("testcase", 0, float("inf")), ("system-out", 1, 1), ("system-err", 1, 1)],
+    ),
+    "properties": ({}, [("property", 0, float("inf"))]),
+    "property": ({"name": TOKEN, "value": r"(?s).*"}, []),
+    "testcase": ({"name": TOKEN, "classname": TOKEN, "time": r"\d+(\.\d+)?"}, [("failure", 0, 1)]),
+    "failure": ({"message": r"(?s).*", "type": r".+"}, []),
+    "system-out": ({}, []),
+    "system-err": ({}, []),
+}
+WITH_TEXT = {"failure", "system-out", "system-err"}
+
+
+def assert_valid(element: ET.Element) -> None:
+    attributes, children = SCHEMA[element.tag]
+    assert set(element.attrib) == set(attributes)
+    for name, pattern in attributes.items():
+        assert re.fullmatch(pattern, element.attrib[name]), (element.tag, name, element.attrib[name])
+    names = [child.tag for child in element]
+    order = [name for name, _, _ in children]
+    assert names == sorted(names, key=order.index)
+    for name, fewest, most in children:
+        assert fewest <= names.count(name) <= most, (element.tag, name)
+    assert element.tag in WITH_TEXT or not (element.text or "").strip()
+    for child in element:
+        assert_valid(child)
+
+
+@pytest.fixture
+def check() -> GateCheck:
+    log = pl.DataFrame(
+        {
+            "invocation_latency": [100.0, 200.0, 400.0, -1.0, 50.0],
+            "start_time": [0.0] * 5,
+            "end_time": [1.0, 2.0, 3.0, 4.0, 5.0],
+            "label": ["pay", "pay", NASTY, NASTY, None],
+        }
+    )
+    return check_gates(
+        log, ["max < 300ms", "error_rate < 60%", "throughput > 9/s within 9s of every window for label=pay"]
+    )
+
+
+def test_a_line_for_each_gate_that_failed(check: GateCheck) -> None:
+    assert summary_line(check) == "2 of 3 gates failed"
+    first, second = failures(check)
+    assert first == f"gate failed: max < 300ms: got 400 ms for label={NASTY} (1 of 3 configurations fail)"
+    assert second == (
+        "gate failed: throughput > 9/s within 9s of every window for label=pay: got no value for label=pay; "
+        "no window of 9 s lies wholly in the run"
+    )
+
+
+def test_nothing_to_say_where_all_hold() -> None:
+    log = pl.DataFrame({"invocation_latency": [1.0]})
+    one, two = check_gates(log, ["p9 < 1s"]), check_gates(log, ["p9 < 1s", "count > 0"])
+    assert (failures(one), summary_line(one)) == ([], "The gate holds")
+    assert (failures(two), summary_line(two)) == ([], "All 2 gates hold")
+
+
+def test_the_worst_configuration_is_named() -> None:
+    log = pl.DataFrame({"invocation_latency": [5.0, 9.0, 7.0], "label": ["a", "b", "c"]})
+    (upper,) = failures(check_gates(log, ["max < 1ms"]))
+    (lower,) = failures(check_gates(log, ["max > 1s"]))
+    assert upper.endswith("got 9 ms for label=b (3 of 3 configurations fail)")
+    assert lower.endswith("got 0.005 s for label=a (3 of 3 configurations fail)")
+
+
+def test_json_has_every_figure(check: GateCheck) -> None:
+    document = check_document(check, ["a.csv"])
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    assert (document["holds"], document["by"], document["inputs"]) == (False, ["label"], ["a.csv"])
+    latency, _, rate = document["gates"]
+    assert (latency["metric"], latency["unit"], latency["bound"], latency["holds"]) == (
+        "max",
+        "ms",
+        300.0,
+        False,
+    )
+    assert {result["key"]["label"]: result["value"] for result in latency["results"]} == {
+        "pay": 200.0,
+        NASTY: 400.0,
+        None: 50.0,
+    }
+    assert rate["results"][0]["windows"] == {"width_s": 9.0, "judged": 0, "failed": 0, "worst_start_s": None}
+
+
+def test_keys_that_json_does_not_know_are_text() -> None:
+    log = pl.DataFrame(
+        {
+            "invocation_latency": [1.0, 2.0],
+            "day": [datetime(2026, 1, 2, tzinfo=UTC).date()] * 2,
+            "x": [float("inf")] * 2,
+        }
+    )
+    document = check_document(check_gates(log, ["p9 < 1s"], by=["day", "x"]), [])
+    assert document["gates"][0]["results"][0]["key"] == {"day": "2026-01-02", "x": "inf"}
+    json.dumps(document, allow_nan=False)
+
+
+def test_junit_keeps_to_the_schema(check: GateCheck) -> None:
+    text = junit_xml(check, ["a\x1b.csv"], now=NOW)
+    root = ET.fromstring(text)
+    assert_valid(root)
+    (suite,) = root
+    assert suite.attrib["timestamp"] == "2026-03-01T12:05:06"
+    cases = suite.findall("testcase")
+    assert suite.attrib["tests"] == str(len(cases)) == "7"
+    assert suite.attrib["failures"] == str(len(root.findall(".//failure"))) == "2"
+    failure = next(case for case in cases if case.find("failure") is not None).find("failure")
+    assert failure is not None
+    assert failure.attrib["message"] == "got 400 ms, expected max < 300ms"
+
+
+def test_junit_names_each_case_once_and_by_the_name_of_its_gate(tmp_path: Path) -> None:
+    path = tmp_path / "slo.toml"
+    path.write_text(
+        '[[gate]]\nname = "Tail"\nslo = "p99 < 1s"\n[[gate]]\nslo = "p50 < 1s"\n', encoding="utf-8"
+    )
+    log = pl.DataFrame({"invocation_latency": [1.0, 2.0], "label": ["a", "b"]})
+    root = ET.fromstring(junit_xml(check_gates(log, read_gates(path)), []))
+    assert [case.attrib["name"] for case in root.iter("testcase")] == [
+        "Tail [label=a]",
+        "Tail [label=b]",
+        "p50 < 1s [label=a]",
+        "p50 < 1s [label=b]",
+    ]
+
+
+def test_markdown_shows_labels_as_they_are_and_failures_first(check: GateCheck) -> None:
+    lines = markdown_text(check).splitlines()
+    assert lines[0] == "### 2 of 3 gates failed"
+    rows = lines[4:]
+    assert [row.startswith("| ❌ failed |") for row in rows] == [True, True, *[False] * 5]
+    assert all(len(re.findall(r"(?<!\\)\|", line)) == 7 for line in lines[2:])
+    assert r"label=a\|b &lt;img&gt; \*x\* \`y\` &#64;team �\[31m" in rows[0]
+    assert "got" not in rows[0]
+
+
+def test_files_replace_what_was_there(tmp_path: Path) -> None:
+    first, second = tmp_path / "new" / "folder" / "a.xml", tmp_path / "b.md"
+    second.write_text("old", encoding="utf-8")
+    write_texts([(first, "ä\n"), (second, "new\n")])
+    assert first.read_bytes() == "ä\n".encode()
+    assert second.read_bytes() == b"new\n"
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["a.xml", "b.md"]
+
+
+def test_a_file_that_cannot_be_written_leaves_all_as_they_were(tmp_path: Path) -> None:
+    good, blocked = tmp_path / "a.xml", tmp_path / "file" / "b.md"
+    good.write_text("old", encoding="utf-8")
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(OutputError, match=r"b\.md: cannot be written"):
+        write_texts([(good, "new"), (blocked, "new")])
+    assert good.read_text(encoding="utf-8") == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.xml", "file"]
+
+
+def test_text_that_cannot_be_encoded_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "a.xml"
+    path.write_text("old", encoding="utf-8")
+    with pytest.raises(UnicodeEncodeError):
+        write_texts([(path, "\udcff")])
+    assert path.read_text(encoding="utf-8") == "old"
+    assert [found.name for found in tmp_path.iterdir()] == ["a.xml"]
+
+
+def test_inputs_folders_and_doubles_are_refused(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("x", encoding="utf-8")
+    (tmp_path / "link.xml").symlink_to(log)
+    for path in (log, tmp_path / "link.xml"):
+        with pytest.raises(OutputError, match="is one of the inputs"):
+            write_texts([(path, "")], [log])
+    with pytest.raises(OutputError, match="is a folder"):
+        write_texts([(tmp_path, "")])
+    with pytest.raises(OutputError, match="is named for two outputs"):
+        write_texts([(tmp_path / "a", "1"), (tmp_path / "." / "a", "2")])
+    assert log.read_text(encoding="utf-8") == "x"
