@@ -50,9 +50,6 @@ COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
     "zst": lambda data: pa.Codec("zstd").compress(data, asbytes=True),
 }
 
-UNLABELED = pytest.mark.xfail(reason="the natural key has columns that some of the files lack")
-MAPPED = pytest.mark.xfail(reason="columns are required before the map has named them")
-
 needs_logs = pytest.mark.skipif(not K6_RUN.exists(), reason="the recorded logs are not here")
 
 
@@ -181,7 +178,7 @@ def test_several_files_are_told_apart_by_their_names(tmp_path: Path) -> None:
         assert_summary(loadlens.summarize(log, log.key).summary, oracle.summary(truth, log.key))
 
 
-@pytest.mark.parametrize("others", [(), pytest.param(("hey-csv", "aiperf-jsonl"), marks=UNLABELED)])
+@pytest.mark.parametrize("others", [(), ("hey-csv", "aiperf-jsonl")])
 def test_dialects_may_be_mixed(tmp_path: Path, others: tuple[str, ...]) -> None:
     names = ("jmeter-csv", "jmeter-xml", "k6-csv", "k6-json", "vegeta-json", "gatling-binary", *others)
     for seed, dialect in enumerate(names):
@@ -226,6 +223,13 @@ def test_keys_of_names(tmp_path: Path) -> None:
     assert_summary(got, oracle.summary(truth, ["run"]))
 
 
+def test_a_key_of_names_is_not_lost_to_a_column_of_that_name(tmp_path: Path) -> None:
+    for name in ("fast", "slow"):
+        write(tmp_path, "k6-csv", f"{name}.csv", rows=3)
+    with pytest.raises(loadlens.LoadlensError, match="method"):
+        loadlens.read_log(tmp_path, key_from_name=r"(?P<method>fast|slow)")
+
+
 WRITERS = {
     "csv": pl.DataFrame.write_csv,
     "ndjson": pl.DataFrame.write_ndjson,
@@ -234,9 +238,7 @@ WRITERS = {
 }
 
 
-@pytest.mark.parametrize(
-    "suffix", ["csv", "ndjson", *(pytest.param(name, marks=MAPPED) for name in ("parquet", "arrow"))]
-)
+@pytest.mark.parametrize("suffix", WRITERS)
 def test_a_log_of_a_map(tmp_path: Path, suffix: str) -> None:
     truth = sample("jmeter-csv").truth
     path = pl.lit("https://host/") + pl.col("label").str.strip_chars_start("GET /")

@@ -16,6 +16,7 @@ import typer
 from loadlens import __version__
 from loadlens.analyze import LogAnalysis, Options, ToolkitAnalysis, analyze, analyze_toolkit_folder, json_text
 from loadlens.commands.check import check
+from loadlens.commands.compare import compare_command
 from loadlens.commands.cost import cost_command
 from loadlens.commands.prices import prices_command
 from loadlens.convert import convert, rejects_beside
@@ -322,12 +323,10 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for _name, _command in {
-    "check": check,
-    "cost": cost_command,
-    "prices": prices_command,
-}.items():
-    app.command(_name)(_guarded(_command))
+app.command("check")(_guarded(check))
+app.command("compare")(_guarded(compare_command))
+app.command("cost")(_guarded(cost_command))
+app.command("prices")(_guarded(prices_command))
 
 
 def _version(value: bool) -> None:  # the signature that typer calls

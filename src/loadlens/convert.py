@@ -13,10 +13,10 @@ import polars as pl
 
 from loadlens.errors import InputError, OutputError
 from loadlens.sources import Findings, Log, Reading, TooManyRejectsError, open_log, reading
+from loadlens.sources.files import FACTS
 
 __all__ = ["convert", "rejects_beside"]
 
-_FACTS: Final = "loadlens"
 _ROWS: Final = "rows.parquet"
 _REJECTS: Final = "rejects.csv"
 
@@ -115,7 +115,7 @@ def _write(log: Log, path: Path) -> None:
             raise InputError(*problems)
         # Polars asks for the metadata when all rows are written, and so all that was found is known.
         log.frame.sink_parquet(
-            path, metadata=lambda _: {_FACTS: _facts(log)}, maintain_order=True, engine="streaming"
+            path, metadata=lambda _: {FACTS: _facts(log)}, maintain_order=True, engine="streaming"
         )
     if not pl.scan_parquet(path, glob=False).select(pl.len()).collect().item():
         raise InputError(log.without_rows())

@@ -185,6 +185,20 @@ def test_a_failure_out_of_the_usual_range_does_not(outcomes: list[bool]) -> None
     assert outcomes == [True]
 
 
+def test_the_successes_from_the_limit_on_are_held() -> None:
+    below, above = np.nextafter(5.0, 0), np.nextafter(5.0, 6)
+    frame = log_of([below, 5.0, above, 9.0, 9.0, None], success=[True, True, True, False, True, True])
+    plan = plan_of(frame)
+    uncoded = Rows.uncoded(open_log(frame), plan)
+    counter = Counter(uncoded, KeyCoder({}), most_bytes=2**26, most_tail_rows=MANY, with_heat=False)
+    counter.tail.cover(1)
+    counter.tail.keep_from[0] = 5.0
+    counter.add(uncoded.frame.collect())
+    held_rows = counter.tail.frame().sort(LATENCY)
+    assert held_rows[LATENCY].to_list() == [5.0, above, 9.0]
+    assert held_rows["end_time"].to_list() == frame["end_time"].gather([1, 2, 4]).to_list()
+
+
 @pytest.mark.parametrize("missing", [["start_time"], ["end_time"], ["start_time", "end_time"]])
 def test_logs_without_times(outcomes: list[bool], missing: Sequence[str]) -> None:
     frame = log_of(with_outliers(5000)).drop(missing)

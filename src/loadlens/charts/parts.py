@@ -11,7 +11,10 @@ from loadlens.charts.theme import MUTED, PANEL_WIDTH
 __all__ = ["inline", "message_chart", "money", "printable", "thousands", "titled"]
 
 # XML 1.0 cannot hold these, not even escaped.
-_NOT_IN_XML = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
+_NOT_IN_XML = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
+_MOST_CHARACTERS = 120
+_KEPT_AT_START = 80
+_KEPT_AT_END = 30
 _SIGNIFICANT_DIGITS = 7  # finer than a pixel; hides that sums run in an order that changes between runs
 _MESSAGE_HEIGHT = 60
 _SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
@@ -25,10 +28,11 @@ def inline(frame: pl.DataFrame) -> alt.InlineData:
 
 
 def printable(value: object) -> str:
-    """A key value as text; what XML cannot hold becomes a replacement character."""
+    """A key value as text of bounded length; what XML cannot hold becomes a replacement character."""
     if value is None:
         return "(none)"
-    return _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", str(value))
+    text = _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", str(value))
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_KEPT_AT_START]}…{text[-_KEPT_AT_END:]}"
 
 
 def thousands(value: float, decimals: int = 0) -> str:

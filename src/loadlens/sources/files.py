@@ -1,6 +1,7 @@
 """From paths, globs and folders to data files, each with its columns and its hive partition."""
 
 import glob
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -14,18 +15,23 @@ from loadlens.errors import InputError
 from loadlens.sources.wording import shortened
 
 __all__ = [
+    "FACTS",
     "INVOCATION_LOG_STEM",
     "DataFile",
     "PathSource",
     "find_files",
     "hive_columns",
     "inspect_columns",
+    "key_of_converted",
     "kind_of",
     "scan_columns",
 ]
 
 PathSource = str | PathLike[str]
 INVOCATION_LOG_STEM = "invocation_benchmark_results"
+
+FACTS = "loadlens"
+"""Under which name a converted log has its facts in the metadata, as JSON."""
 
 _SMALL_FILE_BYTES = 64 * 2**20
 _TOOLKIT_SUFFIXES = (".parquet", ".csv")  # in order of preference
@@ -203,6 +209,18 @@ def _footer(path: Path, kind: Literal["arrow", "parquet"]) -> tuple[Columns, int
         name = "Parquet" if kind == "parquet" else "Arrow"
         raise InputError(f"{path}: is a damaged {name} file: {reason}; write it again") from error
     return tuple(schema.items()), rows
+
+
+def key_of_converted(file: DataFile) -> tuple[str, ...]:
+    """The natural key that a file written by ``convert`` has in its metadata; none for other files."""
+    if file.kind != "parquet":
+        return ()
+    facts = pl.read_parquet_metadata(file.path).get(FACTS)
+    try:
+        key = json.loads(facts).get("key", []) if facts else []
+    except (ValueError, AttributeError):
+        return ()  # written by somebody else
+    return tuple(name for name in key if isinstance(name, str)) if isinstance(key, list) else ()
 
 
 def scan_columns(

@@ -1,6 +1,6 @@
 """A log: a canonical LazyFrame that remembers where it came from, so that errors can say where."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -21,6 +21,7 @@ from loadlens.sources.files import (
     find_files,
     hive_columns,
     inspect_columns,
+    key_of_converted,
     kind_of,
 )
 from loadlens.sources.findings import Findings, MaxRejects
@@ -209,8 +210,12 @@ def _from_paths(source: PathSource | Iterable[PathSource], options: Reading) -> 
             frames.append(scan_text(text, findings, options.max_rejects))
         frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
         columns = tuple(frame.collect_schema())
+    if options.column_map:
+        mapped = tuple(frame.collect_schema().items())
+        tabular = [replace(file, columns=mapped) for file in tabular]
     files = (*tabular, *map(_as_data_file, text))
-    natural = [name for file in text for name in file.dialect.key] or list(DEFAULT_KEY)
+    natural = [name for file in text for name in file.dialect.key]
+    natural += [name for file in tabular for name in key_of_converted(file) or DEFAULT_KEY]
     several = ["file"] if "file" in columns and len(text) > 1 else []
     return Log(
         frame=frame,
@@ -218,7 +223,7 @@ def _from_paths(source: PathSource | Iterable[PathSource], options: Reading) -> 
         files=files,
         name=str(files[0].path) if len(files) == 1 else f"{files[0].path} and {len(files) - 1} more",
         raw=frame,
-        key=_natural_key([*natural, *_named_columns(options), *several], columns),
+        key=_natural_key([*natural, *_named_columns(options), *several], _columns_of_all(files)),
         text=tuple(text),
         findings=findings,
     )
@@ -228,9 +233,15 @@ DEFAULT_KEY: Final = ("label", *CONFIGURATION_COLUMNS, "cold_start")
 """The columns that tell rows apart where no dialect says which."""
 
 
-def _natural_key(names: Iterable[str], columns: Sequence[str]) -> tuple[str, ...]:
+def _natural_key(names: Iterable[str], columns: Collection[str]) -> tuple[str, ...]:
     wanted = [*names, "cold_start"]
     return tuple(name for name in dict.fromkeys(wanted) if name in columns)
+
+
+def _columns_of_all(files: Iterable[DataFile]) -> set[str]:
+    """The columns that no file lacks."""
+    sets = [{name for name, _ in (*file.columns, *file.constants)} for file in files]
+    return set.intersection(*sets)
 
 
 def _named_columns(options: Reading) -> Sequence[str]:
@@ -264,7 +275,8 @@ def _inspect_all(paths: Sequence[Path], options: Reading) -> tuple[list[DataFile
                 text.append(_text_file(path, options))
             else:
                 file = inspect_columns(path, kind)
-                constants = (*file.constants, *_name_columns(path, options))
+                own = [name for name, _ in file.columns]
+                constants = (*file.constants, *_name_columns(path, options, own))
                 tabular.append(replace(file, constants=constants))
         except InputError as error:
             problems.extend(error.problems)
@@ -276,15 +288,24 @@ def _inspect_all(paths: Sequence[Path], options: Reading) -> tuple[list[DataFile
     return tabular, [replace(file, constants=(*file.constants, ("file", file.path.name))) for file in text]
 
 
-def _name_columns(path: Path, options: Reading) -> list[tuple[str, str | None]]:
-    return list(options.name_keys.values(path).items()) if options.name_keys else []
+def _name_columns(path: Path, options: Reading, columns: Collection[str]) -> list[tuple[str, str | None]]:
+    """The columns that the name of a file tells; the file itself must not have them."""
+    told = options.name_keys.values(path) if options.name_keys else {}
+    doubled = [name for name in told if name in columns]
+    if doubled:
+        raise InputError(
+            f"{path}: has the column {listed(doubled)} already, which its name is to give too; "
+            f"give the group another name"
+        )
+    return list(told.items())
 
 
 def _text_file(path: Path, options: Reading) -> TextFile:
     head = read_head(path)
     dialect = mapped_dialect(options.column_map) if options.column_map else detect(head, options.format)
-    constants = (*hive_columns(path), *_name_columns(path, options))
-    file = TextFile(head=head, dialect=dialect, reader=dialect.open(head), constants=constants)
+    reader = dialect.open(head)
+    constants = (*hive_columns(path), *_name_columns(path, options, reader.schema))
+    file = TextFile(head=head, dialect=dialect, reader=reader, constants=constants)
     file.check_constants()
     return file
 

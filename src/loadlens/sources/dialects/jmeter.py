@@ -11,6 +11,7 @@ import polars as pl
 from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect
+from loadlens.sources.dialects.names import request_name
 from loadlens.sources.parsed import seconds, spread
 from loadlens.sources.stream import Head
 from loadlens.sources.table import Table
@@ -232,7 +233,7 @@ def _columns(names: Sequence[str], time_format: str | None) -> tuple[pl.Expr, ..
         latency.cast(pl.Float64).alias(LATENCY),
     ]
     others = {
-        "label": pl.col("label").fill_null("").alias("label"),
+        "label": request_name(pl.col("label")).alias("label"),
         "bytes": pl.col("bytes").alias("response_size"),
         "sentBytes": pl.col("sentBytes").alias("request_size"),
     }

@@ -4,7 +4,9 @@ from typing import Final
 
 import polars as pl
 
-__all__ = ["MAX_CLASS_CHARACTERS", "filled", "numberless", "url_name"]
+from loadlens.sources.parsed import spread
+
+__all__ = ["MAX_CLASS_CHARACTERS", "filled", "numberless", "request_name", "url_name"]
 
 MAX_CLASS_CHARACTERS: Final = 60
 """How much of a message becomes the class of an error."""
@@ -17,6 +19,15 @@ def url_name(url: pl.Expr) -> pl.Expr:
     """
     path = url.fill_null("").str.extract(r"(?s)^([^?]*)").str.replace(r"(?s)^([^#]*/[^#]*)#.*$", "$1")
     return path.str.replace(r"(^|:)//[^/\s]*@", "${1}//")
+
+
+def request_name(name: pl.Expr) -> pl.Expr:
+    """The name of a request, cut as by ``url_name`` where it is a URL or has a query string; null is empty."""
+    name = name.fill_null("")
+    suspect = name.str.contains_any(["?", "@", "#"])
+    chosen = name.filter(suspect)
+    is_url = chosen.str.contains(r"^[A-Za-z][\w+.-]*://|^/|\?[^?\s=]+=")
+    return pl.coalesce(spread(pl.when(is_url).then(url_name(chosen)).otherwise(chosen), suspect), name)
 
 
 def numberless(text: pl.Expr) -> pl.Expr:

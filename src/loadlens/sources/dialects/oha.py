@@ -174,7 +174,7 @@ class _Database(Recipe):
                     _check_order(path, rows if last is None else [last, *rows])
                     last = rows[-1]
                     yield self._parsed(rows)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise InputError(f"{path}: is no SQLite database of oha, or is damaged: {error}") from error
 
     def _parsed(self, rows: Sequence[tuple[Any, ...]]) -> Parsed:

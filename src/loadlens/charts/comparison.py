@@ -1,0 +1,214 @@
+"""Two runs in one panel for each key: how their latencies spread, and their percentiles."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import altair as alt
+import polars as pl
+
+from loadlens.charts.axes import LATENCY_LABEL, log_latency_axis, log_latency_scale
+from loadlens.charts.parts import inline, message_chart, printable, titled
+from loadlens.charts.theme import PANEL_HEIGHT, PANEL_WIDTH, themed
+
+__all__ = ["comparison_density_chart", "comparison_spectrum_chart"]
+
+_RUNS: Final = {"base": "#7f7f7f", "candidate": "#ff7f0e"}
+_SPACING = 62  # holds the axis labels of the next panel
+_PADDING = {"left": 12, "top": 12, "right": 32, "bottom": 32}  # and those along the edges
+_FEW_PANELS = 4
+_TAIL = 0.01  # of a curve's peak: where its tail begins
+_LEAST_CROP = 0.5  # an axis is cut only where that frees half of it
+_LEAST_LOG_RATIO = 100  # of the latencies of a panel: below it a linear axis shows all of them
+_LEAST_REACH = 10.0  # p90, so that the axis has a length where only the median is known
+_SIGNIFICANT_DIGITS = 7
+_PERCENTILES: Final = {
+    1: "p0",
+    2: "p50",
+    10: "p90",
+    100: "p99",
+    1_000: "p99.9",
+    10_000: "p99.99",
+    100_000: "p99.999",
+}
+_SMALL_PERCENTILES: Final = {at: name for at, name in _PERCENTILES.items() if at not in (2, 10_000)}
+
+_Chart = alt.LayerChart | alt.FacetChart
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Panels:
+    """``points`` with the columns ``panel`` (text) and ``run``, the panels in order, and their size."""
+
+    points: pl.DataFrame
+    names: list[str]
+
+    @property
+    def columns(self) -> int:
+        """How many panels stand side by side."""
+        return 1 if len(self.names) == 1 else 2 if len(self.names) <= _FEW_PANELS else 3
+
+    def chart(self) -> alt.Chart:
+        """A chart without marks of the size of a panel."""
+        width, height = ((PANEL_WIDTH, PANEL_HEIGHT), (300, 150), (190, 100))[self.columns - 1]
+        return alt.Chart(width=width, height=height)
+
+
+def comparison_density_chart(curves: pl.DataFrame, keys: pl.DataFrame, by: Sequence[str]) -> _Chart:
+    """Density of the latencies of both runs, a panel for each key.
+
+    Args:
+        curves: the ``by`` columns, ``run`` (base or candidate), ``latency_ms``, ``density`` (per ms).
+        keys: the ``by`` columns and ``verdict`` of the keys to draw, in this order.
+        by: the key columns; none for one panel.
+    """
+    title = "Latency of both runs (ms)"
+    panels, notes = _cropped(_panels(curves.filter(pl.col("latency_ms") >= 0), keys, by))
+    if panels.points.is_empty():
+        return _nothing(title, "No curve to draw: a curve needs two different latencies.")
+    base = panels.chart().encode(
+        x=alt.X(
+            "latency_ms", type="quantitative", scale=alt.Scale(zero=False, nice=False), axis=_latencies()
+        ),
+        y=alt.Y("density", type="quantitative", stack=False, scale=alt.Scale(nice=3), axis=_densities()),
+        color=_colours(),
+    )
+    layers = [base.mark_area(fillOpacity=0.12), base.mark_line(strokeWidth=1.8)]
+    lead = f"Density (per ms) over latency (ms){_by(by)}{_scales(panels, shared=False)}."
+    return _faceted(layers, panels, title, [lead, *notes], x="independent", y="independent")
+
+
+def comparison_spectrum_chart(spectrum: pl.DataFrame, keys: pl.DataFrame, by: Sequence[str]) -> _Chart:
+    """Latency over the percentile of both runs, a panel for each key, each further nine as wide.
+
+    Args:
+        spectrum: the ``by`` columns, ``run`` (base or candidate), ``quantile`` (0 to 1), ``latency_ms``.
+        keys: the ``by`` columns and ``verdict`` of the keys to draw, in this order.
+        by: the key columns; none for one panel.
+    """
+    title = "Latency by percentile of both runs (ms)"
+    panels = _panels(spectrum.filter(pl.col("latency_ms") > 0), keys, by)
+    if panels.points.is_empty():
+        return _nothing(title, "No latency to draw: no call succeeded.")
+    rarity = (1 / (1 - pl.col("quantile"))).round_sig_figs(_SIGNIFICANT_DIGITS)
+    points = panels.points.with_columns(rarity.alias("rarity"))
+    wide = _is_wide(points)
+    reach = max(_LEAST_REACH, float(points["rarity"].max()))  # type: ignore[arg-type]
+    line = (
+        panels.chart()
+        .mark_line(strokeWidth=1.8, strokeJoin="round")
+        .encode(
+            x=_percentiles(reach, short=panels.columns > 1),
+            y=_latency_axis(points, wide=wide),
+            color=_colours(),
+        )
+    )
+    lead = f"Latency (ms) over the percentile of calls{_by(by)}{_scales(panels, shared=wide)}."
+    panels = _Panels(points=points, names=panels.names)
+    return _faceted([line], panels, title, [lead], x="shared", y="shared" if wide else "independent")
+
+
+def _panels(frame: pl.DataFrame, keys: pl.DataFrame, by: Sequence[str]) -> _Panels:
+    """The rows of ``keys`` alone, each with the name of its panel: the key and its verdict."""
+    named = keys.with_columns(
+        pl.Series("panel", [_name(row[:-1], row[-1]) for row in keys.select(*by, "verdict").iter_rows()])
+    )
+    if not by:
+        points = frame.with_columns(pl.lit(named["panel"][0]).alias("panel"))
+    else:
+        points = frame.join(named.select(*by, "panel"), on=list(by), nulls_equal=True, maintain_order="left")
+    drawn = set(points["panel"])
+    order = [name for name in named["panel"] if name in drawn]
+    return _Panels(points=points.select("panel", "run", *_figures(frame, by)), names=order)
+
+
+def _figures(frame: pl.DataFrame, by: Sequence[str]) -> list[str]:
+    return [name for name in frame.columns if name not in (*by, "run")]
+
+
+def _name(key: Sequence[object], verdict: str) -> str:
+    return f"{verdict.capitalize()}: {' · '.join(map(printable, key)) or 'all calls'}"
+
+
+def _cropped(panels: _Panels) -> tuple[_Panels, list[str]]:
+    """Leaves out thin tails where they would squeeze both curves of a panel, and says so."""
+    at = pl.col("latency_ms")
+    bulk = pl.col("density") >= _TAIL * pl.col("density").max().over("panel", "run")
+    end = at.filter(bulk).max().over("panel")
+    kept = panels.points.filter((at <= end) | (end > _LEAST_CROP * at.max().over("panel")))
+    if kept.height == panels.points.height:
+        return panels, []
+    note = (
+        "Cut off where both curves fall below 1 % of their peaks and their tails would fill half of a panel."
+    )
+    return _Panels(points=kept, names=panels.names), [note]
+
+
+def _faceted(
+    layers: list[alt.Chart], panels: _Panels, title: str, notes: list[str], *, x: Any, y: Any
+) -> alt.FacetChart:
+    facet = alt.Facet("panel", type="nominal", sort=panels.names, title=None)
+    chart = alt.LayerChart(layer=layers).facet(
+        facet, data=inline(panels.points), columns=panels.columns, spacing=_SPACING, bounds="flush"
+    )
+    chart = chart.properties(title=titled(title, notes), padding=_PADDING)
+    resolved: alt.FacetChart = chart.resolve_scale(x=x, y=y).resolve_axis(x="independent", y="independent")
+    return themed(resolved)
+
+
+def _nothing(title: str, message: str) -> alt.LayerChart:
+    return themed(message_chart(message, titled(title, [])))
+
+
+def _by(by: Sequence[str]) -> str:
+    return f" by {' · '.join(map(printable, by))}" if by else ""
+
+
+def _scales(panels: _Panels, *, shared: bool) -> str:
+    if len(panels.names) == 1:
+        return ""
+    return "; all panels have the same scales" if shared else "; each panel has its own scales"
+
+
+def _colours() -> alt.Color:
+    scale = alt.Scale(domain=list(_RUNS), range=list(_RUNS.values()))
+    return alt.Color("run", type="nominal", scale=scale, legend=alt.Legend(title=None, orient="top"))
+
+
+def _latencies() -> alt.Axis:
+    return alt.Axis(title=None, grid=False, tickCount=4, labelOverlap="greedy", labelSeparation=6)
+
+
+def _densities() -> alt.Axis:
+    # d3 rounds to the tick step under a plain format and would print 0.15 as 0.1.
+    label = "format(datum.value, '.2~g')"
+    return alt.Axis(title=None, tickCount=3, labelExpr=label, domain=False, ticks=False)
+
+
+def _percentiles(reach: float, *, short: bool) -> alt.X:
+    percentiles = _SMALL_PERCENTILES if short else _PERCENTILES
+    shown = {at: name for at, name in percentiles.items() if at <= reach}
+    names = ", ".join(f"'{at}': '{name}'" for at, name in shown.items())
+    axis = alt.Axis(title=None, values=list(shown), labelExpr=f"({{{names}}})[datum.value]", labelFlush=False)
+    return alt.X(
+        "rarity", type="quantitative", scale=alt.Scale(type="log", domain=[1, reach], nice=False), axis=axis
+    )
+
+
+def _is_wide(points: pl.DataFrame) -> bool:
+    """Whether a linear axis could not show all latencies of a panel."""
+    at = pl.col("latency_ms")
+    ratios = points.group_by("panel").agg(at.max() / at.min())["latency_ms"]
+    return bool((ratios > _LEAST_LOG_RATIO).any())
+
+
+def _latency_axis(points: pl.DataFrame, *, wide: bool) -> alt.Y:
+    """Logarithmic and one for all panels where latencies are ``wide``, else from 0."""
+    if wide:
+        low, high = points.select(low=pl.col("latency_ms").min(), high=pl.col("latency_ms").max()).row(0)
+        scale, axis = log_latency_scale(low, high), log_latency_axis(low, high, title=None, most_ticks=6)
+    else:
+        scale = alt.Scale(zero=True, nice=3)
+        axis = alt.Axis(title=None, tickCount=3, labelExpr=LATENCY_LABEL)
+    axis.domain = axis.ticks = False
+    return alt.Y("latency_ms", type="quantitative", scale=scale, axis=axis)

@@ -1,0 +1,159 @@
+"""One run of a comparison: its exact figures by key, and their limits from the profile's buckets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final, Unpack
+
+import numpy as np
+import polars as pl
+
+from loadlens.analysis.shared import error_rate, num_errors, with_numeric_keys
+from loadlens.comparison.intervals import (
+    Estimate,
+    Floats,
+    mean_estimate,
+    percentile_ranks,
+    share_estimate,
+)
+from loadlens.profile import Execution, Plan, Statistics, key_names, measure, percentile_name
+from loadlens.profile.buckets import NULL_BUCKET
+from loadlens.profile.quantiles import bucket_bounds
+from loadlens.schema import LATENCY
+from loadlens.sources import Log
+
+__all__ = ["PERCENTILES", "Run", "measured_run", "with_common_types"]
+
+PERCENTILES: Final = {percentile_name(quantile): quantile for quantile in (0.5, 0.9, 0.95, 0.99)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A measured log.
+
+    Attributes:
+        name: what messages call it.
+        statistics: its statistics by key; all figures are of every success, the fence aside.
+    """
+
+    name: str
+    statistics: Statistics
+
+    @cached_property
+    def keys(self) -> pl.DataFrame:
+        """``code`` and the key columns as ``key:<name>``."""
+        return self.statistics.profile.keys
+
+    @cached_property
+    def figures(self) -> pl.DataFrame:
+        """For each ``code``: ``num_rows``, ``num_errors``, every metric, ``size`` and ``variance`` (ms²)."""
+        table = self.statistics.table.with_columns(self.keys["code"]).select(
+            "code",
+            "num_rows",
+            num_errors(),
+            error_rate(),
+            pl.col("success_mean").alias("mean"),
+            *[pl.col(f"{LATENCY}_{name}").alias(name) for name in PERCENTILES],
+            "throughput",
+        )
+        return table.join(_variances(self._cells), on="code", how="left", maintain_order="left")
+
+    def column(self, name: str, codes: pl.Series) -> Floats:
+        """A column of the figures for some keys; NaN where there is no value."""
+        values = codes.rename("code").to_frame().join(self.figures, on="code", maintain_order="left")
+        found: Floats = values[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        return found
+
+    def estimate(self, metric: str, codes: pl.Series, level: float) -> Estimate:
+        """A metric of some keys with limits at a level of confidence.
+
+        Throughput has none: how fast calls complete in one second depends on the seconds before.
+        """
+        values = self.column(metric, codes)
+        if metric == "error_rate":
+            return share_estimate(self.column("num_errors", codes), self.column("num_rows", codes), level)
+        size = np.nan_to_num(self.column("size", codes))  # null without a success
+        if metric == "mean":
+            return mean_estimate(values, self.column("variance", codes), size, level)
+        unknown = np.full(len(values), np.nan)
+        low, high = (
+            percentile_ranks(size, PERCENTILES[metric], level)
+            if metric in PERCENTILES
+            else (unknown, unknown)
+        )
+        return Estimate(
+            value=values,
+            low=np.minimum(self._latencies_at(codes, low, -np.inf), values),
+            high=np.maximum(self._latencies_at(codes, high, np.inf), values),
+        )
+
+    @cached_property
+    def _cells(self) -> pl.DataFrame:
+        """Buckets of the successes: ``code``, ``bucket``, ``count``, ``latency_sum``, ``low``, ``high``."""
+        timed = self.statistics.profile.buckets.filter(pl.col("success") & (pl.col("bucket") != NULL_BUCKET))
+        cells = timed.group_by("code", "bucket").agg(pl.col("count", "latency_sum").sum())
+        cells = cells.sort("code", "bucket")
+        low, high = bucket_bounds(cells["bucket"].to_numpy())
+        return cells.with_columns(pl.Series("low", low), pl.Series("high", high))
+
+    def _latencies_at(self, codes: pl.Series, ranks: Floats, otherwise: float) -> Floats:
+        """The latency (ms) at each key's rank, those of a bucket taken as spread evenly; for NaN another."""
+        found = np.full(len(ranks), otherwise)
+        known = ~np.isnan(ranks)
+        if not known.any():
+            return found
+        counts = self._cells["count"].to_numpy()
+        starts = np.cumsum(counts) - counts
+        first = self._cells["code"].search_sorted(codes.to_numpy()[known], side="left").to_numpy()
+        position = starts[first] + ranks[known]
+        cell = np.searchsorted(starts, position, side="right") - 1
+        part = (position - starts[cell] + 0.5) / counts[cell]
+        low, high = self._cells["low"].to_numpy()[cell], self._cells["high"].to_numpy()[cell]
+        found[known] = low + (high - low) * part
+        return found
+
+
+def measured_run(log: Log, name: str, key: Sequence[str], **execution: Unpack[Execution]) -> Run:
+    """Measures a log by ``key``.
+
+    Raises:
+        InputError: the log cannot be read, or holds values that no statistic may use.
+    """
+    success = pl.col("success") if "success" in log.columns else pl.col(LATENCY) > 0
+    plan = Plan(key=tuple(key), success=success, percentiles=tuple(PERCENTILES.values()))
+    statistics = with_numeric_keys(measure(log, plan, **execution), key)
+    # The seconds make up most of a profile, and nothing here needs them while the other log is measured.
+    profile = replace(statistics.profile, seconds=statistics.profile.seconds.clear())
+    return Run(name=name, statistics=replace(statistics, profile=profile))
+
+
+def with_common_types(base: Run, candidate: Run) -> tuple[Run, Run]:
+    """Both runs with key columns of one type each: numbers where both have numbers, else text."""
+    names = key_names(base.statistics.profile.key)
+    types = {name: _common_type(base.keys.schema[name], candidate.keys.schema[name]) for name in names}
+    return _cast(base, types), _cast(candidate, types)
+
+
+def _common_type(first: pl.DataType, second: pl.DataType) -> pl.DataType:
+    if first == second:
+        return first
+    if first.is_numeric() and second.is_numeric():
+        both = [pl.Series("key", [], dtype=dtype).to_frame() for dtype in (first, second)]
+        return pl.concat(both, how="vertical_relaxed").schema["key"]
+    return pl.String()
+
+
+def _cast(run: Run, types: dict[str, pl.DataType]) -> Run:
+    statistics = run.statistics
+    profile = replace(statistics.profile, keys=statistics.profile.keys.cast(types))  # type: ignore[arg-type]
+    table, histogram = (frame.cast(types) for frame in (statistics.table, statistics.histogram))  # type: ignore[arg-type]
+    return replace(run, statistics=replace(statistics, profile=profile, table=table, histogram=histogram))
+
+
+def _variances(cells: pl.DataFrame) -> pl.DataFrame:
+    """``size`` and ``variance`` (ms²) by ``code``: between buckets by their means, within them as if even."""
+    count, mean = pl.col("count"), pl.col("latency_sum").sum() / pl.col("count").sum()
+    between = (count * (pl.col("latency_sum") / count - mean) ** 2).sum()
+    within = ((count - 1) * (pl.col("high") - pl.col("low")) ** 2 / 12).sum()
+    variance = pl.when(count.sum() > 1).then((between + within) / (count.sum() - 1))
+    return cells.group_by("code").agg(count.sum().alias("size"), variance.alias("variance"))

@@ -1,0 +1,108 @@
+"""Charts of a comparison: what the specs say."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from loadlens.charts import svg_text
+from loadlens.charts.comparison import comparison_density_chart, comparison_spectrum_chart
+from tests.charts.curves import curves_of, mark_of, rows_of
+
+KEYS = ["/slow", "/a", "/b"]
+
+
+def keys(names: list[Any], verdict: str = "worse") -> pl.DataFrame:
+    return pl.DataFrame({"label": names}).with_columns(verdict=pl.lit(verdict))
+
+
+def density(names: list[Any], **shape: Any) -> pl.DataFrame:
+    runs = {"base": 20.0, "candidate": 24.0}
+    return pl.concat(
+        curves_of("label", names, centre=centre, **shape).with_columns(run=pl.lit(run))
+        for run, centre in runs.items()
+    )
+
+
+def spectrum(names: list[Any], top_ms: float = 90.0) -> pl.DataFrame:
+    quantiles = 1 - 1 / np.geomspace(1, 1e4, 50)
+    tail = np.linspace(0, 1, 50)
+    return pl.concat(
+        pl.DataFrame({"quantile": quantiles, "latency_ms": 10 * (top_ms / 10) ** tail}).with_columns(
+            label=pl.lit(name), run=pl.lit(run)
+        )
+        for name in names
+        for run in ("base", "candidate")
+    )
+
+
+def panels_of(chart: Any, mark: str = "line") -> list[str]:
+    spec = chart.to_dict()
+    return list(dict.fromkeys(row["panel"] for row in rows_of(spec, mark_of(spec, mark))))
+
+
+def test_panels_stand_in_the_order_of_the_keys_and_say_the_verdict():
+    spec = comparison_density_chart(density(KEYS), keys(KEYS), ["label"]).to_dict()
+    assert spec["facet"]["sort"] == ["Worse: /slow", "Worse: /a", "Worse: /b"]
+
+
+def test_both_runs_are_in_each_panel():
+    for chart in (
+        comparison_density_chart(density(KEYS), keys(KEYS), ["label"]),
+        comparison_spectrum_chart(spectrum(KEYS), keys(KEYS), ["label"]),
+    ):
+        spec = chart.to_dict()
+        drawn = {(row["panel"], row["run"]) for row in rows_of(spec, mark_of(spec, "line"))}
+        assert len(drawn) == 2 * len(KEYS)
+        assert mark_of(spec, "line")["encoding"]["color"]["scale"]["domain"] == ["base", "candidate"]
+        assert "<svg" in svg_text(chart)
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (4, 2), (5, 3), (12, 3)])
+def test_more_panels_are_smaller(count, columns):
+    names = [f"/{number:02}" for number in range(count)]
+    assert comparison_spectrum_chart(spectrum(names), keys(names), ["label"]).to_dict()["columns"] == columns
+
+
+def test_densities_do_not_stack_and_start_at_no_latency_below_0():
+    spec = comparison_density_chart(density(["/a"], spread=1.0), keys(["/a"]), ["label"]).to_dict()
+    area = mark_of(spec, "area")
+    assert area["encoding"]["y"]["stack"] is False
+    assert min(row["latency_ms"] for row in rows_of(spec, area)) >= 0
+
+
+def test_a_thin_tail_is_cut_and_the_chart_says_so():
+    tail = pl.DataFrame({"label": "/a", "latency_ms": 500.0, "density": 1e-5, "run": ["base", "candidate"]})
+    long = pl.concat([density(["/a"]), tail])
+    cut = comparison_density_chart(long, keys(["/a"]), ["label"]).to_dict()
+    assert "Cut off" in cut["title"]["subtitle"][1]
+    whole = comparison_density_chart(density(["/a"]), keys(["/a"]), ["label"]).to_dict()
+    assert len(whole["title"]["subtitle"]) == 1
+
+
+@pytest.mark.parametrize(("top_ms", "kind"), [(90.0, None), (5_000.0, "log")])
+def test_latencies_far_apart_stand_on_a_log_axis(top_ms, kind):
+    spec = comparison_spectrum_chart(spectrum(KEYS, top_ms), keys(KEYS), ["label"]).to_dict()
+    assert mark_of(spec, "line")["encoding"]["y"]["scale"].get("type") == kind
+    assert spec["resolve"]["scale"]["y"] == ("shared" if kind else "independent")
+
+
+def test_without_a_key_there_is_one_panel():
+    frame = spectrum(["/a"]).drop("label")
+    chart = comparison_spectrum_chart(frame, pl.DataFrame({"verdict": ["better"]}), [])
+    assert panels_of(chart) == ["Better: all calls"]
+
+
+def test_a_missing_key_has_its_panel():
+    frame = spectrum(["/a"]).with_columns(label=pl.lit(None, dtype=pl.String))
+    names = keys(["/a"]).with_columns(label=pl.lit(None, dtype=pl.String))
+    assert panels_of(comparison_spectrum_chart(frame, names, ["label"])) == ["Worse: (none)"]
+
+
+def test_nothing_to_draw_is_said():
+    for chart in (
+        comparison_density_chart(density(KEYS).clear(), keys(KEYS), ["label"]),
+        comparison_spectrum_chart(spectrum(KEYS).clear(), keys(KEYS), ["label"]),
+    ):
+        assert mark_of(chart.to_dict(), "text")
