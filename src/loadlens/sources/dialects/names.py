@@ -22,7 +22,7 @@ def url_name(url: pl.Expr) -> pl.Expr:
 
 
 def request_name(name: pl.Expr) -> pl.Expr:
-    """The name of a request, cut as by ``url_name`` where it is a URL or has a query string; null is empty."""
+    """A request's name, cut as by ``url_name`` where it is a URL or has a query string; null is empty."""
     name = name.fill_null("")
     suspect = name.str.contains_any(["?", "@", "#"])
     chosen = name.filter(suspect)
