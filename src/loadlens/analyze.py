@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import math
-import os
 import re
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -22,7 +20,7 @@ from loadlens.api import (
 from loadlens.errors import InputError, PriceError, UsageError
 from loadlens.prices import PriceTable, load_prices
 from loadlens.profile import DEFAULT_PERCENTILES, Execution
-from loadlens.publish import publish_folder, refuse_output_inside
+from loadlens.publish import existing_paths, publish_folder, refuse_output_inside, write_text
 from loadlens.sources import (
     REJECTS_FILE,
     Findings,
@@ -145,8 +143,8 @@ class ToolkitAnalysis:
             figures=self._figures(),
         )
         (folder / "benchmarking_report").mkdir()
-        _write_text(folder / "benchmarking_report" / "benchmarking_report.html", render(report))
-        _write_text(folder / "summary.json", json_text(self.document))
+        write_text(folder / "benchmarking_report" / "benchmarking_report.html", render(report))
+        write_text(folder / "summary.json", json_text(self.document))
 
     def _figures(self) -> dict[str, str]:
         from loadlens.charts import svg_text
@@ -185,10 +183,7 @@ class LogAnalysis:
             "by": list(self.summary.by),
             "summary": _rows(self.summary.summary),
             **_figures_of(self.summary),
-            "rejected": self.findings.rejected,
-            "rejects_by_reason": dict(self.findings.reasons.most_common()),
-            "left_out": dict(self.findings.left_out),
-            "warnings": self.findings.sentences(self.summary.seconds_without_completion),
+            **self.findings.document(self.summary.seconds_without_completion),
         }
 
     def write(self, folder: Path) -> None:
@@ -215,8 +210,8 @@ class LogAnalysis:
                 }.items()
             },
         )
-        _write_text(folder / "report.html", render(report))
-        _write_text(folder / "summary.json", json_text(self.document))
+        write_text(folder / "report.html", render(report))
+        write_text(folder / "summary.json", json_text(self.document))
 
 
 def analyze(
@@ -276,7 +271,8 @@ def analyze(
         analysis = _analysis(inputs, options)
         analysis.write(folder)
 
-    refuse_output_inside(Path(out), _paths_of(inputs, prices))
+    tables = [] if prices is None or isinstance(prices, PriceTable) else [prices]
+    refuse_output_inside(Path(out), existing_paths([*inputs, *tables]))
     try:
         publish_folder(Path(out), write, overwrite=overwrite)
     except TooManyRejectsError as error:
@@ -295,17 +291,6 @@ def publish_rejects(
 
     publish_folder(out, write, overwrite=overwrite)
     raise InputError(*error.problems, f"{out / REJECTS_FILE}: has all rejected rows") from None
-
-
-def _paths_of(inputs: Sequence[Path_], prices: PriceTable | Path_ | None) -> list[Path]:
-    """Everything that is read, so that the output does not land on it."""
-    tables = [] if prices is None or isinstance(prices, PriceTable) else [prices]
-    named = [path for item in (*inputs, *tables) for path in (item, *_matches(str(item)))]
-    return [Path(path) for path in named if os.path.exists(path)]  # noqa: PTH110  # False, not an error, for odd names
-
-
-def _matches(pattern: str) -> list[str]:
-    return glob.glob(pattern, recursive=True)  # noqa: PTH207  # patterns may be absolute
 
 
 def _analysis(inputs: Sequence[Path_], options: Options) -> ToolkitAnalysis | LogAnalysis:
@@ -448,7 +433,3 @@ def json_text(document: dict[str, Any]) -> str:
     """A document as JSON that no terminal takes for commands, on lines of its own."""
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")

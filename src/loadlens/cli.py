@@ -18,6 +18,19 @@ from loadlens.analyze import LogAnalysis, Options, ToolkitAnalysis, analyze, ana
 from loadlens.commands.check import check
 from loadlens.commands.compare import compare_command
 from loadlens.commands.cost import cost_command
+from loadlens.commands.options import (
+    By,
+    Format,
+    KeyFromName,
+    Logs,
+    Map,
+    MapFile,
+    MaxRejects,
+    Out,
+    Overwrite,
+    Quiet,
+    SafeCsv,
+)
 from loadlens.commands.prices import prices_command
 from loadlens.convert import convert, rejects_beside
 from loadlens.errors import LoadlensError, UsageError
@@ -58,7 +71,6 @@ class ChartChoice(StrEnum):
     SVG = "svg"
 
 
-Out = Annotated[Path, typer.Option("--out", help="Folder to write; it appears whole or not at all.")]
 Outliers = Annotated[
     OutlierChoice,
     typer.Option(help="Upper fence: mean + 5 IQR, Tukey's q75 + 1.5 IQR, or none."),
@@ -67,8 +79,6 @@ Prices = Annotated[
     Path | None, typer.Option(help="Price table as TOML instead of the built-in one.", show_default=False)
 ]
 Charts = Annotated[list[ChartChoice], typer.Option("--chart-format", help="Format of charts; repeatable.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output folder.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 Exact = Annotated[
     bool, typer.Option("--exact/--one-pass", help="Exact figures, or one pass with a stated error bound.")
 ]
@@ -87,35 +97,6 @@ Percentiles = Annotated[
         "--percentile", help="Percentile to report, e.g. 99.5; repeatable.", show_default="90, 95, 99, 99.9"
     ),
 ]
-Format = Annotated[
-    str | None,
-    typer.Option(
-        "--format", help="Format of text logs; without it, their content tells.", show_default=False
-    ),
-]
-Map = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--map",
-        help="What a column is, e.g. latency=elapsed:ms, end=ts:epoch_ms, success='status<400'; repeatable.",
-        metavar="TARGET=COLUMN",
-        show_default=False,
-    ),
-]
-MapFile = Annotated[Path | None, typer.Option(help="The same as a TOML file.", show_default=False)]
-KeyFromName = Annotated[
-    str | None,
-    typer.Option(
-        help=r"Regular expression over file names; its named groups become columns, e.g. 'run_(?P<run>\d+)'.",
-        show_default=False,
-    ),
-]
-MaxRejectsOption = Annotated[
-    str, typer.Option("--max-rejects", help="Rows that may be rejected: a count or a percentage, e.g. 0.5%.")
-]
-SafeCsv = Annotated[
-    bool, typer.Option("--safe-csv", help="Disarm CSV cells that a spreadsheet would take for formulas.")
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print summary.json instead of a table.")]
 _PNG = [ChartChoice.PNG]
 
@@ -129,9 +110,7 @@ def analyze_command(
         ),
     ],
     out: Out,
-    by: Annotated[
-        list[str] | None, typer.Option(help="Column to group by; repeatable.", metavar="COLUMN")
-    ] = None,
+    by: By = None,
     outliers: Outliers = OutlierChoice.MEAN_IQR,
     percentile: Percentiles = None,
     exact: Exact = True,
@@ -141,7 +120,7 @@ def analyze_command(
     column_map: Map = None,
     map_file: MapFile = None,
     key_from_name: KeyFromName = None,
-    max_rejects: MaxRejectsOption = "0",
+    max_rejects: MaxRejects = "0",
     safe_csv: SafeCsv = False,
     prices: Prices = None,
     chart_format: Charts = _PNG,
@@ -190,13 +169,13 @@ def inspect_command(
 
 @app.command("convert")
 def convert_command(
-    inputs: Annotated[list[str], typer.Argument(metavar="LOGS...", help="Logs: files, folders, globs.")],
+    inputs: Logs,
     out: Annotated[Path, typer.Option("--out", help="Parquet file to write.")],
     log_format: Format = None,
     column_map: Map = None,
     map_file: MapFile = None,
     key_from_name: KeyFromName = None,
-    max_rejects: MaxRejectsOption = "0",
+    max_rejects: MaxRejects = "0",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     quiet: Quiet = False,
 ) -> None:

@@ -130,9 +130,6 @@ def _facts(log: Log) -> str:
             for file in log.files
         ],
         "key": list(log.key),
-        "rejected": log.findings.rejected,
-        "rejects_by_reason": dict(log.findings.reasons.most_common()),
-        "left_out": dict(log.findings.left_out),
-        "warnings": log.findings.sentences(),
+        **log.findings.document(),
     }
     return json.dumps(facts)

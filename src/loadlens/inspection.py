@@ -62,10 +62,7 @@ class Inspection:
             "first_rows": [
                 {name: _plain(cell) for name, cell in row.items()} for row in self.first.iter_rows(named=True)
             ],
-            "rejected": self.findings.rejected,
-            "rejects_by_reason": dict(self.findings.reasons.most_common()),
-            "left_out": dict(self.findings.left_out),
-            "warnings": self.findings.sentences(),
+            **self.findings.document(),
         }
 
 

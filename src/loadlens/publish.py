@@ -1,14 +1,17 @@
 """An output folder appears whole or not at all."""
 
+import glob
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from os import PathLike
 from pathlib import Path
 
 from loadlens.errors import OutputError
 
-__all__ = ["publish_folder", "refuse_output_inside"]
+__all__ = ["existing_paths", "publish_folder", "refuse_output_inside", "write_text"]
 
 
 def publish_folder(out: Path, write: Callable[[Path], None], *, overwrite: bool = False) -> None:
@@ -86,3 +89,18 @@ def refuse_output_inside(out: Path, inputs: Iterable[Path]) -> None:
         inside = source.is_dir() and target.is_relative_to(source)
         if inside or source.is_relative_to(target):
             raise OutputError(f"{out}: overlaps the input {item}; choose an output folder outside it")
+
+
+def existing_paths(sources: Iterable[str | PathLike[str]]) -> list[Path]:
+    """What paths and globs lead to: everything that is read, so that an output does not land on it."""
+    named = [path for source in sources for path in (source, *_matches(str(source)))]
+    return [Path(path) for path in named if os.path.exists(path)]  # noqa: PTH110  # False, not an error, for odd names
+
+
+def _matches(pattern: str) -> list[str]:
+    return glob.glob(pattern, recursive=True)  # noqa: PTH207  # patterns may be absolute
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text with the line ends that it has."""
+    path.write_text(text, encoding="utf-8", newline="\n")

@@ -23,10 +23,20 @@ from loadlens.report.columns import column_header, format_value
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY
 from loadlens.sources import REJECTS_FILE
 
-__all__ = ["ProgressDisplay", "inert", "print_inspection", "print_results", "progress_display"]
+__all__ = [
+    "MOST_ROWS",
+    "ProgressDisplay",
+    "console_of_width",
+    "inert",
+    "print_frame",
+    "print_inspection",
+    "print_line",
+    "print_results",
+    "progress_display",
+]
 
 _WIDTH_WITHOUT_TERMINAL = 160
-_MOST_ROWS = 40
+MOST_ROWS = 40
 _MOST_REASONS = 10
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LATENCIES = (f"{LATENCY}_median", f"{LATENCY}_mean", f"{LATENCY}_p99")
@@ -87,17 +97,45 @@ def progress_display(*, quiet: bool) -> Iterator[ProgressDisplay]:
         yield ProgressDisplay(bars)
 
 
-def _console() -> Console:
+def console_of_width(width: int = _WIDTH_WITHOUT_TERMINAL) -> Console:
+    """Standard output, ``width`` characters wide where it is no terminal."""
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_WIDTH_WITHOUT_TERMINAL)
+    return console if console.is_terminal else Console(highlight=False, width=width)
+
+
+def print_frame(title: str, frame: pl.DataFrame, *, currency: str = "USD", rest: str = "the files") -> None:
+    """Prints the first rows of a frame; headers and formats follow from its column names.
+
+    Args:
+        title: stands above the table.
+        frame: the rows.
+        currency: ISO 4217 code of columns that hold money.
+        rest: where the rows are that are not shown.
+    """
+    console = console_of_width()
+    table = Table(title=Text(inert(title)), title_justify="left", title_style="bold")
+    for name, dtype in frame.schema.items():
+        header = Text(inert(column_header(name, currency)))
+        table.add_column(header, justify="right" if dtype.is_numeric() else "left")
+    for row in frame.head(MOST_ROWS).iter_rows():
+        cells = zip(frame.columns, row, strict=True)
+        table.add_row(*[Text(inert(format_value(name, value))) for name, value in cells])
+    console.print(table)
+    if frame.height > MOST_ROWS:
+        console.print(Text(f"{frame.height - MOST_ROWS:,} more rows are in {inert(rest)}."))
+
+
+def print_line(text: str) -> None:
+    """Prints a line, wrapped by the terminal alone."""
+    console_of_width().print(Text(inert(text)), soft_wrap=True)
 
 
 def print_results(analysis: ToolkitAnalysis | LogAnalysis, out: Path) -> None:
     """Prints the main figures of ``analysis`` and where its files are."""
-    console = _console()
+    console = console_of_width()
     if isinstance(analysis, LogAnalysis):
         summary = analysis.summary.summary
-        _print_table(console, "Invocations", summary, [*analysis.summary.by, *_SUMMARY_COLUMNS])
+        _print_columns("Invocations", summary, [*analysis.summary.by, *_SUMMARY_COLUMNS])
         report = out / "report.html"
         if analysis.findings.rejected:
             where = inert(str(out / REJECTS_FILE))
@@ -114,14 +152,14 @@ _SUMMARY_COLUMNS = ("num_invocations", "error_rate", *_LATENCIES, "tps_p50", "ou
 def _print_toolkit(console: Console, analysis: ToolkitAnalysis) -> None:
     if analysis.stability:
         columns = ["memory_size", "successful_invocations", "error_rate", *_LATENCIES, "outliers_removed"]
-        _print_table(console, "Stability", analysis.stability.summary, columns)
+        _print_columns("Stability", analysis.stability.summary, columns)
     if analysis.concurrency:
         columns = [*CONFIGURATION_COLUMNS, *_SUMMARY_COLUMNS]
-        _print_table(console, "Concurrency", analysis.concurrency.summary, columns)
+        _print_columns("Concurrency", analysis.concurrency.summary, columns)
     if analysis.cost:
         cost = analysis.cost
         columns = ["memory_size", "average_latency", "cost_per_1M_invocations"]
-        _print_table(console, "Cost", cost.metrics_with_cost, columns, cost.prices.currency)
+        _print_columns("Cost", cost.metrics_with_cost, columns, cost.prices.currency)
         console.print(
             Text(f"Recommended: {cost.optimal_memory_config:,} MB. {_break_even(cost)}"), soft_wrap=True
         )
@@ -136,23 +174,9 @@ def _break_even(cost: CostAnalysis) -> str:
     return f"Up to {invocations:,} invocations a month it costs less than {inert(cost.comparable_instance)}."
 
 
-def _print_table(
-    console: Console, title: str, frame: pl.DataFrame, columns: Sequence[str], currency: str = "USD"
-) -> None:
-    columns = [name for name in columns if name in frame.columns]  # percentiles are the user's choice
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for name in columns:
-        numeric = frame.schema[name].is_numeric()
-        table.add_column(Text(inert(column_header(name, currency))), justify="right" if numeric else "left")
-    for row in frame.select(columns).head(_MOST_ROWS).iter_rows():
-        table.add_row(*[Text(inert(_cell(name, value))) for name, value in zip(columns, row, strict=True)])
-    console.print(table)
-    if frame.height > _MOST_ROWS:
-        console.print(Text(f"{frame.height - _MOST_ROWS:,} more rows are in the files."))
-
-
-def _cell(name: str, value: object) -> str:
-    return format_value(name, value)
+def _print_columns(title: str, frame: pl.DataFrame, columns: Sequence[str], currency: str = "USD") -> None:
+    """Prints those of ``columns`` that there are: percentiles are the user's choice."""
+    print_frame(title, frame.select(name for name in columns if name in frame.columns), currency=currency)
 
 
 def inert(text: str) -> str:
@@ -162,7 +186,7 @@ def inert(text: str) -> str:
 
 def print_inspection(found: Inspection) -> None:
     """Prints what a log is."""
-    console = _console()
+    console = console_of_width()
     facts = {
         "File": found.path,
         "Format": f"{found.format[1]} ({found.format[0]})",

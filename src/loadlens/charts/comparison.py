@@ -9,6 +9,7 @@ import polars as pl
 
 from loadlens.charts.axes import LATENCY_LABEL, log_latency_axis, log_latency_scale
 from loadlens.charts.parts import inline, message_chart, printable, titled
+from loadlens.charts.spectrum import LEAST_LOG_RATIO, LEAST_REACH, PERCENTILES
 from loadlens.charts.theme import PANEL_HEIGHT, PANEL_WIDTH, themed
 
 __all__ = ["comparison_density_chart", "comparison_spectrum_chart"]
@@ -19,19 +20,8 @@ _PADDING = {"left": 12, "top": 12, "right": 32, "bottom": 32}  # and those along
 _FEW_PANELS = 4
 _TAIL = 0.01  # of a curve's peak: where its tail begins
 _LEAST_CROP = 0.5  # an axis is cut only where that frees half of it
-_LEAST_LOG_RATIO = 100  # of the latencies of a panel: below it a linear axis shows all of them
-_LEAST_REACH = 10.0  # p90, so that the axis has a length where only the median is known
 _SIGNIFICANT_DIGITS = 7
-_PERCENTILES: Final = {
-    1: "p0",
-    2: "p50",
-    10: "p90",
-    100: "p99",
-    1_000: "p99.9",
-    10_000: "p99.99",
-    100_000: "p99.999",
-}
-_SMALL_PERCENTILES: Final = {at: name for at, name in _PERCENTILES.items() if at not in (2, 10_000)}
+_SMALL_PERCENTILES: Final = {at: name for at, name in PERCENTILES.items() if at not in (2, 10_000)}
 
 _Chart = alt.LayerChart | alt.FacetChart
 
@@ -93,7 +83,7 @@ def comparison_spectrum_chart(spectrum: pl.DataFrame, keys: pl.DataFrame, by: Se
     rarity = (1 / (1 - pl.col("quantile"))).round_sig_figs(_SIGNIFICANT_DIGITS)
     points = panels.points.with_columns(rarity.alias("rarity"))
     wide = _is_wide(points)
-    reach = max(_LEAST_REACH, float(points["rarity"].max()))  # type: ignore[arg-type]
+    reach = max(LEAST_REACH, float(points["rarity"].max()))  # type: ignore[arg-type]
     line = (
         panels.chart()
         .mark_line(strokeWidth=1.8, strokeJoin="round")
@@ -186,7 +176,7 @@ def _densities() -> alt.Axis:
 
 
 def _percentiles(reach: float, *, short: bool) -> alt.X:
-    percentiles = _SMALL_PERCENTILES if short else _PERCENTILES
+    percentiles = _SMALL_PERCENTILES if short else PERCENTILES
     shown = {at: name for at, name in percentiles.items() if at <= reach}
     names = ", ".join(f"'{at}': '{name}'" for at, name in shown.items())
     axis = alt.Axis(title=None, values=list(shown), labelExpr=f"({{{names}}})[datum.value]", labelFlush=False)
@@ -199,7 +189,7 @@ def _is_wide(points: pl.DataFrame) -> bool:
     """Whether a linear axis could not show all latencies of a panel."""
     at = pl.col("latency_ms")
     ratios = points.group_by("panel").agg(at.max() / at.min())["latency_ms"]
-    return bool((ratios > _LEAST_LOG_RATIO).any())
+    return bool((ratios > LEAST_LOG_RATIO).any())
 
 
 def _latency_axis(points: pl.DataFrame, *, wide: bool) -> alt.Y:

@@ -11,7 +11,7 @@ from loadlens.charts.axes import LATENCY_LABEL, log_latency_axis, log_latency_sc
 from loadlens.charts.parts import inline, message_chart, printable, thousands, titled
 from loadlens.charts.theme import PANEL_HEIGHT, PANEL_WIDTH, category_scale, themed
 
-__all__ = ["spectrum_chart"]
+__all__ = ["LEAST_LOG_RATIO", "LEAST_REACH", "PERCENTILES", "spectrum_chart"]
 
 _TITLE = "Latency by percentile (ms)"
 _LATENCY_TITLE = "Latency (ms)"
@@ -22,14 +22,14 @@ _GRID_COLUMNS = 3
 _GRID_SPACING = 62  # holds the axis labels of the next panel
 _GRID_PADDING = {"left": 12, "top": 12, "right": 32, "bottom": 32}  # and those along the edges
 _LEGEND_ROW = 18  # pixels
-_LEAST_LOG_RATIO = 100  # of the latencies: below it a linear axis shows all of them
-_LEAST_REACH = 10.0  # p90, so that the axis has a length where only the median is known
+LEAST_LOG_RATIO = 100  # of the latencies: below it a linear axis shows all of them
+LEAST_REACH = 10.0  # p90, so that the axis has a length where only the median is known
 _RANKED_AT = 100.0  # p99
 _SIGNIFICANT_DIGITS = 7
 _UNITS = {"memory_size": "memory_size (MB)"}
 
 # Percentiles by their place on the axis, 1 / (1 - q).
-_PERCENTILES: Final = {
+PERCENTILES: Final = {
     1: "p0",
     2: "p50",
     10: "p90",
@@ -38,7 +38,7 @@ _PERCENTILES: Final = {
     10_000: "p99.99",
     100_000: "p99.999",
 }
-_SMALL_PERCENTILES: Final = {at: _PERCENTILES[at] for at in (1, 10, 1_000, 100_000)}
+_SMALL_PERCENTILES: Final = {at: PERCENTILES[at] for at in (1, 10, 1_000, 100_000)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class _Lines:
     @property
     def reach(self) -> float:
         """Upper end of the percentile axis."""
-        return max(_LEAST_REACH, float(self.points["rarity"].max()))  # type: ignore[arg-type]
+        return max(LEAST_REACH, float(self.points["rarity"].max()))  # type: ignore[arg-type]
 
 
 def spectrum_chart(spectrum: pl.DataFrame, by: Sequence[str]) -> alt.LayerChart | alt.FacetChart:
@@ -131,7 +131,7 @@ def _panel(lines: _Lines, by: Sequence[str]) -> alt.LayerChart:
     height = max(PANEL_HEIGHT, _LEGEND_ROW * len(lines.series))
     base = alt.Chart(inline(lines.points), width=PANEL_WIDTH, height=height)
     line = base.mark_line(strokeWidth=1.8, strokeJoin="round").encode(
-        x=_percentile_axis(lines, _PERCENTILES), y=_latency_axis(lines), color=colours
+        x=_percentile_axis(lines, PERCENTILES), y=_latency_axis(lines), color=colours
     )
     return alt.LayerChart(layer=[line], title=titled(_TITLE, lines.notes))
 
@@ -171,7 +171,7 @@ def _latency_axis(lines: _Lines, title: str | None = _LATENCY_TITLE, ticks: int 
     lowest, highest = lines.points.select(
         low=pl.col("latency_ms").min(), high=pl.col("latency_ms").max()
     ).row(0)
-    if highest <= _LEAST_LOG_RATIO * lowest:
+    if highest <= LEAST_LOG_RATIO * lowest:
         scale = alt.Scale(zero=True, nice=ticks)
         axis = alt.Axis(title=title, tickCount=ticks, labelExpr=LATENCY_LABEL)
     else:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from loadlens.analyze import json_text
+from loadlens.commands.options import By, Format, KeyFromName, Logs, Map, MaxRejects, Quiet
 from loadlens.errors import GateError, GateFailedError, UsageError
 from loadlens.gates import (
     Gate,
@@ -27,13 +27,9 @@ from loadlens.gates import (
 from loadlens.gates.output import detail, failures, gate_text, summary_line
 from loadlens.report.columns import column_header, format_value
 from loadlens.sources import Reading, find_toolkit_folder, open_log
-from loadlens.terminal import inert, progress_display
+from loadlens.terminal import MOST_ROWS, console_of_width, inert, progress_display
 
 __all__ = ["check"]
-
-_WIDTH_WITHOUT_TERMINAL = 160
-_MOST_ROWS = 40
-
 
 Slo = Annotated[
     list[str] | None,
@@ -47,34 +43,6 @@ Slo = Annotated[
 SloFile = Annotated[
     Path | None, typer.Option(help="Gates as a TOML file of [[gate]] tables.", show_default=False)
 ]
-By = Annotated[
-    list[str] | None,
-    typer.Option("--by", help="Column to group by; repeatable.", metavar="COLUMN", show_default=False),
-]
-Format = Annotated[
-    str | None,
-    typer.Option(
-        "--format", help="Format of text logs; without it, their content tells.", show_default=False
-    ),
-]
-Map = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--map",
-        help="What a column is, e.g. latency=elapsed:ms; repeatable.",
-        metavar="TARGET=COLUMN",
-        show_default=False,
-    ),
-]
-KeyFromName = Annotated[
-    str | None,
-    typer.Option(
-        help="Regular expression over file names; its named groups become columns.", show_default=False
-    ),
-]
-MaxRejects = Annotated[
-    str, typer.Option(help="Rows that may be rejected: a count or a percentage, e.g. 0.5%.")
-]
 Junit = Annotated[
     Path | None, typer.Option(help="JUnit XML file to write; replaces one that is there.", show_default=False)
 ]
@@ -82,11 +50,10 @@ Markdown = Annotated[
     Path | None, typer.Option(help="Markdown file to write; replaces one that is there.", show_default=False)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 
 
 def check(  # noqa: PLR0917  # the parameters of a command are its options
-    inputs: Annotated[list[str], typer.Argument(metavar="LOGS...", help="Logs: files, folders, globs.")],
+    inputs: Logs,
     slo: Slo = None,
     slo_file: SloFile = None,
     by: By = None,
@@ -147,16 +114,14 @@ def _refuse_results_folder(inputs: Sequence[str]) -> None:
 
 
 def _print(found: GateCheck) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDTH_WITHOUT_TERMINAL)
+    console = console_of_width()
     # Where not all have room, those that failed come first.
     verdicts = found.verdicts
-    if len(verdicts) > _MOST_ROWS:
+    if len(verdicts) > MOST_ROWS:
         verdicts = tuple(sorted(verdicts, key=lambda verdict: verdict.holds))
-    console.print(_table(found.by, verdicts[:_MOST_ROWS]))
-    if len(verdicts) > _MOST_ROWS:
-        console.print(Text(f"{len(verdicts) - _MOST_ROWS:,} more rows: --json has all of them."))
+    console.print(_table(found.by, verdicts[:MOST_ROWS]))
+    if len(verdicts) > MOST_ROWS:
+        console.print(Text(f"{len(verdicts) - MOST_ROWS:,} more rows: --json has all of them."))
     if found.holds:
         console.print(Text(f"{summary_line(found)}."))
 

@@ -1,6 +1,5 @@
 """``loadlens compare``: is a candidate run better or worse than a base run, key by key."""
 
-import glob
 import math
 import re
 from collections.abc import Sequence
@@ -11,14 +10,14 @@ from typing import Annotated, Any, Final
 
 import polars as pl
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from loadlens.analyze import json_text
+from loadlens.commands.options import By, Format, Map, MaxRejects, Overwrite, Quiet
 from loadlens.comparison import VERDICTS, Comparison, compare
 from loadlens.errors import GateFailedError, UsageError
-from loadlens.publish import publish_folder, refuse_output_inside
+from loadlens.publish import existing_paths, publish_folder, refuse_output_inside, write_text
 from loadlens.report.columns import column_header, format_value
 from loadlens.report.comparison import (
     change_text,
@@ -31,12 +30,11 @@ from loadlens.report.comparison import (
 from loadlens.report.page import render
 from loadlens.results import ChartFormat, write_csv
 from loadlens.sources import Log, Reading, find_toolkit_folder, open_log
-from loadlens.terminal import inert, progress_display
+from loadlens.terminal import MOST_ROWS, console_of_width, inert, progress_display
 
 __all__ = ["FailOn", "compare_command", "write_comparison"]
 
 _WIDTH_WITHOUT_TERMINAL: Final = 200
-_MOST_ROWS: Final = 40
 _SHOWN: Final = ("error_rate", "mean", "p50", "p95", "p99", "throughput")
 
 
@@ -46,29 +44,10 @@ class FailOn(StrEnum):
     WORSE = "worse"
 
 
-Format = Annotated[
-    str | None,
-    typer.Option(
-        "--format", help="Format of text logs; without it, their content tells.", show_default=False
-    ),
-]
-Map = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--map",
-        help="What a column is, as for analyze; repeatable.",
-        metavar="TARGET=COLUMN",
-        show_default=False,
-    ),
-]
-
-
 def compare_command(  # noqa: PLR0917  # the parameters of a command are its options
     base: Annotated[str, typer.Argument(metavar="BASE", help="Log of the run to compare with.")],
     candidate: Annotated[str, typer.Argument(metavar="CANDIDATE", help="Log of the run in question.")],
-    by: Annotated[
-        list[str] | None, typer.Option(help="Column to group by; repeatable.", metavar="COLUMN")
-    ] = None,
+    by: By = None,
     min_effect: Annotated[
         str, typer.Option(help="Smallest change that counts, of the base's figure.")
     ] = "5%",
@@ -80,11 +59,9 @@ def compare_command(  # noqa: PLR0917  # the parameters of a command are its opt
     ] = None,
     log_format: Format = None,
     column_map: Map = None,
-    max_rejects: Annotated[str, typer.Option(help="Rows of each log that may be rejected.")] = "0",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing output folder.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    max_rejects: MaxRejects = "0",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print comparison.json instead of a table.")
     ] = False,
@@ -92,7 +69,7 @@ def compare_command(  # noqa: PLR0917  # the parameters of a command are its opt
     """Compare two runs key by key: differences, confidence intervals, verdicts."""
     reading = Reading.of(format=log_format, column_map=column_map, max_rejects=max_rejects)
     if out is not None:
-        refuse_output_inside(out, _paths([base, candidate]))
+        refuse_output_inside(out, existing_paths([base, candidate]))
     with progress_display(quiet=quiet) as display:
         found = compare(
             *_logs(base, candidate, reading),
@@ -136,7 +113,7 @@ def write_comparison(
     )
     texts = {"report.html": render(report), "comparison.json": json_text(_document(comparison))}
     for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+        write_text(folder / name, text)
 
 
 def _logs(base: str, candidate: str, reading: Reading) -> tuple[Log, Log]:
@@ -154,12 +131,6 @@ def _share(text: str) -> float:
     if not match:
         raise UsageError(f"--min-effect: got {text!r}, expected a percentage such as 5%")
     return float(match[1]) / 100
-
-
-def _paths(sources: Sequence[str]) -> list[Path]:
-    """Everything that is read, so that the output does not land on it."""
-    named = [path for source in sources for path in (source, *glob.glob(source, recursive=True))]  # noqa: PTH207  # patterns may be absolute
-    return [Path(path) for path in named if Path(path).exists()]
 
 
 def _document(comparison: Comparison) -> dict[str, Any]:
@@ -185,11 +156,9 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print(comparison: Comparison, out: Path | None) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDTH_WITHOUT_TERMINAL)
+    console = console_of_width(_WIDTH_WITHOUT_TERMINAL)
     console.print(_table(comparison))
-    rest = comparison.keys.height - _MOST_ROWS
+    rest = comparison.keys.height - MOST_ROWS
     lines = [f"{rest:,} more keys."] if rest > 0 else []
     lines += [*_one_run_only(comparison), *[f"Warning: {sentence}" for sentence in comparison.warnings]]
     lines.append(verdict_sentence(comparison))
@@ -210,7 +179,7 @@ def _table(comparison: Comparison) -> Table:
         table.add_column(name, justify="right")
     keys = comparison.keys.with_row_index("row").sort(pl.col("verdict").cast(pl.Enum(VERDICTS)), "row")
     metrics = comparison.metrics.filter(pl.col("metric").is_in(_SHOWN))
-    for key in keys.head(_MOST_ROWS).iter_rows(named=True):
+    for key in keys.head(MOST_ROWS).iter_rows(named=True):
         figures = metrics[len(_SHOWN) * key["row"] : len(_SHOWN) * (key["row"] + 1)]
         cells = [format_value(name, key[name]) for name in comparison.by]
         cells += [
@@ -235,9 +204,9 @@ def _one_run_only(comparison: Comparison) -> list[str]:
     for run, frame in (("base", comparison.only_in_base), ("candidate", comparison.only_in_candidate)):
         names = [
             " · ".join(format_value(name, value) for name, value in zip(comparison.by, row, strict=True))
-            for row in frame.select(comparison.by).head(_MOST_ROWS).iter_rows()
+            for row in frame.select(comparison.by).head(MOST_ROWS).iter_rows()
         ]
-        rest = f" and {frame.height - _MOST_ROWS:,} more" if frame.height > _MOST_ROWS else ""
+        rest = f" and {frame.height - MOST_ROWS:,} more" if frame.height > MOST_ROWS else ""
         if names:
             found.append(f"Only in the {run}, not compared: {', '.join(names)}{rest}")
     return found

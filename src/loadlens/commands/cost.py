@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from loadlens.analyze import json_text
-from loadlens.commands.tables import print_frame, print_line
+from loadlens.commands.options import Format, KeyFromName, Map, MaxRejects, Out, Overwrite, Quiet, SafeCsv
 from loadlens.costing import (
     Capacity,
     CostComparison,
@@ -26,7 +26,7 @@ from loadlens.costing import (
 from loadlens.errors import UsageError
 from loadlens.prices import BUILT_IN_TABLES, load_prices
 from loadlens.profile import OnProgress
-from loadlens.publish import publish_folder, refuse_output_inside
+from loadlens.publish import existing_paths, publish_folder, refuse_output_inside, write_text
 from loadlens.results import write_csv
 from loadlens.sources import (
     Log,
@@ -36,7 +36,7 @@ from loadlens.sources import (
     find_toolkit_folder,
     open_log,
 )
-from loadlens.terminal import progress_display
+from loadlens.terminal import print_frame, print_line, progress_display
 
 __all__ = ["cost_command"]
 
@@ -55,7 +55,6 @@ class StrategyChoice(StrEnum):
 Inputs = Annotated[
     list[str], typer.Argument(metavar="LOGS...", help="Logs, or a results folder of the toolkit.")
 ]
-Out = Annotated[Path, typer.Option("--out", help="Folder to write; it appears whole or not at all.")]
 Prices = Annotated[
     list[str] | None,
     typer.Option(
@@ -101,23 +100,6 @@ RequestSize = Annotated[
     float | None,
     typer.Option(min=0, help="Mean bytes of a request, where data is paid for.", show_default=False),
 ]
-Format = Annotated[str | None, typer.Option("--format", help="Format of text logs.", show_default=False)]
-Map = Annotated[
-    list[str] | None,
-    typer.Option("--map", metavar="TARGET=COLUMN", help="What a column is; repeatable.", show_default=False),
-]
-KeyFromName = Annotated[
-    str | None,
-    typer.Option(
-        help="Regular expression over file names; its named groups become columns.", show_default=False
-    ),
-]
-MaxRejectsText = Annotated[str, typer.Option(help="Rows that may be rejected: a count or a percentage.")]
-SafeCsv = Annotated[
-    bool, typer.Option("--safe-csv", help="Disarm CSV cells that a spreadsheet would take for formulas.")
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output folder.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 
 
 def cost_command(  # noqa: PLR0917  # the parameters of a command are its options
@@ -135,7 +117,7 @@ def cost_command(  # noqa: PLR0917  # the parameters of a command are its option
     log_format: Format = None,
     column_map: Map = None,
     key_from_name: KeyFromName = None,
-    max_rejects: MaxRejectsText = "0",
+    max_rejects: MaxRejects = "0",
     safe_csv: SafeCsv = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -148,7 +130,7 @@ def cost_command(  # noqa: PLR0917  # the parameters of a command are its option
     tables = [load_prices(name) for name in prices or BUILT_IN_TABLES[:1]]
     month = Traffic.parse(traffic) if traffic else None
     paths, size = _inputs(inputs, request_size)
-    refuse_output_inside(out, [path for path in map(Path, [*inputs, *(prices or ())]) if path.exists()])
+    refuse_output_inside(out, existing_paths([*inputs, *(prices or ())]))
     log = open_log(paths, reading=reading)
 
     def write(folder: Path) -> None:
@@ -250,9 +232,8 @@ def _write(
         figures={name: svg_text(chart) for name, chart in charts.items()},
         remarks=log.findings.sentences(),
     )
-    (folder / "report.html").write_text(render(report), encoding="utf-8", newline="\n")
-    text = json_text(_document(comparison, inputs))
-    (folder / "choice.json").write_text(text, encoding="utf-8", newline="\n")
+    write_text(folder / "report.html", render(report))
+    write_text(folder / "choice.json", json_text(_document(comparison, inputs)))
 
 
 def _document(comparison: CostComparison, inputs: Sequence[str]) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from loadlens.commands.tables import print_frame, print_line
 from loadlens.prices import BUILT_IN_TABLES, PriceTable, load_prices
+from loadlens.terminal import print_frame, print_line
 
 __all__ = ["prices_command"]
 

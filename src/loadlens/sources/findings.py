@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import polars as pl
 
@@ -176,6 +176,15 @@ class Findings:
                 f"the load paused, the system stalled, or rows are missing"
             )
         return found
+
+    def document(self, empty_seconds: int = 0) -> dict[str, Any]:
+        """What was set aside or left out, and what a reader has to know, as plain values."""
+        return {
+            "rejected": self.rejected,
+            "rejects_by_reason": dict(self.reasons.most_common()),
+            "left_out": dict(self.left_out),
+            "warnings": self.sentences(empty_seconds),
+        }
 
     def write_rejects(self, path: Path, *, safe: bool = False) -> None:
         """Writes the rejected rows as CSV: file, line, column, reason, raw.

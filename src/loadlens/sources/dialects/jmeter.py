@@ -11,7 +11,7 @@ import polars as pl
 from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect
-from loadlens.sources.dialects.names import request_name
+from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, request_name
 from loadlens.sources.parsed import seconds, spread
 from loadlens.sources.stream import Head
 from loadlens.sources.table import Table
@@ -81,7 +81,6 @@ _TIME_FORMATS: Final = {
 }
 _LEAST_KNOWN_COLUMNS = 3
 _SAMPLED_LINES = 20
-_MAX_CLASS_CHARACTERS = 60
 _FIRST_FAILED_CODE = 400
 _TRANSACTION: Final = "Number of samples in transaction"
 _TRANSACTIONS: Final = "transaction controllers"
@@ -263,20 +262,15 @@ def _error(names: Sequence[str]) -> pl.Expr:
     if "responseCode" in names:
         code = pl.col("responseCode").filter(failed).str.strip_prefix("Non HTTP response code: ")
         passed = code.cast(pl.Int64, strict=False) < _FIRST_FAILED_CODE
-        classes.append(pl.when(passed).then(pl.lit("failed with ") + code).otherwise(_filled(code)))
+        classes.append(pl.when(passed).then(pl.lit("failed with ") + code).otherwise(filled(code)))
     classes.extend(
-        _filled(pl.col(name).filter(failed).str.extract(rf"^\s*([^\n:(]{{1,{_MAX_CLASS_CHARACTERS}}})"))
+        filled(pl.col(name).filter(failed).str.extract(rf"^\s*([^\n:(]{{1,{MAX_CLASS_CHARACTERS}}})"))
         for name in ("failureMessage", "responseMessage")
         if name in names
     )
     if not classes:
         return pl.when(failed).then(pl.lit("failed"))
     return spread(pl.coalesce(*classes, pl.lit("failed")), failed)
-
-
-def _filled(text: pl.Expr) -> pl.Expr:
-    text = text.str.strip_chars()
-    return pl.when(text != "").then(text)
 
 
 def _rules(names: Sequence[str], time_format: str | None) -> tuple[Rule, ...]:
