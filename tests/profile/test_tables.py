@@ -76,9 +76,17 @@ class Tables:
         batch, size = batch_of(rows, **columns), len(rows)
         num_codes = int(batch.code.max()) + 1
         ends = [end for end in batch.end.tolist() if abs(end) < MAX_TIME_S]
-        numbers = [np.zeros(size, dtype=np.int64) for _ in range(3)]
-        counts = np.zeros(num_codes, dtype=np.int64)
-        found = Found(*numbers, np.zeros(3, dtype=np.int64), np.full(num_codes, np.inf), counts)
+        irregular, without_second, held, near = (np.zeros(size, dtype=np.int64) for _ in range(4))
+        found = Found(
+            irregular=irregular,
+            without_second=without_second,
+            held=held,
+            near=near,
+            sizes=np.zeros(4, dtype=np.int64),
+            wanted=np.empty(0, dtype=np.bool_),
+            keep_from=np.full(num_codes, np.inf),
+            rows_of_code=np.zeros(num_codes, dtype=np.int64),
+        )
         if self.heat.wanted and ends and not self.heat.ready:
             self.heat.make_room(min(ends), max(ends))
         row, need, is_open = 0, NEEDS_CELLS, True
@@ -94,7 +102,7 @@ class Tables:
             row, need = count_rows(row, batch, *tables, found, is_open)
         self.irregular += [rows[index] for index in found.irregular[: found.sizes[0]]]
         self.without_second += [rows[index] for index in found.without_second[: found.sizes[1]]]
-        assert counts.sum() == size - found.sizes[0]
+        assert found.rows_of_code.sum() == size - found.sizes[0]
 
 
 LATENCIES = st.sampled_from([-1.0, 0.0, -0.0, 5e-324, 2.0**-32, 0.5, 1.0, 1.5, 99.9, 1e6]) | st.floats(

@@ -49,6 +49,7 @@ def counted_in_order(frame: pl.DataFrame, plan: Plan, *, rows: int = 500, most: 
         rows=uncoded.over(with_code(uncoded.frame, coder), with_code(uncoded.latencies, coder)),
         profile=counter.profile(),
         tail=counter.tail,
+        brackets=counter.brackets,
         held_keys=partial(held_keys_by_table, uncoded.latencies, coder=coder),
     )
 

@@ -53,10 +53,12 @@ def candidate_rows(found: Counted, plan: Plan, engine: Engine, *, most: int) -> 
     rows, profile, tail = found.rows, found.profile, found.tail
     ranked = [_ranked_buckets(profile, plan), limit_buckets(profile, plan.limits_ms).drop("limit_ms")]
     beyond: list[pl.DataFrame] = []
+    kept = profile.buckets.select("code", "bucket").clear()
     complete = False
     if plan.outliers != "none":
         fences = _possible_fences(profile, plan, count_table(profile))
-        ranked.append(_kept_ranks(profile, plan, fences))
+        kept = _kept_ranks(profile, plan, fences).join(pl.concat(ranked), on=["code", "bucket"], how="anti")
+        ranked.append(kept)
         complete = tail is not None and tail.complete(_lowest_edges(fences))
         if not complete:
             beyond.append(_from_fence_on(profile, fences))
@@ -66,13 +68,22 @@ def candidate_rows(found: Counted, plan: Plan, engine: Engine, *, most: int) -> 
         return Candidates(latencies=None, tail=rows.frame)
     chosen = numbered_buckets(buckets)
     if not beyond:
-        held = found.held_keys(chosen).collect(engine=engine)
+        held = _held_back(found, chosen, kept)
+        held = found.held_keys(chosen).collect(engine=engine) if held is None else held
         latencies = HeldLatencies(chosen, profile.buckets, held)
         return Candidates(latencies=latencies, tail=tail.frame().lazy() if complete and tail else rows.frame)
     needed = ("code", "success", LATENCY, "start_time", "end_time")
     fetched = rows_at(rows.frame.select(needed), chosen).collect(engine=engine).lazy()
     latencies = HeldLatencies(chosen, profile.buckets, held_keys(fetched, chosen).collect())
     return Candidates(latencies=latencies, tail=fetched)
+
+
+def _held_back(found: Counted, chosen: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame | None:
+    if found.brackets is None or found.tail is None:
+        return None
+    from loadlens.profile.brackets import keys_held_back
+
+    return keys_held_back(found.brackets, found.tail, chosen, kept)
 
 
 def _num_rows(profile: Profile, buckets: pl.DataFrame) -> int:

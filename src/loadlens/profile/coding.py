@@ -48,7 +48,7 @@ class _IntegerDigits:
             combined[values.is_not_null().to_numpy()] += known
             return
         numbers = frozen(values.cast(pl.Int64).to_numpy())
-        if add_digits(combined, numbers, self.low, self.digits, self.capacity) >= 0:
+        if not add_digits(combined, numbers, self.low, self.digits, self.capacity):
             raise _NewValuesError
 
     def learnt(self, values: pl.Series) -> "_IntegerDigits":
@@ -181,21 +181,24 @@ class KeyCoder:
         Raises:
             TooSparseError: the keys need tables that are too large.
         """
-        codes = np.zeros(rows.height, dtype=np.int64)
-        if not self.columns or rows.is_empty() or self._encode(rows, codes):
-            return codes
-        with self._lock:
-            self._coding = self._coding.learnt(rows)
-        self._encode(rows, codes)
-        return codes
+        if not self.columns or rows.is_empty():
+            return np.zeros(rows.height, dtype=np.int64)
+        code = self._encode(rows)
+        if code is None:
+            with self._lock:
+                self._coding = self._coding.learnt(rows)
+            code = self._encode(rows)
+            assert code is not None  # noqa: S101  # every value has been learnt
+        return code
 
-    def _encode(self, rows: pl.DataFrame, codes: Ints) -> bool:
-        """Fills ``codes`` in; false where some row has none yet."""
+    def _encode(self, rows: pl.DataFrame) -> Ints | None:
+        """The code of each row; None where some row has none yet."""
         coding = self._coding
         try:
-            return bool(give_codes(codes, coding.combined(rows), coding.codes) < 0)
+            combined = coding.combined(rows)
         except _NewValuesError:
-            return False
+            return None
+        return combined if give_codes(combined, coding.codes) else None
 
 
 def _no_digits(dtype: pl.DataType) -> _IntegerDigits | _ValueDigits:

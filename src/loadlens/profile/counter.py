@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from loadlens.profile import kernels
+from loadlens.profile.brackets import Brackets, numbered_places
 from loadlens.profile.buckets import NULL_BUCKET
 from loadlens.profile.coding import KeyCoder
 from loadlens.profile.exact import held_keys
@@ -22,7 +23,6 @@ from loadlens.profile.passes import (
     second_counts,
     window_of,
 )
-from loadlens.profile.places import NUM_PLACES, places_of_buckets
 from loadlens.profile.profile import (
     Profile,
     coarsened,
@@ -35,7 +35,7 @@ from loadlens.profile.quantiles import bucket_bounds
 from loadlens.profile.rows import Rows, breaks_rule
 from loadlens.profile.tables import CellTable, HeatTable, SecondTable
 from loadlens.profile.tail import Histogram, Tail
-from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, LATENCY, MAX_TIME_S
+from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, FAILED_LATENCY_MS, LATENCY, MAX_TIME_S
 
 __all__ = ["Counter", "held_keys_by_table", "with_code"]
 
@@ -63,6 +63,7 @@ class Counter:
 
     Attributes:
         tail: rows that may lie above the fence.
+        brackets: rows that may have a wanted rank.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Counter:
         self._heat = HeatTable(counts=with_heat and rows.timed)
         self._irregular: dict[str, list[pl.DataFrame]] = {name: [] for name in _SUMS}
         self.tail = Tail(rows.plan, most_tail_rows)
+        self.brackets = Brackets(rows.plan, most_tail_rows)
 
     def add(self, rows: pl.DataFrame) -> Ints:
         """Counts a batch of rows; returns the code of each.
@@ -98,13 +100,14 @@ class Counter:
         with self._lock:
             found = self._count(batch)
             self._add_classes(rows, code)
-            irregular, without_second, held = (
-                numbers[:size] for numbers, size in zip(found[:3], found.sizes, strict=True)
+            irregular, without_second, held, near = (
+                numbers[:size] for numbers, size in zip(found[:4], found.sizes, strict=True)
             )
             if len(held):
                 self.tail.hold(
                     code[held], batch.latency[held], _taken(batch.start, held), _taken(batch.end, held)
                 )
+            self.brackets.hold(code[near], batch.latency[near], batch.success[near], self._cells.place_counts)
             if len(irregular):
                 self._add_irregular(self.with_code(rows[irregular], code[irregular]))
             if len(without_second):
@@ -125,10 +128,17 @@ class Counter:
         """Counts a batch in the tables, making room in them as needed."""
         num_codes, size = int(batch.code.max()) + 1, len(batch.code)
         self.tail.cover(num_codes)
-        irregular, without_second, held = (np.empty(size, dtype=np.int64) for _ in range(3))
-        sizes = np.zeros(3, dtype=np.int64)
+        self.brackets.cover(num_codes)
+        irregular, without_second, held, near = (np.empty(size, dtype=np.int64) for _ in range(4))
         found = kernels.Found(
-            irregular, without_second, held, sizes, self.tail.keep_from, self.tail.rows_of_code
+            irregular=irregular,
+            without_second=without_second,
+            held=held,
+            near=near,
+            sizes=np.zeros(4, dtype=np.int64),
+            wanted=self.brackets.wanted,
+            keep_from=self.tail.keep_from,
+            rows_of_code=self.tail.rows_of_code,
         )
         row, need, open_seconds = 0, kernels.NEEDS_CELLS, True
         while need:
@@ -154,6 +164,8 @@ class Counter:
             raise UnusableRowsError
         if batch.select((pl.col("success") & pl.col(LATENCY).is_not_null()).any()).item():
             self.tail.lose()
+        if batch.select((pl.col(LATENCY) != FAILED_LATENCY_MS).any()).item():
+            self.brackets.lose()
         frame = batch.lazy()
         self._add_counts("buckets", bucket_counts(self._rows, frame, "in-memory"))
         timed = frame.filter(pl.col("end_time").is_not_null())
@@ -301,14 +313,10 @@ def held_keys_by_table(rows: pl.LazyFrame, chosen: pl.DataFrame, *, coder: KeyCo
         chosen: numbered buckets.
         coder: codes the keys.
     """
-    code, places = chosen["code"].to_numpy(), places_of_buckets(chosen["bucket"].to_numpy())
-    num_codes = int(code.max(initial=-1)) + 1
-    if num_codes * NUM_PLACES > _MOST_WANTED or places.min(initial=0) < 0:
+    places = numbered_places(chosen)
+    if places is None:
         return held_keys(rows if coder is None else with_code(rows, coder), chosen)
-    wanted = np.zeros(num_codes * NUM_PLACES, dtype=np.bool_)
-    wanted[code * NUM_PLACES + places] = True
-    numbers = np.zeros(num_codes * NUM_PLACES, dtype=np.int64)
-    numbers[code * NUM_PLACES + places] = np.arange(chosen.height)
+    wanted, numbers = places
 
     def select(batch: pl.DataFrame) -> pl.DataFrame:
         batch = batch.rechunk()

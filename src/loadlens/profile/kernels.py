@@ -49,6 +49,7 @@ __all__ = [
     "count_rows",
     "frozen",
     "give_codes",
+    "keep_wanted",
     "keys_of_rows",
 ]
 
@@ -75,6 +76,7 @@ NEEDS_SECONDS: Final = 2
 NEEDS_HEAT: Final = 3
 BROKEN: Final = 4
 
+_ROWS_AT_ONCE: Final = 1024
 _LOW_BITS: Final = (1 << BUCKET_SHIFT) - 1
 _MAX_TIME: Final = float(MAX_TIME_S)
 
@@ -132,13 +134,15 @@ class Heat(NamedTuple):
 class Found(NamedTuple):
     """What a scan notes beside its counts: rows by number, and how many of each kind.
 
-    ``sizes``: irregular rows, rows without room for their second, held rows.
+    ``sizes``: irregular rows, rows without room for their second, held rows, rows in wanted places.
     """
 
     irregular: Array
     without_second: Array
     held: Array
+    near: Array
     sizes: Array
+    wanted: Array
     keep_from: Array
     rows_of_code: Array
 
@@ -172,24 +176,29 @@ def place_of(latency: float) -> np.int64 | int:
 
 
 @compiled
-def add_digits(combined: Array, values: Array, low: int, digits: Array, capacity: int) -> int:
-    """Appends the digit of each value to ``combined``; the first row without a digit, or -1."""
+def add_digits(combined: Array, values: Array, low: int, digits: Array, capacity: int) -> bool:
+    """Appends the digit of each value to ``combined``; false where some value has none."""
+    known = np.int64(0)
+    size = np.uint64(len(digits))
     for row in range(len(values)):
-        index = values[row] - low
-        if index < 0 or index >= len(digits) or digits[index] < 0:
-            return row
-        combined[row] = combined[row] * capacity + digits[index]
-    return -1
+        index = np.uint64(values[row] - low)  # those below ``low`` become large
+        inside = index < size
+        digit = digits[index if inside else np.uint64(0)] if size else np.int64(-1)
+        digit = digit if inside else np.int64(-1)
+        known |= digit
+        combined[row] = combined[row] * capacity + digit
+    return bool(known >= 0)
 
 
 @compiled
-def give_codes(code: Array, combined: Array, codes: Array) -> int:
-    """Looks the code of each combination up; the first row without one, or -1."""
+def give_codes(combined: Array, codes: Array) -> bool:
+    """Puts the code of each combination into its place; false where some has none."""
+    known = np.int64(0)
     for row in range(len(combined)):
-        code[row] = codes[combined[row]]
-        if code[row] < 0:
-            return row
-    return -1
+        code = codes[np.uint64(combined[row])]
+        known |= code
+        combined[row] = code
+    return bool(known >= 0)
 
 
 @compiled
@@ -213,6 +222,17 @@ def keys_of_rows(  # noqa: PLR0917  # compiled code has no keyword-only argument
 
 
 @compiled
+def keep_wanted(code: Array, latency: Array, success: Array, wanted: Array) -> int:
+    """Moves the rows in ``wanted`` places (by code and place) to the front; how many there are."""
+    kept = 0
+    for row in range(len(code)):
+        if wanted[code[row] * NUM_PLACES + place_of(latency[row])]:
+            code[kept], latency[kept], success[kept] = code[row], latency[row], success[row]
+            kept += 1
+    return kept
+
+
+@compiled
 def flag_of(value: int, place: int) -> int:
     """What an error column adds to a row's state; more than all states for a value other than 0 and 1."""
     return value << place if value == (value & 1) else STATES
@@ -224,28 +244,37 @@ def _usable(time: float) -> bool:
 
 
 @compiled
-def count_rows(  # noqa: C901, PLR0911, PLR0912, PLR0915, PLR0917  # one loop is the point; calls in it cost
-    first: int, batch: Batch, cells: Cells, seconds: Seconds, heat: Heat, found: Found, open_seconds: bool
+def _place_rows(  # noqa: C901, PLR0911, PLR0912, PLR0915, PLR0917  # one loop is the point; calls in it cost
+    first: int,
+    last: int,
+    batch: Batch,
+    cells: Cells,
+    seconds: Seconds,
+    heat: Heat,
+    found: Found,
+    open_seconds: bool,
+    cell_of: Array,
+    second_of: Array,
 ) -> tuple[int, int]:
-    """Counts rows from ``first`` on; the row that it stopped at, and what is needed to go on."""
+    """Finds the places of rows in the tables, -1 for none; the row that it stopped at, and what is needed."""
     # Arrays are taken out of their tuples once: inside the loop each access would count references.
-    codes, success, untimed, errors_1, errors_2, errors_3, latencies, starts, ends, sizes, has_size = batch
-    slots, pages, used, figures, cell_sizes = cells
+    codes, success, untimed, errors_1, errors_2, errors_3, latencies, starts, ends, _, _ = batch
+    slots, pages, used, figures, _ = cells
     second_pages, shape, second_counts = seconds
     part_of_place, heat_window, heat_width, heat_counts = heat
-    irregular, without_second, held, found_sizes, keep_from, rows_of_code = found
+    irregular, without_second, held, near, found_sizes, wanted, keep_from, rows_of_code = found
     has_1, has_2, has_3, has_untimed = (
         len(errors_1) > 0,
         len(errors_2) > 0,
         len(errors_3) > 0,
         len(untimed) > 0,
     )
-    has_start, has_end, sized = len(starts) > 0, len(ends) > 0, len(sizes) > 0
+    has_start, has_end = len(starts) > 0, len(ends) > 0
     most_slots, most_pages = len(pages) // GROUPS, len(figures) // BUCKETS_PER_OCTAVE
     first_block, num_codes, most_seconds = shape[0], shape[1], len(second_counts) // SECONDS_A_PAGE
     num_blocks = len(second_pages) // num_codes
     width, first_window = heat_width[0], heat_window[0]
-    for row in range(first, len(codes)):
+    for row in range(first, last):
         code, latency = codes[row], latencies[row]
         state = 1 if success[row] else 0
         if has_1:
@@ -264,6 +293,7 @@ def count_rows(  # noqa: C901, PLR0911, PLR0912, PLR0915, PLR0917  # one loop is
         if place < 0 or not _usable(start) or not _usable(end):
             irregular[found_sizes[0]] = row
             found_sizes[0] += 1
+            cell_of[row - first] = -1
             continue
         completed = state & (SUCCESS | NO_LATENCY) == SUCCESS
         slot_index = code * STATES + state
@@ -282,6 +312,7 @@ def count_rows(  # noqa: C901, PLR0911, PLR0912, PLR0915, PLR0917  # one loop is
             page = used[1]
             pages[page_index] = page
             used[1] = page + 1
+        second_index = -1
         if has_end:
             second = np.int64(end)  # toward zero
             block = (second >> SECOND_BITS) - first_block
@@ -289,16 +320,15 @@ def count_rows(  # noqa: C901, PLR0911, PLR0912, PLR0915, PLR0917  # one loop is
             if not 0 <= window < HEAT_WINDOWS:
                 return row, NEEDS_HEAT
             if 0 <= block < num_blocks and code < num_codes:
-                second_index = block * num_codes + code
-                second_page = second_pages[second_index]
+                page_of_second = block * num_codes + code
+                second_page = second_pages[page_of_second]
                 if second_page < 0:
                     if shape[2] == most_seconds:
                         return row, NEEDS_SECONDS
                     second_page = shape[2]
-                    second_pages[second_index] = second_page
+                    second_pages[page_of_second] = second_page
                     shape[2] = second_page + 1
-                index = (second_page << SECOND_BITS) + (second & (SECONDS_A_PAGE - 1))
-                second_counts[index] += COMPLETION + 1 if completed else 1
+                second_index = (second_page << SECOND_BITS) + (second & (SECONDS_A_PAGE - 1))
             elif open_seconds:
                 return row, NEEDS_SECONDS
             else:
@@ -306,18 +336,62 @@ def count_rows(  # noqa: C901, PLR0911, PLR0912, PLR0915, PLR0917  # one loop is
                 found_sizes[1] += 1
             if width > 0 and completed and latency >= 0:
                 heat_counts[window, part_of_place[place]] += 1
-        cell = (page << BUCKET_BITS) + (place & (BUCKETS_PER_OCTAVE - 1))
-        figures[cell, COUNT] += 1
-        figures[cell, LATENCY_SUM] += latency
-        if has_start:
-            figures[cell, FIRST_START] = min(figures[cell, FIRST_START], start)
-        if has_end:
-            figures[cell, LAST_END] = max(figures[cell, LAST_END], end)
-        if sized:
-            cell_sizes[cell, 0] += sizes[row]
-            cell_sizes[cell, 1] += 1 if has_size[row] else 0
+        cell_of[row - first] = (page << BUCKET_BITS) + (place & (BUCKETS_PER_OCTAVE - 1))
+        second_of[row - first] = second_index * 2 + completed if second_index >= 0 else -1
         rows_of_code[code] += 1
         if completed and latency >= keep_from[code]:
             held[found_sizes[2]] = row
             found_sizes[2] += 1
-    return len(codes), 0
+        place_of_code = code * NUM_PLACES + place
+        if place_of_code < len(wanted) and wanted[place_of_code] and not state & NO_LATENCY:
+            near[found_sizes[3]] = row
+            found_sizes[3] += 1
+    return last, 0
+
+
+@compiled
+def _add_rows(  # noqa: PLR0917  # compiled code has no keyword-only arguments
+    first: int, last: int, batch: Batch, cells: Cells, seconds: Seconds, cell_of: Array, second_of: Array
+) -> None:
+    """Adds rows to the figures of their places."""
+    _, _, _, _, _, _, latencies, starts, ends, sizes, has_size = batch
+    _, _, _, figures, cell_sizes = cells
+    _, _, second_counts = seconds
+    has_start, has_end, sized = len(starts) > 0, len(ends) > 0, len(sizes) > 0
+    for row in range(first, last):
+        cell = cell_of[row - first]
+        if cell < 0:
+            continue
+        figures[cell, COUNT] += 1
+        figures[cell, LATENCY_SUM] += latencies[row]
+        if has_start:
+            figures[cell, FIRST_START] = min(figures[cell, FIRST_START], starts[row])
+        if has_end:
+            figures[cell, LAST_END] = max(figures[cell, LAST_END], ends[row])
+            second = second_of[row - first]
+            if second >= 0:
+                second_counts[second >> 1] += COMPLETION + 1 if second & 1 else 1
+        if sized:
+            cell_sizes[cell, 0] += sizes[row]
+            cell_sizes[cell, 1] += 1 if has_size[row] else 0
+
+
+@compiled
+def count_rows(  # noqa: PLR0917  # compiled code has no keyword-only arguments
+    first: int, batch: Batch, cells: Cells, seconds: Seconds, heat: Heat, found: Found, open_seconds: bool
+) -> tuple[int, int]:
+    """Counts rows from ``first`` on; the row that it stopped at, and what is needed to go on.
+
+    A few rows at a time are placed first and added then: what each touches in the tables is far apart, and
+    a short loop without decisions lets the processor wait for many places at once.
+    """
+    row, need = first, 0
+    cell_of, second_of = np.empty(_ROWS_AT_ONCE, dtype=np.int64), np.empty(_ROWS_AT_ONCE, dtype=np.int64)
+    while row < len(batch.code) and not need:
+        last = min(row + _ROWS_AT_ONCE, len(batch.code))
+        stopped, need = _place_rows(
+            row, last, batch, cells, seconds, heat, found, open_seconds, cell_of, second_of
+        )
+        _add_rows(row, stopped, batch, cells, seconds, cell_of, second_of)
+        row = stopped
+    return row, need

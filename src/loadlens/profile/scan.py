@@ -26,6 +26,7 @@ from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, LATENCY
 from loadlens.sources.log import Log
 
 if TYPE_CHECKING:
+    from loadlens.profile.brackets import Brackets
     from loadlens.profile.counter import Counter
     from loadlens.profile.tail import Tail
 
@@ -45,6 +46,7 @@ class Counted:
         rows: the log.
         profile: its profile.
         tail: the rows that may lie above the fence, where they were held back.
+        brackets: the rows that may have a wanted rank, likewise.
         held_keys: selects the latencies in numbered buckets.
         spilled_bytes: size of the temporary file that a text log went through, else 0.
     """
@@ -53,6 +55,7 @@ class Counted:
     profile: Profile
     held_keys: Callable[[pl.DataFrame], pl.LazyFrame]
     tail: "Tail | None" = None
+    brackets: "Brackets | None" = None
     spilled_bytes: int = 0
 
 
@@ -134,6 +137,7 @@ def _by_tables(log: Log, scan: Scan, path: Path | None) -> Counted | None:
         rows=rows,
         profile=counter.profile(),
         tail=counter.tail,
+        brackets=counter.brackets,
         held_keys=held_keys,
         spilled_bytes=path.stat().st_size if path else 0,
     )

@@ -14,9 +14,11 @@ from loadlens.profile.kernels import (
     COUNT,
     HEAT_WINDOWS,
     LATENCY_SUM,
+    NO_LATENCY,
     SECOND_BITS,
     SECONDS_A_PAGE,
     STATES,
+    SUCCESS,
     Cells,
     Heat,
     Seconds,
@@ -112,6 +114,23 @@ class CellTable:
         order = order[counts[order] > 0]
         sums = arrays.figures[cells[order], LATENCY_SUM]
         return state[order], buckets[order], counts[order].astype(np.int64), sums
+
+    def place_counts(self, code: int) -> tuple[Ints, Ints]:
+        """The calls of one code by place: those with a latency, and the successes among them."""
+        arrays = self.arrays
+        calls, successes = np.zeros((2, GROUPS, BUCKETS_PER_OCTAVE), dtype=np.int64)
+        for state in range(NO_LATENCY):
+            slot = arrays.slots[code * STATES + state]
+            if slot < 0:
+                continue
+            pages = arrays.pages[slot * GROUPS : (slot + 1) * GROUPS]
+            for group in np.flatnonzero(pages >= 0):
+                first = pages[group] * BUCKETS_PER_OCTAVE
+                counts = arrays.figures[first : first + BUCKETS_PER_OCTAVE, COUNT].astype(np.int64)
+                calls[group] += counts
+                if state & SUCCESS:
+                    successes[group] += counts
+        return calls.reshape(-1), successes.reshape(-1)
 
     def used(self) -> tuple[Ints, Ints, Ints, Ints]:
         """The cells with calls: cell, code, state, bucket."""

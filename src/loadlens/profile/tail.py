@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from loadlens.profile.fence import upper_fence
 from loadlens.profile.plan import Plan
+from loadlens.profile.quantiles import bucket_bounds
 from loadlens.schema import LATENCY
 
 __all__ = ["Tail"]
@@ -104,6 +105,16 @@ class Tail:
             return False
         lowest = fences["lowest"].fill_null(np.inf).to_numpy()
         return bool((self.keep_from[fences["code"].to_numpy()] <= lowest).all())
+
+    def covers(self, buckets: pl.DataFrame) -> bool:
+        """Whether all successes in some buckets (``code``, ``bucket``) were held back."""
+        edges, _ = bucket_bounds(buckets["bucket"].to_numpy())
+        return not self.lost and bool((self.keep_from[buckets["code"].to_numpy()] <= edges).all())
+
+    def rows(self) -> tuple[Ints, Floats, NDArray[np.bool_]]:
+        """Code, latency in ms and success of the rows."""
+        code, latency = self.frame().select("code", LATENCY)
+        return code.to_numpy(), latency.to_numpy(), np.ones(len(code), dtype=np.bool_)
 
     def frame(self) -> pl.DataFrame:
         """The rows, all of them successes: ``code``, ``success``, the latency in ms, times in s."""

@@ -1,0 +1,233 @@
+"""Latencies near the wanted ranks, held back while their log is counted."""
+
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from loadlens.profile.buckets import bucket_of
+from loadlens.profile.fence import upper_fence
+from loadlens.profile.kernels import frozen, keep_wanted, keys_of_rows
+from loadlens.profile.places import (
+    NUM_PLACES,
+    PLACE_OF_FAILED,
+    PLACE_OF_ZERO,
+    REGULAR_PLACES,
+    buckets_of_places,
+    places_of_buckets,
+)
+from loadlens.profile.plan import Plan
+from loadlens.profile.quantiles import bucket_bounds
+from loadlens.profile.table import FENCE_QUANTILES, FIVE
+from loadlens.profile.tail import Tail
+
+__all__ = ["Brackets", "keys_held_back", "numbered_places"]
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Truths = NDArray[np.bool_]
+Rows = tuple[Ints, Floats, Truths]
+"""Code, latency in ms and success of calls."""
+
+_MOST_WANTED: Final = 2**25
+_MOST_CODES: Final = 512
+_FEWEST_HELD: Final = 2_000_000
+_GROWTH: Final = 1.5
+_ERRORS_OF_A_RANK: Final = 5.0
+_RANKS_AROUND: Final = 2.0
+_ERROR_OF_A_FENCE: Final = 0.01
+_IN_ORDER: Final = np.concatenate([[PLACE_OF_FAILED, PLACE_OF_ZERO], np.arange(REGULAR_PLACES)])
+_LOW_EDGES: Final = bucket_bounds(buckets_of_places(_IN_ORDER))[0]
+
+
+class PlaceCounts(Protocol):
+    """Gives the calls of a code by place: all that have a latency, and the successes among them."""
+
+    def __call__(self, code: int) -> tuple[Ints, Ints]:
+        """Two arrays of a number for each place."""
+
+
+class Brackets:
+    """Holds latencies in the buckets that may hold a wanted rank of the whole log.
+
+    At first these are all buckets. When many rows are held, those are given up that the counts so far make
+    unlikely, and later more of them. In a log whose latencies drift, a rank may end in a bucket that was
+    given up: ``covers`` tells, and then the log has to be read again.
+
+    Attributes:
+        wanted: by code and place, whether rows are held.
+        lost: whether there are too many rows or codes to hold any.
+    """
+
+    def __init__(self, plan: Plan, most_rows: int) -> None:
+        self._plan = plan
+        self._most_rows = most_rows
+        self._due_at = min(most_rows, _FEWEST_HELD)
+        self._parts: list[Rows] = []
+        self._num_rows = 0
+        self.wanted = np.empty(0, dtype=np.bool_)
+        self.lost = False
+
+    def cover(self, num_codes: int) -> None:
+        """Makes room for codes below ``num_codes``."""
+        if num_codes > _MOST_CODES:
+            self.lose()
+        more = num_codes * NUM_PLACES - len(self.wanted)
+        if more > 0 and not self.lost:
+            wanted = np.ones(more, dtype=np.bool_)
+            wanted[PLACE_OF_FAILED::NUM_PLACES] = False  # all latencies there are the same
+            self.wanted = np.concatenate([self.wanted, wanted])
+
+    def hold(self, code: Ints, latency: Floats, success: Truths, counts: PlaceCounts) -> None:
+        """Holds rows back; where they become many, gives some buckets up.
+
+        Args:
+            code: the code of each row.
+            latency: in ms.
+            success: whether the call succeeded.
+            counts: gives the counts of all rows so far.
+        """
+        if self.lost or not len(code):
+            return
+        self._parts.append((code, latency, success))
+        self._num_rows += len(code)
+        if self._num_rows > self._due_at:
+            self._narrow(counts)
+
+    def lose(self) -> None:
+        """Gives up: latencies have to be read again."""
+        self.lost = True
+        self.wanted = np.empty(0, dtype=np.bool_)
+        self._parts.clear()
+
+    def covers(self, code: Ints, bucket: Ints) -> Truths:
+        """Whether all rows of each bucket are held."""
+        places = places_of_buckets(bucket)
+        known = (places >= 0) & (code < len(self.wanted) // NUM_PLACES)
+        covered = np.zeros(len(code), dtype=np.bool_)
+        covered[known] = self.wanted[code[known] * NUM_PLACES + places[known]]
+        return covered
+
+    def rows(self) -> Rows:
+        """Code, latency in ms and success of the rows."""
+        if not self._parts:
+            return np.empty(0, dtype=np.int64), np.empty(0), np.empty(0, dtype=np.bool_)
+        code, latency, success = (np.concatenate(arrays) for arrays in zip(*self._parts, strict=True))
+        return code, latency, success
+
+    def _narrow(self, counts: PlaceCounts) -> None:
+        for code in range(len(self.wanted) // NUM_PLACES):
+            own = slice(code * NUM_PLACES, (code + 1) * NUM_PLACES)
+            self.wanted[own] &= _likely_places(self._plan, *counts(code))
+        codes, latencies, successes = self.rows()
+        size = keep_wanted(codes, latencies, successes, self.wanted)
+        # Copies, so that few rows do not keep the memory of many.
+        self._parts = [(codes[:size].copy(), latencies[:size].copy(), successes[:size].copy())]
+        self._num_rows = size
+        self._due_at = max(self._due_at, int(_GROWTH * size))
+        if size > self._most_rows / _GROWTH:
+            self.lose()
+
+
+def _likely_places(plan: Plan, calls: Ints, successes: Ints) -> Truths:
+    """The places that the wanted ranks of a log may end in, of which a part has been counted."""
+    places = np.zeros(NUM_PLACES, dtype=np.bool_)
+    succeeded = _Ranks(successes, places)
+    succeeded.mark([*FIVE.values(), *plan.percentiles])
+    if plan.fence_over_failures:
+        _Ranks(calls, places).mark(FENCE_QUANTILES.values())
+    removed = _removed(plan, calls if plan.fence_over_failures else successes, successes)
+    succeeded.mark([*FIVE.values(), *plan.kept_percentiles], removed)
+    limits = places_of_buckets(bucket_of(np.array(plan.limits_ms)))
+    places[limits[limits >= 0]] = True
+    return places
+
+
+class _Ranks:
+    """Marks the places around ranks of one population."""
+
+    def __init__(self, counts: Ints, places: Truths) -> None:
+        self._places = places
+        self._ends = np.cumsum(counts[_IN_ORDER])
+        self._size = int(self._ends[-1])
+
+    def mark(self, quantiles: Iterable[float], removed: tuple[int, int] = (0, 0)) -> None:
+        """Marks quantiles of all but the ``removed`` highest, of which the fewest and the most are given."""
+        if not self._size:
+            self._places[:] = True
+            return
+        fewest, most = removed
+        for quantile in quantiles:
+            margin = _RANKS_AROUND + _ERRORS_OF_A_RANK * np.sqrt(self._size * quantile * (1 - quantile))
+            low = quantile * (self._size - most - 1) - margin
+            high = quantile * (self._size - fewest - 1) + margin
+            first, last = np.searchsorted(self._ends, [low, high], side="right")
+            first = first if low >= 0 else 0
+            last = last if high < self._size - 1 else len(_IN_ORDER) - 1
+            self._places[_IN_ORDER[first : last + 1]] = True
+
+
+def _removed(plan: Plan, fenced: Ints, successes: Ints) -> tuple[int, int]:
+    """How many of the successes so far the fence will remove, at least and at most."""
+    size = int(fenced.sum())
+    if plan.outliers == "none" or not size:
+        return 0, 0
+    counts = fenced[_IN_ORDER]
+    middles = bucket_bounds(buckets_of_places(_IN_ORDER))
+    mean = float((counts * (middles[0] + middles[1]) / 2).sum() / size)
+    q25, q75 = _LOW_EDGES[np.searchsorted(np.cumsum(counts), [0.25 * size, 0.75 * size])]
+    limit = upper_fence(plan.outliers, mean, q25, q75)
+    error = abs(limit) * (_ERROR_OF_A_FENCE + _ERRORS_OF_A_RANK / np.sqrt(size))
+    above = [int(successes[_IN_ORDER][edge < _LOW_EDGES].sum()) for edge in (limit + error, limit - error)]
+    return above[0], above[1]
+
+
+def numbered_places(chosen: pl.DataFrame) -> tuple[Truths, Ints] | None:
+    """Which places (by code) numbered buckets take, and their numbers; None where no table can tell.
+
+    Args:
+        chosen: ``code``, ``bucket`` and, where it is not the number of the row, ``number``.
+    """
+    code, places = chosen["code"].to_numpy(), places_of_buckets(chosen["bucket"].to_numpy())
+    size = (int(code.max(initial=-1)) + 1) * NUM_PLACES
+    if size > _MOST_WANTED or places.min(initial=0) < 0:
+        return None
+    numbers = np.zeros(size, dtype=np.int64)
+    wanted = np.zeros(size, dtype=np.bool_)
+    index = code * NUM_PLACES + places
+    wanted[index] = True
+    numbers[index] = chosen["number"].to_numpy() if "number" in chosen.columns else np.arange(len(code))
+    return wanted, numbers
+
+
+def keys_held_back(
+    brackets: Brackets, tail: Tail, chosen: pl.DataFrame, kept: pl.DataFrame
+) -> pl.DataFrame | None:
+    """The latencies in numbered buckets as ``held_keys`` returns them; None if they were not held back.
+
+    Args:
+        brackets: rows near wanted ranks.
+        tail: the successes above the fence and a little below.
+        chosen: numbered buckets.
+        kept: those of which successes alone are wanted, which the tail may have: ``code`` and ``bucket``.
+    """
+    numbered = chosen.with_columns(
+        pl.int_range(pl.len(), dtype=pl.Int64).alias("number"),
+        covered=brackets.covers(chosen["code"].to_numpy(), chosen["bucket"].to_numpy()),
+    )
+    near, rest = _keys(brackets.rows(), numbered.filter("covered")), numbered.filter(~pl.col("covered"))
+    if rest.is_empty():
+        return near
+    in_tail = rest.join(kept, on=["code", "bucket"], how="anti").is_empty() and tail.covers(rest)
+    return pl.concat([near, _keys(tail.rows(), rest)]) if in_tail else None
+
+
+def _keys(rows: Rows, chosen: pl.DataFrame) -> pl.DataFrame:
+    code, latency, success = map(frozen, rows)
+    places = numbered_places(chosen)
+    assert places is not None  # noqa: S101  # only places are held
+    keys, successes = np.empty(len(code), dtype=np.int64), np.empty(len(code), dtype=np.bool_)
+    found = keys_of_rows(code, latency, success, *places, keys, successes)
+    return pl.DataFrame({"key": keys[:found], "success": successes[:found]})
