@@ -21,6 +21,7 @@ from typer.testing import CliRunner, Result
 import loadlens
 from loadlens.cli import app, main
 from loadlens.profile import Outliers
+from loadlens.profile.limits import Limits
 from loadlens.schema import CONFIGURATION_COLUMNS
 from tests.folders import (
     CONCURRENCY,
@@ -364,6 +365,16 @@ def test_one_pass_says_how_far_off_it_may_be(log: Path, tmp_path: Path) -> None:
     )
 
 
+def test_the_size_of_the_temporary_file_is_told(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = loadlens_("analyze", log, "--out", tmp_path / "small")
+    assert "Temporary file" not in done.stdout
+    monkeypatch.setattr(Limits, "text_bytes", property(lambda _: 0))
+    done = loadlens_("analyze", log, "--out", tmp_path / "large")
+    assert re.search(r"Temporary file of the parsed text, now gone: [\d.]+ (bytes|kB)\.", done.stdout)
+
+
 def test_version() -> None:
     result = loadlens_("--version")
     assert_done(result)
@@ -438,6 +449,14 @@ def test_a_command_line_that_cannot_be_parsed(log: Path, tmp_path: Path, args: l
         (["analyze", "{log}", "--percentile", "nan"], "percentile"),
         (["analyze", "{log}", "--memory-limit", "much"], "--memory-limit"),
         (["analyze", "{log}", "--memory-limit", "1kB"], "memory_limit"),
+        (["analyze", "{folder}", "--slo", "p99 < 1s"], "name an invocation log"),
+        (["analyze", "{folder}", "--prices", "lambda-x86", "--prices", "lambda-arm"], "invocation log"),
+        (["analyze", "{log}", "--slo", "p99 < 1s", "--one-pass"], "exact"),
+        (["analyze", "{log}", "--baseline", "{log}", "--min-effect", "5"], "--min-effect"),
+        (["analyze", "{log}", "--capacity", "ml.c5.large"], "--capacity"),
+        (["analyze", "{log}", "--capacity", "a=1", "--capacity", "a=x.csv"], "more than once"),
+        (["analyze", "{log}", "--strategy", "cheapest"], "objective"),
+        (["analyze", "{log}", "--traffic", "many"], "traffic"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
@@ -868,4 +887,86 @@ def test_a_signal_leaves_all_as_it_was(
     assert printed == b""
     assert b"Traceback" not in errors
     assert len(errors.splitlines()) <= 1
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.usefixtures("no_drawings")
+def test_a_gate_that_fails_is_published_and_exits_with_1(log: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    gates = tmp_path / "gates.toml"
+    gates.write_text('[[gate]]\nslo = "max < 1us"\n', encoding="utf-8")
+    result = loadlens_("analyze", log, "--out", out, "--slo", "p99 < 999s", "--slo-file", gates)
+    assert result.exit_code == 1
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith("loadlens: gate failed: max < 1us: got ")
+    assert lines[-1] == "loadlens: 1 of 2 gates failed"
+    assert "Gates: 1 of 2 gates failed." in result.stdout
+    assert_log_files(out, "png")
+    assert json.loads((out / "summary.json").read_text())["gates"]["holds"] is False
+
+
+@pytest.mark.usefixtures("no_drawings")
+def test_all_questions_of_the_command_line(log: Path, tmp_path: Path) -> None:
+    base = shutil.copy(log, tmp_path / "base.csv")
+    result = loadlens_(
+        "analyze", log, "--out", tmp_path / "out", "--slo", "p99 < 999s", "--baseline", base,
+        "--min-effect", "20%", "--prices", "lambda-x86", "--traffic", "5/s", "--objective", "p90 < 1s",
+        "--json",
+    )  # fmt: skip
+    assert_done(result)
+    document = json.loads(result.stdout)
+    assert document["gates"]["holds"] is True
+    assert document["comparison"]["min_effect"] == 0.2
+    assert document["comparison"]["base"]["name"] == str(base)
+    assert document["costing"]["strategy"] == "cheapest"
+    assert [table["short_name"] for table in document["costing"]["prices"]] == ["lambda-x86"]
+
+
+@pytest.mark.usefixtures("no_drawings")
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        ([], False),
+        (["--weight", "0.3"], False),
+        (["--prices", "lambda-arm"], True),
+        (["--capacity", "ml.c5.large=5"], True),
+        (["--strategy", "cost"], True),
+    ],
+)
+def test_options_that_ask_for_a_cost(log: Path, tmp_path: Path, options: list[str], asked: bool) -> None:
+    result = loadlens_("analyze", log, "--out", tmp_path / "out", *options)
+    assert_done(result)
+    assert ("Choice: " in result.stdout) is asked
+
+
+@pytest.mark.usefixtures("no_drawings")
+def test_a_built_in_price_table_of_a_results_folder(simulated: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert_done(loadlens_("analyze", simulated, "--out", out, "--prices", "sagemaker-serverless"))
+    assert files_below(out) == RESULT_FILES
+
+
+def test_a_bad_gate_is_shown_with_the_place_of_the_mistake(log: Path, tmp_path: Path) -> None:
+    before = tree(tmp_path)
+    result = loadlens_("analyze", log, "--out", tmp_path / "out", "--slo", "p99 << 1s")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("p99 << 1s\n    ^\nloadlens: gate ")
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("kind", ["--slo-file", "--prices", "--traffic", "--capacity", "--baseline"])
+def test_a_file_that_an_option_names_is_never_overwritten(log: Path, tmp_path: Path, kind: str) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    contents = {
+        "--slo-file": '[[gate]]\nslo = "max < 1us"\n',
+        "--prices": TABLE_OF_PRICES,
+        "--traffic": "rate_per_s\n5\n",
+    }
+    file = old / "file"
+    file.write_text(contents.get(kind) or log.read_text(encoding="utf-8"), encoding="utf-8")
+    value = f"ml.c5.large={file}" if kind == "--capacity" else file
+    before = tree(tmp_path)
+    (line,) = assert_fails(2, "analyze", log, "--out", old, "--overwrite", kind, value)
+    assert "overlaps" in line
     assert tree(tmp_path) == before

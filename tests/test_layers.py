@@ -15,25 +15,42 @@ PACKAGE = Path(loadlens.__file__).parent
 # From the bottom up. Rooms of one layer know nothing of each other.
 LAYERS = (
     ("errors",),
-    ("schema",),
+    ("schema", "disk"),
+    ("compiled",),
     ("sources",),
     ("profile", "prices"),
     ("analysis",),
-    ("costing", "comparison", "gates"),
+    ("costing", "gates"),
+    ("comparison",),
     ("charts",),
     ("report",),
-    ("publish",),
+    ("cluster", "upload"),
+    ("publish", "documents"),
     ("results",),
     ("api",),
-    ("analyze", "convert", "inspection", "simulate"),
+    ("decisions",),
+    ("analyses",),
+    ("analyze", "convert", "inspection", "profiles", "simulate"),
     ("__init__",),
-    ("terminal",),
+    ("terminal", "signals"),
     ("commands",),
     ("cli",),
     ("__main__",),
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
-ENGINE = ("errors", "schema", "sources", "profile", "prices", "analysis", "costing", "publish")
+ENGINE = (
+    "errors",
+    "schema",
+    "disk",
+    "compiled",
+    "sources",
+    "profile",
+    "prices",
+    "analysis",
+    "costing",
+    "publish",
+    "upload",
+)
 NOT_IN_THE_ENGINE = ("altair", "vl_convert", "jinja2", "typer", "rich")
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -6,7 +6,7 @@ from typing import NoReturn
 import pytest
 
 from loadlens.errors import InputError, OutputError
-from loadlens.publish import publish_folder, refuse_output_inside
+from loadlens.publish import publish_files, publish_folder, refuse_files, refuse_output_inside
 from tests.folders import tree
 
 ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -301,3 +301,52 @@ def test_a_link_does_not_hide_an_overlap(tmp_path: Path, logs: Path) -> None:
 def test_an_output_beside_an_input_is_allowed(tmp_path: Path, logs: Path, out: str) -> None:
     refuse_output_inside(tmp_path / out, [logs / "day" / "a.csv"])
     refuse_output_inside(tmp_path / out, [])
+
+
+def writer(text: str) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        path.write_text(text, encoding="utf-8")
+
+    return write
+
+
+def test_files_replace_what_was_there(tmp_path: Path) -> None:
+    first, second = tmp_path / "new" / "folder" / "a.xml", tmp_path / "b.md"
+    second.write_text("old", encoding="utf-8")
+    publish_files([(first, writer("ä\n")), (second, writer("new\n"))])
+    assert first.read_bytes() == "ä\n".encode()
+    assert second.read_bytes() == b"new\n"
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["a.xml", "b.md"]
+
+
+def test_a_file_that_cannot_be_written_leaves_all_as_they_were(tmp_path: Path) -> None:
+    good, blocked = tmp_path / "a.xml", tmp_path / "file" / "b.md"
+    good.write_text("old", encoding="utf-8")
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(OutputError, match=r"b\.md: cannot be written"):
+        publish_files([(good, writer("new")), (blocked, writer("new"))])
+    assert good.read_text(encoding="utf-8") == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.xml", "file"]
+
+
+def test_a_writer_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "a.xml"
+    path.write_text("old", encoding="utf-8")
+    with pytest.raises(UnicodeEncodeError):
+        publish_files([(path, writer("\udcff"))])
+    assert path.read_text(encoding="utf-8") == "old"
+    assert [found.name for found in tmp_path.iterdir()] == ["a.xml"]
+
+
+def test_files_that_are_inputs_folders_or_doubles_are_refused(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("x", encoding="utf-8")
+    (tmp_path / "link.xml").symlink_to(log)
+    for path in (log, tmp_path / "link.xml"):
+        with pytest.raises(OutputError, match="is one of the inputs"):
+            refuse_files([path], [None, log])
+    with pytest.raises(OutputError, match="is a folder"):
+        refuse_files([tmp_path], [])
+    with pytest.raises(OutputError, match="is named for two outputs"):
+        refuse_files([tmp_path / "a", tmp_path / "." / "a"], [])
+    refuse_files([tmp_path / "a", tmp_path / "b"], [log])

@@ -51,7 +51,7 @@ def summarize_stability_results(
         percentiles: quantiles of the successes to report, before outliers are removed.
         overwrite: whether an existing folder of that name is replaced.
         **execution: how to do it: ``exact``, ``memory_limit``, ``spill_folder``, ``heatmap``, ``engine``,
-            ``on_progress``; see ``Execution``.
+            ``on_progress``, ``executor``; see ``Execution``.
 
     Raises:
         InputError: a source cannot be read, lacks columns or holds values that no statistic may use.
@@ -84,7 +84,7 @@ def summarize_concurrency_results(
         percentiles: quantiles of the successes to report, before outliers are removed.
         overwrite: whether an existing folder of that name is replaced.
         **execution: how to do it: ``exact``, ``memory_limit``, ``spill_folder``, ``heatmap``, ``engine``,
-            ``on_progress``; see ``Execution``.
+            ``on_progress``, ``executor``; see ``Execution``.
 
     Raises:
         InputError: a source cannot be read, lacks columns or holds values that no statistic may use.
@@ -146,7 +146,7 @@ def summarize(
         outliers: the fence: ``mean-iqr`` (mean + 5 IQR), ``tukey`` (q75 + 1.5 IQR) or ``none``.
         percentiles: quantiles of the successes to report, before outliers are removed.
         **execution: how to do it: ``exact``, ``memory_limit``, ``spill_folder``, ``heatmap``, ``engine``,
-            ``on_progress``; see ``Execution``.
+            ``on_progress``, ``executor``; see ``Execution``.
 
     Returns:
         The result; its ``summary`` has the columns of ``summary.csv``.

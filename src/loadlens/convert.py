@@ -1,18 +1,27 @@
 """Logs of any kind as one canonical Parquet file."""
 
 import json
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from importlib.metadata import version
-from os import PathLike
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from loadlens.errors import InputError, OutputError
-from loadlens.sources import Findings, Log, Reading, TooManyRejectsError, open_log, reading
+from loadlens.disk import FREE_OUTPUT_SPACE, refusing_full_disk
+from loadlens.errors import InputError
+from loadlens.publish import move_to, refuse_file, staging_beside
+from loadlens.sources import (
+    Findings,
+    Location,
+    Log,
+    PathSource,
+    Reading,
+    TooManyRejectsError,
+    location,
+    open_log,
+    reading,
+)
 from loadlens.sources.files import FACTS
 
 __all__ = ["convert", "rejects_beside"]
@@ -22,8 +31,8 @@ _REJECTS: Final = "rejects.csv"
 
 
 def convert(
-    inputs: Sequence[str | PathLike[str]],
-    out: str | PathLike[str],
+    inputs: Sequence[PathSource],
+    out: PathSource,
     *,
     reading: Reading | None = None,
     overwrite: bool = False,
@@ -36,7 +45,7 @@ def convert(
     Args:
         inputs: paths, folders and globs of logs.
         out: the file to appear; it appears whole or not at all.
-        reading: how the logs are read.
+        reading: how the logs are read; its options of object stores hold for ``out`` too.
         overwrite: whether an existing file, and the one of its rejected rows, is replaced.
 
     Returns:
@@ -48,75 +57,47 @@ def convert(
         OutputError: ``out`` or the file beside it exists and may not be replaced, is an input, or cannot be
             written.
     """
-    path = Path(out)
+    path = location(out, reading.storage_options if reading else None)
     log = open_log(inputs, reading=reading)
-    _refuse(path, log, overwrite=overwrite)
-    with _staging(path) as folder:
+    inputs_read = [file.path for file in log.files]
+    for target in (path, rejects_beside(path)):
+        refuse_file(target, inputs_read, overwrite=overwrite)
+    with staging_beside(path) as folder:
         try:
-            _write(log, folder / _ROWS)
+            _write(log, folder / _ROWS, path)
         except TooManyRejectsError as error:
             _publish_rejects(error.findings, folder, path)
             raise InputError(*error.problems, f"{rejects_beside(path)}: has all rejected rows") from None
         _publish_rejects(log.findings, folder, path)
-        (folder / _ROWS).replace(path)
+        move_to(folder / _ROWS, path)
     return log.findings
 
 
-def rejects_beside(path: Path) -> Path:
+def rejects_beside(path: Location) -> Location:
     """Where the rejected rows of a converted log go."""
     return path.with_name(f"{path.stem}.rejects.csv")
 
 
-def _refuse(path: Path, log: Log, *, overwrite: bool) -> None:
-    for target, what in ((path, "a Parquet file"), (rejects_beside(path), "another file")):
-        if target.is_dir():
-            raise OutputError(f"{target}: is a folder; name {what}")
-        if any(_is_same(file.path, target) for file in log.files):
-            raise OutputError(f"{target}: is one of the inputs; name another file")
-        if target.exists() and not overwrite:
-            raise OutputError(f"{target}: exists; pass --overwrite (overwrite=True) to replace it")
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve() or (other.exists() and one.samefile(other))
-
-
-@contextmanager
-def _staging(path: Path) -> Iterator[Path]:
-    """A folder beside ``path`` to write into, which goes in the end, with the parents made for nothing."""
-    made: list[Path] = []
-    try:
-        made += [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".partial", dir=path.parent) as name:
-            yield Path(name)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        for folder in made:
-            with suppress(OSError):  # no longer empty, or never made
-                folder.rmdir()
-
-
-def _publish_rejects(findings: Findings, folder: Path, path: Path) -> None:
+def _publish_rejects(findings: Findings, folder: Path, path: Location) -> None:
     """Puts the rejected rows beside ``path``; without any, none of an earlier run stay there."""
     if not findings.rejected:
         rejects_beside(path).unlink(missing_ok=True)
         return
     findings.write_rejects(folder / _REJECTS)
-    (folder / _REJECTS).replace(rejects_beside(path))
+    move_to(folder / _REJECTS, rejects_beside(path))
 
 
-def _write(log: Log, path: Path) -> None:
+def _write(log: Log, path: Path, out: Location) -> None:
     with reading(log):
         # Text obeys the rules as soon as it is parsed; a typed file is as it is.
         problems = log.broken_rules() if len(log.text) < max(len(log.files), 1) else []
         if problems:
             raise InputError(*problems)
         # Polars asks for the metadata when all rows are written, and so all that was found is known.
-        log.frame.sink_parquet(
-            path, metadata=lambda _: {FACTS: _facts(log)}, maintain_order=True, engine="streaming"
-        )
+        with refusing_full_disk(out, FREE_OUTPUT_SPACE):
+            log.frame.sink_parquet(
+                path, metadata=lambda _: {FACTS: _facts(log)}, maintain_order=True, engine="streaming"
+            )
     if not pl.scan_parquet(path, glob=False).select(pl.len()).collect().item():
         raise InputError(log.without_rows())
 

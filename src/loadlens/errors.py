@@ -10,6 +10,7 @@ __all__ = [
     "OutputError",
     "PriceError",
     "UsageError",
+    "WorkerError",
 ]
 
 
@@ -66,6 +67,10 @@ class GateError(UsageError):
         errors = list(errors)
         problems = [problem for error in errors for problem in error.problems]
         return cls(*problems, excerpts=tuple(excerpt for error in errors for excerpt in error.excerpts))
+
+
+class WorkerError(LoadlensError):
+    """The workers of an executor or a cluster cannot do their work; the input is not to blame."""
 
 
 class GateFailedError(LoadlensError):

@@ -1,18 +1,24 @@
 """What a log is: its format, columns, units, clock, time span, first rows and warnings."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from os import PathLike
 from typing import Any
 
 import polars as pl
 
 from loadlens.schema import CANONICAL_COLUMNS
-from loadlens.sources import Findings, Log, Reading, open_log, reading
+from loadlens.sources import Findings, Log, PathSource, Reading, open_log, reading, shown
 
 __all__ = ["Inspection", "inspect_log"]
 
 _FIRST_ROWS = 5
+_TITLES = {
+    "parquet": "Parquet",
+    "arrow": "Arrow IPC",
+    "delta": "Delta table",
+    "iceberg": "Iceberg table",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +37,7 @@ class Inspection:
         last_s: the last one.
         first: the first canonical rows.
         findings: what was rejected or left out, and what the log cannot tell.
+        sources: of a saved profile, the logs that it was made of and what they were.
     """
 
     path: str
@@ -44,6 +51,7 @@ class Inspection:
     last_s: float | None
     first: pl.DataFrame
     findings: Findings
+    sources: tuple[tuple[str, str], ...] = ()
 
     @property
     def document(self) -> dict[str, Any]:
@@ -62,11 +70,12 @@ class Inspection:
             "first_rows": [
                 {name: _plain(cell) for name, cell in row.items()} for row in self.first.iter_rows(named=True)
             ],
+            **({"sources": dict(self.sources)} if self.sources else {}),
             **self.findings.document(),
         }
 
 
-def inspect_log(path: str | PathLike[str], options: Reading | None = None) -> Inspection:
+def inspect_log(path: PathSource, options: Reading | None = None) -> Inspection:
     """Looks at a log: at its first rows, then once at all of it.
 
     Args:
@@ -77,25 +86,58 @@ def inspect_log(path: str | PathLike[str], options: Reading | None = None) -> In
         InputError: it is no log that can be read, or no row of it can.
     """
     log = open_log(path, reading=options)
+    if log.saved:
+        return _of_profile(shown(path), log)
     with reading(log):
         first = log.frame.head(_FIRST_ROWS).collect(engine="streaming")
         rows, *times = log.frame.select(pl.len(), *_time_bounds(log)).collect(engine="streaming").row(0)
     known = [time for time in times if time is not None and math.isfinite(time)]
     return Inspection(
-        path=str(path),
+        path=shown(path),
         format=_format(log),
         clock=log.text[0].dialect.clock if log.text else "",
         meaning=tuple(log.text[0].reader.meaning) if log.text else (),
-        columns=tuple(
-            (name, str(dtype), CANONICAL_COLUMNS[name].unit if name in CANONICAL_COLUMNS else "")
-            for name, dtype in log.frame.collect_schema().items()
-        ),
+        columns=_columns(log),
         key=log.key,
         rows=rows,
         first_s=min(known, default=None),
         last_s=max(known, default=None),
         first=first,
         findings=log.findings,
+    )
+
+
+def _of_profile(path: str, log: Log) -> Inspection:
+    facts = [profile.facts for profile in log.saved]
+    times = {name: [part[name] for part in facts if part[name] is not None] for name in ("first_s", "last_s")}
+    return Inspection(
+        path=path,
+        format=("profile", f"saved profile, format {facts[0]['format']}"),
+        clock="",
+        meaning=(),
+        columns=_columns(log),
+        key=log.key,
+        rows=sum(profile.rows for profile in log.saved),
+        first_s=min(times["first_s"], default=None),
+        last_s=max(times["last_s"], default=None),
+        first=pl.DataFrame(),
+        findings=log.findings,
+        sources=tuple(
+            (str(source["file"]), _described(source)) for part in facts for source in part["sources"]
+        ),
+    )
+
+
+def _described(source: Mapping[str, Any]) -> str:
+    """The format and size of a log behind a profile; a table in memory has no size."""
+    size = source["bytes"]
+    return str(source["format"]) + ("" if size is None else f", {size:,} bytes")
+
+
+def _columns(log: Log) -> tuple[tuple[str, str, str], ...]:
+    return tuple(
+        (name, str(dtype), CANONICAL_COLUMNS[name].unit if name in CANONICAL_COLUMNS else "")
+        for name, dtype in log.frame.collect_schema().items()
     )
 
 
@@ -119,4 +161,4 @@ def _format(log: Log) -> tuple[str, str]:
     if log.text:
         return log.text[0].dialect.name, log.text[0].dialect.title
     kind = log.files[0].kind if log.files else "frame"
-    return kind, {"parquet": "Parquet", "arrow": "Arrow IPC"}.get(kind, kind)
+    return kind, _TITLES.get(kind, kind)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from loadlens.analysis import (
@@ -15,14 +14,16 @@ from loadlens.analysis import (
     SummaryStatistics,
 )
 from loadlens.publish import publish_folder
-from loadlens.sources import disarmed
+from loadlens.sources import disarmed, location
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from os import PathLike
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import altair as alt
     import polars as pl
+
+    from loadlens.sources import PathSource
 
 __all__ = [
     "ChartFormat",
@@ -47,17 +48,24 @@ class SavedResult:
 
     def save(
         self,
-        path: str | PathLike[str],
+        path: PathSource,
         chart_formats: Sequence[ChartFormat] = ("png",),
         *,
         overwrite: bool = False,
+        storage_options: Mapping[str, str] | None = None,
     ) -> None:
         """Writes this result's folder below ``path``; it appears whole or not at all.
+
+        Args:
+            path: a folder, or a prefix in an object store such as ``s3://bucket/folder``.
+            chart_formats: file formats of the charts.
+            overwrite: whether an existing folder is replaced.
+            storage_options: options of the object store.
 
         Raises:
             OutputError: the folder exists and may not be replaced, or cannot be written.
         """
-        target = Path(path) / self.folder
+        target = location(path, storage_options) / self.folder
         publish_folder(target, lambda folder: self.write(folder, chart_formats), overwrite=overwrite)
 
 

@@ -6,22 +6,25 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 import polars as pl
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from loadlens.analyses import LogAnalysis, ToolkitAnalysis
 from loadlens.analysis import CostAnalysis
-from loadlens.analyze import LogAnalysis, ToolkitAnalysis
+from loadlens.decisions import Decisions
+from loadlens.gates.output import summary_line
 from loadlens.inspection import Inspection
 from loadlens.profile import Progress
 from loadlens.report.columns import column_header, format_value
+from loadlens.report.comparison import verdict_sentence
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY
-from loadlens.sources import REJECTS_FILE
+from loadlens.sources import REJECTS_FILE, Location
 
 __all__ = [
     "MOST_ROWS",
@@ -56,7 +59,9 @@ class ProgressDisplay:
 
     def on_progress(self, progress: Progress) -> None:
         """Shows how many rows a stage has read."""
-        self._show(progress.stage, progress.rows_done, progress.rows_total)
+        done, total = progress.partitions_done, progress.partitions_total
+        note = f" ({done:,} of {total:,} partitions)" if total else ""
+        self._show(progress.stage, progress.rows_done, progress.rows_total, note)
 
     def counter(self, stage: str, total: int) -> Callable[[int], None]:
         """Something to call with the number of rows just done."""
@@ -69,7 +74,7 @@ class ProgressDisplay:
 
         return count
 
-    def _show(self, stage: str, done: int, total: int | None) -> None:
+    def _show(self, stage: str, done: int, total: int | None, note: str = "") -> None:
         if self._bars is None:
             return
         if stage != self._stage or self._task is None:
@@ -77,7 +82,7 @@ class ProgressDisplay:
                 self._bars.remove_task(self._task)
             self._task = self._bars.add_task(stage, total=total)
             self._stage = stage
-        self._bars.update(self._task, completed=done, total=total)
+        self._bars.update(self._task, description=f"{stage}{note}", completed=done, total=total)
 
 
 @contextmanager
@@ -130,20 +135,37 @@ def print_line(text: str) -> None:
     console_of_width().print(Text(inert(text)), soft_wrap=True)
 
 
-def print_results(analysis: ToolkitAnalysis | LogAnalysis, out: Path) -> None:
+def print_results(analysis: ToolkitAnalysis | LogAnalysis, out: Location) -> None:
     """Prints the main figures of ``analysis`` and where its files are."""
     console = console_of_width()
     if isinstance(analysis, LogAnalysis):
         summary = analysis.summary.summary
         _print_columns("Invocations", summary, [*analysis.summary.by, *_SUMMARY_COLUMNS])
         report = out / "report.html"
+        _print_decisions(analysis.decisions)
         if analysis.findings.rejected:
             where = inert(str(out / REJECTS_FILE))
             console.print(Text(f"Rejected rows: {analysis.findings.rejected:,}: {where}"), soft_wrap=True)
     else:
         _print_toolkit(console, analysis)
         report = out / "benchmarking_report" / "benchmarking_report.html"
+    error = analysis.relative_error
+    if error:
+        console.print(Text(f"Not exact: percentiles are off by at most {error:.1%}."))
+    if analysis.spilled_bytes:
+        console.print(Text(f"Temporary file of the parsed text, now gone: {decimal(analysis.spilled_bytes)}."))
     console.print(Text(f"Report: {inert(str(report))}"), soft_wrap=True)
+
+
+def _print_decisions(decisions: Decisions) -> None:
+    """A line for each answer; the report has all of it."""
+    if decisions.gates:
+        print_line(f"Gates: {summary_line(decisions.gates)}.")
+    if decisions.comparison:
+        found = decisions.comparison
+        print_line(f"Compared with {found.base.name}: {verdict_sentence(found)}")
+    if decisions.costing:
+        print_line(f"Choice: {decisions.costing.choice.reason}")
 
 
 _SUMMARY_COLUMNS = ("num_invocations", "error_rate", *_LATENCIES, "tps_p50", "outliers_removed")
@@ -208,14 +230,21 @@ def print_inspection(found: Inspection) -> None:
         "Canonical columns",
         ((name, f"{dtype} {unit}".strip()) for name, dtype, unit in found.columns),
     )
+    if found.sources:
+        _print_pairs(console, "Logs in the profile", found.sources)
+    if found.first.height:
+        _print_first(console, found.first)
+    for sentence in found.findings.sentences():
+        console.print(Text(f"Warning: {inert(sentence)}"), soft_wrap=True)
+
+
+def _print_first(console: Console, rows: pl.DataFrame) -> None:
     first = Table(title="First rows", title_justify="left")
-    for name in found.first.columns:
+    for name in rows.columns:
         first.add_column(Text(inert(name)))
-    for row in found.first.iter_rows():
+    for row in rows.iter_rows():
         first.add_row(*[Text("–" if cell is None else inert(str(cell))) for cell in row])
     console.print(first)
-    for sentence in found.findings.sentences():
-        console.print(Text(f"Warning: {inert(sentence)}"))
 
 
 def _print_pairs(console: Console, title: str, pairs: Iterable[tuple[str, str]]) -> None:

@@ -47,6 +47,31 @@ def test_panels_stand_in_the_order_of_the_keys_and_say_the_verdict():
     assert spec["facet"]["sort"] == ["Worse: /slow", "Worse: /a", "Worse: /b"]
 
 
+def test_long_keys_are_told_apart_by_what_they_do_not_share():
+    numbers = (0, 7, 12, 345, 1000, 10001)
+    names = [f"GET https://shop.example.com/orders/{number}/items?expand=all" for number in numbers]
+    panels = panels_of(comparison_spectrum_chart(spectrum(names), keys(names), ["label"]))
+    for panel, number in zip(panels, numbers, strict=True):
+        assert panel.startswith("Worse: …")
+        assert f"rders/{number}/items" in panel
+        assert len(panel) <= 36
+
+
+def test_a_long_key_alone_keeps_its_ends():
+    name = "GET /start" + "x" * 110
+    (panel,) = panels_of(comparison_spectrum_chart(spectrum([name]), keys([name]), ["label"]))
+    assert panel.startswith("Worse: GET /start")
+    assert "…" in panel
+    assert panel.endswith("xxxx")
+    assert len(panel) < 110
+
+
+def test_keys_that_read_the_same_have_panels_of_their_own():
+    names = ["a" * 60 + middle + "b" * 60 for middle in "xy"]
+    panels = panels_of(comparison_density_chart(density(names), keys(names), ["label"]), "line")
+    assert len(set(panels)) == 2
+
+
 def test_both_runs_are_in_each_panel():
     for chart in (
         comparison_density_chart(density(KEYS), keys(KEYS), ["label"]),

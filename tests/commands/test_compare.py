@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from loadlens.commands.compare import FailOn, compare_command
-from loadlens.errors import GateFailedError, OutputError, UsageError
+from loadlens.errors import GateFailedError, InputError, OutputError, UsageError
 from tests.comparison.runs import run
 from tests.folders import results_folder
 
@@ -108,15 +108,105 @@ def test_a_hostile_key_cannot_steer_the_terminal(logs, capsys):
     assert "[bold]x" in printed
 
 
-def test_text_logs_are_mapped_and_their_rejects_told(tmp_path, capsys):
+def text_logs(folder: Path, *, bad: int) -> tuple[str, str]:
+    """Logs of 300 good rows, and some with a latency that is none."""
     for name in ("base", "candidate"):
         rows = [f"/a,{100 + number % 7},{number}" for number in range(300)]
-        (tmp_path / f"{name}.csv").write_text("\n".join(["page,took,at", *rows, "/a,soon,300"]) + "\n")
-    compare_command(
-        str(tmp_path / "base.csv"),
-        str(tmp_path / "candidate.csv"),
-        by=["label"],
-        column_map=["label=page", "latency=took:ms", "start=at:relative_s"],
-        max_rejects="1",
-    )
+        rows += [f"/a,=soon,{number}" for number in range(bad)]
+        (folder / f"{name}.csv").write_text("\n".join(["page,took,at", *rows]) + "\n")
+    return str(folder / "base.csv"), str(folder / "candidate.csv")
+
+
+MAP = ["label=page", "latency=took:ms", "start=at:relative_s"]
+
+
+def test_text_logs_are_mapped_and_their_rejects_counted(tmp_path, capsys):
+    out = tmp_path / "out"
+    compare_command(*text_logs(tmp_path, bad=1), by=["label"], column_map=MAP, max_rejects="1", out=out)
     assert "Warning: base: 1 row was rejected" in capsys.readouterr().out
+    document = json.loads((out / "comparison.json").read_text(encoding="utf-8"))
+    assert document["base"]["name"].endswith("base.csv")
+    for role in ("base", "candidate"):
+        assert document[role]["rejected"] == 1
+        assert sum(document[role]["rejects_by_reason"].values()) == 1
+        assert pl.read_csv(out / f"{role}_rejects.csv")["line"].to_list() == [302]
+    assert "Candidate: 1 row was rejected." in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_map_may_be_a_file(tmp_path, capsys):
+    toml = 'label = "page"\nlatency = "took:ms"\nstart = "at:relative_s"\n'
+    (tmp_path / "map.toml").write_text(toml)
+    logs = text_logs(tmp_path, bad=0)
+    compare_command(*logs, by=["label"], map_file=tmp_path / "map.toml", as_json=True)
+    assert json.loads(capsys.readouterr().out)["keys"][0]["base_calls"] == 300
+    with pytest.raises(UsageError, match="--map and --map-file"):
+        compare_command(*logs, map_file=tmp_path / "map.toml", column_map=MAP)
+
+
+def test_too_many_rejected_rows_are_published_alone(tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match=r"2 of 302 rows rejected[^\0]*rejects.csv: has all rejected rows"):
+        compare_command(*text_logs(tmp_path, bad=2), column_map=MAP, out=out, safe_csv=True, quiet=True)
+    assert [path.name for path in out.iterdir()] == ["rejects.csv"]
+    assert pl.read_csv(out / "rejects.csv")["line"].to_list() == [302, 303]
+
+
+def test_without_a_folder_it_is_said_how_to_get_the_rejected_rows(tmp_path):
+    with pytest.raises(InputError, match=r"--out FOLDER writes all rejected rows into rejects\.csv"):
+        compare_command(*text_logs(tmp_path, bad=2), column_map=MAP)
+
+
+def test_names_of_files_tell_keys(logs, tmp_path, capsys):
+    for number, path in enumerate(logs):
+        Path(path).rename(tmp_path / f"build{number}_eu.parquet")
+    renamed = [str(tmp_path / f"build{number}_eu.parquet") for number in (0, 1)]
+    compare_command(*renamed, by=["region"], key_from_name=r"_(?P<region>\w+)", as_json=True)
+    assert json.loads(capsys.readouterr().out)["keys"][0]["region"] == "eu"
+
+
+def test_costs_are_printed_and_written(logs, tmp_path, capsys):
+    for path in logs:
+        pl.read_parquet(path).with_columns(memory_size=pl.lit(1024)).write_parquet(path)
+    out = tmp_path / "out"
+    compare_command(*logs, prices=["sagemaker-serverless", "lambda-arm"], out=out)
+    printed = capsys.readouterr().out
+    assert printed.count("Per 1M (USD)") == 2
+    assert "Warning: lambda-arm: Prices are from memory" in printed
+    costs = pl.read_csv(out / "costs.csv")
+    assert costs["prices"].to_list() == ["sagemaker-serverless", "lambda-arm"] * 2
+    document = json.loads((out / "comparison.json").read_text(encoding="utf-8"))
+    assert document["costs"] == costs.to_dicts()
+    slow = costs.filter(label="/slow")["candidate"].to_list()
+    assert all(f"{cost:,.2f}" in printed for cost in slow)
+
+
+def test_without_prices_there_are_no_costs(logs, tmp_path, capsys):
+    compare_command(*logs, out=tmp_path / "out")
+    assert not (tmp_path / "out" / "costs.csv").exists()
+    assert "Per 1M" not in capsys.readouterr().out
+
+
+def test_an_own_table_of_prices_is_no_place_for_the_output(logs, tmp_path):
+    table = tmp_path / "prices.toml"
+    table.write_text("")
+    with pytest.raises(OutputError, match="overlaps"):
+        compare_command(*logs, prices=[str(table)], out=table, overwrite=True)
+
+
+def test_cells_that_are_formulas_are_disarmed_on_request(logs, tmp_path):
+    for path in logs:
+        frame = pl.read_parquet(path).with_columns(label=pl.lit("=1+1"), memory_size=pl.lit(1024))
+        frame.write_parquet(path)
+    for safe in (False, True):
+        out = tmp_path / f"out{safe}"
+        compare_command(*logs, prices=["lambda-arm"], out=out, safe_csv=safe, quiet=True)
+        expected = ["'=1+1" if safe else "=1+1"]
+        assert pl.read_csv(out / "comparison.csv")["label"].unique().to_list() == expected
+        assert pl.read_csv(out / "costs.csv")["label"].unique().to_list() == expected
+
+
+def test_an_existing_folder_is_refused_before_anything_is_read(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "kept.txt").write_text("kept")
+    with pytest.raises(OutputError, match="exists"):
+        compare_command("no-such-log.csv", "no-such-log.csv", out=tmp_path / "out")

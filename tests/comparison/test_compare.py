@@ -153,6 +153,46 @@ def test_by_default_runs_are_compared_by_what_tells_the_rows_of_both_apart():
     assert compare(base, base.drop("memory_size")).by == ("label",)
 
 
+def test_figures_of_a_profile_alone_say_how_far_they_may_be_off():
+    base, candidate = run({"a": 1}), run({"a": 1.1}, seed=1)
+    exact, found = compare(base, candidate, ["label"]), compare(base, candidate, ["label"], exact=False)
+    assert exact.relative_error == 0
+    assert exact.warnings == ()
+    assert found.relative_error == found.document["base"]["relative_error"] == 2**-9
+    assert "base: percentiles were read from a profile and are off by at most 0.2%" in found.warnings[0]
+    for one, other in zip(exact.metrics.rows(named=True), found.metrics.rows(named=True), strict=True):
+        if one["metric"] in PERCENTILES:
+            assert one["base"] != other["base"] == pytest.approx(one["base"], rel=2**-9)
+            assert other["difference_low"] < one["difference_low"]
+            assert other["difference_high"] > one["difference_high"]
+        elif one["metric"] != "throughput":
+            assert other["base"] == pytest.approx(one["base"], rel=1e-12)
+
+
+def test_the_bound_of_a_profile_holds_where_chance_has_no_say():
+    base = run({"a": 1}).with_columns(invocation_latency=pl.lit(10.3))
+    candidate = base.with_columns(invocation_latency=pl.lit(10.3125))  # the first of the next bucket
+    found = compare(base, candidate, ["label"], exact=False).metrics.rows_by_key("metric", named=True)
+    for metric in PERCENTILES:
+        (row,) = found[metric]
+        assert row["difference_low"] <= 0.0125 <= row["difference_high"]
+    assert found["mean"][0]["base"] == pytest.approx(10.3, rel=1e-12)
+
+
+def test_idle_seconds_are_told():
+    base = run({"a": 1}, calls=2_000)
+    halves = pl.col("start_time", "end_time") + pl.when(pl.col("start_time") > 50).then(30).otherwise(0)
+    candidate = base.with_columns(halves)
+    seconds = set(candidate["end_time"].cast(pl.Int64))
+    idle = max(seconds) - min(seconds) + 1 - len(seconds)
+    found = compare(base, candidate, ["label"])
+    assert found.candidate.seconds_without_completion == idle > 20
+    assert found.base.seconds_without_completion == 0
+    assert found.warnings[0].startswith(
+        f"candidate: {idle} seconds between the first and the last completion"
+    )
+
+
 def test_names_of_files_are_no_key(tmp_path):
     for folder in ("base", "candidate"):
         (tmp_path / folder).mkdir()

@@ -114,3 +114,12 @@ def test_the_interval_of_the_opposite_difference_is_the_mirrored_one(base, candi
     mirrored_low, mirrored_high = difference_limits(candidate, base)
     np.testing.assert_allclose([low, high], [-mirrored_high, -mirrored_low], atol=1e-9)
     assert low[0] <= candidate.value[0] - base.value[0] <= high[0]
+
+
+def test_errors_of_figures_widen_the_interval_as_they_are():
+    base = Estimate(value=some(10), low=some(9), high=some(12), error=some(0.5))
+    candidate = Estimate(value=some(20), low=some(16), high=some(21), error=some(1))
+    exact = [Estimate(value=it.value, low=it.low, high=it.high) for it in (base, candidate)]
+    low, high = difference_limits(*exact)
+    wide_low, wide_high = difference_limits(base, candidate)
+    np.testing.assert_allclose([low - wide_low, wide_high - high], 1.5)

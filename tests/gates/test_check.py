@@ -134,3 +134,78 @@ def test_a_home_made_log_is_read_by_its_map(tmp_path: Path) -> None:
     result, error = run(path, "--slo", "max <= 500ms for region=eu", *options, "--json")
     assert error is None
     assert json.loads(result.stdout)["gates"][0]["results"][0]["value"] == 500.0
+
+
+def test_a_map_may_be_a_file(tmp_path: Path) -> None:
+    path, column_map = tmp_path / "mine.csv", tmp_path / "map.toml"
+    path.write_text("took,who\n0.5,a\n0.1,b\n", encoding="utf-8")
+    column_map.write_text('latency = "took:s"\n', encoding="utf-8")
+    assert run(path, "--slo", "max <= 500ms", "--map-file", column_map)[1] is None
+    error = run(path, "--slo", "max <= 500ms", "--map-file", column_map, "--map", "latency=took:s")[1]
+    assert error is not None
+    assert error.exit_code == 2
+    error = run(path, "--slo", "max <= 500ms", "--map-file", column_map, "--junit", column_map)[1]
+    assert "is one of the inputs" in str(error)
+
+
+def test_the_fence_can_be_chosen(log: Path) -> None:
+    gate = ("--slo", "max <= 400ms filtered", "--json", "--outliers")
+    for fence in ("none", "tukey", "mean-iqr"):
+        assert json.loads(run(log, *gate, fence)[0].stdout)["outliers"] == fence
+
+
+@pytest.fixture
+def log_with_bad_rows(tmp_path: Path) -> Path:
+    path = tmp_path / "bad.csv"
+    path.write_text(
+        "invocation_latency,start_time,end_time\n100,0,1\n=x,1,2\n300,2,3\n-5,3,4\n", encoding="utf-8"
+    )
+    return path
+
+
+def test_too_many_rejected_rows_are_not_lost(log_with_bad_rows: Path, tmp_path: Path) -> None:
+    rejects, junit = tmp_path / "out" / "rejects.csv", tmp_path / "gates.xml"
+    gate = ("--slo", "p99 < 1s", "--junit", junit)
+    error = run(log_with_bad_rows, *gate)[1]
+    assert error is not None
+    assert error.exit_code == 3
+    assert error.problems[-1] == "--rejects FILE writes all rejected rows"
+    error = run(log_with_bad_rows, *gate, "--rejects", rejects, "--safe-csv")[1]
+    assert error is not None
+    assert error.exit_code == 3
+    assert error.problems[-1] == f"{rejects}: has all rejected rows"
+    rows = pl.read_csv(rejects)
+    assert rows["line"].to_list() == [3, 5]
+    assert rows["raw"][0].startswith("'=x")
+    assert not junit.exists()
+
+
+@pytest.mark.parametrize("gate", ["p99 < 1s", "p99 < 1s within 1s of every window"])
+def test_allowed_rejected_rows_are_told(log_with_bad_rows: Path, tmp_path: Path, gate: str) -> None:
+    rejects, markdown = tmp_path / "rejects.csv", tmp_path / "gates.md"
+    options = ("--slo", gate, "--max-rejects", "50%")
+    result, error = run(log_with_bad_rows, *options, "--rejects", rejects, "--markdown", markdown)
+    assert error is None
+    assert f"Rejected rows: 2: {rejects}" in result.stdout
+    assert pl.read_csv(rejects).height == 2
+    assert "Rejected rows, not judged: 2" in markdown.read_text(encoding="utf-8")
+    assert "Rejected rows: 2: --rejects FILE writes them" in run(log_with_bad_rows, *options)[0].stdout
+    document = json.loads(run(log_with_bad_rows, *options, "--json")[0].stdout)
+    assert document["rejected"] == sum(document["rejects_by_reason"].values()) == 2
+    assert document["holds"] is True
+
+
+def test_a_file_of_rejected_rows_does_not_outlive_them(log: Path, tmp_path: Path) -> None:
+    rejects = tmp_path / "rejects.csv"
+    rejects.write_text("rows of an earlier log\n", encoding="utf-8")
+    assert run(log, "--slo", "p99 < 1s", "--rejects", rejects)[1] is None
+    assert pl.read_csv(rejects).height == 0
+
+
+def test_outputs_that_cannot_be_are_refused_before_the_log_is_read(
+    log_with_bad_rows: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "out"
+    error = run(log_with_bad_rows, "--slo", "p99 < 1s", "--junit", path, "--rejects", path)[1]
+    assert "is named for two outputs" in str(error)
+    assert not path.exists()

@@ -1,15 +1,18 @@
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import loadlens
 from loadlens.errors import GateError, InputError, UsageError
 from loadlens.gates import GateCheck, Verdict, check_gates
+from loadlens.profile.limits import Limits
+from loadlens.sources import textlog
 from tests import logs, oracle
 from tests.gates import numbers
 from tests.logs import Configuration, log_of
@@ -107,6 +110,35 @@ def test_every_metric_equals_the_oracle_in_every_window(
         assert oracle.agree(float(known[int(windows.worst_start_s)] or 0), float(worst))
 
 
+@pytest.mark.parametrize("text", [text for text in METRICS if "error" not in text])
+@settings(max_examples=10)
+@given(log=logs.logs(), sign=st.sampled_from(list(numbers.COMPARE)), bound=st.integers(0, 99))
+def test_the_fence_of_each_window_is_that_of_its_own_calls(
+    text: str, log: pl.DataFrame, sign: str, bound: int
+) -> None:
+    metric, argument = METRICS[text]
+    limit = bound / 100 if text.endswith("%") else bound
+    check = check_gates(log, [f"{text.format(sign, bound)} filtered within 2s of every window"], by=BY)
+    for verdict in check.verdicts:
+        rows = rows_of(log, dict(verdict.key))
+        found = numbers.windows(rows, 2)
+        counted = metric in ("count", "throughput")
+        wanted = numbers.whole_windows(rows, 2) if counted else found
+        values = {n: kept_figure(found.get(n, rows.clear()), metric, argument) for n in wanted}
+        known = [value for value in values.values() if value is not None]
+        good = [value is not None and numbers.COMPARE[sign](value, limit) for value in values.values()]
+        assert verdict.windows is not None
+        assert (verdict.windows.judged, verdict.windows.failed) == (len(good), good.count(False))
+        worst = (max if sign.startswith("<") else min)(known) if known else None
+        assert oracle.agree(None if verdict.value is None else float(verdict.value), worst)
+
+
+def kept_figure(rows: pl.DataFrame, metric: str, argument: float) -> float | None:
+    if metric == "throughput":
+        return numbers.value(rows, "count", filtered=True) / 2  # type: ignore[operator]
+    return numbers.value(rows, metric, argument, filtered=True)
+
+
 @given(log=logs.logs(), seed=st.integers(0, 1000))
 def test_success_says_what_a_success_is(log: pl.DataFrame, seed: int) -> None:
     lucky = np.random.default_rng(seed).random(log.height) < 0.7
@@ -197,11 +229,10 @@ def test_scope_chooses_configurations_by_value(scope: str, values: list[object])
 
 def test_text_keys_that_are_numbers_are_named_as_numbers(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
-    pl.DataFrame({"invocation_latency": [1.0, 2.0, 4.0], "users": [10, 2, 2]}).write_csv(path)
-    check = check_gates(
-        path, ["count > 1 for users=2", "count > 0", "max < 9ms within 1s of every window"][:2], by=["users"]
-    )
-    assert [verdict.key["users"] for verdict in check.verdicts] == [2, 2, 10]
+    timed([1, 2, 4], [1, 2, 3], users=[10, 2, 2]).write_csv(path)
+    gates = ["count > 1 for users=2", "count > 0", "max < 9ms within 1s of every window"]
+    check = check_gates(path, gates, by=["users"])
+    assert [verdict.key["users"] for verdict in check.verdicts] == [2, 2, 10, 2, 10]
 
 
 @pytest.mark.parametrize(
@@ -351,7 +382,68 @@ def test_one_run_serves_all_gates_without_windows(monkeypatch: pytest.MonkeyPatc
     one = [*(text.format("<", 9) for text in METRICS), "p99 < 1s filtered", "p99 < 1s for memory_size=1024"]
     check_gates(log_of([Configuration()]), one, by=["memory_size"])
     assert keys == [("memory_size",)]
-    check_gates(
-        log_of([Configuration()]), ["p9 < 1s", *(f"p{n} < 1s within {n}s of every window" for n in (5, 5, 9))]
-    )
-    assert len(keys) == 1 + 3
+
+
+def test_text_is_parsed_once_for_the_run_and_all_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, frame = tmp_path / "log.csv", log_of([Configuration(memory_size=size) for size in (1024, 2048)])
+    frame.write_csv(path)
+    parsed = []
+    parts = textlog._parts
+
+    def watched(file: textlog.TextFile, *, is_large: bool) -> object:
+        parsed.append(file.path)
+        return parts(file, is_large=is_large)
+
+    monkeypatch.setattr(textlog, "_parts", watched)
+    gates = ["p99 < 1s", *(f"p{n} < 1s filtered within {n}s of every window" for n in (5, 5, 9))]
+    for text_bytes in (2**20, 0):
+        monkeypatch.setattr(Limits, "text_bytes", text_bytes)
+        parsed.clear()
+        check = check_gates(path, gates, by=["memory_size"])
+        assert len(parsed) == 1
+        assert [(one.value, one.windows) for one in check.verdicts] == [
+            (one.value, one.windows) for one in check_gates(frame, gates, by=["memory_size"]).verdicts
+        ]
+
+
+@pytest.mark.parametrize("text", ["p50 {} 100ms", "median {} 100ms filtered", "p90 {} 101.3ms"])
+@pytest.mark.parametrize("sign", list(numbers.COMPARE))
+def test_windows_close_to_the_bound_are_told_apart(text: str, sign: str) -> None:
+    values = np.random.default_rng(7).normal(100, 1, (100, 40))
+    # One window that is by far the worst, for either sign, so that the others need not be known.
+    values[0], values[1] = 900, 1
+    ends = np.repeat(np.arange(100), 40) + 0.5
+    gate = f"{text.format(sign)} within 1s of every window"
+    verdict = only(check_gates(timed(values.ravel().tolist(), ends.tolist()), [gate]))
+    quantile, bound = (0.9, 101.3) if "p90" in text else (0.5, 100)
+    figures = np.quantile(values, quantile, axis=1)
+    assert verdict.windows is not None
+    assert verdict.windows.failed == sum(not numbers.COMPARE[sign](float(one), bound) for one in figures)
+    assert 10 < verdict.windows.failed < 90
+    assert verdict.value == (900 if sign.startswith("<") else 1)
+
+
+def test_rows_that_break_a_rule_are_refused_by_gates_on_windows_too() -> None:
+    log = timed([10, 20, 30], [1, 2, 3])
+    gate = "count > 0 within 1s of every window"
+    broken_columns = {
+        "invocation_latency": [1.0, -7.0, 1.0],
+        "end_time": [1.0, math.inf, 1.0],
+        "throttle_exception": [0, 5, 0],
+    }
+    for column, values in broken_columns.items():
+        broken = log.with_columns(pl.Series(column, values))
+        with pytest.raises(InputError, match=f"row 2, column {column}"):
+            check_gates(broken, [gate])
+    with pytest.raises(InputError, match="no rows"):
+        check_gates(log.clear(), [gate])
+
+
+def test_windows_need_calls_that_a_saved_profile_does_not_have(tmp_path: Path) -> None:
+    path = tmp_path / "log.parquet"
+    timed([10, 20], [1, 2]).write_parquet(path)
+    loadlens.profile_log(path, tmp_path / "run.profile")
+    with pytest.raises(GateError, match="a saved profile does not tell which calls fall into a window"):
+        check_gates(tmp_path / "run.profile", ["p9 < 1s within 1s of every window"])

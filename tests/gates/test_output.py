@@ -7,7 +7,6 @@ from xml.etree import ElementTree as ET
 import polars as pl
 import pytest
 
-from loadlens.errors import OutputError
 from loadlens.gates import (
     GateCheck,
     check_document,
@@ -15,7 +14,6 @@ from loadlens.gates import (
     junit_xml,
     markdown_text,
     read_gates,
-    write_texts,
 )
 from loadlens.gates.output import failures, summary_line
 
@@ -165,6 +163,15 @@ def test_junit_names_each_case_once_and_by_the_name_of_its_gate(tmp_path: Path) 
     ]
 
 
+def test_rejected_rows_are_told(check: GateCheck) -> None:
+    assert markdown_text(check, rejected=1234).endswith("\n\nRejected rows, not judged: 1,234\n")
+    assert "ejected" not in markdown_text(check)
+    root = ET.fromstring(junit_xml(check, [], rejected=3))
+    assert_valid(root)
+    properties = {found.attrib["name"]: found.attrib["value"] for found in root.iter("property")}
+    assert properties["rejected_rows"] == "3"
+
+
 def test_markdown_shows_labels_as_they_are_and_failures_first(check: GateCheck) -> None:
     lines = markdown_text(check).splitlines()
     assert lines[0] == "### 2 of 3 gates failed"
@@ -173,45 +180,3 @@ def test_markdown_shows_labels_as_they_are_and_failures_first(check: GateCheck) 
     assert all(len(re.findall(r"(?<!\\)\|", line)) == 7 for line in lines[2:])
     assert r"label=a\|b &lt;img&gt; \*x\* \`y\` &#64;team �\[31m" in rows[0]
     assert "got" not in rows[0]
-
-
-def test_files_replace_what_was_there(tmp_path: Path) -> None:
-    first, second = tmp_path / "new" / "folder" / "a.xml", tmp_path / "b.md"
-    second.write_text("old", encoding="utf-8")
-    write_texts([(first, "ä\n"), (second, "new\n")])
-    assert first.read_bytes() == "ä\n".encode()
-    assert second.read_bytes() == b"new\n"
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["a.xml", "b.md"]
-
-
-def test_a_file_that_cannot_be_written_leaves_all_as_they_were(tmp_path: Path) -> None:
-    good, blocked = tmp_path / "a.xml", tmp_path / "file" / "b.md"
-    good.write_text("old", encoding="utf-8")
-    (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(OutputError, match=r"b\.md: cannot be written"):
-        write_texts([(good, "new"), (blocked, "new")])
-    assert good.read_text(encoding="utf-8") == "old"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.xml", "file"]
-
-
-def test_text_that_cannot_be_encoded_leaves_the_file_as_it_was(tmp_path: Path) -> None:
-    path = tmp_path / "a.xml"
-    path.write_text("old", encoding="utf-8")
-    with pytest.raises(UnicodeEncodeError):
-        write_texts([(path, "\udcff")])
-    assert path.read_text(encoding="utf-8") == "old"
-    assert [found.name for found in tmp_path.iterdir()] == ["a.xml"]
-
-
-def test_inputs_folders_and_doubles_are_refused(tmp_path: Path) -> None:
-    log = tmp_path / "log.csv"
-    log.write_text("x", encoding="utf-8")
-    (tmp_path / "link.xml").symlink_to(log)
-    for path in (log, tmp_path / "link.xml"):
-        with pytest.raises(OutputError, match="is one of the inputs"):
-            write_texts([(path, "")], [log])
-    with pytest.raises(OutputError, match="is a folder"):
-        write_texts([(tmp_path, "")])
-    with pytest.raises(OutputError, match="is named for two outputs"):
-        write_texts([(tmp_path / "a", "1"), (tmp_path / "." / "a", "2")])
-    assert log.read_text(encoding="utf-8") == "x"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadlens.profile import candidates, exact, limits, passes, scan
+from loadlens.profile import limits, passes, scan, steps
 from loadlens.profile.plan import Outliers
 from tests import logs, oracle
 from tests.profile.cases import LOGS, assert_agree, both, keyed, log_of, near_equal, spread
@@ -84,7 +84,8 @@ def test_more_candidates_than_allowed_are_never_fetched(monkeypatch: pytest.Monk
         raise AssertionError("rows were fetched")
 
     monkeypatch.setattr(limits, "_MOST_CANDIDATES", 50)
-    monkeypatch.setattr(candidates, "rows_at", refuse)
+    monkeypatch.setattr(steps, "rows_at", refuse)
+    monkeypatch.setattr(steps, "held_keys", refuse)
     got, expected, plan = both(log_of(near_equal(2000)))
     assert_agree(got.table, expected.table, plan)
 
@@ -92,13 +93,13 @@ def test_more_candidates_than_allowed_are_never_fetched(monkeypatch: pytest.Monk
 def test_near_equal_values_of_several_keys_take_several_scans(monkeypatch: pytest.MonkeyPatch) -> None:
     scans = []
 
-    def counted(*arguments: Any) -> pl.DataFrame:
-        scans.append(arguments[-2])
-        return counts(*arguments)
+    def counted(rows: pl.LazyFrame, **arguments: Any) -> pl.LazyFrame:
+        scans.append(arguments["finer"])
+        return counts(rows, **arguments)
 
-    counts = exact._finer_counts
+    counts = steps.finer_counts
     monkeypatch.setattr(limits, "_MOST_CANDIDATES", 100)
-    monkeypatch.setattr(exact, "_finer_counts", counted)
+    monkeypatch.setattr(steps, "finer_counts", counted)
     got, expected, plan = both(keyed(log_of(near_equal(50_000))), ["memory_size"])
     assert_agree(got.table, expected.table, plan)
     assert set(scans) == {32, 20, 8, 0}

@@ -1,17 +1,17 @@
 """Order statistics: every rank of a log is the very value that was logged, however few rows fit in memory."""
 
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
-from loadlens.profile import exact
+from loadlens.profile import steps
 from loadlens.profile.exact import order_statistics
 from loadlens.profile.keys import find_key_codec
 from loadlens.profile.passes import profile_rows
 from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import Rows
+from loadlens.profile.steps import CodedRows, local_look
 from loadlens.schema import LATENCY
 from loadlens.sources import open_log
 from tests.profile.cases import LOGS, keyed, near_equal, plan_of
@@ -27,10 +27,9 @@ def statistics_of(frame: pl.DataFrame, ranks: pl.DataFrame, most_values: int) ->
     profile = profile_rows(rows, codec, "streaming", max_groups=1000, with_heat=False, tracker=tracker)
     named = ranks.join(profile.keys, on="key:memory_size")
     found = order_statistics(
-        rows.latencies,
+        local_look(CodedRows(rows=rows), "streaming"),
         profile.buckets,
         named.select("code", "successes", "rank"),
-        engine="streaming",
         most_values=most_values,
     )
     return found.join(profile.keys, on="code")
@@ -73,14 +72,14 @@ def test_near_equal_values_are_found_in_a_few_scans(
     frame = pl.DataFrame({LATENCY: near_equal(200_000), "memory_size": 1024})
     scans, groups = [], []
 
-    def counted(*arguments: Any) -> pl.DataFrame:
-        found = counts(*arguments)
-        scans.append(arguments[-2])
+    def counted(rows: pl.LazyFrame, *, chosen: pl.DataFrame, shift: int, finer: int) -> pl.LazyFrame:
+        found = counts(rows, chosen, shift, finer).collect()
+        scans.append(finer)
         groups.append(found.height)
-        return found
+        return found.lazy()
 
-    counts = exact._finer_counts
-    monkeypatch.setattr(exact, "_finer_counts", counted)
+    counts = steps.finer_counts
+    monkeypatch.setattr(steps, "finer_counts", counted)
     wanted = [0, 1, 77_777, 100_000, 199_999]
     ranks = pl.DataFrame({"key:memory_size": 1024, "successes": True, "rank": wanted})
     found = statistics_of(frame, ranks, most_values).sort("rank")

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,14 @@ import polars as pl
 import pytest
 from numba.core.caching import CacheImpl
 
+from loadlens.compiled import compiled
 from loadlens.profile import scan
 from loadlens.profile.buckets import BUCKET_SHIFT, prefix
-from loadlens.profile.kernels import compiled, place_of
+from loadlens.profile.kernels import place_of
+from loadlens.profile.limits import Limits
 from loadlens.profile.places import buckets_of_places
+from loadlens.profile.plan import Plan
+from loadlens.profile.progress import Tracker
 from loadlens.schema import LATENCY
 from loadlens.sources import open_log
 from tests.profile.cases import log_of, spread
@@ -56,14 +61,22 @@ def test_without_the_compiler_rows_are_counted_by_group_bys(tmp_path: Path) -> N
 
 def test_with_the_compiler_large_logs_are_counted_in_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     log = open_log(log_of(spread(100)))
+    way = scan.Scan(
+        plan=Plan(key=()),
+        limits=Limits.of(None),
+        with_heat=False,
+        spill_folder=None,
+        engine="streaming",
+        tracker=Tracker(None, None, 0),
+    )
     monkeypatch.setattr(scan, "FEWEST_ROWS_FOR_TABLES", 100)
-    assert scan._worth_tables(log)
+    assert scan._worth_tables(log, way)
     monkeypatch.setattr(scan, "FEWEST_ROWS_FOR_TABLES", 101)
-    assert not scan._worth_tables(log)
-    monkeypatch.setitem(sys.modules, "loadlens.profile.kernels", None)
-    monkeypatch.delattr("loadlens.profile.kernels")
+    assert not scan._worth_tables(log, way)
+    assert scan._worth_tables(log, replace(way, num_rows=101))
+    monkeypatch.setitem(sys.modules, "numba", None)
     monkeypatch.setattr(scan, "FEWEST_ROWS_FOR_TABLES", 0)
-    assert not scan._worth_tables(log)
+    assert not scan._worth_tables(log, way)
 
 
 EDGES = [2.0**-32, np.nextafter(2.0**32, 0), 1.0, np.nextafter(1.0, 0), 0.0, -0.0, 5e-324, -1.0, 99.9]

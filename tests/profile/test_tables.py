@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loadlens.compiled import frozen
 from loadlens.profile.buckets import BUCKETS_PER_OCTAVE, FAILED_BUCKET, bucket_of, octave_part
 from loadlens.profile.kernels import (
     COMPLETION,
+    COUNT,
+    FIRST_START,
     HEAT_WINDOWS,
     NEEDS_CELLS,
     NEEDS_HEAT,
@@ -24,7 +27,6 @@ from loadlens.profile.kernels import (
     Batch,
     Found,
     count_rows,
-    frozen,
 )
 from loadlens.profile.passes import TooSparseError
 from loadlens.profile.places import GROUPS, NUM_PLACES, buckets_of_places, places_of_buckets
@@ -135,7 +137,7 @@ def test_cells_as_a_dictionary(parts: list[list[Row]]) -> None:
     figures = tables.cells.arrays.figures[cells]
     keys = zip(code.tolist(), (state & SUCCESS).tolist(), bucket.tolist(), strict=True)
     assert dict(zip(keys, figures[:, 0].tolist(), strict=True)) == expected_cells(rows)
-    assert figures[:, 1].sum() == pytest.approx(sum(row[1] for row in rows))
+    assert tables.cells.latency_sums(cells, bucket).sum() == pytest.approx(sum(row[1] for row in rows))
     assert figures[:, 3].max() == max(row[2] for row in rows)
     assert np.isinf(figures[:, 2]).all()  # there are no starts
     for one in {row[0] for row in rows}:
@@ -154,8 +156,10 @@ def assert_histogram(cells: CellTable, code: int, rows: Sequence[Row]) -> None:
 def test_rows_without_times_or_sizes_have_none() -> None:
     tables = Tables()
     tables.count([(0, 5.0, 0.0, True)] * 3, timed=False)
-    cells, *_ = tables.cells.used()
-    assert tables.cells.arrays.figures[cells].tolist() == [[3, 15, np.inf, -np.inf]]
+    cells, _, _, bucket = tables.cells.used()
+    assert tables.cells.arrays.figures[cells, COUNT].tolist() == [3]
+    assert tables.cells.latency_sums(cells, bucket).tolist() == [15]
+    assert tables.cells.arrays.figures[cells, FIRST_START:].tolist() == [[np.inf, -np.inf]]
     assert not len(tables.cells.arrays.sizes)
     assert [figures.tolist() for figures in tables.seconds.used()] == [[], [], [], []]
 

@@ -16,6 +16,7 @@ from loadlens.profile.counter import Counter, held_keys_by_table, with_code
 from loadlens.profile.plan import Outliers, Plan
 from loadlens.profile.rows import Rows
 from loadlens.profile.scan import Counted
+from loadlens.profile.steps import CodedRows, local_look
 from loadlens.profile.tail import Histogram, Tail
 from loadlens.schema import LATENCY
 from loadlens.sources import open_log
@@ -45,17 +46,20 @@ def counted_in_order(frame: pl.DataFrame, plan: Plan, *, rows: int = 500, most: 
     counter = Counter(uncoded, coder, most_bytes=2**26, most_tail_rows=most, with_heat=False)
     for batch in batches.iter_slices(rows):
         counter.add(batch)
-    return Counted(
+    coded = CodedRows(
         rows=uncoded.over(with_code(uncoded.frame, coder), with_code(uncoded.latencies, coder)),
+        held_keys=partial(held_keys_by_table, uncoded.latencies, coder=coder),
+    )
+    return Counted(
         profile=counter.profile(),
+        look=local_look(coded, "streaming"),
         tail=counter.tail,
         brackets=counter.brackets,
-        held_keys=partial(held_keys_by_table, uncoded.latencies, coder=coder),
     )
 
 
 def assert_exact(found: Counted, frame: pl.DataFrame, plan: Plan) -> None:
-    table = engine._exact(found, plan, "streaming", MANY).table
+    table = engine._exact(found, plan, MANY).table
     assert_agree(table, direct.measure(open_log(frame), plan).table, plan)
 
 

@@ -1,4 +1,5 @@
 import gzip
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,16 @@ def stored(tmp_path: Path, data: bytes) -> Path:
     path = tmp_path / "a.log"
     path.write_bytes(data)
     return path
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_the_size_of_compressed_text_is_estimated(tmp_path: Path, compression: str) -> None:
+    chosen = random.Random(5)
+    text = b"".join(b"%d,%d,some text\n" % (row, chosen.randrange(10**6)) for row in range(50_000))
+    path = stored(tmp_path, COMPRESSIONS[compression](text))
+    assert read_head(path).text_bytes == pytest.approx(len(text), rel=0.5 if compression else 0)
+    path.write_bytes(COMPRESSIONS[compression](b"a\n"))
+    assert read_head(path).text_bytes == 2
 
 
 def content(path: Path) -> bytes:

@@ -119,6 +119,13 @@ def test_rows_that_are_no_invocations_are_left_out_and_counted() -> None:
     assert parsed.facts[BLANK_LINES] == 1
 
 
+def test_blank_lines_are_counted_and_count_as_lines() -> None:
+    parsed = read("\n \n" + HEADER + "\n \r\n\n\nbad\n\n1,3,a,true,,1\n \n\r\n\n")
+    assert parsed.facts == {BLANK_LINES: 8}
+    assert parsed.rejects.get_column("line").to_list() == [8]
+    assert parsed.rows.height == 1
+
+
 def test_short_and_long_rows_cannot_make_up_for_each_other() -> None:
     parsed = read(HEADER + "1,3,a,true,,1,1\n1,3,a,true,1\n1,3,a,true,,1\n")
     assert parsed.rows.height == 1

@@ -5,7 +5,7 @@ from loadlens.analysis.cost import CostAnalysis, cost_analysis
 from loadlens.analysis.endpoint import endpoint_summary
 from loadlens.analysis.shared import InvocationStatistics
 from loadlens.analysis.stability import StabilityStatistics, stability_statistics
-from loadlens.analysis.summary import SummaryStatistics, summary_statistics
+from loadlens.analysis.summary import SummaryStatistics, checked_key, summary_statistics
 
 __all__ = [
     "ConcurrencyStatistics",
@@ -13,6 +13,7 @@ __all__ = [
     "InvocationStatistics",
     "StabilityStatistics",
     "SummaryStatistics",
+    "checked_key",
     "concurrency_statistics",
     "cost_analysis",
     "endpoint_summary",

@@ -29,7 +29,9 @@ __all__ = [
     "extras",
     "key_columns",
     "num_errors",
+    "numeric_casts",
     "quality",
+    "seconds_without_completion",
     "with_numeric_keys",
 ]
 
@@ -65,8 +67,15 @@ class InvocationStatistics:
     @property
     def seconds_without_completion(self) -> int:
         """Seconds between the first and the last completion that saw none."""
-        seconds = self.profile.seconds["second"].unique()
-        return int(seconds.max() - seconds.min() + 1 - len(seconds)) if len(seconds) else 0  # type: ignore[operator]
+        return seconds_without_completion(self.profile)
+
+
+def seconds_without_completion(profile: Profile) -> int:
+    """Seconds between the first and the last completion of a log that saw none."""
+    first, last, seen = profile.windows.select(
+        pl.col("first_second").min(), pl.col("last_second").max(), pl.col("num_seconds").sum()
+    ).row(0)
+    return int(last - first + 1 - seen) if seen else 0
 
 
 class Common(TypedDict):
@@ -178,8 +187,7 @@ def with_numeric_keys(statistics: Statistics, key: Sequence[str]) -> Statistics:
     Decided on the distinct keys, all of which are known by now, never on a sample of the rows.
     """
     table, histogram, names = statistics.table, statistics.histogram, key_names(key)
-    texts = [name for name in names if table.schema[name] == pl.String]
-    casts = [pl.col(name).cast(pl.Int64) for name in texts if _reads_as_numbers(table[name])]
+    casts = numeric_casts(table.select(names))
     if not casts:
         return statistics
     keys = statistics.profile.keys.with_columns(casts).sort(names, nulls_last=True)
@@ -189,6 +197,12 @@ def with_numeric_keys(statistics: Statistics, key: Sequence[str]) -> Statistics:
         histogram=histogram.with_columns(casts).sort([*names, "latency_ms"], nulls_last=True),
         profile=replace(statistics.profile, keys=keys),
     )
+
+
+def numeric_casts(keys: pl.DataFrame) -> list[pl.Expr]:
+    """The columns of distinct keys that are text but all read as whole numbers, as numbers."""
+    texts = [name for name, dtype in keys.schema.items() if dtype == pl.String]
+    return [pl.col(name).cast(pl.Int64) for name in texts if _reads_as_numbers(keys[name])]
 
 
 def _reads_as_numbers(values: pl.Series) -> bool:

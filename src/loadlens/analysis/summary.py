@@ -24,7 +24,7 @@ from loadlens.profile import DEFAULT_PERCENTILES, Execution, Outliers, Plan, key
 from loadlens.schema import LATENCY
 from loadlens.sources import Source, open_log
 
-__all__ = ["SummaryStatistics", "summary_statistics"]
+__all__ = ["SummaryStatistics", "checked_key", "summary_statistics"]
 
 
 _TAKEN = frozenset(
@@ -80,8 +80,7 @@ def summary_statistics(
         InputError: the source cannot be read, lacks columns or holds values that no statistic may use.
         UsageError: ``by`` names a column twice, or one that is measured and not configured.
     """
-    key = (by,) if isinstance(by, str) else tuple(by)
-    _check_key(key)
+    key = checked_key(by)
     log = open_log(source, required=(*key, LATENCY))
     success = pl.col("success") if "success" in log.columns else pl.col(LATENCY) > 0
     plan = Plan(key=key, success=success, outliers=outliers, percentiles=checked_percentiles(percentiles))
@@ -112,10 +111,17 @@ def summary_statistics(
     )
 
 
-def _check_key(key: Sequence[str]) -> None:
+def checked_key(by: Sequence[str]) -> tuple[str, ...]:
+    """The key columns of a summary.
+
+    Raises:
+        UsageError: ``by`` names a column twice, or one that is measured and not configured.
+    """
+    key = (by,) if isinstance(by, str) else tuple(by)
     doubled = sorted({name for name in key if key.count(name) > 1})
     measured = sorted(name for name in key if name in _TAKEN or name.startswith((LATENCY, "tps_")))
     if doubled:
         raise UsageError(f"by names {', '.join(doubled)} more than once; name each column once")
     if measured:
         raise UsageError(f"by names {', '.join(measured)}, which names a figure; name configuration columns")
+    return key

@@ -205,7 +205,7 @@ def _notes(comparison: CostComparison, ways: list[Running], *, has_dots: bool) -
     left_out = len(comparison.ways) - len(ways)
     if left_out:
         notes.append(
-            f"Not drawn: {thousands(left_out)} of {thousands(len(comparison.ways))}; break_even.csv has them."
+            f"Not drawn: {thousands(left_out)} of {thousands(len(comparison.ways))}; the table has them."
         )
     return notes
 

@@ -1,5 +1,6 @@
 """Two runs in one panel for each key: how their latencies spread, and their percentiles."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,6 +19,10 @@ _RUNS: Final = {"base": "#7f7f7f", "candidate": "#ff7f0e"}
 _SPACING = 62  # holds the axis labels of the next panel
 _PADDING = {"left": 12, "top": 12, "right": 32, "bottom": 32}  # and those along the edges
 _FEW_PANELS = 4
+_SIZES: Final = ((PANEL_WIDTH, PANEL_HEIGHT), (300, 150), (190, 100))
+"""Width and height of a panel by how many stand side by side."""
+_LABEL_OVERHANG = 50  # of its label over a panel
+_CHARACTER_WIDTH = 6.5
 _TAIL = 0.01  # of a curve's peak: where its tail begins
 _LEAST_CROP = 0.5  # an axis is cut only where that frees half of it
 _SIGNIFICANT_DIGITS = 7
@@ -36,11 +41,11 @@ class _Panels:
     @property
     def columns(self) -> int:
         """How many panels stand side by side."""
-        return 1 if len(self.names) == 1 else 2 if len(self.names) <= _FEW_PANELS else 3
+        return _columns(len(self.names))
 
     def chart(self) -> alt.Chart:
         """A chart without marks of the size of a panel."""
-        width, height = ((PANEL_WIDTH, PANEL_HEIGHT), (300, 150), (190, 100))[self.columns - 1]
+        width, height = _SIZES[self.columns - 1]
         return alt.Chart(width=width, height=height)
 
 
@@ -100,24 +105,59 @@ def comparison_spectrum_chart(spectrum: pl.DataFrame, keys: pl.DataFrame, by: Se
 
 def _panels(frame: pl.DataFrame, keys: pl.DataFrame, by: Sequence[str]) -> _Panels:
     """The rows of ``keys`` alone, each with the name of its panel: the key and its verdict."""
-    named = keys.with_columns(
-        pl.Series("panel", [_name(row[:-1], row[-1]) for row in keys.select(*by, "verdict").iter_rows()])
-    )
+    drawn = keys.join(frame, on=list(by), how="semi", nulls_equal=True, maintain_order="left") if by else keys
+    present = drawn.head(frame.height)
+    named = present.with_columns(pl.Series("panel", _names(present, by), dtype=pl.String))
     if not by:
-        points = frame.with_columns(pl.lit(named["panel"][0]).alias("panel"))
+        points = frame.with_columns(pl.Series("panel", named["panel"].to_list() * frame.height))
     else:
         points = frame.join(named.select(*by, "panel"), on=list(by), nulls_equal=True, maintain_order="left")
-    drawn = set(points["panel"])
-    order = [name for name in named["panel"] if name in drawn]
-    return _Panels(points=points.select("panel", "run", *_figures(frame, by)), names=order)
+    return _Panels(points=points.select("panel", "run", *_figures(frame, by)), names=named["panel"].to_list())
+
+
+def _columns(panels: int) -> int:
+    return 1 if panels == 1 else 2 if panels <= _FEW_PANELS else 3
 
 
 def _figures(frame: pl.DataFrame, by: Sequence[str]) -> list[str]:
     return [name for name in frame.columns if name not in (*by, "run")]
 
 
-def _name(key: Sequence[object], verdict: str) -> str:
-    return f"{verdict.capitalize()}: {' · '.join(map(printable, key)) or 'all calls'}"
+def _names(keys: pl.DataFrame, by: Sequence[str]) -> list[str]:
+    """Verdict and key of each panel, each name once, and as short as a panel is wide."""
+    verdicts = [f"{verdict.capitalize()}: " for verdict in keys["verdict"]]
+    width, _ = _SIZES[_columns(keys.height) - 1]
+    most = int((width + _LABEL_OVERHANG) / _CHARACTER_WIDTH) - max(map(len, verdicts), default=0)
+    texts = [" · ".join(map(printable, key)) or "all calls" for key in keys.select(by).iter_rows()]
+    short = _shortened(texts or ["all calls"] * keys.height, most)
+    doubled = Counter(short)
+    numbered = [f"{text} ({number})" if doubled[text] > 1 else text for number, text in enumerate(short, 1)]
+    return [f"{verdict}{text}" for verdict, text in zip(verdicts, numbered, strict=True)]
+
+
+def _shortened(texts: list[str], most: int) -> list[str]:
+    """Texts of at most ``most`` characters: without what all of them share, then without their middles."""
+    if len(texts) > 1 and any(len(text) > most for text in texts):
+        texts = _without_shared(texts, most)
+    kept = (most - 1) // 2
+    return [text if len(text) <= most else f"{text[:kept]}…{text[-kept:]}" for text in texts]
+
+
+def _without_shared(texts: list[str], most: int) -> list[str]:
+    """Texts with as much of what all begin and end with as leaves room for what tells them apart."""
+    start = _shared(texts)
+    end = _shared([text[start:][::-1] for text in texts])
+    spare = max(most - 2 - (max(map(len, texts)) - start - end), 0) // 2
+    start, end = max(start - spare, 0), max(end - spare, 0)
+    return ["…" * bool(start) + text[start : len(text) - end] + "…" * bool(end) for text in texts]
+
+
+def _shared(texts: list[str]) -> int:
+    """With how many equal characters all texts begin: as many as the first and the last in order do."""
+    first, last = min(texts), max(texts)
+    return next(
+        (at for at, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), len(first)
+    )
 
 
 def _cropped(panels: _Panels) -> tuple[_Panels, list[str]]:
@@ -137,7 +177,8 @@ def _cropped(panels: _Panels) -> tuple[_Panels, list[str]]:
 def _faceted(
     layers: list[alt.Chart], panels: _Panels, title: str, notes: list[str], *, x: Any, y: Any
 ) -> alt.FacetChart:
-    facet = alt.Facet("panel", type="nominal", sort=panels.names, title=None)
+    header = alt.Header(title=None, labelLimit=_SIZES[panels.columns - 1][0] + _LABEL_OVERHANG)
+    facet = alt.Facet("panel", type="nominal", sort=panels.names, header=header)
     chart = alt.LayerChart(layer=layers).facet(
         facet, data=inline(panels.points), columns=panels.columns, spacing=_SPACING, bounds="flush"
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +10,29 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from loadlens.analyze import json_text
-from loadlens.commands.options import By, Format, KeyFromName, Logs, Map, MaxRejects, Quiet
-from loadlens.errors import GateError, GateFailedError, UsageError
+from loadlens.cluster import workforce
+from loadlens.commands.options import (
+    By,
+    Cluster,
+    Format,
+    KeyFromName,
+    Logs,
+    Map,
+    MapFile,
+    MaxRejects,
+    MemoryLimit,
+    OutlierChoice,
+    Outliers,
+    Quiet,
+    SafeCsv,
+    SpillFolder,
+    Storage,
+    Workers,
+    bytes_of,
+    reading_of,
+)
+from loadlens.documents import json_text
+from loadlens.errors import GateError, GateFailedError, InputError, UsageError
 from loadlens.gates import (
     Gate,
     GateCheck,
@@ -22,14 +43,14 @@ from loadlens.gates import (
     markdown_text,
     parse_gates,
     read_gates,
-    write_texts,
 )
 from loadlens.gates.output import detail, failures, gate_text, summary_line
+from loadlens.publish import publish_files, refuse_files, write_text
 from loadlens.report.columns import column_header, format_value
-from loadlens.sources import Reading, find_toolkit_folder, open_log
-from loadlens.terminal import MOST_ROWS, console_of_width, inert, progress_display
+from loadlens.sources import Findings, Reading, TooManyRejectsError, find_toolkit_folder, open_log
+from loadlens.terminal import MOST_ROWS, console_of_width, inert, print_line, progress_display
 
-__all__ = ["check"]
+__all__ = ["Slo", "SloFile", "check", "excerpts_shown", "gates_of"]
 
 Slo = Annotated[
     list[str] | None,
@@ -49,6 +70,10 @@ Junit = Annotated[
 Markdown = Annotated[
     Path | None, typer.Option(help="Markdown file to write; replaces one that is there.", show_default=False)
 ]
+Rejects = Annotated[
+    Path | None,
+    typer.Option(help="CSV file to write rejected rows to; replaces one that is there.", show_default=False),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -57,41 +82,78 @@ def check(  # noqa: PLR0917  # the parameters of a command are its options
     slo: Slo = None,
     slo_file: SloFile = None,
     by: By = None,
+    outliers: Outliers = OutlierChoice.MEAN_IQR,
+    memory_limit: MemoryLimit = None,
+    spill_folder: SpillFolder = None,
+    cluster: Cluster = None,
+    workers: Workers = None,
     log_format: Format = None,
     column_map: Map = None,
+    map_file: MapFile = None,
     key_from_name: KeyFromName = None,
     max_rejects: MaxRejects = "0",
+    storage_option: Storage = None,
+    rejects: Rejects = None,
+    safe_csv: SafeCsv = False,
     junit: Junit = None,
     markdown: Markdown = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Judge gates on logs: exit 0 if all hold, 1 if one fails, 2 for a bad gate, 3 for bad input."""
-    reading = Reading.of(
-        format=log_format, column_map=column_map, key_from_name=key_from_name, max_rejects=max_rejects
+    reading = reading_of(
+        log_format, column_map, map_file, key_from_name, max_rejects, storage_option=storage_option
     )
-    with _excerpts_shown():
-        gates = _gates(slo or (), slo_file)
-        _refuse_results_folder(inputs)
+    with excerpts_shown():
+        gates = gates_of(slo or (), slo_file)
+        _refuse_results_folder(inputs, reading)
         log = open_log(inputs, reading=reading)
-        with progress_display(quiet=quiet) as display:
-            found = check_gates(log, gates, by or (), on_progress=display.on_progress)
-    texts: list[tuple[Path, str]] = []
-    if junit is not None:
-        texts.append((junit, junit_xml(found, inputs)))
-    if markdown is not None:
-        texts.append((markdown, markdown_text(found)))
-    write_texts(texts, [*(file.path for file in log.files), *([slo_file] if slo_file else [])])
+        outputs = [path for path in (junit, markdown, rejects) if path is not None]
+        refuse_files(outputs, [*(file.path for file in log.files), slo_file, map_file])
+        working = workforce(
+            cluster=cluster, workers=workers, memory_limit=bytes_of(memory_limit), spill_folder=spill_folder
+        )
+        kept = _rejects_kept(rejects, safe=safe_csv)
+        with working as work, progress_display(quiet=quiet) as display, kept:
+            found = check_gates(
+                log,
+                gates,
+                by or (),
+                outliers=outliers.value,
+                on_progress=display.on_progress,
+                **work,
+            )
+    rejected = log.findings.rejected
+    texts = {
+        junit: junit_xml(found, inputs, rejected=rejected),
+        markdown: markdown_text(found, rejected=rejected),
+    }
+    files = [(path, partial(write_text, text=text)) for path, text in texts.items() if path is not None]
+    if rejects is not None:
+        files.append((rejects, partial(log.findings.write_rejects, safe=safe_csv)))
+    publish_files(files)
     if as_json:
-        typer.echo(json_text(check_document(found, inputs)), nl=False)
+        typer.echo(json_text({**check_document(found, inputs), **log.findings.document()}), nl=False)
     elif not quiet:
-        _print(found)
+        _print(found, log.findings, rejects)
     if not found.holds:
         raise GateFailedError(*failures(found), summary_line(found))
 
 
 @contextmanager
-def _excerpts_shown() -> Iterator[None]:
+def _rejects_kept(path: Path | None, *, safe: bool) -> Iterator[None]:
+    """Writes the rejected rows of a log that has too many of them, or says how to get at them."""
+    try:
+        yield
+    except TooManyRejectsError as error:
+        if path is None:
+            raise InputError(*error.problems, "--rejects FILE writes all rejected rows") from error
+        publish_files([(path, partial(error.findings.write_rejects, safe=safe))])
+        raise InputError(*error.problems, f"{path}: has all rejected rows") from error
+
+
+@contextmanager
+def excerpts_shown() -> Iterator[None]:
     """Shows bad gates with a caret under the mistake; the message itself is left to the caller."""
     try:
         yield
@@ -101,19 +163,25 @@ def _excerpts_shown() -> Iterator[None]:
         raise
 
 
-def _gates(texts: Sequence[str], path: Path | None) -> tuple[Gate, ...]:
+def gates_of(texts: Sequence[str], path: Path | None) -> tuple[Gate, ...]:
+    """The gates of the command line and of a file.
+
+    Raises:
+        GateError: some cannot be understood.
+        UsageError: there are none.
+    """
     if not texts and path is None:
         raise UsageError("no gates: pass --slo 'p99 < 300ms', or --slo-file with a TOML file")
     return (*parse_gates(texts), *(read_gates(path) if path else ()))
 
 
-def _refuse_results_folder(inputs: Sequence[str]) -> None:
-    folders = [folder for item in inputs if (folder := find_toolkit_folder(item))]
+def _refuse_results_folder(inputs: Sequence[str], reading: Reading) -> None:
+    folders = [folder for item in inputs if (folder := find_toolkit_folder(item, reading.storage_options))]
     if folders:
         raise UsageError(f"{folders[0].path}: is a results folder; name one of the invocation logs in it")
 
 
-def _print(found: GateCheck) -> None:
+def _print(found: GateCheck, findings: Findings, rejects: Path | None) -> None:
     console = console_of_width()
     # Where not all have room, those that failed come first.
     verdicts = found.verdicts
@@ -122,8 +190,14 @@ def _print(found: GateCheck) -> None:
     console.print(_table(found.by, verdicts[:MOST_ROWS]))
     if len(verdicts) > MOST_ROWS:
         console.print(Text(f"{len(verdicts) - MOST_ROWS:,} more rows: --json has all of them."))
+    for sentence in findings.sentences():
+        print_line(f"Warning: {sentence}")
+    if findings.rejected:
+        print_line(f"Rejected rows: {findings.rejected:,}: {rejects or '--rejects FILE writes them'}")
+    if found.relative_error:
+        print_line(f"Not exact: percentiles are off by at most {found.relative_error:.1%}.")
     if found.holds:
-        console.print(Text(f"{summary_line(found)}."))
+        print_line(f"{summary_line(found)}.")
 
 
 def _table(by: Sequence[str], verdicts: Sequence[Verdict]) -> Table:

@@ -1,8 +1,6 @@
 """``loadlens compare``: is a candidate run better or worse than a base run, key by key."""
 
-import math
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
@@ -13,10 +11,29 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from loadlens.analyze import json_text
-from loadlens.commands.options import By, Format, Map, MaxRejects, Overwrite, Quiet
+from loadlens.analyze import publish_rejects
+from loadlens.cluster import workforce
+from loadlens.commands.options import (
+    By,
+    Cluster,
+    Format,
+    KeyFromName,
+    Map,
+    MapFile,
+    MaxRejects,
+    MinEffect,
+    Overwrite,
+    Quiet,
+    SafeCsv,
+    Storage,
+    Workers,
+    reading_of,
+    share_of,
+)
 from loadlens.comparison import VERDICTS, Comparison, compare
-from loadlens.errors import GateFailedError, UsageError
+from loadlens.decisions import comparison_charts
+from loadlens.documents import json_text
+from loadlens.errors import GateFailedError, InputError, UsageError
 from loadlens.publish import existing_paths, publish_folder, refuse_output_inside, write_text
 from loadlens.report.columns import column_header, format_value
 from loadlens.report.comparison import (
@@ -24,13 +41,25 @@ from loadlens.report.comparison import (
     comparison_report,
     deciding_text,
     figure_text,
+    key_text,
     metric_header,
     verdict_sentence,
 )
 from loadlens.report.page import render
 from loadlens.results import ChartFormat, write_csv
-from loadlens.sources import Log, Reading, find_toolkit_folder, open_log
-from loadlens.terminal import MOST_ROWS, console_of_width, inert, progress_display
+from loadlens.sources import (
+    REJECTS_FILE,
+    Location,
+    Log,
+    Reading,
+    TooManyRejectsError,
+    disarmed,
+    find_toolkit_folder,
+    location,
+    open_log,
+    shown,
+)
+from loadlens.terminal import MOST_ROWS, ProgressDisplay, console_of_width, inert, progress_display
 
 __all__ = ["FailOn", "compare_command", "write_comparison"]
 
@@ -44,64 +73,140 @@ class FailOn(StrEnum):
     WORSE = "worse"
 
 
+Prices = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME_OR_FILE",
+        help="Price table to compare costs under, see `loadlens prices`; repeatable.",
+        show_default=False,
+    ),
+]
+Failing = Annotated[
+    FailOn | None, typer.Option(help="Exit with 1 if a key has this verdict.", show_default=False)
+]
+Folder = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER", help="Folder to write; it appears whole or not at all.", show_default=False
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print comparison.json instead of a table.")]
+
+
 def compare_command(  # noqa: PLR0917  # the parameters of a command are its options
     base: Annotated[str, typer.Argument(metavar="BASE", help="Log of the run to compare with.")],
     candidate: Annotated[str, typer.Argument(metavar="CANDIDATE", help="Log of the run in question.")],
     by: By = None,
-    min_effect: Annotated[
-        str, typer.Option(help="Smallest change that counts, of the base's figure.")
-    ] = "5%",
-    fail_on: Annotated[
-        FailOn | None, typer.Option(help="Exit with 1 if a key has this verdict.", show_default=False)
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder to write; it appears whole or not at all.", show_default=False)
-    ] = None,
+    min_effect: MinEffect = "5%",
+    prices: Prices = None,
+    fail_on: Failing = None,
+    out: Folder = None,
     log_format: Format = None,
     column_map: Map = None,
+    map_file: MapFile = None,
+    key_from_name: KeyFromName = None,
     max_rejects: MaxRejects = "0",
+    storage_option: Storage = None,
+    cluster: Cluster = None,
+    workers: Workers = None,
+    safe_csv: SafeCsv = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print comparison.json instead of a table.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare two runs key by key: differences, confidence intervals, verdicts."""
-    reading = Reading.of(format=log_format, column_map=column_map, max_rejects=max_rejects)
-    if out is not None:
-        refuse_output_inside(out, existing_paths([base, candidate]))
-    with progress_display(quiet=quiet) as display:
-        found = compare(
-            *_logs(base, candidate, reading),
-            by or None,
-            min_effect=_share(min_effect),
-            base_name=base,
-            candidate_name=candidate,
-            on_progress=display.on_progress,
-        )
-        if out is not None:
-            display.on_stage("Writing the report")
-            publish_folder(out, lambda folder: write_comparison(found, folder), overwrite=overwrite)
+    reading = reading_of(
+        log_format, column_map, map_file, key_from_name, max_rejects, storage_option=storage_option
+    )
+    effect = share_of(min_effect)
+    place = None if out is None else location(out, reading.storage_options)
+    if place is not None:
+        refuse_output_inside(place, existing_paths([base, candidate, *(prices or ())]))
+    working = workforce(cluster=cluster, workers=workers)
+    with working as work, progress_display(quiet=quiet) as display:
+
+        def compared() -> Comparison:
+            return compare(
+                *_logs(base, candidate, reading),
+                by or None,
+                min_effect=effect,
+                prices=prices or (),
+                base_name=shown(base),
+                candidate_name=shown(candidate),
+                on_progress=display.on_progress,
+                **work,
+            )
+
+        if place is None:
+            found = _told_of_rejects(compared)
+        else:
+            found = _published(compared, place, display, overwrite=overwrite, safe_csv=safe_csv)
     if as_json:
         typer.echo(json_text(_document(found)), nl=False)
     elif not quiet:
-        _print(found, out)
+        _print(found, place)
     if fail_on is not None and found.verdicts[fail_on.value]:
         raise GateFailedError(verdict_sentence(found).removesuffix("."))
 
 
-def write_comparison(
-    comparison: Comparison, folder: Path, chart_formats: Sequence[ChartFormat] = ("png",)
-) -> None:
-    """Writes comparison.csv, comparison.json, report.html and charts into an existing folder."""
-    from loadlens.charts import save_chart, svg_text
-    from loadlens.charts.comparison import comparison_density_chart, comparison_spectrum_chart
+def _told_of_rejects(compared: Callable[[], Comparison]) -> Comparison:
+    try:
+        return compared()
+    except TooManyRejectsError as error:
+        how = f"--out FOLDER writes all rejected rows into {REJECTS_FILE}"
+        raise InputError(*error.problems, how) from error
 
-    charts = {
-        "latency_density": comparison_density_chart(comparison.density, comparison.drawn, comparison.by),
-        "latency_spectrum": comparison_spectrum_chart(comparison.spectrum, comparison.drawn, comparison.by),
-    }
-    write_csv(comparison.metrics, folder / "comparison.csv")
+
+def _published(
+    compared: Callable[[], Comparison],
+    out: Location,
+    display: ProgressDisplay,
+    *,
+    overwrite: bool,
+    safe_csv: bool,
+) -> Comparison:
+    """Compares and publishes the result; only the rejected rows if there are too many."""
+    found: list[Comparison] = []
+
+    def write(folder: Path) -> None:
+        found.append(compared())
+        display.on_stage("Writing the report")
+        write_comparison(found[0], folder, safe_csv=safe_csv)
+
+    try:
+        publish_folder(out, write, overwrite=overwrite)
+    except TooManyRejectsError as error:
+        publish_rejects(error, out, overwrite=overwrite, safe=safe_csv)
+    return found[0]
+
+
+def write_comparison(
+    comparison: Comparison,
+    folder: Path,
+    chart_formats: Sequence[ChartFormat] = ("png",),
+    *,
+    safe_csv: bool = False,
+) -> None:
+    """Writes a comparison into an existing folder.
+
+    That is comparison.csv, comparison.json, report.html and charts, costs.csv if there are prices, and the
+    rejected rows of each run that has some.
+
+    Args:
+        comparison: the comparison.
+        folder: where to.
+        chart_formats: file formats of the charts.
+        safe_csv: whether cells of CSV files that a spreadsheet takes for formulas are disarmed.
+    """
+    from loadlens.charts import save_chart, svg_text
+
+    tables = {"comparison": comparison.metrics, **({"costs": comparison.costs} if comparison.prices else {})}
+    for name, frame in tables.items():
+        write_csv(disarmed(frame) if safe_csv else frame, folder / f"{name}.csv")
+    for role, run in comparison.runs.items():
+        if run.findings.rejected:
+            run.findings.write_rejects(folder / f"{role}_{REJECTS_FILE}", safe=safe_csv)
+    charts = comparison_charts(comparison)
     (folder / "charts").mkdir()
     for name, chart in charts.items():
         for suffix in chart_formats:
@@ -118,7 +223,7 @@ def write_comparison(
 
 def _logs(base: str, candidate: str, reading: Reading) -> tuple[Log, Log]:
     for source in (base, candidate):
-        if find_toolkit_folder(source):
+        if find_toolkit_folder(source, reading.storage_options):
             raise UsageError(
                 f"{source}: is a results folder of the toolkit; name an invocation log in it, such as "
                 f"concurrency_benchmark_raw_results/invocation_benchmark_results.csv"
@@ -126,36 +231,11 @@ def _logs(base: str, candidate: str, reading: Reading) -> tuple[Log, Log]:
     return open_log(base, reading=reading), open_log(candidate, reading=reading)
 
 
-def _share(text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) *%", text.strip())
-    if not match:
-        raise UsageError(f"--min-effect: got {text!r}, expected a percentage such as 5%")
-    return float(match[1]) / 100
-
-
 def _document(comparison: Comparison) -> dict[str, Any]:
-    document = {"loadlens_version": version("loadlens"), **comparison.document}
-    return {
-        name: [_plain(row) if isinstance(row, dict) else row for row in part]
-        if isinstance(part, list)
-        else part
-        for name, part in document.items()
-    }
+    return {"loadlens_version": version("loadlens"), **comparison.document}
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Keys may be of any type; as JSON can hold them."""
-    return {
-        name: value
-        if value is None
-        or isinstance(value, str | int)
-        or (isinstance(value, float) and math.isfinite(value))
-        else str(value)
-        for name, value in row.items()
-    }
-
-
-def _print(comparison: Comparison, out: Path | None) -> None:
+def _print(comparison: Comparison, out: Location | None) -> None:
     console = console_of_width(_WIDTH_WITHOUT_TERMINAL)
     console.print(_table(comparison))
     rest = comparison.keys.height - MOST_ROWS
@@ -169,42 +249,51 @@ def _print(comparison: Comparison, out: Path | None) -> None:
 
 
 def _table(comparison: Comparison) -> Table:
-    title = f"{comparison.candidate} against {comparison.base}: candidate and its change"
+    title = f"{comparison.candidate.name} against {comparison.base.name}: candidate and its change"
     table = Table(title=Text(inert(title), style="bold"), title_justify="left")
     for name in comparison.by:
-        table.add_column(Text(inert(column_header(name))))
+        table.add_column(Text(inert(column_header(name))), overflow="fold")
     for name in ("Verdict", "Because of"):
         table.add_column(name)
-    for name in ("Calls", *map(metric_header, _SHOWN)):
-        table.add_column(name, justify="right")
+    costs = [f"Per 1M ({inert(prices.currency)})\n{inert(prices.short_name)}" for prices in comparison.prices]
+    for name in ("Calls", *map(metric_header, _SHOWN), *costs):
+        table.add_column(Text(name), justify="right")
     keys = comparison.keys.with_row_index("row").sort(pl.col("verdict").cast(pl.Enum(VERDICTS)), "row")
     metrics = comparison.metrics.filter(pl.col("metric").is_in(_SHOWN))
     for key in keys.head(MOST_ROWS).iter_rows(named=True):
         figures = metrics[len(_SHOWN) * key["row"] : len(_SHOWN) * (key["row"] + 1)]
-        cells = [format_value(name, key[name]) for name in comparison.by]
+        priced = comparison.costs[len(costs) * key["row"] : len(costs) * (key["row"] + 1)]
+        cells = [inert(format_value(name, key[name])) for name in comparison.by]
         cells += [
             key["verdict"],
             deciding_text(key["deciding"]),
-            f"{key['base_calls']:,} → {key['candidate_calls']:,}",
+            f"{key['base_calls']:,} →\n{key['candidate_calls']:,}",
         ]
         cells += [_cell(figure) for figure in figures.iter_rows(named=True)]
-        table.add_row(*[Text(inert(cell)) for cell in cells])
+        cells += [_cost_cell(cost) for cost in priced.iter_rows(named=True)]
+        table.add_row(*[Text(cell) for cell in cells])
     return table
 
 
 def _cell(figure: dict[str, Any]) -> str:
-    """The candidate's figure and its change, such as ``24.0 (+10.0%)``."""
+    """The candidate's figure, and below it its change."""
     metric = figure["metric"]
     change = change_text(metric, figure["difference"], figure["base"])
-    return f"{figure_text(metric, figure['candidate'])} ({change})"
+    return f"{figure_text(metric, figure['candidate'])}\n{change}"
+
+
+def _cost_cell(cost: dict[str, Any]) -> str:
+    """The candidate's cost, and below it its change."""
+    name = "cost_per_1M_invocations"
+    change = change_text(name, cost["difference"], cost["base"])
+    return f"{format_value(name, cost['candidate'])}\n{change}"
 
 
 def _one_run_only(comparison: Comparison) -> list[str]:
     found = []
     for run, frame in (("base", comparison.only_in_base), ("candidate", comparison.only_in_candidate)):
         names = [
-            " · ".join(format_value(name, value) for name, value in zip(comparison.by, row, strict=True))
-            for row in frame.select(comparison.by).head(MOST_ROWS).iter_rows()
+            key_text(comparison.by, row) for row in frame.select(comparison.by).head(MOST_ROWS).iter_rows()
         ]
         rest = f" and {frame.height - MOST_ROWS:,} more" if frame.height > MOST_ROWS else ""
         if names:

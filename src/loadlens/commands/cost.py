@@ -1,44 +1,70 @@
 """loadlens cost: what each configuration costs, against instances, and which one to run."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from loadlens.analyze import json_text
-from loadlens.commands.options import Format, KeyFromName, Map, MaxRejects, Out, Overwrite, Quiet, SafeCsv
+from loadlens.commands.options import (
+    Format,
+    KeyFromName,
+    Map,
+    MaxRejects,
+    Out,
+    Overwrite,
+    Quiet,
+    SafeCsv,
+    Storage,
+)
 from loadlens.costing import (
     Capacity,
     CostComparison,
+    Costing,
     Objective,
     Strategy,
     StrategyName,
     Traffic,
     checked_percentile,
-    compare_costs,
-    measured_capacity,
-    usage_of,
+    cost_comparison,
 )
+from loadlens.costing.document import cost_document
+from loadlens.costing.usage import MEMORY
+from loadlens.decisions import cost_charts
+from loadlens.documents import json_text
 from loadlens.errors import UsageError
 from loadlens.prices import BUILT_IN_TABLES, load_prices
-from loadlens.profile import OnProgress
 from loadlens.publish import existing_paths, publish_folder, refuse_output_inside, write_text
 from loadlens.results import write_csv
 from loadlens.sources import (
+    Location,
     Log,
+    PathSource,
     Reading,
     average_request_size,
     disarmed,
     find_toolkit_folder,
+    location,
     open_log,
+    shown,
 )
 from loadlens.terminal import print_frame, print_line, progress_display
 
-__all__ = ["cost_command"]
+__all__ = [
+    "Capacities",
+    "Goal",
+    "Prices",
+    "RequestSize",
+    "Strategies",
+    "StrategyChoice",
+    "TrafficText",
+    "Weight",
+    "cost_command",
+    "costing_of",
+    "files_named_by",
+]
 
 _DEFAULT_PERCENTILE = 95.0
 
@@ -118,81 +144,120 @@ def cost_command(  # noqa: PLR0917  # the parameters of a command are its option
     column_map: Map = None,
     key_from_name: KeyFromName = None,
     max_rejects: MaxRejects = "0",
+    storage_option: Storage = None,
     safe_csv: SafeCsv = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Price each configuration from its log, set it against instances, and choose."""
     reading = Reading.of(
-        format=log_format, column_map=column_map, key_from_name=key_from_name, max_rejects=max_rejects
+        format=log_format,
+        column_map=column_map,
+        key_from_name=key_from_name,
+        max_rejects=max_rejects,
+        storage_options=storage_option,
     )
-    chosen, quantile = _strategy(strategy, weight, objective, percentile)
-    tables = [load_prices(name) for name in prices or BUILT_IN_TABLES[:1]]
-    month = Traffic.parse(traffic) if traffic else None
-    paths, size = _inputs(inputs, request_size)
-    refuse_output_inside(out, existing_paths([*inputs, *(prices or ())]))
+    place = location(out, reading.storage_options)
+    paths, size = _inputs(inputs, request_size, reading)
+    costing = costing_of(
+        prices=prices,
+        traffic=traffic,
+        capacity=capacity,
+        strategy=strategy,
+        weight=weight,
+        objective=objective,
+        percentile=percentile,
+        request_size=size,
+    )
+    refuse_output_inside(place, existing_paths([*inputs, *files_named_by(costing, prices, traffic)]))
     log = open_log(paths, reading=reading)
 
     def write(folder: Path) -> None:
         with progress_display(quiet=quiet) as display:
-            usage = usage_of(
-                log,
-                by or ("memory_size",),
-                percentile=quantile,
-                request_size=size,
-                on_progress=display.on_progress,
+            comparison = cost_comparison(
+                log, costing, by or (MEMORY,), reading=reading, on_progress=display.on_progress
             )
-            capacities = [
-                _capacity(text, chosen.objective, quantile, reading, display.on_progress)
-                for text in capacity or ()
-            ]
-            comparison = compare_costs(usage, tables, traffic=month, capacities=capacities, strategy=chosen)
             display.on_stage("Drawing charts")
             _write(comparison, folder, inputs, log, safe_csv=safe_csv)
         found.append(comparison)
 
     found: list[CostComparison] = []
-    publish_folder(out, write, overwrite=overwrite)
+    publish_folder(place, write, overwrite=overwrite)
     if not quiet:
-        _print(found[0], out)
+        _print(found[0], place)
 
 
-def _strategy(
-    choice: StrategyChoice | None, weight: float, objective: str | None, percentile: float | None
-) -> tuple[Strategy, float]:
-    """What is best, and the latency percentile that it is about."""
+def costing_of(
+    *,
+    prices: Sequence[str] | None,
+    traffic: str | None,
+    capacity: Sequence[str] | None,
+    strategy: StrategyChoice | None,
+    weight: float,
+    objective: str | None,
+    percentile: float | None = None,
+    request_size: float | None = None,
+) -> Costing:
+    """What a cost is asked for, from what the options say.
+
+    Raises:
+        PriceError: a price table cannot be read.
+        UsageError: an option cannot be understood, or two do not go together.
+    """
     goal = Objective.parse(objective) if objective else None
     quantile = checked_percentile(_DEFAULT_PERCENTILE if percentile is None else percentile)
     if goal and percentile is not None and quantile != goal.percentile:
         raise UsageError(
             f"--percentile {percentile:g} and --objective '{objective}' are about two percentiles"
         )
-    name: StrategyName = choice.value if choice else "cheapest" if goal else "balanced"
-    return Strategy(name=name, weight=weight, objective=goal), goal.percentile if goal else quantile
+    name: StrategyName = strategy.value if strategy else "cheapest" if goal else "balanced"
+    capacities, loads = _capacities(capacity or ())
+    return Costing(
+        prices=tuple(load_prices(name) for name in prices or BUILT_IN_TABLES[:1]),
+        traffic=Traffic.parse(traffic) if traffic else None,
+        capacities=capacities,
+        loads=loads,
+        strategy=Strategy(name=name, weight=weight, objective=goal),
+        percentile=quantile,
+        request_size=request_size,
+    )
 
 
-def _inputs(inputs: Sequence[str], request_size: float | None) -> tuple[list[str], float | None]:
+def _capacities(texts: Sequence[str]) -> tuple[tuple[Capacity, ...], dict[str, str]]:
+    """Capacities as TYPE=RATE tells them, and the logs that TYPE=LOG names, by type."""
+    told: list[Capacity] = []
+    loads: dict[str, str] = {}
+    for text in texts:
+        instance, separator, value = text.partition("=")
+        if not separator or not instance or not value:
+            raise UsageError(f"--capacity: got {text!r}, expected TYPE=RATE in calls per second, or TYPE=LOG")
+        if instance in loads or any(capacity.instance == instance for capacity in told):
+            raise UsageError(f"--capacity: {instance} is given more than once; give each once")
+        rate = _number(value.removesuffix("/s"))
+        if rate is None:
+            loads[instance] = value
+        else:
+            told.append(Capacity.told(instance, rate))
+    return tuple(told), loads
+
+
+def files_named_by(costing: Costing, prices: Sequence[str] | None, traffic: str | None) -> list[str]:
+    """What may be files that a cost is made of, which an output must not replace."""
+    return [*(prices or ()), *([traffic] if traffic else []), *map(str, costing.loads.values())]
+
+
+def _inputs(
+    inputs: Sequence[str], request_size: float | None, reading: Reading
+) -> tuple[list[PathSource], float | None]:
     """The logs to read; of a toolkit folder its stability log, and the mean size of its example requests."""
-    folder = find_toolkit_folder(inputs[0]) if len(inputs) == 1 else None
+    folder = find_toolkit_folder(inputs[0], reading.storage_options) if len(inputs) == 1 else None
     if folder is None:
         return list(inputs), request_size
     if request_size is None and folder.examples:
         request_size = average_request_size(folder.examples)
-    return [str(folder.stability or folder.concurrency)], request_size
-
-
-def _capacity(
-    text: str, objective: Objective | None, quantile: float, reading: Reading, on_progress: OnProgress
-) -> Capacity:
-    """A capacity as TYPE=RATE says, or measured from TYPE=LOG."""
-    instance, separator, value = text.partition("=")
-    if not separator or not instance or not value:
-        raise UsageError(f"--capacity: got {text!r}, expected TYPE=RATE in calls per second, or TYPE=LOG")
-    rate = _number(value.removesuffix("/s"))
-    if rate is not None:
-        return Capacity.told(instance, rate)
-    log = open_log(value, reading=replace(reading, name_keys=None))
-    return measured_capacity(instance, log, objective=objective, percentile=quantile, on_progress=on_progress)
+    log = folder.stability or folder.concurrency
+    assert log is not None  # noqa: S101  # a folder with neither is no results folder
+    return [log], request_size
 
 
 def _number(text: str) -> float | None:
@@ -206,9 +271,7 @@ def _write(
     comparison: CostComparison, folder: Path, inputs: Sequence[str], log: Log, *, safe_csv: bool
 ) -> None:
     """Writes the tables, the choice, the charts and the report."""
-    from loadlens.charts.break_even import break_even_chart
-    from loadlens.charts.export import save_chart, svg_text
-    from loadlens.charts.pareto import pareto_chart
+    from loadlens.charts import save_chart, svg_text
     from loadlens.report.costing import cost_report
     from loadlens.report.page import render
 
@@ -219,65 +282,23 @@ def _write(
     }
     for name, frame in tables.items():
         write_csv(disarmed(frame) if safe_csv else frame, folder / f"{name}.csv")
-    charts = {"pareto": pareto_chart(comparison)}
-    if comparison.capacities:
-        charts["break_even"] = break_even_chart(comparison)
+    charts = cost_charts(comparison)
     (folder / "charts").mkdir()
     for name, chart in charts.items():
         save_chart(chart, folder / "charts" / f"{name}.png")
     report = cost_report(
-        source=", ".join(inputs),
+        source=", ".join(map(shown, inputs)),
         version=version("loadlens"),
         comparison=comparison,
         figures={name: svg_text(chart) for name, chart in charts.items()},
         remarks=log.findings.sentences(),
     )
     write_text(folder / "report.html", render(report))
-    write_text(folder / "choice.json", json_text(_document(comparison, inputs)))
+    head = {"loadlens_version": version("loadlens"), "inputs": [shown(item) for item in inputs]}
+    write_text(folder / "choice.json", json_text({**head, **cost_document(comparison)}))
 
 
-def _document(comparison: CostComparison, inputs: Sequence[str]) -> dict[str, Any]:
-    """The content of choice.json."""
-    strategy, traffic = comparison.choice.strategy, comparison.traffic
-    return {
-        "loadlens_version": version("loadlens"),
-        "inputs": list(inputs),
-        "prices": [
-            {
-                name: getattr(table, name)
-                for name in ("short_name", "region", "currency", "valid_from", "from_memory")
-            }
-            for table in comparison.tables
-        ],
-        "by": list(comparison.by),
-        "percentile": comparison.percentile,
-        "strategy": strategy.name,
-        "weight": strategy.weight if strategy.name == "balanced" else None,
-        "objective": str(strategy.objective) if strategy.objective else None,
-        "traffic": traffic
-        and {
-            "monthly_invocations": traffic.monthly_invocations,
-            "peak_rate": traffic.peak_rate,
-            "description": traffic.description,
-        },
-        "capacities": [_capacity_document(capacity) for capacity in comparison.capacities],
-        "choice": comparison.choice.option,
-        "reason": comparison.choice.reason,
-        "candidates": comparison.candidates.to_dicts(),
-    }
-
-
-def _capacity_document(capacity: Capacity) -> dict[str, Any]:
-    return {
-        "instance": capacity.instance,
-        "rate": capacity.rate,
-        "basis": capacity.basis,
-        "latency_ms": capacity.latency_ms,
-        "levels": None if capacity.levels is None else capacity.levels.to_dicts(),
-    }
-
-
-def _print(comparison: CostComparison, out: Path) -> None:
+def _print(comparison: CostComparison, out: Location) -> None:
     from loadlens.report.costing import cost_headers
 
     headers = cost_headers(comparison)
@@ -297,5 +318,7 @@ def _print(comparison: CostComparison, out: Path) -> None:
     for table in comparison.tables:
         if table.from_memory:
             print_line(f"Warning: {table.short_name}: {table.note}")
+    if comparison.relative_error:
+        print_line(f"Not exact: percentiles are off by at most {comparison.relative_error:.1%}.")
     print_line(f"Choice: {comparison.choice.reason}")
     print_line(f"Report: {out / 'report.html'}")

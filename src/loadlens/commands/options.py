@@ -1,30 +1,75 @@
 """Options that several commands have."""
 
+import re
+from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from loadlens.errors import UsageError
+from loadlens.sources import ColumnMap, Reading
+
 __all__ = [
     "By",
+    "Cluster",
     "Format",
     "KeyFromName",
     "Logs",
     "Map",
     "MapFile",
     "MaxRejects",
+    "MemoryLimit",
+    "MinEffect",
     "Out",
+    "OutlierChoice",
+    "Outliers",
     "Overwrite",
     "Quiet",
     "SafeCsv",
+    "SpillFolder",
+    "Storage",
+    "Workers",
+    "bytes_of",
+    "reading_of",
+    "share_of",
 ]
+
+
+class OutlierChoice(StrEnum):
+    """Values of --outliers."""
+
+    MEAN_IQR = "mean-iqr"
+    TUKEY = "tukey"
+    NONE = "none"
+
 
 Logs = Annotated[list[str], typer.Argument(metavar="LOGS...", help="Logs: files, folders, globs.")]
 By = Annotated[
     list[str] | None,
     typer.Option("--by", help="Column to group by; repeatable.", metavar="COLUMN", show_default=False),
 ]
-Out = Annotated[Path, typer.Option("--out", help="Folder to write; it appears whole or not at all.")]
+Out = Annotated[
+    str,
+    typer.Option(
+        "--out",
+        metavar="FOLDER",
+        help="Folder to write, such as results or s3://bucket/results; it appears whole or not at all.",
+    ),
+]
+Storage = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--storage-option",
+        metavar="KEY=VALUE",
+        help="Option of the object store, e.g. aws_region=eu-west-1; repeatable.",
+        show_default=False,
+    ),
+]
+MinEffect = Annotated[
+    str, typer.Option("--min-effect", help="Smallest change that counts, of the base's figure.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output folder.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 Format = Annotated[
@@ -56,3 +101,85 @@ MaxRejects = Annotated[
 SafeCsv = Annotated[
     bool, typer.Option("--safe-csv", help="Disarm CSV cells that a spreadsheet would take for formulas.")
 ]
+
+Outliers = Annotated[
+    OutlierChoice,
+    typer.Option(help="Upper fence: mean + 5 IQR, Tukey's q75 + 1.5 IQR, or none."),
+]
+MemoryLimit = Annotated[
+    str | None,
+    typer.Option(
+        help="Memory to stay within, e.g. 2GiB; by default half of what is there.", show_default=False
+    ),
+]
+SpillFolder = Annotated[
+    Path | None, typer.Option(help="Where temporary files of text logs go.", show_default=False)
+]
+
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        help="Dask cluster to measure on: tcp://HOST:PORT of its scheduler, or local:N for N processes here.",
+        metavar="ADDRESS",
+        show_default=False,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", help="Processes of this machine to measure with.", show_default=False),
+]
+
+
+def bytes_of(memory_limit: str | None) -> int | None:
+    """A number of bytes from a text such as 2GiB or 500MB.
+
+    Raises:
+        UsageError: the text is no size.
+    """
+    if memory_limit is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMGT]i?)?B?", memory_limit.strip(), flags=re.IGNORECASE)
+    if not match:
+        raise UsageError(f"--memory-limit: got {memory_limit!r}, expected a size such as 2GiB or 500MB")
+    prefix = (match[2] or "").upper()
+    power = "KMGT".index(prefix[0]) + 1 if prefix else 0
+    return int(float(match[1]) * (1024 if prefix.endswith("I") else 1000) ** power)
+
+
+def share_of(min_effect: str) -> float:
+    """The minimum effect as a share, 0 to 1.
+
+    Raises:
+        UsageError: the text is no percentage.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *%", min_effect.strip())
+    if not match:
+        raise UsageError(f"--min-effect: got {min_effect!r}, expected a percentage such as 5%")
+    return float(match[1]) / 100
+
+
+def reading_of(
+    log_format: str | None,
+    entries: Sequence[str] | None,
+    map_file: Path | None,
+    key_from_name: str | None,
+    max_rejects: str,
+    *,
+    storage_option: Sequence[str] | None = None,
+) -> Reading:
+    """How files are read, from what these options say.
+
+    Raises:
+        UsageError: an option cannot be understood, or two say the same thing.
+    """
+    if entries and map_file:
+        raise UsageError("--map and --map-file say the same thing; give one of them")
+    column_map = ColumnMap.from_toml(map_file) if map_file else ColumnMap.parse(entries) if entries else None
+    return Reading.of(
+        format=log_format,
+        column_map=column_map,
+        key_from_name=key_from_name,
+        max_rejects=max_rejects,
+        storage_options=storage_option,
+    )

@@ -1,6 +1,7 @@
-"""Two runs compared key by key: differences, their confidence intervals, and verdicts."""
+"""Two runs compared key by key: differences, their confidence intervals, verdicts, and costs."""
 
-from loadlens.comparison.compare import METRICS, MOST_DRAWN, Comparison, compare
+from loadlens.comparison.compare import Prices, compare
+from loadlens.comparison.result import METRICS, MOST_DRAWN, ComparedRun, Comparison
 from loadlens.comparison.verdicts import LEVEL, VERDICTS
 
-__all__ = ["LEVEL", "METRICS", "MOST_DRAWN", "VERDICTS", "Comparison", "compare"]
+__all__ = ["LEVEL", "METRICS", "MOST_DRAWN", "VERDICTS", "ComparedRun", "Comparison", "Prices", "compare"]

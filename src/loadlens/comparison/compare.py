@@ -1,32 +1,29 @@
 """Whether a candidate run is better or worse than a base run, key by key."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final, Unpack
+from dataclasses import replace
+from os import PathLike
+from typing import Final, Unpack
 
 import polars as pl
 
 from loadlens.analysis.density import density
+from loadlens.comparison.costs import COST_COLUMNS, compared_costs, cost_remarks
 from loadlens.comparison.intervals import Floats, difference_limits
-from loadlens.comparison.runs import PERCENTILES, Run, measured_run, with_common_types
-from loadlens.comparison.verdicts import FAMILY_LEVEL, LEVEL, VERDICTS, key_verdicts, metric_verdict
+from loadlens.comparison.result import METRICS, ComparedRun, Comparison, drawn_keys
+from loadlens.comparison.runs import Run, measured_run, with_common_types
+from loadlens.comparison.verdicts import FAMILY_LEVEL, LEVEL, key_verdicts, metric_verdict
+from loadlens.costing import FIGURES, MEMORY, check_tables, require_memory_prices
 from loadlens.errors import InputError, UsageError
+from loadlens.prices import PriceTable, load_prices
 from loadlens.profile import Execution, key_names, spectrum
 from loadlens.schema import LATENCY
 from loadlens.sources import Log, Source, open_log
 
-__all__ = ["METRICS", "MOST_DRAWN", "Comparison", "compare"]
+__all__ = ["Prices", "compare"]
 
-METRICS: Final = {
-    "error_rate": "share",
-    "mean": "ms",
-    **dict.fromkeys(PERCENTILES, "ms"),
-    "throughput": "1/s",
-}
-"""What is compared, with its unit. All but throughput decide."""
-
-MOST_DRAWN: Final = 12
-"""Keys with curves."""
+Prices = PriceTable | str | PathLike[str]
+"""A price table, the name of a built-in one, or the path of one."""
 
 _COUNTS: Final = ("base_calls", "candidate_calls", "base_errors", "candidate_errors")
 _METRIC_COLUMNS: Final = (
@@ -62,79 +59,13 @@ _TAKEN: Final = frozenset(
 """Columns of the results and measured columns, which no key may be called."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Result of a comparison. All figures are of every successful call, none filtered, but for throughput.
-
-    Attributes:
-        base: what the base run is called.
-        candidate: what the candidate run is called.
-        by: the key columns.
-        min_effect: the smallest change that counts, 0 to 1.
-        keys: one row for each key in both runs, ascending: the key columns, ``verdict`` (``worse``,
-            ``better``, ``no difference``, ``too little data``), ``deciding`` (the metrics that it comes
-            from), ``base_calls``, ``candidate_calls``, ``base_errors``, ``candidate_errors``.
-        metrics: one row for each key and metric: the key columns, ``metric``, ``unit``, ``base``,
-            ``candidate``, ``difference`` (candidate - base), ``ratio`` (candidate / base),
-            ``difference_low``, ``difference_high`` (95 % interval; null where the data set no limit),
-            ``metric_verdict`` (null for throughput, which decides nothing), ``verdict`` (of the key).
-        only_in_base: keys that the candidate lacks, with ``num_rows``.
-        only_in_candidate: keys that the base lacks, with ``num_rows``.
-        density: curves of at most 12 keys, each curve's area 1: the key columns, ``run``, ``latency_ms``,
-            ``density`` (per ms); without the calls above each run's fence.
-        spectrum: of the same keys: the key columns, ``run``, ``quantile``, ``latency_ms``.
-        relative_error: bound of the relative error of minima and percentiles; 0 for exact figures.
-        warnings: what the logs cannot tell, one sentence each.
-    """
-
-    base: str
-    candidate: str
-    by: tuple[str, ...]
-    min_effect: float
-    keys: pl.DataFrame
-    metrics: pl.DataFrame
-    only_in_base: pl.DataFrame
-    only_in_candidate: pl.DataFrame
-    density: pl.DataFrame
-    spectrum: pl.DataFrame
-    relative_error: float
-    warnings: tuple[str, ...]
-
-    @property
-    def verdicts(self) -> dict[str, int]:
-        """How many keys have each verdict, the gravest first."""
-        return {verdict: int((self.keys["verdict"] == verdict).sum()) for verdict in VERDICTS}
-
-    @property
-    def drawn(self) -> pl.DataFrame:
-        """The keys that have curves: the gravest verdicts first, then the most calls."""
-        return drawn_keys(self.keys)
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The content of comparison.json but for the version."""
-        return {
-            "base": self.base,
-            "candidate": self.candidate,
-            "by": list(self.by),
-            "min_effect": self.min_effect,
-            "confidence": LEVEL,
-            "relative_error": self.relative_error,
-            "verdicts": self.verdicts,
-            "keys": self.keys.to_dicts(),
-            "metrics": self.metrics.to_dicts(),
-            "only_in_base": self.only_in_base.to_dicts(),
-            "only_in_candidate": self.only_in_candidate.to_dicts(),
-            "warnings": list(self.warnings),
-        }
-
-
 def compare(
     base: Source,
     candidate: Source,
     by: Sequence[str] | None = None,
     *,
     min_effect: float = 0.05,
+    prices: Prices | Sequence[Prices] = (),
     base_name: str | None = None,
     candidate_name: str | None = None,
     **execution: Unpack[Execution],
@@ -147,38 +78,56 @@ def compare(
         by: the key columns; by default those that naturally tell the rows of both logs apart, by none as a
             whole.
         min_effect: the smallest change that counts, as a share of the base's figure (0.05 is 5 %).
+        prices: price tables under which to compare what calls cost, each key with the one ``memory_size``
+            that its calls used; none for no costs.
         base_name: what to call the base; its file by default.
         candidate_name: what to call the candidate.
         **execution: how the logs are measured; see ``Execution``.
 
     Raises:
         InputError: a log cannot be read or lacks columns, or the runs have no key in common.
-        UsageError: ``by`` or ``min_effect`` make no sense.
+        PriceError: a price table cannot be read, lacks a memory size, or prices instances alone.
+        UsageError: ``by``, ``min_effect`` or the price tables make no sense, or costs were asked for and
+            the calls of a key used several memory sizes.
     """
     if not 0 < min_effect < 1:
         raise UsageError(
             f"min_effect: got {min_effect:.4g}, expected more than 0 and less than 1, such as 0.05 for 5 %: "
             f"no data can show that there is no difference at all"
         )
+    tables = _tables(prices)
     logs = open_log(base, name="the base"), open_log(candidate, name="the candidate")
-    key = _key(logs, by)
+    key = _key(logs, by, _TAKEN.union(COST_COLUMNS, FIGURES) if tables else _TAKEN)
     for log in logs:
-        log.require((*key, LATENCY))
+        log.require((*key, LATENCY, *([MEMORY] if tables else [])))
     names = [base_name or logs[0].name, candidate_name or logs[1].name]
     base_run, candidate_run = with_common_types(
-        *(measured_run(log, name, key, **execution) for log, name in zip(logs, names, strict=True))
+        *(
+            measured_run(log, name, key, prices=tables, **execution)
+            for log, name in zip(logs, names, strict=True)
+        )
     )
-    return _compared(base_run, candidate_run, key, min_effect, _warnings(*logs))
+    return _compared(base_run, candidate_run, key, min_effect, tables)
 
 
-def _key(logs: Sequence[Log], by: Sequence[str] | None) -> tuple[str, ...]:
+def _tables(prices: Prices | Sequence[Prices]) -> tuple[PriceTable, ...]:
+    several = [prices] if isinstance(prices, PriceTable | str | PathLike) else prices
+    tables = tuple(table if isinstance(table, PriceTable) else load_prices(table) for table in several)
+    if tables:
+        check_tables(tables)
+    for table in tables:
+        require_memory_prices(table)
+    return tables
+
+
+def _key(logs: Sequence[Log], by: Sequence[str] | None, figures: frozenset[str]) -> tuple[str, ...]:
     """The key columns; names of files are no natural key, since those of two runs differ."""
     base, candidate = logs
     if by is None:
         return tuple(name for name in base.key if name in candidate.columns and name != "file")
     key = (by,) if isinstance(by, str) else tuple(by)
     doubled = sorted({name for name in key if key.count(name) > 1})
-    taken = sorted(name for name in key if name in _TAKEN or name.startswith(LATENCY))
+    taken = sorted(name for name in key if name in figures or name.startswith(LATENCY))
     if doubled:
         raise UsageError(f"by names {', '.join(doubled)} more than once; name each column once")
     if taken:
@@ -186,18 +135,8 @@ def _key(logs: Sequence[Log], by: Sequence[str] | None) -> tuple[str, ...]:
     return key
 
 
-def _warnings(base: Log, candidate: Log) -> tuple[str, ...]:
-    found = []
-    for role, log in (("base", base), ("candidate", candidate)):
-        if log.findings.rejected:
-            rows = "1 row was" if log.findings.rejected == 1 else f"{log.findings.rejected:,} rows were"
-            found.append(f"{role}: {rows} rejected")
-        found += [f"{role}: {sentence}" for sentence in log.findings.sentences()]
-    return tuple(found)
-
-
 def _compared(
-    base: Run, candidate: Run, key: Sequence[str], min_effect: float, warnings: tuple[str, ...]
+    base: Run, candidate: Run, key: Sequence[str], min_effect: float, tables: tuple[PriceTable, ...]
 ) -> Comparison:
     pairs = _pairs(base, candidate, key)
     if pairs.is_empty():
@@ -209,9 +148,10 @@ def _compared(
     verdicts = key_verdicts(metrics)
     keys = pairs.join(verdicts, on="pair", maintain_order="left").hstack(_counts(base, candidate, pairs))
     drawn = pairs.join(drawn_keys(keys), on="pair", how="semi")
+    costs = compared_costs(base, candidate, keys, key, tables)
     return Comparison(
-        base=base.name,
-        candidate=candidate.name,
+        base=_facts(base),
+        candidate=_facts(candidate),
         by=tuple(key),
         min_effect=min_effect,
         keys=keys.select(*key, "verdict", "deciding", *_COUNTS),
@@ -226,8 +166,18 @@ def _compared(
             _spectrum(run, drawn[code], key).select(*key, pl.lit(role).alias("run"), "quantile", "latency_ms")
             for run, role, code in _roles(base, candidate)
         ),
-        relative_error=max(run.statistics.relative_error for run in (base, candidate)),
-        warnings=warnings,
+        prices=tables,
+        costs=costs,
+        remarks=tuple(cost_remarks(costs, tables)),
+    )
+
+
+def _facts(run: Run) -> ComparedRun:
+    return ComparedRun(
+        name=run.name,
+        relative_error=run.statistics.relative_error,
+        seconds_without_completion=run.seconds_without_completion,
+        findings=run.findings,
     )
 
 
@@ -304,13 +254,6 @@ def _metric(base: Run, candidate: Run, pairs: pl.DataFrame, metric: str) -> pl.D
 def _named(pairs: pl.DataFrame, metrics: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
     joined = pairs.select("pair", *key).join(metrics, on="pair", maintain_order="left_right")
     return joined.select(*key, *_METRIC_COLUMNS)
-
-
-def drawn_keys(keys: pl.DataFrame) -> pl.DataFrame:
-    """At most 12 of the ``keys`` of a comparison: the gravest verdicts first, then the most calls."""
-    gravity = pl.col("verdict").cast(pl.Enum(VERDICTS))
-    calls = pl.col("base_calls") + pl.col("candidate_calls")
-    return keys.sort(gravity, -calls, maintain_order=True).head(MOST_DRAWN)
 
 
 def _density(run: Run, codes: pl.Series, key: Sequence[str]) -> pl.DataFrame:

@@ -40,19 +40,25 @@ class Estimate:
         value: the figures; NaN where there is none.
         low: lower limits, at most the figure.
         high: upper limits, at least the figure.
+        error: by how much the figure may be off what the run's own calls say; 0 where it is exact.
     """
 
     value: Floats
     low: Floats
     high: Floats
+    error: Floats | float = 0.0
 
 
 def difference_limits(base: Estimate, candidate: Estimate) -> tuple[Floats, Floats]:
-    """Limits of ``candidate - base``; infinite where a limit that they need is, NaN without a figure."""
+    """Limits of ``candidate - base``; infinite where a limit that they need is, NaN without a figure.
+
+    Errors of the figures are bounds, not chance: they add up as they are.
+    """
     difference = candidate.value - base.value
+    error = base.error + candidate.error
     down = np.hypot(candidate.value - candidate.low, base.high - base.value)
     up = np.hypot(candidate.high - candidate.value, base.value - base.low)
-    return difference - down, difference + up
+    return difference - down - error, difference + up + error
 
 
 def share_estimate(hits: Floats, size: Floats, level: float) -> Estimate:

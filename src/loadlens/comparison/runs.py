@@ -8,7 +8,13 @@ from typing import Final, Unpack
 import numpy as np
 import polars as pl
 
-from loadlens.analysis.shared import error_rate, num_errors, with_numeric_keys
+from loadlens.analysis.shared import (
+    error_rate,
+    key_columns,
+    num_errors,
+    seconds_without_completion,
+    with_numeric_keys,
+)
 from loadlens.comparison.intervals import (
     Estimate,
     Floats,
@@ -16,11 +22,15 @@ from loadlens.comparison.intervals import (
     percentile_ranks,
     share_estimate,
 )
+from loadlens.costing import MEMORY, Usage, usage_from
+from loadlens.errors import UsageError
+from loadlens.prices import PriceTable
 from loadlens.profile import Execution, Plan, Statistics, key_names, measure, percentile_name
 from loadlens.profile.buckets import NULL_BUCKET
 from loadlens.profile.quantiles import bucket_bounds
+from loadlens.profile.rounding import settled
 from loadlens.schema import LATENCY
-from loadlens.sources import Log
+from loadlens.sources import Findings, Log
 
 __all__ = ["PERCENTILES", "Run", "measured_run", "with_common_types"]
 
@@ -34,10 +44,16 @@ class Run:
     Attributes:
         name: what messages call it.
         statistics: its statistics by key; all figures are of every success, the fence aside.
+        seconds_without_completion: seconds between its first and its last completion that saw none.
+        findings: what was rejected or left out of its log, and what the log cannot tell.
+        usage: what its calls used, a row for each row of the statistics; None without prices.
     """
 
     name: str
     statistics: Statistics
+    seconds_without_completion: int
+    findings: Findings
+    usage: Usage | None
 
     @cached_property
     def keys(self) -> pl.DataFrame:
@@ -46,17 +62,19 @@ class Run:
 
     @cached_property
     def figures(self) -> pl.DataFrame:
-        """For each ``code``: ``num_rows``, ``num_errors``, every metric, ``size`` and ``variance`` (ms²)."""
+        """For each ``code``: ``num_rows``, ``num_errors``, every metric, ``size`` and ``variance`` (ms²).
+
+        The mean is that of the sums, which are exact even where percentiles are not.
+        """
         table = self.statistics.table.with_columns(self.keys["code"]).select(
             "code",
             "num_rows",
             num_errors(),
             error_rate(),
-            pl.col("success_mean").alias("mean"),
             *[pl.col(f"{LATENCY}_{name}").alias(name) for name in PERCENTILES],
             "throughput",
         )
-        return table.join(_variances(self._cells), on="code", how="left", maintain_order="left")
+        return table.join(_moments(self._cells), on="code", how="left", maintain_order="left")
 
     def column(self, name: str, codes: pl.Series) -> Floats:
         """A column of the figures for some keys; NaN where there is no value."""
@@ -85,6 +103,7 @@ class Run:
             value=values,
             low=np.minimum(self._latencies_at(codes, low, -np.inf), values),
             high=np.maximum(self._latencies_at(codes, high, np.inf), values),
+            error=self.statistics.relative_error * values,
         )
 
     @cached_property
@@ -113,18 +132,69 @@ class Run:
         return found
 
 
-def measured_run(log: Log, name: str, key: Sequence[str], **execution: Unpack[Execution]) -> Run:
-    """Measures a log by ``key``.
+def measured_run(
+    log: Log,
+    name: str,
+    key: Sequence[str],
+    *,
+    prices: Sequence[PriceTable] = (),
+    **execution: Unpack[Execution],
+) -> Run:
+    """Measures a log by ``key``, once.
+
+    Args:
+        log: the log.
+        name: what messages call it.
+        key: the key columns.
+        prices: tables to price what calls used, which takes the column ``memory_size``.
+        **execution: how to measure; see ``Execution``.
 
     Raises:
         InputError: the log cannot be read, or holds values that no statistic may use.
+        UsageError: the calls of a key used several memory sizes, so that they have no one price.
     """
     success = pl.col("success") if "success" in log.columns else pl.col(LATENCY) > 0
-    plan = Plan(key=tuple(key), success=success, percentiles=tuple(PERCENTILES.values()))
-    statistics = with_numeric_keys(measure(log, plan, **execution), key)
+    plan = Plan(
+        key=(*key, MEMORY) if prices and MEMORY not in key else tuple(key),
+        success=success,
+        percentiles=tuple(PERCENTILES.values()),
+        response_sizes="response_size" in log.columns and any(table.price_per_gib for table in prices),
+    )
+    measured = measure(log, plan, **execution)
+    usage = usage_from(log, plan, measured) if prices else None
+    statistics = with_numeric_keys(measured, plan.key)
+    if len(plan.key) > len(key):
+        statistics = _without_memory(statistics, key, name)
     # The seconds make up most of a profile, and nothing here needs them while the other log is measured.
     profile = replace(statistics.profile, seconds=statistics.profile.seconds.clear())
-    return Run(name=name, statistics=replace(statistics, profile=profile))
+    return Run(
+        name=name,
+        statistics=replace(statistics, profile=profile),
+        seconds_without_completion=seconds_without_completion(measured.profile),
+        findings=log.findings,
+        usage=usage,
+    )
+
+
+def _without_memory(statistics: Statistics, key: Sequence[str], name: str) -> Statistics:
+    """Statistics by ``key`` from those by the key and the memory size, of which each key has only one."""
+    table = statistics.table.select(*key_columns(key), pl.col(*key_names([MEMORY])).alias(MEMORY))
+    sizes = table.group_by(key, maintain_order=True).agg(MEMORY).filter(pl.col(MEMORY).list.len() > 1)
+    if not sizes.is_empty():
+        *values, several = sizes.row(0)
+        where = ", ".join(f"{column} {value}" for column, value in zip(key, values, strict=True))
+        raise UsageError(
+            f"{name}: calls{f' of {where}' if where else ''} used {', '.join(map(str, several))} MB, which "
+            f"have no one price; group by {MEMORY} as well"
+        )
+    memory = key_names([MEMORY])
+    profile = replace(statistics.profile, key=tuple(key), keys=statistics.profile.keys.drop(memory))
+    return replace(
+        statistics,
+        table=statistics.table.drop(memory),
+        histogram=statistics.histogram.drop(memory),
+        profile=profile,
+    )
 
 
 def with_common_types(base: Run, candidate: Run) -> tuple[Run, Run]:
@@ -150,10 +220,16 @@ def _cast(run: Run, types: dict[str, pl.DataType]) -> Run:
     return replace(run, statistics=replace(statistics, profile=profile, table=table, histogram=histogram))
 
 
-def _variances(cells: pl.DataFrame) -> pl.DataFrame:
-    """``size`` and ``variance`` (ms²) by ``code``: between buckets by their means, within them as if even."""
-    count, mean = pl.col("count"), pl.col("latency_sum").sum() / pl.col("count").sum()
+def _moments(cells: pl.DataFrame) -> pl.DataFrame:
+    """``size``, ``mean`` (ms) and ``variance`` (ms²) by ``code``.
+
+    The variance is that between buckets by their means, and within them that of an even spread.
+    """
+    count = pl.col("count")
+    mean = settled(pl.col("latency_sum").sum() / count.sum())
     between = (count * (pl.col("latency_sum") / count - mean) ** 2).sum()
     within = ((count - 1) * (pl.col("high") - pl.col("low")) ** 2 / 12).sum()
     variance = pl.when(count.sum() > 1).then((between + within) / (count.sum() - 1))
-    return cells.group_by("code").agg(count.sum().alias("size"), variance.alias("variance"))
+    return cells.group_by("code").agg(
+        count.sum().alias("size"), mean.alias("mean"), settled(variance).alias("variance")
+    )

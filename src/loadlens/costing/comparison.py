@@ -15,7 +15,7 @@ from loadlens.costing.usage import MEMORY, Usage
 from loadlens.errors import PriceError, UsageError
 from loadlens.prices import PriceTable
 
-__all__ = ["CostComparison", "compare_costs"]
+__all__ = ["CostComparison", "check_tables", "compare_costs"]
 
 _MILLION: Final = 1e6
 _MONTHLY_SCHEMA: Final = {
@@ -60,6 +60,7 @@ class CostComparison:
             ``latency_ms``, ``error_rate`` and ``dominated``.
         choice: what to run.
         ways: the configurations and instance types as functions of the monthly volume.
+        relative_error: bound of the relative error of latencies; 0 for exact figures.
     """
 
     by: tuple[str, ...]
@@ -73,6 +74,7 @@ class CostComparison:
     candidates: pl.DataFrame
     choice: Choice
     ways: tuple[Running, ...]
+    relative_error: float = 0.0
 
     @property
     def currency(self) -> str:
@@ -129,26 +131,37 @@ def compare_costs(
         candidates=candidates,
         choice=choose(candidates, strategy, percentile=usage.percentile, currency=tables[0].currency),
         ways=ways,
+        relative_error=usage.relative_error,
     )
 
 
-def _check(
-    tables: Sequence[PriceTable], capacities: Sequence[Capacity], usage: Usage, strategy: Strategy
-) -> None:
+def check_tables(tables: Sequence[PriceTable]) -> None:
+    """Checks that costs under these tables can stand side by side.
+
+    Raises:
+        UsageError: there is no table, one is given twice, or they have several currencies.
+    """
     if not tables:
         raise UsageError("prices: no price table was given")
     currencies = sorted({table.currency for table in tables})
     if len(currencies) > 1:
         raise UsageError(f"prices: the tables are in {', '.join(currencies)}; pass tables of one currency")
-    for what, names in (
-        ("prices", [table.short_name for table in tables]),
-        ("capacity", [capacity.instance for capacity in capacities]),
-    ):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise UsageError(f"{what}: {', '.join(twice)} is given more than once; give each once")
+    _refuse_twice("prices", [table.short_name for table in tables])
+
+
+def _check(
+    tables: Sequence[PriceTable], capacities: Sequence[Capacity], usage: Usage, strategy: Strategy
+) -> None:
+    check_tables(tables)
+    _refuse_twice("capacity", [capacity.instance for capacity in capacities])
     if strategy.objective and strategy.objective.percentile != usage.percentile:
         raise UsageError(f"objective: {strategy.objective} is not about the percentile that was measured")
+
+
+def _refuse_twice(what: str, names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"{what}: {', '.join(twice)} is given more than once; give each once")
 
 
 def _named(costs: pl.DataFrame, usage: Usage, tables: Sequence[PriceTable]) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from loadlens.costing.usage import MEMORY, Usage
 from loadlens.errors import PriceError
 from loadlens.prices import PriceTable
 
-__all__ = ["BILLED", "KEPT_MEAN", "configuration_costs"]
+__all__ = ["BILLED", "KEPT_MEAN", "configuration_costs", "require_memory_prices"]
 
 BILLED: Final = "billed duration"
 KEPT_MEAN: Final = "kept mean latency"
@@ -45,8 +45,7 @@ def configuration_costs(usage: Usage, prices: PriceTable) -> pl.DataFrame:
     Raises:
         PriceError: the table lacks a memory size, or prices instances alone.
     """
-    if prices.kind == "instances":
-        raise PriceError(f"{prices.path}: prices instances, not memory; pass a serverless table as well")
+    require_memory_prices(prices)
     table = _durations(usage.table, prices)
     per_ms, calls = pl.col("price_per_ms"), pl.col("num_successes")
     size = pl.col("request_size").fill_null(0) + pl.col("response_size").fill_null(0)
@@ -73,6 +72,12 @@ def configuration_costs(usage: Usage, prices: PriceTable) -> pl.DataFrame:
         (per_million / _MILLION).alias("cost_per_invocation"),
         per_million.alias("cost_per_1M_invocations"),
     )
+
+
+def require_memory_prices(prices: PriceTable) -> None:
+    """Raises a PriceError for a table that prices instances alone."""
+    if prices.kind == "instances":
+        raise PriceError(f"{prices.path}: prices instances, not memory; pass a serverless table")
 
 
 def _durations(table: pl.DataFrame, prices: PriceTable) -> pl.DataFrame:

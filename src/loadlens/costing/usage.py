@@ -8,12 +8,13 @@ import polars as pl
 
 from loadlens.analysis.shared import key_columns, num_errors, with_numeric_keys
 from loadlens.errors import InputError, UsageError
-from loadlens.profile import Execution, Plan, Profile, key_names, measure, percentile_name
+from loadlens.profile import Execution, Plan, Profile, Statistics, key_names, measure, percentile_name
 from loadlens.profile.buckets import FAILED_BUCKET, NULL_BUCKET
+from loadlens.profile.rounding import settled
 from loadlens.schema import LATENCY, MAX_LATENCY_MS
 from loadlens.sources import Log, reading
 
-__all__ = ["MEMORY", "Usage", "usage_of"]
+__all__ = ["FIGURES", "MEMORY", "Usage", "usage_from", "usage_of"]
 
 MEMORY: Final = "memory_size"
 _MEASURED: Final = ("billed_duration", "init_duration", "request_size")
@@ -32,6 +33,18 @@ _EMPTY: Final = {
     "request_size": pl.Float64,
 }
 
+FIGURES: Final = frozenset(
+    {
+        *_EMPTY,
+        *("option", "prices", "num_rows", "num_successes", "num_errors", "latency_ms", "kept_mean"),
+        *("response_size", "failed_ms_sum", "failed_count", "failed_ms", "failures_priced", "cold_ms"),
+        *("price_per_ms", "duration_basis", "billed_ms", "failures_without_duration"),
+        *("call_cost_per_1M", "cold_start_cost_per_1M", "failure_cost_per_1M"),
+        *("cost_per_invocation", "cost_per_1M_invocations"),
+    }
+)
+"""Columns of usages and costs, which no key may be called."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
@@ -47,11 +60,13 @@ class Usage:
             starts, ``init_sum`` (ms) and ``cold_starts``; of the failures ``failed_billed_sum`` and
             ``_count``, ``failed_ms_sum`` and ``failed_count``, which are those with a latency, throttled
             calls left out. What the log does not tell is null.
+        relative_error: bound of the relative error of latencies; 0 for exact figures.
     """
 
     by: tuple[str, ...]
     percentile: float
     table: pl.DataFrame
+    relative_error: float = 0.0
 
 
 def usage_of(
@@ -76,11 +91,13 @@ def usage_of(
 
     Raises:
         InputError: the log cannot be read, lacks a key column, or holds a duration that is none.
-        UsageError: ``by`` lacks ``memory_size``, which prices go by, or names a column twice.
+        UsageError: ``by`` lacks ``memory_size``, which prices go by, or names a column twice or a figure.
     """
     key = tuple(by)
     if MEMORY not in key or len(set(key)) < len(key):
         raise UsageError(f"by: got {', '.join(key) or 'nothing'}, expected each column once and {MEMORY}")
+    if taken := sorted(FIGURES.intersection(key)):
+        raise UsageError(f"by names {', '.join(taken)}, which names a figure; name configuration columns")
     log.require((*key, LATENCY))
     success = pl.col("success") if "success" in log.columns else pl.col(LATENCY) > 0
     plan = Plan(
@@ -89,17 +106,33 @@ def usage_of(
         percentiles=(percentile,),
         response_sizes="response_size" in log.columns,
     )
-    statistics = measure(log, plan, **execution)
+    return usage_from(log, plan, measure(log, plan, **execution), request_size=request_size)
+
+
+def usage_from(log: Log, plan: Plan, statistics: Statistics, *, request_size: float | None = None) -> Usage:
+    """What each configuration used, of a log that is measured already.
+
+    Args:
+        log: the log; scanned once more where it tells billed durations, cold starts or request sizes.
+        plan: what it was measured by: ``memory_size`` is in its key, the fence is the default, the first
+            percentile is the one to report, and response sizes are summed up where bytes are paid for.
+        statistics: what was measured.
+        request_size: mean bytes of a request, for a log that does not tell sizes.
+
+    Raises:
+        InputError: the log holds a duration that is none.
+    """
+    key, percentile = plan.key, plan.percentiles[0]
     table = _joined(statistics.table, _failed(statistics.profile), key)
     told = [name for name in _MEASURED if name in log.columns]
     if told or "cold_start" in log.columns:
-        table = _joined(table, _told(log, key, success, told), key)
+        table = _joined(table, _told(log, key, plan.success, told), key)
     else:
         table = table.with_columns(pl.lit(None, dtype=dtype).alias(name) for name, dtype in _EMPTY.items())
     numeric = with_numeric_keys(replace(statistics, table=table), key).table
     latency = pl.col(f"{LATENCY}_{percentile_name(percentile)}").alias("latency_ms")
     figures = numeric.select(*key_columns(key), latency, *_figures(request_size))
-    return Usage(by=key, percentile=percentile, table=figures)
+    return Usage(by=key, percentile=percentile, table=figures, relative_error=statistics.relative_error)
 
 
 def _figures(request_size: float | None) -> list[pl.Expr]:
@@ -129,7 +162,8 @@ def _failed(profile: Profile) -> pl.DataFrame:
         ran &= pl.col("throttle_exception").fill_null(0) == 0
     sums = profile.buckets.filter(ran).group_by("code")
     totals = sums.agg(
-        pl.col("latency_sum").sum().alias("failed_ms_sum"), pl.col("count").sum().alias("failed_count")
+        settled(pl.col("latency_sum").sum()).alias("failed_ms_sum"),
+        pl.col("count").sum().alias("failed_count"),
     )
     return profile.keys.join(totals, on="code").drop("code")
 
@@ -155,7 +189,8 @@ def _told(log: Log, key: Sequence[str], success: pl.Expr, told: Sequence[str]) -
 
 
 def _column(found: pl.DataFrame, name: str, dtype: type[pl.DataType]) -> pl.Expr:
-    return (pl.col(name) if name in found.columns else pl.lit(None)).cast(dtype).alias(name)
+    value = (pl.col(name) if name in found.columns else pl.lit(None)).cast(dtype)
+    return (settled(value) if dtype == pl.Float64 else value).alias(name)
 
 
 def _is_bad(name: str) -> pl.Expr:

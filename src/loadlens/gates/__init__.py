@@ -2,7 +2,7 @@
 
 from loadlens.gates.evaluate import GateCheck, Verdict, Windows, check_gates
 from loadlens.gates.grammar import Gate, Scope, parse_gate, parse_gates, read_gates
-from loadlens.gates.output import check_document, junit_xml, markdown_text, write_texts
+from loadlens.gates.output import check_document, failures, junit_xml, markdown_text
 
 __all__ = [
     "Gate",
@@ -12,10 +12,10 @@ __all__ = [
     "Windows",
     "check_document",
     "check_gates",
+    "failures",
     "junit_xml",
     "markdown_text",
     "parse_gate",
     "parse_gates",
     "read_gates",
-    "write_texts",
 ]

@@ -3,14 +3,16 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Any, Final, Unpack
 
 import numpy as np
 import polars as pl
 
 from loadlens.errors import GateError, UsageError
+from loadlens.gates.bounds import refuse_unbounded, value_bounds
+from loadlens.gates.figures import value_of, values_behind
 from loadlens.gates.grammar import Gate, Scope, parse_gates
-from loadlens.gates.measures import Measures, measures, value_of, values_behind
+from loadlens.gates.measures import Measures, measures
 from loadlens.profile import Execution, Outliers, key_names
 from loadlens.schema import LATENCY
 from loadlens.sources import Log, Reading, Source, open_log
@@ -47,7 +49,7 @@ class Verdict:
             where there is none.
         calls: how many calls it is made of.
         holds: whether the gate holds.
-        reason: why there is no figure, else empty.
+        reason: why there is no figure, or why a figure that is not exact fails; else empty.
         windows: how its windows went, for a gate on every window.
     """
 
@@ -69,12 +71,14 @@ class GateCheck:
         outliers: the fence of gates that say ``filtered``.
         gates: the gates, in the order in which they were given.
         verdicts: for each gate in that order, one for each configuration in its scope, by ascending key.
+        relative_error: bound of the relative error of latencies; 0 but for logs that are saved profiles.
     """
 
     by: tuple[str, ...]
     outliers: Outliers
     gates: tuple[Gate, ...]
     verdicts: tuple[Verdict, ...]
+    relative_error: float = 0.0
 
     @property
     def holds(self) -> bool:
@@ -97,7 +101,8 @@ def check_gates(
 ) -> GateCheck:
     """Judges gates for every configuration of a log.
 
-    The log is measured once for all gates on the whole run, and once more for each width of windows.
+    The log is measured once for all gates on the whole run. Each width of windows takes further scans, in
+    memory that grows with configurations times windows and not with calls.
 
     Args:
         log: paths, a frame or an Arrow table.
@@ -123,14 +128,16 @@ def check_gates(
     opened = open_log(log, required=(*by, LATENCY), reading=reading)
     key = tuple(dict.fromkeys(by)) or opened.key
     _refuse_other_columns(known, key, opened)
-    judged: dict[int, list[Verdict]] = {}
-    for width in dict.fromkeys(gate.window_s for gate in known):
-        chosen = [(number, gate) for number, gate in enumerate(known) if gate.window_s == width]
-        found = measures(opened, key, [gate for _, gate in chosen], outliers, execution)
-        for number, gate in chosen:
-            judged[number] = list(_verdicts(gate, found))
-    verdicts = tuple(verdict for number in range(len(known)) for verdict in judged[number])
-    return GateCheck(by=key, outliers=outliers, gates=known, verdicts=verdicts)
+    refuse_unbounded(known, opened)
+    found = measures(opened, key, known, outliers, execution)
+    verdicts = tuple(verdict for gate in known for verdict in _verdicts(gate, found[gate.window_s]))
+    return GateCheck(
+        by=key,
+        outliers=outliers,
+        gates=known,
+        verdicts=verdicts,
+        relative_error=max(figures.relative_error for figures in found.values()),
+    )
 
 
 def _refuse_other_columns(gates: Sequence[Gate], key: Sequence[str], log: Log) -> None:
@@ -150,20 +157,24 @@ def _refuse_other_columns(gates: Sequence[Gate], key: Sequence[str], log: Log) -
 
 
 def _verdicts(gate: Gate, found: Measures) -> Iterator[Verdict]:
-    table = found.table.with_columns(value_of(gate).alias("value"), values_behind(gate).alias("calls"))
+    low, high = value_bounds(gate, found.relative_error)
+    figures = {"value": value_of(gate), "low": low, "high": high, "calls": values_behind(gate)}
+    table = found.table.with_columns(figure.alias(name) for name, figure in figures.items())
     table = _in_scope(gate, table)
     for group in table.partition_by("group", maintain_order=True):
         names = zip(found.key, key_names(found.key), strict=True)
         key = {name: group[internal][0] for name, internal in names}
         if found.window_s is None:
             value = group["value"][0]
-            reason = "" if value is not None else _no_value(gate)
+            sides = [gate.allows(group[side][0]) for side in ("low", "high")]
+            reason = _no_value(gate) if value is None else "" if len({*sides}) == 1 else _TOO_CLOSE
             calls = int(group["calls"][0])
-            yield Verdict(
-                gate=gate, key=key, value=value, calls=calls, holds=gate.allows(value), reason=reason
-            )
+            yield Verdict(gate=gate, key=key, value=value, calls=calls, holds=all(sides), reason=reason)
         else:
             yield _over_windows(gate, key, _rows(group, found))
+
+
+_TOO_CLOSE: Final = "too close to the bound for the figures of a saved profile: fails to be safe"
 
 
 def _no_value(gate: Gate) -> str:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from os import PathLike
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Any, Final, Literal, cast
+
+import polars as pl
 
 from loadlens.errors import GateError
 from loadlens.gates.text import Place, Scanner
@@ -51,7 +53,7 @@ _UNITS_TEXT: Final[Mapping[Kind, str]] = {
 }
 _CANONICAL: Final[Mapping[Kind, str]] = {"latency": "ms", "share": "share", "rate": "1/s", "count": "calls"}
 _METRICS_TEXT: Final = "p99 or another percentile, " + ", ".join(_KINDS) + ", share(<300ms) or 99% <"
-_OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {
+_OPERATORS: Final[Mapping[str, Callable[[Any, float], Any]]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -140,7 +142,11 @@ class Gate:
 
     def allows(self, value: float | None) -> bool:
         """Whether a value keeps to the gate; no value does not."""
-        return value is not None and _OPERATORS[self.operator](value, self.bound)
+        return value is not None and bool(_OPERATORS[self.operator](value, self.bound))
+
+    def keeps(self, value: pl.Expr) -> pl.Expr:
+        """Whether values keep to the gate; null where there is no value."""
+        return cast("pl.Expr", _OPERATORS[self.operator](value, self.bound))
 
     def shown(self, value: float | None) -> str:
         """A value in the unit of the gate, with as many digits as it takes to see on which side it lies."""

@@ -2,18 +2,15 @@
 
 import math
 import re
-import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
-from loadlens.errors import OutputError
 from loadlens.gates.evaluate import GateCheck, Verdict
 from loadlens.gates.grammar import Gate
+from loadlens.sources import shown
 
 __all__ = [
     "check_document",
@@ -24,7 +21,6 @@ __all__ = [
     "key_text",
     "markdown_text",
     "summary_line",
-    "write_texts",
 ]
 
 _NOT_XML: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -96,9 +92,10 @@ def check_document(check: GateCheck, inputs: Iterable[str]) -> dict[str, Any]:
     """The content of the JSON output: figures in ms, shares from 0 to 1, completions per s, or calls."""
     return {
         "loadlens_version": version("loadlens"),
-        "inputs": list(inputs),
+        "inputs": [shown(item) for item in inputs],
         "by": list(check.by),
         "outliers": check.outliers,
+        "relative_error": check.relative_error,
         "holds": check.holds,
         "gates": [_gate_document(check, gate) for gate in check.gates],
     }
@@ -138,12 +135,15 @@ def _json_cell(value: object) -> object:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def junit_xml(check: GateCheck, inputs: Iterable[str], *, now: datetime | None = None) -> str:
+def junit_xml(
+    check: GateCheck, inputs: Iterable[str], *, rejected: int = 0, now: datetime | None = None
+) -> str:
     """Judged gates as a JUnit report: a test case for each gate and configuration.
 
     Args:
         check: the judged gates.
         inputs: the logs as they were named.
+        rejected: how many rows of the logs were rejected and so not judged.
         now: the time that the report names; by default the present.
     """
     cases = check.verdicts
@@ -167,7 +167,12 @@ def junit_xml(check: GateCheck, inputs: Iterable[str], *, now: datetime | None =
         },
     )
     properties = ET.SubElement(suite, "properties")
-    for name, value in (("loadlens_version", version("loadlens")), ("inputs", ", ".join(inputs))):
+    facts = {
+        "loadlens_version": version("loadlens"),
+        "inputs": ", ".join(map(shown, inputs)),
+        "rejected_rows": str(rejected),
+    }
+    for name, value in facts.items():
         ET.SubElement(properties, "property", {"name": name, "value": _xml(value)})
     for verdict in cases:
         _add_case(suite, verdict)
@@ -195,8 +200,13 @@ def _xml(text: str) -> str:
     return _NOT_XML.sub("�", text)
 
 
-def markdown_text(check: GateCheck) -> str:
-    """Judged gates as a Markdown table, those that failed first, for pull requests and job summaries."""
+def markdown_text(check: GateCheck, *, rejected: int = 0) -> str:
+    """Judged gates as a Markdown table, those that failed first, for pull requests and job summaries.
+
+    Args:
+        check: the judged gates.
+        rejected: how many rows of the logs were rejected and so not judged.
+    """
     lines = [
         f"### {summary_line(check)}",
         "",
@@ -213,6 +223,8 @@ def markdown_text(check: GateCheck) -> str:
         ]
         texts = [_markdown(text) for text in (*cells, detail(verdict))]
         lines.append(f"| {'✅ holds' if verdict.holds else '❌ failed'} | {' | '.join(texts)} |")
+    if rejected:
+        lines += ["", f"Rejected rows, not judged: {rejected:,}"]
     return "\n".join(lines) + "\n"
 
 
@@ -221,46 +233,3 @@ def _markdown(text: str) -> str:
     text = _CONTROL.sub("�", text)
     text = "".join(_ENTITIES.get(character, character) for character in text)
     return _MARKDOWN.sub(r"\\\1", text)
-
-
-def write_texts(texts: Sequence[tuple[Path, str]], inputs: Iterable[Path] = ()) -> None:
-    """Writes files, replacing those that are there; each appears whole or not at all.
-
-    Args:
-        texts: what to write where; folders are made.
-        inputs: files that must not be replaced.
-
-    Raises:
-        OutputError: a file is a folder or one of the inputs, or cannot be written.
-    """
-    refused = {path.resolve() for path in inputs}
-    paths = [path for path, _ in texts]
-    for path in paths:
-        if path.is_dir():
-            raise OutputError(f"{path}: is a folder; name a file")
-        if path.resolve() in refused:
-            raise OutputError(f"{path}: is one of the inputs; name another file")
-    if len({path.resolve() for path in paths}) < len(paths):
-        raise OutputError(f"{paths[0]}: is named for two outputs; name two files")
-    partial = {path: path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial") for path in paths}
-    try:
-        for path, text in texts:
-            with _problems_named(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with partial[path].open("x", encoding="utf-8", newline="\n") as file:
-                    file.write(text)
-        for path in paths:
-            with _problems_named(path):
-                partial[path].replace(path)
-    finally:
-        for path in partial.values():
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _problems_named(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error

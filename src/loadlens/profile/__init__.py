@@ -1,6 +1,6 @@
 """The statistics engine: from a canonical log and a plan to exact figures by configuration."""
 
-from loadlens.profile.engine import measure
+from loadlens.profile.engine import measure, scanning
 from loadlens.profile.plan import (
     DEFAULT_PERCENTILES,
     Execution,
@@ -12,6 +12,7 @@ from loadlens.profile.plan import (
 )
 from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.progress import OnProgress, Progress
+from loadlens.profile.scan import Scan, parsed
 from loadlens.profile.views import heatmap, spectrum, timeline
 
 __all__ = [
@@ -22,12 +23,15 @@ __all__ = [
     "Plan",
     "Profile",
     "Progress",
+    "Scan",
     "Statistics",
     "below_name",
     "heatmap",
     "key_names",
     "measure",
+    "parsed",
     "percentile_name",
+    "scanning",
     "spectrum",
     "timeline",
 ]

@@ -7,12 +7,20 @@ import polars as pl
 
 from loadlens.profile.buckets import NULL_BUCKET, bucket_of
 from loadlens.profile.exact import rows_at
-from loadlens.profile.plan import Engine, below_name
+from loadlens.profile.plan import below_name
 from loadlens.profile.profile import Profile
 from loadlens.profile.quantiles import bucket_bounds
+from loadlens.profile.rows import Look
 from loadlens.schema import LATENCY
 
-__all__ = ["CountsInside", "counts_below", "inside_by_middle", "inside_by_scan", "limit_buckets"]
+__all__ = [
+    "CountsInside",
+    "counts_below",
+    "inside_by_middle",
+    "inside_by_scan",
+    "inside_counts",
+    "limit_buckets",
+]
 
 CountsInside = Callable[[pl.DataFrame], pl.DataFrame]
 """From ``code``, ``bucket`` and ``limit_ms`` to the same with ``inside``, the successes of that bucket below
@@ -55,31 +63,47 @@ def counts_below(profile: Profile, limits_ms: Sequence[float], counts_inside: Co
     return table
 
 
-def inside_by_scan(rows: pl.LazyFrame, wanted: pl.DataFrame, *, engine: Engine) -> pl.DataFrame:
+def inside_by_scan(look: Look, wanted: pl.DataFrame) -> pl.DataFrame:
     """Counts by a scan of the log, for buckets that are too full to hold.
+
+    Args:
+        look: looks at the log.
+        wanted: ``code``, ``bucket`` and ``limit_ms``.
+    """
+    if wanted.is_empty():
+        return wanted.with_columns(inside=pl.lit(0, dtype=pl.Int64))
+    limits = _distinct_limits(wanted)
+    names = {f"{number}": limit for number, limit in enumerate(limits)}
+    long = (
+        look("inside_counts", wanted=wanted)
+        .unpivot(index="code", variable_name="number", value_name="inside")
+        .with_columns(pl.col("number").replace_strict(names, return_dtype=pl.Float64).alias("limit_ms"))
+    )
+    return wanted.join(long.drop("number"), on=["code", "limit_ms"], how="left")
+
+
+def inside_counts(rows: pl.LazyFrame, wanted: pl.DataFrame) -> pl.LazyFrame:
+    """Counts the successes between the lower edge of a limit's bucket and the limit.
 
     Args:
         rows: ``code``, ``success`` and the latency.
         wanted: ``code``, ``bucket`` and ``limit_ms``.
-        engine: what runs the query.
+
+    Returns:
+        ``code`` and a column for each distinct limit, ascending, named by its number from 0.
     """
-    if wanted.is_empty():
-        return wanted.with_columns(inside=pl.lit(0, dtype=pl.Int64))
-    limits = wanted["limit_ms"].unique().sort().to_list()
+    limits = _distinct_limits(wanted)
     edges, _ = bucket_bounds(bucket_of(np.array(limits, dtype=np.float64)))
     latency = pl.col(LATENCY)
     counts = [
         ((latency >= edge) & (latency < limit)).sum().cast(pl.Int64).alias(f"{number}")
         for number, (edge, limit) in enumerate(zip(edges.tolist(), limits, strict=True))
     ]
-    found = rows_at(rows, wanted.select("code", "bucket")).filter("success").group_by("code").agg(counts)
-    names = {f"{number}": limit for number, limit in enumerate(limits)}
-    long = (
-        found.collect(engine=engine)
-        .unpivot(index="code", variable_name="number", value_name="inside")
-        .with_columns(pl.col("number").replace_strict(names, return_dtype=pl.Float64).alias("limit_ms"))
-    )
-    return wanted.join(long.drop("number"), on=["code", "limit_ms"], how="left")
+    return rows_at(rows, wanted.select("code", "bucket")).filter("success").group_by("code").agg(counts)
+
+
+def _distinct_limits(wanted: pl.DataFrame) -> list[float]:
+    return wanted["limit_ms"].unique().sort().to_list()
 
 
 def inside_by_middle(profile: Profile, wanted: pl.DataFrame) -> pl.DataFrame:

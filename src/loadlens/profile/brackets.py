@@ -7,9 +7,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from loadlens.compiled import frozen
 from loadlens.profile.buckets import bucket_of
 from loadlens.profile.fence import upper_fence
-from loadlens.profile.kernels import frozen, keep_wanted, keys_of_rows
+from loadlens.profile.kernels import keep_wanted, keys_of_rows
 from loadlens.profile.places import (
     NUM_PLACES,
     PLACE_OF_FAILED,
@@ -208,7 +209,7 @@ def keys_held_back(
     """The latencies in numbered buckets as ``held_keys`` returns them; None if they were not held back.
 
     Args:
-        brackets: rows near wanted ranks.
+        brackets: rows near wanted ranks; it gives them away.
         tail: the successes above the fence and a little below.
         chosen: numbered buckets.
         kept: those of which successes alone are wanted, which the tail may have: ``code`` and ``bucket``.
@@ -218,6 +219,7 @@ def keys_held_back(
         covered=brackets.covers(chosen["code"].to_numpy(), chosen["bucket"].to_numpy()),
     )
     near, rest = _keys(brackets.rows(), numbered.filter("covered")), numbered.filter(~pl.col("covered"))
+    brackets.lose()
     if rest.is_empty():
         return near
     in_tail = rest.join(kept, on=["code", "bucket"], how="anti").is_empty() and tail.covers(rest)
@@ -230,4 +232,5 @@ def _keys(rows: Rows, chosen: pl.DataFrame) -> pl.DataFrame:
     assert places is not None  # noqa: S101  # only places are held
     keys, successes = np.empty(len(code), dtype=np.int64), np.empty(len(code), dtype=np.bool_)
     found = keys_of_rows(code, latency, success, *places, keys, successes)
-    return pl.DataFrame({"key": keys[:found], "success": successes[:found]})
+    # Copies, so that few keys do not keep the memory of many.
+    return pl.DataFrame({"key": keys[:found].copy(), "success": successes[:found].copy()})

@@ -13,15 +13,13 @@ from loadlens.profile.exact import (
     held_keys,
     located_buckets,
     numbered_buckets,
-    rows_at,
 )
 from loadlens.profile.fence import fence
-from loadlens.profile.plan import Engine, Plan
+from loadlens.profile.plan import Plan
 from loadlens.profile.profile import Profile
 from loadlens.profile.quantiles import bucket_bounds, quantile_ranks
 from loadlens.profile.scan import Counted
 from loadlens.profile.table import FENCE_QUANTILES, FIVE, count_table
-from loadlens.schema import LATENCY
 
 __all__ = ["Candidates", "candidate_rows"]
 
@@ -32,14 +30,15 @@ class Candidates:
 
     Attributes:
         latencies: those in the buckets of the wanted ranks; None if they are too many to hold.
-        tail: all successes from the lowest possible fence on, with their times.
+        tail: all successes from the lowest possible fence on, with their times; None if they are too many
+            to hold, or if there is no fence.
     """
 
     latencies: HeldLatencies | None
-    tail: pl.LazyFrame
+    tail: pl.DataFrame | None
 
 
-def candidate_rows(found: Counted, plan: Plan, engine: Engine, *, most: int) -> Candidates:
+def candidate_rows(found: Counted, plan: Plan, *, most: int) -> Candidates:
     """Fetches all rows that exact figures can depend on, if they are at most ``most``.
 
     The ranks of kept rows move with the fence, so their buckets are taken for all fences possible.
@@ -47,10 +46,9 @@ def candidate_rows(found: Counted, plan: Plan, engine: Engine, *, most: int) -> 
     Args:
         found: the log and its profile.
         plan: what is measured.
-        engine: what runs the query.
         most: how many rows may be held in memory.
     """
-    rows, profile, tail = found.rows, found.profile, found.tail
+    profile, tail = found.profile, found.tail
     ranked = [_ranked_buckets(profile, plan), limit_buckets(profile, plan.limits_ms).drop("limit_ms")]
     beyond: list[pl.DataFrame] = []
     kept = profile.buckets.select("code", "bucket").clear()
@@ -65,16 +63,16 @@ def candidate_rows(found: Counted, plan: Plan, engine: Engine, *, most: int) -> 
     known = pl.col("bucket") == FAILED_BUCKET  # all latencies there are the same
     buckets = pl.concat([pl.concat(ranked).filter(~known), *beyond]).unique()
     if _num_rows(profile, buckets) > most or buckets.height > MOST_BUCKETS:
-        return Candidates(latencies=None, tail=rows.frame)
+        return Candidates(latencies=None, tail=None)
     chosen = numbered_buckets(buckets)
     if not beyond:
         held = _held_back(found, chosen, kept)
-        held = found.held_keys(chosen).collect(engine=engine) if held is None else held
+        held = found.look("held_keys", chosen=chosen) if held is None else held
         latencies = HeldLatencies(chosen, profile.buckets, held)
-        return Candidates(latencies=latencies, tail=tail.frame().lazy() if complete and tail else rows.frame)
-    needed = ("code", "success", LATENCY, "start_time", "end_time")
-    fetched = rows_at(rows.frame.select(needed), chosen).collect(engine=engine).lazy()
-    latencies = HeldLatencies(chosen, profile.buckets, held_keys(fetched, chosen).collect())
+        return Candidates(latencies=latencies, tail=tail.frame() if complete and tail else None)
+    fetched = found.look("rows_at", chosen=chosen)
+    held = held_keys(fetched.lazy(), chosen).collect()
+    latencies = HeldLatencies(chosen, profile.buckets, held)
     return Candidates(latencies=latencies, tail=fetched)
 
 

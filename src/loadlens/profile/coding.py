@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.profile.kernels import add_digits, frozen, give_codes
+from loadlens.compiled import frozen
+from loadlens.profile.kernels import add_digits, give_codes
 from loadlens.profile.passes import TooSparseError
 
 __all__ = ["KeyCoder"]

@@ -8,12 +8,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from loadlens.compiled import frozen
 from loadlens.profile import kernels
 from loadlens.profile.brackets import Brackets, numbered_places
 from loadlens.profile.buckets import NULL_BUCKET
 from loadlens.profile.coding import KeyCoder
 from loadlens.profile.exact import held_keys
-from loadlens.profile.kernels import NO_LATENCY, SUCCESS, frozen
+from loadlens.profile.kernels import NO_LATENCY, SUCCESS
 from loadlens.profile.passes import (
     TooSparseError,
     UnusableRowsError,
@@ -217,7 +218,7 @@ class Counter:
         arrays = self._cells.arrays
         cells, code, state, found = self._cells.used()
         buckets = np.where(state & NO_LATENCY, NULL_BUCKET, found)
-        count, latency_sum, start, end = arrays.figures[cells].T
+        count, _, start, end = arrays.figures[cells].T
         sizes = arrays.sizes[cells].T if len(arrays.sizes) else np.zeros((2, len(cells)), dtype=np.int64)
         frame = pl.DataFrame(
             {
@@ -226,7 +227,7 @@ class Counter:
                 "bucket": buckets,
                 **{name: (state >> (ERROR_COLUMNS.index(name) + 1)) & 1 for name in self._rows.errors},
                 "count": count.astype(np.int64),
-                "latency_sum": latency_sum,
+                "latency_sum": self._cells.latency_sums(cells, found),
                 "first_start": pl.Series(start, nan_to_null=True).replace(np.inf, None),
                 "last_end": pl.Series(end).replace(-np.inf, None),
                 "response_size_sum": sizes[0],

@@ -1,6 +1,7 @@
 """From a log and a plan to statistics: a profile, and exact figures from a second look."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Unpack
@@ -11,21 +12,24 @@ from loadlens.errors import InputError
 from loadlens.profile.attainment import CountsInside, counts_below, inside_by_middle, inside_by_scan
 from loadlens.profile.buckets import RELATIVE_ERROR
 from loadlens.profile.candidates import candidate_rows
+from loadlens.profile.distributed import counted_by_workers
 from loadlens.profile.exact import order_statistics
-from loadlens.profile.fence import Kept, fence, kept_by_bucket, kept_exactly
+from loadlens.profile.fence import Kept, counts_in_tail, fence, kept_by_bucket, kept_exactly
 from loadlens.profile.histogram import kept_histogram
 from loadlens.profile.limits import Limits
 from loadlens.profile.passes import UnusableRowsError
-from loadlens.profile.plan import Engine, Execution, Plan, Statistics, percentile_name
+from loadlens.profile.plan import Execution, Plan, Statistics, percentile_name, runs_here
 from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.progress import Tracker
 from loadlens.profile.quantiles import OrderStatistics, middle_of_buckets, quantile_ranks, quantiles
+from loadlens.profile.saved import profile_for_plan
 from loadlens.profile.scan import Counted, Scan, counted
 from loadlens.profile.table import FENCE_QUANTILES, FIVE, clipped_mean, count_table, kept_columns
 from loadlens.schema import LATENCY
 from loadlens.sources.log import Log, reading
+from loadlens.sources.stamps import refuse_changed
 
-__all__ = ["measure"]
+__all__ = ["measure", "scanning"]
 
 
 def measure(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Statistics:
@@ -41,61 +45,84 @@ def measure(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Statistics:
             than allowed.
         UsageError: the memory limit is too small to work with.
     """
-    limits = Limits.of(execution.get("memory_limit"))
-    limits.refuse_huge_row_groups(log.files)
-    tracker = Tracker(
-        execution.get("on_progress"),
-        rows_total=sum(file.rows for file in log.files) or None,
-        bytes_total=sum(file.size for file in log.files),
-    )
-    try:
+    if log.saved:
         with reading(log):
-            return _measure(log, plan, execution, limits, tracker)
-    except InputError as error:
-        if tracker.raised is not None:
-            raise tracker.raised from error
-        raise
-    except UnusableRowsError as error:
-        raise InputError(*(log.broken_rules() or [f"{log.name}: changed while it was read"])) from error
-
-
-def _measure(log: Log, plan: Plan, execution: Execution, limits: Limits, tracker: Tracker) -> Statistics:
-    scan = Scan(
-        plan=plan,
-        limits=limits,
-        with_heat=execution.get("heatmap", False),
-        spill_folder=execution.get("spill_folder"),
-        engine=execution.get("engine", "streaming"),
-        tracker=tracker,
-    )
-    with counted(log, scan) as found:
+            return _approximate(profile_for_plan(log, plan, execution), plan)
+    with scanning(log, plan, **execution) as scan, _counted(log, scan, execution) as found:
         if found.profile.buckets.is_empty():
             raise InputError(log.without_rows())
         if execution.get("exact", True):
-            tracker.stage("Fetching the latencies that decide")
-            statistics = _exact(found, plan, scan.engine, limits.candidates)
+            scan.tracker.stage("Fetching the latencies that decide")
+            statistics = _exact(found, plan, scan.limits.candidates)
         else:
             statistics = _approximate(found.profile, plan)
         return replace(statistics, spilled_bytes=found.spilled_bytes)
 
 
-def _exact(found: Counted, plan: Plan, engine: Engine, most: int) -> Statistics:
-    rows, profile = found.rows, found.profile
-    some = candidate_rows(found, plan, engine, most=most)
+def _counted(log: Log, scan: Scan, execution: Execution) -> AbstractContextManager[Counted]:
+    executor = execution.get("executor")
+    if executor is None:
+        return counted(log, scan)
+    return nullcontext(counted_by_workers(log, scan, executor, execution))
+
+
+@contextmanager
+def scanning(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Iterator[Scan]:
+    """How to scan a log; what goes wrong while the context lasts says where in the log it does.
+
+    Args:
+        log: the log.
+        plan: what is measured.
+        **execution: how to do so.
+
+    Raises:
+        InputError: the log cannot be read, has rows that break a rule, or needs more memory than allowed.
+        UsageError: the memory limit is too small to work with.
+    """
+    limits = Limits.of(execution.get("memory_limit"))
+    if execution.get("executor") is None:
+        limits.refuse_huge_row_groups(log.files)
+    tracker = Tracker(
+        execution.get("on_progress"),
+        rows_total=sum(file.rows for file in log.files) or None,
+        bytes_total=sum(file.size for file in log.files),
+        counts_rows=runs_here(execution.get("engine", "streaming")),
+    )
+    try:
+        with reading(log):
+            yield Scan(
+                plan=plan,
+                limits=limits,
+                with_heat=execution.get("heatmap", False),
+                spill_folder=execution.get("spill_folder"),
+                engine=execution.get("engine", "streaming"),
+                tracker=tracker,
+            )
+    except (InputError, UnusableRowsError) as error:
+        if tracker.raised is not None:
+            raise tracker.raised from error
+        if isinstance(error, InputError):
+            raise
+        refuse_changed(log.files)
+        raise InputError(*(log.broken_rules() or [f"{log.name}: changed while it was read"])) from error
+
+
+def _exact(found: Counted, plan: Plan, most: int) -> Statistics:
+    profile, look = found.profile, found.look
+    some = candidate_rows(found, plan, most=most)
     statistics_of: OrderStatistics = (
-        partial(order_statistics, rows.latencies, profile.buckets, engine=engine, most_values=most)
+        partial(order_statistics, look, profile.buckets, most_values=most)
         if some.latencies is None
         else some.latencies.order_statistics
     )
     counts_inside: CountsInside = (
-        partial(inside_by_scan, rows.latencies, engine=engine)
-        if some.latencies is None
-        else some.latencies.counts_inside
+        partial(inside_by_scan, look) if some.latencies is None else some.latencies.counts_inside
     )
     table = _unfenced(profile, plan, statistics_of, counts_inside)
-    kept = kept_exactly(some.tail, profile, table.select("code", "outlier_fence"), engine)
+    counts = partial(look, "counts_above") if some.tail is None else partial(counts_in_tail, some.tail)
+    kept = kept_exactly(profile, table.select("code", "outlier_fence"), counts)
     table = _fenced(table, plan, kept, statistics_of)
-    return _statistics(profile, plan, table, kept_histogram(kept, table, rows, engine))
+    return _statistics(profile, plan, table, kept_histogram(kept, table, look))
 
 
 def _approximate(profile: Profile, plan: Plan) -> Statistics:
@@ -103,7 +130,7 @@ def _approximate(profile: Profile, plan: Plan) -> Statistics:
     table = _unfenced(profile, plan, statistics_of, partial(inside_by_middle, profile))
     kept = kept_by_bucket(profile, table.select("code", "outlier_fence"))
     table = _fenced(table, plan, kept, statistics_of)
-    histogram = kept_histogram(kept, table, None, "in-memory")
+    histogram = kept_histogram(kept, table, None)
     return replace(_statistics(profile, plan, table, histogram), relative_error=RELATIVE_ERROR)
 
 

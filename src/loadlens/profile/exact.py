@@ -5,13 +5,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from loadlens.profile.buckets import BUCKET_SHIFT, FAILED_BUCKET, NULL_BUCKET, bits, prefix, value_of_bits
-from loadlens.profile.plan import Engine
-from loadlens.profile.rows import place
+from loadlens.profile.rows import Look, place
 from loadlens.schema import FAILED_LATENCY_MS, LATENCY
 
 __all__ = [
     "MOST_BUCKETS",
     "HeldLatencies",
+    "finer_counts",
     "held_keys",
     "located_buckets",
     "numbered_buckets",
@@ -27,7 +27,7 @@ _LOW_BITS = (1 << BUCKET_SHIFT) - 1
 
 
 def order_statistics(
-    frame: pl.LazyFrame, buckets: pl.DataFrame, ranks: pl.DataFrame, *, engine: Engine, most_values: int
+    look: Look, buckets: pl.DataFrame, ranks: pl.DataFrame, *, most_values: int
 ) -> pl.DataFrame:
     """The latencies at given ranks, the very values that were logged.
 
@@ -36,11 +36,10 @@ def order_statistics(
     number of rows nor how they cluster decides the memory.
 
     Args:
-        frame: the log: ``code``, ``success`` and the latency.
+        look: looks at the log.
         buckets: the profile's buckets.
         ranks: ``code``, ``successes`` (whether the rank is among the successes or among all rows with a
             latency) and ``rank``, from 0.
-        engine: what runs the queries.
         most_values: how many distinct values one scan may count.
 
     Returns:
@@ -57,7 +56,7 @@ def order_statistics(
         chosen = wanted.select("code", pl.col("parent").alias("prefix")).unique()
         num_rows = counts.join(chosen, on=["code", "prefix"])["count"].sum()
         finer = 0 if num_rows <= most_values else max(shift - _BITS_A_PASS, 0)
-        counts = _finer_counts(frame, chosen, shift, finer, engine)
+        counts = look("finer_counts", chosen=chosen, shift=shift, finer=finer)
         shift = finer
 
 
@@ -183,10 +182,18 @@ def _located_in(counts: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _finer_counts(
-    frame: pl.LazyFrame, chosen: pl.DataFrame, shift: int, finer: int, engine: Engine
-) -> pl.DataFrame:
-    """Counts the rows of the chosen prefixes by a finer prefix."""
+def finer_counts(frame: pl.LazyFrame, chosen: pl.DataFrame, shift: int, finer: int) -> pl.LazyFrame:
+    """Counts the rows of chosen prefixes by a finer prefix.
+
+    Args:
+        frame: ``code``, ``success`` and the latency.
+        chosen: ``code`` and ``prefix``.
+        shift: how many bits the chosen prefixes lack.
+        finer: how many bits the finer prefixes lack.
+
+    Returns:
+        ``code``, ``success``, ``parent`` (the chosen prefix), ``prefix`` (the finer one), ``count``.
+    """
     bucket = pl.col("prefix") // (1 << (BUCKET_SHIFT - shift))
     chosen_buckets = chosen.select("code", bucket.alias("bucket"))
     frame = rows_at(frame, chosen_buckets).with_columns(parent=prefix(shift))
@@ -194,7 +201,7 @@ def _finer_counts(
         parents = chosen.rename({"prefix": "parent"}).lazy()
         frame = frame.join(parents, on=["code", "parent"], how="semi")
     groups = frame.group_by("code", "success", "parent", prefix(finer).alias("prefix"))
-    return groups.agg(pl.len().cast(pl.Int64).alias("count")).collect(engine=engine)
+    return groups.agg(pl.len().cast(pl.Int64).alias("count"))
 
 
 def rows_at(frame: pl.LazyFrame, buckets: pl.DataFrame) -> pl.LazyFrame:

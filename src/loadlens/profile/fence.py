@@ -1,5 +1,6 @@
 """The fence, and what it takes away."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -8,11 +9,21 @@ import polars as pl
 
 from loadlens.profile.buckets import NULL_BUCKET, bucket_of
 from loadlens.profile.exact import rows_at
-from loadlens.profile.plan import Engine, Outliers
+from loadlens.profile.pace import rates_of
+from loadlens.profile.plan import Outliers
 from loadlens.profile.profile import Profile
+from loadlens.profile.rounding import settled
 from loadlens.schema import LATENCY
 
-__all__ = ["Kept", "fence", "kept_by_bucket", "kept_exactly", "upper_fence"]
+__all__ = [
+    "Kept",
+    "counts_above",
+    "counts_in_tail",
+    "fence",
+    "kept_by_bucket",
+    "kept_exactly",
+    "upper_fence",
+]
 
 Number = TypeVar("Number", pl.Expr, float)
 
@@ -28,12 +39,12 @@ class Kept:
     Attributes:
         table: for each ``code``: ``num_kept``, ``kept_mean`` (ms), ``first_start`` and ``last_end`` (s).
         cells: their latency buckets: ``code``, ``bucket``, ``count``, ``latency_sum`` (ms).
-        seconds: ``code``, ``second``, ``completions``, those of the kept calls alone.
+        rates: ``code``, ``completions`` of one second, ``num_seconds`` that saw as many kept calls complete.
     """
 
     table: pl.DataFrame
     cells: pl.DataFrame
-    seconds: pl.DataFrame
+    rates: pl.DataFrame
 
 
 def fence(outliers: Outliers, mean: pl.Expr, q25: pl.Expr, q75: pl.Expr) -> pl.Expr:
@@ -63,53 +74,79 @@ def kept_by_bucket(profile: Profile, fences: pl.DataFrame) -> Kept:
     """What is kept if the fence's own bucket is kept whole: known without another scan."""
     below, above = _split(profile, fences)
     cells = pl.concat([below, above.filter(pl.col("bucket") == pl.col("limit"))])
-    return _kept(profile, cells, profile.seconds)
+    return _kept(profile, cells, profile.rates)
 
 
-def kept_exactly(tail: pl.LazyFrame, profile: Profile, fences: pl.DataFrame, engine: Engine) -> Kept:
+CountsAbove = Callable[..., pl.DataFrame]
+"""What ``counts_above`` finds in all rows that matter, given ``above`` and ``fences``."""
+
+
+def kept_exactly(profile: Profile, fences: pl.DataFrame, counts: CountsAbove) -> Kept:
     """What is kept, from the rows in or above the fence's bucket alone.
 
     Args:
-        tail: at least these rows: ``code``, ``success``, the latency in ms, start and end in s.
         profile: the profile of the log.
         fences: ``code`` and ``outlier_fence`` in ms.
-        engine: what runs the query.
+        counts: counts these rows.
     """
     below, above = _split(profile, fences)
     if above.is_empty():
-        return _kept(profile, below, profile.seconds)
+        return _kept(profile, below, profile.rates)
+    found = counts(above=above.select("code", "bucket").unique(), fences=fences)
+    limit = above.group_by("code").agg(pl.col("limit").first().alias("bucket"))
+    edge = found.filter("kept").join(limit, on="code")
+    measures = ("code", "bucket", "count", "latency_sum", "first_start", "last_end")
+    cells = pl.concat([below.select(measures), edge.select(measures)])
+    return _kept(profile, cells, _rates_without(profile, found.filter(~pl.col("kept"))))
+
+
+def counts_above(rows: pl.LazyFrame, above: pl.DataFrame, fences: pl.DataFrame) -> pl.LazyFrame:
+    """Counts the successes in or above the fence's bucket.
+
+    Args:
+        rows: ``code``, ``success``, the latency in ms, start and end in s.
+        above: ``code`` and ``bucket`` of the buckets from the fence's own on.
+        fences: ``code`` and ``outlier_fence`` in ms.
+
+    Returns:
+        ``code``, ``kept`` (whether at or below the fence), ``second``, ``count``, ``latency_sum`` (ms),
+        ``first_start`` and ``last_end`` (s).
+    """
     second = pl.col("end_time").cast(pl.Int64).alias("second")
     is_kept = (pl.col(LATENCY) <= pl.col("outlier_fence")).alias("kept")
-    removable = rows_at(tail, above).filter("success").join(fences.lazy(), on="code")
-    counted = removable.group_by("code", is_kept, second).agg(
+    removable = rows_at(rows, above).filter("success").join(fences.lazy(), on="code")
+    return removable.group_by("code", is_kept, second).agg(
         pl.len().cast(pl.Int64).alias("count"),
         pl.col(LATENCY).sum().alias("latency_sum"),
         pl.col("start_time").min().alias("first_start"),
         pl.col("end_time").max().alias("last_end"),
     )
-    counts = counted.collect(engine=engine)
-    limit = above.group_by("code").agg(pl.col("limit").first().alias("bucket"))
-    edge = counts.filter("kept").join(limit, on="code")
-    measures = ("code", "bucket", "count", "latency_sum", "first_start", "last_end")
-    cells = pl.concat([below.select(measures), edge.select(measures)])
-    return _kept(profile, cells, _without(profile.seconds, counts.filter(~pl.col("kept"))))
 
 
-def _without(seconds: pl.DataFrame, removed: pl.DataFrame) -> pl.DataFrame:
-    """The seconds' completions less those that the fence removed."""
+def counts_in_tail(tail: pl.DataFrame, above: pl.DataFrame, fences: pl.DataFrame) -> pl.DataFrame:
+    """What ``counts_above`` finds in rows that are in memory."""
+    return counts_above(tail.lazy(), above, fences).collect()
+
+
+def _rates_without(profile: Profile, removed: pl.DataFrame) -> pl.DataFrame:
+    """The rates of what is left once the fence has removed calls from their seconds."""
     minus = removed.filter(pl.col("second").is_not_null())
     if minus.is_empty():
-        return seconds
+        return profile.rates
     # One number is looked up several times as fast as two columns are joined.
-    cell = pl.col("code") * (1 << _SECOND_BITS) + pl.col("second")
-    counts = cell.replace_strict(minus.select(cell).to_series(), minus["count"], default=0)
-    return seconds.with_columns(pl.col("completions") - counts)
+    cell = (pl.col("code") * (1 << _SECOND_BITS) + pl.col("second")).alias("cell")
+    seconds = profile.seconds.select("code", cell, "completions")
+    changed = seconds.join(minus.select(cell, "count"), on="cell")
+    left = rates_of(changed.with_columns(pl.col("completions") - pl.col("count")))
+    gone = rates_of(changed).with_columns(-pl.col("num_seconds"))
+    rates = pl.concat([profile.rates, gone, left]).group_by("code", "completions")
+    return rates.agg(pl.col("num_seconds").sum()).filter(pl.col("num_seconds") > 0)
 
 
-def _kept(profile: Profile, cells: pl.DataFrame, seconds: pl.DataFrame) -> Kept:
+def _kept(profile: Profile, cells: pl.DataFrame, rates: pl.DataFrame) -> Kept:
     table = cells.group_by("code").agg(
         pl.col("count").sum().alias("num_kept"),
-        (pl.col("latency_sum").sum() / pl.col("count").sum()).alias("kept_mean"),
+        settled(pl.col("latency_sum").sum() / pl.col("count").sum()).alias("kept_mean"),
         pl.col("first_start").min(),
         pl.col("last_end").max(),
     )
@@ -118,5 +155,5 @@ def _kept(profile: Profile, cells: pl.DataFrame, seconds: pl.DataFrame) -> Kept:
         .join(table, on="code", how="left")
         .with_columns(pl.col("num_kept").fill_null(0)),
         cells=cells.group_by("code", "bucket").agg(pl.col("count", "latency_sum").sum()),
-        seconds=seconds.filter(pl.col("completions") > 0).select("code", "second", "completions"),
+        rates=rates,
     )

@@ -10,7 +10,7 @@ from loadlens.errors import InputError
 from loadlens.profile.plan import Engine
 from loadlens.sources.log import Log
 
-__all__ = ["KeyCodec", "find_key_codec"]
+__all__ = ["KeyCodec", "codec_of_keys", "find_key_codec"]
 
 _WIDEST_RANGE = 2**20
 _MOST_CODES = 2**28
@@ -96,22 +96,56 @@ def find_key_codec(log: Log, key: Sequence[str], engine: Engine) -> KeyCodec:
         *[pl.col(name).unique().drop_nulls().implode() for name in key if not schema[name].is_integer()],
     )
     found = ranges.collect(engine=engine)
-    digits = [_digit(log, name, schema[name], found, engine) for name in key]
+    return _codec([_digit(log, name, schema[name], found, engine) for name in key], log.name)
+
+
+def codec_of_keys(keys: pl.DataFrame, key: Sequence[str], log_name: str) -> KeyCodec:
+    """The codec of keys that are known.
+
+    Args:
+        keys: the key columns, in the order of ``key``.
+        key: the names that they have in the log.
+        log_name: what messages call the log.
+
+    Raises:
+        InputError: the columns have too many combinations of distinct values to be configurations.
+    """
+    columns = [column.alias(name) for name, column in zip(key, keys.get_columns(), strict=True)]
+    ranges = KeyCodec(digits=tuple(_of_range(column) or _of_values(column) for column in columns))
+    return (
+        ranges if ranges.size <= _MOST_CODES else _codec([_of_values(column) for column in columns], log_name)
+    )
+
+
+def _codec(digits: Sequence[_Digit], log_name: str) -> KeyCodec:
     codec = KeyCodec(digits=tuple(digits))
     if codec.size > _MOST_CODES:
         raise InputError(
-            f"{log.name}: {', '.join(key)} have up to {codec.size:,} combinations, expected at most "
-            f"{_MOST_CODES:,}; group by columns with fewer distinct values"
+            f"{log_name}: {', '.join(digit.name for digit in digits)} have up to {codec.size:,} "
+            f"combinations, expected at most {_MOST_CODES:,}; group by columns with fewer distinct values"
         )
     return codec
 
 
 def _digit(log: Log, name: str, dtype: pl.DataType, found: pl.DataFrame, engine: Engine) -> _Digit:
     if not dtype.is_integer():
-        values = found[name].explode().drop_nulls().sort()
-        return _Digit(name=name, dtype=dtype, low=0, values=values, base=len(values) + 1)
-    low, high = (int(found[f"{name}\0{end}"].item() or 0) for end in ("min", "max"))
-    if high - low < _WIDEST_RANGE:
-        return _Digit(name=name, dtype=dtype, low=low, values=None, base=high - low + 2)
-    distinct = log.frame.select(pl.col(name).unique().drop_nulls()).collect(engine=engine)[name].sort()
-    return _Digit(name=name, dtype=dtype, low=0, values=distinct, base=len(distinct) + 1)
+        return _of_values(found[name].explode())
+    ends = pl.Series(name, [found[f"{name}\0{end}"].item() for end in ("min", "max")], dtype=dtype)
+    distinct = log.frame.select(pl.col(name).unique())
+    return _of_range(ends) or _of_values(distinct.collect(engine=engine)[name])
+
+
+def _of_range(values: pl.Series) -> _Digit | None:
+    """The digits of all integers between some; None where these are no integers, or far apart."""
+    if not values.dtype.is_integer():
+        return None
+    low, high = ((end if isinstance(end, int) else 0) for end in (values.min(), values.max()))
+    if high - low >= _WIDEST_RANGE:
+        return None
+    return _Digit(name=values.name, dtype=values.dtype, low=low, values=None, base=high - low + 2)
+
+
+def _of_values(values: pl.Series) -> _Digit:
+    """The digits of some values."""
+    distinct = values.drop_nulls().unique().sort()
+    return _Digit(name=values.name, dtype=values.dtype, low=0, values=distinct, base=len(distinct) + 1)

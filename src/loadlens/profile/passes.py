@@ -5,7 +5,15 @@ import math
 import numpy as np
 import polars as pl
 
-from loadlens.profile.buckets import BUCKET_SHIFT, is_unusable, octave_part, prefix
+from loadlens.profile.buckets import (
+    BUCKET_SHIFT,
+    NULL_BUCKET,
+    above_bucket_start,
+    is_unusable,
+    octave_part,
+    prefix,
+    value_of_bits,
+)
 from loadlens.profile.keys import KeyCodec
 from loadlens.profile.plan import Engine
 from loadlens.profile.profile import Profile, coarsened, key_names, window_width
@@ -88,7 +96,7 @@ def bucket_counts(rows: Rows, frame: pl.LazyFrame, engine: Engine) -> pl.DataFra
     checked = [name for name in frame.collect_schema() if name == "unusable"]
     cells = frame.group_by(rows.cell()).agg(
         pl.len().cast(pl.Int64).alias("count"),
-        pl.col(LATENCY).sum().alias("latency_sum"),
+        above_bucket_start().sum().alias("latency_sum"),
         # NaN-propagating, so that a NaN in any row shows.
         pl.col("start_time").nan_min().alias("first_start"),
         pl.col("end_time").nan_max().alias("last_end"),
@@ -96,6 +104,8 @@ def bucket_counts(rows: Rows, frame: pl.LazyFrame, engine: Engine) -> pl.DataFra
         *[pl.col(name).any() for name in checked],
     )
     buckets = cells.collect(engine=engine).select(*cell_columns(rows.errors), pl.exclude("cell"))
+    starts = value_of_bits(buckets["bucket"].replace(NULL_BUCKET, 0).to_numpy(), BUCKET_SHIFT)
+    buckets = buckets.with_columns(pl.col("latency_sum") + pl.col("count") * pl.Series(starts))
     times = pl.any_horizontal(
         ~pl.col(name).is_between(-MAX_TIME_S, MAX_TIME_S, closed="none").fill_null(value=True)
         for name in ("first_start", "last_end")

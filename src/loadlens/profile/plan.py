@@ -1,7 +1,10 @@
 """What to measure, and what comes back."""
 
+from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from os import PathLike
+from types import MappingProxyType
 from typing import Final, Literal, TypedDict
 
 import polars as pl
@@ -12,6 +15,7 @@ from loadlens.schema import LATENCY
 
 __all__ = [
     "DEFAULT_PERCENTILES",
+    "SUCCESS_RULES",
     "Engine",
     "Execution",
     "Outliers",
@@ -20,6 +24,8 @@ __all__ = [
     "below_name",
     "latency_is_positive",
     "percentile_name",
+    "runs_here",
+    "success_rule",
 ]
 
 Outliers = Literal["mean-iqr", "tukey", "none"]
@@ -32,10 +38,32 @@ def latency_is_positive() -> pl.Expr:
     return pl.col(LATENCY) > 0
 
 
+SUCCESS_RULES: Final[Mapping[str, pl.Expr]] = MappingProxyType(
+    {
+        "success": pl.col("success"),
+        "invocation_latency > 0": latency_is_positive(),
+        "invocation_latency > 0 and response_size > 0": latency_is_positive() & (pl.col("response_size") > 0),
+    }
+)
+"""Expressions of ``Plan.success`` by the names under which other processes and later runs know them."""
+
+
+def success_rule(success: pl.Expr) -> str | None:
+    """The name of an expression in ``SUCCESS_RULES``; None for one of the caller's own."""
+    return next((name for name, known in SUCCESS_RULES.items() if known.meta.eq(success)), None)
+
+
 def percentile_name(quantile: float) -> str:
     """The column name of a quantile: 0.5 is ``p50``, 0.999 is ``p999``, 0.055 is ``p055``."""
     whole, _, rest = f"{quantile * 100:.10f}".rstrip("0").partition(".")
     return f"p{whole:0>2}{rest}"
+
+
+def runs_here(engine: Engine) -> bool:
+    """Whether an engine runs queries in this process, so that they may call its functions."""
+    if isinstance(engine, str):
+        return engine != "gpu"
+    return isinstance(engine, pl.InMemoryEngine | pl.StreamingEngine)
 
 
 def below_name(limit_ms: float) -> str:
@@ -78,9 +106,13 @@ class Execution(TypedDict, total=False):
         memory_limit: bytes to stay within; by default half of what the machine or its cgroup allows.
         spill_folder: where the temporary file of a text log goes; by default the system's place.
         heatmap: whether to count latencies over time as well, which takes a further scan.
-        engine: what runs the queries, as Polars' ``collect`` takes it; by default ``streaming``.
+        engine: what runs the queries, as Polars' ``collect`` takes it; by default ``streaming``. With an
+            executor, the name of one.
         on_progress: is told how far the run is, some times a second, from any thread; what it raises
             ends the run.
+        executor: any executor of ``concurrent.futures``, whose workers measure partitions of the log's
+            files, each worker within ``memory_limit``; by default everything happens in this process.
+        partition_rows: about how many rows of the log's files make a partition.
     """
 
     exact: bool
@@ -89,6 +121,8 @@ class Execution(TypedDict, total=False):
     heatmap: bool
     engine: Engine
     on_progress: OnProgress | None
+    executor: Executor | None
+    partition_rows: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,8 @@ class Progress:
         bytes_done: bytes of the log's files that this stands for.
         bytes_total: bytes of the log's files.
         elapsed_s: seconds since the stage began.
+        partitions_done: partitions that workers have read in this stage.
+        partitions_total: partitions that they will read; 0 where this process reads the log itself.
     """
 
     stage: str
@@ -31,6 +33,8 @@ class Progress:
     bytes_done: int
     bytes_total: int
     elapsed_s: float
+    partitions_done: int = 0
+    partitions_total: int = 0
 
     @property
     def rows_per_s(self) -> float:
@@ -59,35 +63,53 @@ class Tracker:
 
     raised: BaseException | None = None
 
-    def __init__(self, on_progress: OnProgress | None, rows_total: int | None, bytes_total: int) -> None:
+    def __init__(
+        self,
+        on_progress: OnProgress | None,
+        rows_total: int | None,
+        bytes_total: int,
+        *,
+        counts_rows: bool = True,
+    ) -> None:
         self._on_progress = on_progress
+        self._counts_rows = counts_rows
         self._rows_total = rows_total
         self._bytes_total = bytes_total
         self._lock = threading.Lock()
         self._begin("")
 
-    def _begin(self, stage: str) -> None:
+    def _begin(self, stage: str, partitions: int = 0) -> None:
         self._stage = stage
         self._rows = 0
+        self._partitions = partitions
+        self._partitions_done = 0
         self._started = self._told = time.monotonic()
 
-    def stage(self, name: str) -> None:
-        """Begins a stage."""
-        self._begin(name)
+    def stage(self, name: str, partitions: int = 0) -> None:
+        """Begins a stage, in which workers read so many partitions."""
+        self._begin(name, partitions)
         self._tell()
+
+    def add_partition(self, rows: int) -> None:
+        """Counts a partition that a worker has read."""
+        self._partitions_done += 1
+        self._add(rows)
 
     def watch(self, frame: pl.LazyFrame) -> pl.LazyFrame:
         """The same frame, its rows counted as they pass."""
-        if self._on_progress is None:
+        if self._on_progress is None or not self._counts_rows:
             return frame
         return frame.map_batches(self._count, schema=frame.collect_schema(), streamable=True)
 
     def _count(self, rows: pl.DataFrame) -> pl.DataFrame:
+        self._add(rows.height)
+        return rows
+
+    def _add(self, rows: int) -> None:
         with self._lock:
-            self._rows += rows.height
+            self._rows += rows
             if time.monotonic() - self._told >= _SECONDS_BETWEEN_CALLS:
                 self._tell()
-        return rows
 
     def _tell(self) -> None:
         if self._on_progress is None:
@@ -108,4 +130,6 @@ class Tracker:
             bytes_done=int(self._bytes_total * share),
             bytes_total=self._bytes_total,
             elapsed_s=self._told - self._started,
+            partitions_done=self._partitions_done,
+            partitions_total=self._partitions,
         )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from typing import Protocol
 
 import polars as pl
 
@@ -14,6 +15,7 @@ from loadlens.schema import CANONICAL_COLUMNS, ERROR_CLASS, ERROR_COLUMNS, LATEN
 from loadlens.sources.log import Log
 
 __all__ = [
+    "Look",
     "Rows",
     "breaks_rule",
     "cell_columns",
@@ -27,6 +29,13 @@ __all__ = [
 _BUCKET_BITS = 21
 _FLAG_BITS = 2 + len(ERROR_COLUMNS)  # success, the error columns, and whether one of them is invalid
 _SECOND_BITS = 35
+
+
+class Look(Protocol):
+    """A further look at all rows of a log that has been counted, by the name of a step in ``STEPS``."""
+
+    def __call__(self, step: str, **arguments: pl.DataFrame | int) -> pl.DataFrame:
+        """What the step finds with ``arguments`` in all rows; its ``code`` is that of the profile."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 Tables need Numba. Where it cannot be imported, group-bys count every log, with the same result.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from loadlens.profile.exact import held_keys as held_keys_by_join
+from loadlens.compiled import can_compile
 from loadlens.profile.keys import find_key_codec
 from loadlens.profile.limits import Limits
 from loadlens.profile.passes import TooSparseError, UnusableRowsError, profile_rows
-from loadlens.profile.plan import Engine, Plan
+from loadlens.profile.plan import Engine, Plan, runs_here
 from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.progress import Tracker
-from loadlens.profile.rows import Rows
+from loadlens.profile.rows import Look, Rows
 from loadlens.profile.spill import spill_file, write_spill
+from loadlens.profile.steps import CodedRows, local_look
 from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, LATENCY
 from loadlens.sources.log import Log
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from loadlens.profile.counter import Counter
     from loadlens.profile.tail import Tail
 
-__all__ = ["FEWEST_ROWS_FOR_TABLES", "Counted", "Scan", "counted"]
+__all__ = ["FEWEST_ROWS_FOR_TABLES", "Counted", "Scan", "counted", "needed_names", "parsed"]
 
 FEWEST_ROWS_FOR_TABLES = 4_000_000
 """Loading the compiled loops takes longer than they save on fewer rows."""
@@ -43,17 +44,15 @@ class Counted:
     """A log that has been counted, and that further scans may read.
 
     Attributes:
-        rows: the log.
         profile: its profile.
+        look: looks at the log again.
         tail: the rows that may lie above the fence, where they were held back.
         brackets: the rows that may have a wanted rank, likewise.
-        held_keys: selects the latencies in numbered buckets.
         spilled_bytes: size of the temporary file that a text log went through, else 0.
     """
 
-    rows: Rows
     profile: Profile
-    held_keys: Callable[[pl.DataFrame], pl.LazyFrame]
+    look: Look
     tail: "Tail | None" = None
     brackets: "Brackets | None" = None
     spilled_bytes: int = 0
@@ -70,6 +69,7 @@ class Scan:
         spill_folder: where the temporary file of a text log goes; by default the system's place.
         engine: what runs the queries.
         tracker: is told of the rows.
+        num_rows: about how many rows there are in all, where the log is a part of another; else None.
     """
 
     plan: Plan
@@ -78,6 +78,7 @@ class Scan:
     spill_folder: str | PathLike[str] | None
     engine: Engine
     tracker: Tracker
+    num_rows: int | None = None
 
 
 @contextmanager
@@ -87,28 +88,55 @@ def counted(log: Log, scan: Scan) -> Iterator[Counted]:
     Raises:
         UnusableRowsError: some row breaks a rule.
     """
-    text = [file.size for file in log.files if file.kind == "text"]
-    if text and sum(text) <= scan.limits.text_bytes and len(text) == len(log.files):
-        scan.tracker.stage("Parsing text")
-        needed = scan.tracker.watch(log.frame.select(_needed_columns(log, scan.plan)))
-        log, text = replace(log, frame=needed.collect(engine=scan.engine).lazy()), []
-    with spill_file(scan.spill_folder if text else None, wanted=bool(text)) as path:
-        by_tables = _worth_tables(log) and _by_tables(log, scan, path)
+    if _is_small_text(log, scan.limits):
+        log = _in_memory(log, scan)
+    with spill_file(scan.spill_folder if log.text else None, wanted=bool(log.text)) as path:
+        by_tables = _worth_tables(log, scan) and _by_tables(log, scan, path)
         yield by_tables or _by_groups(log, scan, path)
 
 
-def _worth_tables(log: Log) -> bool:
+@contextmanager
+def parsed(log: Log, scan: Scan) -> Iterator[Log]:
+    """The log as several looks may read it: its text is parsed once, for as long as the context lasts.
+
+    Of a log with text only the columns that ``scan.plan`` needs are there.
+    """
+    if _is_small_text(log, scan.limits):
+        yield _in_memory(log, scan)
+        return
+    with spill_file(scan.spill_folder if log.text else None, wanted=bool(log.text)) as path:
+        yield _spilled(log, scan, path) if path else log
+
+
+def _is_small_text(log: Log, limits: Limits) -> bool:
+    size = sum(file.head.text_bytes for file in log.text)
+    return bool(log.text) and len(log.text) == len(log.files) and size <= limits.text_bytes
+
+
+def _in_memory(log: Log, scan: Scan) -> Log:
+    frame = _parsing(log, scan).collect(engine=scan.engine).lazy()
+    return _over_parsed(log, scan, frame)
+
+
+def _spilled(log: Log, scan: Scan, path: Path) -> Log:
+    write_spill(_parsing(log, scan), path, scan.engine)
+    return _over_parsed(log, scan, pl.scan_parquet(path, glob=False))
+
+
+def _parsing(log: Log, scan: Scan) -> pl.LazyFrame:
+    scan.tracker.stage("Parsing text")
+    return scan.tracker.watch(log.frame.select(needed_names(log, scan.plan)))
+
+
+def _over_parsed(log: Log, scan: Scan, frame: pl.LazyFrame) -> Log:
+    return replace(log, frame=frame, columns=tuple(needed_names(log, scan.plan)), text=())
+
+
+def _worth_tables(log: Log, scan: Scan) -> bool:
     num_rows = sum(file.rows for file in log.files) if log.files else log.num_rows
-    return (num_rows is None or num_rows >= FEWEST_ROWS_FOR_TABLES) and _can_compile()
-
-
-def _can_compile() -> bool:
-    """Whether loops can be compiled here: Numba lags behind new releases of Python and NumPy."""
-    try:
-        from loadlens.profile import kernels  # noqa: F401
-    except (ImportError, OSError):  # the latter where LLVM cannot be loaded
-        return False
-    return True
+    num_rows = num_rows if scan.num_rows is None else scan.num_rows
+    is_large = num_rows is None or num_rows >= FEWEST_ROWS_FOR_TABLES
+    return is_large and runs_here(scan.engine) and can_compile()
 
 
 def _by_tables(log: Log, scan: Scan, path: Path | None) -> Counted | None:
@@ -134,11 +162,10 @@ def _by_tables(log: Log, scan: Scan, path: Path | None) -> Counted | None:
         held_keys = partial(held_keys_by_table, rows.latencies, coder=coder)
         rows = rows.over(with_code(rows.frame, coder), with_code(rows.latencies, coder))
     return Counted(
-        rows=rows,
         profile=counter.profile(),
+        look=local_look(CodedRows(rows=rows, held_keys=held_keys), scan.engine),
         tail=counter.tail,
         brackets=counter.brackets,
-        held_keys=held_keys,
         spilled_bytes=path.stat().st_size if path else 0,
     )
 
@@ -197,10 +224,7 @@ class _Steps:
 def _by_groups(log: Log, scan: Scan, path: Path | None) -> Counted:
     """A scan for each count, for keys and cells in any number."""
     if path:
-        scan.tracker.stage("Parsing text")
-        needed = scan.tracker.watch(log.frame.select(_needed_columns(log, scan.plan)))
-        write_spill(needed, path, scan.engine)
-        log = replace(log, frame=pl.scan_parquet(path, glob=False))
+        log = _spilled(log, scan, path)
     codec = find_key_codec(log, scan.plan.key, scan.engine)
     rows = Rows.of(log, scan.plan, codec)
     profile = profile_rows(
@@ -213,14 +237,14 @@ def _by_groups(log: Log, scan: Scan, path: Path | None) -> Counted:
     )
     spilled = path.stat().st_size if path else 0
     return Counted(
-        rows=rows,
         profile=profile,
-        held_keys=partial(held_keys_by_join, rows.latencies),
+        look=local_look(CodedRows(rows=rows), scan.engine),
         spilled_bytes=spilled,
     )
 
 
-def _needed_columns(log: Log, plan: Plan) -> list[str]:
+def needed_names(log: Log, plan: Plan) -> list[str]:
+    """The columns of a log that ``plan`` needs."""
     sizes = ["response_size"] if plan.response_sizes else []
     measures = (LATENCY, ERROR_CLASS, *ERROR_COLUMNS, "start_time", "end_time", *sizes)
     wanted = [*plan.key, *measures, *plan.success.meta.root_names()]

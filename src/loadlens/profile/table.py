@@ -5,6 +5,7 @@ import polars as pl
 from loadlens.profile.buckets import NULL_BUCKET
 from loadlens.profile.fence import Kept
 from loadlens.profile.profile import Profile
+from loadlens.profile.rounding import settled
 
 __all__ = ["FENCE_QUANTILES", "FIVE", "clipped_mean", "count_table", "kept_columns"]
 
@@ -24,7 +25,8 @@ def count_table(profile: Profile) -> pl.DataFrame:
         return pl.col(column).filter(where).sum()
 
     def mean(where: pl.Expr) -> pl.Expr:
-        return (total("latency_sum", where) / total("count", where)).fill_nan(None)  # 0 / 0
+        mean = total("latency_sum", where) / total("count", where)
+        return settled(mean.fill_nan(None))  # 0 / 0
 
     return profile.buckets.group_by("code").agg(
         pl.col("count").sum().alias("num_rows"),
@@ -47,22 +49,35 @@ def clipped_mean(population: str) -> pl.Expr:
 
 def kept_columns(kept: Kept) -> pl.DataFrame:
     """``num_kept``, ``kept_mean``, TPS and throughput by ``code``."""
-    tps = kept.seconds.group_by("code").agg(*_tps(), pl.col("completions").sum())
+    tps = _tps(kept.rates)
     table = kept.table.join(tps, on="code", how="left")
     span = pl.col("last_end") - pl.col("first_start")
     throughput = pl.when(span > 0).then(pl.col("completions") / span).alias("throughput")
     return table.with_columns(throughput).drop("first_start", "last_end", "completions")
 
 
-def _tps() -> list[pl.Expr]:
-    """Completions per second over the seconds that saw one, truncated to integers."""
-    completions = pl.col("completions")
-    quantiles = {"tps_p25": 0.25, "tps_p50": 0.5, "tps_p75": 0.75}
-    return [
-        completions.mean().cast(pl.Int64).alias("tps_avg"),
-        *[
-            completions.quantile(q, interpolation="linear").cast(pl.Int64).alias(name)
-            for name, q in quantiles.items()
-        ],
-        completions.max().cast(pl.Int64).alias("tps_max"),
-    ]
+def _tps(rates: pl.DataFrame) -> pl.DataFrame:
+    """Completions per second over the seconds that saw one, truncated to integers, and ``completions``."""
+    completions, seconds = pl.col("completions"), pl.col("num_seconds")
+    total = (completions * seconds).sum()
+    ranked = rates.sort("code", "completions").with_columns(seconds.cum_sum().over("code").alias("up_to"))
+
+    def at(rank: pl.Expr) -> pl.Expr:
+        return completions.filter(pl.col("up_to") > rank).min()
+
+    def quantile(q: float) -> pl.Expr:
+        position = (seconds.sum() - 1) * q
+        low = at(position.floor())
+        return low + (at(position.ceil()) - low) * (position - position.floor())
+
+    figures = {
+        "tps_avg": total / seconds.sum(),
+        "tps_p25": quantile(0.25),
+        "tps_p50": quantile(0.5),
+        "tps_p75": quantile(0.75),
+        "tps_max": completions.max(),
+    }
+    return ranked.group_by("code").agg(
+        *[figure.cast(pl.Int64).alias(name) for name, figure in figures.items()],
+        total.alias("completions"),
+    )

@@ -7,13 +7,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.profile.buckets import BUCKETS_PER_OCTAVE, octave_part
+from loadlens.profile.buckets import BUCKET_SHIFT, BUCKETS_PER_OCTAVE, octave_part, value_of_bits
 from loadlens.profile.kernels import (
     COMPLETION,
     COMPLETION_BITS,
     COUNT,
     HEAT_WINDOWS,
-    LATENCY_SUM,
+    LATENCY_REST,
     NO_LATENCY,
     SECOND_BITS,
     SECONDS_A_PAGE,
@@ -112,8 +112,14 @@ class CellTable:
         order = np.argsort(buckets, kind="stable")
         counts = arrays.figures[cells, COUNT]
         order = order[counts[order] > 0]
-        sums = arrays.figures[cells[order], LATENCY_SUM]
+        sums = self.latency_sums(cells[order], buckets[order])
         return state[order], buckets[order], counts[order].astype(np.int64), sums
+
+    def latency_sums(self, cells: Ints, buckets: Ints) -> Floats:
+        """The sums of latencies in ms of some cells, whose buckets are given."""
+        figures = self.arrays.figures[cells]
+        sums: Floats = figures[:, COUNT] * value_of_bits(buckets, BUCKET_SHIFT) + figures[:, LATENCY_REST]
+        return sums
 
     def place_counts(self, code: int) -> tuple[Ints, Ints]:
         """The calls of one code by place: those with a latency, and the successes among them."""

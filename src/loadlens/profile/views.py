@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from loadlens.profile.buckets import NULL_BUCKET, octave_part_low
-from loadlens.profile.profile import Profile, coarsened, key_names
+from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.quantiles import middle_of_buckets
 
 __all__ = ["heatmap", "spectrum", "timeline"]
@@ -46,18 +46,23 @@ def timeline(profile: Profile) -> pl.DataFrame:
         ``time_s`` (start of a window, from the log's first second), ``window_s``, ``throughput``
         (successful completions per s) and ``error_rate`` (0 to 1, null in a window without calls).
     """
-    seconds = profile.seconds.group_by("second").agg(pl.col("calls", "completions").sum())
-    if seconds.is_empty():
+    windows = profile.windows
+    if windows.is_empty():
         return pl.DataFrame(
             schema=dict.fromkeys(("time_s", "window_s", "throughput", "error_rate"), pl.Float64)
         )
-    elapsed = pl.col("second") - pl.col("second").min()
-    span = seconds.select(elapsed.max()).item() + 1
-    width = -(-span // _MOST_WINDOWS)
-    counts = seconds.group_by((elapsed // width).alias("window")).agg(pl.col("calls", "completions").sum())
-    windows = pl.DataFrame({"window": range(-(-span // width))}, schema={"window": pl.Int64})
-    covered = pl.min_horizontal(width, span - pl.col("window") * width)  # the last window may be cut short
-    joined = windows.join(counts, on="window", how="left").sort("window")
+    start, first, last, finest = windows.select(
+        pl.col("second", "first_second").min(), pl.col("last_second").max(), pl.col("width_s").max()
+    ).row(0)
+    span = last - start + 1
+    width = -(-span // (_MOST_WINDOWS * finest)) * finest
+    number = (pl.col("second") - start) // width
+    counts = windows.group_by(number.alias("window")).agg(pl.col("calls", "completions").sum())
+    every = pl.DataFrame({"window": range(-(-span // width))}, schema={"window": pl.Int64})
+    begin = pl.max_horizontal(pl.col("window") * width, first - start)
+    end = pl.min_horizontal((pl.col("window") + 1) * width, span)
+    covered = end - begin  # the first and the last window may be cut short
+    joined = every.join(counts, on="window", how="left").sort("window")
     return joined.select(
         (pl.col("window") * width).cast(pl.Float64).alias("time_s"),
         pl.lit(float(width)).alias("window_s"),
@@ -73,7 +78,7 @@ def heatmap(profile: Profile) -> pl.DataFrame:
         ``time_s`` (start of a window, from the first one), ``window_s``, ``latency_low_ms``,
         ``latency_high_ms`` (an eighth of a doubling) and ``count``; empty where they were not counted.
     """
-    heat = coarsened(profile.heat)
+    heat = profile.even_heat
     part = heat["octave_part"].to_numpy()
     return heat.select(
         pl.col("time_s") - pl.col("time_s").min(),
@@ -81,4 +86,4 @@ def heatmap(profile: Profile) -> pl.DataFrame:
         pl.Series("latency_low_ms", octave_part_low(part), dtype=pl.Float64),
         pl.Series("latency_high_ms", octave_part_low(part + 1), dtype=pl.Float64),
         "count",
-    ).sort("time_s", "latency_low_ms")
+    )

@@ -1,21 +1,25 @@
 """The report of a comparison of two runs."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
 from loadlens.comparison import LEVEL, METRICS, MOST_DRAWN, VERDICTS, Comparison
-from loadlens.report.columns import NOTHING, format_value
+from loadlens.costing import MEMORY
+from loadlens.report.columns import NOTHING, column_header, format_value
 from loadlens.report.model import Block, Callout, Card, Figure, Notes, Report, Section, Table
-from loadlens.report.parts import counted, settings_table
+from loadlens.report.parts import counted, joined, settings_table
 from loadlens.schema import LATENCY
 
 __all__ = [
     "change_text",
+    "comparison_card",
     "comparison_report",
+    "comparison_section",
     "deciding_text",
     "figure_text",
+    "key_text",
     "metric_header",
     "verdict_sentence",
 ]
@@ -23,6 +27,16 @@ __all__ = [
 _MOST_KEYS: Final = 200
 _MOST_METRIC_ROWS: Final = 210  # those of 30 keys
 _MOST_NAMED: Final = 5
+_INTERVAL: Final = f"{LEVEL:.0%} interval"
+_COST_NOTES: Final = {
+    "Cost": (
+        "The price of a second of the calls' memory size, times the mean billed duration where the log tells "
+        "it, else the mean latency of the successful calls at or below the outlier fence; and what requests, "
+        "bytes, cold starts and failures cost."
+    ),
+}
+_BASES: Final = ("base_basis", "candidate_basis")
+_COST: Final = "cost_per_1M_invocations"
 _HEADERS: Final = {"error_rate": "Error rate", "mean": "Mean (ms)", "throughput": "Throughput (1/s)"}
 _CAPTIONS: Final = {
     "latency_density": (
@@ -45,18 +59,42 @@ def comparison_report(*, comparison: Comparison, version: str, figures: Mapping[
     """
     return Report(
         title="Comparison of two runs",
-        subtitle=f"{comparison.candidate} against {comparison.base}",
+        subtitle=f"{comparison.candidate.name} against {comparison.base.name}",
         cards=_cards(comparison),
-        sections=(
-            _at_a_glance(comparison),
-            _verdicts(comparison),
-            _metrics(comparison),
-            _curves(figures),
-            *_one_run_only(comparison),
-            _how_to_read(comparison),
-        ),
+        sections=_sections(comparison, figures),
         footer=f"Made by loadlens {version}.",
     )
+
+
+def comparison_section(comparison: Comparison, figures: Mapping[str, str]) -> Section:
+    """All of a comparison as one section of another report.
+
+    Args:
+        comparison: the comparison.
+        figures: SVG of the charts ``latency_density`` and ``latency_spectrum``.
+    """
+    sections = _sections(comparison, figures, whole="summary.json")
+    return joined(sections, title="Comparison with the baseline", anchor="comparison")
+
+
+def _sections(comparison: Comparison, figures: Mapping[str, str], whole: str = "") -> tuple[Section, ...]:
+    """All sections; ``whole`` is the file with all rows, by default those of a comparison's own folder."""
+    return (
+        _at_a_glance(comparison),
+        _verdicts(comparison, whole or "comparison.json"),
+        _metrics(comparison, whole or "comparison.csv"),
+        *_costs(comparison, whole or "costs.csv"),
+        _curves(figures),
+        *_one_run_only(comparison, whole or "comparison.json"),
+        _how_to_read(comparison),
+    )
+
+
+def comparison_card(comparison: Comparison) -> Card:
+    """How many keys are worse."""
+    worse = comparison.verdicts[VERDICTS[0]]
+    keys = f"of {counted(comparison.keys.height, 'key')}, against {comparison.base.name}"
+    return Card(label="Worse than the baseline", value=f"{worse:,}", detail=keys)
 
 
 def verdict_sentence(comparison: Comparison) -> str:
@@ -86,8 +124,24 @@ def change_text(metric: str, change: float | None, base: float | None) -> str:
     if change is None or base is None:
         return NOTHING
     if metric == "error_rate":
-        return f"{100 * change:+.2f} pp"
-    return f"{change / base:+.1%}" if base else NOTHING
+        return f"{_signed(f'{100 * change:+.2f}')} pp"
+    return _signed(f"{100 * change / base:+.1f}") + "%" if base else NOTHING
+
+
+def key_text(by: Sequence[str], key: Sequence[object]) -> str:
+    """A key in a sentence: text as it is, numbers with what they are."""
+    values = [
+        f"{column_header(name)} {format_value(name, value)}"
+        if isinstance(value, int | float)
+        else format_value(name, value)
+        for name, value in zip(by, key, strict=True)
+    ]
+    return " · ".join(values)
+
+
+def _signed(number: str) -> str:
+    """A number with its sign, unless it is 0 as shown."""
+    return number if float(number) else number[1:]
 
 
 def _gravest_first(frame: pl.DataFrame) -> pl.DataFrame:
@@ -104,12 +158,14 @@ def _cards(comparison: Comparison) -> tuple[Card, ...]:
 
 def _at_a_glance(comparison: Comparison) -> Section:
     settings = {
-        "Base": comparison.base,
-        "Candidate": comparison.candidate,
+        "Base": comparison.base.name,
+        "Candidate": comparison.candidate.name,
         "Grouped by": ", ".join(comparison.by) or "nothing: the logs as a whole",
         "Minimum effect": f"{100 * comparison.min_effect:g} %",
         "Confidence": f"{100 * LEVEL:g} %",
     }
+    if comparison.prices:
+        settings["Price tables"] = ", ".join(table.short_name for table in comparison.prices)
     blocks: list[Block] = [
         Callout(text=_result(comparison), kind="result"),
         settings_table("Input and options", settings),
@@ -124,14 +180,14 @@ def _result(comparison: Comparison) -> str:
     if worse.is_empty() or not comparison.by:
         return verdict_sentence(comparison)
     named = [
-        f"{' · '.join(map(format_value, comparison.by, key))} ({deciding_text(metrics)})"
+        f"{key_text(comparison.by, key)} ({deciding_text(metrics)})"
         for *key, metrics in worse.select(*comparison.by, "deciding").head(_MOST_NAMED).iter_rows()
     ]
     more = f" and {worse.height - _MOST_NAMED:,} more" if worse.height > _MOST_NAMED else ""
     return f"{verdict_sentence(comparison)} Worse: {'; '.join(named)}{more}."
 
 
-def _verdicts(comparison: Comparison) -> Section:
+def _verdicts(comparison: Comparison, file: str) -> Section:
     frame = _gravest_first(comparison.keys)
     shown = frame.head(_MOST_KEYS).select(
         *comparison.by,
@@ -146,7 +202,7 @@ def _verdicts(comparison: Comparison) -> Section:
         caption="Verdict of each key",
         frame=shown,
         num_keys=len(comparison.by),
-        note=_rest(frame, _MOST_KEYS, "keys", "comparison.json"),
+        note=_rest(frame, _MOST_KEYS, "keys", file),
     )
     return Section(
         title="Verdicts",
@@ -156,7 +212,7 @@ def _verdicts(comparison: Comparison) -> Section:
     )
 
 
-def _metrics(comparison: Comparison) -> Section:
+def _metrics(comparison: Comparison, file: str) -> Section:
     frame = _gravest_first(comparison.metrics)
     rows = frame.head(_MOST_METRIC_ROWS)
     texts = pl.DataFrame([_texts(row) for row in rows.iter_rows(named=True)])
@@ -164,7 +220,8 @@ def _metrics(comparison: Comparison) -> Section:
         caption="Metrics of each key",
         frame=pl.concat([rows.select(comparison.by), texts], how="horizontal"),
         num_keys=len(comparison.by) + 1,
-        note=_rest(frame, _MOST_METRIC_ROWS, "rows", "comparison.csv"),
+        figures=("Base", "Candidate", "Change", _INTERVAL),
+        note=_rest(frame, _MOST_METRIC_ROWS, "rows", file),
     )
     return Section(
         title="Metrics",
@@ -183,14 +240,62 @@ def _texts(row: Mapping[str, object]) -> dict[str, str]:
         change_text(metric, _number(row[name]), base)
         for name in ("difference_low", "difference_high", "difference")
     )
+    if low.endswith(" pp") and high.endswith(" pp"):
+        low = low.removesuffix(" pp")
     return {
         "Metric": metric_header(metric),
         "Base": figure_text(metric, base),
         "Candidate": figure_text(metric, _number(row["candidate"])),
         "Change": change,
-        f"{LEVEL:.0%} interval": NOTHING if NOTHING == low == high else f"{low} to {high}",
+        _INTERVAL: NOTHING if NOTHING == low == high else f"{low} to {high}",
         "Verdict": str(row["metric_verdict"] or NOTHING),
     }
+
+
+def _costs(comparison: Comparison, file: str) -> Sequence[Section]:
+    """What calls cost; no section without prices."""
+    if not comparison.prices:
+        return ()
+    frame = _gravest_first(comparison.costs)
+    rows = frame.head(_MOST_KEYS)
+    bases = [_both(row, "basis") for row in frame.unique(_BASES).sort(_BASES).iter_rows(named=True)]
+    texts = pl.DataFrame([_cost_texts(row, comparison) for row in rows.iter_rows(named=True)])
+    if len(bases) == 1:
+        texts = texts.drop("Priced by")
+    table = Table(
+        caption="Cost of each key",
+        frame=pl.concat([rows.select(comparison.by), texts], how="horizontal"),
+        num_keys=len(comparison.by),
+        figures=tuple(name for name in texts.columns if name not in {"Price table", "Priced by"}),
+        note=_rest(frame, _MOST_KEYS, "rows", file),
+    )
+    lead = (
+        f"Cost of a successful call by its {' or '.join(bases)}, with what cold starts and failures add. It "
+        f"has no interval, and no verdict depends on it."
+    )
+    return (Section(title="Cost", anchor="cost", lead=lead, blocks=(table,)),)
+
+
+def _cost_texts(row: Mapping[str, Any], comparison: Comparison) -> dict[str, str]:
+    """The cells of a key under a table; memory sizes where the key does not tell them."""
+    memory = {} if MEMORY in comparison.by else {column_header(MEMORY): _both(row, MEMORY)}
+    tables = {"Price table": row["prices"]} if len(comparison.prices) > 1 else {}
+    currency = comparison.prices[0].currency
+    return {
+        **memory,
+        **tables,
+        "Priced by": _both(row, "basis"),
+        f"Base per 1M calls ({currency})": format_value(_COST, row["base"]),
+        f"Candidate per 1M calls ({currency})": format_value(_COST, row["candidate"]),
+        f"Difference ({currency})": format_value(_COST, row["difference"]),
+        "Change": change_text(_COST, row["difference"], row["base"]),
+    }
+
+
+def _both(row: Mapping[str, Any], name: str) -> str:
+    """What holds for both runs, once where it is the same."""
+    base, candidate = (format_value(name, row[f"{role}_{name}"]) for role in ("base", "candidate"))
+    return base if base == candidate else f"{base} → {candidate}"
 
 
 def _number(value: object) -> float | None:
@@ -208,17 +313,17 @@ def _curves(figures: Mapping[str, str]) -> Section:
     return Section(title="Latency of both runs", anchor="latency", blocks=blocks)
 
 
-def _one_run_only(comparison: Comparison) -> Sequence[Section]:
+def _one_run_only(comparison: Comparison, file: str) -> Sequence[Section]:
     runs = {
-        f"Only in the base: {comparison.base}": comparison.only_in_base,
-        f"Only in the candidate: {comparison.candidate}": comparison.only_in_candidate,
+        f"Only in the base: {comparison.base.name}": comparison.only_in_base,
+        f"Only in the candidate: {comparison.candidate.name}": comparison.only_in_candidate,
     }
     tables = tuple(
         Table(
             caption=caption,
             frame=frame.head(_MOST_KEYS),
             num_keys=len(comparison.by),
-            note=_rest(frame, _MOST_KEYS, "keys", "comparison.json"),
+            note=_rest(frame, _MOST_KEYS, "keys", file),
         )
         for caption, frame in runs.items()
         if not frame.is_empty()
@@ -251,6 +356,7 @@ def _how_to_read(comparison: Comparison) -> Section:
             "Successful calls at or below the outlier fence, divided by the time from the first start to the "
             "last end. It has no interval: seconds are not independent."
         ),
+        **(_COST_NOTES if comparison.prices else {}),
         "pp": "Percentage points.",
         NOTHING: "No such value.",
     }

@@ -9,9 +9,9 @@ from loadlens.costing import Capacity, CostComparison, percentile_text
 from loadlens.prices import PriceTable
 from loadlens.report.columns import format_money, format_value
 from loadlens.report.model import Block, Callout, Card, Figure, Notes, Report, Section, Table
-from loadlens.report.parts import counted, settings_table
+from loadlens.report.parts import counted, joined, settings_table
 
-__all__ = ["cost_headers", "cost_report"]
+__all__ = ["choice_card", "cost_headers", "cost_report", "cost_section"]
 
 _MOST_ROWS: Final = 200
 _CAPTIONS: Final[Mapping[str, str]] = {
@@ -68,7 +68,7 @@ def cost_report(
         subtitle=source,
         cards=_cards(comparison),
         sections=(
-            _choice(source, comparison, figures),
+            _choice(comparison, figures, {"Input": source}),
             _configurations(comparison, remarks),
             *_month(comparison),
             _break_even(comparison, figures),
@@ -79,15 +79,48 @@ def cost_report(
     )
 
 
+def cost_section(comparison: CostComparison, figures: Mapping[str, str]) -> Section:
+    """The same as one section of another report, whose folder has all rows in summary.json.
+
+    Args:
+        comparison: the costs.
+        figures: SVG of the charts ``pareto`` and ``break_even``.
+    """
+    whole = "summary.json"
+    return joined(
+        (
+            _choice(comparison, figures, {}),
+            _configurations(comparison, (), whole),
+            *_month(comparison, whole),
+            _break_even(comparison, figures, whole),
+            _prices(comparison.tables),
+            _how_to_read(),
+        ),
+        title="Cost",
+        anchor="cost",
+        lead="What it costs to run at each configuration, and which one to run.",
+    )
+
+
+def choice_card(comparison: CostComparison) -> Card:
+    """What to run."""
+    option = comparison.choice.option
+    if option is None:
+        return Card(label="Recommended", value="none", detail="no option can be recommended")
+    return Card(
+        label="Recommended", value=option["option"], detail=f"strategy {comparison.choice.strategy.name}"
+    )
+
+
 def _cards(comparison: CostComparison) -> tuple[Card, ...]:
     option = comparison.choice.option
     if option is None:
-        return (Card(label="Recommended", value="none", detail="no option can be recommended"),)
+        return (choice_card(comparison),)
     name, currency = option["option"], comparison.currency
     per_million = format_money(option["cost_per_1M_invocations"], currency)
     latency = f"{format_value('average_latency', option['latency_ms'])} ms"
     cards = [
-        Card(label="Recommended", value=name, detail=f"strategy {comparison.choice.strategy.name}"),
+        choice_card(comparison),
         Card(label="Cost per 1M invocations", value=per_million, detail=f"for {name}"),
         Card(label=f"{percentile_text(comparison.percentile)} latency", value=latency, detail=f"for {name}"),
     ]
@@ -100,10 +133,11 @@ def _cards(comparison: CostComparison) -> tuple[Card, ...]:
     return tuple(cards)
 
 
-def _choice(source: str, comparison: CostComparison, figures: Mapping[str, str]) -> Section:
+def _choice(comparison: CostComparison, figures: Mapping[str, str], settings: Mapping[str, str]) -> Section:
+    """What to run, and the options, after other ``settings``."""
     strategy = comparison.choice.strategy
     settings = {
-        "Input": source,
+        **settings,
         "Price tables": ", ".join(table.short_name for table in comparison.tables),
         "Configurations by": ", ".join(comparison.by),
         "Strategy": f"{strategy.name}, weight of cost {strategy.weight:g}"
@@ -123,13 +157,13 @@ def _choice(source: str, comparison: CostComparison, figures: Mapping[str, str])
     return Section(title="What to run", anchor="what-to-run", blocks=tuple(blocks))
 
 
-def _configurations(comparison: CostComparison, remarks: Sequence[str]) -> Section:
+def _configurations(comparison: CostComparison, remarks: Sequence[str], file: str = "costs.csv") -> Section:
     costs = comparison.costs
     dropped = ["prices", *comparison.by, "num_rows", "cost_per_invocation"]
     # The failures are those of the log, whichever table prices them.
     unpriced = int(costs.unique(comparison.by)["failures_without_duration"].sum())
     blocks: list[Block] = [
-        _table("Cost of a successful call, by configuration", costs.drop(dropped), comparison, "costs.csv")
+        _table("Cost of a successful call, by configuration", costs.drop(dropped), comparison, file)
     ]
     if unpriced:
         text = f"{counted(unpriced, 'failure')} were throttled or have no duration and cost nothing here."
@@ -143,15 +177,15 @@ def _configurations(comparison: CostComparison, remarks: Sequence[str]) -> Secti
     )
 
 
-def _month(comparison: CostComparison) -> tuple[Section, ...]:
+def _month(comparison: CostComparison, file: str = "monthly.csv") -> tuple[Section, ...]:
     """The month at the given traffic, and what instances can take; no section without either."""
     blocks: list[Block] = []
     if comparison.traffic:
-        blocks.append(_table("A month at this traffic", comparison.monthly, comparison, "monthly.csv"))
+        blocks.append(_table("A month at this traffic", comparison.monthly, comparison, file))
     if comparison.capacities:
         blocks.append(_capacity_table(comparison.capacities))
     blocks += [
-        _table(f"{capacity.instance} under load", capacity.levels, comparison, "choice.json")
+        _table(f"{capacity.instance} under load", capacity.levels, comparison, "the JSON file")
         for capacity in comparison.capacities
         if capacity.levels is not None
     ]
@@ -178,7 +212,9 @@ def _capacity_table(capacities: Sequence[Capacity]) -> Table:
     return Table(caption="Capacity of one instance", frame=frame)
 
 
-def _break_even(comparison: CostComparison, figures: Mapping[str, str]) -> Section:
+def _break_even(
+    comparison: CostComparison, figures: Mapping[str, str], file: str = "break_even.csv"
+) -> Section:
     if not comparison.capacities:
         text = (
             "No capacity of an instance is known, so there is no break-even: tell it (--capacity TYPE=RATE) "
@@ -189,7 +225,7 @@ def _break_even(comparison: CostComparison, figures: Mapping[str, str]) -> Secti
     if "break_even" in figures:
         blocks.append(Figure(caption=_CAPTIONS["break_even"], svg=figures["break_even"]))
     caption = "Which is cheaper over monthly volumes; costs at the first volume of each row"
-    blocks.append(_table(caption, comparison.break_even, comparison, "break_even.csv", num_keys=2))
+    blocks.append(_table(caption, comparison.break_even, comparison, file, num_keys=2))
     return Section(
         title="Break-even",
         anchor="break-even",

@@ -6,7 +6,7 @@ from typing import Literal
 
 import polars as pl
 
-__all__ = ["Block", "Callout", "Card", "Figure", "Notes", "Report", "Section", "Table"]
+__all__ = ["Block", "Callout", "Card", "Figure", "Heading", "Notes", "Report", "Section", "Table"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,7 @@ class Table:
         totals: figures of a last row by column; none for no such row.
         note: a remark below the table.
         currency: ISO 4217 code of the columns that hold money.
+        figures: columns of text that hold figures, each with a format of its own, set like numbers.
     """
 
     caption: str
@@ -43,6 +44,7 @@ class Table:
     totals: Mapping[str, object] = field(default_factory=dict)
     note: str = ""
     currency: str = "USD"
+    figures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,20 @@ class Callout:
     """A remark that must not be missed."""
 
     text: str
-    kind: Literal["result", "note"] = "note"
+    kind: Literal["result", "failure", "note"] = "note"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heading:
+    """The beginning of a part of a section.
+
+    Attributes:
+        text: the heading.
+        lead: a sentence or two on what is shown.
+    """
+
+    text: str
+    lead: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +88,7 @@ class Notes:
     items: Mapping[str, str]
 
 
-Block = Table | Figure | Callout | Notes
+Block = Table | Figure | Callout | Heading | Notes
 
 
 @dataclass(frozen=True, kw_only=True)

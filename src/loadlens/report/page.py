@@ -50,7 +50,7 @@ def _block_name(block: Block) -> str:
 def _headers(table: Table) -> list[tuple[str, bool]]:
     """Each column's header and whether it holds numbers."""
     return [
-        (column_header(name, table.currency), dtype.is_numeric())
+        (column_header(name, table.currency), dtype.is_numeric() or name in table.figures)
         for name, dtype in table.frame.schema.items()
     ]
 

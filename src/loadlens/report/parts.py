@@ -1,6 +1,6 @@
 """Blocks that the reports of all kinds of logs have in common."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -8,7 +8,7 @@ import polars as pl
 
 from loadlens.analysis import InvocationStatistics
 from loadlens.report.columns import NOTHING
-from loadlens.report.model import Notes, Section, Table
+from loadlens.report.model import Block, Heading, Notes, Section, Table
 from loadlens.schema import ERROR_COLUMNS
 
 __all__ = [
@@ -19,6 +19,8 @@ __all__ = [
     "fence_note",
     "how_to_read",
     "invocation_tables",
+    "joined",
+    "latency_note",
     "quality_lead",
     "quality_table",
     "settings_table",
@@ -118,8 +120,15 @@ def quality_lead(parts: Sequence[InvocationStatistics]) -> str:
     )
     return (
         f"{counted(rows, 'row')} were read; {counted(errors, 'call')} failed and "
-        f"{counted(removed, 'slow call')} lay above the fence. {_exactness(parts)}{_spill(parts)}"
+        f"{counted(removed, 'slow call')} lay above the fence. {_exactness(parts)}"
     )
+
+
+def latency_note(relative_error: float) -> str:
+    """How far off percentiles are, as a sentence that follows others; nothing where they are exact."""
+    if not relative_error:
+        return ""
+    return f" Not exact: percentiles are off by at most {relative_error:.1%}; see the data quality section."
 
 
 def _exactness(parts: Sequence[InvocationStatistics]) -> str:
@@ -131,11 +140,6 @@ def _exactness(parts: Sequence[InvocationStatistics]) -> str:
         f"fence is made of such figures and less exact, so calls close to it may count as kept or removed, "
         f"and with them the figures of the kept calls; TPS count every successful call."
     )
-
-
-def _spill(parts: Sequence[InvocationStatistics]) -> str:
-    size = sum(part.spilled_bytes for part in parts)
-    return f" Text was parsed once, through a temporary file of {size / 2**20:,.1f} MiB." if size else ""
 
 
 def settings_table(caption: str, settings: Mapping[str, str]) -> Table:
@@ -172,6 +176,15 @@ def how_to_read(items: Mapping[str, str]) -> Section:
         NOTHING: "No such value: nothing was measured, or no call succeeded.",
     }
     return Section(title="How to read this", anchor="how-to-read", blocks=(Notes(items={**items, **common}),))
+
+
+def joined(sections: Iterable[Section], *, title: str, anchor: str, lead: str = "") -> Section:
+    """Several sections as one: the first as it is, each of the others under a heading of its own."""
+    first, *others = sections
+    blocks: list[Block] = [*first.blocks]
+    for section in others:
+        blocks += [Heading(text=section.title, lead=section.lead), *section.blocks]
+    return Section(title=title, anchor=anchor, lead=lead, blocks=tuple(blocks))
 
 
 def _headed(caption: str, frame: pl.DataFrame, num_keys: int, file: str) -> Table:

@@ -1,7 +1,7 @@
 """The report of any other log: one summary by its key columns."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import polars as pl
@@ -15,6 +15,7 @@ from loadlens.report.parts import (
     fence_note,
     how_to_read,
     invocation_tables,
+    latency_note,
     quality_lead,
     quality_table,
     settings_table,
@@ -41,6 +42,9 @@ def summary_report(
     summary: SummaryStatistics,
     findings: Findings | None = None,
     figures: Mapping[str, str | tuple[str, str]],
+    cards: Sequence[Card] = (),
+    before: Sequence[Section] = (),
+    after: Sequence[Section] = (),
 ) -> Report:
     """The report of a log that was summarised by any key.
 
@@ -51,14 +55,19 @@ def summary_report(
         summary: the summary.
         findings: what was rejected or left out, and what the log cannot tell.
         figures: SVG of each chart by its name, or caption and SVG, in the order of the report.
+        cards: key figures of what else was asked, shown first.
+        before: sections on what else was asked, shown before the summary.
+        after: the same, shown after it.
     """
     return Report(
         title="Load test report",
         subtitle=source,
-        cards=_cards(summary),
+        cards=(*cards, *_cards(summary)),
         sections=(
             _at_a_glance(source, options, summary),
+            *before,
             _summary(summary, figures),
+            *after,
             _quality(summary, findings or Findings()),
             how_to_read(_explanations(options)),
         ),
@@ -112,6 +121,7 @@ def _summary(summary: SummaryStatistics, figures: Mapping[str, str | tuple[str, 
         lead=(
             "Minimum to maximum, IQR, TPS and throughput describe the successful calls at or below the "
             "fence; p90 to p99.9 describe every successful call."
+            f"{latency_note(summary.relative_error)}"
         ),
         blocks=(
             *invocation_tables(summary.summary, summary.by, file="summary.csv"),

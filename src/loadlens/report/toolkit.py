@@ -16,6 +16,7 @@ from loadlens.report.parts import (
     fence_note,
     how_to_read,
     invocation_tables,
+    latency_note,
     quality_lead,
     quality_table,
     settings_table,
@@ -142,6 +143,7 @@ def _stability(stability: StabilityStatistics, figures: Mapping[str, str]) -> Se
         lead=(
             "Latency by memory size under a steady load. Latencies describe every successful call, before "
             "outliers are removed; the chart leaves out the calls above the fence."
+            f"{latency_note(stability.relative_error)}"
         ),
         blocks=(
             *invocation_tables(stability.summary, _STABILITY_KEY, file=_STABILITY_FILE),
@@ -160,6 +162,7 @@ def _concurrency(concurrency: ConcurrencyStatistics, figures: Mapping[str, str])
             "Latency, errors and throughput by how many clients call at once. Median, mean, maximum, IQR, "
             "TPS and throughput describe the successful calls at or below the fence; p90 to p99.9 describe "
             "every successful call."
+            f"{latency_note(concurrency.relative_error)}"
         ),
         blocks=(
             *invocation_tables(concurrency.summary, _CONCURRENCY_KEY, file=_CONCURRENCY_FILE),

@@ -2,8 +2,11 @@
 
 from loadlens.sources.endpoint_metrics import EndpointMetricsSource, read_endpoint_metrics
 from loadlens.sources.findings import REJECTS_FILE, Findings, TooManyRejectsError, disarmed
+from loadlens.sources.location import Location, PathSource, RemotePath, location, shown
 from loadlens.sources.log import Log, Reading, Source, open_log, read_log, reading, scan_log
 from loadlens.sources.mapping import ColumnMap
+from loadlens.sources.saved import SavedProfile, saved_profiles
+from loadlens.sources.secrets import StorageOptions
 from loadlens.sources.toolkit import ToolkitFolder, average_request_size, find_toolkit_folder
 
 __all__ = [
@@ -11,17 +14,25 @@ __all__ = [
     "ColumnMap",
     "EndpointMetricsSource",
     "Findings",
+    "Location",
     "Log",
+    "PathSource",
     "Reading",
+    "RemotePath",
+    "SavedProfile",
     "Source",
+    "StorageOptions",
     "TooManyRejectsError",
     "ToolkitFolder",
     "average_request_size",
     "disarmed",
     "find_toolkit_folder",
+    "location",
     "open_log",
     "read_endpoint_metrics",
     "read_log",
     "reading",
+    "saved_profiles",
     "scan_log",
+    "shown",
 ]

@@ -48,6 +48,8 @@ class Block:
         index: the number of the block in the file, from 0.
         is_regular: whether quotes are known to enclose whole cells of one line only, so that every line
             is a record.
+        line_breaks: how many it has, or more; -1 if nobody counted them.
+        is_large: whether its file is so large that it pays to load what reads it faster.
     """
 
     data: bytes
@@ -55,24 +57,36 @@ class Block:
     is_last: bool
     index: int
     is_regular: bool = False
+    line_breaks: int = -1
+    is_large: bool = False
 
 
-def blocks(stream: _Stream, framing: Framing = LINES, *, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+def blocks(
+    stream: _Stream, framing: Framing = LINES, *, block_bytes: int = BLOCK_BYTES, is_large: bool = False
+) -> Iterator[Block]:
     """Cuts a stream into blocks of about ``block_bytes``, always between two records.
+
+    Args:
+        stream: the file.
+        framing: what a record is.
+        block_bytes: how large blocks are.
+        is_large: what they say of the file.
 
     Raises:
         InputError: a line is longer than ``MAX_LINE_BYTES``.
     """
     if stream.peek(len(BOM)).startswith(BOM):
         stream.read(len(BOM))
-    yield from _cut(stream, framing, block_bytes, 1)
+    for block in _cut(stream, framing, block_bytes, 1):
+        yield replace(block, is_large=is_large)
 
 
 def parts_of(block: Block, framing: Framing, *, part_bytes: int = PART_BYTES) -> Iterator[Block]:
     """Cuts a block into smaller ones, so that little is held at a time of what takes much memory to read."""
     stream = io.BufferedReader(io.BytesIO(block.data))
     for part in _cut(stream, framing, part_bytes, block.first_line):
-        yield replace(part, is_last=part.is_last and block.is_last, index=block.index)
+        is_last = part.is_last and block.is_last
+        yield replace(part, is_last=is_last, index=block.index, is_large=block.is_large)
 
 
 def _cut(stream: _Stream, framing: Framing, block_bytes: int, line: int) -> Iterator[Block]:
@@ -85,14 +99,16 @@ def _cut(stream: _Stream, framing: Framing, block_bytes: int, line: int) -> Iter
         rest = data[cut:]
         wanted = block_bytes if cut else len(data)
         if cut:
+            line_breaks = count_byte(data, _LINE_BREAK, cut)
             yield Block(
                 data=data[:cut] if rest else data,
                 first_line=line,
                 is_last=is_last,
                 index=index,
                 is_regular=is_regular,
+                line_breaks=line_breaks,
             )
-            line += count_byte(data, _LINE_BREAK, cut)
+            line += line_breaks
             index += 1
         if is_last:
             return

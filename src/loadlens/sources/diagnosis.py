@@ -7,7 +7,9 @@ import polars as pl
 
 from loadlens.schema import RULES, Rule
 from loadlens.sources.files import DataFile
+from loadlens.sources.location import RemotePath, secrets_of
 from loadlens.sources.parsed import as_logged
+from loadlens.sources.secrets import reason_of
 from loadlens.sources.tabular import raw_scan, scan_files
 from loadlens.sources.wording import shortened
 
@@ -73,17 +75,17 @@ def _value(frame: pl.LazyFrame, row: int, rule: Rule) -> object:
 def explain(files: Iterable[DataFile], name: str, error: BaseException) -> list[str]:
     """One line for each file that cannot be parsed, or what the reader said where none is found."""
     problems = [problem for file in files if (problem := _explain_file(file))]
-    reason = str(error).strip().splitlines()
-    return problems or [f"{name}: cannot be read: {reason[0] if reason else type(error).__name__}"]
+    return problems or [f"{name}: cannot be read: {reason_of(error)}"]
 
 
 def _explain_file(file: DataFile) -> str:
-    if not file.path.exists():
-        return f"{file.path}: has disappeared while it was read"
     try:
+        path = file.path.anew() if isinstance(file.path, RemotePath) else file.path
+        if not path.exists():
+            return f"{file.path}: has disappeared while it was read"
         if file.kind == "text":
             return ""
         scan_files([file]).collect(engine="streaming")
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        return f"{file.path}: is damaged: {str(error).splitlines()[0]}"
+        return f"{file.path}: is damaged: {reason_of(error, secrets_of(file.path))}"
     return ""

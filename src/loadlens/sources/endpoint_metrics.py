@@ -1,12 +1,12 @@
 """CloudWatch metrics of the endpoint, one row for each configuration and metric."""
 
-from pathlib import Path
-
 import polars as pl
 
 from loadlens.errors import InputError
 from loadlens.schema import CONFIGURATION_COLUMNS, ENDPOINT_METRIC_COLUMNS
-from loadlens.sources.files import PathSource, kind_of
+from loadlens.sources.files import kind_of
+from loadlens.sources.location import PathSource, location, scan_source
+from loadlens.sources.secrets import cause_of, reason_of
 from loadlens.sources.wording import listed
 
 __all__ = ["EndpointMetricsSource", "read_endpoint_metrics"]
@@ -38,19 +38,19 @@ def read_endpoint_metrics(source: EndpointMetricsSource, key: tuple[str, ...]) -
             raise InputError(f"{name}: missing columns: {listed(missing)}; it has: {listed(columns)}")
         metrics = frame.select(_cast(name) for name in ENDPOINT_METRIC_COLUMNS if name in columns).collect()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise InputError(f"{name}: cannot be read: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{name}: cannot be read: {reason_of(error)}") from cause_of(error)
     return _with_whole_keys(metrics, key, name)
 
 
 def _scan(source: EndpointMetricsSource) -> tuple[pl.LazyFrame, str]:
     if isinstance(source, pl.DataFrame | pl.LazyFrame):
         return source.lazy(), "the endpoint metrics"
-    path = Path(source)
+    path = location(source)
     if not path.is_file():
         raise InputError(f"{path}: does not exist; expected endpoint metrics as CSV or Parquet")
     if kind_of(path) == "parquet":
-        return pl.scan_parquet(path, glob=False), str(path)
-    return pl.scan_csv(path, glob=False, infer_schema=False), str(path)
+        return pl.scan_parquet(**scan_source([path]), glob=False), str(path)
+    return pl.scan_csv(**scan_source([path]), glob=False, infer_schema=False), str(path)
 
 
 def _cast(column: str) -> pl.Expr:

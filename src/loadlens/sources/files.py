@@ -2,43 +2,75 @@
 
 import glob
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from os import PathLike, fspath
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from os import PathLike
+from pathlib import Path, PurePath
 from typing import Literal
 from urllib.parse import unquote
 
 import polars as pl
 
 from loadlens.errors import InputError
+from loadlens.sources.location import (
+    Location,
+    PathSource,
+    RemotePath,
+    locations,
+    of_each,
+    read_part,
+    scan_source,
+    secrets_of,
+    size_of,
+)
+from loadlens.sources.secrets import cause_of, reason_of
+from loadlens.sources.stamps import modified_ns
+from loadlens.sources.tables import (
+    PARTS_OF_TABLES,
+    TableKind,
+    inspect_table,
+    scan_table,
+    table_kind,
+    table_roots,
+)
 from loadlens.sources.wording import shortened
 
 __all__ = [
     "FACTS",
     "INVOCATION_LOG_STEM",
     "DataFile",
-    "PathSource",
+    "Kind",
     "find_files",
     "hive_columns",
     "inspect_columns",
     "key_of_converted",
     "kind_of",
+    "row_groups",
     "scan_columns",
 ]
 
-PathSource = str | PathLike[str]
 INVOCATION_LOG_STEM = "invocation_benchmark_results"
+
+Kind = Literal["arrow", "parquet", "text"] | TableKind
 
 FACTS = "loadlens"
 """Under which name a converted log has its facts in the metadata, as JSON."""
 
+_MAGIC_BYTES = 6
+_TAIL_BYTES = 8  # of a Parquet file: the length of its metadata, and PAR1
+_TITLES = {
+    "parquet": "Parquet file",
+    "arrow": "Arrow file",
+    "delta": "Delta table",
+    "iceberg": "Iceberg table",
+}
 _SMALL_FILE_BYTES = 64 * 2**20
 _TOOLKIT_SUFFIXES = (".parquet", ".csv")  # in order of preference
 _SUFFIXES = (
     ".parquet", ".csv", ".jtl", ".jsonl", ".ndjson", ".ldjson", ".tsv", ".arrow", ".feather", ".ipc",
 )  # fmt: skip
-_SUFFIXES_OF_MANY_THINGS = (".log", ".txt", ".json", ".xml", ".db", ".sqlite", ".bin")
+_SUFFIXES_OF_MANY_THINGS = (".profile", ".log", ".txt", ".json", ".xml", ".db", ".sqlite", ".bin")
 _COMPRESSED = (".gz", ".zst", ".zstd")
 
 
@@ -48,120 +80,188 @@ class DataFile:
 
     Attributes:
         path: where it is.
-        kind: its format, known from its first bytes; all but Parquet and Arrow is text to be parsed.
+        kind: its format, known from its first bytes; a table is one file here, and all but these is text to
+            be parsed.
         columns: its columns and, where the file declares them, their types.
         constants: columns that its path tells, with their values: the ``name=value`` folders that it lies
             in, and what is asked of its name.
         size: its size in bytes.
         rows: how many rows it holds; estimated for text from its size and first lines.
         row_group_bytes: decoded size of the largest row group of a Parquet file, else 0.
+        metadata: what ``loadlens`` has written into the footer of a Parquet file, by name.
+        version: the version that a table had when it was opened, of which every scan is; else empty.
+        modified_ns: when it was last written as it was opened, in ns; None where nothing tells.
     """
 
-    path: Path
-    kind: Literal["arrow", "parquet", "text"]
+    path: Location
+    kind: Kind
     columns: tuple[tuple[str, pl.DataType], ...]
     constants: tuple[tuple[str, str | None], ...] = ()
     size: int
     rows: int
     row_group_bytes: int = 0
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    version: str = ""
+    modified_ns: int | None = None
 
 
-IsLog = Callable[[Path], bool]
+IsLog = Callable[[Location], bool]
 
 
-def find_files(source: PathSource | Iterable[PathSource], is_log: IsLog) -> list[Path]:
-    """Finds the data files that ``source`` names, each once however often it is named.
+def find_files(
+    source: PathSource | Iterable[PathSource], is_log: IsLog, options: Mapping[str, str] | None = None
+) -> list[Location]:
+    """Finds the data files and tables that ``source`` names, each once however often it is named.
 
     Args:
-        source: paths, globs and folders.
+        source: paths, globs and folders, on the disk or in object stores, and addresses of web servers.
+        options: options of object stores.
         is_log: is asked of the files in folders whose names many things have, such as ``stats.json``.
 
     Raises:
         InputError: a path or glob leads to nothing.
     """
-    sources = [source] if isinstance(source, str | PathLike) else list(source)
+    sources = [source] if isinstance(source, str | PathLike | RemotePath) else list(source)
     if not sources:
         raise InputError("no input: the list of paths is empty; name at least one file or folder")
-    wrong = [item for item in sources if not isinstance(item, str | PathLike) or not fspath(item)]
+    wrong = [item for item in sources if not isinstance(item, str | PathLike | RemotePath) or not str(item)]
     if wrong:
         raise InputError(
             f"a list of logs must hold paths, got {type(wrong[0]).__name__} {shortened(wrong[0])}"
         )
-    found = [path for item in sources for path in _found(fspath(item), is_log)]
+    parts = of_each(lambda path: _found(path, is_log), locations(sources, options))
+    found = [path for paths in parts for path in paths]
     return list({path.resolve(): path for path in found}.values())
 
 
-def _found(text: str, is_log: IsLog) -> list[Path]:
-    if not _is_text(Path(text)):
-        raise InputError(f"{shortened(text)}: its name is not UTF-8 text; rename it")
+def _found(path: Location, is_log: IsLog) -> list[Location]:
+    if not _is_text(path):
+        raise InputError(f"{shortened(str(path))}: its name is not UTF-8 text; rename it")
     try:
-        return _find(text, is_log)
+        return _find(path, is_log)
     except OSError as error:
-        raise InputError(f"{text}: cannot be read: {error.strerror}; check the path") from error
+        raise InputError(f"{path}: cannot be read: {error.strerror}; check the path") from error
 
 
-def _find(text: str, is_log: IsLog) -> list[Path]:
-    path = Path(text)
+def _find(path: Location, is_log: IsLog) -> list[Location]:
     if path.is_dir():
-        return _files_in(path, is_log)
+        return _found_in(path, is_log)
     if path.exists():
+        _refuse_parts_of_tables([path])
         return [path]
-    matches = sorted(glob.glob(text, recursive=True)) if glob.has_magic(text) else []  # noqa: PTH207  # absolute patterns
+    matches = _matches(path)
     if not matches:
-        what = "matches no file" if glob.has_magic(text) else "does not exist"
-        raise InputError(f"{text}: {what}; check the path")
-    return [path for match in matches for path in _find(match, is_log)]
+        what = "matches no file" if _is_pattern(path) else "does not exist"
+        raise InputError(f"{path}: {what}; check the path")
+    _refuse_parts_of_tables(matches)
+    parts = of_each(lambda match: _found_in(match, is_log) if match.is_dir() else [match], matches)
+    return [found for part in parts for found in part]
 
 
-def _files_in(folder: Path, is_log: IsLog) -> list[Path]:
-    """All data files below a folder; a log of the toolkit there is taken alone, Parquet before text."""
-    named = [folder / f"{INVOCATION_LOG_STEM}{suffix}" for suffix in _TOOLKIT_SUFFIXES]
+def _found_in(folder: Location, is_log: IsLog) -> list[Location]:
+    if table_kind(folder):
+        return [folder]
+    _refuse_part_of_table(folder, folder)
+    return _files_in(folder, is_log)
+
+
+def _refuse_parts_of_tables(files: Iterable[Location]) -> None:
+    first = {file.parent: file for file in files if file.suffix == ".parquet"}
+    for folder, file in first.items():
+        _refuse_part_of_table(file, folder)
+
+
+def _refuse_part_of_table(path: Location, folder: Location) -> None:
+    """A file of a table may hold rows that the table holds no more."""
+    while "=" in folder.name:
+        folder = folder.parent
+    for table in (folder, *([folder.parent] if folder.name in PARTS_OF_TABLES else [])):
+        kind = table_kind(table)
+        if kind:
+            raise InputError(
+                f"{path}: is part of the {_TITLES[kind]} {table}, which alone knows which of its rows still "
+                f"count; name the table"
+            )
+
+
+def _is_pattern(path: Location) -> bool:
+    return glob.has_magic(path.key if isinstance(path, RemotePath) else str(path))
+
+
+def _matches(path: Location) -> Sequence[Location]:
+    if not _is_pattern(path):
+        return []
+    if isinstance(path, Path):
+        return [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207  # absolute patterns
+    plain = next((index for index, part in enumerate(path.parts) if glob.has_magic(part)), len(path.parts))
+    folder = replace(path, key="/".join(path.parts[:plain]))
+    return folder.glob("/".join(path.parts[plain:]))
+
+
+def _files_in(folder: Location, is_log: IsLog) -> list[Location]:
+    """All data files and tables below a folder; a log of the toolkit there is taken alone, Parquet first."""
+    named: list[Location] = [folder / f"{INVOCATION_LOG_STEM}{suffix}" for suffix in _TOOLKIT_SUFFIXES]
     toolkit = [path for path in named if path.exists()]
     if toolkit:
         return _files_in(toolkit[0], is_log) if toolkit[0].is_dir() else [toolkit[0]]
-    files = sorted(path for path in folder.rglob("*") if _is_data(path.relative_to(folder), path, is_log))
+    begin = len(folder.parts)
+    everything = {PurePath(*path.parts[begin:]): path for path in folder.rglob("*")}
+    tables = [root for root in table_roots(everything) if not _is_hidden(root)]
+    files = [
+        path
+        for relative, path in everything.items()
+        if not any(table in relative.parents for table in tables) and _is_data(relative, path, is_log)
+    ]
+    files = sorted([*files, *(folder / table for table in tables)])
     wrong = [path for path in files if not _is_text(path)]
     if wrong:
         raise InputError(
             *[f"{shortened(str(path))}: its name is not UTF-8 text; rename it" for path in wrong]
         )
-    stems = {_plain(path).with_suffix("") for path in files if path.suffix.lower() == ".parquet"}
-    files = [
-        path
-        for path in files
-        if path.suffix.lower() == ".parquet" or _plain(path).with_suffix("") not in stems
-    ]
+    stems = {_stem(path) for path in files if path.suffix.lower() == ".parquet"}
+    files = [path for path in files if path.suffix.lower() == ".parquet" or _stem(path) not in stems]
     if not files:
         raise InputError(f"{folder}: holds no log; expected files such as {', '.join(_SUFFIXES[:5])} in it")
     return files
 
 
-def _is_text(path: Path) -> bool:
+def _is_text(path: Location) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in str(path))
 
 
-def _is_data(relative: Path, path: Path, is_log: IsLog) -> bool:
-    if any(part.startswith((".", "_")) for part in relative.parts) or not path.is_file():
+def _is_data(relative: PurePath, path: Location, is_log: IsLog) -> bool:
+    if _is_hidden(relative) or not path.is_file():
         return False
-    suffix = _plain(path).suffix.lower()
+    suffix = _plain(relative).suffix.lower()
     return suffix in _SUFFIXES or (suffix in _SUFFIXES_OF_MANY_THINGS and is_log(path))
 
 
-def _plain(path: Path) -> Path:
+def _is_hidden(relative: PurePath) -> bool:
+    return any(part.startswith((".", "_")) for part in relative.parts)
+
+
+def _plain(path: PurePath) -> PurePath:
     """The path of a file without the suffix that tells its compression."""
     return path.with_suffix("") if path.suffix.lower() in _COMPRESSED else path
 
 
-def kind_of(path: Path) -> Literal["arrow", "parquet", "text"]:
-    """The format of a file, from its first bytes.
+def _stem(path: Location) -> PurePath:
+    """The path of a file without the suffixes that tell its format."""
+    return _plain(PurePath(*path.parts)).with_suffix("")
+
+
+def kind_of(path: Location) -> Kind:
+    """The format of a file, from its first bytes, or of a table.
 
     Raises:
         InputError: the file is unreadable or empty, or runs code when it is read.
     """
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            magic = file.read(6)
+        table = table_kind(path) if path.is_dir() or path.suffix == ".json" else None
+        if table:
+            return table
+        size = size_of(path)
+        magic = read_part(path, 0, _MAGIC_BYTES)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     if size == 0:
@@ -175,16 +275,21 @@ def kind_of(path: Path) -> Literal["arrow", "parquet", "text"]:
     return "arrow" if magic == b"ARROW1" else "text"
 
 
-def inspect_columns(path: Path, kind: Literal["arrow", "parquet"]) -> DataFile:
-    """Reads the footer of a columnar file.
+def inspect_columns(path: Location, kind: Kind) -> DataFile:
+    """Reads the footer of a columnar file, or what a table says of itself.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: the file or table is damaged.
     """
-    size = path.stat().st_size
-    columns, rows = _footer(path, kind)
+    if kind in {"delta", "iceberg"}:
+        table = inspect_table(path, kind)
+        version, size, largest, files = table.version, table.size, table.largest, table.files
+    else:
+        size = largest = size_of(path)
+        version, files = "", (path,)
+    columns, rows = _footer(path, kind, version)
     # Reading the footer a second time costs an import; a small file has no huge row group.
-    large = kind == "parquet" and size > _SMALL_FILE_BYTES
+    large = kind != "arrow" and largest > _SMALL_FILE_BYTES
     return DataFile(
         path=path,
         kind=kind,
@@ -192,30 +297,33 @@ def inspect_columns(path: Path, kind: Literal["arrow", "parquet"]) -> DataFile:
         constants=hive_columns(path),
         size=size,
         rows=rows,
-        row_group_bytes=_largest_row_group(path) if large else 0,
+        row_group_bytes=max(map(_largest_row_group, files)) if large else 0,
+        metadata=_metadata(path) if kind == "parquet" else {},
+        version=version,
+        modified_ns=modified_ns(path),
     )
 
 
 Columns = tuple[tuple[str, pl.DataType], ...]
 
 
-def _footer(path: Path, kind: Literal["arrow", "parquet"]) -> tuple[Columns, int]:
+def _footer(path: Location, kind: Kind, version: str) -> tuple[Columns, int]:
     try:
-        frame = scan_columns([path], kind)
+        frame = scan_columns([path], kind, version=version)
         schema = frame.collect_schema()
         rows = frame.select(pl.len()).collect().item()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        name = "Parquet" if kind == "parquet" else "Arrow"
-        raise InputError(f"{path}: is a damaged {name} file: {reason}; write it again") from error
+        reason = reason_of(error, secrets_of(path))
+        cause = cause_of(error, secrets_of(path))
+        if isinstance(path, RemotePath) and isinstance(error, OSError):  # the store's fault, not the file's
+            raise InputError(f"{path}: cannot be read: {reason}") from cause
+        raise InputError(f"{path}: is a damaged {_TITLES[kind]}: {reason}; write it again") from cause
     return tuple(schema.items()), rows
 
 
 def key_of_converted(file: DataFile) -> tuple[str, ...]:
     """The natural key that a file written by ``convert`` has in its metadata; none for other files."""
-    if file.kind != "parquet":
-        return ()
-    facts = pl.read_parquet_metadata(file.path).get(FACTS)
+    facts = file.metadata.get(FACTS)
     try:
         key = json.loads(facts).get("key", []) if facts else []
     except (ValueError, AttributeError):
@@ -223,24 +331,45 @@ def key_of_converted(file: DataFile) -> tuple[str, ...]:
     return tuple(name for name in key if isinstance(name, str)) if isinstance(key, list) else ()
 
 
+def _metadata(path: Location) -> dict[str, str]:
+    if isinstance(path, RemotePath):
+        found = pl.read_parquet_metadata(path.url, storage_options=path.store.options)
+    else:
+        found = pl.read_parquet_metadata(path)
+    return {name: text for name, text in found.items() if name.startswith(FACTS)}
+
+
 def scan_columns(
-    paths: Sequence[Path], kind: Literal["arrow", "parquet"], row_index: str | None = None
+    paths: Sequence[Location], kind: Kind, row_index: str | None = None, version: str = ""
 ) -> pl.LazyFrame:
-    """Scans columnar files of one schema, their columns as they are."""
-    if kind == "parquet":
-        return pl.scan_parquet(list(paths), glob=False, hive_partitioning=False, row_index_name=row_index)
-    return pl.scan_ipc(list(paths), glob=False, hive_partitioning=False, row_index_name=row_index)
+    """Scans columnar files of one schema and one store, or one table, their columns as they are."""
+    if kind in {"delta", "iceberg"}:
+        frame = scan_table(paths[0], kind, version)
+        return frame.with_row_index(row_index) if row_index else frame
+    scan = pl.scan_parquet if kind == "parquet" else pl.scan_ipc
+    return scan(**scan_source(paths), glob=False, hive_partitioning=False, row_index_name=row_index)
 
 
-def _largest_row_group(path: Path) -> int:
+def row_groups(path: Location) -> list[tuple[int, int]]:
+    """The row groups of a Parquet file: the rows of each, and its decoded size in bytes."""
     from pyarrow import parquet
 
-    metadata = parquet.read_metadata(path)
-    groups = (metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
-    return max(groups, default=0)
+    metadata = parquet.read_metadata(_footer_file(path) if isinstance(path, RemotePath) else path)
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    return [(group.num_rows, group.total_byte_size) for group in groups]
 
 
-def hive_columns(path: Path) -> tuple[tuple[str, str | None], ...]:
+def _largest_row_group(path: Location) -> int:
+    return max((size for _, size in row_groups(path)), default=0)
+
+
+def _footer_file(path: RemotePath) -> BytesIO:
+    """The end of a Parquet file, which is all that its metadata is read from."""
+    length = int.from_bytes(path.part(path.size() - _TAIL_BYTES, 4), "little") + _TAIL_BYTES
+    return BytesIO(path.part(path.size() - length, length))
+
+
+def hive_columns(path: Location) -> tuple[tuple[str, str | None], ...]:
     """The columns that the ``name=value`` folders of a path tell."""
     parts = (part.partition("=") for part in path.parts[:-1])
     return tuple(

@@ -6,14 +6,17 @@ import shutil
 import tempfile
 import weakref
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import IO, Any, Final
 
 import polars as pl
 
+from loadlens.disk import FREE_TEMPORARY_SPACE, refusing_full_disk
 from loadlens.errors import InputError, UsageError
+from loadlens.sources.location import Location
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed
 from loadlens.sources.wording import listed
 
@@ -85,6 +88,14 @@ class _Spool:
         self.file: IO[bytes] = tempfile.TemporaryFile(prefix="loadlens-")  # noqa: SIM115  # closed below
         weakref.finalize(self, self.file.close)
 
+    def __getstate__(self) -> bytes:
+        self.file.seek(0)
+        return self.file.read()
+
+    def __setstate__(self, rows: bytes) -> None:
+        self.__init__()  # type: ignore[misc]  # a file of its own, in whatever process this is
+        self.file.write(rows)
+
 
 @dataclass(kw_only=True)
 class Findings:
@@ -99,6 +110,9 @@ class Findings:
         out_of_order: rows that start before the row before them.
         warnings: what the log cannot tell, one sentence each.
         passed_over: files in folders that are in no known format.
+        warned: what ``warnings`` say, and of which files.
+        first: the first rejected rows, one sentence each.
+        spool: all rejected rows.
     """
 
     rows: int = 0
@@ -109,15 +123,41 @@ class Findings:
     out_of_order: int = 0
     warnings: list[str] = field(default_factory=list)
     passed_over: tuple[str, ...] = ()
-    _first: list[str] = field(default_factory=list)
-    _spool: _Spool | None = None
+    warned: dict[str, list[str]] = field(default_factory=dict)
+    first: list[str] = field(default_factory=list)
+    spool: _Spool | None = None
 
     def become(self, other: "Findings") -> None:
         """Takes over what another scan has found, in the place of all that was known."""
         for part in fields(self):
             setattr(self, part.name, getattr(other, part.name))
 
-    def add(self, path: Path, part: Parsed) -> None:
+    def warn(self, warning: str, paths: Iterable[str]) -> None:
+        """Adds what files cannot tell, as one sentence for all of them."""
+        self.warned.setdefault(warning, []).extend(paths)
+        self.warnings = [
+            f"{paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}: {warning}"
+            for warning, paths in self.warned.items()
+        ]
+
+    def merge(self, other: "Findings") -> None:
+        """Adds what a scan of other files of the same log has found."""
+        self.rows += other.rows
+        self.rejected += other.rejected
+        self.out_of_order += other.out_of_order
+        self.left_out.update(other.left_out)
+        self.facts.update(other.facts)
+        self._add_reasons(other.reasons.items())
+        for warning, paths in other.warned.items():
+            self.warn(warning, paths)
+        self.first += other.first[: _SHOWN - len(self.first)]
+        if other.spool is not None:
+            self.spool = self.spool or _Spool()
+            other.spool.file.seek(0)
+            with _full_told():
+                shutil.copyfileobj(other.spool.file, self.spool.file)
+
+    def add(self, path: Location, part: Parsed) -> None:
         """Adds what one part of a file gave."""
         self.rows += part.rows.height
         self.left_out.update({what: count for what, count in part.left_out.items() if count})
@@ -125,19 +165,21 @@ class Findings:
         if not part.rejects.is_empty():
             self._add_rejects(path, part.rejects)
 
-    def _add_rejects(self, path: Path, rejects: pl.DataFrame) -> None:
+    def _add_rejects(self, path: Location, rejects: pl.DataFrame) -> None:
         self.rejected += rejects.height
-        for column, reason, count in _counted(rejects):
-            name = _general(column, reason)
+        self._add_reasons((_general(column, reason), count) for column, reason, count in _counted(rejects))
+        for line, column, reason in rejects.head(_SHOWN - len(self.first)).drop("raw").iter_rows():
+            where = f", column {column}" if column else ""
+            self.first.append(f"{path}, line {line}{where}: {reason}")
+        self.spool = self.spool or _Spool()
+        rows = rejects.select(pl.lit(str(path)).alias("file"), *REJECT_SCHEMA)
+        with _full_told():
+            rows.write_csv(self.spool.file, include_header=False)
+
+    def _add_reasons(self, counts: Iterable[tuple[str, int]]) -> None:
+        for name, count in counts:
             known = name in self.reasons or len(self.reasons) < _MOST_REASONS
             self.reasons[name if known else _OTHER_REASONS] += count
-        for line, column, reason in rejects.head(_SHOWN - len(self._first)).drop("raw").iter_rows():
-            where = f", column {column}" if column else ""
-            self._first.append(f"{path}, line {line}{where}: {reason}")
-        self._spool = self._spool or _Spool()
-        rejects.select(pl.lit(str(path)).alias("file"), *REJECT_SCHEMA).write_csv(
-            self._spool.file, include_header=False
-        )
 
     def check(self, allowed: MaxRejects) -> None:
         """Refuses the log if too many of its rows were rejected, or all that there are.
@@ -154,7 +196,7 @@ class Findings:
             if self.rows
             else f"all {read:,} rows rejected: none is left; mend them, or name the format with --format"
         )
-        raise TooManyRejectsError(*self._first, total, findings=self)
+        raise TooManyRejectsError(*self.first, total, findings=self)
 
     def sentences(self, empty_seconds: int = 0) -> list[str]:
         """What a reader has to know of the log, one sentence each.
@@ -195,13 +237,17 @@ class Findings:
         """
         with path.open("wb") as file:
             file.write((",".join(("file", *REJECT_SCHEMA)) + "\n").encode())
-            if self._spool is None:
+            if self.spool is None:
                 return
-            self._spool.file.seek(0)
+            self.spool.file.seek(0)
             if safe:
-                _copy_disarmed(self._spool.file, file)
+                _copy_disarmed(self.spool.file, file)
             else:
-                shutil.copyfileobj(self._spool.file, file)
+                shutil.copyfileobj(self.spool.file, file)
+
+
+def _full_told() -> AbstractContextManager[None]:
+    return refusing_full_disk(f"rejected rows: {tempfile.gettempdir()}", FREE_TEMPORARY_SPACE)
 
 
 def _counted(rejects: pl.DataFrame) -> Iterator[tuple[str, str, int]]:

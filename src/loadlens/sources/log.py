@@ -1,90 +1,51 @@
 """A log: a canonical LazyFrame that remembers where it came from, so that errors can say where."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from os import PathLike
-from pathlib import Path
-from typing import Final, Protocol, Union, runtime_checkable
+from typing import Final, Union
 
 import polars as pl
 
-from loadlens.errors import InputError, LoadlensError
+from loadlens.errors import InputError
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY
+from loadlens.sources.arrow import ArrowDataset, ArrowStream, collect_stream, scan_dataset
 from loadlens.sources.diagnosis import Frames, broken_rules, explain
 from loadlens.sources.dialects import UnknownFormatError, detect
 from loadlens.sources.dialects.generic import mapped_dialect, mapped_frame
-from loadlens.sources.dialects.toolkit import LOADLENS_CSV
 from loadlens.sources.files import (
     DataFile,
-    PathSource,
     find_files,
-    hive_columns,
-    inspect_columns,
     key_of_converted,
     kind_of,
 )
-from loadlens.sources.findings import Findings, MaxRejects
+from loadlens.sources.findings import Findings
+from loadlens.sources.location import Location, PathSource, RemotePath, secrets_of
 from loadlens.sources.mapping import ColumnMap
-from loadlens.sources.names import NameKeys
-from loadlens.sources.names import key_from_name as compile_name_keys
+from loadlens.sources.opening import as_data_file, inspect_all, scan_tabular
+from loadlens.sources.options import Reading
+from loadlens.sources.saved import (
+    SavedProfile,
+    refuse_doubled,
+    refuse_logs,
+    refuse_other_keys,
+    refuse_unknown,
+    saved_columns,
+    saved_findings,
+    saved_profile,
+)
+from loadlens.sources.secrets import cause_of
+from loadlens.sources.stamps import refuse_changed
 from loadlens.sources.stream import read_head
-from loadlens.sources.tabular import canonical_frame, constant, raw_scan, scan_files
+from loadlens.sources.tabular import canonical_frame
 from loadlens.sources.textlog import TextFile, scan_text
 from loadlens.sources.wording import listed
 
-__all__ = ["ArrowStream", "Log", "Reading", "Source", "open_log", "read_log", "reading", "scan_log"]
+__all__ = ["Log", "Reading", "Source", "open_log", "read_log", "reading", "scan_log"]
 
 
-@runtime_checkable
-class ArrowStream(Protocol):
-    """Any table that speaks the Arrow stream interface: pandas, PyArrow, DuckDB and others."""
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """Hands out the table as an Arrow stream."""
-
-
-Source = Union[PathSource, Iterable[PathSource], pl.LazyFrame, pl.DataFrame, ArrowStream, "Log"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """How files are read.
-
-    Attributes:
-        format: the name of the dialect of text files; without it, their content tells.
-        column_map: which columns of any table are what, in the place of a dialect.
-        name_keys: columns that the names of files tell.
-        max_rejects: how many rows of text may be rejected.
-    """
-
-    format: str | None = None
-    column_map: ColumnMap | None = None
-    name_keys: NameKeys | None = None
-    max_rejects: MaxRejects = field(default_factory=MaxRejects)
-
-    @classmethod
-    def of(
-        cls,
-        *,
-        format: str | None = None,  # noqa: A002  # the name that the command line has for it
-        column_map: ColumnMap | Iterable[str] | None = None,
-        key_from_name: str | None = None,
-        max_rejects: str | int = 0,
-    ) -> "Reading":
-        """Understands what a caller says; see ``read_log``.
-
-        Raises:
-            UsageError: an argument cannot be understood.
-        """
-        if not (column_map is None or isinstance(column_map, ColumnMap)):
-            column_map = ColumnMap.parse(list(column_map))
-        return cls(
-            format=format,
-            column_map=column_map,
-            name_keys=compile_name_keys(key_from_name) if key_from_name else None,
-            max_rejects=MaxRejects.parse(str(max_rejects)),
-        )
+Source = Union[PathSource, Iterable[PathSource], pl.LazyFrame, pl.DataFrame, ArrowStream, ArrowDataset, "Log"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +62,8 @@ class Log:
         key: the columns that naturally tell its rows apart.
         text: the text files among the files.
         findings: what the last scan of the text files found.
+        saved: saved profiles in the place of rows; ``frame`` then has columns alone.
+        options: how its files were read; None for a log from memory.
     """
 
     frame: pl.LazyFrame
@@ -112,6 +75,8 @@ class Log:
     key: tuple[str, ...] = ()
     text: tuple[TextFile, ...] = ()
     findings: Findings = field(default_factory=Findings)
+    saved: tuple[SavedProfile, ...] = ()
+    options: Reading | None = None
 
     def broken_rules(self) -> list[str]:
         """One line for each rule that rows break; none where every row can be counted."""
@@ -125,9 +90,11 @@ class Log:
     def require(self, columns: Iterable[str]) -> None:
         """Raises an InputError that lists all of ``columns`` that are missing, for each file."""
         wanted = list(columns)
+        if self.saved:
+            refuse_unknown(self.name, self.key, self.columns, wanted)
         problems = [
             _missing(str(file.path), wanted, [name for name, _ in (*file.columns, *file.constants)])
-            for file in self.files
+            for file in (() if self.saved else self.files)
         ] or [_missing(self.name, wanted, self.columns)]
         found = [problem for problem in problems if problem]
         if found:
@@ -175,8 +142,10 @@ def _from_memory(source: Source, name: str, options: Reading) -> Log | None:
     elif isinstance(source, pl.DataFrame):
         frame, num_rows = source.lazy(), source.height
     elif isinstance(source, ArrowStream):
-        table = pl.DataFrame(source)
+        table = collect_stream(source, name)
         frame, num_rows = table.lazy(), table.height
+    elif isinstance(source, ArrowDataset):
+        frame = scan_dataset(source)
     else:
         return None
     with reading(None):
@@ -189,23 +158,26 @@ def _from_memory(source: Source, name: str, options: Reading) -> Log | None:
 
 
 def _from_paths(source: PathSource | Iterable[PathSource], options: Reading) -> Log:
-    if not isinstance(source, str | PathLike | Iterable):
+    if not isinstance(source, str | PathLike | RemotePath | Iterable):
         got = type(source).__name__
         raise InputError(f"a log must be paths, a LazyFrame, a DataFrame or an Arrow table, got {got}")
     passed_over: dict[str, None] = {}
 
-    def is_log(path: Path) -> bool:
+    def is_log(path: Location) -> bool:
         known = _is_known(path, options)
         if not known:
             passed_over[str(path)] = None
         return known
 
-    tabular, text = _inspect_all(find_files(source, is_log), options)
+    tabular, text = inspect_all(find_files(source, is_log, options.storage_options), options)
+    saved = tuple(profile for file in tabular if (profile := saved_profile(file)))
+    if saved:
+        return _saved_log(saved, [*tabular, *map(as_data_file, text)])
     if not text and not any(file.rows for file in tabular):
         raise InputError(*[f"{file.path}: has columns but no rows" for file in tabular])
     findings = Findings(passed_over=tuple(passed_over))
     with reading(None):
-        frames = [_scan_tabular(tabular, options)] if tabular else []
+        frames = [scan_tabular(tabular, options)] if tabular else []
         if text:
             frames.append(scan_text(text, findings, options.max_rejects))
         frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
@@ -213,7 +185,7 @@ def _from_paths(source: PathSource | Iterable[PathSource], options: Reading) -> 
     if options.column_map:
         mapped = tuple(frame.collect_schema().items())
         tabular = [replace(file, columns=mapped) for file in tabular]
-    files = (*tabular, *map(_as_data_file, text))
+    files = (*tabular, *map(as_data_file, text))
     natural = [name for file in text for name in file.dialect.key]
     natural += [name for file in tabular for name in key_of_converted(file) or DEFAULT_KEY]
     several = ["file"] if "file" in columns and len(text) > 1 else []
@@ -221,12 +193,34 @@ def _from_paths(source: PathSource | Iterable[PathSource], options: Reading) -> 
         frame=frame,
         columns=columns,
         files=files,
-        name=str(files[0].path) if len(files) == 1 else f"{files[0].path} and {len(files) - 1} more",
+        name=_name_of(files),
         raw=frame,
         key=_natural_key([*natural, *_named_columns(options), *several], _columns_of_all(files)),
         text=tuple(text),
         findings=findings,
+        options=options,
     )
+
+
+def _saved_log(saved: tuple[SavedProfile, ...], files: Sequence[DataFile]) -> Log:
+    refuse_logs(saved, files)
+    refuse_other_keys(saved)
+    refuse_doubled(saved)
+    frame = pl.LazyFrame(schema=saved_columns(saved))
+    return Log(
+        frame=frame,
+        columns=tuple(frame.collect_schema()),
+        files=tuple(files),
+        name=_name_of(files),
+        raw=frame,
+        key=saved[0].key,
+        findings=saved_findings(saved),
+        saved=saved,
+    )
+
+
+def _name_of(files: Sequence[DataFile]) -> str:
+    return str(files[0].path) if len(files) == 1 else f"{files[0].path} and {len(files) - 1} more"
 
 
 DEFAULT_KEY: Final = ("label", *CONFIGURATION_COLUMNS, "cold_start")
@@ -248,7 +242,7 @@ def _named_columns(options: Reading) -> Sequence[str]:
     return options.name_keys.columns if options.name_keys else ()
 
 
-def _is_known(path: Path, options: Reading) -> bool:
+def _is_known(path: Location, options: Reading) -> bool:
     """Whether a file may be a log by its content; what is wrong with it is told when it is opened."""
     try:
         if kind_of(path) != "text":
@@ -264,78 +258,6 @@ def _is_known(path: Path, options: Reading) -> bool:
     return True
 
 
-def _inspect_all(paths: Sequence[Path], options: Reading) -> tuple[list[DataFile], list[TextFile]]:
-    tabular: list[DataFile] = []
-    text: list[TextFile] = []
-    problems: list[str] = []
-    for path in paths:
-        try:
-            kind = kind_of(path)
-            if kind == "text":
-                text.append(_text_file(path, options))
-            else:
-                file = inspect_columns(path, kind)
-                own = [name for name, _ in file.columns]
-                constants = (*file.constants, *_name_columns(path, options, own))
-                tabular.append(replace(file, constants=constants))
-        except InputError as error:
-            problems.extend(error.problems)
-    if problems:
-        raise InputError(*problems)
-    runs = [file for file in text if file.dialect.name != LOADLENS_CSV.name]
-    if len(runs) < 2 or any("file" in file.schema for file in text):  # noqa: PLR2004  # one is no comparison
-        return tabular, text
-    return tabular, [replace(file, constants=(*file.constants, ("file", file.path.name))) for file in text]
-
-
-def _name_columns(path: Path, options: Reading, columns: Collection[str]) -> list[tuple[str, str | None]]:
-    """The columns that the name of a file tells; the file itself must not have them."""
-    told = options.name_keys.values(path) if options.name_keys else {}
-    doubled = [name for name in told if name in columns]
-    if doubled:
-        raise InputError(
-            f"{path}: has the column {listed(doubled)} already, which its name is to give too; "
-            f"give the group another name"
-        )
-    return list(told.items())
-
-
-def _text_file(path: Path, options: Reading) -> TextFile:
-    head = read_head(path)
-    dialect = mapped_dialect(options.column_map) if options.column_map else detect(head, options.format)
-    reader = dialect.open(head)
-    constants = (*hive_columns(path), *_name_columns(path, options, reader.schema))
-    file = TextFile(head=head, dialect=dialect, reader=reader, constants=constants)
-    file.check_constants()
-    return file
-
-
-def _scan_tabular(files: Sequence[DataFile], options: Reading) -> pl.LazyFrame:
-    if options.column_map is None:
-        return scan_files(files)
-    frames = [
-        mapped_frame(raw_scan([file]), options.column_map, str(file.path)).with_columns(
-            constant(file.path, name, text) for name, text in dict(file.constants).items()
-        )
-        for file in files
-    ]
-    return canonical_frame(pl.concat(frames, how="diagonal_relaxed"), "the log")
-
-
-def _as_data_file(file: TextFile) -> DataFile:
-    """A text file as others see it; its rows are estimated from its first lines."""
-    head = file.head
-    lines = max(len(head.lines), 1)
-    rows = lines if head.is_whole else head.size * lines // len(head.data)
-    return DataFile(
-        path=head.path,
-        kind="text",
-        columns=tuple(file.schema.items()),
-        size=head.size,
-        rows=0 if head.compression else rows,
-    )
-
-
 def read_log(
     source: Source,
     *,
@@ -343,6 +265,7 @@ def read_log(
     column_map: ColumnMap | Iterable[str] | None = None,
     key_from_name: str | None = None,
     max_rejects: str | int = 0,
+    storage_options: Mapping[str, str] | None = None,
 ) -> Log:
     """Opens a log for several analyses.
 
@@ -352,6 +275,8 @@ def read_log(
         column_map: which columns of any table are what: ``["latency=elapsed:ms", "end=ts:epoch_ms"]``.
         key_from_name: a regular expression over file names whose named groups become columns.
         max_rejects: how many rows of text may be rejected: a count, or a percentage such as ``"0.5%"``.
+        storage_options: options of object stores, such as ``{"aws_region": "eu-west-1"}``, under the names
+            that Polars has for them.
 
     Returns:
         The log, which every analysis takes as its source. Its ``findings`` tell, after an analysis, what
@@ -362,17 +287,23 @@ def read_log(
         UsageError: an argument cannot be understood.
     """
     options = Reading.of(
-        format=format, column_map=column_map, key_from_name=key_from_name, max_rejects=max_rejects
+        format=format,
+        column_map=column_map,
+        key_from_name=key_from_name,
+        max_rejects=max_rejects,
+        storage_options=storage_options,
     )
     return open_log(source, reading=options)
 
 
-def scan_log(source: Source) -> pl.LazyFrame:
+def scan_log(source: Source, *, storage_options: Mapping[str, str] | None = None) -> pl.LazyFrame:
     """Scans a log lazily into its canonical columns.
 
     Args:
         source: a path, glob or folder of logs of any known dialect (hive partitions become columns), a list
-            of them, a Polars frame, or any table that speaks the Arrow stream interface.
+            of them, a Polars frame, any table that speaks the Arrow stream interface (which is read into
+            memory), or a PyArrow dataset.
+        storage_options: options of object stores, for paths such as ``s3://bucket/folder``.
 
     Returns:
         A LazyFrame with the canonical columns that the log has, in canonical types (latency in ms,
@@ -382,16 +313,23 @@ def scan_log(source: Source) -> pl.LazyFrame:
     Raises:
         InputError: nothing is there, it cannot be read, or it has no ``invocation_latency``.
     """
-    return open_log(source).frame
+    return open_log(source, reading=Reading.of(storage_options=storage_options)).frame
 
 
 @contextmanager
 def reading(log: Log | None) -> Iterator[None]:
-    """Turns what Polars raises while it reads ``log`` into an InputError that says where and what."""
+    """Turns what Polars raises while it reads ``log`` into an InputError that says where and what.
+
+    Nor may a file of the log have changed in the end, whatever came of reading it.
+    """
+    files = log.files if log else ()
     try:
         yield
-    except LoadlensError:
-        raise
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        files = log.files if log else ()
-        raise InputError(*explain(files, log.name if log else "the log", error)) from error
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, InputError) as error:
+        refuse_changed(files)
+        if isinstance(error, InputError):
+            raise
+        secrets = [secret for file in files for secret in secrets_of(file.path)]
+        problems = explain(files, log.name if log else "the log", error)
+        raise InputError(*problems) from cause_of(error, secrets)
+    refuse_changed(files)

@@ -2,10 +2,10 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from loadlens.errors import InputError, UsageError
 from loadlens.schema import CANONICAL_COLUMNS, CONFIGURATION_COLUMNS
+from loadlens.sources.location import Location
 from loadlens.sources.wording import listed
 
 __all__ = ["NameKeys", "key_from_name"]
@@ -22,7 +22,7 @@ class NameKeys:
         """The key columns, all of them text, in the order of the groups."""
         return tuple(self.pattern.groupindex)
 
-    def values(self, path: Path) -> dict[str, str]:
+    def values(self, path: Location) -> dict[str, str]:
         """What the name of a file says for each key column; a group that takes no part is empty.
 
         It is searched for in the file's own name first, then in the whole path as it was given.

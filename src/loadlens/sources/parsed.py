@@ -46,6 +46,7 @@ REJECT_SCHEMA: Final = pl.Schema(
     {"line": pl.Int64(), "column": pl.String(), "reason": pl.String(), "raw": pl.String()}
 )
 
+_LARGEST: Final = float(np.finfo(np.float64).max)
 _LARGEST_WRITTEN_OUT: Final = 1e15
 
 _ORDER = Rule(
@@ -229,7 +230,10 @@ class Recipe:
             if name in self.required
         ]
         infinite = [
-            Rule(column=name, expected="a finite number", broken=~pl.col(name).is_finite())
+            # NaN compares as larger than every number.
+            Rule(
+                column=name, expected="a finite number", broken=~pl.col(name).is_between(-_LARGEST, _LARGEST)
+            )
             for name, dtype in self.types.items()
             if dtype.is_float()
         ]

@@ -1,5 +1,6 @@
 """A block of text split into its records, the lines that are none, and blank lines."""
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +13,7 @@ from loadlens.sources.parsed import Reject, bounded
 __all__ = ["Records", "find_records"]
 
 _LINE_BREAK: Final = ord("\n")
+_BLANK_LINES: Final = re.compile(rb"(?:[ \r]*+\n)++")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,12 @@ class _Collector:
         self.length += len(text)
         self.line += text.count(b"\n")
 
+    def pass_over(self, start: int, end: int) -> None:
+        """Counts blank lines."""
+        lines = self.data.count(b"\n", start, end)
+        self.blank += lines
+        self.line += lines
+
     def put_aside(self, start: int, end: int) -> None:
         """Takes a line that is no record."""
         text = self.data[start:end]
@@ -106,6 +114,9 @@ def find_records(block: Block, framing: Framing) -> Records:
             found.keep_lines(position, end)
         elif end := framing.record_end(data, position):
             found.keep_record(position, end)
+        elif blank := _BLANK_LINES.match(data, position):
+            end = blank.end()
+            found.pass_over(position, end)
         else:
             end = line_end(data, position)
             found.put_aside(position, end)

@@ -2,14 +2,13 @@
 
 import gzip
 import io
-import os
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import IO, Final, Literal, cast
 
 from loadlens.errors import InputError
+from loadlens.sources.location import Location, read_part, size_of
 
 __all__ = [
     "BOM",
@@ -43,7 +42,7 @@ _BUFFER_BYTES = 2**20
 _MAGIC: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
-def open_stream(path: Path) -> io.BufferedReader:
+def open_stream(path: Location) -> io.BufferedReader:
     """Opens a file for reading, decompressing gzip and zstd, told by its first bytes.
 
     Reading raises an InputError when the compressed data is damaged, or grows beyond
@@ -77,12 +76,12 @@ def _decompressed(file: IO[bytes], compression: Compression) -> IO[bytes]:
 class _Guarded(io.RawIOBase):
     """A decompressed stream that stops a compression bomb and says what is damaged."""
 
-    def __init__(self, path: Path, file: IO[bytes], compression: Compression) -> None:
+    def __init__(self, path: Location, file: IO[bytes], compression: Compression) -> None:
         super().__init__()
         self._path = path
         self._file = file
         self._source = _decompressed(file, compression)
-        self._size = os.fstat(file.fileno()).st_size
+        self._size = size_of(path)
         self._limit = min(max(UNCHECKED_BYTES, self._size * MAX_EXPANSION), MAX_STREAM_BYTES)
         self._given = 0
 
@@ -129,7 +128,7 @@ class Head:
         compression: how it is compressed, or empty.
     """
 
-    path: Path
+    path: Location
     data: bytes
     size: int
     compression: Compression = ""
@@ -140,6 +139,13 @@ class Head:
         return len(self.data) < HEAD_BYTES
 
     @cached_property
+    def text_bytes(self) -> int:
+        """How many bytes the file has decompressed; estimated from how well ``data`` compresses."""
+        if self.is_whole or not self.compression:
+            return len(self.data) if self.is_whole else self.size
+        return self.size * len(self.data) // len(zlib.compress(self.data))
+
+    @cached_property
     def lines(self) -> tuple[str, ...]:
         """The complete lines of ``data`` as text, without line breaks; invalid bytes are replaced."""
         text = self.data.removeprefix(BOM).decode(errors="replace")
@@ -148,7 +154,7 @@ class Head:
         return tuple(lines if self.is_whole and lines[-1] else lines[:-1])
 
 
-def read_head(path: Path) -> Head:
+def read_head(path: Location) -> Head:
     """Reads the beginning of a file.
 
     Raises:
@@ -157,9 +163,8 @@ def read_head(path: Path) -> Head:
     try:
         with open_stream(path) as stream:
             data = stream.read(HEAD_BYTES)
-        with path.open("rb") as file:
-            compression = _compression(file.read(4))
-        size = path.stat().st_size
+        compression = _compression(read_part(path, 0, 4))
+        size = size_of(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not data:

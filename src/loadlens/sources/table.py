@@ -1,13 +1,16 @@
 """Logs of lines with separated cells: the CSV family."""
 
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
 
+from loadlens.compiled import can_compile
 from loadlens.errors import InputError
 from loadlens.sources.blocks import Block, count_byte, parts_of
 from loadlens.sources.framing import Framing, line_end
@@ -22,7 +25,12 @@ from loadlens.sources.parsed import (
 )
 from loadlens.sources.records import Records, find_records
 
+if TYPE_CHECKING:
+    from loadlens.sources.quickcells import QuickCells
+
 __all__ = ["REPEATED_HEADERS", "Table"]
+
+_BLANK_LINES: Final = re.compile(rb"(?:\s*\n)?+")
 
 REPEATED_HEADERS: Final = "repeated headers"
 """What header lines after the first are counted as, such as those of files that were concatenated."""
@@ -42,12 +50,15 @@ class Table(Recipe):
         has_header: whether the first record of the file names the columns.
         types: the columns that are needed: Int64, Float64, Boolean or String. An empty cell is null; a
             quoted empty cell of a String column is an empty text.
+        narrow: makes the same rows of blocks in which some Float64 columns are whole numbers, which it reads
+            as integers; it is tried first on large files.
     """
 
     names: tuple[str, ...]
     separator: str = ","
     quote: str | None = '"'
     has_header: bool = True
+    narrow: Recipe | None = None
 
     @cached_property
     def framing(self) -> Framing:
@@ -68,19 +79,42 @@ class Table(Recipe):
         return fast or self._careful(block)
 
     def _without_header(self, block: Block) -> Block:
-        lines = block.data.split(b"\n", 1)
-        skipped = 1
-        while len(lines) == 2 and not lines[0].strip():  # noqa: PLR2004  # a line and what follows
-            lines = lines[1].split(b"\n", 1)
-            skipped += 1
-        rest = lines[1] if len(lines) > 1 else b""
-        return replace(block, data=rest, first_line=block.first_line + skipped)
+        end = line_end(block.data, _BLANK_LINES.match(block.data).end())  # type: ignore[union-attr]  # matches
+        skipped = block.data.count(b"\n", 0, end)
+        return replace(block, data=block.data[end:], first_line=block.first_line + skipped)
 
     def _fast(self, block: Block) -> Parsed | None:
-        last = len(self.names) - 1
-        types = {last: pl.String(), **{at: self.types[name] for at, name in self._positions.items()}}
         if not block.is_regular or not self._begins_well(block.data):
             return None
+        return self._compiled(block) or self._typed(block)
+
+    def _compiled(self, block: Block) -> Parsed | None:
+        """The rows by compiled loops, if they are worth loading and the block holds nothing unusual."""
+        if not block.is_large:
+            return None
+        known = block.line_breaks if block.line_breaks >= 0 else count_byte(block.data, ord("\n"))
+        for recipe, reader in self._quick_readers:
+            cells = reader.read(block.data, known + 1)
+            parsed = None if cells is None else recipe.quick(cells)
+            if parsed is not None:
+                return parsed
+        return None
+
+    @cached_property
+    def _quick_readers(self) -> list[tuple[Recipe, "QuickCells"]]:
+        """What reads most blocks, the quickest first; of one column only, blank lines are hard to tell."""
+        if len(self.names) == 1 or sys.byteorder != "little" or not can_compile():
+            return []
+        from loadlens.sources.quickcells import QuickCells
+
+        cells = QuickCells(names=self.names, types=self.types, separator=self.separator, quote=self.quote)
+        if self.narrow is None:
+            return [(self, cells)]
+        return [(self.narrow, replace(cells, types=self.narrow.types, whole=True)), (self, cells)]
+
+    def _typed(self, block: Block) -> Parsed | None:
+        last = len(self.names) - 1
+        types = {last: pl.String(), **{at: self.types[name] for at, name in self._positions.items()}}
         try:
             cells = self._parse(block.data, types)
         except PARSE_ERRORS:

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
 
 import polars as pl
 
 from loadlens.errors import InputError
 from loadlens.schema import CANONICAL_COLUMNS, RULES, canonical
 from loadlens.sources.files import DataFile, scan_columns
+from loadlens.sources.location import Location, store_of
 
 __all__ = ["canonical_frame", "constant", "raw_scan", "scan_files"]
 
@@ -25,7 +25,10 @@ def scan_files(files: Sequence[DataFile], row_index: str | None = None) -> pl.La
     """
 
     def alike(file: DataFile) -> str:
-        return repr((file.kind, file.columns, file.constants))
+        is_table = file.version != ""
+        return repr(
+            (file.kind, store_of(file.path), file.columns, file.constants, is_table and str(file.path))
+        )
 
     groups = [list(group) for _, group in groupby(sorted(files, key=alike), key=alike)]
     frames = [canonical_frame(raw_scan(group, row_index), str(group[0].path)) for group in groups]
@@ -37,14 +40,14 @@ def raw_scan(files: Sequence[DataFile], row_index: str | None = None) -> pl.Lazy
     first = files[0]
     if first.kind == "text":
         raise AssertionError("text is parsed by its dialect")
-    frame = scan_columns([file.path for file in files], first.kind, row_index)
+    frame = scan_columns([file.path for file in files], first.kind, row_index, first.version)
     own = {name for name, _ in first.columns}
     return frame.with_columns(
         constant(first.path, name, text) for name, text in dict(first.constants).items() if name not in own
     )
 
 
-def constant(path: Path, name: str, text: str | None) -> pl.Expr:
+def constant(path: Location, name: str, text: str | None) -> pl.Expr:
     """A column that the path of a file tells, in its canonical type.
 
     Raises:

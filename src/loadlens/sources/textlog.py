@@ -6,8 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
+import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
@@ -16,13 +16,17 @@ from loadlens.schema import CANONICAL_COLUMNS, LATENCY
 from loadlens.sources.blocks import blocks
 from loadlens.sources.dialects import BlockReader, Dialect, Reader
 from loadlens.sources.findings import Findings, MaxRejects
+from loadlens.sources.location import Location
 from loadlens.sources.parsed import Parsed
 from loadlens.sources.stream import Head, open_stream
 from loadlens.sources.tabular import constant
 
-__all__ = ["TextFile", "scan_text"]
+__all__ = ["TextFile", "common_schema", "scan_text"]
 
 _AHEAD_PER_THREAD = 2
+
+_LARGE_BYTES = 128 * 2**20
+"""Text from this size on is worth the time that loading compiled loops takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +46,7 @@ class TextFile:
     constants: tuple[tuple[str, str | None], ...] = ()
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Location:
         """Where it is."""
         return self.head.path
 
@@ -79,18 +83,24 @@ def _told_type(name: str) -> pl.DataType:
     return CANONICAL_COLUMNS[name].dtype if name in CANONICAL_COLUMNS else pl.String()
 
 
-def scan_text(files: Sequence[TextFile], findings: Findings, max_rejects: MaxRejects) -> pl.LazyFrame:
+def scan_text(
+    files: Sequence[TextFile],
+    findings: Findings,
+    max_rejects: MaxRejects | None,
+    schema: pl.Schema | None = None,
+) -> pl.LazyFrame:
     """Scans text files, which are parsed in several threads; each scan parses them anew.
 
     Args:
         files: the files.
         findings: becomes what a scan has found once that has come to its end.
-        max_rejects: how many rows may be rejected.
+        max_rejects: how many rows may be rejected; None if somebody else judges that.
+        schema: the columns to bring the files to; without it, those of all files together.
 
     Returns:
-        The columns of all files, null where a file lacks one.
+        The columns, null where a file lacks one.
     """
-    schema = _common_schema(files)
+    schema = schema or common_schema(files)
 
     def read(
         columns: list[str] | None, predicate: pl.Expr | None, num_rows: int | None, _batch_rows: int | None
@@ -103,12 +113,13 @@ def scan_text(files: Sequence[TextFile], findings: Findings, max_rejects: MaxRej
             yield chosen if predicate is None else chosen.filter(predicate)
             if left == 0:
                 return
-        findings.check(max_rejects)
+        if max_rejects is not None:
+            findings.check(max_rejects)
 
     return register_io_source(read, schema=schema)
 
 
-def _common_schema(files: Iterable[TextFile]) -> pl.Schema:
+def common_schema(files: Iterable[TextFile]) -> pl.Schema:
     """All columns; where files differ in a type, text."""
     schema: dict[str, pl.DataType] = {}
     for file in files:
@@ -120,10 +131,10 @@ def _common_schema(files: Iterable[TextFile]) -> pl.Schema:
 def _rows(files: Sequence[TextFile], schema: pl.Schema, findings: Findings) -> Iterator[pl.DataFrame]:
     # Its own, as several scans may run at once.
     found = Findings(passed_over=findings.passed_over)
-    warnings: dict[str, list[str]] = {}
+    is_large = sum(file.head.text_bytes for file in files) >= _LARGE_BYTES
     for file in files:
         rows, facts, last_start = 0, Counter[str](), float("-inf")
-        with _named(file.path), closing(_parts(file)) as parts:
+        with _named(file.path), closing(_parts(file, is_large=is_large)) as parts:
             for part in parts:
                 found.add(file.path, part)
                 rows += part.rows.height
@@ -134,16 +145,12 @@ def _rows(files: Sequence[TextFile], schema: pl.Schema, findings: Findings) -> I
                     found.out_of_order += out_of_order
                     yield _conformed(part.rows, file, schema)
         for warning in file.warnings(rows, facts):
-            warnings.setdefault(warning, []).append(str(file.path))
-    found.warnings = [
-        f"{paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}: {warning}"
-        for warning, paths in warnings.items()
-    ]
+            found.warn(warning, [str(file.path)])
     findings.become(found)
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _named(path: Location) -> Iterator[None]:
     """Lets every InputError begin with the path of the file."""
     try:
         yield
@@ -154,19 +161,20 @@ def _named(path: Path) -> Iterator[None]:
         raise InputError(*(f"{path}: {problem}" for problem in error.problems)) from error
 
 
-def _parts(file: TextFile) -> Generator[Parsed, None, None]:
+def _parts(file: TextFile, *, is_large: bool) -> Generator[Parsed, None, None]:
     if isinstance(file.reader, BlockReader):
-        yield from _parts_of_blocks(file.path, file.reader)
+        yield from _parts_of_blocks(file.path, file.reader, is_large=is_large)
     else:
         yield from file.reader.batches(file.path)
 
 
-def _parts_of_blocks(path: Path, reader: BlockReader) -> Iterator[Parsed]:
+def _parts_of_blocks(path: Location, reader: BlockReader, *, is_large: bool) -> Iterator[Parsed]:
     """Parses blocks in all threads, a few ahead of the reader, and hands them on in their order."""
     threads = pl.thread_pool_size()
     ahead: deque[Future[Parsed]] = deque()
-    with open_stream(path) as stream, ThreadPoolExecutor(threads) as pool:
-        cut = blocks(stream, reader.framing)
+    pool = ThreadPoolExecutor(threads)
+    with open_stream(path) as stream:
+        cut = blocks(stream, reader.framing, is_large=is_large)
         try:
             ahead.extend(
                 pool.submit(reader.read, block) for block in islice(cut, threads * _AHEAD_PER_THREAD)
@@ -175,19 +183,18 @@ def _parts_of_blocks(path: Path, reader: BlockReader) -> Iterator[Parsed]:
                 part = ahead.popleft().result()
                 ahead.extend(pool.submit(reader.read, block) for block in islice(cut, 1))
                 yield part
-        finally:
-            for future in ahead:
-                future.cancel()
+        finally:  # where a scan is given up, perhaps in a thread of the pool, which cannot wait for itself
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _out_of_order(rows: pl.DataFrame, last_start: float) -> tuple[int, float]:
     """How many rows start before the row before them, and when the last row starts."""
     if "start_time" not in rows.columns:
         return 0, last_start
-    start = rows["start_time"].drop_nulls()
-    if start.is_empty():
+    start = rows["start_time"].drop_nulls().to_numpy()
+    if not start.size:
         return 0, last_start
-    inside = int((start.diff() < 0).sum() or 0)
+    inside = int(np.count_nonzero(start[1:] < start[:-1]))
     return inside + int(start[0] < last_start), float(start[-1])
 
 

@@ -1,13 +1,13 @@
 """A results folder of the reference toolkit: which parts are there, and what it asked of the endpoint."""
 
 import json
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from loadlens.errors import InputError
-from loadlens.sources.files import INVOCATION_LOG_STEM, PathSource
+from loadlens.sources.files import INVOCATION_LOG_STEM
+from loadlens.sources.location import Location, PathSource, location
 from loadlens.sources.wording import shortened
 
 __all__ = [
@@ -39,23 +39,30 @@ class ToolkitFolder:
         examples: the example requests, as JSON Lines.
     """
 
-    path: Path
-    stability: Path | None
-    stability_metrics: Path | None
-    concurrency: Path | None
-    concurrency_metrics: Path | None
-    examples: Path | None
+    path: Location
+    stability: Location | None
+    stability_metrics: Location | None
+    concurrency: Location | None
+    concurrency_metrics: Location | None
+    examples: Location | None
 
 
-def find_toolkit_folder(path: PathSource) -> ToolkitFolder | None:
-    """Recognises a results folder by its raw folders.
+def find_toolkit_folder(path: PathSource, options: Mapping[str, str] | None = None) -> ToolkitFolder | None:
+    """Recognises a results folder by its raw folders; ``options`` are those of object stores.
 
     Raises:
         InputError: a raw folder without an invocation log, or example requests as a pickle.
     """
-    folder = Path(path)
-    if not any(os.path.isdir(folder / raw) for raw in RAW_FOLDER.values()):  # noqa: PTH112  # no error for odd names
+    folder = location(path, options)
+    if not any(_is_folder(folder / raw) for raw in RAW_FOLDER.values()):
         return None
+    try:
+        return _parts_in(folder)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read: {error.strerror or error}") from error
+
+
+def _parts_in(folder: Location) -> ToolkitFolder:
     logs = {part: _log(folder / raw) for part, raw in RAW_FOLDER.items()}
     return ToolkitFolder(
         path=folder,
@@ -67,12 +74,19 @@ def find_toolkit_folder(path: PathSource) -> ToolkitFolder | None:
     )
 
 
-def _table(folder: Path, stem: str) -> Path | None:
+def _is_folder(path: Location) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # what is wrong is told when it is opened
+        return False
+
+
+def _table(folder: Location, stem: str) -> Location | None:
     candidates = (folder / f"{stem}{suffix}" for suffix in (".parquet", ".csv"))
     return next((path for path in candidates if path.exists()), None)
 
 
-def _log(folder: Path) -> Path | None:
+def _log(folder: Location) -> Location | None:
     if not folder.is_dir():
         return None
     log = _table(folder, INVOCATION_LOG_STEM)
@@ -81,7 +95,7 @@ def _log(folder: Path) -> Path | None:
     return log
 
 
-def _examples(folder: Path) -> Path | None:
+def _examples(folder: Location) -> Location | None:
     path = folder / EXAMPLES_NAME
     if path.exists():
         return path
@@ -99,8 +113,11 @@ def average_request_size(path: PathSource) -> float:
     Raises:
         InputError: a pickle, a line that is no object with a text ``Body``, or no line at all.
     """
-    file = Path(path)
-    data = file.read_bytes()
+    file = location(path)
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror or error}") from error
     if data[:1] == b"\x80":
         raise InputError(f"{file}: is a Python pickle, which may run code; write the requests as JSON Lines")
     lines = [(number, line) for number, line in enumerate(data.splitlines(), start=1) if line.strip()]
@@ -109,7 +126,7 @@ def average_request_size(path: PathSource) -> float:
     return sum(_body_size(file, number, line) for number, line in lines) / len(lines)
 
 
-def _body_size(file: Path, number: int, line: bytes) -> int:
+def _body_size(file: Location, number: int, line: bytes) -> int:
     try:
         request = json.loads(line)
     except ValueError:  # invalid JSON or invalid UTF-8

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import polars as pl
 
 from loadlens.sources.blocks import Block
 from loadlens.sources.framing import Framing
+from loadlens.sources.location import Location
 from loadlens.sources.parsed import Parsed
 from loadlens.sources.stream import Head
 
@@ -43,7 +43,7 @@ class BlockReader(_Described, Protocol):
 class StreamReader(_Described, Protocol):
     """Reads a whole file from front to back: formats that cannot be cut at lines."""
 
-    def batches(self, path: Path) -> Iterator[Parsed]:
+    def batches(self, path: Location) -> Iterator[Parsed]:
         """Reads the file in parts of bounded size.
 
         Raises:

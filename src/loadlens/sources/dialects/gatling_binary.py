@@ -5,7 +5,6 @@ import struct
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -19,6 +18,7 @@ from loadlens.sources.dialects.gatling import (
     request_columns,
     warn_of_gatling,
 )
+from loadlens.sources.location import Location
 from loadlens.sources.parsed import Parsed, Recipe, Reject
 from loadlens.sources.stream import Head, open_stream
 
@@ -257,7 +257,7 @@ class _Parser:
 class _BinaryLog(Recipe):
     """Reads records, of which each needs the strings of those before."""
 
-    def batches(self, path: Path) -> Iterator[Parsed]:
+    def batches(self, path: Location) -> Iterator[Parsed]:
         """Reads the file in parts of ``BATCH_ROWS`` requests; a torn last record becomes a reject.
 
         Raises:
@@ -300,7 +300,7 @@ def _torn(parser: _Parser) -> Reject:
     return Reject(parser.record, "", "torn last record", parser.rest[:_SHOWN_BYTES].hex())
 
 
-def _damage(path: Path, parser: _Parser, error: _CorruptError) -> str:
+def _damage(path: Location, parser: _Parser, error: _CorruptError) -> str:
     at = parser.position
     return (
         f"{path}: record {parser.record:,}, at byte {at:,}, is damaged: {error}; what follows cannot be "

@@ -4,12 +4,12 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
 from loadlens.errors import InputError
+from loadlens.sources.location import Location
 from loadlens.sources.parsed import Reject, bounded
 
 __all__ = ["FAILURE", "PARTS", "ROOT", "TRANSACTIONS", "Document", "Sample", "Samples"]
@@ -161,7 +161,7 @@ class Document:
         samples: what has been read so far.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Location) -> None:
         self.samples = Samples()
         self._path = path
         self._encoding: str | None = None

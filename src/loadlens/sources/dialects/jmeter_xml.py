@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Final
 from xml.parsers import expat
 
@@ -27,6 +26,7 @@ from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect
 from loadlens.sources.dialects.jmeter_document import FAILURE, PARTS, ROOT, TRANSACTIONS, Document, Samples
 from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, request_name
+from loadlens.sources.location import Location
 from loadlens.sources.parsed import Parsed, Recipe, cast_cells, seconds
 from loadlens.sources.stream import Head, open_stream
 
@@ -70,7 +70,7 @@ class _FoundError(Exception):
 class _Xml(Recipe):
     """Reads samples from their XML; the line of a row is that of its start tag."""
 
-    def batches(self, path: Path) -> Iterator[Parsed]:
+    def batches(self, path: Location) -> Iterator[Parsed]:
         """Reads the document from front to back.
 
         Raises:

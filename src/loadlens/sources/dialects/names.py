@@ -23,11 +23,20 @@ def url_name(url: pl.Expr) -> pl.Expr:
 
 def request_name(name: pl.Expr) -> pl.Expr:
     """A request's name, cut as by ``url_name`` where it is a URL or has a query string; null is empty."""
-    name = name.fill_null("")
-    suspect = name.str.contains_any(["?", "@", "#"])
-    chosen = name.filter(suspect)
+    return name.fill_null("").map_batches(_cut_urls, return_dtype=pl.String(), is_elementwise=True)
+
+
+def _cut_urls(names: pl.Series) -> pl.Series:
+    # Not an expression, as that would look for the characters once for each place that asks for them.
+    suspect = names.str.contains_any(["?", "@", "#"])
+    if not suspect.any():
+        return names
+    name, where = pl.col("name"), pl.col("where")
+    chosen = name.filter(where)
     is_url = chosen.str.contains(r"^[A-Za-z][\w+.-]*://|^/|\?[^?\s=]+=")
-    return pl.coalesce(spread(pl.when(is_url).then(url_name(chosen)).otherwise(chosen), suspect), name)
+    cut = spread(pl.when(is_url).then(url_name(chosen)).otherwise(chosen), where)
+    frame = pl.DataFrame([names.alias("name"), suspect.alias("where")])
+    return frame.select(pl.coalesce(cut, name)).to_series()
 
 
 def numberless(text: pl.Expr) -> pl.Expr:

@@ -16,6 +16,7 @@ from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.names import url_name
+from loadlens.sources.location import Location, local_copy, size_of
 from loadlens.sources.parsed import Fault, Parsed, Recipe
 from loadlens.sources.stream import Head
 from loadlens.sources.table import Table
@@ -160,14 +161,15 @@ _TABLE: Final = re.compile(rb"""CREATE TABLE ["'`\[]?oha["'`\]]?\s*\(""")
 class _Database(Recipe):
     """Reads the table ``oha`` in batches of rows; the line of a row is its rowid."""
 
-    def batches(self, path: Path) -> Iterator[Parsed]:
+    def batches(self, path: Location) -> Iterator[Parsed]:
         """Reads the table from its first row to its last.
 
         Raises:
             InputError: the database is damaged, in use, or has no such table.
         """
         try:
-            with closing(_connected(path)) as connection:
+            _refuse_unfinished(path)
+            with local_copy(path) as file, closing(_connected(file)) as connection:
                 found = connection.execute(_query(path, connection))
                 last = None
                 while rows := found.fetchmany(_BATCH_ROWS):
@@ -201,15 +203,18 @@ class _Database(Recipe):
         return faults
 
 
-def _connected(path: Path) -> sqlite3.Connection:
-    """The database, which is neither changed nor locked, however it may be damaged."""
+def _refuse_unfinished(path: Location) -> None:
     for suffix in ("-wal", "-journal"):
         log = path.with_name(path.name + suffix)
-        if log.is_file() and log.stat().st_size:
+        if log.is_file() and size_of(log):
             raise InputError(
                 f"{path}: has unfinished changes in {log.name}; wait until oha has ended, "
                 f"or open it with `sqlite3 {path.name} .tables` to finish them"
             )
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    """The database, which is neither changed nor locked, however it may be damaged."""
     uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
     connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_CELL_BYTES)
@@ -224,7 +229,7 @@ def _text(data: bytes) -> str | bytes:
         return data
 
 
-def _query(path: Path, connection: sqlite3.Connection) -> str:
+def _query(path: Location, connection: sqlite3.Connection) -> str:
     # A view or a virtual table would run whatever its file says.
     found = connection.execute("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'oha'")
     sql = found.fetchone()
@@ -241,7 +246,7 @@ def _query(path: Path, connection: sqlite3.Connection) -> str:
     return f"SELECT rowid, {', '.join(columns)} FROM oha NOT INDEXED ORDER BY rowid"  # noqa: S608  # own names
 
 
-def _check_order(path: Path, rows: Sequence[tuple[Any, ...]]) -> None:
+def _check_order(path: Location, rows: Sequence[tuple[Any, ...]]) -> None:
     """Where pages of a damaged database lead back to others, rows would be read again and again."""
     numbers = [row[0] for row in rows]
     is_ordered = all(type(number) is int for number in numbers) and all(

@@ -9,6 +9,7 @@ import polars as pl
 from loadlens.errors import InputError
 from loadlens.schema import CANONICAL_COLUMNS, ERROR_COLUMNS, LATENCY, Rule, canonical
 from loadlens.sources.dialects.base import Dialect
+from loadlens.sources.parsed import Recipe
 from loadlens.sources.stream import Head
 from loadlens.sources.table import Table
 from loadlens.sources.wording import listed
@@ -39,35 +40,43 @@ def _open(head: Head) -> Table:
     if LATENCY not in names:
         raise InputError(f"{head.path}: missing column: {LATENCY}; it has: {listed(names)}")
     types = {name: _parsed_as(name) for name in names}
+    whole = [name for name, dtype in types.items() if dtype.is_float() and _dtype(name).is_integer()]
+    narrow = types | {name: _dtype(name) for name in whole}
     return Table(
         names=names,
         types=types,
         columns=tuple(_column(name, dtype) for name, dtype in types.items()),
-        rules=_rules(names),
+        rules=(_not_empty(names), *map(_whole, whole)),
         meaning=tuple((name, _meaning(name)) for name in names),
+        narrow=Recipe(
+            types=narrow,
+            columns=tuple(_column(name, dtype) for name, dtype in narrow.items()),
+            rules=(_not_empty(names),),
+        ),
     )
+
+
+def _dtype(name: str) -> pl.DataType:
+    return CANONICAL_COLUMNS[name].dtype if name in CANONICAL_COLUMNS else pl.String()
 
 
 def _parsed_as(name: str) -> pl.DataType:
     """Integers as Float64: pandas writes an integer column that has an empty cell with decimal points."""
-    column = CANONICAL_COLUMNS.get(name)
-    return pl.Float64() if column and column.dtype.is_numeric() else pl.String()
+    return pl.Float64() if _dtype(name).is_numeric() else pl.String()
 
 
 def _column(name: str, dtype: pl.DataType) -> pl.Expr:
     return canonical(name, dtype) if name in CANONICAL_COLUMNS else pl.col(name)
 
 
-def _rules(names: Sequence[str]) -> tuple[Rule, ...]:
-    """Fractions are found where they are still the number that was logged."""
-    known = [name for name in names if name in CANONICAL_COLUMNS]
-    empty = pl.all_horizontal(pl.col(name).is_null() for name in known)
-    whole = (
-        Rule(column=name, expected="a whole number", broken=pl.col(name) != pl.col(name).floor())
-        for name in known
-        if CANONICAL_COLUMNS[name].dtype.is_integer()
-    )
-    return (Rule(column=LATENCY, expected="a value in any column", broken=empty), *whole)
+def _not_empty(names: Sequence[str]) -> Rule:
+    empty = pl.all_horizontal(pl.col(name).is_null() for name in names if name in CANONICAL_COLUMNS)
+    return Rule(column=LATENCY, expected="a value in any column", broken=empty)
+
+
+def _whole(name: str) -> Rule:
+    """A fraction is found where it is still the number that was logged."""
+    return Rule(column=name, expected="a whole number", broken=pl.col(name) != pl.col(name).floor())
 
 
 def _meaning(name: str) -> str:

@@ -1,0 +1,255 @@
+"""What an analysis found, with its files."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from loadlens.decisions import Decisions, Questions
+from loadlens.documents import json_text
+from loadlens.profile import DEFAULT_PERCENTILES, Execution
+from loadlens.publish import write_text
+from loadlens.sources import REJECTS_FILE, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import altair as alt
+    import polars as pl
+
+    from loadlens.prices import PriceTable
+    from loadlens.profile import Outliers
+    from loadlens.report import Report
+    from loadlens.results import ChartFormat, ConcurrencyResult, CostResult, StabilityResult, SummaryResult
+    from loadlens.sources import Findings
+
+__all__ = ["LogAnalysis", "Options", "ToolkitAnalysis"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to analyse.
+
+    Attributes:
+        by: key columns; none for the log's natural key.
+        outliers: the fence.
+        prices: the price table of a results folder.
+        chart_formats: file formats of the charts.
+        percentiles: quantiles of the successes to report.
+        reading: how files are read.
+        safe_csv: whether cells of CSV files that a spreadsheet takes for formulas are disarmed.
+        on_stage: is told what begins, for a progress display.
+        execution: how logs are measured.
+        questions: what else the report of a log shall answer.
+    """
+
+    by: tuple[str, ...] = ()
+    outliers: Outliers = "mean-iqr"
+    prices: PriceTable
+    chart_formats: tuple[ChartFormat, ...] = ("png",)
+    percentiles: tuple[float, ...] = DEFAULT_PERCENTILES
+    reading: Reading = field(default_factory=Reading)
+    safe_csv: bool = False
+    on_stage: Callable[[str], None] = lambda _: None
+    execution: Execution = field(default_factory=Execution)
+    questions: Questions = field(default_factory=Questions)
+
+    @property
+    def measuring(self) -> dict[str, Any]:
+        """The arguments that every summary takes."""
+        return {"outliers": self.outliers, "percentiles": self.percentiles, "heatmap": True, **self.execution}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolkitAnalysis:
+    """Analysis of a results folder of the toolkit; a part that is not there is None."""
+
+    source: str
+    options: Options
+    stability: StabilityResult | None
+    concurrency: ConcurrencyResult | None
+    cost: CostResult | None
+    no_cost_reason: str | None
+
+    @property
+    def relative_error(self) -> float:
+        """Bound of the relative error of latencies; 0 where they are exact."""
+        return max(part.relative_error for part in (self.stability, self.concurrency) if part)
+
+    @property
+    def spilled_bytes(self) -> int:
+        """Size of the temporary files that text logs went through, else 0."""
+        return sum(part.spilled_bytes for part in (self.stability, self.concurrency) if part)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The content of summary.json."""
+        return {
+            **_head([self.source], self.options, prices=self.options.prices.path),
+            "stability": _part(self.stability),
+            "concurrency": _part(self.concurrency),
+            "cost": _cost(self.cost),
+            "no_cost_reason": self.no_cost_reason,
+        }
+
+    def write(self, folder: Path) -> None:
+        """Writes the summary folders, the report and summary.json."""
+        from loadlens.report import render, toolkit_report
+
+        self.options.on_stage("Drawing charts")
+        for part in (self.stability, self.concurrency, self.cost):
+            if part is not None:
+                part_folder = folder / part.folder
+                part_folder.mkdir()
+                part.write(part_folder, self.options.chart_formats)
+        self.options.on_stage("Writing the report")
+        report = toolkit_report(
+            source=self.source,
+            version=version("loadlens"),
+            options={**_described(self.options), "Price table": self.options.prices.path},
+            stability=self.stability,
+            concurrency=self.concurrency,
+            cost=self.cost,
+            no_cost_reason=self.no_cost_reason,
+            figures=self._figures(),
+        )
+        (folder / "benchmarking_report").mkdir()
+        write_text(folder / "benchmarking_report" / "benchmarking_report.html", render(report))
+        write_text(folder / "summary.json", json_text(self.document))
+
+    def _figures(self) -> dict[str, str]:
+        from loadlens.charts import svg_text
+
+        charts: dict[str, alt.TopLevelMixin] = {}
+        for name, part in (("stability", self.stability), ("concurrency", self.concurrency)):
+            if part:
+                charts[f"{name}_density"] = part.chart
+                charts |= {f"{name}_{view}": chart for view, chart in part.view_charts().items()}
+        if self.cost:
+            charts |= {"cost_vs_performance": self.cost.chart, "cost_savings": self.cost.savings_chart}
+        return {name: svg_text(chart) for name, chart in charts.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogAnalysis:
+    """Analysis of any other log.
+
+    Attributes:
+        sources: the inputs as they were named.
+        options: how it was analysed.
+        summary: the figures.
+        findings: what was rejected or left out, and what the log cannot tell.
+        decisions: what else was asked, answered.
+    """
+
+    sources: tuple[str, ...]
+    options: Options
+    summary: SummaryResult
+    findings: Findings
+    decisions: Decisions = field(default_factory=Decisions)
+
+    @property
+    def relative_error(self) -> float:
+        """Bound of the relative error of latencies; 0 where they are exact."""
+        return self.summary.relative_error
+
+    @property
+    def spilled_bytes(self) -> int:
+        """Size of the temporary file that a text log went through, else 0."""
+        return self.summary.spilled_bytes
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The content of summary.json."""
+        return {
+            **_head(self.sources, self.options),
+            "by": list(self.summary.by),
+            "summary": _rows(self.summary.summary),
+            **_figures_of(self.summary),
+            **self.findings.document(self.summary.seconds_without_completion),
+            **self.decisions.document,
+        }
+
+    def write(self, folder: Path) -> None:
+        """Writes summary.csv, charts, report.html and summary.json."""
+        from loadlens.report import render
+
+        self.options.on_stage("Drawing charts")
+        self.summary.write(folder, self.options.chart_formats, safe_csv=self.options.safe_csv)
+        if self.findings.rejected:
+            self.findings.write_rejects(folder / REJECTS_FILE, safe=self.options.safe_csv)
+        self.decisions.write_charts(folder / "charts", self.options.chart_formats)
+        self.options.on_stage("Writing the report")
+        write_text(folder / "report.html", render(self._report()))
+        write_text(folder / "summary.json", json_text(self.document))
+
+    def _report(self) -> Report:
+        from loadlens.charts import svg_text
+        from loadlens.report import summary_report
+
+        charts = {"latency_density": self.summary.chart, **self.summary.view_charts()}
+        return summary_report(
+            source=", ".join(self.sources),
+            version=version("loadlens"),
+            options=_described(self.options),
+            summary=self.summary,
+            findings=self.findings,
+            figures={name: svg_text(chart) for name, chart in charts.items()},
+            cards=self.decisions.cards(),
+            before=self.decisions.sections_before(),
+            after=self.decisions.sections_after(),
+        )
+
+
+def _described(options: Options) -> dict[str, str]:
+    """The options as the report shows them."""
+    return {"Outlier fence": options.outliers}
+
+
+def _head(sources: Sequence[str], options: Options, **more: str) -> dict[str, Any]:
+    return {
+        "loadlens_version": version("loadlens"),
+        "inputs": list(sources),
+        "options": {"outliers": options.outliers, **more},
+    }
+
+
+def _part(part: StabilityResult | ConcurrencyResult | None) -> dict[str, Any] | None:
+    if part is None:
+        return None
+    return {
+        "summary": _rows(part.summary),
+        "endpoint_metrics": None if part.endpoint_metrics is None else _rows(part.endpoint_metrics),
+        "average_response_size": part.average_response_size,
+        **_figures_of(part),
+    }
+
+
+def _figures_of(part: StabilityResult | ConcurrencyResult | SummaryResult) -> dict[str, Any]:
+    return {
+        "relative_error": part.relative_error,
+        "quality": _rows(part.quality),
+    }
+
+
+def _cost(cost: CostResult | None) -> dict[str, Any] | None:
+    if cost is None:
+        return None
+    finite = math.isfinite(cost.break_even_invocations)
+    return {
+        "optimal_memory_config": cost.optimal_memory_config,
+        "comparable_instance": cost.comparable_instance,
+        "instance_monthly_cost": cost.instance_monthly_cost,
+        "break_even_invocations": cost.break_even_invocations if finite else None,
+        "average_request_size": cost.average_request_size,
+        "average_response_size": cost.average_response_size,
+        "currency": cost.prices.currency,
+        "metrics_with_cost": _rows(cost.metrics_with_cost),
+    }
+
+
+def _rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    return frame.to_dicts()

@@ -1,0 +1,168 @@
+"""Executors of the command line: processes of this machine, or a Dask cluster."""
+
+import logging
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager, nullcontext
+from multiprocessing import active_children, get_context, resource_tracker
+from os import PathLike
+from pathlib import Path
+from types import ModuleType
+from typing import Final, TypedDict
+
+import polars as pl
+
+from loadlens.errors import UsageError, WorkerError
+from loadlens.profile.spill import spill_place
+
+__all__ = ["Workforce", "workforce"]
+
+_LOCAL: Final = re.compile(r"local:([1-9]\d{0,3})")
+_ADDRESS: Final = re.compile(r"(tcp|tls|ucx|ws|wss)://\S+:\d+")
+_SECONDS_TO_CONNECT: Final = 10
+_SECONDS_TO_DROP_WORK: Final = 0.2
+"""A pool that loses its processes before it has dropped cancelled work prints a traceback about that work."""
+
+_THREADS: Final = "POLARS_MAX_THREADS"
+
+
+class Workforce(TypedDict):
+    """Who measures a log: entries of ``Execution``.
+
+    Attributes:
+        executor: gives work to the workers; None where this process does it all.
+        memory_limit: bytes that each of them has to stay within; None for the default.
+        spill_folder: where their temporary files go; None for the default.
+    """
+
+    executor: Executor | None
+    memory_limit: int | None
+    spill_folder: str | PathLike[str] | None
+
+
+@contextmanager
+def workforce(
+    *,
+    cluster: str | None = None,
+    workers: int | None = None,
+    memory_limit: int | None = None,
+    spill_folder: str | PathLike[str] | None = None,
+) -> Iterator[Workforce]:
+    """Workers to measure logs with, who are there for as long as the context lasts.
+
+    Args:
+        cluster: address of the scheduler of a Dask cluster, such as ``tcp://host:8786``, or ``local:N`` for
+            one of N processes of this machine.
+        workers: how many processes of this machine, without Dask.
+        memory_limit: bytes to stay within: all processes of this machine together, each worker elsewhere.
+        spill_folder: where temporary files go; without it, where the system of each worker puts them.
+
+    Raises:
+        UsageError: an argument cannot be understood, or Dask is not installed.
+        WorkerError: the cluster does not answer.
+    """
+    if cluster is not None and workers is not None:
+        raise UsageError("--cluster and --workers both say who works; give one of them")
+    local = _LOCAL.fullmatch(cluster) if cluster is not None else None
+    here = int(local[1]) if local else workers
+    if here is None:
+        with _connected(cluster) if cluster is not None else nullcontext() as executor:
+            yield Workforce(executor=executor, memory_limit=memory_limit, spill_folder=spill_folder)
+        return
+    if here < 1:
+        raise UsageError(f"--workers: got {here}, expected 1 or more")
+    share = None if memory_limit is None else memory_limit // here
+    start = _dask_processes if local else _processes
+    # What a worker that is killed leaves behind goes with the folder.
+    with spill_place(spill_folder) as folder, _shared_threads(here), start(here, folder) as executor:
+        yield Workforce(executor=executor, memory_limit=share, spill_folder=folder)
+
+
+@contextmanager
+def _processes(count: int, _folder: Path) -> Iterator[Executor]:
+    others = set(active_children())
+    # A forked process would inherit locks that threads of Polars hold.
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        with _deaf_to_interrupts():
+            for _ in range(count):
+                pool.submit(os.getpid)  # starts a process
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            time.sleep(_SECONDS_TO_DROP_WORK)
+            for process in set(active_children()) - others:
+                process.terminate()  # else the partitions under way would have to be waited for
+            raise
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes that are started meanwhile hear no Ctrl-C, which a terminal sends to all: this one does."""
+    resource_tracker.ensure_running()  # later it would lift the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _shared_threads(processes: int) -> Iterator[None]:
+    """Gives each process that is started meanwhile its part of this one's threads.
+
+    Polars asks the environment alone, and once, when it is imported.
+    """
+    before = os.environ.get(_THREADS)
+    os.environ[_THREADS] = str(max(pl.thread_pool_size() // processes, 1))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_THREADS]
+        else:
+            os.environ[_THREADS] = before
+
+
+@contextmanager
+def _connected(cluster: str) -> Iterator[Executor]:
+    if not _ADDRESS.fullmatch(cluster):
+        raise UsageError(f"--cluster: got {cluster!r}, expected tcp://HOST:PORT of a scheduler, or local:N")
+    distributed = _distributed()
+    try:
+        client = distributed.Client(cluster, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
+    except OSError as error:
+        raise WorkerError(
+            f"--cluster: no scheduler answers at {cluster} within {_SECONDS_TO_CONNECT} s ({error}); "
+            f"start one with `dask scheduler`, or check the address"
+        ) from error
+    with client:
+        yield client.get_executor(pure=False)
+
+
+@contextmanager
+def _dask_processes(count: int, folder: Path) -> Iterator[Executor]:
+    distributed = _distributed()
+    import dask
+
+    with dask.config.set({"temporary-directory": str(folder)}):
+        with _deaf_to_interrupts():
+            machine = distributed.LocalCluster(
+                n_workers=count, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+            )
+        with machine, distributed.Client(machine, set_as_default=False) as client:
+            yield client.get_executor(pure=False)
+
+
+def _distributed() -> ModuleType:
+    try:
+        import distributed
+    except ImportError as error:
+        raise UsageError(
+            "--cluster: needs Dask, which is not installed; run: pip install 'loadlens[dask]'"
+        ) from error
+    return distributed

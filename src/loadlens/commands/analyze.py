@@ -1,0 +1,269 @@
+"""``loadlens analyze`` and ``loadlens demo``: summaries, charts and a report."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loadlens.analyze import LogAnalysis, Options, ToolkitAnalysis, analyze, analyze_toolkit_folder
+from loadlens.cluster import workforce
+from loadlens.commands.check import Slo, SloFile, excerpts_shown, gates_of
+from loadlens.commands.cost import (
+    Capacities,
+    Goal,
+    Prices,
+    RequestSize,
+    Strategies,
+    TrafficText,
+    Weight,
+    costing_of,
+    files_named_by,
+)
+from loadlens.commands.options import (
+    By,
+    Cluster,
+    Format,
+    KeyFromName,
+    Map,
+    MapFile,
+    MaxRejects,
+    MemoryLimit,
+    MinEffect,
+    Out,
+    OutlierChoice,
+    Outliers,
+    Overwrite,
+    Quiet,
+    SafeCsv,
+    SpillFolder,
+    Storage,
+    Workers,
+    bytes_of,
+    reading_of,
+    share_of,
+)
+from loadlens.documents import json_text
+from loadlens.errors import GateFailedError, UsageError
+from loadlens.gates.output import failures, summary_line
+from loadlens.prices import BUILT_IN_TABLES, load_prices
+from loadlens.profile import DEFAULT_PERCENTILES, Execution
+from loadlens.publish import existing_paths, publish_folder, refuse_output_inside
+from loadlens.results import ChartFormat
+from loadlens.sources import Location, Reading, StorageOptions, find_toolkit_folder, location
+from loadlens.terminal import ProgressDisplay, print_results, progress_display
+
+__all__ = ["analyze_command", "demo_command"]
+
+
+class ChartChoice(StrEnum):
+    """Values of --chart-format."""
+
+    PNG = "png"
+    SVG = "svg"
+
+
+Charts = Annotated[list[ChartChoice], typer.Option("--chart-format", help="Format of charts; repeatable.")]
+Exact = Annotated[
+    bool | None,
+    typer.Option(
+        "--exact/--one-pass",
+        help="Exact figures, or one pass with a stated error bound.",
+        show_default="exact, of logs",
+    ),
+]
+Percentiles = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--percentile", help="Percentile to report, e.g. 99.5; repeatable.", show_default="90, 95, 99, 99.9"
+    ),
+]
+Baseline = Annotated[
+    str | None,
+    typer.Option(metavar="LOG", help="Log of a run to compare with, key by key.", show_default=False),
+]
+DemoPrices = Annotated[
+    str | None,
+    typer.Option(
+        "--prices",
+        metavar="NAME_OR_FILE",
+        help="Price table, see `loadlens prices`.",
+        show_default=BUILT_IN_TABLES[0],
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print summary.json instead of a table.")]
+_PNG = [ChartChoice.PNG]
+
+
+def analyze_command(  # noqa: PLR0917  # the parameters of a command are its options
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...", help="A results folder of the toolkit, or logs: files, folders, globs."
+        ),
+    ],
+    out: Out,
+    by: By = None,
+    outliers: Outliers = OutlierChoice.MEAN_IQR,
+    percentile: Percentiles = None,
+    slo: Slo = None,
+    slo_file: SloFile = None,
+    baseline: Baseline = None,
+    min_effect: MinEffect = "5%",
+    prices: Prices = None,
+    traffic: TrafficText = None,
+    capacity: Capacities = None,
+    strategy: Strategies = None,
+    weight: Weight = 0.5,
+    objective: Goal = None,
+    request_size: RequestSize = None,
+    exact: Exact = None,
+    memory_limit: MemoryLimit = None,
+    spill_folder: SpillFolder = None,
+    cluster: Cluster = None,
+    workers: Workers = None,
+    log_format: Format = None,
+    column_map: Map = None,
+    map_file: MapFile = None,
+    key_from_name: KeyFromName = None,
+    max_rejects: MaxRejects = "0",
+    storage_option: Storage = None,
+    safe_csv: SafeCsv = False,
+    chart_format: Charts = _PNG,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Analyse logs into summaries, charts and a report.
+
+    The report answers more on request: --slo judges gates, --baseline compares with another run, and
+    --prices, --traffic, --capacity, --objective or --strategy price each memory size. If a gate fails,
+    everything is written all the same and the exit code is 1.
+    """
+    costing = costing_of(
+        prices=prices,
+        traffic=traffic,
+        capacity=capacity,
+        strategy=strategy,
+        weight=weight,
+        objective=objective,
+        request_size=request_size,
+    )
+    is_asked = any(option is not None for option in (traffic, capacity, strategy, objective, request_size))
+    reading = reading_of(
+        log_format, column_map, map_file, key_from_name, max_rejects, storage_option=storage_option
+    )
+    place = location(out, reading.storage_options)
+    named = [*files_named_by(costing, prices, traffic), *([str(slo_file)] if slo_file else [])]
+    refuse_output_inside(place, existing_paths(named))
+    working = workforce(
+        cluster=cluster,
+        workers=workers,
+        memory_limit=bytes_of(memory_limit),
+        spill_folder=spill_folder,
+    )
+    with excerpts_shown(), working as work, progress_display(quiet=quiet) as display:
+        execution = Execution(
+            on_progress=display.on_progress,
+            executor=work["executor"],
+            memory_limit=work["memory_limit"],
+            spill_folder=work["spill_folder"],
+        )
+        if exact is not None:  # left out, saved profiles are shown as exactly as they can be
+            execution["exact"] = exact
+        analysis = analyze(
+            inputs,
+            place,
+            by=by or (),
+            outliers=outliers.value,
+            percentiles=_quantiles(percentile),
+            prices=costing.prices[0],
+            chart_formats=_formats(chart_format),
+            overwrite=overwrite,
+            reading=reading,
+            safe_csv=safe_csv,
+            on_stage=display.on_stage,
+            gates=gates_of(slo or (), slo_file) if slo or slo_file else (),
+            baseline=baseline,
+            min_effect=share_of(min_effect),
+            costing=costing if is_asked or _prices_a_log(inputs, prices, reading) else None,
+            **execution,
+        )
+    _print(analysis, place, quiet=quiet, as_json=as_json)
+    _refuse_failed_gates(analysis)
+
+
+def _prices_a_log(inputs: Sequence[str], prices: Sequence[str] | None, reading: Reading) -> bool:
+    """Whether --prices alone asks for a cost: a results folder has one by itself, by one table."""
+    is_folder = any(find_toolkit_folder(item, reading.storage_options) for item in inputs)
+    return len(prices or ()) > int(is_folder)
+
+
+def _refuse_failed_gates(analysis: ToolkitAnalysis | LogAnalysis) -> None:
+    gates = analysis.decisions.gates if isinstance(analysis, LogAnalysis) else None
+    if gates and not gates.holds:
+        raise GateFailedError(*failures(gates), summary_line(gates))
+
+
+def demo_command(  # noqa: PLR0917  # the parameters of a command are its options
+    out: Out,
+    rows: Annotated[int, typer.Option(min=1, help="Invocations to simulate.")] = 200_000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same rows.")] = 0,
+    outliers: Outliers = OutlierChoice.MEAN_IQR,
+    prices: DemoPrices = None,
+    chart_format: Charts = _PNG,
+    storage_option: Storage = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate a serverless endpoint under load, then analyse the result."""
+    place = location(out, StorageOptions.parse(storage_option))
+    with progress_display(quiet=quiet) as display:
+        options = Options(
+            outliers=outliers.value,
+            prices=load_prices(prices),
+            chart_formats=tuple(_formats(chart_format)),
+            on_stage=display.on_stage,
+            execution=Execution(on_progress=display.on_progress),
+        )
+        analysis = _demo(place, rows, seed, options, display, overwrite=overwrite)
+    _print(analysis, place, quiet=quiet, as_json=as_json)
+
+
+def _demo(
+    out: Location, rows: int, seed: int, options: Options, display: ProgressDisplay, *, overwrite: bool
+) -> ToolkitAnalysis:
+    from loadlens.simulate import simulate_results_folder
+
+    analyses: list[ToolkitAnalysis] = []
+
+    def write(folder: Path) -> None:
+        simulate_results_folder(folder, rows=rows, seed=seed, on_rows=display.counter("Simulating", rows))
+        found = find_toolkit_folder(folder)
+        assert found is not None  # noqa: S101  # the simulation has just written it
+        source = f"simulated endpoint, {rows:,} invocations, seed {seed}"
+        analyses.append(analyze_toolkit_folder(found, options, source=source))
+        analyses[0].write(folder)
+
+    publish_folder(out, write, overwrite=overwrite)
+    return analyses[0]
+
+
+def _quantiles(percentiles: Sequence[float] | None) -> Sequence[float]:
+    wrong = [value for value in percentiles or () if not 0 < value < 100]  # noqa: PLR2004
+    if wrong:
+        raise UsageError(f"--percentile: got {wrong[0]:g}, expected a number between 0 and 100, such as 99.9")
+    return [value / 100 for value in percentiles] if percentiles else DEFAULT_PERCENTILES
+
+
+def _formats(choices: Sequence[ChartChoice]) -> list[ChartFormat]:
+    return [choice.value for choice in choices]
+
+
+def _print(analysis: ToolkitAnalysis | LogAnalysis, out: Location, *, quiet: bool, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json_text(analysis.document), nl=False)
+    elif not quiet:
+        print_results(analysis, out)

@@ -1,0 +1,111 @@
+"""``loadlens profile`` and ``loadlens merge``: logs as small files that are analysed in their place."""
+
+from typing import Annotated
+
+import typer
+
+from loadlens.cluster import workforce
+from loadlens.commands.options import (
+    By,
+    Cluster,
+    Format,
+    KeyFromName,
+    Logs,
+    Map,
+    MapFile,
+    MaxRejects,
+    MemoryLimit,
+    Quiet,
+    SpillFolder,
+    Storage,
+    Workers,
+    bytes_of,
+    reading_of,
+)
+from loadlens.errors import UsageError
+from loadlens.profiles import merge_profiles, profile_log
+from loadlens.sources import find_toolkit_folder, location
+from loadlens.sources.location import size_of
+from loadlens.terminal import print_line, progress_display
+
+__all__ = ["merge_command", "profile_command"]
+
+ProfileFile = Annotated[
+    str, typer.Option("--out", metavar="FILE", help="Profile to write, such as RUN.profile, or s3://...")
+]
+Replace = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")]
+MergeBy = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--by",
+        help="Column to keep in the key; repeatable.",
+        metavar="COLUMN",
+        show_default="all, which must be the same",
+    ),
+]
+
+
+def profile_command(  # noqa: PLR0917  # the parameters of a command are its options
+    inputs: Logs,
+    out: ProfileFile,
+    by: By = None,
+    memory_limit: MemoryLimit = None,
+    spill_folder: SpillFolder = None,
+    cluster: Cluster = None,
+    workers: Workers = None,
+    log_format: Format = None,
+    column_map: Map = None,
+    map_file: MapFile = None,
+    key_from_name: KeyFromName = None,
+    max_rejects: MaxRejects = "0",
+    storage_option: Storage = None,
+    overwrite: Replace = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the profile of logs, a small file that other commands take in the place of the logs."""
+    reading = reading_of(
+        log_format, column_map, map_file, key_from_name, max_rejects, storage_option=storage_option
+    )
+    options = reading.storage_options
+    folders = [folder for item in inputs if (folder := find_toolkit_folder(item, options))]
+    if folders:
+        raise UsageError(f"{folders[0].path}: is a results folder; name one of the invocation logs in it")
+    place = location(out, reading.storage_options)
+    working = workforce(
+        cluster=cluster, workers=workers, memory_limit=bytes_of(memory_limit), spill_folder=spill_folder
+    )
+    with working as work, progress_display(quiet=quiet) as display:
+        findings = profile_log(
+            inputs,
+            place,
+            by=by,
+            reading=reading,
+            overwrite=overwrite,
+            on_progress=display.on_progress,
+            **work,
+        )
+    if not quiet:
+        print_line(f"{place}: {size_of(place):,} bytes")
+        if findings.rejected:
+            print_line(f"Rejected rows: {findings.rejected:,}")
+
+
+def merge_command(  # noqa: PLR0917  # the parameters of a command are its options
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="PROFILES...", help="Saved profiles: files, folders, globs.")
+    ],
+    out: ProfileFile,
+    by: MergeBy = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Count a log that several profiles hold several times.")
+    ] = False,
+    storage_option: Storage = None,
+    overwrite: Replace = False,
+    quiet: Quiet = False,
+) -> None:
+    """Merge saved profiles into one, as if their logs had been profiled together."""
+    options = reading_of(None, None, None, None, "0", storage_option=storage_option).storage_options
+    place = location(out, options)
+    merge_profiles(inputs, place, by=by, force=force, overwrite=overwrite, storage_options=options)
+    if not quiet:
+        print_line(f"{place}: {size_of(place):,} bytes")

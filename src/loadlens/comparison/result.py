@@ -1,0 +1,162 @@
+"""What a comparison of two runs holds."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import polars as pl
+
+from loadlens.comparison.runs import PERCENTILES
+from loadlens.comparison.verdicts import LEVEL, VERDICTS
+from loadlens.prices import PriceTable
+from loadlens.sources import Findings
+
+__all__ = ["METRICS", "MOST_DRAWN", "ComparedRun", "Comparison", "drawn_keys"]
+
+METRICS: Final = {
+    "error_rate": "share",
+    "mean": "ms",
+    **dict.fromkeys(PERCENTILES, "ms"),
+    "throughput": "1/s",
+}
+"""What is compared, with its unit. All but throughput decide."""
+
+MOST_DRAWN: Final = 12
+"""Keys with curves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedRun:
+    """What is to be known of one of the runs.
+
+    Attributes:
+        name: what it is called.
+        relative_error: bound of the relative error of its percentiles; 0 for exact figures.
+        seconds_without_completion: seconds between its first and its last completion that saw none.
+        findings: what was rejected or left out of its log, and what the log cannot tell.
+    """
+
+    name: str
+    relative_error: float
+    seconds_without_completion: int
+    findings: Findings
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Name, error bound and findings as plain values."""
+        return {
+            "name": self.name,
+            "relative_error": self.relative_error,
+            **self.findings.document(self.seconds_without_completion),
+        }
+
+    @property
+    def sentences(self) -> Iterator[str]:
+        """What a reader has to know of the run, one sentence each."""
+        if rejected := self.findings.rejected:
+            yield "1 row was rejected" if rejected == 1 else f"{rejected:,} rows were rejected"
+        if self.relative_error:
+            yield (
+                f"percentiles were read from a profile and are off by at most {self.relative_error:.1%}, "
+                f"intervals are wider by as much; throughput counts calls above the fence too"
+            )
+        yield from self.findings.sentences(self.seconds_without_completion)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Result of a comparison. Figures are of every successful call, none filtered; throughput and cost aside.
+
+    Attributes:
+        base: the run to compare with.
+        candidate: the run in question.
+        by: the key columns.
+        min_effect: the smallest change that counts, 0 to 1.
+        keys: one row for each key in both runs, ascending: the key columns, ``verdict`` (``worse``,
+            ``better``, ``no difference``, ``too little data``), ``deciding`` (the metrics that it comes
+            from), ``base_calls``, ``candidate_calls``, ``base_errors``, ``candidate_errors``.
+        metrics: one row for each key and metric: the key columns, ``metric``, ``unit``, ``base``,
+            ``candidate``, ``difference`` (candidate - base), ``ratio`` (candidate / base),
+            ``difference_low``, ``difference_high`` (95 % interval; null where the data set no limit),
+            ``metric_verdict`` (null for throughput, which decides nothing), ``verdict`` (of the key).
+        prices: the price tables, all of one currency; none for a comparison without costs.
+        costs: one row for each key and price table, none without tables: the key columns, ``prices`` (the
+            table), ``base_memory_size`` and ``candidate_memory_size`` (MB), ``base_basis`` and
+            ``candidate_basis`` (the duration that is priced), ``base_failures_without_duration`` and the
+            candidate's (failed calls that cost nothing), and ``base``, ``candidate``, ``difference``
+            of the costs of 1,000,000 successful calls, their ``ratio``, and ``verdict`` (of the key). Costs
+            have no interval and decide nothing.
+        only_in_base: keys that the candidate lacks, with ``num_rows``.
+        only_in_candidate: keys that the base lacks, with ``num_rows``.
+        density: curves of at most 12 keys, each curve's area 1: the key columns, ``run``, ``latency_ms``,
+            ``density`` (per ms); without the calls above each run's fence.
+        spectrum: of the same keys: the key columns, ``run``, ``quantile``, ``latency_ms``.
+        remarks: what else a reader has to know, one sentence each.
+    """
+
+    base: ComparedRun
+    candidate: ComparedRun
+    by: tuple[str, ...]
+    min_effect: float
+    keys: pl.DataFrame
+    metrics: pl.DataFrame
+    prices: tuple[PriceTable, ...]
+    costs: pl.DataFrame
+    only_in_base: pl.DataFrame
+    only_in_candidate: pl.DataFrame
+    density: pl.DataFrame
+    spectrum: pl.DataFrame
+    remarks: tuple[str, ...]
+
+    @property
+    def runs(self) -> Mapping[str, ComparedRun]:
+        """Both runs by their roles."""
+        return {"base": self.base, "candidate": self.candidate}
+
+    @property
+    def verdicts(self) -> dict[str, int]:
+        """How many keys have each verdict, the gravest first."""
+        return {verdict: int((self.keys["verdict"] == verdict).sum()) for verdict in VERDICTS}
+
+    @property
+    def drawn(self) -> pl.DataFrame:
+        """The keys that have curves: the gravest verdicts first, then the most calls."""
+        return drawn_keys(self.keys)
+
+    @property
+    def relative_error(self) -> float:
+        """Bound of the relative error of percentiles of either run; 0 for exact figures."""
+        return max(run.relative_error for run in self.runs.values())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader has to know of the runs and of their comparison, one sentence each."""
+        of_runs = [f"{role}: {sentence}" for role, run in self.runs.items() for sentence in run.sentences]
+        return (*of_runs, *self.remarks)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The content of comparison.json but for the version."""
+        return {
+            **{role: run.document for role, run in self.runs.items()},
+            "by": list(self.by),
+            "min_effect": self.min_effect,
+            "confidence": LEVEL,
+            "relative_error": self.relative_error,
+            "verdicts": self.verdicts,
+            "keys": self.keys.to_dicts(),
+            "metrics": self.metrics.to_dicts(),
+            "prices": [table.short_name for table in self.prices],
+            "currency": self.prices[0].currency if self.prices else None,
+            "costs": self.costs.to_dicts(),
+            "only_in_base": self.only_in_base.to_dicts(),
+            "only_in_candidate": self.only_in_candidate.to_dicts(),
+            "warnings": list(self.remarks),
+        }
+
+
+def drawn_keys(keys: pl.DataFrame) -> pl.DataFrame:
+    """At most 12 of the ``keys`` of a comparison: the gravest verdicts first, then the most calls."""
+    gravity = pl.col("verdict").cast(pl.Enum(VERDICTS))
+    calls = pl.col("base_calls") + pl.col("candidate_calls")
+    return keys.sort(gravity, -calls, maintain_order=True).head(MOST_DRAWN)

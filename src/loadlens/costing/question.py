@@ -1,0 +1,88 @@
+"""What a cost is asked for, and the answer from a log."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Unpack
+
+from loadlens.costing.capacity import Capacity, measured_capacity
+from loadlens.costing.choosing import Strategy
+from loadlens.costing.comparison import CostComparison, compare_costs
+from loadlens.costing.traffic import Traffic
+from loadlens.costing.usage import MEMORY, usage_of
+from loadlens.prices import PriceTable, load_prices
+from loadlens.profile import Execution
+from loadlens.sources import Log, Reading, Source, open_log
+
+__all__ = ["Costing", "cost_comparison"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costing:
+    """What a cost is asked for.
+
+    Attributes:
+        prices: the price tables; by default the reference's for us-east-1 alone.
+        traffic: the calls of a month; without it there are no monthly costs.
+        capacities: what instances can take, as told.
+        loads: logs of instances under load, by instance type, which tell their capacity.
+        strategy: what is best; its objective, if any, says which latency percentile is compared.
+        percentile: which latency is compared without an objective, 0 to 1.
+        request_size: mean bytes of a request, for a log that does not tell sizes.
+    """
+
+    prices: tuple[PriceTable, ...] = field(default_factory=lambda: (load_prices(),))
+    traffic: Traffic | None = None
+    capacities: tuple[Capacity, ...] = ()
+    loads: Mapping[str, Source] = field(default_factory=dict)
+    strategy: Strategy = field(default_factory=Strategy)
+    percentile: float = 0.95
+    request_size: float | None = None
+
+    @property
+    def quantile(self) -> float:
+        """The latency percentile that is compared, 0 to 1."""
+        objective = self.strategy.objective
+        return objective.percentile if objective else self.percentile
+
+
+def cost_comparison(
+    log: Log,
+    costing: Costing,
+    by: Sequence[str] = (MEMORY,),
+    *,
+    reading: Reading | None = None,
+    **execution: Unpack[Execution],
+) -> CostComparison:
+    """Prices every configuration of a log and sets it against instances.
+
+    Args:
+        log: the log.
+        costing: what is asked for.
+        by: the key columns of the configurations, ``memory_size`` among them.
+        reading: how the logs of instances are read; the names of their files tell nothing.
+        **execution: how logs are measured; see ``Execution``.
+
+    Raises:
+        InputError: a log cannot be read, lacks a column, or holds a duration that is none.
+        PriceError: a memory size or an instance has no price.
+        UsageError: ``by`` lacks ``memory_size``, or the price tables do not go together.
+    """
+    usage = usage_of(log, by, percentile=costing.quantile, request_size=costing.request_size, **execution)
+    loads_reading = replace(reading or Reading(), name_keys=None)
+    measured = [
+        measured_capacity(
+            instance,
+            open_log(load, reading=loads_reading),
+            objective=costing.strategy.objective,
+            percentile=costing.quantile,
+            **execution,
+        )
+        for instance, load in costing.loads.items()
+    ]
+    return compare_costs(
+        usage,
+        costing.prices,
+        traffic=costing.traffic,
+        capacities=(*costing.capacities, *measured),
+        strategy=costing.strategy,
+    )

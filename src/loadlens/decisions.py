@@ -1,0 +1,232 @@
+"""What else a report shall answer: whether gates hold, what changed since a baseline, what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from loadlens.comparison import Comparison, compare
+from loadlens.costing import CostComparison, cost_comparison
+from loadlens.costing.document import cost_document
+from loadlens.costing.usage import MEMORY
+from loadlens.errors import UsageError
+from loadlens.gates import GateCheck, check_document, check_gates
+from loadlens.sources import RemotePath, find_toolkit_folder, open_log, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import altair as alt
+
+    from loadlens.costing import Costing
+    from loadlens.gates import Gate
+    from loadlens.prices import PriceTable
+    from loadlens.profile import Execution, Outliers
+    from loadlens.report import Card, Section
+    from loadlens.results import ChartFormat
+    from loadlens.sources import Log, Reading, Source
+
+__all__ = ["Decisions", "Questions", "comparison_charts", "cost_charts", "decide"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Questions:
+    """What a report shall answer beside the summary.
+
+    Attributes:
+        gates: what the run has to keep to, as gates or their texts.
+        baseline: the run to compare with.
+        min_effect: the smallest change against the baseline that counts, 0 to 1.
+        costing: what a cost is asked for.
+    """
+
+    gates: tuple[Gate | str, ...] = ()
+    baseline: Source | None = None
+    min_effect: float = 0.05
+    costing: Costing | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether there is a question."""
+        return bool(self.gates) or self.baseline is not None or self.costing is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decisions:
+    """The answers; None where nothing was asked.
+
+    Attributes:
+        gates: the judged gates.
+        comparison: the run against the baseline.
+        costing: what it costs to run, and what to run.
+    """
+
+    gates: GateCheck | None = None
+    comparison: Comparison | None = None
+    costing: CostComparison | None = None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The entries ``gates``, ``comparison`` and ``costing`` of summary.json."""
+        return {
+            "gates": self.gates and _without_head(check_document(self.gates, [])),
+            "comparison": self.comparison and self.comparison.document,
+            "costing": self.costing and _costing_document(self.costing),
+        }
+
+    @cached_property
+    def charts(self) -> dict[str, dict[str, alt.TopLevelMixin]]:
+        """The charts of each answer by their names."""
+        charts = {}
+        if self.comparison:
+            charts["comparison"] = comparison_charts(self.comparison)
+        if self.costing:
+            charts["cost"] = cost_charts(self.costing)
+        return charts
+
+    def write_charts(self, folder: Path, formats: Sequence[ChartFormat]) -> None:
+        """Writes the charts into an existing folder."""
+        from loadlens.charts import save_chart
+
+        for part, charts in self.charts.items():
+            for name, chart in charts.items():
+                for suffix in formats:
+                    save_chart(chart, folder / f"{part}_{name}.{suffix}")
+
+    def cards(self) -> tuple[Card, ...]:
+        """A key figure of each answer."""
+        from loadlens.report.comparison import comparison_card
+        from loadlens.report.costing import choice_card
+        from loadlens.report.gates import gates_card
+
+        return (
+            *([gates_card(self.gates)] if self.gates else []),
+            *([comparison_card(self.comparison)] if self.comparison else []),
+            *([choice_card(self.costing)] if self.costing else []),
+        )
+
+    def sections_before(self) -> tuple[Section, ...]:
+        """The sections that stand before the summary: whether gates hold."""
+        from loadlens.report.gates import gates_section
+
+        return (gates_section(self.gates),) if self.gates else ()
+
+    def sections_after(self) -> tuple[Section, ...]:
+        """The sections that stand after the summary, each with its charts."""
+        from loadlens.charts import svg_text
+        from loadlens.report.comparison import comparison_section
+        from loadlens.report.costing import cost_section
+
+        figures = {
+            part: {name: svg_text(chart) for name, chart in charts.items()}
+            for part, charts in self.charts.items()
+        }
+        return (
+            *([comparison_section(self.comparison, figures["comparison"])] if self.comparison else []),
+            *([cost_section(self.costing, figures["cost"])] if self.costing else []),
+        )
+
+
+def _without_head(document: dict[str, Any]) -> dict[str, Any]:
+    """What summary.json does not say already."""
+    return {name: part for name, part in document.items() if name not in {"loadlens_version", "inputs"}}
+
+
+def _costing_document(costing: CostComparison) -> dict[str, Any]:
+    tables = {name: getattr(costing, name).to_dicts() for name in ("costs", "monthly", "break_even")}
+    return {**cost_document(costing), **tables}
+
+
+def decide(
+    log: Log,
+    questions: Questions,
+    *,
+    name: str,
+    by: Sequence[str],
+    outliers: Outliers,
+    reading: Reading,
+    on_stage: Callable[[str], None],
+    execution: Execution,
+) -> Decisions:
+    """Answers what is asked of a log, measuring it once for each question, and a baseline once.
+
+    Args:
+        log: the log.
+        questions: what is asked.
+        name: what the log is called.
+        by: key columns; none for those that each question takes by itself: the log's natural key, what
+            both runs have of it, and ``memory_size``.
+        outliers: the fence of gates that say ``filtered``.
+        reading: how other logs are read.
+        on_stage: is told what begins.
+        execution: how logs are measured.
+
+    Raises:
+        InputError: a log cannot be read or lacks columns, or the runs have no key in common.
+        UsageError: a gate does not fit the log, or the questions make no sense together.
+    """
+    gates = comparison = costing = None
+    # Opened first: whether it is there is told before anything is measured.
+    baseline = None if questions.baseline is None else _opened(questions.baseline, reading)
+    if questions.gates:
+        on_stage("Judging gates")
+        gates = check_gates(log, questions.gates, by, outliers=outliers, **execution)
+    if questions.costing:
+        on_stage("Pricing")
+        priced_by = tuple(dict.fromkeys((*by, MEMORY)))
+        costing = cost_comparison(log, questions.costing, priced_by, reading=reading, **execution)
+    if baseline:
+        on_stage("Comparing with the baseline")
+        comparison = compare(
+            baseline,
+            log,
+            by or None,
+            min_effect=questions.min_effect,
+            prices=_priced_by_use(costing) if costing and MEMORY in (by or baseline.key) else (),
+            base_name=_named(questions.baseline) or baseline.name,
+            candidate_name=name,
+            **execution,
+        )
+    return Decisions(gates=gates, comparison=comparison, costing=costing)
+
+
+def _priced_by_use(costing: CostComparison) -> list[PriceTable]:
+    return [table for table in costing.tables if table.kind != "instances"]
+
+
+def _opened(baseline: Source, reading: Reading) -> Log:
+    if isinstance(baseline, str | PathLike | RemotePath):
+        folder = find_toolkit_folder(baseline, reading.storage_options)
+        if folder:
+            raise UsageError(
+                f"{folder.path}: is a results folder; name one of the invocation logs in it as the baseline"
+            )
+    return open_log(baseline, name="the baseline", reading=reading)
+
+
+def _named(baseline: object) -> str | None:
+    return shown(baseline) if isinstance(baseline, str | PathLike | RemotePath) else None
+
+
+def comparison_charts(comparison: Comparison) -> dict[str, alt.TopLevelMixin]:
+    """The charts of a comparison by their names: both runs in one panel for each key."""
+    from loadlens.charts import comparison_density_chart, comparison_spectrum_chart
+
+    keys, by = comparison.drawn, comparison.by
+    return {
+        "latency_density": comparison_density_chart(comparison.density, keys, by),
+        "latency_spectrum": comparison_spectrum_chart(comparison.spectrum, keys, by),
+    }
+
+
+def cost_charts(comparison: CostComparison) -> dict[str, alt.TopLevelMixin]:
+    """The charts of costs by their names; the break-even where a capacity is known."""
+    from loadlens.charts import break_even_chart, pareto_chart
+
+    charts: dict[str, alt.TopLevelMixin] = {"pareto": pareto_chart(comparison)}
+    if comparison.capacities:
+        charts["break_even"] = break_even_chart(comparison)
+    return charts

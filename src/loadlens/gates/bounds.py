@@ -1,0 +1,61 @@
+"""Between which two figures the true one lies, where latencies are known to a bucket and not exactly."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from loadlens.errors import GateError
+from loadlens.gates.figures import value_of
+from loadlens.gates.grammar import Gate
+from loadlens.profile import below_name
+from loadlens.profile.buckets import bucket_of
+from loadlens.profile.quantiles import bucket_bounds
+from loadlens.sources import Log
+
+__all__ = ["edges_of", "refuse_unbounded", "value_bounds"]
+
+_LATENCIES: Final = ("percentile", "mean", "median", "min", "max")
+
+
+def refuse_unbounded(gates: Sequence[Gate], log: Log) -> None:
+    """Refuses gates that a saved profile cannot judge, as no bound of their error is known.
+
+    Raises:
+        GateError: names all of them.
+    """
+    found = [gate for gate in gates if gate.filtered or gate.window_s is not None]
+    if log.saved and found:
+        raise GateError(
+            *[
+                f"gate '{gate.text}': a saved profile does not tell which calls "
+                f"{'lie below the fence' if gate.filtered else 'fall into a window'}; check the log itself"
+                for gate in found
+            ]
+        )
+
+
+def edges_of(limit_ms: float) -> tuple[float, float]:
+    """The latencies nearest to a limit, below and above, up to which a profile counts exactly."""
+    low, high = (edge.item() for edge in bucket_bounds(bucket_of(np.array([limit_ms]))))
+    return (low, low) if low == limit_ms else (low, high)
+
+
+def value_bounds(gate: Gate, relative_error: float) -> tuple[pl.Expr, pl.Expr]:
+    """The least and the greatest that the figure of a gate can be, of a table of measures.
+
+    Args:
+        gate: the gate.
+        relative_error: bound of the relative error of latencies; 0 for exact figures.
+    """
+    value = value_of(gate)
+    if relative_error and gate.metric in _LATENCIES:
+        return value / (1 + relative_error), value / (1 - relative_error)
+    if relative_error and gate.below_ms is not None:
+        calls = pl.col("num_timed_successes")
+        low, high = (
+            pl.when(calls > 0).then(pl.col(below_name(edge)) / calls) for edge in edges_of(gate.below_ms)
+        )
+        return low, high
+    return value, value

@@ -1,0 +1,215 @@
+"""A log measured by the workers of an executor, partition by partition."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future
+from dataclasses import replace
+from queue import Empty, SimpleQueue
+from typing import Any, Final
+
+import polars as pl
+
+from loadlens.errors import InputError, UsageError, WorkerError
+from loadlens.profile.keys import codec_of_keys
+from loadlens.profile.partitions import (
+    Counts,
+    PartitionChangedError,
+    PartitionError,
+    Task,
+    count_partition,
+    look_at_partition,
+    plain_plan,
+)
+from loadlens.profile.passes import UnusableRowsError
+from loadlens.profile.plan import SUCCESS_RULES, Execution, success_rule
+from loadlens.profile.profile import Profile, key_names
+from loadlens.profile.progress import Tracker
+from loadlens.profile.scan import Counted, Scan, needed_names
+from loadlens.profile.steps import STEPS
+from loadlens.sources.findings import Findings
+from loadlens.sources.log import Log
+from loadlens.sources.parts import parts_of
+
+__all__ = ["PARTITION_ROWS", "Merging", "counted_by_workers"]
+
+PARTITION_ROWS: Final = 4_000_000
+"""How many rows make a partition where the caller does not say."""
+
+_ATTEMPTS: Final = 3
+_MERGED_AT_ONCE: Final = 64
+_SECONDS_BETWEEN_LOOKS: Final = 0.5  # an interrupt that another thread has taken is answered only then
+
+
+def counted_by_workers(log: Log, scan: Scan, executor: Executor, execution: Execution) -> Counted:
+    """Counts a log, a partition in each task.
+
+    Raises:
+        InputError: the log is no files, or a partition cannot be read, several times over; names it.
+        UsageError: the plan or the engine cannot be told to other processes.
+        UnusableRowsError: some row breaks a rule.
+        WorkerError: the executor broke.
+    """
+    tasks = _tasks(log, scan, execution)
+    merging, spilled = Merging(), 0
+    findings: dict[int, Findings] = {}
+    scan.tracker.stage("Counting latencies", partitions=len(tasks))
+    counts: Counts
+    for number, counts in _results(executor, count_partition, tasks, (), scan.tracker):
+        merging.add(counts.profile)
+        findings[number] = counts.findings
+        spilled += counts.spilled_bytes
+    _tell_findings(log, [findings[number] for number in range(len(tasks))])
+    profile = _with_codec(merging.merged(), log)
+    keys = profile.keys.select(key_names(profile.key))
+
+    def look(step: str, **arguments: pl.DataFrame | int) -> pl.DataFrame:
+        scan.tracker.stage("Fetching the latencies that decide", partitions=len(tasks))
+        found = _results(executor, look_at_partition, tasks, (keys, step, arguments), scan.tracker)
+        return STEPS[step].combine(pl.concat([part for _, part in found]))
+
+    return Counted(profile=profile, look=look, spilled_bytes=spilled)
+
+
+def _tasks(log: Log, scan: Scan, execution: Execution) -> list[Task]:
+    if not log.files or log.options is None or log.frame is not log.raw:
+        raise InputError(
+            f"{log.name}: is no log of files, of which an executor's workers could open their parts; "
+            f"give paths, or leave the executor out"
+        )
+    if success_rule(scan.plan.success) is None:
+        known = ", ".join(SUCCESS_RULES)
+        raise UsageError(
+            f"success: got {scan.plan.success}, expected one of {known}: workers are sent names alone"
+        )
+    if not isinstance(scan.engine, str):
+        raise UsageError(
+            f"engine: got {type(scan.engine).__name__}, expected the name of one, such as 'gpu': workers are "
+            f"sent names, no objects"
+        )
+    rows = execution.get("partition_rows", PARTITION_ROWS)
+    if rows < 1:
+        raise UsageError(f"partition_rows: got {rows:,}, expected 1 or more")
+    schema = log.frame.collect_schema()
+    parts = parts_of(log, rows)
+    return [
+        Task(
+            part=part,
+            columns=tuple((name, schema[name]) for name in needed_names(log, scan.plan)),
+            plan=plain_plan(scan.plan),
+            num_rows=sum(part.rows for part in parts),
+            with_heat=scan.with_heat,
+            memory_limit=execution.get("memory_limit"),
+            spill_folder=scan.spill_folder,
+            engine=scan.engine,
+        )
+        for part in parts
+    ]
+
+
+def _tell_findings(log: Log, parts: Sequence[Findings]) -> None:
+    """Lets the log have the findings of all its parts, in the order of its files, and judges the rejects."""
+    if not log.text or log.options is None:
+        return
+    whole = Findings(passed_over=log.findings.passed_over)
+    for part in parts:
+        whole.merge(part)
+    log.findings.become(whole)
+    log.findings.check(log.options.max_rejects)
+
+
+def _with_codec(profile: Profile, log: Log) -> Profile:
+    """The profile under the codes that workers find from the keys alone."""
+    if not profile.key:
+        return profile
+    keys = profile.keys.select(key_names(profile.key))
+    codec = codec_of_keys(keys, profile.key, log.name)
+    named = keys.rename(dict(zip(keys.columns, profile.key, strict=True)))
+    return profile.recoded(named.select(codec.encode().alias("code")).to_series())
+
+
+class Merging:
+    """Merges profiles as they arrive, many at once, so that the work is linear and few are held."""
+
+    def __init__(self) -> None:
+        self._levels: list[list[Profile]] = []
+
+    def add(self, profile: Profile, level: int = 0) -> None:
+        """Takes a profile."""
+        if level == len(self._levels):
+            self._levels.append([])
+        waiting = self._levels[level]
+        waiting.append(profile)
+        if len(waiting) == _MERGED_AT_ONCE:
+            self._levels[level] = []
+            self.add(Profile.merge_all(waiting), level + 1)
+
+    def merged(self) -> Profile:
+        """The profile of all together, at least one."""
+        waiting = [profile for level in self._levels for profile in level]
+        return waiting[0] if len(waiting) == 1 else Profile.merge_all(waiting)
+
+
+def _results(
+    executor: Executor,
+    work: Callable[..., Any],
+    tasks: Sequence[Task],
+    arguments: tuple[Any, ...],
+    tracker: Tracker,
+) -> Iterator[tuple[int, Any]]:
+    """The number and the result of each task as they arrive, each task once however often it was run."""
+    finished: SimpleQueue[tuple[int, Future[Any]]] = SimpleQueue()
+    running: dict[int, Future[Any]] = {}
+    failures: Counter[int] = Counter()
+
+    def submit(number: int) -> None:
+        try:
+            task = replace(tasks[number], attempt=failures[number])
+            running[number] = executor.submit(work, task, *arguments)
+        except RuntimeError as error:  # it was shut down, or is broken
+            raise WorkerError(f"executor: takes no work: {error}; start another one") from error
+        running[number].add_done_callback(lambda future: finished.put((number, future)))
+
+    try:
+        for number in range(len(tasks)):
+            submit(number)
+        while running:
+            try:
+                number, future = finished.get(timeout=_SECONDS_BETWEEN_LOOKS)
+            except Empty:
+                continue
+            del running[number]
+            error = _error_of(future)
+            if error is None:
+                tracker.add_partition(tasks[number].part.rows)
+                yield number, future.result()
+                continue
+            failures[number] += 1
+            _refuse_failure(error, tasks[number], failures[number])
+            submit(number)
+    finally:
+        for future in running.values():
+            future.cancel()
+
+
+def _error_of(future: Future[Any]) -> BaseException | None:
+    if future.cancelled():
+        return WorkerError("executor: cancelled the work; start another one")
+    return future.exception()
+
+
+def _refuse_failure(error: BaseException, task: Task, attempts: int) -> None:
+    """Raises what ends the run; returns where another attempt may go well."""
+    if isinstance(error, BrokenExecutor):
+        raise WorkerError(
+            f"{task.part}: a worker ended suddenly while it was read, or another one beside it; it may have "
+            f"been killed for lack of memory: run again with fewer workers or smaller partitions ({error})"
+        ) from error
+    if isinstance(error, PartitionChangedError):
+        raise InputError(*error.args) from error
+    if isinstance(error, UnusableRowsError | WorkerError):
+        raise error
+    if attempts == _ATTEMPTS:
+        causes = error.args if isinstance(error, PartitionError) else [f"{type(error).__name__}: {error}"]
+        raise InputError(
+            *[f"{task.part}: failed in {attempts} attempts: {cause}" for cause in causes]
+        ) from error

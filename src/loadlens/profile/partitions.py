@@ -1,0 +1,163 @@
+"""Partitions of a log: what travels to a worker of an executor, and what the worker does there."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from os import PathLike
+from typing import Any
+
+import polars as pl
+
+from loadlens.errors import LoadlensError
+from loadlens.profile.keys import codec_of_keys
+from loadlens.profile.limits import Limits
+from loadlens.profile.plan import SUCCESS_RULES, Engine, Plan, success_rule
+from loadlens.profile.profile import Profile
+from loadlens.profile.progress import Tracker
+from loadlens.profile.rows import Rows
+from loadlens.profile.scan import Scan, counted
+from loadlens.profile.steps import STEPS, CodedRows
+from loadlens.sources.findings import Findings
+from loadlens.sources.log import Log, reading
+from loadlens.sources.parts import Part, open_part
+from loadlens.sources.stamps import changed_files
+
+__all__ = [
+    "Counts",
+    "PartitionChangedError",
+    "PartitionError",
+    "Task",
+    "count_partition",
+    "look_at_partition",
+]
+
+
+class PartitionError(Exception):
+    """A worker could not read its partition; the arguments are lines that a person can act on."""
+
+
+class PartitionChangedError(PartitionError):
+    """A file is not what it was when the log was opened."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A partition and how it is measured: paths, names, numbers and types of columns, nothing that runs.
+
+    Attributes:
+        part: the partition.
+        columns: the columns that are needed, in the types that they have in the log as a whole.
+        plan: the fields of the plan, its success by name.
+        num_rows: about how many rows the log as a whole has.
+        with_heat: whether latencies are counted over time.
+        memory_limit: bytes for the worker to stay within.
+        spill_folder: where its temporary files go.
+        engine: what runs its queries.
+        attempt: how often it has failed; an executor that knows work by its arguments runs it again.
+    """
+
+    part: Part
+    columns: tuple[tuple[str, pl.DataType], ...]
+    plan: Mapping[str, Any]
+    num_rows: int
+    with_heat: bool
+    memory_limit: int | None
+    spill_folder: str | PathLike[str] | None
+    engine: Engine
+    attempt: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What counting a partition gives.
+
+    Attributes:
+        profile: its profile.
+        findings: what was found in its text beside rows.
+        spilled_bytes: size of the temporary file that its text went through, else 0.
+    """
+
+    profile: Profile
+    findings: Findings
+    spilled_bytes: int
+
+
+def plain_plan(plan: Plan) -> dict[str, Any]:
+    """A plan as plain values; its success must be in ``SUCCESS_RULES``."""
+    values = {field.name: getattr(plan, field.name) for field in fields(plan)}
+    return {**values, "success": success_rule(plan.success)}
+
+
+def _plan(values: Mapping[str, Any]) -> Plan:
+    return Plan(**{**values, "success": SUCCESS_RULES[values["success"]]})
+
+
+def count_partition(task: Task) -> Counts:
+    """Makes the profile of a partition.
+
+    Raises:
+        UnusableRowsError: some row breaks a rule.
+        PartitionError: it cannot be read.
+    """
+    with _opened(task) as log:
+        limits = Limits.of(task.memory_limit)
+        limits.refuse_huge_row_groups(log.files)
+        scan = Scan(
+            plan=_plan(task.plan),
+            limits=limits,
+            with_heat=task.with_heat,
+            spill_folder=task.spill_folder,
+            engine=task.engine,
+            tracker=Tracker(None, None, 0),
+            num_rows=task.num_rows,
+        )
+        with counted(log, scan) as found:
+            return Counts(profile=found.profile, findings=log.findings, spilled_bytes=found.spilled_bytes)
+
+
+def look_at_partition(
+    task: Task, keys: pl.DataFrame, step: str, arguments: Mapping[str, pl.DataFrame | int]
+) -> pl.DataFrame:
+    """What a step finds in a partition.
+
+    Args:
+        task: the partition.
+        keys: the key columns of the whole log, which give its codes.
+        step: the name of the step.
+        arguments: those of the step.
+
+    Raises:
+        PartitionError: it cannot be read.
+    """
+    plan = _plan(task.plan)
+    with _opened(task) as log:
+        rows = Rows.of(log, plan, codec_of_keys(keys, plan.key, log.name))
+        return STEPS[step].query(CodedRows(rows=rows), **arguments).collect(engine=task.engine)
+
+
+@contextmanager
+def _opened(task: Task) -> Iterator[Log]:
+    try:
+        _refuse_changed(task.part)
+        log = _with_columns(open_part(task.part), task.columns)
+        with reading(log):
+            yield log
+    except LoadlensError as error:
+        _refuse_changed(task.part)
+        raise PartitionError(*error.problems) from None  # with its cause it might not travel
+    _refuse_changed(task.part)
+
+
+def _refuse_changed(part: Part) -> None:
+    changed = changed_files(part.files)
+    if changed:
+        raise PartitionChangedError(*changed)
+
+
+def _with_columns(log: Log, columns: tuple[tuple[str, pl.DataType], ...]) -> Log:
+    """The log with the columns that others of its parts have, in types that all of them can hold."""
+    frame = log.frame.select(
+        (pl.col(name) if name in log.columns else pl.lit(None).alias(name)).cast(dtype)
+        for name, dtype in columns
+    )
+    return replace(log, frame=frame, columns=tuple(name for name, _ in columns))

@@ -1,0 +1,136 @@
+"""A profile as one Parquet file: a table whose column ``part`` says which frame of the profile a row is of.
+
+The same profile always gives the same bytes: rows are sorted, and sums are rounded, since the order in which
+a scan adds them up is not always the same.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from loadlens.profile.pace import pace_of
+from loadlens.profile.profile import Profile, key_names
+from loadlens.profile.rounding import settled
+from loadlens.schema import ERROR_COLUMNS
+from loadlens.sources.saved import PROFILE_FACTS
+
+__all__ = ["COLUMNS", "PARTS", "digest_of", "stored_parts", "write_profile"]
+
+_SUM_DIGITS: Final = 8
+_ROWS_A_GROUP: Final = 2**17
+
+_BUCKETS: Final = (
+    "code", "success", "bucket", *ERROR_COLUMNS, "count", "latency_sum", "first_start", "last_end",
+    "response_size_sum", "response_size_count",
+)  # fmt: skip
+_WINDOWS: Final = (
+    "second", "width_s", "first_second", "last_second", "num_seconds", "calls", "completions",
+)  # fmt: skip
+
+PARTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "keys": ("code",),
+    "buckets": _BUCKETS,
+    "seconds": ("code", "second", "calls", "completions"),
+    "heat": ("time_s", "window_s", "octave_part", "count"),
+    "classes": ("code", "error", "count"),
+    "rates": ("code", "completions", "num_seconds"),
+    "windows": _WINDOWS,
+}
+"""The parts of a profile in the order in which they lie in the file, and their columns; ``keys`` has the
+configuration columns, as ``key:<name>``, besides."""
+
+_TYPES: Final[Mapping[str, pl.DataType]] = {
+    "success": pl.Boolean(),
+    "error": pl.String(),
+    **dict.fromkeys(("latency_sum", "first_start", "last_end", "time_s", "window_s"), pl.Float64()),
+}
+
+COLUMNS: Final[Mapping[str, pl.DataType]] = {
+    "part": pl.String(),
+    **{name: _TYPES.get(name, pl.Int64()) for names in PARTS.values() for name in names},
+}
+"""The columns of the file but for those of the key, and their types."""
+
+_BY_DIFFERENCE: Final = (
+    "bucket", "second", "time_s", "octave_part", "response_size_sum", "first_second", "last_second",
+)  # fmt: skip
+_PLAIN: Final = ("latency_sum", "first_start", "last_end", *_BY_DIFFERENCE)
+
+
+def stored_parts(profile: Profile) -> dict[str, pl.DataFrame]:
+    """The frames of a profile as they are written, all but the seconds: coded by ascending key and sorted."""
+    names = key_names(profile.key)
+    texts = [name for name in names if isinstance(profile.keys.schema[name], pl.Categorical | pl.Enum)]
+    keys = profile.keys.with_columns(pl.col(texts).cast(pl.String)) if texts else profile.keys
+    pace = profile.pace or pace_of(profile.seconds)
+    missing = [
+        pl.lit(None, dtype=pl.Int64).alias(name) for name in ERROR_COLUMNS if name not in profile.errors
+    ]
+    sums = settled(pl.col("latency_sum"), _SUM_DIGITS)
+    return {
+        "keys": keys.sort(names, nulls_last=True) if names else keys,
+        "buckets": profile.buckets.with_columns(*missing, sums).sort(_BUCKETS[:6]),
+        "heat": profile.even_heat,
+        "classes": profile.classes.sort("code", "error"),
+        "rates": pace.rates.sort("code", "completions"),
+        "windows": pace.windows.sort("second"),
+    }
+
+
+def digest_of(profile: Profile) -> str:
+    """What tells the calls of a profile apart from others, whatever they are grouped by."""
+    buckets = (
+        profile.buckets.group_by("success", "bucket").agg(pl.col("count").sum()).sort("bucket", "success")
+    )
+    seconds = profile.seconds.group_by("second").agg(pl.col("calls").sum()).sort("second")
+    text = f"{buckets.rows()}{seconds.rows()}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def write_profile(
+    path: Path,
+    parts: Mapping[str, pl.DataFrame],
+    seconds: Iterable[pl.DataFrame],
+    facts: Mapping[str, Any],
+) -> None:
+    """Writes a profile.
+
+    Args:
+        path: the file.
+        parts: what ``stored_parts`` returns.
+        seconds: the seconds, ascending from frame to frame.
+        facts: see ``SavedProfile``; ``num_seconds`` is counted here.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    from pyarrow import parquet
+
+    keys = {name: dtype for name, dtype in parts["keys"].schema.items() if name != "code"}
+    empty = pl.DataFrame(schema={**COLUMNS, **keys})
+    schema = empty.to_arrow().schema
+    num_seconds = 0
+    with parquet.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        use_dictionary=[name for name in empty.columns if name not in _PLAIN],
+        column_encoding={name: "DELTA_BINARY_PACKED" for name in _BY_DIFFERENCE if name != "time_s"},
+    ) as writer:
+        for part in PARTS:
+            for frame in _sorted(seconds) if part == "seconds" else [parts[part]]:
+                for rows in frame.with_columns(pl.lit(part).alias("part")).iter_slices(_ROWS_A_GROUP):
+                    whole = pl.concat([empty, rows], how="diagonal")
+                    writer.write_table(whole.to_arrow().cast(schema))
+                num_seconds += frame.height if part == "seconds" else 0
+        text = json.dumps({**facts, "num_seconds": num_seconds}, sort_keys=True, allow_nan=False)
+        writer.add_key_value_metadata({PROFILE_FACTS: text})
+
+
+def _sorted(seconds: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    for frame in seconds:
+        yield frame.sort("second", "code")

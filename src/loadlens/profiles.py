@@ -1,0 +1,233 @@
+"""Profiles of logs as files: made once, merged, and analysed in the place of the logs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final, Unpack
+
+import polars as pl
+
+from loadlens.errors import InputError
+from loadlens.profile import Plan, Profile, measure
+from loadlens.profile.buckets import RELATIVE_ERROR
+from loadlens.profile.plan import SUCCESS_RULES
+from loadlens.profile.saved import damage_told, merged_profile, merged_seconds
+from loadlens.profile.storing import digest_of, stored_parts, write_profile
+from loadlens.publish import publish_file
+from loadlens.schema import LATENCY
+from loadlens.sources import Log, PathSource, Reading, location, open_log, saved_profiles
+from loadlens.sources.saved import (
+    PROFILE_FORMAT,
+    SavedProfile,
+    content_of,
+    refuse_doubled,
+    refuse_other_keys,
+    told_columns,
+)
+from loadlens.sources.wording import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from loadlens.profile import Execution
+    from loadlens.sources import Findings, Source
+
+__all__ = ["load_profile", "merge_profiles", "profile_log"]
+
+_LEFT_BEHIND: Final = ("billed_duration", "init_duration", "request_size", "cold_start")
+"""Columns that a cost is made of, and that a profile does not keep."""
+
+
+def profile_log(
+    inputs: Source,
+    out: PathSource,
+    *,
+    by: Sequence[str] | None = None,
+    reading: Reading | None = None,
+    overwrite: bool = False,
+    **execution: Unpack[Execution],
+) -> Findings:
+    """Writes the profile of logs as one Parquet file, which is analysed in their place.
+
+    Args:
+        inputs: paths, folders and globs of logs, a frame or an Arrow table.
+        out: the file to appear; it appears whole or not at all.
+        by: the configuration columns; without them, what naturally tells the log's rows apart.
+        reading: how files are read; its options of object stores hold for ``out`` too.
+        overwrite: whether an existing file is replaced.
+        **execution: how the logs are measured; see ``Execution``. One pass is enough.
+
+    Returns:
+        What was rejected or left out.
+
+    Raises:
+        InputError: an input cannot be read, or is a profile already.
+        OutputError: ``out`` exists and may not be replaced, is an input, or cannot be written.
+    """
+    log = open_log(inputs, reading=reading)
+    if log.saved:
+        raise InputError(f"{log.name}: is a saved profile already; merge several with `loadlens merge`")
+    key = log.key if by is None else tuple(dict.fromkeys(by))
+    log.require((*key, LATENCY))
+    how: Execution = {**execution, "exact": False, "heatmap": True}
+
+    def write(path: Path) -> None:
+        profile = Profile.merge_all([measure(log, _plan(log, key), **how).profile])
+        write_profile(path, stored_parts(profile), [profile.seconds], _facts(log, profile))
+
+    place = location(out, reading.storage_options if reading else None)
+    publish_file(place, write, [file.path for file in log.files], overwrite=overwrite)
+    return log.findings
+
+
+def _rule(log: Log) -> str:
+    return "success" if "success" in log.columns else "invocation_latency > 0"
+
+
+def _plan(log: Log, key: tuple[str, ...]) -> Plan:
+    return Plan(
+        key=key,
+        success=SUCCESS_RULES[_rule(log)],
+        percentiles=(),
+        outliers="none",
+        response_sizes="response_size" in log.columns,
+    )
+
+
+def _facts(log: Log, profile: Profile) -> dict[str, Any]:
+    lost = [name for name in _LEFT_BEHIND if name in log.columns and name not in profile.key]
+    left = [f"profiles keep no {listed(lost)}, which the log has: costs come from latencies"] if lost else []
+    findings = log.findings.document()
+    return {
+        **_counted(profile),
+        "columns": told_columns(log.columns, profile.key, _rule(log)),
+        "success": _rule(log),
+        "sources": _sources(log, profile),
+        "findings": {
+            "rejected": findings["rejected"],
+            "left_out": findings["left_out"],
+            "warnings": [*findings["warnings"], *left],
+        },
+    }
+
+
+def _sources(log: Log, profile: Profile) -> list[dict[str, Any]]:
+    """The files of a log; a table in memory is known by its counts."""
+    if not log.files:
+        return [{"file": log.name, "bytes": None, "format": "frame", "content": digest_of(profile)}]
+    dialects = {file.path: file.dialect.name for file in log.text}
+    return [
+        {
+            "file": str(file.path),
+            "bytes": file.size,
+            "format": dialects.get(file.path, file.kind),
+            "content": content_of(file),
+        }
+        for file in log.files
+    ]
+
+
+def _counted(profile: Profile) -> dict[str, Any]:
+    """The facts that follow from the counts."""
+    rows, first, last = profile.buckets.select(
+        pl.col("count").sum(), pl.col("first_start").min(), pl.col("last_end").max()
+    ).row(0)
+    first_second, last_second = profile.windows.select(
+        pl.col("first_second").min(), pl.col("last_second").max()
+    ).row(0)
+    return {
+        "format": PROFILE_FORMAT,
+        "relative_error": RELATIVE_ERROR,
+        "loadlens_version": version("loadlens"),
+        "polars_version": pl.__version__,
+        "key": list(profile.key),
+        "errors": profile.errors,
+        "rows": rows,
+        "first_s": first,
+        "last_s": last,
+        "first_second": first_second,
+        "last_second": last_second,
+    }
+
+
+def merge_profiles(
+    inputs: PathSource | Sequence[PathSource],
+    out: PathSource,
+    *,
+    by: Sequence[str] | None = None,
+    force: bool = False,
+    overwrite: bool = False,
+    storage_options: Mapping[str, str] | None = None,
+) -> None:
+    """Merges saved profiles into one file, as if all their logs had been profiled together.
+
+    Args:
+        inputs: paths, folders and globs of profiles.
+        out: the file to appear; it appears whole or not at all.
+        by: configuration columns that all profiles have; without them, their own, which must be the same.
+        force: whether a log that several profiles hold may count several times.
+        overwrite: whether an existing file is replaced.
+        storage_options: options of object stores, of ``out`` too.
+
+    Raises:
+        InputError: an input is no profile, or damaged, or the profiles do not belong together.
+        OutputError: ``out`` exists and may not be replaced, is an input, or cannot be written.
+    """
+    saved = saved_profiles(inputs, storage_options)
+    key = saved[0].key if by is None else tuple(dict.fromkeys(by))
+    refuse_other_keys(saved, by)
+    if not force:
+        refuse_doubled(saved)
+
+    def write(path: Path) -> None:
+        with damage_told(saved):
+            profile = merged_profile(saved, key)
+            seconds = merged_seconds(saved, profile.keys, key)
+            write_profile(path, stored_parts(profile), seconds, _merged_facts(saved, profile))
+
+    place = location(out, storage_options)
+    publish_file(place, write, [profile.file.path for profile in saved], overwrite=overwrite)
+
+
+def _merged_facts(saved: Sequence[SavedProfile], profile: Profile) -> dict[str, Any]:
+    told = [{*profile.key, *part.facts["columns"]} - ({*part.key} - {*profile.key}) for part in saved]
+    sources = [source for part in saved for source in part.facts["sources"]]
+    return {
+        **_counted(profile),
+        "columns": [name for name in saved[0].facts["columns"] if name in set.intersection(*told)],
+        "success": saved[0].facts["success"],
+        "sources": sorted(sources, key=lambda source: (source["file"], source["content"])),
+        "findings": _merged_findings(saved),
+    }
+
+
+def _merged_findings(saved: Sequence[SavedProfile]) -> dict[str, Any]:
+    parts = [part.facts["findings"] for part in saved]
+    left_out = sum((Counter(part["left_out"]) for part in parts), Counter[str]())
+    return {
+        "rejected": sum(part["rejected"] for part in parts),
+        "left_out": dict(sorted(left_out.items())),
+        "warnings": sorted({sentence for part in parts for sentence in part["warnings"]}),
+    }
+
+
+def load_profile(path: PathSource, storage_options: Mapping[str, str] | None = None) -> Profile:
+    """The profile that a file holds, with all of its seconds in memory.
+
+    Args:
+        path: the file; several, as of a folder, are merged.
+        storage_options: options of an object store.
+
+    Raises:
+        InputError: a file is no saved profile, or damaged, or several do not belong together.
+    """
+    saved = saved_profiles(path, storage_options)
+    refuse_other_keys(saved)
+    refuse_doubled(saved)
+    with damage_told(saved):
+        profile = merged_profile(saved, saved[0].key)
+        seconds = [*merged_seconds(saved, profile.keys, saved[0].key), profile.seconds]
+    return replace(profile, seconds=pl.concat(seconds), pace=None)

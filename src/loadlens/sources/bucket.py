@@ -1,0 +1,150 @@
+"""Buckets and containers of object stores, through obstore."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from loadlens.errors import UsageError
+from loadlens.sources.secrets import StorageOptions, reason_of
+from loadlens.sources.store import ObjectFacts, StorageError
+
+if TYPE_CHECKING:
+    from obstore.store import AzureStore, GCSStore, S3Store
+
+__all__ = ["OBJECT_SCHEMES", "Bucket"]
+
+OBJECT_SCHEMES: Final = ("s3", "s3a", "gs", "gcs", "az", "azure", "adl", "abfs", "abfss")
+
+_CHUNK_BYTES: Final = 4 * 2**20
+_RETRIES: Final[dict[str, Any]] = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
+_OF_POLARS_ALONE: Final = ("file_cache_ttl", "max_retries", "retry_", "rate_")
+_OF_A_CREDENTIAL: Final = ("key", "key_id", "token", "skip_signature")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bucket:
+    """A bucket or container.
+
+    Attributes:
+        scheme: ``s3``, ``gs``, ``az`` and so on.
+        authority: the name of the bucket, or ``container@account.host``.
+        options: options of the store, under the names that Polars has for them.
+    """
+
+    scheme: str
+    authority: str
+    options: StorageOptions = field(default_factory=StorageOptions)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"scheme": self.scheme, "authority": self.authority, "options": self.options}
+
+    def __hash__(self) -> int:
+        return hash(self.root)
+
+    @property
+    def root(self) -> str:
+        """Its address."""
+        return f"{self.scheme}://{self.authority}"
+
+    def facts(self, key: str) -> ObjectFacts | None:
+        """What lies under ``key``; None if nothing does."""
+        with self._client() as client:
+            try:
+                return _facts(client.head(key))
+            except FileNotFoundError:
+                return None
+
+    def below(self, prefix: str) -> Iterator[tuple[str, ObjectFacts]]:
+        """The keys of all objects below a folder."""
+        with self._client() as client:
+            for chunk in client.list(prefix or None):
+                yield from ((item["path"], _facts(item)) for item in chunk)
+
+    def chunks(self, key: str, facts: ObjectFacts) -> Iterator[bytes]:
+        """The bytes of an object from its beginning, as long as it is the one that ``facts`` tell of."""
+        with self._client() as client:
+            found = client.get(key, options={"if_match": facts.etag} if facts.etag else {})
+            yield from (bytes(chunk) for chunk in found.stream(_CHUNK_BYTES))
+
+    def part(self, key: str, start: int, length: int) -> bytes:
+        """Some bytes of an object."""
+        with self._client() as client:
+            return bytes(client.get_range(key, start=start, length=length))
+
+    def put(self, key: str, file: Path) -> None:
+        """Writes a local file under ``key``; the object appears whole or not at all."""
+        with self._client() as client:
+            client.put(key, file)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Removes objects; one that is not there does not matter."""
+        with self._client() as client:
+            for key in keys:
+                try:
+                    client.delete(key)
+                except FileNotFoundError:
+                    continue
+
+    @contextmanager
+    def _client(self) -> "Iterator[S3Store | GCSStore | AzureStore]":
+        """The client; what it raises becomes a StorageError without secrets."""
+        client = self._opened
+        from obstore.exceptions import BaseError, PreconditionError
+
+        try:
+            yield client
+        except StorageError:
+            raise
+        except PreconditionError:
+            raise StorageError("has changed while it was read; read it again") from None
+        except (BaseError, OSError, ValueError) as error:
+            raise StorageError(reason_of(error, self.options.secrets)) from None
+
+    @cached_property
+    def _opened(self) -> "S3Store | GCSStore | AzureStore":
+        try:
+            from obstore import store
+            from obstore.exceptions import BaseError
+        except ImportError:
+            raise UsageError(
+                f"{self.root}: object stores need obstore; install it with: pip install 'loadlens[cloud]'"
+            ) from None
+        try:
+            if self.scheme in {"s3", "s3a"}:
+                return store.S3Store(self.authority, **self._settings, credential_provider=self._of_boto3())
+            if self.scheme in {"gs", "gcs"}:
+                return store.GCSStore(self.authority, **self._settings)
+            if "@" in self.authority:
+                return store.AzureStore.from_url(self.root, **self._settings)
+            return store.AzureStore(self.authority, **self._settings)
+        except (BaseError, ValueError, TypeError) as error:
+            reason = reason_of(error, self.options.secrets)
+            raise UsageError(f"{self.root}: cannot be opened with these storage options: {reason}") from None
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        config = {
+            name: value
+            for name, value in self.options.items()
+            if not name.startswith(_OF_POLARS_ALONE) and "." not in name  # s3.endpoint is Iceberg's
+        }
+        return {"config": config, "retry_config": _RETRIES}
+
+    def _of_boto3(self) -> Any:  # a callable of obstore's
+        """Where Polars looks for credentials too: boto3, if it is installed and no key is given."""
+        if any(name.endswith(_OF_A_CREDENTIAL) for name in self.options):
+            return None
+        try:
+            from obstore.auth.boto3 import Boto3CredentialProvider
+
+            return Boto3CredentialProvider()
+        except (ImportError, ValueError):  # not installed, or it finds none
+            return None
+
+
+def _facts(meta: Any) -> ObjectFacts:  # a dict of obstore's
+    return ObjectFacts(size=meta["size"], etag=meta["e_tag"] or "")

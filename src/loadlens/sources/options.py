@@ -1,0 +1,56 @@
+"""How files are read, as callers say it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from loadlens.sources.findings import MaxRejects
+from loadlens.sources.mapping import ColumnMap
+from loadlens.sources.names import NameKeys
+from loadlens.sources.names import key_from_name as compile_name_keys
+from loadlens.sources.secrets import StorageOptions
+
+__all__ = ["Reading"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How files are read.
+
+    Attributes:
+        format: the name of the dialect of text files; without it, their content tells.
+        column_map: which columns of any table are what, in the place of a dialect.
+        name_keys: columns that the names of files tell.
+        max_rejects: how many rows of text may be rejected.
+        storage_options: options of object stores, such as ``aws_region``, under the names of Polars.
+    """
+
+    format: str | None = None
+    column_map: ColumnMap | None = None
+    name_keys: NameKeys | None = None
+    max_rejects: MaxRejects = field(default_factory=MaxRejects)
+    storage_options: StorageOptions = field(default_factory=StorageOptions)
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        format: str | None = None,  # noqa: A002  # the name that the command line has for it
+        column_map: ColumnMap | Iterable[str] | None = None,
+        key_from_name: str | None = None,
+        max_rejects: str | int = 0,
+        storage_options: Mapping[str, str] | Iterable[str] | None = None,
+    ) -> "Reading":
+        """Understands what a caller says; see ``read_log``.
+
+        Raises:
+            UsageError: an argument cannot be understood.
+        """
+        if not (column_map is None or isinstance(column_map, ColumnMap)):
+            column_map = ColumnMap.parse(list(column_map))
+        return cls(
+            format=format,
+            column_map=column_map,
+            name_keys=compile_name_keys(key_from_name) if key_from_name else None,
+            max_rejects=MaxRejects.parse(str(max_rejects)),
+            storage_options=StorageOptions.parse(storage_options),
+        )

@@ -1,0 +1,295 @@
+"""Saved profiles among the files: told by their metadata, with the facts of the logs they were made of."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, Final
+
+import polars as pl
+
+from loadlens.errors import InputError
+from loadlens.schema import CANONICAL_COLUMNS
+from loadlens.sources.files import DataFile, find_files, inspect_columns, kind_of
+from loadlens.sources.findings import Findings
+from loadlens.sources.location import Location, PathSource, read_part
+from loadlens.sources.wording import listed, shortened
+
+__all__ = [
+    "PROFILE_FACTS",
+    "PROFILE_FORMAT",
+    "SavedProfile",
+    "content_of",
+    "overlaps",
+    "refuse_doubled",
+    "refuse_logs",
+    "refuse_other_keys",
+    "refuse_unknown",
+    "saved_columns",
+    "saved_findings",
+    "saved_profile",
+    "saved_profiles",
+    "told_columns",
+]
+
+PROFILE_FACTS: Final = "loadlens:profile"
+"""Under which name a saved profile has its facts in the metadata, as JSON."""
+
+PROFILE_FORMAT: Final = 1
+
+_ENDS_BYTES: Final = 2**16
+_FACTS: Final[Mapping[str, type | tuple[type, ...]]] = {
+    "key": list,
+    "columns": list,
+    "errors": list,
+    "success": str,
+    "rows": int,
+    "num_seconds": int,
+    "first_second": (int, type(None)),
+    "last_second": (int, type(None)),
+    "sources": list,
+    "findings": dict,
+    "relative_error": float,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedProfile:
+    """A file that holds a profile.
+
+    Attributes:
+        file: the file.
+        facts: what its metadata says: ``format``, ``loadlens_version`` and ``polars_version`` that wrote it;
+            ``key``; ``columns`` that the logs had and the profile can tell of; ``errors``, the error columns
+            among them; ``success``, the rule by which calls count as successful; ``rows``; ``first_s`` and
+            ``last_s`` on the logs' clock; ``num_seconds``, ``first_second``, ``last_second`` of its
+            seconds; ``sources``, the logs, each with ``file``, ``bytes``, ``format`` and ``content``;
+            ``findings``, what was rejected or left out, and what the logs cannot tell;
+            ``relative_error``, the bound of that of latencies.
+    """
+
+    file: DataFile
+    facts: Mapping[str, Any]
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The configuration columns."""
+        return tuple(self.facts["key"])
+
+    @property
+    def rows(self) -> int:
+        """How many calls were counted."""
+        return int(self.facts["rows"])
+
+    @cached_property
+    def key_types(self) -> dict[str, pl.DataType]:
+        """The types of the configuration columns."""
+        types = dict(self.file.columns)
+        return {name: types[f"key:{name}"] for name in self.key}
+
+    @property
+    def contents(self) -> dict[str, str]:
+        """The logs behind it by what tells their content apart, with their names."""
+        return {source["content"]: str(source["file"]) for source in self.facts["sources"]}
+
+
+def saved_profile(file: DataFile) -> SavedProfile | None:
+    """The profile that a file holds; None if it is something else.
+
+    Raises:
+        InputError: the profile is of another format, or damaged.
+    """
+    text = file.metadata.get(PROFILE_FACTS)
+    if text is None:
+        return None
+    again = "make it again from the log with `loadlens profile`"
+    try:
+        facts = json.loads(text)
+        found = facts["format"]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{file.path}: is a damaged profile: its facts cannot be read; {again}") from None
+    if found != PROFILE_FORMAT:
+        raise InputError(
+            f"{file.path}: is a profile of format {shortened(found)}, expected {PROFILE_FORMAT}; read it "
+            f"with the loadlens that wrote it, or {again}"
+        )
+    wrong = [name for name, kind in _FACTS.items() if not isinstance(facts.get(name), kind)]
+    columns = {name for name, _ in file.columns}
+    wrong += [name for name in facts.get("key") or () if f"key:{name}" not in columns]
+    if wrong:
+        raise InputError(f"{file.path}: is a damaged profile: it lacks {listed(wrong)}; {again}")
+    return SavedProfile(file=file, facts=facts)
+
+
+def saved_profiles(
+    source: PathSource | Iterable[PathSource], options: Mapping[str, str] | None = None
+) -> tuple[SavedProfile, ...]:
+    """The saved profiles that paths, globs and folders lead to.
+
+    Args:
+        source: where they are.
+        options: options of object stores.
+
+    Raises:
+        InputError: nothing is there, or a file is no profile, or damaged.
+    """
+    found = [_known_profile(path) for path in find_files(source, _may_be_profile, options)]
+    return tuple(found)
+
+
+def _may_be_profile(path: Location) -> bool:
+    return kind_of(path) == "parquet"
+
+
+def _known_profile(path: Location) -> SavedProfile:
+    kind = kind_of(path)
+    profile = saved_profile(inspect_columns(path, kind)) if kind == "parquet" else None
+    if profile is None:
+        raise InputError(
+            f"{path}: is no saved profile; make one with `loadlens profile LOGS --out RUN.profile`"
+        )
+    return profile
+
+
+def told_columns(columns: Iterable[str], key: Sequence[str], success: str) -> list[str]:
+    """The columns of a log that a profile of it can tell of."""
+    measured = ["invocation_latency", "start_time", "end_time", "response_size", "error"]
+    flags = [name for name in CANONICAL_COLUMNS if name.endswith(("_exception", "_error"))]
+    kept = {*key, *measured, *flags, *(["success"] if success == "success" else [])}
+    return [name for name in columns if name in kept]
+
+
+def saved_columns(saved: Sequence[SavedProfile]) -> dict[str, pl.DataType]:
+    """The columns that all profiles can tell of, with their types, the key columns first."""
+    first = saved[0]
+    shared = set.intersection(*({*profile.key, *profile.facts["columns"]} for profile in saved))
+    types = {
+        name: CANONICAL_COLUMNS[name].dtype for name in first.facts["columns"] if name in CANONICAL_COLUMNS
+    }
+    types = {**first.key_types, **types, **first.key_types}
+    return {name: dtype for name, dtype in types.items() if name in shared}
+
+
+def refuse_logs(saved: Sequence[SavedProfile], files: Iterable[DataFile]) -> None:
+    """Refuses logs beside profiles.
+
+    Raises:
+        InputError: names both.
+    """
+    paths = {str(profile.file.path) for profile in saved}
+    logs = [str(file.path) for file in files if str(file.path) not in paths]
+    if logs:
+        raise InputError(
+            f"saved profiles ({listed(paths)}) and logs ({listed(logs)}) are not analysed together; profile "
+            f"the logs first: `loadlens profile LOGS --out RUN.profile`"
+        )
+
+
+def refuse_unknown(name: str, key: Sequence[str], columns: Sequence[str], wanted: Iterable[str]) -> None:
+    """Refuses columns that a profile cannot tell of.
+
+    Args:
+        name: what to call the profile.
+        key: its configuration columns.
+        columns: all columns that it can tell of.
+        wanted: the columns that are needed.
+
+    Raises:
+        InputError: it lacks some.
+    """
+    missing = [column for column in wanted if column not in columns]
+    if missing:
+        raise InputError(
+            f"{name}: is a saved profile by {_named(key)}, which cannot tell {listed(missing)}; "
+            f"profile the log again with these in its key (--by), or analyse the log itself"
+        )
+
+
+def refuse_other_keys(saved: Sequence[SavedProfile], by: Sequence[str] | None = None) -> None:
+    """Refuses profiles that do not merge.
+
+    Args:
+        saved: the profiles.
+        by: columns that all of them must have; without them, their keys must be the same.
+
+    Raises:
+        InputError: keys, or the rules of success, differ.
+    """
+    first = saved[0]
+    for other in saved:
+        if by is not None:
+            refuse_unknown(str(other.file.path), other.key, other.key, by)
+        elif set(other.key) != set(first.key):
+            raise InputError(
+                f"{first.file.path} is a profile by {_named(first.key)}, {other.file.path} by "
+                f"{_named(other.key)}; bring them to columns that both have with "
+                f"`loadlens merge --by COLUMN --out MERGED.profile`, or profile the logs again by one key"
+            )
+        if other.facts["success"] != first.facts["success"]:
+            raise InputError(
+                f"{first.file.path} counts calls as successful by '{first.facts['success']}', "
+                f"{other.file.path} by '{other.facts['success']}'; such profiles do not merge"
+            )
+
+
+def _named(key: Sequence[str]) -> str:
+    return ", ".join(key) or "nothing"
+
+
+def refuse_doubled(saved: Sequence[SavedProfile]) -> None:
+    """Refuses profiles of which two hold the same log.
+
+    Raises:
+        InputError: names the profiles and the log.
+    """
+    seen: dict[str, SavedProfile] = {}
+    for profile in saved:
+        for content, name in profile.contents.items():
+            other = seen.setdefault(content, profile)
+            if other is not profile:
+                raise InputError(
+                    f"{other.file.path} and {profile.file.path} both hold the log {name}, whose calls would "
+                    f"count twice; leave one out, or merge them with `loadlens merge --force` if it is meant"
+                )
+
+
+def saved_findings(saved: Sequence[SavedProfile]) -> Findings:
+    """What is known of the logs behind profiles, and that figures come from profiles."""
+    rejected: int = sum(profile.facts["findings"].get("rejected", 0) for profile in saved)
+    left_out: Counter[str] = Counter()
+    warnings: dict[str, None] = {}
+    for profile in saved:
+        left_out.update(profile.facts["findings"].get("left_out", {}))
+        warnings |= dict.fromkeys(profile.facts["findings"].get("warnings", []))
+    rows = sum(profile.rows for profile in saved)
+    files = "a saved profile" if len(saved) == 1 else f"{len(saved):,} saved profiles"
+    bound = max(profile.facts["relative_error"] for profile in saved)
+    sentences = [f"figures come from {files} of {rows:,} calls: percentiles are off by at most {bound:.1%}"]
+    if rejected:
+        was = "row was" if rejected == 1 else "rows were"
+        sentences.append(f"{rejected:,} {was} rejected when the logs were profiled")
+    return Findings(rows=rows, left_out=left_out, warnings=[*sentences, *warnings])
+
+
+def content_of(file: DataFile) -> str:
+    """What tells a file's content apart, wherever it lies: a digest of its size, beginning and end."""
+    digest = hashlib.sha256(f"{file.size}:".encode())
+    if file.version:  # a table, which has no bytes of its own
+        digest.update(f"{file.path}:{file.version}".encode())
+    else:
+        digest.update(read_part(file.path, 0, _ENDS_BYTES))
+        digest.update(read_part(file.path, max(file.size - _ENDS_BYTES, 0), _ENDS_BYTES))
+    return digest.hexdigest()[:32]
+
+
+def overlaps(saved: Sequence[SavedProfile]) -> bool:
+    """Whether two profiles may have counted the same second."""
+    spans = sorted(
+        (profile.facts["first_second"], profile.facts["last_second"])
+        for profile in saved
+        if profile.facts["num_seconds"]
+    )
+    return any(later[0] <= earlier[1] for earlier, later in pairwise(spans))

@@ -1,0 +1,54 @@
+"""What every place beyond the disk offers: sizes, listings and bytes."""
+
+import errno
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from loadlens.sources.secrets import StorageOptions
+
+__all__ = ["ObjectFacts", "StorageError", "Store"]
+
+
+class StorageError(OSError):
+    """A store does not give or take something; the text has no secrets."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(errno.EIO, reason)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectFacts:
+    """What a store tells of an object.
+
+    Attributes:
+        size: bytes.
+        etag: changes when the object does; empty where the store has none.
+    """
+
+    size: int
+    etag: str = ""
+
+
+class Store(Protocol):
+    """A bucket, a container or a web server; whatever fails in it raises a StorageError."""
+
+    @property
+    def root(self) -> str:
+        """Its address, without a slash at its end and without credentials."""
+
+    @property
+    def options(self) -> StorageOptions:
+        """Its options, for Polars."""
+
+    def facts(self, key: str) -> ObjectFacts | None:
+        """What lies under ``key``; None if nothing does."""
+
+    def below(self, prefix: str) -> Iterator[tuple[str, ObjectFacts]]:
+        """The keys of all objects below a folder."""
+
+    def chunks(self, key: str, facts: ObjectFacts) -> Iterator[bytes]:
+        """The bytes of an object from its beginning, as long as it is the one that ``facts`` tell of."""
+
+    def part(self, key: str, start: int, length: int) -> bytes:
+        """Some bytes of an object."""

@@ -1,0 +1,114 @@
+"""A file that changes while it is read is noticed by its size and time; nothing comes of it."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import loadlens
+from loadlens import convert
+from loadlens.errors import InputError
+from loadlens.profile import Progress, progress
+from loadlens.sources import open_log, reading
+from tests.faults.logs import KEY, written
+from tests.folders import tree
+
+Change = Callable[[Path], None]
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def add_to(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"1,1,1,1,1024\n")
+
+
+def write_over(path: Path) -> None:
+    """Other bytes, as many."""
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size // 2))
+
+
+def replace(path: Path) -> None:
+    written(path.with_name(f"new{path.suffix}"), 700).replace(path)
+
+
+CHANGES = (cut, add_to, write_over, replace, Path.unlink)
+"""Truncated, appended to, written over, replaced, removed."""
+
+POOL = ThreadPoolExecutor(2)
+
+
+@pytest.fixture(params=["log.parquet", "log.csv"])
+def log(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    return written(tmp_path / request.param, 5000)
+
+
+@pytest.fixture
+def told_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_CALLS", 0)
+
+
+@pytest.mark.usefixtures("told_always")
+@pytest.mark.parametrize("while_read", [False, True], ids=["opened", "being read"])
+@pytest.mark.parametrize(
+    ("change", "executor"), [*((change, None) for change in CHANGES), (cut, POOL), (write_over, POOL)]
+)
+def test_nothing_is_published(
+    log: Path, tmp_path: Path, change: Change, executor: Executor | None, while_read: bool
+) -> None:
+    out, changed = tmp_path / "out.profile", []
+
+    def on_progress(moment: Progress) -> None:
+        if not changed and bool(moment.rows_done) == while_read:
+            changed.append(moment)
+            change(log)
+
+    with pytest.raises(InputError, match=rf"{log.name}: (changed|has disappeared) while it was read"):
+        loadlens.profile_log(
+            log,
+            out,
+            by=KEY,
+            on_progress=on_progress,
+            executor=executor,
+            partition_rows=1000,
+        )
+    assert changed
+    assert [path.name for path in tmp_path.iterdir()] == ([log.name] if change is not Path.unlink else [])
+
+
+@pytest.mark.usefixtures("told_always")
+def test_an_analysis_leaves_the_old_output(log: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "old.txt").write_text("old", encoding="utf-8")
+    before = tree(out)
+    with pytest.raises(InputError, match="changed while it was read"):
+        loadlens.analyze([log], out, by=KEY, overwrite=True, on_progress=lambda _: os.utime(log, ns=(1, 1)))
+    assert tree(tmp_path) == {"out": None, log.name: log.read_bytes(), "out/old.txt": b"old"}
+    assert tree(out) == before
+
+
+@pytest.mark.parametrize("change", [add_to, replace])
+def test_conversion_notices(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Change
+) -> None:
+    def opened(*arguments: object, **options: object) -> object:
+        found = open_log(*arguments, **options)  # type: ignore[arg-type]
+        change(log)
+        return found
+
+    monkeypatch.setattr(convert, "open_log", opened)
+    with pytest.raises(InputError, match="changed while it was read"):
+        convert.convert([log], tmp_path / "out.parquet")
+    assert [path.name for path in tmp_path.iterdir()] == [log.name]
+
+
+def test_whoever_reads_a_log_notices(log: Path) -> None:
+    opened = open_log(log)
+    with pytest.raises(InputError, match="changed while it was read"), reading(opened):
+        add_to(log)

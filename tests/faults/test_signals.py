@@ -1,0 +1,218 @@
+"""Ctrl-C and SIGTERM at any moment: the old output or the new one, one line, and nothing left behind."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.faults.logs import written
+from tests.folders import tree
+from tests.test_cli import command
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+
+SLO = ("--slo", "p99 < 9s", "--memory-limit", "256MiB")
+COMMANDS = {
+    "analyze": ("analyze", "log.csv", "--out", "out", "--overwrite"),
+    "analyze by workers": (
+        "analyze",
+        "log.csv",
+        "log.parquet",
+        "--out",
+        "out",
+        "--overwrite",
+        "--workers",
+        "2",
+    ),
+    "convert": ("convert", "log.csv", "--out", "out", "--overwrite"),
+    "profile": ("profile", "log.csv", "--out", "out", "--overwrite", "--memory-limit", "256MiB"),
+    "check": ("check", "log.csv", *SLO, "--junit", "out", "--spill-folder", "spill"),
+    "check by workers": (
+        "check",
+        "log.csv",
+        "log.parquet",
+        *SLO,
+        "--workers",
+        "2",
+        "--spill-folder",
+        "spill",
+    ),
+    "compare": ("compare", "log.csv", "log.parquet", "--out", "out", "--overwrite"),
+}
+FOLDERS = ("analyze", "compare")
+MOMENTS = 12
+HEARD = 1 << (signal.SIGTERM - 1)
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text log that does not fit in memory by the limit above, and a columnar one."""
+    folder = tmp_path_factory.mktemp("logs")
+    written(folder / "log.csv", 300_000)
+    written(folder / "log.parquet", 300_000)
+    return folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a run works: ``out``, the spill folder, the system's temporary files and nothing else."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, folder: Path, logs: Path, name: str) -> "Place":
+        for made in ("spill", "temporary", "work"):
+            (folder / made).mkdir()
+        for log in logs.iterdir():
+            (folder / "work" / log.name).symlink_to(log)
+        (folder / "work" / "spill").symlink_to(folder / "spill")
+        out = folder / "work" / "out"
+        if name.startswith(FOLDERS):
+            out.mkdir()
+            out = out / "old.txt"
+        out.write_text("old", encoding="utf-8")
+        return cls(folder=folder)
+
+    def started(self, name: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command(*COMMANDS[name]),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            cwd=self.folder / "work",
+            env={**os.environ, "TMPDIR": str(self.folder / "temporary")},
+            start_new_session=True,
+        )
+
+    def is_busy(self) -> bool:
+        """Whether a temporary file or folder is there."""
+        hidden = (path for path in (self.folder / "work").iterdir() if path.name.startswith("."))
+        others = (path for made in ("spill", "temporary") for path in (self.folder / made).iterdir())
+        return any(hidden) or any(others)
+
+
+def wait_until(is_so: Callable[[], bool], running: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so() and running.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def hears_signals(running: subprocess.Popen[str]) -> bool:
+    """Whether the program is loaded; before, there is nothing to leave behind."""
+    status = Path(f"/proc/{running.pid}/status").read_text(encoding="ascii")
+    caught = next((line for line in status.splitlines() if line.startswith("SigCgt")), "SigCgt: 0")
+    return bool(int(caught.split()[1], 16) & HEARD)
+
+
+def processes_of(session: int) -> list[str]:
+    """What still runs of a session that this process has started."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")
+        except OSError:  # it has ended
+            continue
+        state, *numbers = rest.split()
+        if int(numbers[2]) == session and state not in "ZX":
+            found.append(name)
+    return found
+
+
+def is_old(out: Path) -> bool:
+    return tree(out) == {"old.txt": b"old"} if out.is_dir() else out.read_bytes() == b"old"
+
+
+def is_whole(out: Path) -> bool:
+    """Whether an output is new, and has what is written to it last."""
+    if out.is_dir():
+        return (out / "report.html").read_text(encoding="utf-8").endswith("</html>\n")
+    return out.read_bytes().endswith((b"PAR1", b"</testsuites>\n"))
+
+
+def assert_ended_well(running: subprocess.Popen[str], place: Place, number: signal.Signals) -> None:
+    """Asserts that the signal ended the run, or came when all was done."""
+    _, errors = running.communicate(timeout=60)
+    if running.returncode:
+        assert running.returncode == 128 + number, errors
+        assert errors == f"loadlens: interrupted by {number.name}; no output is left half-written\n"
+    else:
+        assert errors == ""
+    work = place.folder / "work"
+    assert {path.name for path in work.iterdir()} == {"out", "spill", "log.csv", "log.parquet"}
+    assert is_old(work / "out") or is_whole(work / "out")
+    assert not place.is_busy()
+    deadline = time.monotonic() + 10
+    while processes_of(running.pid):
+        assert time.monotonic() < deadline, processes_of(running.pid)
+        time.sleep(0.02)
+
+
+def send(running: subprocess.Popen[str], number: signal.Signals, *, to_all: bool) -> None:
+    """To the program, as a scheduler does, or to its workers too, as a terminal does at Ctrl-C."""
+    if to_all:
+        os.killpg(running.pid, number)
+    else:
+        running.send_signal(number)
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "to_all"),
+    [
+        ("analyze", signal.SIGTERM, False),
+        ("analyze by workers", signal.SIGINT, True),
+        ("convert", signal.SIGTERM, False),
+        ("profile", signal.SIGINT, False),
+        ("check", signal.SIGTERM, False),
+        ("compare", signal.SIGINT, False),
+    ],
+)
+def test_a_signal_while_something_lies_about(
+    tmp_path: Path, logs: Path, name: str, number: signal.Signals, to_all: bool
+) -> None:
+    place = Place.of(tmp_path, logs, name)
+    running = place.started(name)
+    wait_until(place.is_busy, running)
+    send(running, number, to_all=to_all)
+    assert_ended_well(running, place, number)
+    assert running.returncode
+    assert is_old(tmp_path / "work" / "out")
+
+
+def seconds_of_work(running: subprocess.Popen[str]) -> float:
+    """How long a run works once it hears signals."""
+    wait_until(lambda: hears_signals(running), running)
+    started = time.monotonic()
+    running.communicate()
+    assert running.returncode == 0
+    return time.monotonic() - started
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_signals_at_random_moments(tmp_path: Path, logs: Path, name: str, number: signal.Signals) -> None:
+    chance = random.Random(f"{name} {number}")
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    seconds = seconds_of_work(Place.of(whole, logs, name).started(name))
+    ended = []
+    for moment in range(MOMENTS):
+        folder = tmp_path / str(moment)
+        folder.mkdir()
+        place = Place.of(folder, logs, name)
+        running = place.started(name)
+        wait_until(lambda running=running: hears_signals(running), running)
+        time.sleep(chance.uniform(0, seconds))
+        send(running, number, to_all=bool(chance.getrandbits(1)))
+        assert_ended_well(running, place, number)
+        ended.append(running.returncode)
+    assert 128 + number in ended

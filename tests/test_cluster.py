@@ -1,0 +1,124 @@
+"""Workers of the command line: processes of this machine, or of a Dask cluster."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import loadlens
+from loadlens.cluster import workforce
+from loadlens.errors import UsageError, WorkerError
+from loadlens.profile import Progress, progress
+from tests.profile.cases import keyed, log_of, spread
+
+KEY = ["memory_size"]
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("log")
+    frame = keyed(log_of([*spread(9000), *[-1.0] * 1000]))
+    frame.head(6000).write_parquet(folder / "a.parquet", row_group_size=500)
+    frame.tail(4000).write_csv(folder / "b.csv")
+    return folder
+
+
+def assert_same(got: pl.DataFrame, expected: pl.DataFrame) -> None:
+    """Equal counts, TPS and order statistics; sums within 1e-12."""
+    sums = ["invocation_latency_mean", "outlier_fence"]
+    assert got.drop(sums).equals(expected.drop(sums))
+    for name in sums:
+        np.testing.assert_allclose(got[name], expected[name], rtol=1e-12)
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "loadlens", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_dask_cluster_of_two_processes(log: Path) -> None:
+    expected = loadlens.summarize(log, KEY).summary
+    with workforce(cluster="local:2") as work:
+        got = loadlens.summarize(log, KEY, partition_rows=1000, **work).summary
+        assert work["executor"] is not None
+        threads = work["executor"].submit(pl.thread_pool_size).result()
+    assert_same(got, expected)
+    assert threads == max(pl.thread_pool_size() // 2, 1)
+
+
+def test_a_dask_worker_that_is_killed(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import Client, LocalCluster
+
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_CALLS", 0)
+    expected = loadlens.summarize(log, KEY).summary
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        alive = list(client.run(os.getpid).values())
+        killed: list[int] = []
+
+        def kill(moment: Progress) -> None:
+            if moment.partitions_done == 3 and not killed:
+                killed.append(alive[0])
+                os.kill(alive[0], signal.SIGKILL)
+
+        got = loadlens.summarize(
+            log, KEY, executor=client.get_executor(), partition_rows=500, on_progress=kill
+        ).summary
+    assert killed
+    assert_same(got, expected)
+
+
+def test_processes_have_a_part_of_the_threads_and_of_the_memory() -> None:
+    before = dict(os.environ)
+    with workforce(workers=2, memory_limit=2**30) as work:
+        assert work["memory_limit"] == 2**29
+        assert work["executor"] is not None
+        threads = work["executor"].submit(pl.thread_pool_size).result()
+    assert threads == max(pl.thread_pool_size() // 2, 1)
+    assert dict(os.environ) == before
+
+
+def test_no_workers_unless_asked_for() -> None:
+    with workforce(memory_limit=2**30) as work:
+        assert work == {"executor": None, "memory_limit": 2**30, "spill_folder": None}
+
+
+def test_the_command_line(log: Path) -> None:
+    gate = ["--slo", "p99 < 1 s", "--by", *KEY, "--json"]
+    here, there = run("check", log, *gate), run("check", log, *gate, "--workers", 2)
+    assert (there.returncode, there.stderr) == (0, "")
+    assert there.stdout == here.stdout
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"cluster": "local:2", "workers": 2}, "both say who works"),
+        ({"cluster": "local:0"}, "got 'local:0', expected tcp://HOST:PORT"),
+        ({"cluster": "host:8786"}, "got 'host:8786', expected tcp://HOST:PORT"),
+        ({"workers": 0}, "--workers: got 0, expected 1 or more"),
+    ],
+)
+def test_what_makes_no_sense(how: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message), workforce(**how):
+        pass
+
+
+def test_without_dask_the_install_line_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UsageError, match=r"pip install 'loadlens\[dask\]'"), workforce(cluster="local:2"):
+        pass
+
+
+def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loadlens.cluster._SECONDS_TO_CONNECT", 0.2)
+    with pytest.raises(WorkerError, match="no scheduler answers"), workforce(cluster="tcp://127.0.0.1:9"):
+        pass

@@ -1,0 +1,425 @@
+"""Profiles in files: the same figures as from the log in one pass, the same bytes from the same calls."""
+
+import datetime as dt
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+from pyarrow import parquet
+
+import loadlens
+from loadlens.errors import InputError, OutputError, UsageError
+from loadlens.profile import saved as reading_of_saved
+from loadlens.sources.saved import PROFILE_FACTS
+from tests import logs
+from tests.profile.cases import LOGS, assert_same_profile, keyed, log_of, spread
+
+KEY = ("max_concurrency", "num_clients", "memory_size")
+SUMS = 1e-7  # sums are saved with eight digits
+FACTS = PROFILE_FACTS.encode()
+
+quick = settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def saved(frame: pl.DataFrame, path: Path, by: Sequence[str] = ("memory_size",)) -> Path:
+    loadlens.profile_log(frame, path, by=by, overwrite=True)
+    return path
+
+
+def assert_same_summary(got: loadlens.SummaryResult, expected: loadlens.SummaryResult) -> None:
+    for name in ("summary", "quality", "spectrum", "timeline"):
+        assert_frame_equal(getattr(got, name), getattr(expected, name), rel_tol=SUMS, abs_tol=1e-300)
+    # Points of a curve lie around 0, where the last digits of a bandwidth are large.
+    assert_frame_equal(got.density, expected.density, rel_tol=1e-5, abs_tol=1e-5)
+    # How wide windows of the heat map are depends on the parts that it is made of.
+    heats = [
+        result.heatmap.group_by("latency_low_ms").agg(pl.col("count").sum()).sort("latency_low_ms")
+        for result in (got, expected)
+    ]
+    assert_frame_equal(*heats)
+    assert got.seconds_without_completion == expected.seconds_without_completion
+    assert got.relative_error == expected.relative_error > 0
+
+
+def one_pass(frame: pl.DataFrame, by: Sequence[str]) -> loadlens.SummaryResult:
+    return loadlens.summarize(frame, by, exact=False, heatmap=True)
+
+
+def from_files(paths: Path | Sequence[Path], by: Sequence[str]) -> loadlens.SummaryResult:
+    return loadlens.summarize(paths, by, heatmap=True)
+
+
+@quick
+@given(logs.logs(), st.sampled_from([(), ("memory_size",), KEY, KEY[:2]]))
+def test_a_profile_gives_the_figures_of_one_pass(
+    tmp_path: Path, frame: pl.DataFrame, by: tuple[str, ...]
+) -> None:
+    path = saved(frame, tmp_path / "run.profile", KEY)
+    assert_same_summary(from_files(path, by), one_pass(frame, by))
+
+
+@pytest.mark.parametrize(
+    "name", ["12 decades", "denormals and zeros", "some without latency", "none succeeds"]
+)
+def test_hard_logs_keep_their_figures(name: str, tmp_path: Path) -> None:
+    frame = keyed(LOGS[name]())
+    path = saved(frame, tmp_path / "run.profile")
+    assert_same_summary(from_files(path, ["memory_size"]), one_pass(frame, ["memory_size"]))
+
+
+def test_order_statistics_are_within_the_stated_bound(tmp_path: Path) -> None:
+    frame = keyed(log_of(spread(3000)))
+    got = loadlens.summarize(saved(frame, tmp_path / "run.profile"), ["memory_size"])
+    exact = loadlens.summarize(frame, ["memory_size"])
+    for name in ("invocation_latency_p90", "invocation_latency_p99", "invocation_latency_p999"):
+        off = (got.summary[name] - exact.summary[name]).abs() / exact.summary[name]
+        assert off.max() <= got.relative_error  # type: ignore[operator]
+    assert got.summary["num_invocations"].equals(exact.summary["num_invocations"])
+
+
+def parts_in_time(rows: int, parts: int, *, overlap: float) -> list[pl.DataFrame]:
+    """Logs one after the other, each longer by ``overlap`` than the way to the next."""
+    return [
+        keyed(log_of(spread(rows, seed=part), seconds=60)).with_columns(
+            pl.col("start_time", "end_time") + part * 61 * (1 - overlap)
+        )
+        for part in range(parts)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("overlap", "by"), [(0.0, ()), (0.0, ("memory_size",)), (0.5, ("memory_size",)), (1.0, ())]
+)
+def test_profiles_of_parts_give_the_figures_of_the_whole(
+    overlap: float, by: tuple[str, ...], tmp_path: Path
+) -> None:
+    frames = parts_in_time(400, 4, overlap=overlap)
+    paths = [saved(frame, tmp_path / f"{number}.profile") for number, frame in enumerate(frames)]
+    expected = one_pass(pl.concat(frames), by)
+    assert_same_summary(from_files(paths, by), expected)
+    loadlens.merge_profiles(paths, tmp_path / "all.profile")
+    assert_same_summary(from_files(tmp_path / "all.profile", by), expected)
+
+
+def test_a_long_run_keeps_its_throughput_in_coarser_windows(tmp_path: Path) -> None:
+    frame = log_of(spread(4000), seconds=50_000).with_columns(
+        pl.when(pl.int_range(4000) % 7 == 0)
+        .then(-1.0)
+        .otherwise("invocation_latency")
+        .alias("invocation_latency")
+    )
+    got = from_files(saved(frame, tmp_path / "run.profile", []), [])
+    timeline = got.timeline
+    assert timeline.height <= 200
+    assert timeline["window_s"].unique().item() % 64 == 0
+    first, last = int(frame["end_time"].min()), int(frame["end_time"].max())  # type: ignore[arg-type]
+    width = int(timeline["window_s"][0])
+    start = first // 64 * 64
+    ends = frame.filter(pl.col("invocation_latency") > 0)["end_time"].to_numpy().astype(int)
+    counts = np.bincount((ends - start) // width, minlength=timeline.height)
+    edges = np.clip(start + width * np.arange(timeline.height + 1), first, last + 1)
+    assert np.allclose(timeline["throughput"], counts / np.diff(edges), rtol=1e-12)
+    assert got.seconds_without_completion == one_pass(frame, []).seconds_without_completion
+
+
+def test_steps_and_slices_of_any_size_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = parts_in_time(300, 5, overlap=0.7)
+    paths = [saved(frame, tmp_path / f"{number}.profile") for number, frame in enumerate(frames)]
+    loadlens.merge_profiles(paths, tmp_path / "at once.profile")
+    monkeypatch.setattr(reading_of_saved, "_CELLS_A_STEP", 1)
+    monkeypatch.setattr(reading_of_saved, "_SECONDS_A_STEP", 20)
+    assert_same_summary(from_files(paths, ["memory_size"]), one_pass(pl.concat(frames), ["memory_size"]))
+    loadlens.merge_profiles(paths, tmp_path / "in steps.profile")
+    steps, once = (pl.read_parquet(tmp_path / f"{name}.profile") for name in ("in steps", "at once"))
+    assert steps.equals(once), "but for row groups the files are the same"
+
+
+def test_a_loaded_profile_is_the_profile_of_the_log(tmp_path: Path) -> None:
+    frame = keyed(log_of(spread(500)))
+    loaded = loadlens.load_profile(saved(frame, tmp_path / "run.profile"))
+    profile = one_pass(frame, ["memory_size"]).profile
+    rounded = profile.buckets.with_columns(pl.col("latency_sum").round_sig_figs(8))
+    assert_same_profile(loaded, replace(profile, buckets=rounded))
+    assert loaded.merge(loaded).seconds["calls"].sum() == 1000
+
+
+@quick
+@given(logs.logs(), st.randoms(use_true_random=False))
+def test_the_same_calls_give_the_same_bytes(tmp_path: Path, frame: pl.DataFrame, random: Any) -> None:
+    order = list(range(frame.height))
+    random.shuffle(order)
+    first, second = (
+        saved(rows, tmp_path / "run.profile", KEY).read_bytes() for rows in (frame, frame[order])
+    )
+    assert first == second
+
+
+def test_merging_in_any_order_gives_the_same_bytes(tmp_path: Path) -> None:
+    frames = parts_in_time(100, 3, overlap=0.3)
+    paths = [saved(frame, tmp_path / f"{number}.profile") for number, frame in enumerate(frames)]
+    found = set()
+    for order in itertools.permutations(paths):
+        loadlens.merge_profiles(order, tmp_path / "all.profile", overwrite=True)
+        found.add((tmp_path / "all.profile").read_bytes())
+    assert len(found) == 1
+
+
+KEYS: dict[str, pl.Series] = {
+    "nulls": pl.Series(["a", None]),
+    "numbers as text": pl.Series(["2", "10"]),
+    "booleans": pl.Series([True, False, None]),
+    "dates": pl.Series([dt.date(2024, 1, 1), dt.date(2023, 1, 1)]),
+    "floats": pl.Series([1.5, 2.5]),
+    "categories": pl.Series(["b", "a"], dtype=pl.Categorical),
+    "nothing": pl.Series([None], dtype=pl.Null),
+}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_keys_of_any_type(name: str, tmp_path: Path) -> None:
+    values = KEYS[name]
+    frame = log_of(spread(60)).with_columns(values.gather(np.arange(60) % len(values)).alias("k"))
+    got = from_files(saved(frame, tmp_path / "run.profile", ["k"]), ["k"])
+    expected = (
+        one_pass(frame, ["k"]).summary.with_columns(pl.col("k").cast(got.summary.schema["k"])).sort("k")
+    )
+    assert_frame_equal(got.summary.sort("k"), expected, rel_tol=SUMS)
+
+
+def test_keys_of_two_types_come_together(tmp_path: Path) -> None:
+    numbers, texts = (log_of(spread(20)).with_columns(k=pl.lit(value)) for value in (7, "x"))
+    paths = [
+        saved(numbers, tmp_path / "1.profile", ["k"]),
+        saved(texts.head(19), tmp_path / "2.profile", ["k"]),
+    ]
+    assert sorted(from_files(paths, ["k"]).summary["k"].to_list()) == ["7", "x"]
+
+
+def test_error_classes_and_columns_are_kept(tmp_path: Path) -> None:
+    frame = log_of([10.0, -1.0, -1.0], success=[True, False, False]).with_columns(
+        error=pl.Series([None, "timeout", "refused"])
+    )
+    plain = log_of([11.0, 12.0], success=[True, True]).drop("throttle_exception")
+    paths = [saved(frame, tmp_path / "1.profile", []), saved(plain, tmp_path / "2.profile", [])]
+    summary = from_files(paths, []).summary
+    assert summary.select("error_timeout", "error_refused", "num_errors").row(0) == (1, 1, 2)
+
+
+def test_logs_without_times_or_successes(tmp_path: Path) -> None:
+    for number, frame in enumerate([log_of([-1.0] * 5), log_of([3.0] * 5).drop("start_time", "end_time")]):
+        path = saved(frame, tmp_path / f"{number}.profile", [])
+        assert_same_summary(from_files(path, []), one_pass(frame, []))
+
+
+# What is refused, each with a reason.
+
+
+def rewritten(path: Path, change: Callable[[dict[bytes, bytes], Any], Any]) -> None:
+    """Writes a profile again with other facts or another table."""
+    table = parquet.read_table(path)
+    metadata = dict(parquet.read_metadata(path).metadata)
+    table = change(metadata, table)
+    parquet.write_table(table.replace_schema_metadata(metadata), path)
+
+
+def facts_with(old: bytes, new: bytes) -> Callable[[dict[bytes, bytes], Any], Any]:
+    def change(metadata: dict[bytes, bytes], table: Any) -> Any:
+        assert old in metadata[FACTS]
+        metadata[FACTS] = metadata[FACTS].replace(old, new)
+        return table
+
+    return change
+
+
+def column_with(name: str, change: Callable[[pl.Expr], pl.Expr]) -> Callable[[dict[bytes, bytes], Any], Any]:
+    def changed(_: dict[bytes, bytes], table: Any) -> Any:
+        frame = pl.DataFrame(table).with_columns(change(pl.col(name)).alias(name))
+        return frame.to_arrow().cast(table.schema)
+
+    return changed
+
+
+DAMAGES: dict[str, tuple[Callable[[dict[bytes, bytes], Any], Any], str]] = {
+    "another format": (facts_with(b'"format": 1', b'"format": 2'), "format 2, expected 1"),
+    "facts that are none": (facts_with(b'{"', b"{"), "facts cannot be read"),
+    "facts lacking": (facts_with(b'"rows"', b'"sorw"'), "it lacks rows"),
+    "facts of other rows": (facts_with(b'"rows": 50', b'"rows": 51'), "add up to 50 calls, its facts say 51"),
+    "no key column": (lambda _, table: table.drop_columns(["key:memory_size"]), "it lacks memory_size"),
+    "no counts": (lambda _, table: table.drop_columns(["count"]), "count"),
+    "negative counts": (column_with("count", lambda count: -count), "negative counts"),
+    "empty sums": (column_with("latency_sum", lambda _: pl.lit(None, dtype=pl.Float64)), "lacks figures"),
+    "infinite sums": (column_with("latency_sum", lambda total: total / 0), "lacks figures"),
+    "unknown codes": (column_with("code", lambda code: code + 9), "without a key"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damaged_profiles_are_refused(name: str, tmp_path: Path) -> None:
+    path = saved(keyed(log_of(spread(50))), tmp_path / "run.profile")
+    damage, reason = DAMAGES[name]
+    rewritten(path, damage)
+    with pytest.raises(InputError, match=reason) as error:
+        loadlens.summarize(path, ["memory_size"])
+    assert len(error.value.problems) == 1
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.9, 0.99])
+def test_a_truncated_profile_is_refused(share: float, tmp_path: Path) -> None:
+    path = saved(keyed(log_of(spread(50))), tmp_path / "run.profile")
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(InputError, match=r"run\.profile: is a damaged"):
+        loadlens.summarize(path)
+
+
+def test_a_profile_damaged_within_is_refused(tmp_path: Path) -> None:
+    path = saved(keyed(log_of(spread(5000))), tmp_path / "run.profile")
+    content = bytearray(path.read_bytes())
+    content[200:4000] = bytes(3800)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"run\.profile"):
+        loadlens.summarize(path)
+
+
+def two(tmp_path: Path, by: Sequence[str] = ("memory_size",), **columns: Any) -> list[Path]:
+    """A profile by ``memory_size``, and another one."""
+    frame = keyed(log_of(spread(30)))
+    other = keyed(log_of(spread(31, seed=5))).with_columns(**columns)
+    return [saved(frame, tmp_path / "a.profile"), saved(other, tmp_path / "b.profile", by)]
+
+
+def test_profiles_by_other_keys_are_refused_until_merged_by_one(tmp_path: Path) -> None:
+    paths = two(tmp_path, by=("memory_size", "region"), region=pl.lit("eu"))
+    with pytest.raises(InputError, match=r"by memory_size, .* by memory_size, region.*merge --by"):
+        loadlens.summarize(paths)
+    loadlens.merge_profiles(paths, tmp_path / "all.profile", by=["memory_size"])
+    assert from_files(tmp_path / "all.profile", ["memory_size"]).summary["num_invocations"].sum() == 61
+    with pytest.raises(InputError, match="by memory_size, which cannot tell region"):
+        loadlens.merge_profiles(paths, tmp_path / "none.profile", by=["region"])
+    assert not (tmp_path / "none.profile").exists()
+
+
+def test_profiles_by_other_rules_of_success_are_refused(tmp_path: Path) -> None:
+    paths = two(tmp_path, success=pl.lit(value=True))
+    with pytest.raises(InputError, match=r"successful by 'invocation_latency > 0', .* by 'success'"):
+        loadlens.summarize(paths)
+
+
+def test_an_analysis_by_another_rule_of_success_is_refused(tmp_path: Path) -> None:
+    frame = keyed(log_of(spread(30))).with_columns(response_size=pl.lit(10))
+    path = saved(frame, tmp_path / "run.profile")
+    with pytest.raises(InputError, match="goes by 'invocation_latency > 0 and response_size > 0'"):
+        loadlens.summarize_stability_results(path)
+
+
+def test_a_concurrency_log_may_be_a_profile(tmp_path: Path) -> None:
+    frame = log_of(spread(90)).with_columns(
+        max_concurrency=2, num_clients=pl.int_range(90) % 3, memory_size=1024, response_size=5
+    )
+    got = loadlens.summarize_concurrency_results(saved(frame, tmp_path / "run.profile", KEY))
+    expected = loadlens.summarize_concurrency_results(frame, exact=False)
+    assert_frame_equal(got.summary, expected.summary, rel_tol=SUMS)
+    assert got.average_response_size == 5
+
+
+@pytest.mark.parametrize("by", [["region"], ["memory_size", "region"]])
+def test_columns_that_are_not_in_the_key_are_refused(by: list[str], tmp_path: Path) -> None:
+    path = saved(keyed(log_of(spread(9))).with_columns(region=pl.lit("eu")), tmp_path / "run.profile")
+    with pytest.raises(InputError, match="by memory_size, which cannot tell region"):
+        loadlens.summarize(path, by)
+
+
+def test_the_same_log_twice_is_refused_wherever_it_lies(tmp_path: Path) -> None:
+    log, copy = tmp_path / "log.parquet", tmp_path / "copy.parquet"
+    keyed(log_of(spread(30))).write_parquet(log)
+    copy.write_bytes(log.read_bytes())
+    for path in (log, copy):
+        loadlens.profile_log(path, path.with_suffix(".profile"))
+    both = [log.with_suffix(".profile"), copy.with_suffix(".profile")]
+    with pytest.raises(InputError, match=r"both hold the log .*\.parquet, .*--force"):
+        loadlens.summarize(both)
+    with pytest.raises(InputError, match="both hold"):
+        loadlens.merge_profiles(both, tmp_path / "all.profile")
+    loadlens.merge_profiles(both, tmp_path / "all.profile", force=True)
+    assert loadlens.summarize(tmp_path / "all.profile").summary["num_invocations"].item() == 60
+    with pytest.raises(InputError, match="both hold"):
+        loadlens.summarize([tmp_path / "all.profile", both[0]])
+
+
+def test_the_same_table_twice_is_refused_whatever_it_is_grouped_by(tmp_path: Path) -> None:
+    frame = keyed(log_of(spread(30)))
+    paths = [saved(frame, tmp_path / "1.profile"), saved(frame, tmp_path / "2.profile", [])]
+    with pytest.raises(InputError, match="both hold"):
+        loadlens.merge_profiles(paths, tmp_path / "all.profile", by=[])
+
+
+def test_logs_and_profiles_are_not_analysed_together(tmp_path: Path) -> None:
+    keyed(log_of(spread(30))).write_parquet(tmp_path / "log.parquet")
+    path = saved(keyed(log_of(spread(31))), tmp_path / "run.profile")
+    for inputs in ([tmp_path / "log.parquet", path], [path, tmp_path / "log.parquet"], tmp_path):
+        with pytest.raises(InputError, match="loadlens profile LOGS"):
+            loadlens.summarize(inputs)
+
+
+def test_exact_figures_are_refused(tmp_path: Path) -> None:
+    path = saved(log_of(spread(30)), tmp_path / "run.profile", [])
+    with pytest.raises(UsageError, match=r"0\.2%"):
+        loadlens.summarize(path, exact=True)
+
+
+def test_a_profile_is_known_by_content_and_found_in_folders(tmp_path: Path) -> None:
+    for number, frame in enumerate(parts_in_time(20, 3, overlap=0)):
+        saved(frame, tmp_path / f"{number}{('.profile', '.parquet', '.profile')[number]}")
+    (tmp_path / "profile.profile").write_text("export PATH\n")
+    assert loadlens.summarize(tmp_path).summary["num_invocations"].item() == 60
+    assert loadlens.summarize(str(tmp_path / "[012].p*")).summary["num_invocations"].item() == 60
+
+
+def test_what_is_no_profile_does_not_merge(tmp_path: Path) -> None:
+    keyed(log_of(spread(30))).write_parquet(tmp_path / "log.parquet")
+    with pytest.raises(InputError, match="is no saved profile"):
+        loadlens.merge_profiles(tmp_path / "log.parquet", tmp_path / "all.profile")
+    path = saved(keyed(log_of(spread(31))), tmp_path / "run.profile")
+    with pytest.raises(InputError, match="is a saved profile already"):
+        loadlens.profile_log(path, tmp_path / "again.profile")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.parquet", "run.profile"]
+
+
+def test_a_profile_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = saved(keyed(log_of(spread(31))), tmp_path / "run.profile")
+    content = path.read_bytes()
+    with pytest.raises(OutputError, match="--overwrite"):
+        loadlens.profile_log(log_of(spread(9)), path)
+    with pytest.raises(OutputError, match="one of the inputs"):
+        loadlens.merge_profiles(path, path, overwrite=True)
+    with pytest.raises(InputError, match="expected a finite latency"):
+        loadlens.profile_log(log_of([1.0, -7.0]), path, overwrite=True)
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_was_found_in_the_logs_is_told_again(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("invocation_latency,start_time,end_time\n1.5,0,1\nx,1,2\n2.5,3,4\n")
+    reading = loadlens.Reading.of(max_rejects=1)
+    loadlens.profile_log(log, tmp_path / "run.profile", reading=reading)
+    found = loadlens.read_log(tmp_path / "run.profile")
+    assert found.findings.sentences()[0].startswith("figures come from a saved profile of 2 calls")
+    assert any("1 row was rejected" in sentence for sentence in found.findings.sentences())
+    assert found.findings.rejected == 0, "the rows themselves are not there"
+
+
+def test_facts_have_no_time_of_their_own(tmp_path: Path) -> None:
+    path = saved(log_of(spread(5)), tmp_path / "run.profile", [])
+    facts = pl.read_parquet_metadata(path)[PROFILE_FACTS]
+    assert '"loadlens_version"' in facts
+    assert '"polars_version"' in facts
+    assert str(dt.datetime.now(tz=dt.UTC).year) not in facts.replace(loadlens.__version__, "")
