@@ -1,6 +1,7 @@
 """The command line: parses, calls, prints, and maps errors to exit codes."""
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -30,7 +31,7 @@ from loadlens.convert import convert, rejects_beside
 from loadlens.documents import json_text
 from loadlens.errors import LoadlensError
 from loadlens.inspection import inspect_log
-from loadlens.signals import EndedBySignal, signals_heard, take_signals
+from loadlens.signals import ignore_signals, take_signals
 from loadlens.sources import location
 from loadlens.sources.location import size_of
 from loadlens.terminal import inert, print_inspection
@@ -95,16 +96,11 @@ def convert_command(
 @contextmanager
 def _errors_as_exit_codes() -> Iterator[None]:
     try:
-        with signals_heard():
-            yield
+        yield
     except LoadlensError as error:
         for problem in error.problems:
             typer.echo(f"loadlens: {inert(' '.join(problem.split()))}", err=True)
         raise typer.Exit(error.exit_code) from None
-    except EndedBySignal as end:
-        name = signal.Signals(end.number).name
-        typer.echo(f"loadlens: interrupted by {name}; no output is left half-written", err=True)
-        raise typer.Exit(_ENDED_BY + end.number) from None
 
 
 def _guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -147,5 +143,18 @@ def _root(
 
 def main() -> None:
     """Entry point of the command line."""
-    take_signals()
-    cast("Callable[[], None]", app)()
+    interrupt = take_signals()
+    try:
+        try:
+            cast("Callable[[], None]", app)()
+        finally:
+            ignore_signals()
+    except (KeyboardInterrupt, SystemExit) as end:
+        ignore_signals()  # again, as a second interrupt may have come in the way of the first time
+        if (
+            isinstance(end, SystemExit) and end.code != _ENDED_BY + signal.SIGINT
+        ):  # as typer makes of interrupts
+            raise
+        name = signal.Signals(interrupt.number).name
+        typer.echo(f"loadlens: interrupted by {name}; no output is left half-written", err=True)
+        sys.exit(_ENDED_BY + interrupt.number)

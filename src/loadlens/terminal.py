@@ -153,7 +153,8 @@ def print_results(analysis: ToolkitAnalysis | LogAnalysis, out: Location) -> Non
     if error:
         console.print(Text(f"Not exact: percentiles are off by at most {error:.1%}."))
     if analysis.spilled_bytes:
-        console.print(Text(f"Temporary file of the parsed text, now gone: {decimal(analysis.spilled_bytes)}."))
+        size = decimal(analysis.spilled_bytes)
+        console.print(Text(f"Temporary file of the parsed text, now gone: {size}."))
     console.print(Text(f"Report: {inert(str(report))}"), soft_wrap=True)
 
 

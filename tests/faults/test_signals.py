@@ -18,7 +18,7 @@ from tests.test_cli import command
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 
-SLO = ("--slo", "p99 < 9s", "--memory-limit", "256MiB")
+SLO = ("--slo", "p99 < 9s", "--spill-folder", "spill", "--memory-limit")
 COMMANDS = {
     "analyze": ("analyze", "log.csv", "--out", "out", "--overwrite"),
     "analyze by workers": (
@@ -33,21 +33,12 @@ COMMANDS = {
     ),
     "convert": ("convert", "log.csv", "--out", "out", "--overwrite"),
     "profile": ("profile", "log.csv", "--out", "out", "--overwrite", "--memory-limit", "256MiB"),
-    "check": ("check", "log.csv", *SLO, "--junit", "out", "--spill-folder", "spill"),
-    "check by workers": (
-        "check",
-        "log.csv",
-        "log.parquet",
-        *SLO,
-        "--workers",
-        "2",
-        "--spill-folder",
-        "spill",
-    ),
+    "check": ("check", "log.csv", "--junit", "out", *SLO, "256MiB"),
+    "check by workers": ("check", "log.csv", "log.parquet", "--workers", "2", *SLO, "512MiB"),
     "compare": ("compare", "log.csv", "log.parquet", "--out", "out", "--overwrite"),
 }
 FOLDERS = ("analyze", "compare")
-MOMENTS = 12
+MOMENTS = 8
 HEARD = 1 << (signal.SIGTERM - 1)
 
 

@@ -1,6 +1,5 @@
 """Order statistics: every rank of a log is the very value that was logged, however few rows fit in memory."""
 
-
 import numpy as np
 import polars as pl
 import pytest

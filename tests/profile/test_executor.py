@@ -21,6 +21,7 @@ from loadlens.profile import Plan, Profile, Progress, Statistics, distributed, l
 from loadlens.profile.distributed import Merging
 from loadlens.schema import LATENCY
 from loadlens.sources import Reading, open_log
+from tests import logs
 from tests.profile.cases import LOGS, assert_agree, assert_same_profile, keyed, log_of, plan_of, spread
 
 KEY = ["memory_size"]
@@ -140,10 +141,34 @@ def test_any_size_of_partition(threads: Executor, log: Path, rows: int) -> None:
 def test_processes(processes: Executor, log: Path) -> None:
     here = loadlens.summarize(log, KEY)
     there = loadlens.summarize(log, KEY, executor=processes, partition_rows=1000)
-    exact = [name for name in here.summary.columns if not name.endswith(("_mean", "_fence"))]
-    assert there.summary.select(exact).equals(here.summary.select(exact))
-    for name in ("invocation_latency_mean", "outlier_fence"):
-        np.testing.assert_allclose(there.summary[name], here.summary[name], rtol=1e-12)
+    sums = ["invocation_latency_mean", "outlier_fence"]
+    assert there.summary.drop(sums).equals(here.summary.drop(sums))
+    assert_close(there.summary, here.summary)
+
+
+def test_every_analysis_takes_an_executor(threads: Executor, tmp_path: Path) -> None:
+    path = tmp_path / "log.parquet"
+    logs.small_log().write_parquet(path, row_group_size=50)
+    there: dict[str, Any] = {"executor": threads, "partition_rows": 100}
+    for analysis in (loadlens.summarize_stability_results, loadlens.summarize_concurrency_results):
+        assert_close(analysis(path, **there).summary, analysis(path).summary)
+    assert_close(loadlens.compare(path, path, KEY, **there).keys, loadlens.compare(path, path, KEY).keys)
+    gates = ["p99 < 10 s", "mean < 10 s", "p50 < 10 s within 5 s of every window"]
+    found = [loadlens.check_gates(path, gates, KEY, **how) for how in (there, {})]
+    assert [verdict.holds for verdict in found[0].verdicts] == [
+        verdict.holds for verdict in found[1].verdicts
+    ]
+    for got, expected in zip(*(check.verdicts for check in found), strict=True):
+        assert got.value == pytest.approx(expected.value, rel=1e-12)
+
+
+def assert_close(got: pl.DataFrame, expected: pl.DataFrame) -> None:
+    """Equal but for the last digits of floats."""
+    floats = [name for name, dtype in expected.schema.items() if dtype.is_float()]
+    assert got.drop(floats).equals(expected.drop(floats))
+    for name in floats:
+        assert got[name].null_count() == expected[name].null_count()
+        np.testing.assert_allclose(got[name].drop_nulls(), expected[name].drop_nulls(), rtol=1e-12)
 
 
 def test_a_worker_that_dies_breaks_a_plain_pool(log: Path) -> None:
@@ -182,6 +207,20 @@ def test_runs_as_text_are_told_apart_by_their_file(threads: Executor, tmp_path: 
     for summary in (there.summary, apart.summary):
         assert summary["file"].to_list() == here.summary["file"].to_list()
         assert summary["num_invocations"].to_list() == [50, 50]
+
+
+def test_large_text_is_counted_without_a_temporary_file(
+    threads: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits.Limits, "text_bytes", 0)
+    monkeypatch.setattr(scan, "FEWEST_ROWS_FOR_TABLES", 0)
+    frame = keyed(log_of([*spread(900), *[-1.0] * 100]))
+    for name, part in {"a": frame.head(600), "b": frame.tail(400)}.items():
+        part.write_csv(tmp_path / f"{name}.csv")
+    plan = plan_of(frame, KEY)
+    here, there = measured(tmp_path, plan), measured(tmp_path, plan, executor=threads, partition_rows=1)
+    assert_same(there, here, plan)
+    assert (here.spilled_bytes > 0, there.spilled_bytes) == (True, 0)
 
 
 def bad_csv(folder: Path) -> None:

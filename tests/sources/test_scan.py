@@ -10,7 +10,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -128,6 +128,7 @@ def test_every_form_serves_every_analysis(
         assert_frame_equal(got.density, expected.density, rel_tol=1e-6)
 
 
+@settings(max_examples=8)
 @given(
     log=logs.logs(max_rows=15),
     cuts=st.lists(st.integers(0, 500), max_size=4),

@@ -80,6 +80,11 @@ class Scan:
     tracker: Tracker
     num_rows: int | None = None
 
+    @property
+    def is_of_part(self) -> bool:
+        """Whether the log is a part of another: then nobody looks at its rows again from here."""
+        return self.num_rows is not None
+
 
 @contextmanager
 def counted(log: Log, scan: Scan) -> Iterator[Counted]:
@@ -90,6 +95,9 @@ def counted(log: Log, scan: Scan) -> Iterator[Counted]:
     """
     if _is_small_text(log, scan.limits):
         log = _in_memory(log, scan)
+    if scan.is_of_part and _worth_tables(log, scan) and (found := _by_tables(log, scan, None)):
+        yield found
+        return
     with spill_file(scan.spill_folder if log.text else None, wanted=bool(log.text)) as path:
         by_tables = _worth_tables(log, scan) and _by_tables(log, scan, path)
         yield by_tables or _by_groups(log, scan, path)
@@ -148,7 +156,7 @@ def _by_tables(log: Log, scan: Scan, path: Path | None) -> Counted | None:
     schema = log.frame.select(plan.key).collect_schema()
     coder = KeyCoder(dict(zip(names, schema.dtypes(), strict=True)))
     rows = Rows.uncoded(log, plan)
-    most = scan.limits.candidates
+    most = 0 if scan.is_of_part else scan.limits.candidates
     counter = Counter(
         rows, coder, most_bytes=scan.limits.table_bytes, most_tail_rows=most, with_heat=scan.with_heat
     )
