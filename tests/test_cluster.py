@@ -58,7 +58,7 @@ def test_a_dask_worker_that_is_killed(log: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(progress, "_SECONDS_BETWEEN_CALLS", 0)
     expected = loadlens.summarize(log, KEY).summary
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         alive = list(client.run(os.getpid).values())

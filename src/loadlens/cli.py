@@ -31,7 +31,7 @@ from loadlens.convert import convert, rejects_beside
 from loadlens.documents import json_text
 from loadlens.errors import LoadlensError
 from loadlens.inspection import inspect_log
-from loadlens.signals import ignore_signals, take_signals
+from loadlens.signals import Interrupt, ignore_signals, take_signals
 from loadlens.sources import location
 from loadlens.sources.location import size_of
 from loadlens.terminal import inert, print_inspection
@@ -143,17 +143,17 @@ def _root(
 
 def main() -> None:
     """Entry point of the command line."""
-    interrupt = take_signals()
+    interrupt = Interrupt()
     try:
         try:
+            take_signals(interrupt)
             cast("Callable[[], None]", app)()
         finally:
             ignore_signals()
     except (KeyboardInterrupt, SystemExit) as end:
         ignore_signals()  # again, as a second interrupt may have come in the way of the first time
-        if (
-            isinstance(end, SystemExit) and end.code != _ENDED_BY + signal.SIGINT
-        ):  # as typer makes of interrupts
+        made_of_interrupt = _ENDED_BY + signal.SIGINT  # by typer
+        if isinstance(end, SystemExit) and end.code != made_of_interrupt:
             raise
         name = signal.Signals(interrupt.number).name
         typer.echo(f"loadlens: interrupted by {name}; no output is left half-written", err=True)

@@ -152,7 +152,10 @@ def _dask_processes(count: int, folder: Path) -> Iterator[Executor]:
     with dask.config.set({"temporary-directory": str(folder)}):
         with _deaf_to_interrupts():
             machine = distributed.LocalCluster(
-                n_workers=count, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+                n_workers=count,
+                threads_per_worker=1,
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.ERROR,
             )
         with machine, distributed.Client(machine, set_as_default=False) as client:
             yield client.get_executor(pure=False)

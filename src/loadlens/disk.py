@@ -2,6 +2,7 @@
 
 import errno
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,8 +19,8 @@ __all__ = [
     "FREE_OUTPUT_SPACE",
     "FREE_TEMPORARY_SPACE",
     "refusing_full_disk",
-    "remove_folder",
     "temporary_folder",
+    "unused_path",
 ]
 
 FREE_OUTPUT_SPACE: Final = "free space there, or name another place"
@@ -31,12 +32,15 @@ FREE_TEMPORARY_SPACE: Final = "free space there, or set TMPDIR to another folder
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def remove_folder(folder: Path) -> None:
-    """Removes a folder and what it holds, as far as the system lets it."""
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-    finally:  # Polars and Python both raise an interrupt: the second one comes while the first is dealt with
-        shutil.rmtree(folder, ignore_errors=True)
+def unused_path(folder: Path, *, prefix: str, suffix: str = "") -> Path:
+    """A path in a folder that nothing has: an interrupt may come as soon as it is made, so it is known before.
+
+    Args:
+        folder: the folder.
+        prefix: what the name begins with.
+        suffix: what the name ends with.
+    """
+    return folder / f"{prefix}{secrets.token_hex(8)}{suffix}"
 
 
 @contextmanager
@@ -53,11 +57,15 @@ def temporary_folder(
     Raises:
         OSError: it cannot be made.
     """
-    made = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=folder))
+    made = unused_path(Path(folder or tempfile.gettempdir()), prefix=prefix, suffix=suffix)
     try:
+        made.mkdir(mode=0o700)
         yield made
     finally:
-        remove_folder(made)
+        try:
+            shutil.rmtree(made, ignore_errors=True)
+        finally:  # Polars and Python both raise an interrupt: the second comes while the first is dealt with
+            shutil.rmtree(made, ignore_errors=True)
 
 
 @contextmanager

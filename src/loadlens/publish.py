@@ -2,6 +2,7 @@
 
 import glob
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -11,8 +12,8 @@ from loadlens.disk import (
     FREE_OUTPUT_SPACE,
     FREE_TEMPORARY_SPACE,
     refusing_full_disk,
-    remove_folder,
     temporary_folder,
+    unused_path,
 )
 from loadlens.errors import OutputError
 from loadlens.sources import Location, PathSource, RemotePath, location
@@ -72,9 +73,10 @@ def _refuse_existing(out: Path, *, overwrite: bool) -> None:
 
 
 def _publish(out: Path, write: Callable[[Path], None]) -> None:
-    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
+    staging = unused_path(out.parent, prefix=f".{out.name}.", suffix=".partial")
     old = staging / "old"
     try:
+        staging.mkdir(mode=0o700)
         new = staging / "new"
         with refusing_full_disk(out, FREE_OUTPUT_SPACE):
             new.mkdir()
@@ -82,7 +84,10 @@ def _publish(out: Path, write: Callable[[Path], None]) -> None:
         _swap(new, out, old)
     finally:
         if out.exists() or not old.exists():
-            remove_folder(staging)
+            try:
+                shutil.rmtree(staging, ignore_errors=True)
+            finally:  # a second interrupt may have come in the way of the first time
+                shutil.rmtree(staging, ignore_errors=True)
 
 
 def _swap(new: Path, out: Path, old: Path) -> None:

@@ -35,18 +35,17 @@ class Interrupt:
             raise KeyboardInterrupt
 
 
-def take_signals() -> Interrupt:
+def take_signals(interrupt: Interrupt) -> None:
     """Lets signals raise a KeyboardInterrupt, as Ctrl-C does.
 
     Python answers signals between queries alone, and Polars breaks a query off at an interrupt alone: so an
     interrupt is sent after every other signal.
 
-    Returns:
-        What knows which signal came.
+    Args:
+        interrupt: is told which signal came.
     """
     # Polars lets the system go on waiting for a lock or a thread after an interrupt.
     signal.siginterrupt(signal.SIGINT, True)
-    interrupt = Interrupt()
     for number in _INTERRUPTS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as hang-ups are after nohup
             signal.signal(number, interrupt)
@@ -55,7 +54,6 @@ def take_signals() -> Interrupt:
     signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=_pass_on, args=(numbers, interrupt), daemon=True).start()
     sys.unraisablehook = partial(_raise_again, told)
-    return interrupt
 
 
 def _pass_on(numbers: socket.socket, interrupt: Interrupt) -> None:

@@ -30,7 +30,7 @@ def test_equal_options_do_not_dominate_each_other() -> None:
     assert table["dominated"].to_list() == [False, False, True, None]
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=12))
 def test_the_front_holds_what_every_strategy_chooses(points: list[tuple[int, int]]) -> None:
     table = with_dominated(candidates({str(at): (float(c), float(ms)) for at, (c, ms) in enumerate(points)}))

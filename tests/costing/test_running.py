@@ -103,7 +103,7 @@ WAYS = st.builds(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(base=WAYS, other=WAYS)
 def test_intervals_say_for_every_volume_which_is_cheaper(base: Running, other: Running) -> None:
     found = cheaper_intervals(base, other)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,10 +150,11 @@ def assert_ended_well(running: subprocess.Popen[str], place: Place, number: sign
 
 def send(running: subprocess.Popen[str], number: signal.Signals, *, to_all: bool) -> None:
     """To the program, as a scheduler does, or to its workers too, as a terminal does at Ctrl-C."""
-    if to_all:
-        os.killpg(running.pid, number)
-    else:
-        running.send_signal(number)
+    with suppress(ProcessLookupError):  # it has ended
+        if to_all:
+            os.killpg(running.pid, number)
+        else:
+            os.kill(running.pid, number)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ latency = st.one_of(
 )
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(
     st.dictionaries(
         st.integers(0, 2**40), st.lists(latency, min_size=1, max_size=40), min_size=1, max_size=5

@@ -75,7 +75,7 @@ def batches(draw: st.DrawFn) -> list[pl.DataFrame]:
     ]
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(batches())
 def test_keys_of_any_types_over_many_batches(parts: list[pl.DataFrame]) -> None:
     coder, whole = coder_of(parts[0]), pl.concat(parts)

@@ -112,7 +112,7 @@ def plan_for(frame: pl.DataFrame, key: Sequence[str] = KEY) -> Plan:
 CUTS = st.lists(st.integers(0, 2000), max_size=8)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(logs.logs(), CUTS, st.integers(1, 4), st.randoms(use_true_random=False))
 def test_random_logs_in_random_batches(
     frame: pl.DataFrame, cuts: list[int], threads: int, random: Any
@@ -122,7 +122,7 @@ def test_random_logs_in_random_batches(
     assert_same(by_tables(frame[order], plan, cuts, threads), by_groups(frame, plan))
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(odd_logs(), CUTS, st.integers(1, 4), st.sampled_from([KEY, KEY[:1], ()]))
 def test_odd_logs_in_random_batches(
     frame: pl.DataFrame, cuts: list[int], threads: int, key: tuple[str, ...]
@@ -247,7 +247,7 @@ def test_a_log_without_rows() -> None:
         assert by_tables(frame, Plan(key=key)).buckets.is_empty()
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(odd_logs(), st.integers(1, 5))
 def test_held_latencies_as_by_a_join(frame: pl.DataFrame, step: int) -> None:
     plan = plan_for(frame)

@@ -126,7 +126,7 @@ def _bucket(latency: float) -> int:
     return FAILED_BUCKET if latency == -1 else int(bucket_of(np.array([latency]))[0])
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(rows_of(ENDS, codes=40))
 def test_cells_as_a_dictionary(parts: list[list[Row]]) -> None:
     tables = Tables()
@@ -232,7 +232,7 @@ def counted_seconds(tables: Tables) -> dict[tuple[int, int], tuple[int, int]]:
     return found
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(rows_of(ENDS), st.booleans())
 def test_seconds_as_a_dictionary(parts: list[list[Row]], backward: bool) -> None:
     rows = sorted((row for part in parts for row in part), key=lambda row: row[2], reverse=backward)
@@ -244,7 +244,7 @@ def test_seconds_as_a_dictionary(parts: list[list[Row]], backward: bool) -> None
         assert not tables.without_second
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(rows_of(ENDS | st.sampled_from([LAST, -LAST, 1e9, -1e9])))
 def test_stray_times(parts: list[list[Row]]) -> None:
     tables = Tables(MIB)
@@ -310,7 +310,7 @@ def test_more_calls_in_a_second_than_its_number_holds() -> None:
     assert [figures.tolist() for figures in tables.seconds.used()] == [[0], [5], [COMPLETION // 2], [1]]
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(rows_of(ENDS | st.sampled_from([LAST, -LAST, 1e9, 1e-300, -1e-300])))
 def test_heat_as_windows_by_numpy(parts: list[list[Row]]) -> None:
     tables = Tables(heat=True)

@@ -225,7 +225,7 @@ def maps(draw: st.DrawFn) -> ColumnMap:
     return ColumnMap.parse([*texts, *(f"{key}={draw(names)}" for key in draw(st.sets(keys, max_size=4)))])
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(column_map=maps())
 def test_maps_survive_a_round_trip(tmp_path: Path, column_map: ColumnMap) -> None:
     path = tmp_path / "map.toml"
@@ -239,7 +239,7 @@ targets = st.sampled_from(["latency", "start", "success"])
 nearly = st.tuples(targets, st.text(":<=>'in format%", max_size=12)).map("=".join)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(texts=st.lists(st.one_of(st.text(), nearly)))
 def test_any_text_is_read_or_refused(texts: list[str]) -> None:
     try:

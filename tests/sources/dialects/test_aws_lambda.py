@@ -399,7 +399,7 @@ def physical_lines(data: bytes | bytearray) -> int:
     return data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(
     log=st.sampled_from([(LAMBDA_REPORT, exported("timestamp,message")), (LAMBDA_JSON, JSON_LOGS["mixed"])]),
     flips=st.dictionaries(st.integers(0, 1500), st.integers(0, 255), max_size=4),

@@ -252,7 +252,7 @@ def test_the_dialect_says_what_it_is_and_what_the_log_cannot_tell() -> None:
     byte=st.integers(0, 255),
     block_bytes=st.sampled_from([50, 2**20]),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_flipped_byte_costs_the_rows_of_its_line_only(
     layout: str, at: int, byte: int, block_bytes: int
 ) -> None:
@@ -269,7 +269,7 @@ def test_a_flipped_byte_costs_the_rows_of_its_line_only(
 
 
 @given(layout=st.sampled_from(sorted(LAYOUTS)), end=st.integers(1, 10**6))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_cut_file_gives_its_whole_lines_or_an_error(layout: str, end: int) -> None:
     data = text(LAYOUTS[layout]).encode()
     data = data[: end % len(data)]

@@ -278,7 +278,7 @@ def test_the_dialect_says_what_it_is() -> None:
 
 
 @given(at=st.integers(0, 10**6), byte=st.integers(0, 255), end=st.integers(1, 10**6) | st.none())
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_flipped_bytes_and_cuts_give_rows_or_an_error(
     tmp_path: Path, at: int, byte: int, end: int | None
 ) -> None:

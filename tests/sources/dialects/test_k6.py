@@ -622,7 +622,7 @@ def test_a_compressed_file_reads_the_same(dialect: Dialect, log: str, tmp_path: 
 
 
 @LOGS
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_damage_costs_the_damaged_lines_only(dialect: Dialect, log: str, seed: int) -> None:
     rng = random.Random(seed)
