@@ -1,7 +1,8 @@
 """The command line: parses, calls, prints, and maps errors to exit codes."""
 
+import gc
+import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -144,6 +145,16 @@ def _root(
 def main() -> None:
     """Entry point of the command line."""
     interrupt = Interrupt()
+    if _is_interrupted(interrupt):
+        gc.collect()  # frames that the interrupt came through may hold temporary folders
+        name = signal.Signals(interrupt.number).name
+        typer.echo(f"loadlens: interrupted by {name}; no output is left half-written", err=True)
+        # Threads of a query that was broken off may crash in a Python that goes down.
+        os._exit(_ENDED_BY + interrupt.number)
+
+
+def _is_interrupted(interrupt: Interrupt) -> bool:
+    """Runs the command line; comes back if a signal has ended it, else leaves by a SystemExit."""
     try:
         try:
             take_signals(interrupt)
@@ -155,6 +166,4 @@ def main() -> None:
         made_of_interrupt = _ENDED_BY + signal.SIGINT  # by typer
         if isinstance(end, SystemExit) and end.code != made_of_interrupt:
             raise
-        name = signal.Signals(interrupt.number).name
-        typer.echo(f"loadlens: interrupted by {name}; no output is left half-written", err=True)
-        sys.exit(_ENDED_BY + interrupt.number)
+    return True

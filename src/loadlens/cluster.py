@@ -6,7 +6,7 @@ import re
 import signal
 import time
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from multiprocessing import active_children, get_context, resource_tracker
 from os import PathLike
@@ -87,10 +87,10 @@ def _processes(count: int, _folder: Path) -> Iterator[Executor]:
     others = set(active_children())
     # A forked process would inherit locks that threads of Polars hold.
     with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-        with _deaf_to_interrupts():
-            for _ in range(count):
-                pool.submit(os.getpid)  # starts a process
         try:
+            # In a thread of its own, as an interrupt would leave a process half-started.
+            with _deaf_to_interrupts(), ThreadPoolExecutor(1) as starter:
+                starter.submit(_start, pool, count).result()
             yield pool
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -98,6 +98,11 @@ def _processes(count: int, _folder: Path) -> Iterator[Executor]:
             for process in set(active_children()) - others:
                 process.terminate()  # else the partitions under way would have to be waited for
             raise
+
+
+def _start(pool: Executor, count: int) -> None:
+    for _ in range(count):
+        pool.submit(os.getpid)  # starts a process
 
 
 @contextmanager

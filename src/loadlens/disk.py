@@ -33,7 +33,7 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def unused_path(folder: Path, *, prefix: str, suffix: str = "") -> Path:
-    """A path in a folder that nothing has: an interrupt may come as soon as it is made, so it is known before.
+    """A path that nothing has, known before it is made: an interrupt may come as soon as that is done.
 
     Args:
         folder: the folder.

@@ -89,21 +89,18 @@ def _tasks(log: Log, scan: Scan, execution: Execution) -> list[Task]:
     rows = execution.get("partition_rows", PARTITION_ROWS)
     if rows < 1:
         raise UsageError(f"partition_rows: got {rows:,}, expected 1 or more")
-    schema = log.frame.collect_schema()
-    parts = parts_of(log, rows)
-    return [
-        Task(
-            part=part,
-            columns=tuple((name, schema[name]) for name in needed_names(log, scan.plan)),
-            plan=plain_plan(scan.plan),
-            num_rows=sum(part.rows for part in parts),
-            with_heat=scan.with_heat,
-            memory_limit=execution.get("memory_limit"),
-            spill_folder=scan.spill_folder,
-            engine=scan.engine,
-        )
-        for part in parts
-    ]
+    schema, parts = log.frame.collect_schema(), parts_of(log, rows)
+    first = Task(
+        part=parts[0],
+        columns=tuple((name, schema[name]) for name in needed_names(log, scan.plan)),
+        plan=plain_plan(scan.plan),
+        num_rows=sum(part.rows for part in parts),
+        with_heat=scan.with_heat,
+        memory_limit=execution.get("memory_limit"),
+        spill_folder=scan.spill_folder,
+        engine=scan.engine,
+    )
+    return [replace(first, part=part) for part in parts]
 
 
 def _tell_findings(log: Log, parts: Sequence[Findings]) -> None:
