@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,33 @@ def test_processes_have_a_part_of_the_threads_and_of_the_memory() -> None:
         threads = work["executor"].submit(pl.thread_pool_size).result()
     assert threads == max(pl.thread_pool_size() // 2, 1)
     assert dict(os.environ) == before
+
+
+LEFT = """
+import os, signal
+from loadlens.cluster import workforce
+
+if __name__ == "__main__":
+    with workforce(workers=1) as work:
+        print(work["executor"].submit(os.getpid).result(), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_processes_leave_when_theirs_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "left.py"
+    script.write_text(LEFT, encoding="utf-8")
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, script], stdout=subprocess.PIPE, check=False, text=True, env=environment, timeout=60
+    )
+    worker = Path("/proc", done.stdout.strip())
+    for _ in range(200):
+        if not worker.exists() or "Z" in (worker / "stat").read_text(encoding="utf-8").split()[2]:
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("the process is still there")
 
 
 def test_no_workers_unless_asked_for() -> None:

@@ -147,23 +147,27 @@ def main() -> None:
     interrupt = Interrupt()
     if _is_interrupted(interrupt):
         gc.collect()  # frames that the interrupt came through may hold temporary folders
-        name = signal.Signals(interrupt.number).name
+        number = interrupt.number or signal.SIGINT
+        name = signal.Signals(number).name
         typer.echo(f"loadlens: interrupted by {name}; no output is left half-written", err=True)
         # Threads of a query that was broken off may crash in a Python that goes down.
-        os._exit(_ENDED_BY + interrupt.number)
+        os._exit(_ENDED_BY + number)
 
 
 def _is_interrupted(interrupt: Interrupt) -> bool:
-    """Runs the command line; comes back if a signal has ended it, else leaves by a SystemExit."""
+    """Runs the command line; comes back if a signal has ended it, else leaves as that does."""
     try:
         try:
             take_signals(interrupt)
             cast("Callable[[], None]", app)()
         finally:
             ignore_signals()
-    except (KeyboardInterrupt, SystemExit) as end:
-        ignore_signals()  # again, as a second interrupt may have come in the way of the first time
-        made_of_interrupt = _ENDED_BY + signal.SIGINT  # by typer
-        if isinstance(end, SystemExit) and end.code != made_of_interrupt:
+    except KeyboardInterrupt:
+        pass
+    except BaseException as end:
+        code = end.code if isinstance(end, SystemExit) else None
+        # Typer makes this exit of an interrupt, and compiled code may make any error of it.
+        if code != _ENDED_BY + signal.SIGINT and (code == 0 or interrupt.number is None):
             raise
+    ignore_signals()  # again, as a second interrupt may have come in the way of the first time
     return True

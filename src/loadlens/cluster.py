@@ -4,11 +4,12 @@ import logging
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from multiprocessing import active_children, get_context, resource_tracker
+from multiprocessing import active_children, get_context, parent_process, resource_tracker
 from os import PathLike
 from pathlib import Path
 from types import ModuleType
@@ -86,7 +87,7 @@ def workforce(
 def _processes(count: int, _folder: Path) -> Iterator[Executor]:
     others = set(active_children())
     # A forked process would inherit locks that threads of Polars hold.
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(count, get_context("spawn"), initializer=_leave_with_parent) as pool:
         try:
             # In a thread of its own, as an interrupt would leave a process half-started.
             with _deaf_to_interrupts(), ThreadPoolExecutor(1) as starter:
@@ -103,6 +104,18 @@ def _processes(count: int, _folder: Path) -> Iterator[Executor]:
 def _start(pool: Executor, count: int) -> None:
     for _ in range(count):
         pool.submit(os.getpid)  # starts a process
+
+
+def _leave_with_parent() -> None:
+    """Ends this process when the one that started it is gone, even if that was killed."""
+    parent = parent_process()
+    assert parent is not None  # noqa: S101  # this runs in processes of a pool
+
+    def leave() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -23,10 +24,10 @@ class Interrupt:
     """What Python does at a signal other than Ctrl-C: nothing, as an interrupt follows it.
 
     Attributes:
-        number: the last signal that came.
+        number: the last signal that came, if any; Ctrl-C is the interrupt that follows others.
     """
 
-    number: int = signal.SIGINT
+    number: int | None = None
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         """Takes a signal."""
@@ -44,6 +45,8 @@ def take_signals(interrupt: Interrupt) -> None:
     Args:
         interrupt: is told which signal came.
     """
+    with suppress(OSError):
+        tempfile.gettempdir()  # tries the folder out with a file, once, which an interrupt could leave behind
     # Polars lets the system go on waiting for a lock or a thread after an interrupt.
     signal.siginterrupt(signal.SIGINT, True)
     for number in _INTERRUPTS:
@@ -58,11 +61,12 @@ def take_signals(interrupt: Interrupt) -> None:
 
 def _pass_on(numbers: socket.socket, interrupt: Interrupt) -> None:
     while data := numbers.recv(1):
-        if data[0] in _INTERRUPTS:
-            interrupt.number = data[0]
-        elif data == _AGAIN:
+        if data == _AGAIN:
             time.sleep(_SECONDS_UNTIL_AGAIN)
+        elif data[0] in _INTERRUPTS:
+            interrupt.number = data[0]
         else:
+            interrupt.number = interrupt.number or data[0]
             continue
         os.kill(os.getpid(), signal.SIGINT)
 

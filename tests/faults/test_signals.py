@@ -84,11 +84,14 @@ class Place:
             start_new_session=True,
         )
 
+    def temporary(self) -> list[str]:
+        """The temporary files and folders that are there."""
+        hidden = [path.name for path in (self.folder / "work").iterdir() if path.name.startswith(".")]
+        others = [path.name for made in ("spill", "temporary") for path in (self.folder / made).iterdir()]
+        return [*hidden, *others]
+
     def is_busy(self) -> bool:
-        """Whether a temporary file or folder is there."""
-        hidden = (path for path in (self.folder / "work").iterdir() if path.name.startswith("."))
-        others = (path for made in ("spill", "temporary") for path in (self.folder / made).iterdir())
-        return any(hidden) or any(others)
+        return any(name.startswith((".out.", "loadlens-")) for name in self.temporary())
 
 
 def wait_until(is_so: Callable[[], bool], running: subprocess.Popen[str]) -> None:
@@ -141,7 +144,7 @@ def assert_ended_well(running: subprocess.Popen[str], place: Place, number: sign
     work = place.folder / "work"
     assert {path.name for path in work.iterdir()} == {"out", "spill", "log.csv", "log.parquet"}
     assert is_old(work / "out") or is_whole(work / "out")
-    assert not place.is_busy()
+    assert place.temporary() == []
     deadline = time.monotonic() + 10
     while processes_of(running.pid):
         assert time.monotonic() < deadline, processes_of(running.pid)
