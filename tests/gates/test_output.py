@@ -1,6 +1,6 @@
 import json
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -18,7 +18,6 @@ from loadlens.gates import (
 from loadlens.gates.output import failures, summary_line
 
 NASTY = 'a|b <img> *x* `y` @team \x1b[31m\ufffe\x00 &amp; "q"\n#1'
-NOW = datetime(2026, 3, 1, 14, 5, 6, 700, tzinfo=timezone(timedelta(hours=2)))
 
 # The rules of the JUnit schema that Ant's reporters, Jenkins and its followers share: for each element, which
 # attributes it must have and may have, and which elements may be in it, in order, with how often they may be.
@@ -135,17 +134,37 @@ def test_keys_that_json_does_not_know_are_text() -> None:
 
 
 def test_junit_keeps_to_the_schema(check: GateCheck) -> None:
-    text = junit_xml(check, ["a\x1b.csv"], now=NOW)
+    text = junit_xml(check, ["a\x1b.csv"])
     root = ET.fromstring(text)
     assert_valid(root)
     (suite,) = root
-    assert suite.attrib["timestamp"] == "2026-03-01T12:05:06"
     cases = suite.findall("testcase")
     assert suite.attrib["tests"] == str(len(cases)) == "7"
     assert suite.attrib["failures"] == str(len(root.findall(".//failure"))) == "2"
     failure = next(case for case in cases if case.find("failure") is not None).find("failure")
     assert failure is not None
     assert failure.attrib["message"] == "got 400 ms, expected max < 300ms"
+
+
+@pytest.mark.parametrize("slo", ["p99 < 1s", "p99 < 1s within 1s of every window"])
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        (datetime(2026, 3, 1, 14, 5, 6, 700, tzinfo=UTC).timestamp(), "2026-03-01T14:05:06"),
+        (-0.5, "1969-12-31T23:59:59"),
+    ],
+)
+def test_junit_has_the_time_of_the_load_test(slo: str, start: float, expected: str) -> None:
+    times = {"start_time": [start + 1, start], "end_time": [start + 2.5, start + 1.25]}
+    log = pl.DataFrame({"invocation_latency": [1.5, 1.25], **times})
+    (suite,) = ET.fromstring(junit_xml(check_gates(log, [slo]), []))
+    assert (suite.attrib["timestamp"], suite.attrib["time"]) == (expected, "2.500")
+
+
+def test_junit_of_a_log_without_times_keeps_to_the_schema() -> None:
+    root = ET.fromstring(junit_xml(check_gates(pl.DataFrame({"invocation_latency": [1.0]}), ["p9 < 1s"]), []))
+    assert_valid(root)
+    assert root[0].attrib["timestamp"] == "1970-01-01T00:00:00"
 
 
 def test_junit_names_each_case_once_and_by_the_name_of_its_gate(tmp_path: Path) -> None:

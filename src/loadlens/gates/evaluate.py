@@ -71,6 +71,8 @@ class GateCheck:
         outliers: the fence of gates that say ``filtered``.
         gates: the gates, in the order in which they were given.
         verdicts: for each gate in that order, one for each configuration in its scope, by ascending key.
+        first_start: when the first call of the log started, in s on its clock; None if no call tells.
+        last_end: when the last one ended.
         relative_error: bound of the relative error of latencies; 0 but for logs that are saved profiles.
     """
 
@@ -78,6 +80,8 @@ class GateCheck:
     outliers: Outliers
     gates: tuple[Gate, ...]
     verdicts: tuple[Verdict, ...]
+    first_start: float | None = None
+    last_end: float | None = None
     relative_error: float = 0.0
 
     @property
@@ -131,11 +135,14 @@ def check_gates(
     refuse_unbounded(known, opened)
     found = measures(opened, key, known, outliers, execution)
     verdicts = tuple(verdict for gate in known for verdict in _verdicts(gate, found[gate.window_s]))
+    some = next(iter(found.values()))
     return GateCheck(
         by=key,
         outliers=outliers,
         gates=known,
         verdicts=verdicts,
+        first_start=some.first_start,
+        last_end=some.last_end,
         relative_error=max(figures.relative_error for figures in found.values()),
     )
 

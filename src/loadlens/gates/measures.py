@@ -37,6 +37,8 @@ class Measures:
             multiple of the width it is. A quantile of a window that is neither the worst of its
             configuration nor hard to judge may be off, on its own side of the bound.
         spans: for windows, the first start and the last end of all calls of each group in s.
+        first_start: when the first call of the log started, in s on its clock; None if no call tells.
+        last_end: when the last one ended.
         window_s: the width of the windows in s; None for the whole run.
         relative_error: bound of the relative error of latencies.
     """
@@ -44,6 +46,8 @@ class Measures:
     key: tuple[str, ...]
     table: pl.DataFrame
     spans: Mapping[int, tuple[float | None, float | None]] = field(default_factory=dict)
+    first_start: float | None = None
+    last_end: float | None = None
     window_s: float | None = None
     relative_error: float = 0.0
 
@@ -118,7 +122,14 @@ def _of_the_run(
         .drop("first_start", "last_end")
         .with_row_index("group")
     )
-    return Measures(key=key, table=table, relative_error=statistics.relative_error)
+    first, last = profile.buckets.select(pl.col("first_start").min(), pl.col("last_end").max()).row(0)
+    return Measures(
+        key=key,
+        table=table,
+        first_start=first,
+        last_end=last,
+        relative_error=statistics.relative_error,
+    )
 
 
 def _spans(buckets: pl.DataFrame) -> pl.DataFrame:
@@ -142,5 +153,7 @@ def _of_windows(
         key=key,
         table=table,
         spans={group: (first, last) for group, first, last in spans},
+        first_start=groups.select(pl.col("first_start").min()).item(),
+        last_end=groups.select(pl.col("last_end").max()).item(),
         window_s=rows.width_s,
     )

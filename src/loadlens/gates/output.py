@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Any, Final
 from xml.etree import ElementTree as ET
@@ -26,6 +26,7 @@ __all__ = [
 _NOT_XML: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MARKDOWN: Final = re.compile(r"([\\`*_\[\]|~])")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_EPOCH: Final = datetime(1970, 1, 1)  # the schema has times without a zone
 _ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "#": "&#35;"}
 
 
@@ -135,20 +136,20 @@ def _json_cell(value: object) -> object:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def junit_xml(
-    check: GateCheck, inputs: Iterable[str], *, rejected: int = 0, now: datetime | None = None
-) -> str:
+def junit_xml(check: GateCheck, inputs: Iterable[str], *, rejected: int = 0) -> str:
     """Judged gates as a JUnit report: a test case for each gate and configuration.
+
+    Its time is that of the load test and not the present, so that the same log gives the same file.
 
     Args:
         check: the judged gates.
         inputs: the logs as they were named.
         rejected: how many rows of the logs were rejected and so not judged.
-        now: the time that the report names; by default the present.
     """
     cases = check.verdicts
     failed = sum(not verdict.holds for verdict in cases)
-    time = (now or datetime.now(tz=UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    first, last = check.first_start, check.last_end
+    duration_s = 0.0 if first is None or last is None else max(last - first, 0.0)
     root = ET.Element("testsuites")
     suite = ET.SubElement(
         root,
@@ -157,13 +158,13 @@ def junit_xml(
             "name": "loadlens check",
             "package": "loadlens",
             "id": "0",
-            "timestamp": time,
+            "timestamp": _timestamp(last if first is None else first),
             "hostname": "localhost",
             "tests": str(len(cases)),
             "failures": str(failed),
             "errors": "0",
             "skipped": "0",
-            "time": "0",
+            "time": f"{duration_s:.3f}",
         },
     )
     properties = ET.SubElement(suite, "properties")
@@ -180,6 +181,11 @@ def junit_xml(
         ET.SubElement(suite, stream)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _timestamp(seconds: float | None) -> str:
+    """A time of a log's clock as the schema has it, which knows no missing one: then the clock's zero."""
+    return (_EPOCH + timedelta(seconds=math.floor(seconds or 0.0))).isoformat()
 
 
 def _add_case(suite: ET.Element, verdict: Verdict) -> None:
