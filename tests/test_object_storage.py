@@ -16,8 +16,8 @@ from loadlens.convert import convert
 from loadlens.errors import InputError, LoadlensError, OutputError
 from loadlens.publish import existing_paths, publish_file, publish_folder, refuse_output_inside
 from loadlens.sources import Reading, location, shown
-from loadlens.sources.bucket import Bucket
-from loadlens.sources.store import StorageError
+from loadlens.sources.storage.bucket import Bucket
+from loadlens.sources.storage.store import StorageError
 from tests.folders import leave_out_drawings
 from tests.stores import S3, SECRET, parquet, small_log
 

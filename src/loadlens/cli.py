@@ -34,7 +34,7 @@ from loadlens.errors import LoadlensError
 from loadlens.inspection import inspect_log
 from loadlens.signals import Interrupt, ignore_signals, take_signals
 from loadlens.sources import location
-from loadlens.sources.location import size_of
+from loadlens.sources.storage.location import size_of
 from loadlens.terminal import inert, print_inspection
 
 __all__ = ["main"]

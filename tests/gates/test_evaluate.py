@@ -12,7 +12,7 @@ import loadlens
 from loadlens.errors import GateError, InputError, UsageError
 from loadlens.gates import GateCheck, Verdict, check_gates
 from loadlens.profile.limits import Limits
-from loadlens.sources import textlog
+from loadlens.sources.text import log as textlog
 from tests import logs, oracle
 from tests.gates import numbers
 from tests.logs import Configuration, log_of

@@ -11,7 +11,7 @@ import pytest
 from loadlens.schema import LATENCY
 from loadlens.sources import Reading, open_log
 from loadlens.sources.parts import open_part, parts_of
-from loadlens.sources.stamps import changed_files
+from loadlens.sources.storage.stamps import changed_files
 
 
 def frame_of(rows: int, first: int = 0) -> pl.DataFrame:

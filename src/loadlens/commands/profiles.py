@@ -25,7 +25,7 @@ from loadlens.commands.options import (
 from loadlens.errors import UsageError
 from loadlens.profiles import merge_profiles, profile_log
 from loadlens.sources import find_toolkit_folder, location
-from loadlens.sources.location import size_of
+from loadlens.sources.storage.location import size_of
 from loadlens.terminal import print_line, progress_display
 
 __all__ = ["merge_command", "profile_command"]

@@ -27,7 +27,7 @@ from loadlens.profile.scan import Counted, Scan, counted
 from loadlens.profile.table import FENCE_QUANTILES, FIVE, clipped_mean, count_table, kept_columns
 from loadlens.schema import LATENCY
 from loadlens.sources.log import Log, reading
-from loadlens.sources.stamps import refuse_changed
+from loadlens.sources.storage.stamps import refuse_changed
 
 __all__ = ["measure", "scanning"]
 

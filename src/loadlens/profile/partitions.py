@@ -20,7 +20,7 @@ from loadlens.profile.steps import STEPS, CodedRows
 from loadlens.sources.findings import Findings
 from loadlens.sources.log import Log, reading
 from loadlens.sources.parts import Part, open_part
-from loadlens.sources.stamps import changed_files
+from loadlens.sources.storage.stamps import changed_files
 
 __all__ = [
     "Counts",

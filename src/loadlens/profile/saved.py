@@ -16,9 +16,9 @@ from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.storing import COLUMNS, PARTS
 from loadlens.schema import ERROR_COLUMNS
 from loadlens.sources.diagnosis import explain
-from loadlens.sources.location import Location, RemotePath, scan_source, store_of
 from loadlens.sources.log import Log
 from loadlens.sources.saved import SavedProfile, overlaps
+from loadlens.sources.storage.location import Location, RemotePath, scan_source, store_of
 from loadlens.sources.wording import listed
 
 __all__ = ["damage_told", "merged_profile", "merged_seconds", "profile_for_plan"]

@@ -2,11 +2,11 @@
 
 from loadlens.sources.endpoint_metrics import EndpointMetricsSource, read_endpoint_metrics
 from loadlens.sources.findings import REJECTS_FILE, Findings, TooManyRejectsError, disarmed
-from loadlens.sources.location import Location, PathSource, RemotePath, location, shown
 from loadlens.sources.log import Log, Reading, Source, open_log, read_log, reading, scan_log
 from loadlens.sources.mapping import ColumnMap
 from loadlens.sources.saved import SavedProfile, saved_profiles
-from loadlens.sources.secrets import StorageOptions
+from loadlens.sources.storage.location import Location, PathSource, RemotePath, location, shown
+from loadlens.sources.storage.secrets import StorageOptions
 from loadlens.sources.toolkit import ToolkitFolder, average_request_size, find_toolkit_folder
 
 __all__ = [

@@ -7,7 +7,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from loadlens.errors import InputError
-from loadlens.sources.secrets import cause_of, reason_of
+from loadlens.sources.storage.secrets import cause_of, reason_of
 
 __all__ = ["ArrowDataset", "ArrowStream", "collect_stream", "scan_dataset"]
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import polars as pl
 
 from loadlens.schema import RULES, Rule
+from loadlens.sources.columnar import raw_scan, scan_files
 from loadlens.sources.files import DataFile
-from loadlens.sources.location import RemotePath, secrets_of
 from loadlens.sources.parsed import as_logged
-from loadlens.sources.secrets import reason_of
-from loadlens.sources.tabular import raw_scan, scan_files
+from loadlens.sources.storage.location import RemotePath, secrets_of
+from loadlens.sources.storage.secrets import reason_of
 from loadlens.sources.wording import shortened
 
 __all__ = ["Frames", "broken_rules", "explain", "rule_counts"]

@@ -5,8 +5,8 @@ import polars as pl
 from loadlens.errors import InputError
 from loadlens.schema import CONFIGURATION_COLUMNS, ENDPOINT_METRIC_COLUMNS
 from loadlens.sources.files import kind_of
-from loadlens.sources.location import PathSource, location, scan_source
-from loadlens.sources.secrets import cause_of, reason_of
+from loadlens.sources.storage.location import PathSource, location, scan_source
+from loadlens.sources.storage.secrets import cause_of, reason_of
 from loadlens.sources.wording import listed
 
 __all__ = ["EndpointMetricsSource", "read_endpoint_metrics"]

@@ -13,7 +13,15 @@ from urllib.parse import unquote
 import polars as pl
 
 from loadlens.errors import InputError
-from loadlens.sources.location import (
+from loadlens.sources.lakes import (
+    PARTS_OF_TABLES,
+    TableKind,
+    inspect_table,
+    scan_table,
+    table_kind,
+    table_roots,
+)
+from loadlens.sources.storage.location import (
     Location,
     PathSource,
     RemotePath,
@@ -24,16 +32,8 @@ from loadlens.sources.location import (
     secrets_of,
     size_of,
 )
-from loadlens.sources.secrets import cause_of, reason_of
-from loadlens.sources.stamps import modified_ns
-from loadlens.sources.tables import (
-    PARTS_OF_TABLES,
-    TableKind,
-    inspect_table,
-    scan_table,
-    table_kind,
-    table_roots,
-)
+from loadlens.sources.storage.secrets import cause_of, reason_of
+from loadlens.sources.storage.stamps import modified_ns
 from loadlens.sources.wording import shortened
 
 __all__ = [

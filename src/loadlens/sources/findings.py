@@ -16,8 +16,8 @@ import polars as pl
 
 from loadlens.disk import FREE_TEMPORARY_SPACE, refusing_full_disk
 from loadlens.errors import InputError, UsageError
-from loadlens.sources.location import Location
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed
+from loadlens.sources.storage.location import Location
 from loadlens.sources.wording import listed
 
 __all__ = ["REJECTS_FILE", "Findings", "MaxRejects", "TooManyRejectsError", "disarmed"]

@@ -11,6 +11,7 @@ import polars as pl
 from loadlens.errors import InputError
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY
 from loadlens.sources.arrow import ArrowDataset, ArrowStream, collect_stream, scan_dataset
+from loadlens.sources.columnar import canonical_frame
 from loadlens.sources.diagnosis import Frames, broken_rules, explain
 from loadlens.sources.dialects import UnknownFormatError, detect
 from loadlens.sources.dialects.generic import mapped_dialect, mapped_frame
@@ -21,7 +22,6 @@ from loadlens.sources.files import (
     kind_of,
 )
 from loadlens.sources.findings import Findings
-from loadlens.sources.location import Location, PathSource, RemotePath, secrets_of
 from loadlens.sources.mapping import ColumnMap
 from loadlens.sources.opening import as_data_file, inspect_all, scan_tabular
 from loadlens.sources.options import Reading
@@ -35,11 +35,11 @@ from loadlens.sources.saved import (
     saved_findings,
     saved_profile,
 )
-from loadlens.sources.secrets import cause_of
-from loadlens.sources.stamps import refuse_changed
-from loadlens.sources.stream import read_head
-from loadlens.sources.tabular import canonical_frame
-from loadlens.sources.textlog import TextFile, scan_text
+from loadlens.sources.storage.location import Location, PathSource, RemotePath, secrets_of
+from loadlens.sources.storage.secrets import cause_of
+from loadlens.sources.storage.stamps import refuse_changed
+from loadlens.sources.text.log import TextFile, scan_text
+from loadlens.sources.text.stream import read_head
 from loadlens.sources.wording import listed
 
 __all__ = ["Log", "Reading", "Source", "open_log", "read_log", "reading", "scan_log"]

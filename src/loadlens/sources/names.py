@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from loadlens.errors import InputError, UsageError
 from loadlens.schema import CANONICAL_COLUMNS, CONFIGURATION_COLUMNS
-from loadlens.sources.location import Location
+from loadlens.sources.storage.location import Location
 from loadlens.sources.wording import listed
 
 __all__ = ["NameKeys", "key_from_name"]

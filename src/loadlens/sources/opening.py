@@ -6,16 +6,16 @@ from dataclasses import replace
 import polars as pl
 
 from loadlens.errors import InputError
+from loadlens.sources.columnar import canonical_frame, constant, raw_scan, scan_files
 from loadlens.sources.dialects import detect
 from loadlens.sources.dialects.generic import mapped_dialect, mapped_frame
 from loadlens.sources.dialects.toolkit import LOADLENS_CSV
 from loadlens.sources.files import DataFile, hive_columns, inspect_columns, kind_of
-from loadlens.sources.location import Location, of_each
 from loadlens.sources.options import Reading
-from loadlens.sources.stamps import modified_ns
-from loadlens.sources.stream import read_head
-from loadlens.sources.tabular import canonical_frame, constant, raw_scan, scan_files
-from loadlens.sources.textlog import TextFile
+from loadlens.sources.storage.location import Location, of_each
+from loadlens.sources.storage.stamps import modified_ns
+from loadlens.sources.text.log import TextFile
+from loadlens.sources.text.stream import read_head
 from loadlens.sources.wording import listed
 
 __all__ = ["as_data_file", "inspect_all", "scan_tabular", "text_file"]

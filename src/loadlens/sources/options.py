@@ -7,7 +7,7 @@ from loadlens.sources.findings import MaxRejects
 from loadlens.sources.mapping import ColumnMap
 from loadlens.sources.names import NameKeys
 from loadlens.sources.names import key_from_name as compile_name_keys
-from loadlens.sources.secrets import StorageOptions
+from loadlens.sources.storage.secrets import StorageOptions
 
 __all__ = ["Reading"]
 

@@ -10,7 +10,7 @@ from loadlens.sources.files import DataFile, row_groups
 from loadlens.sources.findings import Findings
 from loadlens.sources.log import Log, Reading, reading
 from loadlens.sources.opening import scan_tabular, text_file
-from loadlens.sources.textlog import TextFile, common_schema, scan_text
+from loadlens.sources.text.log import TextFile, common_schema, scan_text
 
 __all__ = ["Part", "open_part", "parts_of"]
 

@@ -15,7 +15,7 @@ from loadlens.errors import InputError
 from loadlens.schema import CANONICAL_COLUMNS
 from loadlens.sources.files import DataFile, find_files, inspect_columns, kind_of
 from loadlens.sources.findings import Findings
-from loadlens.sources.location import Location, PathSource, read_part
+from loadlens.sources.storage.location import Location, PathSource, read_part
 from loadlens.sources.wording import listed, shortened
 
 __all__ = [

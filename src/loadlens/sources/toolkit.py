@@ -7,7 +7,7 @@ from typing import Literal
 
 from loadlens.errors import InputError
 from loadlens.sources.files import INVOCATION_LOG_STEM
-from loadlens.sources.location import Location, PathSource, location
+from loadlens.sources.storage.location import Location, PathSource, location
 from loadlens.sources.wording import shortened
 
 __all__ = [

@@ -8,10 +8,10 @@ from pathlib import Path
 import polars as pl
 
 from loadlens.errors import LoadlensError
-from loadlens.sources.blocks import blocks
 from loadlens.sources.dialects import BlockReader, Dialect
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed, joined
-from loadlens.sources.stream import HEAD_BYTES, Head
+from loadlens.sources.text.blocks import blocks
+from loadlens.sources.text.stream import HEAD_BYTES, Head
 
 LOGS = Path(__file__).parents[4] / "shared" / "logs"
 RECORDED = Path(__file__).parent / "recorded"

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadlens.errors import LoadlensError
-from loadlens.sources.blocks import blocks
 from loadlens.sources.dialects.aws_lambda import LAMBDA_EVENTS, LAMBDA_JSON, LAMBDA_REPORT
 from loadlens.sources.dialects.base import BlockReader, Dialect
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed
-from loadlens.sources.stream import Head, read_head
+from loadlens.sources.text.blocks import blocks
+from loadlens.sources.text.stream import Head, read_head
 
 SHARED = Path(__file__).parents[4] / "shared" / "logs"
 SHARED_FILES = [path for path in sorted(SHARED.rglob("*")) if path.is_file()]

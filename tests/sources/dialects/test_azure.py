@@ -9,7 +9,7 @@ import pytest
 
 from loadlens.errors import InputError
 from loadlens.sources.dialects.azure import AZURE_TRACE
-from loadlens.sources.stream import read_head
+from loadlens.sources.text.stream import read_head
 
 from .reading import LOGS, check_damage, check_one_bad_byte, head, logs_of_others, read
 

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadlens.errors import InputError, LoadlensError
-from loadlens.sources.blocks import blocks
 from loadlens.sources.dialects import BlockReader
 from loadlens.sources.dialects.gatling import GATLING_OLD_TEXT, GATLING_TEXT
 from loadlens.sources.dialects.gatling_binary import GATLING_BINARY
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed, joined
-from loadlens.sources.stream import Head, open_stream, read_head
+from loadlens.sources.text.blocks import blocks
+from loadlens.sources.text.stream import Head, open_stream, read_head
 
 SHARED = Path(__file__).parents[4] / "shared" / "logs"
 SHARED_FILES = [path for path in sorted(SHARED.rglob("*")) if path.is_file()]

@@ -15,7 +15,7 @@ from loadlens.errors import InputError, LoadlensError
 from loadlens.sources.dialects import StreamReader, gatling_binary
 from loadlens.sources.dialects.gatling_binary import GATLING_BINARY
 from loadlens.sources.parsed import Parsed, joined
-from loadlens.sources.stream import Head, read_head
+from loadlens.sources.text.stream import Head, read_head
 
 SHARED = Path(__file__).parents[4] / "shared" / "logs" / "gatling"
 SHARED_BINARIES = [path for path in sorted(SHARED.glob("*.log")) if path.read_bytes().startswith(b"\0")]

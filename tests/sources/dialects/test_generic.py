@@ -18,7 +18,7 @@ from loadlens.errors import InputError
 from loadlens.sources.dialects.generic import mapped_dialect, mapped_frame, mapped_recipe
 from loadlens.sources.mapping import ColumnMap
 from loadlens.sources.parsed import Parsed
-from loadlens.sources.stream import read_head
+from loadlens.sources.text.stream import read_head
 from tests.sources.dialects.reading import LOGS, check_damage, check_one_bad_byte, head, logs_of_others
 from tests.sources.dialects.reading import read as read_as
 

@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 
 from loadlens.errors import InputError
-from loadlens.sources.blocks import blocks
 from loadlens.sources.dialects import BlockReader, detect
 from loadlens.sources.dialects.jmeter import JMETER_CSV
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed
-from loadlens.sources.stream import Head, open_stream, read_head
+from loadlens.sources.text.blocks import blocks
+from loadlens.sources.text.stream import Head, open_stream, read_head
 
 SHARED = Path(__file__).parents[4] / "shared" / "logs" / "jmeter"
 SHARED_CSV = [path for path in sorted(SHARED.glob("*.jtl")) if not path.read_bytes().startswith(b"<")]

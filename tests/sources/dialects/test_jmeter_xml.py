@@ -16,7 +16,7 @@ from loadlens.sources.dialects.base import StreamReader
 from loadlens.sources.dialects.jmeter import JMETER_CSV
 from loadlens.sources.dialects.jmeter_xml import JMETER_XML
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed, joined
-from loadlens.sources.stream import read_head
+from loadlens.sources.text.stream import read_head
 
 from .reading import LOGS, damaged, head, logs_of_others, read
 

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from loadlens.errors import InputError, LoadlensError
-from loadlens.sources.blocks import blocks
 from loadlens.sources.dialects.base import BlockReader, Dialect
 from loadlens.sources.dialects.k6 import K6_CSV, K6_JSON, K6_SUMMARY_JSON, K6_SUMMARY_TEXT
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed
-from loadlens.sources.stream import Head, open_stream, read_head
+from loadlens.sources.text.blocks import blocks
+from loadlens.sources.text.stream import Head, open_stream, read_head
 
 SHARED = Path(__file__).parents[4] / "shared" / "logs"
 RUN = SHARED / "k6" / "gateway_json_get_user_id_1000_r1.csv"

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from loadlens.errors import InputError
 from loadlens.sources.dialects.locust import LOCUST_CSV, LOCUST_STATISTICS, LOCUST_WORKERS
-from loadlens.sources.stream import read_head
+from loadlens.sources.text.stream import read_head
 
 from .reading import LOGS, RECORDED, check_damage, check_one_bad_byte, head, logs_of_others, read
 

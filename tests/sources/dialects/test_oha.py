@@ -15,7 +15,7 @@ from loadlens.errors import InputError, LoadlensError
 from loadlens.sources.dialects.base import StreamReader
 from loadlens.sources.dialects.oha import OHA_CSV, OHA_SQLITE, OHA_SUMMARY
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed, joined
-from loadlens.sources.stream import read_head
+from loadlens.sources.text.stream import read_head
 
 from .reading import check_damage, damaged, head, logs_of_others, read
 

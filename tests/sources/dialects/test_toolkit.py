@@ -13,11 +13,11 @@ from polars.testing import assert_frame_equal
 
 import loadlens
 from loadlens.errors import InputError, LoadlensError
-from loadlens.sources.blocks import blocks
 from loadlens.sources.dialects.base import BlockReader
 from loadlens.sources.dialects.toolkit import LOADLENS_CSV
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed
-from loadlens.sources.stream import Head, open_stream, read_head
+from loadlens.sources.text.blocks import blocks
+from loadlens.sources.text.stream import Head, open_stream, read_head
 
 SHARED = Path(__file__).parents[4] / "shared" / "logs"
 SHARED_FILES = [path for path in sorted(SHARED.rglob("*")) if path.is_file()]

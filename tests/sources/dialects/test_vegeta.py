@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 from loadlens.errors import InputError
 from loadlens.sources.dialects.base import Dialect
 from loadlens.sources.dialects.vegeta import VEGETA_CSV, VEGETA_GOB, VEGETA_JSON, VEGETA_REPORT
-from loadlens.sources.stream import HEAD_BYTES, read_head
+from loadlens.sources.text.stream import HEAD_BYTES, read_head
 
 from .reading import LOGS, check_damage, check_one_bad_byte, head, logs_of_others, read
 

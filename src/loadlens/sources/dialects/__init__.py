@@ -17,7 +17,7 @@ from loadlens.sources.dialects.locust import LOCUST_CSV, LOCUST_STATISTICS, LOCU
 from loadlens.sources.dialects.oha import OHA_CSV, OHA_SQLITE, OHA_SUMMARY
 from loadlens.sources.dialects.toolkit import LOADLENS_CSV
 from loadlens.sources.dialects.vegeta import VEGETA_CSV, VEGETA_GOB, VEGETA_JSON, VEGETA_REPORT
-from loadlens.sources.stream import Head
+from loadlens.sources.text.stream import Head
 from loadlens.sources.wording import listed, shortened
 
 __all__ = [

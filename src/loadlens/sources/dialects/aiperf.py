@@ -8,9 +8,9 @@ import polars as pl
 
 from loadlens.schema import FAILED_LATENCY_MS, LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect
-from loadlens.sources.jsonlines import JsonLines
 from loadlens.sources.parsed import seconds
-from loadlens.sources.stream import Head
+from loadlens.sources.text.jsonlines import JsonLines
+from loadlens.sources.text.stream import Head
 
 __all__ = ["AIPERF_JSON"]
 

@@ -10,10 +10,10 @@ import polars as pl
 
 from loadlens.schema import LATENCY, MAX_LATENCY_MS, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
-from loadlens.sources.jsonlines import JsonLines
 from loadlens.sources.parsed import seconds
-from loadlens.sources.stream import Head
-from loadlens.sources.textlines import OTHER_LINES, TextLines
+from loadlens.sources.text.jsonlines import JsonLines
+from loadlens.sources.text.lines import OTHER_LINES, TextLines
+from loadlens.sources.text.stream import Head
 
 __all__ = ["LAMBDA_EVENTS", "LAMBDA_JSON", "LAMBDA_REPORT"]
 

@@ -6,11 +6,11 @@ from typing import Literal, Protocol, runtime_checkable
 
 import polars as pl
 
-from loadlens.sources.blocks import Block
-from loadlens.sources.framing import Framing
-from loadlens.sources.location import Location
 from loadlens.sources.parsed import Parsed
-from loadlens.sources.stream import Head
+from loadlens.sources.storage.location import Location
+from loadlens.sources.text.blocks import Block
+from loadlens.sources.text.framing import Framing
+from loadlens.sources.text.stream import Head
 
 __all__ = ["BlockReader", "Clock", "Dialect", "Reader", "Refused", "StreamReader"]
 

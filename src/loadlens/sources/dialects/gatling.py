@@ -10,13 +10,13 @@ import polars as pl
 
 from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
-from loadlens.sources.blocks import Block, count_byte, parts_of
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, numberless
-from loadlens.sources.framing import LINES
 from loadlens.sources.parsed import PARSE_ERRORS, Parsed, joined, seconds, spread
-from loadlens.sources.stream import Head
-from loadlens.sources.textlines import OTHER_LINES, TextLines
+from loadlens.sources.text.blocks import Block, count_byte, parts_of
+from loadlens.sources.text.framing import LINES
+from loadlens.sources.text.lines import OTHER_LINES, TextLines
+from loadlens.sources.text.stream import Head
 
 __all__ = [
     "GATLING_OLD_TEXT",

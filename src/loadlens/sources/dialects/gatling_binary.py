@@ -18,9 +18,9 @@ from loadlens.sources.dialects.gatling import (
     request_columns,
     warn_of_gatling,
 )
-from loadlens.sources.location import Location
 from loadlens.sources.parsed import Parsed, Recipe, Reject
-from loadlens.sources.stream import Head, open_stream
+from loadlens.sources.storage.location import Location
+from loadlens.sources.text.stream import Head, open_stream
 
 __all__ = ["BATCH_ROWS", "GATLING_BINARY", "OTHER_RECORDS"]
 

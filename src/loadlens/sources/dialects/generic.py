@@ -12,12 +12,12 @@ from loadlens.errors import InputError, LoadlensError
 from loadlens.schema import LATENCY
 from loadlens.sources.cells import Cell
 from loadlens.sources.dialects.base import Dialect
-from loadlens.sources.jsonlines import JsonLines
 from loadlens.sources.mapped import Kind, MappedColumns, Use, uses_of
 from loadlens.sources.mapping import ColumnMap
 from loadlens.sources.parsed import Recipe, bounded
-from loadlens.sources.stream import Head
-from loadlens.sources.table import Table
+from loadlens.sources.text.delimited import Table
+from loadlens.sources.text.jsonlines import JsonLines
+from loadlens.sources.text.stream import Head
 from loadlens.sources.wording import listed
 
 __all__ = ["mapped_dialect", "mapped_frame", "mapped_recipe"]

@@ -8,8 +8,8 @@ import polars as pl
 from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
-from loadlens.sources.stream import Head
-from loadlens.sources.table import Table
+from loadlens.sources.text.delimited import Table
+from loadlens.sources.text.stream import Head
 from loadlens.sources.wording import listed
 
 __all__ = ["HEY_CSV", "HEY_SUMMARY"]

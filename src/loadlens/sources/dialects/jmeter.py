@@ -13,8 +13,8 @@ from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect
 from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, request_name
 from loadlens.sources.parsed import seconds, spread
-from loadlens.sources.stream import Head
-from loadlens.sources.table import Table
+from loadlens.sources.text.delimited import Table
+from loadlens.sources.text.stream import Head
 from loadlens.sources.wording import listed
 
 __all__ = ["JMETER_CSV"]

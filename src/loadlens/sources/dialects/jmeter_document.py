@@ -9,8 +9,8 @@ from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
 from loadlens.errors import InputError
-from loadlens.sources.location import Location
 from loadlens.sources.parsed import Reject, bounded
+from loadlens.sources.storage.location import Location
 
 __all__ = ["FAILURE", "PARTS", "ROOT", "TRANSACTIONS", "Document", "Sample", "Samples"]
 

@@ -26,9 +26,9 @@ from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect
 from loadlens.sources.dialects.jmeter_document import FAILURE, PARTS, ROOT, TRANSACTIONS, Document, Samples
 from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, request_name
-from loadlens.sources.location import Location
 from loadlens.sources.parsed import Parsed, Recipe, cast_cells, seconds
-from loadlens.sources.stream import Head, open_stream
+from loadlens.sources.storage.location import Location
+from loadlens.sources.text.stream import Head, open_stream
 
 __all__ = ["JMETER_XML"]
 

@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 
 from loadlens.errors import InputError
-from loadlens.sources.blocks import Block
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.k6_samples import (
     OTHER_SAMPLES,
@@ -34,10 +33,11 @@ from loadlens.sources.dialects.k6_samples import (
     value_rule,
     warnings_of,
 )
-from loadlens.sources.jsonlines import JsonLines
 from loadlens.sources.parsed import Parsed
-from loadlens.sources.stream import BOM, Head
-from loadlens.sources.table import Table
+from loadlens.sources.text.blocks import Block
+from loadlens.sources.text.delimited import Table
+from loadlens.sources.text.jsonlines import JsonLines
+from loadlens.sources.text.stream import BOM, Head
 from loadlens.sources.wording import listed, shortened
 
 __all__ = ["K6_CSV", "K6_JSON", "K6_SUMMARY_JSON", "K6_SUMMARY_TEXT"]

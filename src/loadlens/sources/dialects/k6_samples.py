@@ -9,10 +9,10 @@ from typing import Final
 import polars as pl
 
 from loadlens.schema import LATENCY, Rule
-from loadlens.sources.blocks import Block, count_byte
 from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, url_name
-from loadlens.sources.framing import line_end
 from loadlens.sources.parsed import Parsed, seconds
+from loadlens.sources.text.blocks import Block, count_byte
+from loadlens.sources.text.framing import line_end
 
 __all__ = [
     "OTHER_SAMPLES",

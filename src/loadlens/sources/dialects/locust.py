@@ -11,8 +11,8 @@ from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, numberless, url_name
 from loadlens.sources.parsed import spread
-from loadlens.sources.stream import Head
-from loadlens.sources.table import Table
+from loadlens.sources.text.delimited import Table
+from loadlens.sources.text.stream import Head
 from loadlens.sources.wording import listed
 
 __all__ = ["LOCUST_CSV", "LOCUST_STATISTICS", "LOCUST_WORKERS"]

@@ -16,10 +16,10 @@ from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.names import url_name
-from loadlens.sources.location import Location, local_copy, size_of
 from loadlens.sources.parsed import Fault, Parsed, Recipe
-from loadlens.sources.stream import Head
-from loadlens.sources.table import Table
+from loadlens.sources.storage.location import Location, local_copy, size_of
+from loadlens.sources.text.delimited import Table
+from loadlens.sources.text.stream import Head
 from loadlens.sources.wording import listed, shortened
 
 __all__ = ["OHA_CSV", "OHA_SQLITE", "OHA_SUMMARY"]

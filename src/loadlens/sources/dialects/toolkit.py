@@ -10,8 +10,8 @@ from loadlens.errors import InputError
 from loadlens.schema import CANONICAL_COLUMNS, ERROR_COLUMNS, LATENCY, Rule, canonical
 from loadlens.sources.dialects.base import Dialect
 from loadlens.sources.parsed import Recipe
-from loadlens.sources.stream import Head
-from loadlens.sources.table import Table
+from loadlens.sources.text.delimited import Table
+from loadlens.sources.text.stream import Head
 from loadlens.sources.wording import listed
 
 __all__ = ["LOADLENS_CSV"]

@@ -12,10 +12,10 @@ from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, numberless, url_name
-from loadlens.sources.jsonlines import JsonLines
 from loadlens.sources.parsed import seconds, spread
-from loadlens.sources.stream import Head
-from loadlens.sources.table import Table
+from loadlens.sources.text.delimited import Table
+from loadlens.sources.text.jsonlines import JsonLines
+from loadlens.sources.text.stream import Head
 
 __all__ = ["VEGETA_CSV", "VEGETA_GOB", "VEGETA_JSON", "VEGETA_REPORT"]
 

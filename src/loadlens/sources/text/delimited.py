@@ -12,8 +12,6 @@ import polars as pl
 
 from loadlens.compiled import can_compile
 from loadlens.errors import InputError
-from loadlens.sources.blocks import Block, count_byte, parts_of
-from loadlens.sources.framing import Framing, line_end
 from loadlens.sources.parsed import (
     BLANK_LINES,
     PARSE_ERRORS,
@@ -23,10 +21,12 @@ from loadlens.sources.parsed import (
     invalid_cells,
     joined,
 )
-from loadlens.sources.records import Records, find_records
+from loadlens.sources.text.blocks import Block, count_byte, parts_of
+from loadlens.sources.text.framing import Framing, line_end
+from loadlens.sources.text.records import Records, find_records
 
 if TYPE_CHECKING:
-    from loadlens.sources.quickcells import QuickCells
+    from loadlens.sources.text.quickcells import QuickCells
 
 __all__ = ["REPEATED_HEADERS", "Table"]
 
@@ -105,7 +105,7 @@ class Table(Recipe):
         """What reads most blocks, the quickest first; of one column only, blank lines are hard to tell."""
         if len(self.names) == 1 or sys.byteorder != "little" or not can_compile():
             return []
-        from loadlens.sources.quickcells import QuickCells
+        from loadlens.sources.text.quickcells import QuickCells
 
         cells = QuickCells(names=self.names, types=self.types, separator=self.separator, quote=self.quote)
         if self.narrow is None:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from loadlens.errors import InputError
-from loadlens.sources.stream import HEAD_BYTES, UNCHECKED_BYTES, Head, open_stream, read_head
+from loadlens.sources.text.stream import HEAD_BYTES, UNCHECKED_BYTES, Head, open_stream, read_head
 
 TEXT = b"".join(b"%d,some text\n" % number for number in range(100_000))
 

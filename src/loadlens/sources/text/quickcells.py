@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from loadlens.sources import cellloops as loops
+from loadlens.sources.text import cellloops as loops
 
 __all__ = ["QuickCells"]
 

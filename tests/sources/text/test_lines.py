@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from loadlens.schema import Rule
-from loadlens.sources.blocks import blocks
 from loadlens.sources.parsed import BLANK_LINES, REJECT_SCHEMA, Parsed
-from loadlens.sources.textlines import OTHER_LINES, TextLines
+from loadlens.sources.text.blocks import blocks
+from loadlens.sources.text.lines import OTHER_LINES, TextLines
 
 LOG = TextLines(
     pattern=r"^DONE (?P<name>\S*) in (?P<ms>\S+) ms(?: \(init (?P<init>\S+) ms\))?$",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from loadlens.sources.secrets import StorageOptions
+from loadlens.sources.storage.secrets import StorageOptions
 
 __all__ = ["ObjectFacts", "StorageError", "Store"]
 

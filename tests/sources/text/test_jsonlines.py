@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from loadlens.schema import Rule
-from loadlens.sources.blocks import blocks
-from loadlens.sources.jsonlines import JsonLines
 from loadlens.sources.parsed import BLANK_LINES, REJECT_SCHEMA, Parsed
+from loadlens.sources.text.blocks import blocks
+from loadlens.sources.text.jsonlines import JsonLines
 
 TIMES = pl.col("times").struct
 LOG = JsonLines(

@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from loadlens.sources.blocks import Block
-from loadlens.sources.framing import Framing, line_end
 from loadlens.sources.parsed import Reject, bounded
+from loadlens.sources.text.blocks import Block
+from loadlens.sources.text.framing import Framing, line_end
 
 __all__ = ["Records", "find_records"]
 

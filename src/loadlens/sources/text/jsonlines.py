@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import polars as pl
 
-from loadlens.sources.blocks import Block, count_byte, parts_of
-from loadlens.sources.framing import LINES, Framing
 from loadlens.sources.parsed import BLANK_LINES, PARSE_ERRORS, Fault, Parsed, Recipe, Reject, bounded, joined
+from loadlens.sources.text.blocks import Block, count_byte, parts_of
+from loadlens.sources.text.framing import LINES, Framing
 from loadlens.sources.wording import shortened
 
 __all__ = ["JsonLines"]

@@ -10,8 +10,8 @@ from typing import Final, Literal
 import polars as pl
 
 from loadlens.errors import InputError, LoadlensError, UsageError
-from loadlens.sources.location import Location, RemotePath, locations, secrets_of
-from loadlens.sources.secrets import reason_of
+from loadlens.sources.storage.location import Location, RemotePath, locations, secrets_of
+from loadlens.sources.storage.secrets import reason_of
 
 __all__ = [
     "PARTS_OF_TABLES",

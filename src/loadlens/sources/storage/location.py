@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 
 from loadlens.disk import FREE_TEMPORARY_SPACE, refusing_full_disk, temporary_folder
 from loadlens.errors import InputError
-from loadlens.sources.bucket import OBJECT_SCHEMES, Bucket
-from loadlens.sources.secrets import StorageOptions, without_secrets
-from loadlens.sources.store import ObjectFacts, StorageError, Store
-from loadlens.sources.web import WEB_SCHEMES, WebServer
+from loadlens.sources.storage.bucket import OBJECT_SCHEMES, Bucket
+from loadlens.sources.storage.secrets import StorageOptions, without_secrets
+from loadlens.sources.storage.store import ObjectFacts, StorageError, Store
+from loadlens.sources.storage.web import WEB_SCHEMES, WebServer
 
 __all__ = [
     "Location",

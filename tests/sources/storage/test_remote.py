@@ -14,8 +14,8 @@ from polars.testing import assert_frame_equal
 import loadlens
 from loadlens.errors import InputError, UsageError
 from loadlens.sources import Reading, location, open_log
-from loadlens.sources.location import RemotePath, local_copy
-from loadlens.sources.stream import open_stream
+from loadlens.sources.storage.location import RemotePath, local_copy
+from loadlens.sources.text.stream import open_stream
 from tests.dialect_logs import sample
 from tests.stores import S3, parquet, small_log
 

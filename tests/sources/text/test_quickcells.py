@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from loadlens.errors import LoadlensError
-from loadlens.sources import table as tables
-from loadlens.sources.blocks import blocks
 from loadlens.sources.dialects.toolkit import LOADLENS_CSV
 from loadlens.sources.parsed import Parsed, joined
-from loadlens.sources.quickcells import QuickCells
-from loadlens.sources.stream import Head
-from loadlens.sources.table import Table
-from tests.sources.test_table import HEADER, LOG, RECORDS, damaged, record, same
+from loadlens.sources.text import delimited as tables
+from loadlens.sources.text.blocks import blocks
+from loadlens.sources.text.delimited import Table
+from loadlens.sources.text.quickcells import QuickCells
+from loadlens.sources.text.stream import Head
+from tests.sources.text.test_delimited import HEADER, LOG, RECORDS, damaged, record, same
 
 FLOATS = QuickCells(names=("value", "other"), types={"value": pl.Float64()})
 ALL_TYPES = QuickCells(

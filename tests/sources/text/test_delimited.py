@@ -10,10 +10,10 @@ from polars.testing import assert_frame_equal
 
 from loadlens.errors import LoadlensError
 from loadlens.schema import Rule
-from loadlens.sources.blocks import Block, blocks
 from loadlens.sources.parsed import BLANK_LINES, REJECT_SCHEMA, Parsed
-from loadlens.sources.records import find_records
-from loadlens.sources.table import REPEATED_HEADERS, Table
+from loadlens.sources.text.blocks import Block, blocks
+from loadlens.sources.text.delimited import REPEATED_HEADERS, Table
+from loadlens.sources.text.records import find_records
 
 HEADER = "start,ms,name,ok,note,bytes\n"
 LOG = Table(

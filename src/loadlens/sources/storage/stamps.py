@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadlens.errors import InputError
-from loadlens.sources.location import Location, RemotePath, of_each
+from loadlens.sources.storage.location import Location, RemotePath, of_each
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

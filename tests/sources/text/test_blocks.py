@@ -7,12 +7,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loadlens.errors import InputError
-from loadlens.sources import blocks as cutter
-from loadlens.sources import framing as framings
-from loadlens.sources.blocks import Block, blocks, count_byte, parts_of
-from loadlens.sources.framing import LINES, Framing
 from loadlens.sources.parsed import Reject
-from loadlens.sources.records import find_records
+from loadlens.sources.text import blocks as cutter
+from loadlens.sources.text import framing as framings
+from loadlens.sources.text.blocks import Block, blocks, count_byte, parts_of
+from loadlens.sources.text.framing import LINES, Framing
+from loadlens.sources.text.records import find_records
 
 CSV = Framing(quote='"', width=3)
 

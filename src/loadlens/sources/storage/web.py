@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from loadlens.sources.secrets import StorageOptions, reason_of
-from loadlens.sources.store import ObjectFacts, StorageError
+from loadlens.sources.storage.secrets import StorageOptions, reason_of
+from loadlens.sources.storage.store import ObjectFacts, StorageError
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse

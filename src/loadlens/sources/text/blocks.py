@@ -8,8 +8,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from loadlens.errors import InputError
-from loadlens.sources.framing import LINES, Framing, line_end
-from loadlens.sources.stream import BOM
+from loadlens.sources.text.framing import LINES, Framing, line_end
+from loadlens.sources.text.stream import BOM
 
 __all__ = [
     "BLOCK_BYTES",

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import IO, Final, Literal, cast
 
 from loadlens.errors import InputError
-from loadlens.sources.location import Location, read_part, size_of
+from loadlens.sources.storage.location import Location, read_part, size_of
 
 __all__ = [
     "BOM",

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from loadlens.errors import UsageError
-from loadlens.sources.secrets import StorageOptions, reason_of
-from loadlens.sources.store import ObjectFacts, StorageError
+from loadlens.sources.storage.secrets import StorageOptions, reason_of
+from loadlens.sources.storage.store import ObjectFacts, StorageError
 
 if TYPE_CHECKING:
     from obstore.store import AzureStore, GCSStore, S3Store

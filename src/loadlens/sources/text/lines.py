@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from loadlens.sources.blocks import Block, parts_of
-from loadlens.sources.framing import LINES, Framing
 from loadlens.sources.parsed import (
     BLANK_LINES,
     Parsed,
@@ -16,6 +14,8 @@ from loadlens.sources.parsed import (
     invalid_cells,
     joined,
 )
+from loadlens.sources.text.blocks import Block, parts_of
+from loadlens.sources.text.framing import LINES, Framing
 
 __all__ = ["OTHER_LINES", "TextLines"]
 

@@ -13,13 +13,13 @@ from polars.io.plugins import register_io_source
 
 from loadlens.errors import InputError
 from loadlens.schema import CANONICAL_COLUMNS, LATENCY
-from loadlens.sources.blocks import blocks
+from loadlens.sources.columnar import constant
 from loadlens.sources.dialects import BlockReader, Dialect, Reader
 from loadlens.sources.findings import Findings, MaxRejects
-from loadlens.sources.location import Location
 from loadlens.sources.parsed import Parsed
-from loadlens.sources.stream import Head, open_stream
-from loadlens.sources.tabular import constant
+from loadlens.sources.storage.location import Location
+from loadlens.sources.text.blocks import blocks
+from loadlens.sources.text.stream import Head, open_stream
 
 __all__ = ["TextFile", "common_schema", "scan_text"]
 

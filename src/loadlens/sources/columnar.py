@@ -8,7 +8,7 @@ import polars as pl
 from loadlens.errors import InputError
 from loadlens.schema import CANONICAL_COLUMNS, RULES, canonical
 from loadlens.sources.files import DataFile, scan_columns
-from loadlens.sources.location import Location, store_of
+from loadlens.sources.storage.location import Location, store_of
 
 __all__ = ["canonical_frame", "constant", "raw_scan", "scan_files"]
 

@@ -1,0 +1,1 @@
+"""Where files lie, on disks, in object stores and on the web; credentials, which nothing shows."""

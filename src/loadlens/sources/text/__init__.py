@@ -1,0 +1,1 @@
+"""Logs of text: streams, blocks, records, and rows out of them."""
