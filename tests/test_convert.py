@@ -102,14 +102,79 @@ def test_facts_of_the_source_are_in_the_metadata(tmp_path: Path) -> None:
     assert any("coordinated omission" in text for text in warnings)
 
 
-@pytest.mark.xfail(reason="warnings in the metadata are not read back")
 def test_a_converted_log_still_says_what_it_cannot_tell(tmp_path: Path) -> None:
     path, out = file(tmp_path, sample("hey-csv").data), tmp_path / "out.parquet"
     findings = convert([path], out)
+    told = [text.replace(str(path), str(out)) for text in findings.sentences()]
+    assert any("transport errors" in text for text in told)
     log = loadlens.read_log(out)
+    assert log.findings.sentences() == told
     loadlens.summarize(log, log.key)
-    assert any("transport errors" in text for text in findings.sentences())
-    assert any("transport errors" in text for text in log.findings.sentences())
+    assert log.findings.sentences() == told
+    convert([out], tmp_path / "again.parquet")
+    again = loadlens.read_log(tmp_path / "again.parquet").findings
+    assert again.sentences() == [text.replace("out.parquet", "again.parquet") for text in told]
+
+
+def test_warnings_of_converted_logs_and_of_text_stand_together(tmp_path: Path) -> None:
+    path = file(tmp_path, sample("hey-csv").data, "c.csv")
+    for name in ("a", "b"):
+        convert([path], tmp_path / f"{name}.parquet")
+    log = loadlens.read_log([tmp_path / "a.parquet", tmp_path / "b.parquet", path])
+    for _ in range(2):
+        loadlens.summarize(log, ["status"])
+        told = [text for text in log.findings.sentences() if "transport errors" in text]
+        assert len(told) == 1
+        assert told[0].startswith(f"{tmp_path / 'a.parquet'} and 2 more: ")
+
+
+def test_of_several_sources_the_warning_names_its_own(tmp_path: Path) -> None:
+    paths = [file(tmp_path, sample(name).data, f"{name}.csv") for name in ("hey-csv", "gatling-text")]
+    out = tmp_path / "out.parquet"
+    findings = convert(paths, out)
+    assert loadlens.read_log(out).findings.sentences() == [f"{out}: {text}" for text in findings.sentences()]
+
+
+def test_rows_rejected_when_a_log_was_converted_are_told(tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    convert([file(tmp_path, HEADER + ROW * 3 + BAD)], out, reading=Reading.of(max_rejects=1))
+    findings = loadlens.read_log(out).findings
+    assert f"{out}: 1 row was rejected when the log was converted" in findings.sentences()
+    assert findings.rejected == 0
+
+
+def test_the_command_line_tells_the_warnings_of_a_converted_log(tmp_path: Path) -> None:
+    path, out = file(tmp_path, sample("hey-csv").data), tmp_path / "out.parquet"
+    convert([path], out)
+    inspected = run("inspect", out)
+    assert f"Warning: {out}: " in inspected.output
+    assert "transport errors" in inspected.output
+    run("profile", out, "--out", tmp_path / "out.profile")
+    found = loadlens.read_log(tmp_path / "out.profile").findings.sentences()
+    assert any("transport errors" in text for text in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "no JSON",
+        "[" * 100_000,
+        "7",
+        '["warnings"]',
+        '{"warnings": 1, "sources": {"file": 1}, "rejected": "many", "key": "label"}',
+        '{"warnings": [1, null, {}], "sources": [1, {}], "rejected": null}',
+        '{"warnings": {"a": 1}, "sources": null, "rejected": -1, "key": {"a": 1}}',
+    ],
+)
+def test_metadata_of_somebody_else_tell_nothing(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "log.parquet"
+    frame = pl.DataFrame({"invocation_latency": [1.0, 2.0], "memory_size": [1024, 1024]})
+    frame.write_parquet(path, metadata={"loadlens": text})
+    log = loadlens.read_log(path)
+    assert log.key == ("memory_size",)
+    assert loadlens.summarize(log, log.key).summary["num_invocations"].to_list() == [2]
+    assert log.findings.sentences() == []
 
 
 def test_facts_of_a_mixed_source(tmp_path: Path) -> None:

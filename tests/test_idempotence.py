@@ -66,7 +66,7 @@ def test_analyze(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> N
             ["logs"],
             out,
             by=["memory_size"],
-            chart_formats=["svg", "png"],
+            chart_formats=["svg"],
             gates=["p99 < 300ms", "mean < 1s", "mean < 1s within 10s of every window"],
             baseline="logs",
             costing=loadlens.Costing(prices=(loadlens.load_prices("lambda-arm"),)),

@@ -16,7 +16,9 @@ from polars.testing import assert_frame_equal
 from pyarrow import parquet
 
 import loadlens
+from loadlens.convert import convert
 from loadlens.errors import InputError, OutputError, UsageError
+from loadlens.inspection import inspect_log
 from loadlens.profile import saved as reading_of_saved
 from loadlens.sources.saved import PROFILE_FACTS
 from tests import logs
@@ -219,6 +221,134 @@ def test_logs_without_times_or_successes(tmp_path: Path) -> None:
         assert_same_summary(from_files(path, []), one_pass(frame, []))
 
 
+# Logs beside profiles.
+
+
+@pytest.mark.parametrize(
+    ("overlap", "by"), [(0.0, ("memory_size",)), (0.5, ("memory_size",)), (0.0, ()), (1.0, ("memory_size",))]
+)
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_a_log_beside_profiles_gives_the_figures_of_all_calls(
+    suffix: str, overlap: float, by: tuple[str, ...], tmp_path: Path
+) -> None:
+    *days, today = parts_in_time(400, 4, overlap=overlap)
+    paths = [saved(frame, tmp_path / f"{number}.profile") for number, frame in enumerate(days)]
+    log = tmp_path / f"today.{suffix}"
+    today.write_parquet(log) if suffix == "parquet" else today.write_csv(log)
+    expected = one_pass(pl.concat([*days, today]), by)
+    assert_same_summary(from_files([log, *paths], by), expected)
+    assert_same_summary(from_files(tmp_path, by), expected)
+
+
+def test_a_log_beside_profiles_is_measured_in_slices_of_any_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *days, today = parts_in_time(300, 3, overlap=0.7)
+    paths = [saved(frame, tmp_path / f"{number}.profile") for number, frame in enumerate(days)]
+    today.write_parquet(tmp_path / "today.parquet")
+    monkeypatch.setattr(reading_of_saved, "_SECONDS_A_STEP", 20)
+    got = from_files([*paths, tmp_path / "today.parquet"], ["memory_size"])
+    assert_same_summary(got, one_pass(pl.concat([*days, today]), ["memory_size"]))
+
+
+def test_a_log_beside_profiles_is_judged_and_compared(tmp_path: Path) -> None:
+    *days, today = parts_in_time(400, 3, overlap=0.0)
+    paths = [saved(frame, tmp_path / f"{number}.profile") for number, frame in enumerate(days)]
+    today.write_parquet(tmp_path / "today.parquet")
+    week, whole = [*paths, tmp_path / "today.parquet"], pl.concat([*days, today])
+    checked = loadlens.check_gates(week, ["p50 < 1s", "error_rate < 1%"])
+    assert checked.by == ("memory_size",)
+    assert checked.relative_error > 0
+    assert sum(verdict.calls for verdict in checked.of(checked.gates[1])) == whole.height
+    compared = loadlens.compare(paths, week)
+    assert compared.keys["candidate_calls"].sum() == whole.height
+    exact = loadlens.compare(pl.concat(days), whole, ["memory_size"])
+    figures = [
+        # Throughput of a profile counts the calls above the fence too.
+        found.metrics.filter(pl.col("metric") != "throughput").select("memory_size", "metric", "candidate")
+        for found in (compared, exact)
+    ]
+    assert_frame_equal(*figures, rel_tol=1 / 256)
+
+
+def test_bad_rows_of_a_log_beside_profiles_are_written_and_all_findings_told(tmp_path: Path) -> None:
+    text = "invocation_latency,start_time,end_time,billed_duration\n1.5,0,1,2\nx,1,2,2\n2.5,3,4,3\n"
+    for day, rows in enumerate((text, text.replace("2.5", "3.5"))):
+        (tmp_path / f"{day}.csv").write_text(rows)
+    reading = loadlens.Reading.of(max_rejects=1)
+    loadlens.profile_log(tmp_path / "0.csv", tmp_path / "0.profile", reading=reading)
+    inputs = [tmp_path / "0.profile", tmp_path / "1.csv"]
+    found = loadlens.analyze(inputs, tmp_path / "report", reading=reading)
+    assert found.relative_error > 0
+    rejects = pl.read_csv(tmp_path / "report" / "rejects.csv")
+    assert rejects["file"].to_list() == [str(tmp_path / "1.csv")]
+    document = (tmp_path / "report" / "summary.json").read_text()
+    for sentence in (
+        "figures come from a saved profile of 2 calls, and from logs read in one pass",
+        "1 row was rejected when the logs were profiled",
+        "profiles keep no billed_duration",
+        '"rejected": 1',
+    ):
+        assert sentence in document
+    with pytest.raises(InputError, match="1 of 3 rows rejected"):
+        loadlens.summarize(inputs)
+
+
+def test_keys_of_a_log_beside_profiles_may_be_of_another_type(tmp_path: Path) -> None:
+    log, paths = tmp_path / "today.parquet", []
+    for name, values in {"numbers": [1, 2], "texts": ["a", "2"]}.items():
+        rows = log_of(spread(40)).with_columns(k=pl.Series(values * 20))
+        paths.append(saved(rows, tmp_path / f"{name}.profile", ["k"]))
+    categories = pl.Series(["2", "b"] * 20, dtype=pl.Categorical)
+    log_of(spread(40)).with_columns(k=categories).write_parquet(log)
+    for profile, expected in zip(
+        paths, [{"1": 20, "2": 40, "b": 20}, {"a": 20, "2": 40, "b": 20}], strict=True
+    ):
+        summary = from_files([profile, log], ["k"]).summary
+        assert dict(summary.select("k", "num_invocations").iter_rows()) == expected
+
+
+def test_a_log_that_a_profile_holds_is_refused_beside_it(tmp_path: Path) -> None:
+    log = tmp_path / "log.parquet"
+    keyed(log_of(spread(30))).write_parquet(log)
+    loadlens.profile_log(log, tmp_path / "run.profile")
+    with pytest.raises(InputError, match=r"run\.profile holds the log .*log\.parquet already"):
+        loadlens.summarize(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("log", "by", "reason"),
+    [
+        (log_of(spread(9)), (), "today.parquet: missing column: memory_size"),
+        (keyed(log_of(spread(9))), ("region",), "today.parquet: missing column: region"),
+        (keyed(log_of(spread(9))).with_columns(success=True), (), "by 'success', those of .* by"),
+    ],
+    ids=["without its key", "without another column", "another rule of success"],
+)
+def test_a_log_that_does_not_fit_profiles_is_refused_beside_them(
+    log: pl.DataFrame, by: tuple[str, ...], reason: str, tmp_path: Path
+) -> None:
+    path = saved(keyed(log_of(spread(31))), tmp_path / "run.profile")
+    log.write_parquet(tmp_path / "today.parquet")
+    with pytest.raises(InputError, match=reason):
+        loadlens.check_gates([path, tmp_path / "today.parquet"], ["p50 < 1s"], by)
+
+
+def test_a_log_beside_profiles_may_lack_columns_that_are_not_asked_for(tmp_path: Path) -> None:
+    path = saved(keyed(log_of(spread(31))), tmp_path / "run.profile")
+    log_of(spread(9)).write_parquet(tmp_path / "today.parquet")
+    both = [path, tmp_path / "today.parquet"]
+    assert loadlens.summarize(both).summary["num_invocations"].to_list() == [40]
+    with pytest.raises(UsageError, match=r"leave exact"):
+        loadlens.summarize(both, exact=True)
+    with pytest.raises(InputError, match="is a saved profile already"):
+        loadlens.profile_log(both, tmp_path / "again.profile")
+    with pytest.raises(InputError, match="one at a time"):
+        inspect_log(tmp_path)
+    with pytest.raises(InputError, match="no rows to convert"):
+        convert(path, tmp_path / "rows.parquet")
+
+
 # What is refused, each with a reason.
 
 
@@ -359,14 +489,6 @@ def test_the_same_table_twice_is_refused_whatever_it_is_grouped_by(tmp_path: Pat
     paths = [saved(frame, tmp_path / "1.profile"), saved(frame, tmp_path / "2.profile", [])]
     with pytest.raises(InputError, match="both hold"):
         loadlens.merge_profiles(paths, tmp_path / "all.profile", by=[])
-
-
-def test_logs_and_profiles_are_not_analysed_together(tmp_path: Path) -> None:
-    keyed(log_of(spread(30))).write_parquet(tmp_path / "log.parquet")
-    path = saved(keyed(log_of(spread(31))), tmp_path / "run.profile")
-    for inputs in ([tmp_path / "log.parquet", path], [path, tmp_path / "log.parquet"], tmp_path):
-        with pytest.raises(InputError, match="loadlens profile LOGS"):
-            loadlens.summarize(inputs)
 
 
 def test_exact_figures_are_refused(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
 from multiprocessing import active_children, get_context, parent_process, resource_tracker
 from os import PathLike
 from pathlib import Path
@@ -25,10 +25,11 @@ __all__ = ["Workforce", "workforce"]
 _LOCAL: Final = re.compile(r"local:([1-9]\d{0,3})")
 _ADDRESS: Final = re.compile(r"(tcp|tls|ucx|ws|wss)://\S+:\d+")
 _SECONDS_TO_CONNECT: Final = 10
-_SECONDS_TO_DROP_WORK: Final = 0.2
-"""A pool that loses its processes before it has dropped cancelled work prints a traceback about that work."""
+_SECONDS_TO_DROP_WORK: Final = 30
+_SECONDS_BETWEEN_LOOKS: Final = 0.01
 
 _THREADS: Final = "POLARS_MAX_THREADS"
+_WARNINGS: Final = "PYTHONWARNINGS"
 
 
 class Workforce(TypedDict):
@@ -76,6 +77,7 @@ def workforce(
         return
     if here < 1:
         raise UsageError(f"--workers: got {here}, expected 1 or more")
+    _start_tracker()
     share = None if memory_limit is None else memory_limit // here
     start = _dask_processes if local else _processes
     # What a worker that is killed leaves behind goes with the folder.
@@ -94,8 +96,7 @@ def _processes(count: int, _folder: Path) -> Iterator[Executor]:
                 starter.submit(_start, pool, count).result()
             yield pool
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            time.sleep(_SECONDS_TO_DROP_WORK)
+            _drop_work(pool)
             for process in set(active_children()) - others:
                 process.terminate()  # else the partitions under way would have to be waited for
             raise
@@ -104,6 +105,20 @@ def _processes(count: int, _folder: Path) -> Iterator[Executor]:
 def _start(pool: Executor, count: int) -> None:
     for _ in range(count):
         pool.submit(os.getpid)  # starts a process
+
+
+def _drop_work(pool: Executor) -> None:
+    """Waits until a pool has let go of all work that has not begun.
+
+    One that loses its processes before that prints a traceback about work that was cancelled. It takes work
+    in order: once the last is running or cancelled, none before it is left.
+    """
+    with suppress(BrokenExecutor):
+        last = pool.submit(os.getpid)
+        pool.shutdown(wait=False, cancel_futures=True)
+        deadline = time.monotonic() + _SECONDS_TO_DROP_WORK
+        while not (last.running() or last.done()) and time.monotonic() < deadline:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
 def _leave_with_parent() -> None:
@@ -118,10 +133,19 @@ def _leave_with_parent() -> None:
     threading.Thread(target=leave, daemon=True).start()
 
 
+def _start_tracker() -> None:
+    """Starts the process that removes what an interrupt leaves of a pool; it need not say so to users.
+
+    Started later, by a pool, it would also lift the block of interrupts.
+    """
+    warnings = ",".join(filter(None, [os.environ.get(_WARNINGS), "ignore:resource_tracker"]))
+    with _environment(_WARNINGS, warnings):
+        resource_tracker.ensure_running()
+
+
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
     """Processes that are started meanwhile hear no Ctrl-C, which a terminal sends to all: this one does."""
-    resource_tracker.ensure_running()  # later it would lift the block
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -135,15 +159,22 @@ def _shared_threads(processes: int) -> Iterator[None]:
 
     Polars asks the environment alone, and once, when it is imported.
     """
-    before = os.environ.get(_THREADS)
-    os.environ[_THREADS] = str(max(pl.thread_pool_size() // processes, 1))
+    with _environment(_THREADS, str(max(pl.thread_pool_size() // processes, 1))):
+        yield
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Processes that are started meanwhile find a value in their environment."""
+    before = os.environ.get(name)
+    os.environ[name] = value
     try:
         yield
     finally:
         if before is None:
-            del os.environ[_THREADS]
+            del os.environ[name]
         else:
-            os.environ[_THREADS] = before
+            os.environ[name] = before
 
 
 @contextmanager

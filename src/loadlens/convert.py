@@ -59,6 +59,8 @@ def convert(
     """
     path = location(out, reading.storage_options if reading else None)
     log = open_log(inputs, reading=reading)
+    if log.saved:
+        raise InputError(f"{log.saved[0].file.path}: is a saved profile, which has no rows to convert")
     inputs_read = [file.path for file in log.files]
     for target in (path, rejects_beside(path)):
         refuse_file(target, inputs_read, overwrite=overwrite)
@@ -80,11 +82,12 @@ def rejects_beside(path: Location) -> Location:
 
 def _publish_rejects(findings: Findings, folder: Path, path: Location) -> None:
     """Puts the rejected rows beside ``path``; without any, none of an earlier run stay there."""
-    if not findings.rejected:
-        rejects_beside(path).unlink(missing_ok=True)
-        return
-    findings.write_rejects(folder / _REJECTS)
-    move_to(folder / _REJECTS, rejects_beside(path))
+    beside = rejects_beside(path)
+    if findings.rejected:
+        findings.write_rejects(folder / _REJECTS)
+        move_to(folder / _REJECTS, beside)
+    elif beside.exists():  # whoever may write to a store may perhaps not delete
+        beside.unlink(missing_ok=True)
 
 
 def _write(log: Log, path: Path, out: Location) -> None:

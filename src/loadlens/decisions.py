@@ -180,12 +180,14 @@ def decide(
         costing = cost_comparison(log, questions.costing, priced_by, reading=reading, **execution)
     if baseline:
         on_stage("Comparing with the baseline")
+        tables = _priced_by_use(costing) if costing and MEMORY in (by or baseline.key) else []
         comparison = compare(
             baseline,
             log,
             by or None,
             min_effect=questions.min_effect,
-            prices=_priced_by_use(costing) if costing and MEMORY in (by or baseline.key) else (),
+            prices=tables,
+            request_size=questions.costing.request_size if tables and questions.costing else None,
             base_name=_named(questions.baseline) or baseline.name,
             candidate_name=name,
             **execution,

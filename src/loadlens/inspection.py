@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from loadlens.errors import InputError
 from loadlens.schema import CANONICAL_COLUMNS
 from loadlens.sources import Findings, Log, PathSource, Reading, open_log, reading, shown
 
@@ -86,6 +87,8 @@ def inspect_log(path: PathSource, options: Reading | None = None) -> Inspection:
         InputError: it is no log that can be read, or no row of it can.
     """
     log = open_log(path, reading=options)
+    if log.unsaved:
+        raise InputError(f"{log.name}: are saved profiles and logs; inspect them one at a time")
     if log.saved:
         return _of_profile(shown(path), log)
     with reading(log):

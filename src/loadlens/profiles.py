@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import polars as pl
 
@@ -22,11 +22,12 @@ from loadlens.sources.saved import (
     PROFILE_FORMAT,
     SavedProfile,
     content_of,
+    lost_warning,
     refuse_doubled,
     refuse_other_keys,
+    success_rule_of,
     told_columns,
 )
-from loadlens.sources.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
     from loadlens.sources import Findings, Source
 
 __all__ = ["load_profile", "merge_profiles", "profile_log"]
-
-_LEFT_BEHIND: Final = ("billed_duration", "init_duration", "request_size", "cold_start")
-"""Columns that a cost is made of, and that a profile does not keep."""
 
 
 def profile_log(
@@ -69,7 +67,9 @@ def profile_log(
     """
     log = open_log(inputs, reading=reading)
     if log.saved:
-        raise InputError(f"{log.name}: is a saved profile already; merge several with `loadlens merge`")
+        raise InputError(
+            f"{log.saved[0].file.path}: is a saved profile already; merge several with `loadlens merge`"
+        )
     key = log.key if by is None else tuple(dict.fromkeys(by))
     log.require((*key, LATENCY))
     how: Execution = {**execution, "exact": False, "heatmap": True}
@@ -83,14 +83,10 @@ def profile_log(
     return log.findings
 
 
-def _rule(log: Log) -> str:
-    return "success" if "success" in log.columns else "invocation_latency > 0"
-
-
 def _plan(log: Log, key: tuple[str, ...]) -> Plan:
     return Plan(
         key=key,
-        success=SUCCESS_RULES[_rule(log)],
+        success=SUCCESS_RULES[success_rule_of(log.columns)],
         percentiles=(),
         outliers="none",
         response_sizes="response_size" in log.columns,
@@ -98,18 +94,16 @@ def _plan(log: Log, key: tuple[str, ...]) -> Plan:
 
 
 def _facts(log: Log, profile: Profile) -> dict[str, Any]:
-    lost = [name for name in _LEFT_BEHIND if name in log.columns and name not in profile.key]
-    left = [f"profiles keep no {listed(lost)}, which the log has: costs come from latencies"] if lost else []
-    findings = log.findings.document()
+    findings, rule = log.findings.document(), success_rule_of(log.columns)
     return {
         **_counted(profile),
-        "columns": told_columns(log.columns, profile.key, _rule(log)),
-        "success": _rule(log),
+        "columns": told_columns(log.columns, profile.key, rule),
+        "success": rule,
         "sources": _sources(log, profile),
         "findings": {
             "rejected": findings["rejected"],
             "left_out": findings["left_out"],
-            "warnings": [*findings["warnings"], *left],
+            "warnings": [*findings["warnings"], *lost_warning(log.columns, profile.key)],
         },
     }
 

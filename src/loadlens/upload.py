@@ -65,8 +65,9 @@ def _upload(folder: Path, out: RemotePath, there: Iterable[RemotePath]) -> None:
             done.append(target)
             target.put(files[target])
     except BaseException:
-        with suppress(OSError):  # what has stopped the upload may stop this too
-            _remove(done)
+        for target in done:
+            with suppress(OSError):  # what has stopped the upload may stop this too
+                target.unlink()
         raise
     _remove(old for old in there if old not in files)
 

@@ -168,7 +168,8 @@ def test_costs_are_printed_and_written(logs, tmp_path, capsys):
     for path in logs:
         pl.read_parquet(path).with_columns(memory_size=pl.lit(1024)).write_parquet(path)
     out = tmp_path / "out"
-    compare_command(*logs, prices=["sagemaker-serverless", "lambda-arm"], out=out)
+    tables = ["sagemaker-serverless", "lambda-arm"]
+    compare_command(*logs, prices=tables, request_size=2.0**30 / 1e6, out=out)
     printed = capsys.readouterr().out
     assert printed.count("Per 1M (USD)") == 2
     assert "Warning: lambda-arm: Prices are from memory" in printed
@@ -176,6 +177,9 @@ def test_costs_are_printed_and_written(logs, tmp_path, capsys):
     assert costs["prices"].to_list() == ["sagemaker-serverless", "lambda-arm"] * 2
     document = json.loads((out / "comparison.json").read_text(encoding="utf-8"))
     assert document["costs"] == costs.to_dicts()
+    compare_command(*logs, prices=tables, out=out, overwrite=True, quiet=True)
+    of_requests = costs["base"] - pl.read_csv(out / "costs.csv")["base"]
+    assert of_requests.to_list() == pytest.approx([0.016, 0.0] * 2)
     slow = costs.filter(label="/slow")["candidate"].to_list()
     assert all(f"{cost:,.2f}" in printed for cost in slow)
 

@@ -46,6 +46,25 @@ def test_costs_are_those_of_the_kept_mean() -> None:
     assert (found["base_basis"], found["base_memory_size"]) == ("kept mean latency", 1024)
 
 
+def test_requests_cost_what_their_size_says() -> None:
+    base, candidate = sized(a=1), sized(a=1.2, seed=1)
+    with_sizes = [log.with_columns(request_size=pl.lit(5e6)) for log in (base, candidate)]
+    key, prices = ["label", "memory_size"], "sagemaker-serverless"
+    found = compare(base, candidate, key, prices=prices, request_size=5e6)
+    assert row(found)["base"] == pytest.approx(cost_by_hand(base) + 1e6 * 5e6 * 0.016 / 2**30, rel=1e-9)
+    told = compare(*with_sizes, key, prices=prices, request_size=1)
+    assert found.costs.equals(told.costs), "what the log tells goes first"
+
+
+@pytest.mark.parametrize(
+    ("prices", "size", "reason"),
+    [((), 5.0, "name a price table"), ("sagemaker-serverless", -1.0, "got -1, expected")],
+)
+def test_sizes_of_requests_that_make_no_sense_are_refused(prices: Any, size: float, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        compare(sized(a=1), sized(a=1), prices=prices, request_size=size)
+
+
 def test_costs_are_those_of_the_command_for_costs() -> None:
     base = sized(a=1, b=2).with_columns(
         billed_duration=pl.col("invocation_latency").ceil().clip(1, None) + 5,

@@ -1,5 +1,6 @@
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 import loadlens
 from loadlens.errors import GateError, InputError, UsageError
-from loadlens.gates import GateCheck, Verdict, check_gates
+from loadlens.gates import GateCheck, Verdict, check_gates, highest
+from loadlens.profile import scan
 from loadlens.profile.limits import Limits
 from loadlens.sources.text import log as textlog
 from tests import logs, oracle
@@ -32,6 +34,15 @@ METRICS = {
     "share(<=20.25ms) {} {}%": ("upto", 20.25),
     "error_rate {} {}%": ("error_rate", 0),
 }
+
+
+@contextmanager
+def counting(*, by_table: bool) -> Iterator[None]:
+    """Counts by compiled loops that hold few rows, or by group-bys."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, "FEWEST_ROWS_FOR_TABLES", 0 if by_table else 10**12)
+        patch.setattr(highest, "_FEWEST_HELD", 5)
+        yield
 
 
 def rows_of(log: pl.DataFrame, key: dict[str, object]) -> pl.DataFrame:
@@ -77,13 +88,19 @@ def test_every_metric_equals_the_oracle(
 
 
 @pytest.mark.parametrize("text", METRICS)
-@given(log=logs.logs(), sign=st.sampled_from(list(numbers.COMPARE)), bound=st.integers(0, 99))
+@given(
+    log=logs.logs(),
+    sign=st.sampled_from(list(numbers.COMPARE)),
+    bound=st.integers(0, 99),
+    by_table=st.booleans(),
+)
 def test_every_metric_equals_the_oracle_in_every_window(
-    text: str, log: pl.DataFrame, sign: str, bound: int
+    text: str, log: pl.DataFrame, sign: str, bound: int, by_table: bool
 ) -> None:
     metric, argument = METRICS[text]
     limit = bound / 100 if text.endswith("%") else bound
-    check = check_gates(log, [f"{text.format(sign, bound)} within 1s of every window"], by=BY)
+    with counting(by_table=by_table):
+        check = check_gates(log, [f"{text.format(sign, bound)} within 1s of every window"], by=BY)
     for verdict in check.verdicts:
         rows = rows_of(log, dict(verdict.key))
         found = numbers.windows(rows, 1)
@@ -112,13 +129,19 @@ def test_every_metric_equals_the_oracle_in_every_window(
 
 @pytest.mark.parametrize("text", [text for text in METRICS if "error" not in text])
 @settings(max_examples=10)
-@given(log=logs.logs(), sign=st.sampled_from(list(numbers.COMPARE)), bound=st.integers(0, 99))
+@given(
+    log=logs.logs(),
+    sign=st.sampled_from(list(numbers.COMPARE)),
+    bound=st.integers(0, 99),
+    by_table=st.booleans(),
+)
 def test_the_fence_of_each_window_is_that_of_its_own_calls(
-    text: str, log: pl.DataFrame, sign: str, bound: int
+    text: str, log: pl.DataFrame, sign: str, bound: int, by_table: bool
 ) -> None:
     metric, argument = METRICS[text]
     limit = bound / 100 if text.endswith("%") else bound
-    check = check_gates(log, [f"{text.format(sign, bound)} filtered within 2s of every window"], by=BY)
+    with counting(by_table=by_table):
+        check = check_gates(log, [f"{text.format(sign, bound)} filtered within 2s of every window"], by=BY)
     for verdict in check.verdicts:
         rows = rows_of(log, dict(verdict.key))
         found = numbers.windows(rows, 2)
@@ -314,13 +337,16 @@ def test_a_run_shorter_than_a_window_cannot_show_its_throughput() -> None:
     assert verdict.reason == "no window of 60 s lies wholly in the run"
 
 
-def test_calls_without_an_end_are_in_no_window() -> None:
+@pytest.mark.parametrize("by_table", [False, True])
+def test_calls_without_an_end_are_in_no_window(by_table: bool) -> None:
     log = timed([10, 99], [1, 2]).with_columns(
         end_time=pl.when(pl.col("invocation_latency") < 50).then("end_time")
     )
-    verdict = only(check_gates(log, ["max < 50ms within 1s of every window"]))
+    with counting(by_table=by_table):
+        verdict = only(check_gates(log, ["max < 50ms within 1s of every window"]))
     assert verdict.holds
-    with pytest.raises(InputError, match="no call has an end_time, which 'within' needs"):
+    missing = "no call has an end_time, which 'within' needs"
+    with counting(by_table=by_table), pytest.raises(InputError, match=missing):
         check_gates(
             log.with_columns(end_time=pl.lit(None, pl.Float64)), ["p9 < 1s within 1s of every window"]
         )
@@ -329,7 +355,10 @@ def test_calls_without_an_end_are_in_no_window() -> None:
 @pytest.mark.parametrize(
     ("gate", "missing"),
     [
-        ("throughput > 1", "missing columns: end_time, start_time"),
+        (
+            "throughput > 1",
+            "missing columns: end_time, start_time, needed for gates on throughput or on windows of time;",
+        ),
         ("p9 < 1s within 9s of every window", "missing column: end_time"),
     ],
 )
@@ -410,13 +439,15 @@ def test_text_is_parsed_once_for_the_run_and_all_windows(
 
 @pytest.mark.parametrize("text", ["p50 {} 100ms", "median {} 100ms filtered", "p90 {} 101.3ms"])
 @pytest.mark.parametrize("sign", list(numbers.COMPARE))
-def test_windows_close_to_the_bound_are_told_apart(text: str, sign: str) -> None:
+@pytest.mark.parametrize("by_table", [False, True])
+def test_windows_close_to_the_bound_are_told_apart(text: str, sign: str, by_table: bool) -> None:
     values = np.random.default_rng(7).normal(100, 1, (100, 40))
     # One window that is by far the worst, for either sign, so that the others need not be known.
     values[0], values[1] = 900, 1
     ends = np.repeat(np.arange(100), 40) + 0.5
     gate = f"{text.format(sign)} within 1s of every window"
-    verdict = only(check_gates(timed(values.ravel().tolist(), ends.tolist()), [gate]))
+    with counting(by_table=by_table):
+        verdict = only(check_gates(timed(values.ravel().tolist(), ends.tolist()), [gate]))
     quantile, bound = (0.9, 101.3) if "p90" in text else (0.5, 100)
     figures = np.quantile(values, quantile, axis=1)
     assert verdict.windows is not None
@@ -425,7 +456,8 @@ def test_windows_close_to_the_bound_are_told_apart(text: str, sign: str) -> None
     assert verdict.value == (900 if sign.startswith("<") else 1)
 
 
-def test_rows_that_break_a_rule_are_refused_by_gates_on_windows_too() -> None:
+@pytest.mark.parametrize("by_table", [False, True])
+def test_rows_that_break_a_rule_are_refused_by_gates_on_windows_too(by_table: bool) -> None:
     log = timed([10, 20, 30], [1, 2, 3])
     gate = "count > 0 within 1s of every window"
     broken_columns = {
@@ -435,9 +467,9 @@ def test_rows_that_break_a_rule_are_refused_by_gates_on_windows_too() -> None:
     }
     for column, values in broken_columns.items():
         broken = log.with_columns(pl.Series(column, values))
-        with pytest.raises(InputError, match=f"row 2, column {column}"):
+        with counting(by_table=by_table), pytest.raises(InputError, match=f"row 2, column {column}"):
             check_gates(broken, [gate])
-    with pytest.raises(InputError, match="no rows"):
+    with counting(by_table=by_table), pytest.raises(InputError, match="no rows"):
         check_gates(log.clear(), [gate])
 
 

@@ -90,6 +90,13 @@ def test_cells_stay_few_however_close_latencies_lie(monkeypatch: pytest.MonkeyPa
         assert len(counts) <= 5
 
 
+def test_a_part_is_replaced_on_both_sides_of_a_limit() -> None:
+    values = CROWD[[0, 1000, 1000, 2000]]
+    bounds = narrowed({0: values}, float(values[1])).until(everything)
+    expected = [type_7(values, quantile) for quantile in QUANTILES.values()]
+    assert bounds["lowest"].to_list() == bounds["highest"].to_list() == expected
+
+
 def test_limits_are_between_cells() -> None:
     limits = (float(CROWD[10]), float(CROWD[4000]))
     rows = pl.LazyFrame({"pair": 1, "invocation_latency": CROWD})

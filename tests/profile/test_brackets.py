@@ -194,6 +194,25 @@ def test_codes_that_arrive_late_are_held_from_then_on() -> None:
     assert brackets.covers(np.array([1]), bucket_of(np.quantile(spread(100_000), [0.6]))).all()
 
 
+def test_a_bucket_is_covered_where_every_part_covers_it() -> None:
+    latencies = spread(500)
+    places = places_of_buckets(bucket_of(latencies))
+    brackets = Brackets(Plan(key=()), MANY)
+    brackets.cover(2)
+    given_up = np.ones((2, NUM_PLACES), dtype=np.bool_)
+    given_up[1, places[0]] = False
+    code = np.repeat([1, 0], 250)
+    rows = code.copy(), latencies.copy(), np.ones(500, dtype=np.bool_)
+    brackets.share(np.array([1, 0]), given_up, rows, place_counts(latencies))
+    held_rows = dict(zip(*np.unique(brackets.rows()[0], return_counts=True), strict=True))
+    same = (places == places[0]) & (code == 0)
+    assert held_rows == {0: 250 - same.sum(), 1: 250}
+    brackets.recode(np.array([1, 0]))
+    held_rows = dict(zip(*np.unique(brackets.rows()[0], return_counts=True), strict=True))
+    assert held_rows == {0: 250, 1: 250 - same.sum()}
+    assert brackets.covers(np.array([0, 1]), bucket_of(latencies[[0, 0]])).tolist() == [True, False]
+
+
 def test_successes_in_the_tail_make_up_for_a_given_up_bucket() -> None:
     frame = log_of(with_outliers())
     found = counted_in_order(frame, plan_of(frame))

@@ -325,6 +325,21 @@ def test_an_executor_that_breaks(log: Path) -> None:
         loadlens.summarize(log, KEY, executor=Inline(spoil))
 
 
+def test_work_of_an_executor_that_breaks_is_left_to_it(log: Path) -> None:
+    class Breaking(Executor):
+        def submit(self, *_arguments: Any, **_options: Any) -> Future[Any]:
+            futures.append(Future())
+            if len(futures) == 2:
+                futures[1].set_exception(BrokenProcessPool("a child process terminated abruptly"))
+            return futures[-1]
+
+    futures: list[Future[Any]] = []
+    with pytest.raises(WorkerError, match="a worker ended suddenly"):
+        loadlens.summarize(log, KEY, executor=Breaking(), partition_rows=1500)
+    assert len(futures) > 2
+    assert not any(future.cancelled() for future in futures)
+
+
 def test_an_executor_that_was_shut_down(log: Path) -> None:
     pool = ThreadPoolExecutor(1)
     pool.shutdown()

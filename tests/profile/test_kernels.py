@@ -70,13 +70,13 @@ def test_with_the_compiler_large_logs_are_counted_in_tables(monkeypatch: pytest.
         tracker=Tracker(None, None, 0),
     )
     monkeypatch.setattr(scan, "FEWEST_ROWS_FOR_TABLES", 100)
-    assert scan._worth_tables(log, way)
+    assert scan.worth_tables(log, way)
     monkeypatch.setattr(scan, "FEWEST_ROWS_FOR_TABLES", 101)
-    assert not scan._worth_tables(log, way)
-    assert scan._worth_tables(log, replace(way, num_rows=101))
+    assert not scan.worth_tables(log, way)
+    assert scan.worth_tables(log, replace(way, num_rows=101))
     monkeypatch.setitem(sys.modules, "numba", None)
     monkeypatch.setattr(scan, "FEWEST_ROWS_FOR_TABLES", 0)
-    assert not scan._worth_tables(log, way)
+    assert not scan.worth_tables(log, way)
 
 
 EDGES = [2.0**-32, np.nextafter(2.0**32, 0), 1.0, np.nextafter(1.0, 0), 0.0, -0.0, 5e-324, -1.0, 99.9]

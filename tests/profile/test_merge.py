@@ -28,6 +28,11 @@ def parts_of(frame: pl.DataFrame, cuts: Sequence[int]) -> list[pl.DataFrame]:
     return [part for part in parts if part.height]
 
 
+@pytest.fixture(autouse=True)
+def _way_of_counting() -> None:
+    """Both ways give the same profile, as test_counter finds: what is made of it is looked at once."""
+
+
 def merged(profiles: Sequence[Profile], key: Sequence[str]) -> Profile:
     whole = Profile.empty(key)
     for profile in profiles:
@@ -234,3 +239,27 @@ def test_a_profile_without_heat_merges_with_one_that_has_it() -> None:
     with_heat, without = profile_of(frame), loadlens.summarize(frame).profile
     assert_same_rows(with_heat.merge(without).heat, with_heat.heat)
     assert_same_rows(without.merge(without).heat, without.heat)
+
+
+@pytest.mark.parametrize("apart", [1, 3, 10**9], ids=["near", "with gaps", "far"])
+@pytest.mark.parametrize("pause_s", [0, 10**8], ids=["dense", "sparse"])
+def test_codes_and_seconds_however_far_apart_merge_to_the_same(apart: int, pause_s: int) -> None:
+    first = keyed(log_of(spread(200)))
+    second = keyed(log_of(spread(150, seed=3))).with_columns(pl.col("start_time", "end_time") + pause_s)
+    codes = pl.col("code").max() - pl.col("code")  # another order than that of the keys
+    profiles = [profile_of(frame, ["memory_size"]) for frame in (first, second)]
+    recoded = [
+        Profile(
+            key=profile.key,
+            heat=profile.heat,
+            classes=profile.classes,
+            **{
+                name: getattr(profile, name).with_columns(code=codes * apart)
+                for name in ("keys", "buckets", "seconds")
+            },
+        )
+        for profile in profiles
+    ]
+    assert_same_profile(
+        Profile.merge_all(recoded), profile_of(pl.concat([first, second]), ["memory_size"]), with_heat=False
+    )

@@ -2,8 +2,9 @@
 
 import signal
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -13,7 +14,8 @@ from loadlens.profile import Execution, Progress, measure, progress, scan
 from loadlens.profile.limits import Limits
 from loadlens.profile.plan import Plan
 from loadlens.schema import LATENCY
-from loadlens.sources import open_log
+from loadlens.sources import Reading, open_log
+from loadlens.sources.text import log as text
 from tests import direct, logs
 from tests.profile.cases import assert_agree, keyed, log_of, spread
 
@@ -73,6 +75,36 @@ def test_a_spilled_log_has_the_same_statistics(tmp_path: Path, spill: Path, key:
     frame = text_log()
     path = written(frame, tmp_path / "log.csv")
     assert assert_agrees_with_the_frame(path, frame, key, {"spill_folder": spill}) > 0
+    assert not list(spill.iterdir())
+
+
+@pytest.mark.usefixtures("spilling")
+@pytest.mark.parametrize("order", ["mixed", "falling"])
+def test_text_is_parsed_again_only_for_the_times_of_a_tail_that_came_too_early(
+    tmp_path: Path, spill: Path, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    parsed = []
+    rows = text._rows
+
+    def watched(*arguments: Any) -> Iterator[pl.DataFrame]:
+        parsed.append(arguments)
+        return rows(*arguments)
+
+    monkeypatch.setattr(text, "_rows", watched)
+    early = [1.0 + row * 7919 % 10_000 for row in range(4_000)]
+    late = [100.0 + row % 50 + (2_000 if row % 97 == 0 else 0) for row in range(16_000)]
+    frame = log_of([*early, *late])  # its fence falls
+    frame = frame.sample(fraction=1, shuffle=True, seed=3) if order == "mixed" else frame
+    parts = frame.iter_slices(2_000)
+    paths = [written(part, tmp_path / f"{number}.csv") for number, part in enumerate(parts)]
+    lines = paths[0].read_text(encoding="utf-8").splitlines(keepends=True)
+    paths[0].write_text("".join([*lines, "x" + lines[1]]), encoding="utf-8")
+    log = open_log(paths, reading=Reading.of(max_rejects=1))
+    plan = Plan(key=())
+    got = measure(log, plan, spill_folder=spill)
+    assert_agree(got.table, direct.measure(open_log(frame), plan).table, plan)
+    assert log.findings.rejected == 1
+    assert len(parsed) == (2 if order == "falling" and scan.FEWEST_ROWS_FOR_TABLES == 0 else 1)
     assert not list(spill.iterdir())
 
 

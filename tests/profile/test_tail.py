@@ -262,7 +262,7 @@ def test_a_tail_is_complete_up_to_the_limit_of_each_code() -> None:
     assert tail.complete(fences(None, 7.0))
 
 
-def test_limits_move_when_a_code_has_doubled_and_only_up() -> None:
+def test_limits_move_when_a_code_has_grown_fourfold_and_only_up() -> None:
     tail = tail_of()
     tail.cover(2)
     tail.rows_of_code[:] = [999, 0]
@@ -273,15 +273,40 @@ def test_limits_move_when_a_code_has_doubled_and_only_up() -> None:
     limit = tail.keep_from[0]
     assert 2.5 < limit < 3.5
     assert tail.keep_from[1] == -np.inf
-    tail.rows_of_code[0] = 1999
+    tail.rows_of_code[0] = 3999
     tail.move_limits(quartiles(10.0, 20.0))
     assert tail.keep_from[0] == limit
-    tail.rows_of_code[0] = 2000
+    tail.rows_of_code[0] = 4000
     tail.move_limits(quartiles(10.0, 20.0))
     assert tail.keep_from[0] == pytest.approx(10 * limit)
     tail.rows_of_code[0] = 10**6
     tail.move_limits(quartiles(1.0, 2.0))
     assert tail.keep_from[0] == pytest.approx(10 * limit)
+
+
+def test_in_the_end_all_limits_move_and_rows_below_them_go() -> None:
+    tail = tail_of()
+    tail.cover(2)
+    tail.hold(np.array([0, 1, 0]), np.array([1.0, 1.0, 5.0]), np.zeros(3), np.arange(3.0))
+    tail.rows_of_code[:] = [1000, 999]
+    tail.move_limits(quartiles(1.0, 2.0))
+    tail.rows_of_code[0] = 3999
+    tail.narrow(quartiles(1.1, 2.1))
+    assert tail.keep_from[1] == -np.inf
+    assert 3.1 < tail.keep_from[0] < 3.5
+    assert tail.frame().select("code", LATENCY, "end_time").rows() == [(1, 1.0, 1.0), (0, 5.0, 2.0)]
+
+
+def test_tails_of_parts_are_as_complete_as_the_least_of_them() -> None:
+    tail = tail_of()
+    tail.cover(3)
+    tail.share(np.array([2, 0]), np.array([5.0, 7.0]))
+    tail.share(np.array([2, 1]), np.array([4.0, 6.0]))
+    assert tail.keep_from.tolist() == [7.0, 6.0, 5.0]
+    tail.hold(np.array([2, 0]), np.array([5.5, 8.0]), np.zeros(2), np.ones(2))
+    tail.recode(np.array([1, 2, 0]))
+    assert tail.keep_from.tolist() == [5.0, 7.0, 6.0]
+    assert tail.frame().select("code", LATENCY).rows() == [(0, 5.5), (1, 8.0)]
 
 
 def test_covering_more_codes_keeps_what_is_known() -> None:

@@ -16,6 +16,11 @@ POSITIVE_LOGS = [name for name in LOGS if name not in ("denormals and zeros", "f
 TEN_YEARS_S = 3.156e8
 
 
+@pytest.fixture(autouse=True)
+def _way_of_counting() -> None:
+    """Both ways give the same profile, as test_counter finds: what it shows is looked at once."""
+
+
 def summary_of(frame: pl.DataFrame, *by: str) -> SummaryResult:
     return loadlens.summarize(frame, by, heatmap=True)
 
@@ -33,6 +38,13 @@ def test_the_spectrum_is_within_half_a_bucket(name: str) -> None:
         latencies = successes_of(frame).filter(pl.col("memory_size") == row["memory_size"])[LATENCY].sort()
         exact = latencies[int(np.floor((len(latencies) - 1) * row["quantile"]))]
         assert abs(row["latency_ms"] - exact) <= exact / 512 * (1 + 1e-12)
+
+
+def test_a_latency_of_zero_stays_zero() -> None:
+    frame = log_of([0.0, 20.0, 30.0]).with_columns(success=pl.lit(value=True))
+    assert summary_of(frame).spectrum["latency_ms"][0] == 0
+    approximate = loadlens.summarize(frame, exact=False).summary
+    assert approximate[f"{LATENCY}_min"].to_list() == [0.0]
 
 
 @pytest.mark.parametrize("name", LOGS)

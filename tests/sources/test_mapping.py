@@ -1,4 +1,5 @@
-import tomllib
+import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -159,14 +160,6 @@ def test_keys_are_the_label_and_the_configuration_columns() -> None:
     )
 
 
-def test_a_map_as_toml() -> None:
-    text = ColumnMap.parse([*MAP, "GPU type=gpu \\ 7\x7f"]).to_toml()
-    assert text == (
-        'latency = "elapsed:ms"\nend = "ts:epoch_ms"\nsuccess = "status<400"\nlabel = "url"\n'
-        '"GPU type" = "gpu \\\\ 7\\u007F"\n'
-    )
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -229,10 +222,13 @@ def maps(draw: st.DrawFn) -> ColumnMap:
 @given(column_map=maps())
 def test_maps_survive_a_round_trip(tmp_path: Path, column_map: ColumnMap) -> None:
     path = tmp_path / "map.toml"
-    path.write_bytes(column_map.to_toml().encode())
+    entries = dict(text.split("=", 1) for text in column_map.texts)
+    # A basic string of TOML is one of JSON but for the control character 7F.
+    quoted = partial(json.dumps, ensure_ascii=False)
+    lines = [f"{quoted(target)} = {quoted(value)}\n" for target, value in entries.items()]
+    path.write_text("".join(lines).replace("\x7f", "\\u007F"), encoding="utf-8")
     assert ColumnMap.from_toml(path) == column_map
     assert ColumnMap.parse(column_map.texts) == column_map
-    assert list(tomllib.loads(column_map.to_toml())) == [text.partition("=")[0] for text in column_map.texts]
 
 
 targets = st.sampled_from(["latency", "start", "success"])

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from loadlens.analyze import publish_rejects
 from loadlens.cluster import workforce
+from loadlens.commands.cost import RequestSize
 from loadlens.commands.options import (
     By,
     Cluster,
@@ -35,13 +36,12 @@ from loadlens.decisions import comparison_charts
 from loadlens.documents import json_text
 from loadlens.errors import GateFailedError, InputError, UsageError
 from loadlens.publish import existing_paths, publish_folder, refuse_output_inside, write_text
-from loadlens.report.columns import column_header, format_value
+from loadlens.report.columns import column_header, format_value, key_text
 from loadlens.report.comparison import (
     change_text,
     comparison_report,
     deciding_text,
     figure_text,
-    key_text,
     metric_header,
     verdict_sentence,
 )
@@ -99,6 +99,7 @@ def compare_command(  # noqa: PLR0917  # the parameters of a command are its opt
     by: By = None,
     min_effect: MinEffect = "5%",
     prices: Prices = None,
+    request_size: RequestSize = None,
     fail_on: Failing = None,
     out: Folder = None,
     log_format: Format = None,
@@ -114,7 +115,7 @@ def compare_command(  # noqa: PLR0917  # the parameters of a command are its opt
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two runs key by key: differences, confidence intervals, verdicts."""
+    """Compare two runs key by key, with intervals and verdicts."""
     reading = reading_of(
         log_format, column_map, map_file, key_from_name, max_rejects, storage_option=storage_option
     )
@@ -131,6 +132,7 @@ def compare_command(  # noqa: PLR0917  # the parameters of a command are its opt
                 by or None,
                 min_effect=effect,
                 prices=prices or (),
+                request_size=request_size,
                 base_name=shown(base),
                 candidate_name=shown(candidate),
                 on_progress=display.on_progress,

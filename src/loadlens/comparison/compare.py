@@ -1,5 +1,6 @@
 """Whether a candidate run is better or worse than a base run, key by key."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
@@ -66,6 +67,7 @@ def compare(
     *,
     min_effect: float = 0.05,
     prices: Prices | Sequence[Prices] = (),
+    request_size: float | None = None,
     base_name: str | None = None,
     candidate_name: str | None = None,
     **execution: Unpack[Execution],
@@ -80,6 +82,7 @@ def compare(
         min_effect: the smallest change that counts, as a share of the base's figure (0.05 is 5 %).
         prices: price tables under which to compare what calls cost, each key with the one ``memory_size``
             that its calls used; none for no costs.
+        request_size: mean bytes of a request in both runs, for logs that do not tell sizes.
         base_name: what to call the base; its file by default.
         candidate_name: what to call the candidate.
         **execution: how the logs are measured; see ``Execution``.
@@ -96,18 +99,30 @@ def compare(
             f"no data can show that there is no difference at all"
         )
     tables = _tables(prices)
+    _check_request_size(request_size, tables)
     logs = open_log(base, name="the base"), open_log(candidate, name="the candidate")
     key = _key(logs, by, _TAKEN.union(COST_COLUMNS, FIGURES) if tables else _TAKEN)
     for log in logs:
-        log.require((*key, LATENCY, *([MEMORY] if tables else [])))
+        log.require((*key, LATENCY))
+        if tables:
+            log.require([MEMORY], "the cost of calls")
     names = [base_name or logs[0].name, candidate_name or logs[1].name]
     base_run, candidate_run = with_common_types(
         *(
-            measured_run(log, name, key, prices=tables, **execution)
+            measured_run(log, name, key, prices=tables, request_size=request_size, **execution)
             for log, name in zip(logs, names, strict=True)
         )
     )
     return _compared(base_run, candidate_run, key, min_effect, tables)
+
+
+def _check_request_size(request_size: float | None, tables: Sequence[PriceTable]) -> None:
+    if request_size is None:
+        return
+    if not tables:
+        raise UsageError("request_size: is for prices alone; name a price table too, with prices (--prices)")
+    if not 0 <= request_size < math.inf:
+        raise UsageError(f"request_size: got {request_size:g}, expected a number of bytes, 0 or more")
 
 
 def _tables(prices: Prices | Sequence[Prices]) -> tuple[PriceTable, ...]:

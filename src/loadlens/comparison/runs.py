@@ -138,6 +138,7 @@ def measured_run(
     key: Sequence[str],
     *,
     prices: Sequence[PriceTable] = (),
+    request_size: float | None = None,
     **execution: Unpack[Execution],
 ) -> Run:
     """Measures a log by ``key``, once.
@@ -147,6 +148,7 @@ def measured_run(
         name: what messages call it.
         key: the key columns.
         prices: tables to price what calls used, which takes the column ``memory_size``.
+        request_size: mean bytes of a request, for a log that does not tell sizes.
         **execution: how to measure; see ``Execution``.
 
     Raises:
@@ -161,7 +163,7 @@ def measured_run(
         response_sizes="response_size" in log.columns and any(table.price_per_gib for table in prices),
     )
     measured = measure(log, plan, **execution)
-    usage = usage_from(log, plan, measured) if prices else None
+    usage = usage_from(log, plan, measured, request_size=request_size) if prices else None
     statistics = with_numeric_keys(measured, plan.key)
     if len(plan.key) > len(key):
         statistics = _without_memory(statistics, key, name)

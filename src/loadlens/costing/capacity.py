@@ -83,7 +83,7 @@ def measured_capacity(
     """
     quantile = objective.percentile if objective else percentile
     key = tuple(name for name in _LOAD_COLUMNS if name in log.columns)
-    log.require((*key, LATENCY, "start_time", "end_time"))
+    log.require((*key, LATENCY, "start_time", "end_time"), "the capacity of an instance")
     success = pl.col("success") if "success" in log.columns else pl.col(LATENCY) > 0
     plan = Plan(key=key, success=success, outliers="none", percentiles=(quantile,))
     table = with_numeric_keys(measure(log, plan, **execution), key).table

@@ -36,10 +36,6 @@ class Objective:
             raise UsageError(f"objective: got {text!r}, expected one such as 'p95 < 300ms' or 'p99.9 < 1.5s'")
         return cls(percentile=checked_percentile(float(match[1])), limit_ms=float(match[2]) * _MS[match[3]])
 
-    def met_by(self, latency_ms: float | None) -> bool:
-        """Whether a latency at the percentile is good enough; an unknown one is not."""
-        return latency_ms is not None and latency_ms < self.limit_ms
-
     def __str__(self) -> str:
         return f"{percentile_text(self.percentile)} < {self.limit_ms:,g} ms"
 

@@ -98,7 +98,7 @@ def usage_of(
         raise UsageError(f"by: got {', '.join(key) or 'nothing'}, expected each column once and {MEMORY}")
     if taken := sorted(FIGURES.intersection(key)):
         raise UsageError(f"by names {', '.join(taken)}, which names a figure; name configuration columns")
-    log.require((*key, LATENCY))
+    log.require((*key, LATENCY), "the cost of calls")
     success = pl.col("success") if "success" in log.columns else pl.col(LATENCY) > 0
     plan = Plan(
         key=key,

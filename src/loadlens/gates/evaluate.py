@@ -125,7 +125,7 @@ def check_gates(
     if not gates:
         raise UsageError("no gates: give one or more, such as p99 < 300ms")
     if not execution.get("exact", True):
-        raise UsageError("exact: got False, expected True: gates are judged on exact figures")
+        raise UsageError("gates are judged on exact figures: leave out exact=False (--one-pass)")
     parsed = parse_gates([gate for gate in gates if isinstance(gate, str)])
     texts = iter(parsed)
     known = tuple(gate if isinstance(gate, Gate) else next(texts) for gate in gates)
@@ -186,7 +186,7 @@ _TOO_CLOSE: Final = "too close to the bound for the figures of a saved profile: 
 
 def _no_value(gate: Gate) -> str:
     if gate.metric == "throughput":
-        return "no successful calls with times apart"
+        return "no successful calls that take time from first start to last end"
     return "no successful calls"
 
 

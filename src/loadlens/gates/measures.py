@@ -8,7 +8,8 @@ import polars as pl
 from loadlens.analysis.shared import numeric_casts, with_numeric_keys
 from loadlens.gates.bounds import edges_of
 from loadlens.gates.grammar import Gate
-from loadlens.gates.windows import WindowRows, window_rows, window_table
+from loadlens.gates.rows import WindowRows, window_rows
+from loadlens.gates.windows import window_table
 from loadlens.profile import (
     Execution,
     Outliers,
@@ -69,7 +70,7 @@ def measures(
         return {
             width: _of_the_run(rows, key, chosen, outliers, execution)
             if width is None
-            else _of_windows(window_rows(rows, key, width, scan), key, chosen, outliers, scan)
+            else _of_windows(window_rows(rows, key, width, chosen, scan), key, chosen, outliers, scan)
             for width, chosen in by_width.items()
         }
 
@@ -81,7 +82,8 @@ def _widths(gates: Sequence[Gate]) -> list[float | None]:
 def _require_times(log: Log, gates: Sequence[Gate]) -> None:
     started = any(gate.metric == "throughput" for gate in gates)
     if started or any(gate.window_s is not None for gate in gates):
-        log.require([*(["start_time"] if started else []), "end_time"])
+        needed_for = "gates on throughput or on windows of time"
+        log.require([*(["start_time"] if started else []), "end_time"], needed_for)
 
 
 def _plan(log: Log, key: tuple[str, ...], gates: Sequence[Gate], outliers: Outliers) -> Plan:

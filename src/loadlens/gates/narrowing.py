@@ -15,12 +15,21 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.profile.buckets import BUCKET_SHIFT, prefix
+from loadlens.profile.buckets import BUCKET_SHIFT, prefix, value_of_bits
 from loadlens.profile.plan import Engine
 from loadlens.profile.quantiles import quantile_ranks
 from loadlens.schema import LATENCY
 
-__all__ = ["COARSE_SHIFT", "UNDIVIDED_SHIFT", "Narrowing", "cell_counts", "cells_of_all"]
+__all__ = [
+    "COARSE_SHIFT",
+    "UNDIVIDED_SHIFT",
+    "HeldRows",
+    "Narrowing",
+    "cell_counts",
+    "cells_of_all",
+    "part_edges",
+    "side_of",
+]
 
 COARSE_SHIFT: Final = BUCKET_SHIFT + 5
 """Eight cells for each doubling of the latency."""
@@ -52,14 +61,20 @@ def cell_counts(
         ``low`` and ``high`` (ms, null where there is no latency) and ``latency_sum`` (ms).
     """
     latency = pl.col(LATENCY)
-    side = sum(((latency >= limit).cast(pl.Int32) for limit in limits_ms), pl.lit(0, dtype=pl.Int32))
-    counts = rows.group_by(*by, prefix(shift).alias("part"), side.alias("side")).agg(
+    counts = rows.group_by(*by, prefix(shift).alias("part"), side_of(limits_ms)).agg(
         pl.len().cast(pl.Int64).alias("count"),
         latency.min().alias("low"),
         latency.max().alias("high"),
         latency.sum().alias("latency_sum"),
     )
     return counts.select(*by, pl.lit(shift).alias("shift"), pl.exclude(*by))
+
+
+def side_of(limits_ms: Sequence[float]) -> pl.Expr:
+    """``side``: how many of some latencies lie at or below the one of a row; 0 where that has none."""
+    latency = pl.col(LATENCY)
+    at_or_below = ((latency >= limit).fill_null(value=False).cast(pl.Int32) for limit in limits_ms)
+    return sum(at_or_below, pl.lit(0, dtype=pl.Int32)).alias("side")
 
 
 def cells_of_all(cells: pl.DataFrame) -> pl.DataFrame:
@@ -78,6 +93,30 @@ class _Located:
     highest: Floats
 
 
+@dataclass(frozen=True, kw_only=True)
+class HeldRows:
+    """Rows that need not be read again.
+
+    Attributes:
+        frame: ``pair`` and the latency in ms.
+        floors: ``pair`` and ``keep_from``: from which latency in ms on all rows of the pair are there.
+    """
+
+    frame: pl.DataFrame
+    floors: pl.DataFrame
+
+    def cover(self, parts: pl.DataFrame, shift: int) -> bool:
+        """Whether all rows of some parts of pairs are there."""
+        edges = pl.Series(part_edges(parts["part"].to_numpy(), shift))
+        floors = parts.join(self.floors, on="pair", how="left", maintain_order="left")["keep_from"]
+        return bool((edges >= floors).fill_null(value=False).all())
+
+
+def part_edges(part: NDArray[np.int64], shift: int) -> Floats:
+    """The least latency in ms of parts that lack ``shift`` bits, below all for those of negative numbers."""
+    return np.where(part < 0, -np.inf, value_of_bits(np.maximum(part, 0), shift))
+
+
 class Narrowing:
     """Bounds of the quantiles of each pair, and how they are narrowed."""
 
@@ -88,6 +127,8 @@ class Narrowing:
         wanted: Mapping[str, float],
         limits_ms: Sequence[float],
         engine: Engine,
+        *,
+        held: HeldRows | None = None,
     ) -> None:
         """Takes over what is known.
 
@@ -97,7 +138,9 @@ class Narrowing:
             wanted: quantiles from 0 to 1 by name.
             limits_ms: latencies that no cell lies on both sides of.
             engine: what runs the queries.
+            held: some of the rows.
         """
+        self._held = held
         self._rows, self._limits, self._engine = rows, limits_ms, engine
         self._cells = cells.sort("pair", "low")
         self._shift = COARSE_SHIFT
@@ -115,16 +158,19 @@ class Narrowing:
         Returns:
             The bounds, equal where they had to be.
         """
-        bounds = self._ranks.select("pair", "name", lowest=pl.lit(-math.inf), highest=pl.lit(math.inf))
+        names = self._ranks.select("pair", "name")
+        number = np.arange(names.height)  # of the ranks that are still open
+        lowest, highest = np.full(names.height, -math.inf), np.full(names.height, math.inf)
         while True:
             low, high = (self._located(self._ranks[end]) for end in ("low", "high"))
-            lowest, highest = self._interpolated(low, high)
-            bounds = bounds.with_columns(
-                pl.max_horizontal("lowest", lowest), pl.min_horizontal("highest", highest)
-            )
-            still = (is_open(bounds) & (bounds["lowest"] < bounds["highest"])).to_numpy()
+            least, most = self._interpolated(low, high)
+            lowest[number] = np.maximum(lowest[number], least)
+            highest[number] = np.minimum(highest[number], most)
+            bounds = names.with_columns(lowest=pl.Series(lowest), highest=pl.Series(highest))
+            still = (is_open(bounds).to_numpy() & (lowest < highest))[number]
             if not still.any():
                 return bounds
+            number, self._ranks = number[still], self._ranks.filter(pl.Series(still))
             self._refine(
                 np.concatenate([end.cell[still & (end.lowest < end.highest)] for end in (low, high)])
             )
@@ -141,24 +187,28 @@ class Narrowing:
             cell=cell, lowest=np.where(behind == 0, high, low), highest=np.where(before == 0, low, high)
         )
 
-    def _interpolated(self, low: _Located, high: _Located) -> tuple[pl.Series, pl.Series]:
+    def _interpolated(self, low: _Located, high: _Located) -> tuple[Floats, Floats]:
         """The bounds of each quantile, wider by what an interpolation between may be rounded."""
         weight = self._ranks["weight"].to_numpy()
         lowest = low.lowest + (high.lowest - low.lowest) * weight
         highest = low.highest + (high.highest - low.highest) * weight
         slack = np.where(lowest < highest, _ROUNDING * np.maximum(highest, 1.0), 0.0)
-        return pl.Series(lowest - slack), pl.Series(highest + slack)
+        return lowest - slack, highest + slack
 
     def _refine(self, numbers: NDArray[np.int64]) -> None:
-        """Puts finer cells in the place of some."""
-        chosen = self._cells[np.unique(numbers)]
-        parts = chosen.select("pair", "shift", "part").unique()
+        """Puts finer cells in the place of some, and drops those of pairs of which all is known."""
+        parts = self._cells[np.unique(numbers)].select("pair", "shift", "part").unique()
+        # A limit divides a part into several cells, all of which are replaced.
+        chosen = self._cells.join(parts, on=["pair", "shift", "part"], how="semi")
         bits = min(max(int(math.log2(_MOST_CELLS / parts.height)), _FEWEST_BITS), _MOST_BITS)
         finer = max(self._shift - bits, 0)
         near = pl.col(LATENCY).is_between(chosen["low"].min(), chosen["high"].max())
-        placed = self._rows.filter(near).with_columns(prefix(self._shift).alias("part"))
+        is_held = self._held is not None and self._held.cover(parts, self._shift)
+        source = self._held.frame.lazy() if self._held and is_held else self._rows
+        placed = source.filter(near).with_columns(prefix(self._shift).alias("part"))
         rows = placed.join(parts.lazy(), on=["pair", "part"], how="semi").drop("part")
         fresh = cell_counts(rows, ["pair"], finer, self._limits).collect(engine=self._engine)
-        rest = self._cells.join(parts, on=["pair", "shift", "part"], how="anti")
+        needed = self._cells.join(self._ranks, on="pair", how="semi")
+        rest = needed.join(parts, on=["pair", "shift", "part"], how="anti")
         self._cells = pl.concat([rest.select(fresh.columns), fresh]).sort("pair", "low")
         self._shift = finer

@@ -21,6 +21,7 @@ __all__ = [
     "key_text",
     "markdown_text",
     "summary_line",
+    "worst_of",
 ]
 
 _NOT_XML: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -72,13 +73,18 @@ def failures(check: GateCheck) -> list[str]:
 
 
 def _failure(gate: Gate, failed: Sequence[Verdict], total: int) -> str:
-    valued = [verdict for verdict in failed if verdict.value is not None]
-    sign = -1 if gate.is_upper else 1
-    worst = min(valued, key=lambda verdict: sign * (verdict.value or 0.0), default=failed[0])
+    worst = worst_of(gate, failed)
     where = f" for {key_text(worst.key)}" if worst.key else ""
     more = f"; {detail(worst)}" if detail(worst) else ""
     count = f" ({len(failed):,} of {total:,} configurations fail)" if total > 1 else ""
     return f"gate failed: {gate_text(gate)}: got {_got(worst)}{where}{more}{count}"
+
+
+def worst_of(gate: Gate, verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict whose figure is the farthest on the wrong side; the first where none has a figure."""
+    valued = [verdict for verdict in verdicts if verdict.value is not None]
+    sign = -1 if gate.is_upper else 1
+    return min(valued, key=lambda verdict: sign * (verdict.value or 0.0), default=verdicts[0])
 
 
 def _got(verdict: Verdict) -> str:

@@ -6,105 +6,19 @@ from typing import Final
 
 import polars as pl
 
-from loadlens.errors import InputError
 from loadlens.gates.figures import quantile_of
 from loadlens.gates.grammar import Gate
-from loadlens.gates.narrowing import COARSE_SHIFT, UNDIVIDED_SHIFT, Narrowing, cell_counts, cells_of_all
-from loadlens.profile import Outliers, Scan, below_name, key_names
+from loadlens.gates.narrowing import COARSE_SHIFT, HeldRows, Narrowing, cell_counts, cells_of_all
+from loadlens.gates.rows import WindowRows
+from loadlens.profile import Outliers, Scan, below_name
 from loadlens.profile.fence import fence
-from loadlens.profile.keys import find_key_codec
-from loadlens.profile.passes import UnusableRowsError
 from loadlens.profile.rounding import settled
-from loadlens.profile.rows import breaks_rule
 from loadlens.profile.table import clipped_mean
-from loadlens.schema import ERROR_COLUMNS, LATENCY
-from loadlens.sources import Log
+from loadlens.schema import LATENCY
 
-__all__ = ["WindowRows", "window_rows", "window_table"]
+__all__ = ["window_table"]
 
 _FENCE_QUARTILES: Final = {"q25": 0.25, "q75": 0.75}
-
-
-@dataclass(frozen=True, kw_only=True)
-class WindowRows:
-    """A log's calls by configuration and window.
-
-    Attributes:
-        frame: ``pair`` (configuration and window in one number), ``success`` and the latency.
-        configurations: ``code``, the key columns as ``key:<name>``, ``first_start`` and ``last_end`` in s.
-        width_s: the width of the windows in s.
-        first: the first window of the log, as a multiple of the width.
-        count: how many windows there are from the first to the last.
-    """
-
-    frame: pl.LazyFrame
-    configurations: pl.DataFrame
-    width_s: float
-    first: int
-    count: int
-
-    @property
-    def code(self) -> pl.Expr:
-        """The configuration of a pair."""
-        return (pl.col("pair") // self.count).alias("code")
-
-    @property
-    def window(self) -> pl.Expr:
-        """The window of a pair, as a multiple of the width."""
-        return (pl.col("pair") % self.count + self.first).alias("window")
-
-
-def window_rows(log: Log, key: Sequence[str], window_s: float, scan: Scan) -> WindowRows:
-    """Tells the configurations and windows of a log apart, by two scans of its keys and times.
-
-    Raises:
-        InputError: no call has an end, or the keys have too many combinations.
-        UnusableRowsError: some row breaks a rule.
-    """
-    scan.tracker.stage("Finding windows of time")
-    codec = find_key_codec(log, key, scan.engine)
-    code = codec.encode().alias("code")
-    window = (pl.col("end_time") / window_s).floor().cast(pl.Int64, strict=False)
-    found = _spans(log, key, code, window).collect(engine=scan.engine)
-    if found["broken"].any():
-        raise UnusableRowsError
-    if found.is_empty():
-        raise InputError(log.without_rows())
-    first, last = found.select(pl.col("first").min(), pl.col("last").max()).row(0)
-    if first is None:
-        raise InputError(f"{log.name}: no call has an end_time, which 'within' needs")
-    count = last - first + 1
-    pair = (code * count + (window - first)).alias("pair")
-    success = pl.col("success") if "success" in log.columns else pl.col(LATENCY) > 0
-    frame = log.frame.select(pair, success.fill_null(value=False).alias("success"), LATENCY)
-    named = zip(codec.decode(pl.col("code")), key_names(key), strict=True)
-    keys = [column.alias(name) for column, name in named]
-    return WindowRows(
-        frame=frame.filter(pl.col("pair").is_not_null()),
-        configurations=found.select("code", *keys, "first_start", "last_end"),
-        width_s=window_s,
-        first=first,
-        count=count,
-    )
-
-
-def _spans(log: Log, key: Sequence[str], code: pl.Expr, window: pl.Expr) -> pl.LazyFrame:
-    """First start, last end, first and last window of each configuration; whether a row breaks a rule."""
-    checked = [*key, LATENCY, "start_time", "end_time", "success", *ERROR_COLUMNS]
-    broken = breaks_rule([name for name in checked if name in log.columns])
-    start = pl.col("start_time") if "start_time" in log.columns else pl.lit(None, dtype=pl.Float64)
-    columns = (code, start.alias("start"), pl.col("end_time").alias("end"), window.alias("window"))
-    return (
-        log.frame.select(*columns, broken.alias("broken"))
-        .group_by("code")
-        .agg(
-            pl.col("start").min().alias("first_start"),
-            pl.col("end").max().alias("last_end"),
-            pl.col("window").min().alias("first"),
-            pl.col("window").max().alias("last"),
-            pl.col("broken").any(),
-        )
-    )
 
 
 def window_table(rows: WindowRows, gates: Sequence[Gate], outliers: Outliers, scan: Scan) -> pl.DataFrame:
@@ -120,20 +34,18 @@ def window_table(rows: WindowRows, gates: Sequence[Gate], outliers: Outliers, sc
         ``pair`` and the columns that ``value_of`` and ``values_behind`` ask for. Quantiles are exact where
         they are the worst of a configuration or lie too close to a bound to tell.
     """
-    limits = tuple(sorted({gate.below_ms for gate in gates if gate.below_ms is not None}))
-    counting = _Counting(rows=rows, limits_ms=limits, scan=scan)
+    counting = _Counting(rows=rows, scan=scan)
     of_all = [gate for gate in gates if not gate.filtered]
     of_kept = [gate for gate in gates if gate.filtered]
-    divided = bool(of_kept) or any(map(quantile_of, of_all))
-    scan.tracker.stage("Counting latencies by window of time")
-    watched = scan.tracker.watch(rows.frame)
-    cells = counting.cells(watched, ["pair", "success"], COARSE_SHIFT if divided else UNDIVIDED_SHIFT)
-    table = _counts(cells, limits)
+    table = _counts(rows.cells, rows.limits_ms)
     scan.tracker.stage("Narrowing down the worst windows")
-    table = counting.with_quantiles(table, counting.successes, _timed_successes(cells), of_all)
+    table = counting.with_quantiles(
+        table, counting.successes, _timed_successes(rows.cells), of_all, rows.held
+    )
     if of_kept:
-        kept = counting.kept(counting.fences(cells, outliers))
-        kept_cells = counting.cells(kept, ["pair"], COARSE_SHIFT)
+        kept = counting.kept(counting.fences(rows.cells, outliers))
+        counts = cell_counts(kept, ["pair"], COARSE_SHIFT, rows.limits_ms)
+        kept_cells = counts.collect(engine=scan.engine)
         described = _described(kept_cells, "kept").rename({"size": "num_kept"})
         table = table.join(described, on="pair", how="left").with_columns(pl.col("num_kept").fill_null(0))
         table = counting.with_quantiles(table, kept, kept_cells, of_kept)
@@ -177,12 +89,10 @@ class _Counting:
 
     Attributes:
         rows: the calls.
-        limits_ms: latencies that no cell lies on both sides of.
         scan: how rows are scanned.
     """
 
     rows: WindowRows
-    limits_ms: tuple[float, ...]
     scan: Scan
 
     @property
@@ -193,21 +103,30 @@ class _Counting:
     def successes(self) -> pl.LazyFrame:
         return self.timed.filter("success").select("pair", LATENCY)
 
-    def cells(self, frame: pl.LazyFrame, by: Sequence[str], shift: int) -> pl.DataFrame:
-        return cell_counts(frame, by, shift, self.limits_ms).collect(engine=self.scan.engine)
-
-    def narrowing(self, frame: pl.LazyFrame, cells: pl.DataFrame, wanted: Mapping[str, float]) -> Narrowing:
-        return Narrowing(frame, cells, wanted, self.limits_ms, self.scan.engine)
+    def narrowing(
+        self,
+        frame: pl.LazyFrame,
+        cells: pl.DataFrame,
+        wanted: Mapping[str, float],
+        held: HeldRows | None = None,
+    ) -> Narrowing:
+        return Narrowing(frame, cells, wanted, self.rows.limits_ms, self.scan.engine, held=held)
 
     def with_quantiles(
-        self, table: pl.DataFrame, frame: pl.LazyFrame, cells: pl.DataFrame, gates: Sequence[Gate]
+        self,
+        table: pl.DataFrame,
+        frame: pl.LazyFrame,
+        cells: pl.DataFrame,
+        gates: Sequence[Gate],
+        held: HeldRows | None = None,
     ) -> pl.DataFrame:
         """The table with a column for each quantile that gates judge."""
         wanted = dict(filter(None, map(quantile_of, gates)))
         if not wanted:
             return table
         code = self.rows.code
-        bounds = self.narrowing(frame, cells, wanted).until(lambda bounds: _decides(bounds, gates, code))
+        narrowing = self.narrowing(frame, cells, wanted, held)
+        bounds = narrowing.until(lambda bounds: _decides(bounds, gates, code))
         for name in wanted:
             found = bounds.filter(pl.col("name") == name).select("pair", pl.col("lowest").alias(name))
             table = table.join(found, on="pair", how="left")

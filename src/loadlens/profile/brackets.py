@@ -1,6 +1,6 @@
 """Latencies near the wanted ranks, held back while their log is counted."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 import numpy as np
@@ -40,7 +40,9 @@ _ERRORS_OF_A_RANK: Final = 5.0
 _RANKS_AROUND: Final = 2.0
 _ERROR_OF_A_FENCE: Final = 0.01
 _IN_ORDER: Final = np.concatenate([[PLACE_OF_FAILED, PLACE_OF_ZERO], np.arange(REGULAR_PLACES)])
-_LOW_EDGES: Final = bucket_bounds(buckets_of_places(_IN_ORDER))[0]
+_EDGES: Final = bucket_bounds(buckets_of_places(_IN_ORDER))
+_LOW_EDGES: Final = _EDGES[0]
+_MIDDLES: Final = (_EDGES[0] + _EDGES[1]) / 2
 
 
 class PlaceCounts(Protocol):
@@ -62,10 +64,10 @@ class Brackets:
         lost: whether there are too many rows or codes to hold any.
     """
 
-    def __init__(self, plan: Plan, most_rows: int) -> None:
+    def __init__(self, plan: Plan, most_rows: int, *, narrow_at: int | None = None) -> None:
         self._plan = plan
         self._most_rows = most_rows
-        self._due_at = min(most_rows, _FEWEST_HELD)
+        self._due_at = min(most_rows, _FEWEST_HELD if narrow_at is None else narrow_at)
         self._parts: list[Rows] = []
         self._num_rows = 0
         self.wanted = np.empty(0, dtype=np.bool_)
@@ -95,7 +97,7 @@ class Brackets:
         self._parts.append((code, latency, success))
         self._num_rows += len(code)
         if self._num_rows > self._due_at:
-            self._narrow(counts)
+            self.narrow(counts)
 
     def lose(self) -> None:
         """Gives up: latencies have to be read again."""
@@ -111,6 +113,27 @@ class Brackets:
         covered[known] = self.wanted[code[known] * NUM_PLACES + places[known]]
         return covered
 
+    def share(self, code: Ints, wanted: Truths, rows: Rows, counts: PlaceCounts) -> None:
+        """Holds what was held of another part of the log, and no more than that.
+
+        Args:
+            code: codes that the part has.
+            wanted: what was held of each, a row of places for each code.
+            rows: the rows, arrays of its own.
+            counts: gives the counts of all rows so far, those of the part included.
+        """
+        if not self.lost:
+            self.wanted.reshape(-1, NUM_PLACES)[code] &= wanted
+            size = keep_wanted(*rows, self.wanted)
+            part_code, latency, success = rows
+            self.hold(part_code[:size], latency[:size], success[:size], counts)
+
+    def recode(self, code: Ints) -> None:
+        """Gives each old code its new one, of as many."""
+        if not self.lost:
+            self.wanted = self.wanted.reshape(-1, NUM_PLACES)[np.argsort(code)].reshape(-1)
+            self._parts = [(code[old], latency, success) for old, latency, success in self._parts]
+
     def rows(self) -> Rows:
         """Code, latency in ms and success of the rows."""
         if not self._parts:
@@ -118,7 +141,10 @@ class Brackets:
         code, latency, success = (np.concatenate(arrays) for arrays in zip(*self._parts, strict=True))
         return code, latency, success
 
-    def _narrow(self, counts: PlaceCounts) -> None:
+    def narrow(self, counts: PlaceCounts) -> None:
+        """Gives up what the counts of all rows so far make unlikely."""
+        if self.lost:
+            return
         for code in range(len(self.wanted) // NUM_PLACES):
             own = slice(code * NUM_PLACES, (code + 1) * NUM_PLACES)
             self.wanted[own] &= _likely_places(self._plan, *counts(code))
@@ -134,55 +160,66 @@ class Brackets:
 
 def _likely_places(plan: Plan, calls: Ints, successes: Ints) -> Truths:
     """The places that the wanted ranks of a log may end in, of which a part has been counted."""
-    places = np.zeros(NUM_PLACES, dtype=np.bool_)
-    succeeded = _Ranks(successes, places)
+    marked = np.zeros(len(_IN_ORDER), dtype=np.bool_)
+    succeeded = _Ranks(successes, marked)
+    fenced = _Ranks(calls, marked) if plan.fence_over_failures else succeeded
     succeeded.mark([*FIVE.values(), *plan.percentiles])
     if plan.fence_over_failures:
-        _Ranks(calls, places).mark(FENCE_QUANTILES.values())
-    removed = _removed(plan, calls if plan.fence_over_failures else successes, successes)
-    succeeded.mark([*FIVE.values(), *plan.kept_percentiles], removed)
+        fenced.mark([*FENCE_QUANTILES.values()])
+    succeeded.mark([*FIVE.values(), *plan.kept_percentiles], _removed(plan, fenced, succeeded))
+    places = np.zeros(NUM_PLACES, dtype=np.bool_)
+    places[_IN_ORDER] = marked
     limits = places_of_buckets(bucket_of(np.array(plan.limits_ms)))
     places[limits[limits >= 0]] = True
     return places
 
 
 class _Ranks:
-    """Marks the places around ranks of one population."""
+    """One population in ascending order of latencies; marks the places around its ranks.
 
-    def __init__(self, counts: Ints, places: Truths) -> None:
-        self._places = places
-        self._ends = np.cumsum(counts[_IN_ORDER])
-        self._size = int(self._ends[-1])
+    Attributes:
+        size: how many calls there are.
+    """
 
-    def mark(self, quantiles: Iterable[float], removed: tuple[int, int] = (0, 0)) -> None:
+    def __init__(self, counts: Ints, marked: Truths) -> None:
+        self._marked = marked
+        self._counts = counts[_IN_ORDER]
+        self._ends = np.cumsum(self._counts)
+        self.size = int(self._ends[-1])
+
+    def mark(self, quantiles: Sequence[float], removed: tuple[int, int] = (0, 0)) -> None:
         """Marks quantiles of all but the ``removed`` highest, of which the fewest and the most are given."""
-        if not self._size:
-            self._places[:] = True
+        if not self.size:
+            self._marked[:] = True
             return
-        fewest, most = removed
-        for quantile in quantiles:
-            margin = _RANKS_AROUND + _ERRORS_OF_A_RANK * np.sqrt(self._size * quantile * (1 - quantile))
-            low = quantile * (self._size - most - 1) - margin
-            high = quantile * (self._size - fewest - 1) + margin
-            first, last = np.searchsorted(self._ends, [low, high], side="right")
-            first = first if low >= 0 else 0
-            last = last if high < self._size - 1 else len(_IN_ORDER) - 1
-            self._places[_IN_ORDER[first : last + 1]] = True
+        (fewest, most), quantile = removed, np.array(quantiles)
+        margin = _RANKS_AROUND + _ERRORS_OF_A_RANK * np.sqrt(self.size * quantile * (1 - quantile))
+        low = quantile * (self.size - most - 1) - margin
+        high = quantile * (self.size - fewest - 1) + margin
+        first, last = np.searchsorted(self._ends, [low, high], side="right")
+        first = np.where(low >= 0, first, 0)
+        last = np.where(high < self.size - 1, last, len(_IN_ORDER) - 1)
+        for start, end in zip(first.tolist(), last.tolist(), strict=True):
+            self._marked[start : end + 1] = True
+
+    def mean_and_quartiles(self) -> tuple[float, float, float]:
+        """Mean, q25 and q75 in ms, about."""
+        q25, q75 = _LOW_EDGES[np.searchsorted(self._ends, [0.25 * self.size, 0.75 * self.size])]
+        return float((self._counts * _MIDDLES).sum() / self.size), float(q25), float(q75)
+
+    def above(self, latency_ms: float) -> int:
+        """How many calls are in places that begin above a latency."""
+        place = int(np.searchsorted(_LOW_EDGES, latency_ms, side="right"))
+        return self.size - (int(self._ends[place - 1]) if place else 0)
 
 
-def _removed(plan: Plan, fenced: Ints, successes: Ints) -> tuple[int, int]:
+def _removed(plan: Plan, fenced: _Ranks, succeeded: _Ranks) -> tuple[int, int]:
     """How many of the successes so far the fence will remove, at least and at most."""
-    size = int(fenced.sum())
-    if plan.outliers == "none" or not size:
+    if plan.outliers == "none" or not fenced.size:
         return 0, 0
-    counts = fenced[_IN_ORDER]
-    middles = bucket_bounds(buckets_of_places(_IN_ORDER))
-    mean = float((counts * (middles[0] + middles[1]) / 2).sum() / size)
-    q25, q75 = _LOW_EDGES[np.searchsorted(np.cumsum(counts), [0.25 * size, 0.75 * size])]
-    limit = upper_fence(plan.outliers, mean, q25, q75)
-    error = abs(limit) * (_ERROR_OF_A_FENCE + _ERRORS_OF_A_RANK / np.sqrt(size))
-    above = [int(successes[_IN_ORDER][edge < _LOW_EDGES].sum()) for edge in (limit + error, limit - error)]
-    return above[0], above[1]
+    limit = upper_fence(plan.outliers, *fenced.mean_and_quartiles())
+    error = abs(limit) * (_ERROR_OF_A_FENCE + _ERRORS_OF_A_RANK / np.sqrt(fenced.size))
+    return succeeded.above(limit + error), succeeded.above(limit - error)
 
 
 def numbered_places(chosen: pl.DataFrame) -> tuple[Truths, Ints] | None:

@@ -115,6 +115,11 @@ class Counter:
                 apart = self.with_code(rows[without_second], code[without_second])
                 self._add_counts("seconds", second_counts(self._rows, apart.lazy(), "in-memory"))
 
+    def narrow(self) -> None:
+        """Gives up held rows that all counts together leave unlikely, so that few have to travel."""
+        self.tail.narrow(self._histogram)
+        self.brackets.narrow(self._cells.place_counts)
+
     def _add_classes(self, rows: pl.DataFrame, code: Ints) -> None:
         if ERROR_CLASS not in rows.columns or rows[ERROR_CLASS].null_count() == rows.height:
             return

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import replace
 from queue import Empty, SimpleQueue
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import polars as pl
 
 from loadlens.errors import InputError, UsageError, WorkerError
+from loadlens.profile.held import Gathering
 from loadlens.profile.keys import codec_of_keys
 from loadlens.profile.partitions import (
     Counts,
@@ -24,6 +25,7 @@ from loadlens.profile.passes import UnusableRowsError
 from loadlens.profile.plan import SUCCESS_RULES, Execution, success_rule
 from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.progress import Tracker
+from loadlens.profile.rows import Look
 from loadlens.profile.scan import Counted, Scan, needed_names
 from loadlens.profile.steps import STEPS
 from loadlens.sources.findings import Findings
@@ -33,7 +35,13 @@ from loadlens.sources.parts import parts_of
 __all__ = ["PARTITION_ROWS", "Merging", "counted_by_workers"]
 
 PARTITION_ROWS: Final = 4_000_000
-"""How many rows make a partition where the caller does not say."""
+"""How many rows make a partition at least where the caller does not say."""
+
+_MOST_PARTITION_ROWS: Final = 16_000_000
+_PARTITIONS: Final = 16
+"""Of a large log, as each costs time however few its rows are."""
+
+Value = TypeVar("Value", pl.DataFrame, pl.DataFrame | int)
 
 _ATTEMPTS: Final = 3
 _MERGED_AT_ONCE: Final = 64
@@ -51,15 +59,19 @@ def counted_by_workers(log: Log, scan: Scan, executor: Executor, execution: Exec
     """
     tasks = _tasks(log, scan, execution)
     merging, spilled = Merging(), 0
+    gathering = Gathering(scan.plan, scan.limits.candidates)
     findings: dict[int, Findings] = {}
     scan.tracker.stage("Counting latencies", partitions=len(tasks))
     counts: Counts
     for number, counts in _results(executor, count_partition, tasks, (), scan.tracker):
-        merging.add(counts.profile)
+        profile = counts.profile
+        merging.add(profile)
+        gathering.add(profile, counts.held, merging.waiting)
         findings[number] = counts.findings
         spilled += counts.spilled_bytes
     _tell_findings(log, [findings[number] for number in range(len(tasks))])
-    profile = _with_codec(merging.merged(), log)
+    profile = merging.merged()
+    brackets, tail = gathering.under(profile)
     keys = profile.keys.select(key_names(profile.key))
 
     def look(step: str, **arguments: pl.DataFrame | int) -> pl.DataFrame:
@@ -67,7 +79,8 @@ def counted_by_workers(log: Log, scan: Scan, executor: Executor, execution: Exec
         found = _results(executor, look_at_partition, tasks, (keys, step, arguments), scan.tracker)
         return STEPS[step].combine(pl.concat([part for _, part in found]))
 
-    return Counted(profile=profile, look=look, spilled_bytes=spilled)
+    look = _under_codec(look, profile, log)
+    return Counted(profile=profile, look=look, tail=tail, brackets=brackets, spilled_bytes=spilled)
 
 
 def _tasks(log: Log, scan: Scan, execution: Execution) -> list[Task]:
@@ -86,7 +99,7 @@ def _tasks(log: Log, scan: Scan, execution: Execution) -> list[Task]:
             f"engine: got {type(scan.engine).__name__}, expected the name of one, such as 'gpu': workers are "
             f"sent names, no objects"
         )
-    rows = execution.get("partition_rows", PARTITION_ROWS)
+    rows = execution.get("partition_rows", _partition_rows(log))
     if rows < 1:
         raise UsageError(f"partition_rows: got {rows:,}, expected 1 or more")
     schema, parts = log.frame.collect_schema(), parts_of(log, rows)
@@ -96,6 +109,7 @@ def _tasks(log: Log, scan: Scan, execution: Execution) -> list[Task]:
         plan=plain_plan(scan.plan),
         num_rows=sum(part.rows for part in parts),
         with_heat=scan.with_heat,
+        exact=execution.get("exact", True),
         memory_limit=execution.get("memory_limit"),
         spill_folder=scan.spill_folder,
         engine=scan.engine,
@@ -103,25 +117,41 @@ def _tasks(log: Log, scan: Scan, execution: Execution) -> list[Task]:
     return [replace(first, part=part) for part in parts]
 
 
+def _partition_rows(log: Log) -> int:
+    share = sum(file.rows for file in log.files) // _PARTITIONS
+    return min(max(share, PARTITION_ROWS), _MOST_PARTITION_ROWS)
+
+
 def _tell_findings(log: Log, parts: Sequence[Findings]) -> None:
     """Lets the log have the findings of all its parts, in the order of its files, and judges the rejects."""
     if not log.text or log.options is None:
         return
-    whole = Findings(passed_over=log.findings.passed_over)
+    whole = log.findings.anew()
     for part in parts:
         whole.merge(part)
     log.findings.become(whole)
     log.findings.check(log.options.max_rejects)
 
 
-def _with_codec(profile: Profile, log: Log) -> Profile:
-    """The profile under the codes that workers find from the keys alone."""
-    if not profile.key:
-        return profile
+def _under_codec(look: Look, profile: Profile, log: Log) -> Look:
+    """A look that is told the codes of a profile, by one that knows those which the keys alone give."""
     keys = profile.keys.select(key_names(profile.key))
     codec = codec_of_keys(keys, profile.key, log.name)
     named = keys.rename(dict(zip(keys.columns, profile.key, strict=True)))
-    return profile.recoded(named.select(codec.encode().alias("code")).to_series())
+    here, there = profile.keys["code"], named.select(codec.encode()).to_series()
+
+    def look_by_keys(step: str, **arguments: pl.DataFrame | int) -> pl.DataFrame:
+        told = {name: _replaced(value, here, there) for name, value in arguments.items()}
+        return _replaced(look(step, **told), there, here)
+
+    return look_by_keys
+
+
+def _replaced(value: Value, old: pl.Series, new: pl.Series) -> Value:
+    """A frame with other codes, if it has any, in the same order."""
+    if not isinstance(value, pl.DataFrame) or "code" not in value.columns:
+        return value
+    return value.with_columns(pl.col("code").replace_strict(old, new, return_dtype=pl.Int64))
 
 
 class Merging:
@@ -140,10 +170,14 @@ class Merging:
             self._levels[level] = []
             self.add(Profile.merge_all(waiting), level + 1)
 
+    @property
+    def waiting(self) -> list[Profile]:
+        """Profiles that together are all that were taken."""
+        return [profile for level in self._levels for profile in level]
+
     def merged(self) -> Profile:
-        """The profile of all together, at least one."""
-        waiting = [profile for level in self._levels for profile in level]
-        return waiting[0] if len(waiting) == 1 else Profile.merge_all(waiting)
+        """The profile of all together, at least one, under codes from 0."""
+        return Profile.merge_all(self.waiting)
 
 
 def _results(
@@ -180,6 +214,8 @@ def _results(
                 tracker.add_partition(tasks[number].part.rows)
                 yield number, future.result()
                 continue
+            if isinstance(error, BrokenExecutor):
+                running.clear()  # it ends the others itself, and crashes over one that is cancelled meanwhile
             failures[number] += 1
             _refuse_failure(error, tasks[number], failures[number])
             submit(number)

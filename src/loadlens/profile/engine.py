@@ -22,11 +22,12 @@ from loadlens.profile.plan import Execution, Plan, Statistics, percentile_name, 
 from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.progress import Tracker
 from loadlens.profile.quantiles import OrderStatistics, middle_of_buckets, quantile_ranks, quantiles
-from loadlens.profile.saved import profile_for_plan
+from loadlens.profile.saved import merged_profile, refuse_impossible
 from loadlens.profile.scan import Counted, Scan, counted
 from loadlens.profile.table import FENCE_QUANTILES, FIVE, clipped_mean, count_table, kept_columns
 from loadlens.schema import LATENCY
 from loadlens.sources.log import Log, reading
+from loadlens.sources.saved import joint_findings, lost_warning
 from loadlens.sources.storage.stamps import refuse_changed
 
 __all__ = ["measure", "scanning"]
@@ -46,8 +47,7 @@ def measure(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Statistics:
         UsageError: the memory limit is too small to work with.
     """
     if log.saved:
-        with reading(log):
-            return _approximate(profile_for_plan(log, plan, execution), plan)
+        return _of_profiles(log, plan, execution)
     with scanning(log, plan, **execution) as scan, _counted(log, scan, execution) as found:
         if found.profile.buckets.is_empty():
             raise InputError(log.without_rows())
@@ -57,6 +57,24 @@ def measure(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Statistics:
         else:
             statistics = _approximate(found.profile, plan)
         return replace(statistics, spilled_bytes=found.spilled_bytes)
+
+
+def _of_profiles(log: Log, plan: Plan, execution: Execution) -> Statistics:
+    """Statistics of saved profiles and of the logs beside them, which are counted in one pass."""
+    refuse_impossible(log, plan, execution)
+    beside = None
+    if log.unsaved:
+        log.unsaved.require((*plan.key, LATENCY))
+        how: Execution = {**execution, "exact": False}
+        beside = measure(log.unsaved, plan, **how)
+        lost = lost_warning(log.unsaved.columns, plan.key)
+        log.findings.become(joint_findings(log.saved, log.unsaved.findings, lost))
+    with reading(log):
+        profile = merged_profile(log.saved, plan.key, beside.profile if beside else None)
+        if not execution.get("heatmap", False):
+            profile = replace(profile, heat=profile.heat.clear())
+        statistics = _approximate(profile, plan)
+    return replace(statistics, spilled_bytes=beside.spilled_bytes if beside else 0)
 
 
 def _counted(log: Log, scan: Scan, execution: Execution) -> AbstractContextManager[Counted]:

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from loadlens.errors import LoadlensError
+from loadlens.profile.held import HeldBack
 from loadlens.profile.keys import codec_of_keys
 from loadlens.profile.limits import Limits
 from loadlens.profile.plan import SUCCESS_RULES, Engine, Plan, success_rule
@@ -50,6 +51,7 @@ class Task:
         plan: the fields of the plan, its success by name.
         num_rows: about how many rows the log as a whole has.
         with_heat: whether latencies are counted over time.
+        exact: whether the rows that may decide exact figures are sent.
         memory_limit: bytes for the worker to stay within.
         spill_folder: where its temporary files go.
         engine: what runs its queries.
@@ -61,6 +63,7 @@ class Task:
     plan: Mapping[str, Any]
     num_rows: int
     with_heat: bool
+    exact: bool
     memory_limit: int | None
     spill_folder: str | PathLike[str] | None
     engine: Engine
@@ -72,14 +75,21 @@ class Counts:
     """What counting a partition gives.
 
     Attributes:
-        profile: its profile.
+        packed: its profile, the seconds of which are in types as small as they will do.
+        held: its rows that may decide exact figures; None where they were not held back.
         findings: what was found in its text beside rows.
         spilled_bytes: size of the temporary file that its text went through, else 0.
     """
 
-    profile: Profile
+    packed: Profile
+    held: HeldBack | None
     findings: Findings
     spilled_bytes: int
+
+    @property
+    def profile(self) -> Profile:
+        """The profile of the partition."""
+        return replace(self.packed, seconds=self.packed.seconds.cast(pl.Int64))
 
 
 def plain_plan(plan: Plan) -> dict[str, Any]:
@@ -110,9 +120,20 @@ def count_partition(task: Task) -> Counts:
             engine=task.engine,
             tracker=Tracker(None, None, 0),
             num_rows=task.num_rows,
+            most_held=limits.held_of_part if task.exact else 0,
         )
         with counted(log, scan) as found:
-            return Counts(profile=found.profile, findings=log.findings, spilled_bytes=found.spilled_bytes)
+            return Counts(
+                packed=_packed(found.profile),
+                held=HeldBack.of(found) if task.exact else None,
+                findings=log.findings,
+                spilled_bytes=found.spilled_bytes,
+            )
+
+
+def _packed(profile: Profile) -> Profile:
+    seconds = profile.seconds.select(column.shrink_dtype() for column in profile.seconds.get_columns())
+    return replace(profile, seconds=seconds)
 
 
 def look_at_partition(

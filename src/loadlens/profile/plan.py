@@ -112,7 +112,8 @@ class Execution(TypedDict, total=False):
             ends the run.
         executor: any executor of ``concurrent.futures``, whose workers measure partitions of the log's
             files, each worker within ``memory_limit``; by default everything happens in this process.
-        partition_rows: about how many rows of the log's files make a partition.
+        partition_rows: about how many rows of the log's files make a partition; by default a sixteenth of
+            them, between 4 and 16 million.
     """
 
     exact: bool

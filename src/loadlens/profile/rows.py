@@ -83,10 +83,9 @@ class Rows:
             timed="end_time" in log.columns,
         )
 
-    def over(self, frame: pl.LazyFrame, latencies: pl.LazyFrame | None = None) -> "Rows":
+    def over(self, frame: pl.LazyFrame, latencies: pl.LazyFrame) -> "Rows":
         """The same rows with other columns, or in another place."""
-        selected = frame.select("code", "success", LATENCY) if latencies is None else latencies
-        return replace(self, frame=frame, latencies=selected)
+        return replace(self, frame=frame, latencies=latencies)
 
     def cell(self) -> pl.Expr:
         """The cell of the profile that a row counts in: key, flags and bucket in one Int64."""

@@ -1,8 +1,9 @@
 """Saved profiles read and merged, a bounded number of rows at a time."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -12,33 +13,30 @@ from loadlens.errors import InputError, UsageError
 from loadlens.profile.buckets import RELATIVE_ERROR
 from loadlens.profile.pace import Pace, pace_of, summed_paces
 from loadlens.profile.plan import Execution, Plan, success_rule
-from loadlens.profile.profile import Profile, key_names
-from loadlens.profile.storing import COLUMNS, PARTS
+from loadlens.profile.profile import Parts, Profile, key_names, new_codes, numbered, recoded, summed_seconds
+from loadlens.profile.storing import PARTS
 from loadlens.schema import ERROR_COLUMNS
 from loadlens.sources.diagnosis import explain
 from loadlens.sources.log import Log
-from loadlens.sources.saved import SavedProfile, overlaps
+from loadlens.sources.saved import SavedProfile
 from loadlens.sources.storage.location import Location, RemotePath, scan_source, store_of
 from loadlens.sources.wording import listed
 
-__all__ = ["damage_told", "merged_profile", "merged_seconds", "profile_for_plan"]
+__all__ = ["damage_told", "merged_profile", "merged_seconds", "refuse_impossible"]
 
 _CELLS_A_STEP: Final = 1_500_000
 _SECONDS_A_STEP: Final = 1_000_000
-_SCANS_A_STEP: Final = 64
 _SMALL_PARTS: Final = ("keys", "heat", "classes", "rates", "windows")
-_EMPTY: Final = {
-    part: pl.DataFrame(schema={name: COLUMNS[name] for name in names}) for part, names in PARTS.items()
-}
 
-_Frames = Mapping[tuple[str, str], pl.DataFrame]
+_Frames = Mapping[str, pl.DataFrame]
+"""The rows of several profiles by part, each with the number of its profile as ``part``."""
 
 
-def profile_for_plan(log: Log, plan: Plan, execution: Execution) -> Profile:
-    """The profile of a log that is made of saved profiles.
+def refuse_impossible(log: Log, plan: Plan, execution: Execution) -> None:
+    """Refuses what saved profiles cannot tell.
 
     Raises:
-        InputError: the profiles are damaged, or cannot tell what the plan wants.
+        InputError: the profiles cannot tell what the plan wants.
         UsageError: exact figures are asked for.
     """
     if execution.get("exact", False):
@@ -54,8 +52,6 @@ def profile_for_plan(log: Log, plan: Plan, execution: Execution) -> Profile:
         )
     if plan.response_sizes:
         log.require(["response_size"])
-    found = merged_profile(log.saved, plan.key)
-    return found if execution.get("heatmap", False) else replace(found, heat=found.heat.clear())
 
 
 @contextmanager
@@ -68,25 +64,30 @@ def damage_told(saved: Sequence[SavedProfile]) -> Iterator[None]:
         raise InputError(*explain(files, str(files[0].path), error)) from error
 
 
-def merged_profile(saved: Sequence[SavedProfile], key: Sequence[str]) -> Profile:
+def merged_profile(
+    saved: Sequence[SavedProfile], key: Sequence[str], beside: Profile | None = None
+) -> Profile:
     """The profile of all logs behind saved profiles, with a pace in the place of seconds.
 
     Args:
         saved: the profiles.
         key: columns that all of them have; fewer than their own make coarser groups.
+        beside: the profile by ``key`` of logs beside them, with its seconds.
 
     Raises:
         InputError: a profile is damaged.
     """
     # Where no second is shared the paces add up, and nobody has to look at the seconds.
-    adds_up = set(key) == set(saved[0].key) and not overlaps(saved)
+    adds_up = set(key) == set(saved[0].key) and not _overlap(_spans(saved, beside))
     whole: Profile | None = None
     for step in _steps(saved):
-        parts = _profiles(step, key, with_pace=adds_up)
-        whole = Profile.merge_all([*([whole] if whole else []), *parts])
+        part = _profile(step, key, with_pace=adds_up)
+        whole = whole.merge(part) if whole else part
     assert whole is not None  # noqa: S101  # there is a profile, so there is a step
+    if beside:
+        whole = whole.merge(beside if adds_up else replace(beside, seconds=beside.seconds.clear()))
     if not adds_up:
-        paces = [pace_of(seconds) for seconds in merged_seconds(saved, whole.keys, key)]
+        paces = [pace_of(seconds) for seconds in merged_seconds(saved, whole.keys, key, beside)]
         whole = replace(whole, pace=summed_paces(paces or [Pace.empty()]))
     return replace(whole, pace=whole.pace or Pace.empty())
 
@@ -105,40 +106,48 @@ def _steps(saved: Sequence[SavedProfile]) -> Iterator[list[SavedProfile]]:
     yield step
 
 
-def _profiles(saved: Sequence[SavedProfile], key: Sequence[str], *, with_pace: bool) -> list[Profile]:
-    frames = _frames(saved, ("buckets",)) | _frames(saved, _SMALL_PARTS)
-    return [_profile(profile, frames, key, with_pace=with_pace) for profile in saved]
-
-
-def _profile(profile: SavedProfile, frames: _Frames, key: Sequence[str], *, with_pace: bool) -> Profile:
-    parts = {part: _part(profile, frames, part) for part in ("buckets", *_SMALL_PARTS)}
-    _refuse_damaged(profile, parts)
-    unknown = [name for name in ERROR_COLUMNS if name not in profile.facts["errors"]]
-    return Profile(
+def _profile(saved: Sequence[SavedProfile], key: Sequence[str], *, with_pace: bool) -> Profile:
+    """The profile of a few saved ones, with a pace or without anything in the place of seconds."""
+    several = dict(enumerate(saved))
+    frames = _frames(several, ("buckets",)) | _frames(several, _SMALL_PARTS)
+    _refuse_damaged(saved, frames)
+    known = {name for profile in saved for name in profile.facts["errors"]}
+    return Parts(
         key=tuple(key),
-        keys=parts["keys"].select("code", *key_names(key)),
-        buckets=parts["buckets"].drop(unknown),
-        seconds=_EMPTY["seconds"],
-        heat=parts["heat"],
-        classes=parts["classes"],
-        pace=Pace(rates=parts["rates"], windows=parts["windows"]) if with_pace else None,
-    )
+        keys=frames["keys"].select("part", "code", *key_names(key)),
+        buckets=frames["buckets"].drop(name for name in ERROR_COLUMNS if name not in known),
+        seconds=numbered([Profile.empty(key).seconds]),
+        heat=frames["heat"].drop("part"),
+        classes=frames["classes"],
+        rates=frames["rates"] if with_pace else None,
+        windows=frames["windows"].drop("part") if with_pace else None,
+    ).merged()
 
 
-def _part(profile: SavedProfile, frames: _Frames, part: str) -> pl.DataFrame:
-    found = frames.get((_address(profile.file.path), part))
-    if found is None:
-        return _EMPTY[part]
-    return found.select([*PARTS[part], *(key_names(profile.key) if part == "keys" else [])])
-
-
-def _frames(saved: Sequence[SavedProfile], parts: Sequence[str]) -> dict[tuple[str, str], pl.DataFrame]:
-    """The rows of some parts by file and part."""
+def _frames(
+    saved: Mapping[int, SavedProfile], parts: Sequence[str], where: pl.Expr | None = None
+) -> dict[str, pl.DataFrame]:
+    """The rows of some parts of profiles that have these numbers, or those of them that are asked for."""
+    groups = _of_one_schema(saved.values())
+    numbers = {_address(profile.file.path): number for number, profile in saved.items()}
+    found = [
+        _with_numbers(_rows(group, parts, where).collect(engine="streaming"), numbers) for group in groups
+    ]
+    rows = pl.concat(found, how="diagonal_relaxed")
+    keys = [name for name in rows.columns if name.startswith("key:")]
     return {
-        place: frame
-        for files in _of_one_schema(saved)
-        for place, frame in _split(_rows(files, parts).collect(engine="streaming"))
+        part: rows.filter(pl.col("part") == part).select(
+            pl.col("number").alias("part"), *PARTS[part], *(keys if part == "keys" else [])
+        )
+        for part in parts
     }
+
+
+def _with_numbers(rows: pl.DataFrame, numbers: Mapping[str, int]) -> pl.DataFrame:
+    """Rows with the number of their file in the place of its path."""
+    runs = rows["path"].rle().struct.unnest()
+    of_runs = np.array([numbers[path] for path in runs["value"]], dtype=np.int32)
+    return rows.drop("path").with_columns(pl.Series("number", np.repeat(of_runs, runs["len"].to_numpy())))
 
 
 def _address(path: Location) -> str:
@@ -146,7 +155,7 @@ def _address(path: Location) -> str:
     return path.url if isinstance(path, RemotePath) else str(path)
 
 
-def _of_one_schema(saved: Sequence[SavedProfile]) -> list[list[SavedProfile]]:
+def _of_one_schema(saved: Iterable[SavedProfile]) -> list[list[SavedProfile]]:
     """The profiles of one store whose key columns have the same types, which one scan can read."""
     groups: dict[tuple[str, str], list[SavedProfile]] = {}
     for profile in saved:
@@ -155,52 +164,50 @@ def _of_one_schema(saved: Sequence[SavedProfile]) -> list[list[SavedProfile]]:
     return list(groups.values())
 
 
-def _rows(saved: Sequence[SavedProfile], parts: Sequence[str]) -> pl.LazyFrame:
+def _rows(saved: Sequence[SavedProfile], parts: Sequence[str], where: pl.Expr | None) -> pl.LazyFrame:
     paths = [profile.file.path for profile in saved]
     names = dict.fromkeys(name for part in parts for name in PARTS[part])
     keys = key_names(saved[0].key) if "keys" in parts else []
     scan = pl.scan_parquet(
         **scan_source(paths), glob=False, hive_partitioning=False, include_file_paths="path"
     )
-    return scan.filter(pl.col("part").is_in(parts)).select("path", "part", *names, *keys)
+    rows = scan.filter(pl.col("part").is_in(parts))
+    return (rows if where is None else rows.filter(where)).select("path", "part", *names, *keys)
 
 
-def _split(rows: pl.DataFrame) -> Iterator[tuple[tuple[str, str], pl.DataFrame]]:
-    """Rows that lie together in their file, with its path and their part."""
-    rows = rows.rechunk()  # a slice of a frame in thousands of chunks walks through all of them
-    runs = rows.select(pl.struct("path", "part").rle()).to_series().struct.unnest()
-    start = 0
-    for length, place in runs.iter_rows():
-        yield (place["path"], place["part"]), rows.slice(start, length)
-        start += length
-
-
-def _refuse_damaged(profile: SavedProfile, parts: Mapping[str, pl.DataFrame]) -> None:
-    """Refuses a profile whose rows cannot be counts of its logs.
+def _refuse_damaged(saved: Sequence[SavedProfile], frames: _Frames) -> None:
+    """Refuses profiles whose rows cannot be counts of their logs.
 
     Raises:
-        InputError: names the file.
+        InputError: names the first such file.
     """
-    buckets, num_keys = parts["buckets"], parts["keys"].height
-    rows = int(buckets["count"].sum())
-    lacking = any(buckets[name].null_count() for name in _FILLED)
-    wrong = {
-        f"its counts add up to {rows:,} calls, its facts say {profile.rows:,}": rows != profile.rows,
-        "it lacks figures": lacking or not buckets["latency_sum"].is_finite().all(),
-        "it has negative counts": any(_is_below_0(parts[name][column]) for name, column in _NOT_NEGATIVE),
-        "it has counts without a key": buckets.height > 0 and buckets["code"].max() not in range(num_keys),
-    }
-    found = [text for text, is_wrong in wrong.items() if is_wrong]
-    if found:
-        raise InputError(
-            f"{profile.file.path}: is a damaged profile: {listed(found)}; "
-            f"make it again with `loadlens profile`"
-        )
-
-
-def _is_below_0(numbers: pl.Series) -> bool:
-    least = numbers.min()
-    return isinstance(least, int) and least < 0
+    lacking = pl.any_horizontal(pl.col(_FILLED).is_null()) | ~pl.col("latency_sum").is_finite()
+    counts = (
+        frames["buckets"]
+        .group_by("part")
+        .agg(pl.col("count").sum(), lacking.any().alias("lacking"), pl.col("code").max())
+    )
+    num_keys = frames["keys"].group_by("part").agg(pl.len().alias("num_keys"))
+    below_0 = pl.concat(
+        frames[name].filter(pl.col(column) < 0).select("part") for name, column in _NOT_NEGATIVE
+    )
+    negative = {*below_0["part"]}
+    found = counts.join(num_keys, on="part", how="left")
+    by_part = {part: figures for part, *figures in found.iter_rows()}
+    for part, profile in enumerate(saved):
+        rows, lacks, last_code, codes = by_part.get(part, (0, False, None, 0))
+        wrong = {
+            f"its counts add up to {rows:,} calls, its facts say {profile.rows:,}": rows != profile.rows,
+            "it lacks figures": lacks,
+            "it has negative counts": part in negative,
+            "it has counts without a key": last_code is not None and last_code >= (codes or 0),
+        }
+        reasons = [text for text, is_wrong in wrong.items() if is_wrong]
+        if reasons:
+            raise InputError(
+                f"{profile.file.path}: is a damaged profile: {listed(reasons)}; "
+                f"make it again with `loadlens profile`"
+            )
 
 
 _FILLED: Final = (
@@ -213,7 +220,7 @@ _NOT_NEGATIVE: Final = (
 
 
 def merged_seconds(
-    saved: Sequence[SavedProfile], keys: pl.DataFrame, key: Sequence[str]
+    saved: Sequence[SavedProfile], keys: pl.DataFrame, key: Sequence[str], beside: Profile | None = None
 ) -> Iterator[pl.DataFrame]:
     """The seconds of all profiles together, slice of time by slice of time.
 
@@ -221,57 +228,73 @@ def merged_seconds(
         saved: the profiles.
         keys: the keys of the profile of all: ``code`` and the key columns.
         key: the key columns.
+        beside: the profile by ``key`` of logs beside them.
 
     Yields:
         ``code``, ``second``, ``calls``, ``completions``, ascending from frame to frame.
     """
-    own_keys = _frames(saved, ("keys",))
-    shell = replace(Profile.empty(key), keys=keys)
-    for first, last in _slices(saved):
-        chosen = [
-            profile
-            for profile in saved
-            if profile.facts["num_seconds"]
-            and profile.facts["first_second"] <= last
-            and profile.facts["last_second"] >= first
-        ]
-        shells = [
-            replace(
-                shell,
-                keys=own_keys[_address(profile.file.path), "keys"].select("code", *key_names(key)),
-                seconds=seconds,
-            )
-            for profile, seconds in zip(chosen, _seconds_between(chosen, first, last), strict=True)
-        ]
-        yield Profile.merge_all([shell, *shells]).seconds
+    for first, last in _slices(_spans(saved, beside), keys.height):
+        inside = pl.col("second").is_between(first, last)
+        sums = Profile.empty(key).seconds
+        if beside:
+            sums = _under_keys(numbered([beside.keys]), numbered([beside.seconds.filter(inside)]), keys)
+        for some in _steps_between(saved, first, last):
+            frames = _frames(some, ("keys", "seconds"), inside | (pl.col("part") == "keys"))
+            rows = _under_keys(frames["keys"], frames["seconds"], keys)
+            sums = summed_seconds(pl.concat([sums, rows], how="diagonal"))
+        yield sums
 
 
-def _seconds_between(saved: Sequence[SavedProfile], first: int, last: int) -> list[pl.DataFrame]:
-    """The seconds of each profile from ``first`` to ``last``."""
-    is_wanted = (pl.col("part") == "seconds") & pl.col("second").is_between(first, last)
-    scans = [
-        pl.scan_parquet(**scan_source([profile.file.path]), glob=False, hive_partitioning=False)
-        .filter(is_wanted)
-        .select(PARTS["seconds"])
-        for profile in saved
-    ]
-    # Each scan that is under way holds a thread.
-    steps = [scans[start : start + _SCANS_A_STEP] for start in range(0, len(scans), _SCANS_A_STEP)]
-    return [frame for step in steps for frame in pl.collect_all(step)]
+def _under_keys(own_keys: pl.DataFrame, seconds: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
+    """The seconds of numbered profiles under the codes of ``keys`` in the place of their own."""
+    return recoded(seconds, new_codes(own_keys.select("part", *keys.columns).cast(keys.schema), keys))
 
 
-def _slices(saved: Sequence[SavedProfile]) -> list[tuple[int, int]]:
-    """First and last second of slices of time with about as many rows each."""
-    names = ("first_second", "last_second", "num_seconds")
-    # Sorted, since the last digits of a sum depend on its order.
-    timed = sorted(
-        tuple(profile.facts[name] for name in names) for profile in saved if profile.facts["num_seconds"]
-    )
-    if not timed:
+def _steps_between(saved: Sequence[SavedProfile], first: int, last: int) -> Iterator[dict[int, SavedProfile]]:
+    """The profiles with seconds from ``first`` to ``last``, by number, about as many rows at a time."""
+    step: dict[int, SavedProfile] = {}
+    rows = 0.0
+    for number, profile in enumerate(saved):
+        begins, ends, count = (profile.facts[name] for name in _SPAN)
+        if not count or begins > last or ends < first:
+            continue
+        own = count * (min(ends, last) - max(begins, first) + 1) / (ends - begins + 1)
+        if step and rows + own > _SECONDS_A_STEP:
+            yield step
+            step, rows = {}, 0.0
+        step[number] = profile
+        rows += own
+    if step:
+        yield step
+
+
+_SPAN: Final = ("first_second", "last_second", "num_seconds")
+_Span = tuple[int, int, int]
+
+
+def _spans(saved: Sequence[SavedProfile], beside: Profile | None) -> list[_Span]:
+    """First and last second of each profile that has some, and how many rows; ascending."""
+    found = [tuple(profile.facts[name] for name in _SPAN) for profile in saved]
+    if beside:
+        seconds = beside.seconds["second"]
+        found.append((seconds.min(), seconds.max(), len(seconds)))
+    return sorted((first, last, rows) for first, last, rows in found if rows)
+
+
+def _overlap(spans: Sequence[_Span]) -> bool:
+    """Whether two profiles may have counted the same second."""
+    return any(later[0] <= earlier[1] for earlier, later in pairwise(spans))
+
+
+def _slices(spans: Sequence[_Span], num_keys: int) -> list[tuple[int, int]]:
+    """First and last second of slices of time with about as many rows each, equal seconds counted once."""
+    if not spans:
         return []
-    first, last, rows = np.array(timed, dtype=np.int64).T
-    count = int(rows.sum()) // _SECONDS_A_STEP + 1
+    # Ascending, since the last digits of a sum depend on its order.
+    first, last, rows = np.array(spans, dtype=np.int64).T
     times = np.unique(np.concatenate([first, last + 1]))
+    most = num_keys * (int(times[-1]) - int(times[0]))
+    count = min(int(rows.sum()), most) // _SECONDS_A_STEP + 1
     if count == 1:
         return [(int(times[0]), int(times[-1]) - 1)]
     shares = (times - first[:, None]) / (last + 1 - first)[:, None]

@@ -3,7 +3,7 @@
 Tables need Numba. Where it cannot be imported, group-bys count every log, with the same result.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,12 +31,22 @@ if TYPE_CHECKING:
     from loadlens.profile.counter import Counter
     from loadlens.profile.tail import Tail
 
-__all__ = ["FEWEST_ROWS_FOR_TABLES", "Counted", "Scan", "counted", "needed_names", "parsed"]
+__all__ = [
+    "FEWEST_ROWS_FOR_TABLES",
+    "Counted",
+    "Scan",
+    "by_batches",
+    "counted",
+    "needed_names",
+    "parsed",
+    "worth_tables",
+]
 
 FEWEST_ROWS_FOR_TABLES = 4_000_000
 """Loading the compiled loops takes longer than they save on fewer rows."""
 
-_SPILLED = ("code", "success", LATENCY, "start_time", "end_time")
+_SPILLED = {"code": pl.UInt32(), "success": pl.Boolean(), LATENCY: pl.Float64()}
+"""What further looks ask for, but for times, of which tails are held back. Bytes written cost the most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +80,7 @@ class Scan:
         engine: what runs the queries.
         tracker: is told of the rows.
         num_rows: about how many rows there are in all, where the log is a part of another; else None.
+        most_held: how many rows may be held back while it is counted; None for what fits.
     """
 
     plan: Plan
@@ -79,6 +90,7 @@ class Scan:
     engine: Engine
     tracker: Tracker
     num_rows: int | None = None
+    most_held: int | None = None
 
     @property
     def is_of_part(self) -> bool:
@@ -95,11 +107,11 @@ def counted(log: Log, scan: Scan) -> Iterator[Counted]:
     """
     if _is_small_text(log, scan.limits):
         log = _in_memory(log, scan)
-    if scan.is_of_part and _worth_tables(log, scan) and (found := _by_tables(log, scan, None)):
+    if scan.is_of_part and worth_tables(log, scan) and (found := _by_tables(log, scan, None)):
         yield found
         return
     with spill_file(scan.spill_folder if log.text else None, wanted=bool(log.text)) as path:
-        by_tables = _worth_tables(log, scan) and _by_tables(log, scan, path)
+        by_tables = worth_tables(log, scan) and _by_tables(log, scan, path)
         yield by_tables or _by_groups(log, scan, path)
 
 
@@ -140,7 +152,8 @@ def _over_parsed(log: Log, scan: Scan, frame: pl.LazyFrame) -> Log:
     return replace(log, frame=frame, columns=tuple(needed_names(log, scan.plan)), text=())
 
 
-def _worth_tables(log: Log, scan: Scan) -> bool:
+def worth_tables(log: Log, scan: Scan) -> bool:
+    """Whether compiled loops count a log, and sooner than group-bys."""
     num_rows = sum(file.rows for file in log.files) if log.files else log.num_rows
     num_rows = num_rows if scan.num_rows is None else scan.num_rows
     is_large = num_rows is None or num_rows >= FEWEST_ROWS_FOR_TABLES
@@ -156,19 +169,22 @@ def _by_tables(log: Log, scan: Scan, path: Path | None) -> Counted | None:
     schema = log.frame.select(plan.key).collect_schema()
     coder = KeyCoder(dict(zip(names, schema.dtypes(), strict=True)))
     rows = Rows.uncoded(log, plan)
-    most = 0 if scan.is_of_part else scan.limits.candidates
+    most = scan.limits.candidates if scan.most_held is None else scan.most_held
     counter = Counter(
         rows, coder, most_bytes=scan.limits.table_bytes, most_tail_rows=most, with_heat=scan.with_heat
     )
     scan.tracker.stage("Parsing text" if path else "Counting latencies")
     if not _count(counter, rows, scan, path):
         return None
+    if scan.is_of_part:
+        counter.narrow()
     if path:
-        rows = rows.over(pl.scan_parquet(path, glob=False))
-        held_keys = partial(held_keys_by_table, rows.latencies, coder=None)
+        latencies = pl.scan_parquet(path, glob=False).with_columns(pl.col("code").cast(pl.Int64))
+        held_keys = partial(held_keys_by_table, latencies, coder=None)
     else:
+        latencies = with_code(rows.latencies, coder)
         held_keys = partial(held_keys_by_table, rows.latencies, coder=coder)
-        rows = rows.over(with_code(rows.frame, coder), with_code(rows.latencies, coder))
+    rows = rows.over(with_code(rows.frame, coder), latencies)
     return Counted(
         profile=counter.profile(),
         look=local_look(CodedRows(rows=rows, held_keys=held_keys), scan.engine),
@@ -180,53 +196,66 @@ def _by_tables(log: Log, scan: Scan, path: Path | None) -> Counted | None:
 
 def _count(counter: "Counter", rows: Rows, scan: Scan, path: Path | None) -> bool:
     """Counts all rows, into the file at ``path`` if there is one; false where tables cannot."""
-    steps = _Steps(counter, _SPILLED if path else ())
-    watched = scan.tracker.watch(rows.frame)
-    frame = watched.map_batches(steps.count, schema=steps.schema(rows), streamable=True)
-    try:
+    schema = _SPILLED if path else {"code": pl.UInt32()}
+    nothing = pl.DataFrame(schema=schema)
+
+    def count(batch: pl.DataFrame) -> pl.DataFrame:
+        code = counter.add(batch)
+        if not path:
+            return nothing
+        return batch.select(pl.Series("code", code, dtype=pl.UInt32), "success", LATENCY)
+
+    def run(frame: pl.LazyFrame) -> None:
         if path:
             write_spill(frame, path, scan.engine)
         else:
             frame.collect(engine=scan.engine)
+
+    return by_batches(scan.tracker.watch(rows.frame), count, schema, run)
+
+
+def by_batches(
+    frame: pl.LazyFrame,
+    step: Callable[[pl.DataFrame], pl.DataFrame],
+    schema: Mapping[str, pl.DataType],
+    run: Callable[[pl.LazyFrame], object],
+) -> bool:
+    """Runs rows through a step that counts them, a batch at a time.
+
+    Args:
+        frame: the rows.
+        step: counts a batch and returns what is handed on of it.
+        schema: the columns that are handed on.
+        run: runs the query.
+
+    Returns:
+        Whether the step could count them: false where it raised ``TooSparseError``.
+
+    Raises:
+        Exception: what the step raised otherwise, as it is and not as the reader wraps it.
+    """
+    raised: list[Exception] = []
+
+    def watched(batch: pl.DataFrame) -> pl.DataFrame:
+        try:
+            return step(batch)
+        except Exception as error:
+            raised.append(error)
+            raise
+
+    try:
+        run(frame.map_batches(watched, schema=schema, streamable=True))
     except (
         TooSparseError,
         UnusableRowsError,
         pl.exceptions.PolarsError,
         pl.exceptions.PanicException,
     ) as error:
-        if isinstance(steps.raised, TooSparseError):
+        first = raised[0] if raised else error
+        if isinstance(first, TooSparseError):
             return False
-        raise steps.raised or error from error
+        raise first from error
     return True
-
-
-class _Steps:
-    """What the scan does with each batch.
-
-    Attributes:
-        raised: what ended the scan, as the reader wraps it.
-    """
-
-    raised: Exception | None = None
-
-    def __init__(self, counter: "Counter", kept: Sequence[str]) -> None:
-        self._counter = counter
-        self._kept = kept
-        self._nothing = pl.DataFrame(schema={"code": pl.Int64()})
-
-    def schema(self, rows: Rows) -> dict[str, pl.DataType]:
-        """The types of the columns that go on."""
-        types = {**rows.frame.collect_schema(), "code": pl.Int64()}
-        return {name: types[name] for name in self._kept or ("code",)}
-
-    def count(self, batch: pl.DataFrame) -> pl.DataFrame:
-        """Counts a batch and hands on what is to be spilled of it."""
-        try:
-            code = self._counter.add(batch)
-        except Exception as error:
-            self.raised = self.raised or error
-            raise
-        return self._counter.with_code(batch, code).select(self._kept) if self._kept else self._nothing
 
 
 def _by_groups(log: Log, scan: Scan, path: Path | None) -> Counted:

@@ -124,18 +124,18 @@ class CellTable:
     def place_counts(self, code: int) -> tuple[Ints, Ints]:
         """The calls of one code by place: those with a latency, and the successes among them."""
         arrays = self.arrays
+        figures = arrays.figures.reshape(-1, BUCKETS_PER_OCTAVE, arrays.figures.shape[1])
         calls, successes = np.zeros((2, GROUPS, BUCKETS_PER_OCTAVE), dtype=np.int64)
         for state in range(NO_LATENCY):
             slot = arrays.slots[code * STATES + state]
             if slot < 0:
                 continue
             pages = arrays.pages[slot * GROUPS : (slot + 1) * GROUPS]
-            for group in np.flatnonzero(pages >= 0):
-                first = pages[group] * BUCKETS_PER_OCTAVE
-                counts = arrays.figures[first : first + BUCKETS_PER_OCTAVE, COUNT].astype(np.int64)
-                calls[group] += counts
-                if state & SUCCESS:
-                    successes[group] += counts
+            groups = np.flatnonzero(pages >= 0)
+            counts = figures[pages[groups], :, COUNT].astype(np.int64)
+            calls[groups] += counts
+            if state & SUCCESS:
+                successes[groups] += counts
         return calls.reshape(-1), successes.reshape(-1)
 
     def used(self) -> tuple[Ints, Ints, Ints, Ints]:

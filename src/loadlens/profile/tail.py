@@ -19,6 +19,7 @@ Histogram = tuple[Floats, Ints, Floats]
 """Of one population, ascending: the lower edges of its buckets in ms, counts and sums in ms."""
 
 _FEWEST_CALLS: Final = 1000
+_GROWTH: Final = 4
 _MARGIN: Final = 0.1
 _ERRORS_OF_A_QUARTILE: Final = 4.0
 
@@ -61,13 +62,34 @@ class Tail:
         self._due_at = np.concatenate([self._due_at, np.full(more, _FEWEST_CALLS)])
 
     def move_limits(self, histogram: "Histograms") -> None:
-        """Moves the limits of the codes that have grown to twice their size."""
+        """Moves the limits of the codes that have grown to four times their size."""
         if self.lost:
             return
         for code in np.flatnonzero(self.rows_of_code >= self._due_at):
-            self._due_at[code] = 2 * self.rows_of_code[code]
+            self._due_at[code] = _GROWTH * self.rows_of_code[code]
             estimate = self._estimate(histogram(int(code), successes=not self._plan.fence_over_failures))
             self.keep_from[code] = max(self.keep_from[code], estimate)
+
+    def narrow(self, histogram: "Histograms") -> None:
+        """Gives up rows that the estimates by now leave below the fence."""
+        self._due_at[:] = _FEWEST_CALLS
+        self.move_limits(histogram)
+        parts = self._parts
+        above = [latency >= self.keep_from[code] for code, latency, _, _ in parts]
+        self._parts = [
+            (code[kept], latency[kept], start[kept], end[kept])
+            for kept, (code, latency, start, end) in zip(above, parts, strict=True)
+        ]
+        self._rows = sum(len(code) for code, *_ in self._parts)
+
+    def share(self, code: Ints, keep_from: Floats) -> None:
+        """Holds no more of some codes than another part of the log did, whose limits are given."""
+        self.keep_from[code] = np.maximum(self.keep_from[code], keep_from)
+
+    def recode(self, code: Ints) -> None:
+        """Gives each old code its new one, of as many; ``rows_of_code`` is no longer kept."""
+        self.keep_from = self.keep_from[np.argsort(code)]
+        self._parts = [(code[old], latency, start, end) for old, latency, start, end in self._parts]
 
     def _estimate(self, histogram: Histogram) -> float:
         edges, counts, sums = histogram
@@ -113,14 +135,19 @@ class Tail:
 
     def rows(self) -> tuple[Ints, Floats, NDArray[np.bool_]]:
         """Code, latency in ms and success of the rows."""
-        code, latency = self.frame().select("code", LATENCY)
-        return code.to_numpy(), latency.to_numpy(), np.ones(len(code), dtype=np.bool_)
+        code, latency, _, _ = self.arrays()
+        return code, latency, np.ones(len(code), dtype=np.bool_)
+
+    def arrays(self) -> tuple[Ints, Floats, Floats, Floats]:
+        """Code, latency in ms, start and end in s of the rows; times are NaN where there are none."""
+        if not self._parts:
+            return np.empty(0, dtype=np.int64), np.empty(0), np.empty(0), np.empty(0)
+        code, latency, start, end = (np.concatenate(arrays) for arrays in zip(*self._parts, strict=True))
+        return code, latency, start, end
 
     def frame(self) -> pl.DataFrame:
         """The rows, all of them successes: ``code``, ``success``, the latency in ms, times in s."""
-        parts = zip(*self._parts, strict=True) if self._parts else [[np.empty(0)]] * 4
-        columns = [np.concatenate(arrays) for arrays in parts]
         names = ("code", LATENCY, "start_time", "end_time")
-        frame = pl.DataFrame(dict(zip(names, columns, strict=True)), schema_overrides={"code": pl.Int64})
+        frame = pl.DataFrame(dict(zip(names, self.arrays(), strict=True)))
         times = pl.col("start_time", "end_time").fill_nan(None)
         return frame.with_columns(times, success=pl.lit(value=True))

@@ -1,7 +1,6 @@
 """From paths, globs and folders to data files, each with its columns and its hive partition."""
 
 import glob
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -44,7 +43,6 @@ __all__ = [
     "find_files",
     "hive_columns",
     "inspect_columns",
-    "key_of_converted",
     "kind_of",
     "row_groups",
     "scan_columns",
@@ -140,7 +138,8 @@ def _found(path: Location, is_log: IsLog) -> list[Location]:
     try:
         return _find(path, is_log)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}; check the path") from error
+        check = "the path and the credentials" if isinstance(path, RemotePath) else "the path"
+        raise InputError(f"{path}: cannot be read: {error.strerror}; check {check}") from error
 
 
 def _find(path: Location, is_log: IsLog) -> list[Location]:
@@ -319,16 +318,6 @@ def _footer(path: Location, kind: Kind, version: str) -> tuple[Columns, int]:
             raise InputError(f"{path}: cannot be read: {reason}") from cause
         raise InputError(f"{path}: is a damaged {_TITLES[kind]}: {reason}; write it again") from cause
     return tuple(schema.items()), rows
-
-
-def key_of_converted(file: DataFile) -> tuple[str, ...]:
-    """The natural key that a file written by ``convert`` has in its metadata; none for other files."""
-    facts = file.metadata.get(FACTS)
-    try:
-        key = json.loads(facts).get("key", []) if facts else []
-    except (ValueError, AttributeError):
-        return ()  # written by somebody else
-    return tuple(name for name in key if isinstance(name, str)) if isinstance(key, list) else ()
 
 
 def _metadata(path: Location) -> dict[str, str]:

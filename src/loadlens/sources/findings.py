@@ -110,6 +110,7 @@ class Findings:
         out_of_order: rows that start before the row before them.
         warnings: what the log cannot tell, one sentence each.
         passed_over: files in folders that are in no known format.
+        brought: warnings that files have in their metadata, each with the path of the file.
         warned: what ``warnings`` say, and of which files.
         first: the first rejected rows, one sentence each.
         spool: all rejected rows.
@@ -123,9 +124,18 @@ class Findings:
     out_of_order: int = 0
     warnings: list[str] = field(default_factory=list)
     passed_over: tuple[str, ...] = ()
+    brought: tuple[tuple[str, str], ...] = ()
     warned: dict[str, list[str]] = field(default_factory=dict)
     first: list[str] = field(default_factory=list)
     spool: _Spool | None = None
+
+    def __post_init__(self) -> None:
+        for path, warning in self.brought:
+            self.warn(warning, [path])
+
+    def anew(self) -> "Findings":
+        """What is known of the log before a scan."""
+        return Findings(passed_over=self.passed_over, brought=self.brought)
 
     def become(self, other: "Findings") -> None:
         """Takes over what another scan has found, in the place of all that was known."""

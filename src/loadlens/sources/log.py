@@ -12,13 +12,13 @@ from loadlens.errors import InputError
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY
 from loadlens.sources.arrow import ArrowDataset, ArrowStream, collect_stream, scan_dataset
 from loadlens.sources.columnar import canonical_frame
+from loadlens.sources.converted import key_of_converted, warnings_of_converted
 from loadlens.sources.diagnosis import Frames, broken_rules, explain
 from loadlens.sources.dialects import UnknownFormatError, detect
 from loadlens.sources.dialects.generic import mapped_dialect, mapped_frame
 from loadlens.sources.files import (
     DataFile,
     find_files,
-    key_of_converted,
     kind_of,
 )
 from loadlens.sources.findings import Findings
@@ -27,13 +27,14 @@ from loadlens.sources.opening import as_data_file, inspect_all, scan_tabular
 from loadlens.sources.options import Reading
 from loadlens.sources.saved import (
     SavedProfile,
+    refuse_counted,
     refuse_doubled,
-    refuse_logs,
     refuse_other_keys,
     refuse_unknown,
     saved_columns,
     saved_findings,
     saved_profile,
+    success_rule_of,
 )
 from loadlens.sources.storage.location import Location, PathSource, RemotePath, secrets_of
 from loadlens.sources.storage.secrets import cause_of
@@ -63,6 +64,7 @@ class Log:
         text: the text files among the files.
         findings: what the last scan of the text files found.
         saved: saved profiles in the place of rows; ``frame`` then has columns alone.
+        unsaved: the logs beside saved profiles, which are counted in one pass; None where there are none.
         options: how its files were read; None for a log from memory.
     """
 
@@ -76,6 +78,7 @@ class Log:
     text: tuple[TextFile, ...] = ()
     findings: Findings = field(default_factory=Findings)
     saved: tuple[SavedProfile, ...] = ()
+    unsaved: "Log | None" = None
     options: Reading | None = None
 
     def broken_rules(self) -> list[str]:
@@ -87,26 +90,36 @@ class Log:
         left_out = [f"{count:,} {what}" for what, count in sorted(self.findings.left_out.items())]
         return f"{self.name}: has no rows" + (f" to count, only {listed(left_out)}" if left_out else "")
 
-    def require(self, columns: Iterable[str]) -> None:
-        """Raises an InputError that lists all of ``columns`` that are missing, for each file."""
+    def require(self, columns: Iterable[str], needed_for: str = "") -> None:
+        """Raises an InputError that lists all of ``columns`` that are missing, for each file.
+
+        Args:
+            columns: what must be there.
+            needed_for: what the columns are needed for, where not every analysis needs them.
+        """
         wanted = list(columns)
+        if self.unsaved:
+            self.unsaved.require(wanted, needed_for)
         if self.saved:
             refuse_unknown(self.name, self.key, self.columns, wanted)
         problems = [
-            _missing(str(file.path), wanted, [name for name, _ in (*file.columns, *file.constants)])
+            _missing(
+                str(file.path), wanted, [name for name, _ in (*file.columns, *file.constants)], needed_for
+            )
             for file in (() if self.saved else self.files)
-        ] or [_missing(self.name, wanted, self.columns)]
+        ] or [_missing(self.name, wanted, self.columns, needed_for)]
         found = [problem for problem in problems if problem]
         if found:
             raise InputError(*found)
 
 
-def _missing(name: str, wanted: Sequence[str], columns: Sequence[str]) -> str:
+def _missing(name: str, wanted: Sequence[str], columns: Sequence[str], needed_for: str) -> str:
     missing = [column for column in wanted if column not in columns]
     if not missing:
         return ""
     noun = "column" if len(missing) == 1 else "columns"
-    return f"{name}: missing {noun}: {listed(missing)}; it has: {listed(columns)}"
+    purpose = f", needed for {needed_for}" if needed_for else ""
+    return f"{name}: missing {noun}: {listed(missing)}{purpose}; it has: {listed(columns)}"
 
 
 def open_log(
@@ -170,12 +183,22 @@ def _from_paths(source: PathSource | Iterable[PathSource], options: Reading) -> 
         return known
 
     tabular, text = inspect_all(find_files(source, is_log, options.storage_options), options)
-    saved = tuple(profile for file in tabular if (profile := saved_profile(file)))
-    if saved:
-        return _saved_log(saved, [*tabular, *map(as_data_file, text)])
+    found = [saved_profile(file) for file in tabular]
+    saved = tuple(profile for profile in found if profile)
+    unsaved = [file for file, profile in zip(tabular, found, strict=True) if profile is None]
+    if saved and not unsaved and not text:
+        return _saved_log(saved, None)
+    log = _log_of_files(unsaved, text, tuple(passed_over), options)
+    return _saved_log(saved, log) if saved else log
+
+
+def _log_of_files(
+    tabular: Sequence[DataFile], text: Sequence[TextFile], passed_over: tuple[str, ...], options: Reading
+) -> Log:
     if not text and not any(file.rows for file in tabular):
         raise InputError(*[f"{file.path}: has columns but no rows" for file in tabular])
-    findings = Findings(passed_over=tuple(passed_over))
+    brought = tuple((str(file.path), text) for file in tabular for text in warnings_of_converted(file))
+    findings = Findings(passed_over=passed_over, brought=brought)
     with reading(None):
         frames = [scan_tabular(tabular, options)] if tabular else []
         if text:
@@ -202,21 +225,38 @@ def _from_paths(source: PathSource | Iterable[PathSource], options: Reading) -> 
     )
 
 
-def _saved_log(saved: tuple[SavedProfile, ...], files: Sequence[DataFile]) -> Log:
-    refuse_logs(saved, files)
+def _saved_log(saved: tuple[SavedProfile, ...], unsaved: Log | None) -> Log:
+    """A log of saved profiles and of the logs beside them, which are counted by the profiles' key."""
     refuse_other_keys(saved)
     refuse_doubled(saved)
-    frame = pl.LazyFrame(schema=saved_columns(saved))
+    columns = saved_columns(saved)
+    if unsaved:
+        _refuse_beside(saved, unsaved)
+        columns = {name: dtype for name, dtype in columns.items() if name in unsaved.columns}
+    frame = pl.LazyFrame(schema=columns)
+    files = (*(profile.file for profile in saved), *(unsaved.files if unsaved else ()))
     return Log(
         frame=frame,
-        columns=tuple(frame.collect_schema()),
-        files=tuple(files),
+        columns=tuple(columns),
+        files=files,
         name=_name_of(files),
         raw=frame,
         key=saved[0].key,
-        findings=saved_findings(saved),
+        findings=saved_findings(saved, with_logs=unsaved is not None),
         saved=saved,
+        unsaved=unsaved,
     )
+
+
+def _refuse_beside(saved: Sequence[SavedProfile], log: Log) -> None:
+    """Refuses a log that cannot be counted together with profiles."""
+    refuse_counted(saved, log.files)
+    rule, other = success_rule_of(log.columns), saved[0].facts["success"]
+    if rule != other:
+        raise InputError(
+            f"{log.name}: its calls count as successful by '{rule}', those of {saved[0].file.path} by "
+            f"'{other}'; analyse them apart"
+        )
 
 
 def _name_of(files: Sequence[DataFile]) -> str:

@@ -3,7 +3,6 @@
 ``latency=elapsed:ms`` and the like, from the command line or from a TOML file.
 """
 
-import json
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -56,7 +55,6 @@ _CONDITION: Final = re.compile(
     r"(?P<column>.*?)(?:\s*(?P<sign><=|>=|==|!=|<|>)\s*|\s+(?P<word>in)\s+)(?P<operand>.*)", re.DOTALL
 )
 _SAMPLE: Final = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
-_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -238,25 +236,18 @@ class ColumnMap:
         )
 
     @property
-    def _values(self) -> dict[str, str]:
-        own = {"latency": self.latency, "start": self.start, "end": self.end, "success": self.success}
-        values = {target: str(value) for target, value in own.items() if value}
-        return values | {target: str(value) for target, value in self.durations.items()} | dict(self.columns)
-
-    @property
     def texts(self) -> tuple[str, ...]:
         """The map as texts that ``parse`` reads."""
-        return tuple(f"{target}={value}" for target, value in self._values.items())
+        own = {"latency": self.latency, "start": self.start, "end": self.end, "success": self.success}
+        values = {target: str(value) for target, value in own.items() if value}
+        values |= {target: str(value) for target, value in self.durations.items()} | dict(self.columns)
+        return tuple(f"{target}={value}" for target, value in values.items())
 
     @cached_property
     def keys(self) -> tuple[str, ...]:
         """The configuration columns, and the label before them if there is one."""
         named = [target for target in self.columns if target not in _TARGETS]
         return (*(["label"] if "label" in self.columns else []), *named)
-
-    def to_toml(self) -> str:
-        """The map as the TOML text that ``from_toml`` reads."""
-        return "".join(f"{_toml_key(target)} = {_quoted(value)}\n" for target, value in self._values.items())
 
 
 @dataclass(frozen=True)
@@ -377,12 +368,3 @@ def _check_operand(condition: Condition, error: Callable[[str], UsageError]) -> 
         raise error("a number")
     if not all(_operands(condition)):
         raise error("a number or a text")
-
-
-def _toml_key(name: str) -> str:
-    return name if _BARE_KEY.fullmatch(name) else _quoted(name)
-
-
-def _quoted(text: str) -> str:
-    """A basic string of TOML, which is one of JSON but for the control character 7F."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")

@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, Final
 
 import polars as pl
 
 from loadlens.errors import InputError
-from loadlens.schema import CANONICAL_COLUMNS
+from loadlens.schema import CANONICAL_COLUMNS, LATENCY
 from loadlens.sources.files import DataFile, find_files, inspect_columns, kind_of
 from loadlens.sources.findings import Findings
 from loadlens.sources.storage.location import Location, PathSource, read_part
@@ -23,15 +22,17 @@ __all__ = [
     "PROFILE_FORMAT",
     "SavedProfile",
     "content_of",
-    "overlaps",
+    "joint_findings",
+    "lost_warning",
+    "refuse_counted",
     "refuse_doubled",
-    "refuse_logs",
     "refuse_other_keys",
     "refuse_unknown",
     "saved_columns",
     "saved_findings",
     "saved_profile",
     "saved_profiles",
+    "success_rule_of",
     "told_columns",
 ]
 
@@ -39,6 +40,9 @@ PROFILE_FACTS: Final = "loadlens:profile"
 """Under which name a saved profile has its facts in the metadata, as JSON."""
 
 PROFILE_FORMAT: Final = 1
+
+_LEFT_BEHIND: Final = ("billed_duration", "init_duration", "request_size", "cold_start")
+"""Columns that a cost is made of, and that a profile does not keep."""
 
 _ENDS_BYTES: Final = 2**16
 _FACTS: Final[Mapping[str, type | tuple[type, ...]]] = {
@@ -173,19 +177,31 @@ def saved_columns(saved: Sequence[SavedProfile]) -> dict[str, pl.DataType]:
     return {name: dtype for name, dtype in types.items() if name in shared}
 
 
-def refuse_logs(saved: Sequence[SavedProfile], files: Iterable[DataFile]) -> None:
-    """Refuses logs beside profiles.
+def success_rule_of(columns: Iterable[str]) -> str:
+    """By what calls of a log with these columns count as successful where nobody says otherwise."""
+    return "success" if "success" in columns else f"{LATENCY} > 0"
+
+
+def lost_warning(columns: Iterable[str], key: Sequence[str]) -> list[str]:
+    """What a cost is made of and a profile by ``key`` of a log with these columns loses, as a sentence."""
+    lost = [name for name in _LEFT_BEHIND if name in columns and name not in key]
+    return [f"profiles keep no {listed(lost)}, which the log has: costs come from latencies"] if lost else []
+
+
+def refuse_counted(saved: Sequence[SavedProfile], files: Iterable[DataFile]) -> None:
+    """Refuses logs that profiles beside them hold already.
 
     Raises:
-        InputError: names both.
+        InputError: names a profile and the log.
     """
-    paths = {str(profile.file.path) for profile in saved}
-    logs = [str(file.path) for file in files if str(file.path) not in paths]
-    if logs:
-        raise InputError(
-            f"saved profiles ({listed(paths)}) and logs ({listed(logs)}) are not analysed together; profile "
-            f"the logs first: `loadlens profile LOGS --out RUN.profile`"
-        )
+    holders = {content: profile for profile in saved for content in profile.contents}
+    for file in files:
+        profile = holders.get(content_of(file))
+        if profile:
+            raise InputError(
+                f"{profile.file.path} holds the log {file.path} already, whose calls would count twice; "
+                f"leave one out"
+            )
 
 
 def refuse_unknown(name: str, key: Sequence[str], columns: Sequence[str], wanted: Iterable[str]) -> None:
@@ -256,8 +272,13 @@ def refuse_doubled(saved: Sequence[SavedProfile]) -> None:
                 )
 
 
-def saved_findings(saved: Sequence[SavedProfile]) -> Findings:
-    """What is known of the logs behind profiles, and that figures come from profiles."""
+def saved_findings(saved: Sequence[SavedProfile], *, with_logs: bool = False) -> Findings:
+    """What is known of the logs behind profiles, and that figures come from profiles.
+
+    Args:
+        saved: the profiles.
+        with_logs: whether there are logs beside them, of which nothing is known here.
+    """
     rejected: int = sum(profile.facts["findings"].get("rejected", 0) for profile in saved)
     left_out: Counter[str] = Counter()
     warnings: dict[str, None] = {}
@@ -267,11 +288,30 @@ def saved_findings(saved: Sequence[SavedProfile]) -> Findings:
     rows = sum(profile.rows for profile in saved)
     files = "a saved profile" if len(saved) == 1 else f"{len(saved):,} saved profiles"
     bound = max(profile.facts["relative_error"] for profile in saved)
-    sentences = [f"figures come from {files} of {rows:,} calls: percentiles are off by at most {bound:.1%}"]
+    beside = ", and from logs read in one pass" if with_logs else ""
+    sentences = [
+        f"figures come from {files} of {rows:,} calls{beside}: percentiles are off by at most {bound:.1%}"
+    ]
     if rejected:
         was = "row was" if rejected == 1 else "rows were"
         sentences.append(f"{rejected:,} {was} rejected when the logs were profiled")
     return Findings(rows=rows, left_out=left_out, warnings=[*sentences, *warnings])
+
+
+def joint_findings(saved: Sequence[SavedProfile], own: Findings, lost: Sequence[str]) -> Findings:
+    """What is known of the logs behind profiles and of those beside them.
+
+    Args:
+        saved: the profiles.
+        own: what the scan of the logs beside them has found.
+        lost: what the profiles' figures leave out of these logs, one sentence each.
+    """
+    found = saved_findings(saved, with_logs=True)
+    sentences = found.warnings
+    found.merge(own)
+    found.warnings = [*sentences, *own.warnings, *lost]
+    found.passed_over = own.passed_over
+    return found
 
 
 def content_of(file: DataFile) -> str:
@@ -283,13 +323,3 @@ def content_of(file: DataFile) -> str:
         digest.update(read_part(file.path, 0, _ENDS_BYTES))
         digest.update(read_part(file.path, max(file.size - _ENDS_BYTES, 0), _ENDS_BYTES))
     return digest.hexdigest()[:32]
-
-
-def overlaps(saved: Sequence[SavedProfile]) -> bool:
-    """Whether two profiles may have counted the same second."""
-    spans = sorted(
-        (profile.facts["first_second"], profile.facts["last_second"])
-        for profile in saved
-        if profile.facts["num_seconds"]
-    )
-    return any(later[0] <= earlier[1] for earlier, later in pairwise(spans))

@@ -3,6 +3,7 @@
 import gzip
 import pickle
 import threading
+import traceback
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,10 +15,14 @@ from polars.testing import assert_frame_equal
 import loadlens
 from loadlens.errors import InputError, UsageError
 from loadlens.sources import Reading, location, open_log
+from loadlens.sources.storage import bucket
 from loadlens.sources.storage.location import RemotePath, local_copy
+from loadlens.sources.storage.secrets import reason_of
 from loadlens.sources.text.stream import open_stream
 from tests.dialect_logs import sample
-from tests.stores import S3, parquet, small_log
+from tests.stores import S3, SECRET, parquet, small_log
+
+ANSWERED = "Server returned non-2xx status code:"
 
 
 def names(source: object, s3: S3) -> list[str]:
@@ -161,6 +166,74 @@ def test_a_text_log_that_is_replaced_while_it_is_read_is_refused(s3: S3) -> None
     s3.put("log.csv", small_log(300).write_csv().encode())
     with pytest.raises(InputError, match="changed while it was read"):
         loadlens.summarize(log)
+
+
+def test_an_entity_tag_is_the_same_in_a_listing_and_on_its_own() -> None:
+    told = [bucket._facts({"size": 1, "e_tag": tag}).etag for tag in ('"0x1"', "0x1", 'W/"0x1"', None)]
+    assert told == ['"0x1"', '"0x1"', 'W/"0x1"', ""]
+
+
+def test_an_empty_object_that_stands_for_a_folder_does_not_matter(s3: S3, tmp_path: Path) -> None:
+    s3.put("empty/", b"")
+    s3.put("a/", b"")
+    s3.put("a/x.parquet", parquet(small_log(), tmp_path))
+    assert names("s3://logs/a", s3) == ["a/x.parquet"]
+    assert not location("s3://logs/empty", s3.options).exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"azure_allow_http": "true"}, "account"),
+        ({"azure_storage_account_name": "other", "allow_http": "true"}, "other"),
+    ],
+)
+def test_the_address_of_a_data_lake_goes_with_options_of_the_connection(
+    options: dict[str, str], expected: str
+) -> None:
+    place = location("abfss://logs@account.dfs.core.windows.net/a", options)
+    assert isinstance(place, RemotePath)
+    assert f'account_name="{expected}"' in repr(place.store._opened)  # type: ignore[attr-defined]  # a Bucket
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "Error: PUT https://a?sig=1\n<Error><Code>Gone</Code>\n<Message>No.\nTime:2</Message>",
+            "Gone: No",
+        ),
+        (
+            f"Not permitted: Error performing HEAD http://a in 2ms - {ANSWERED} 403 Forbidden: \n\nAt:",
+            "Not permitted: HEAD http://a answers 403 Forbidden",
+        ),
+        (
+            f"Error performing GET http://a?b=2 in 3.3s, after 4 retries  - {ANSWERED} 500: busy\n",
+            "GET http://a?... answers 500: busy",
+        ),
+        ("", "ValueError"),
+    ],
+)
+def test_a_reason_is_one_line(text: str, expected: str) -> None:
+    assert reason_of(ValueError(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "options"),
+    [
+        ("gs://logs/a", {"google_service_account_key": f'{{"private_key": "{SECRET}'}),
+        ("gs://logs/a", {"google_service_account": f"/{SECRET}.json"}),
+        ("az://logs/a", {"azure_storage_account_name": "a", "azure_storage_account_key": SECRET}),
+        ("az://logs/a", {"azure_storage_account_key": SECRET}),
+        ("abfss://logs@a.dfs.core.windows.net/a", {"azure_storage_account_key": SECRET}),
+    ],
+)
+def test_credentials_of_the_wrong_form_are_told_and_not_shown(address: str, options: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match=r"cannot be opened with these storage options: .+") as failure:
+        loadlens.read_log(address, storage_options=options)
+    told = "".join(traceback.format_exception(failure.value))
+    assert "\n" not in str(failure.value)
+    assert SECRET not in told
 
 
 def test_a_local_copy_is_gone_in_the_end(s3: S3, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadlens.errors import UsageError
 from loadlens.sources.storage.secrets import StorageOptions, reason_of
-from loadlens.sources.storage.store import ObjectFacts, StorageError
+from loadlens.sources.storage.store import CHANGED, ObjectFacts, StorageError
 
 if TYPE_CHECKING:
     from obstore.store import AzureStore, GCSStore, S3Store
@@ -62,12 +62,15 @@ class Bucket:
         """The keys of all objects below a folder."""
         with self._client() as client:
             for chunk in client.list(prefix or None):
-                yield from ((item["path"], _facts(item)) for item in chunk)
+                # Consoles make an empty object of the folder's own name, to show an empty folder.
+                yield from ((item["path"], _facts(item)) for item in chunk if item["path"] != prefix)
 
     def chunks(self, key: str, facts: ObjectFacts) -> Iterator[bytes]:
         """The bytes of an object from its beginning, as long as it is the one that ``facts`` tell of."""
         with self._client() as client:
             found = client.get(key, options={"if_match": facts.etag} if facts.etag else {})
+            if _facts(found.meta) != facts:  # not every store heeds the condition
+                raise StorageError(CHANGED)
             yield from (bytes(chunk) for chunk in found.stream(_CHUNK_BYTES))
 
     def part(self, key: str, start: int, length: int) -> bytes:
@@ -100,7 +103,7 @@ class Bucket:
         except StorageError:
             raise
         except PreconditionError:
-            raise StorageError("has changed while it was read; read it again") from None
+            raise StorageError(CHANGED) from None
         except (BaseError, OSError, ValueError) as error:
             raise StorageError(reason_of(error, self.options.secrets)) from None
 
@@ -118,12 +121,22 @@ class Bucket:
                 return store.S3Store(self.authority, **self._settings, credential_provider=self._of_boto3())
             if self.scheme in {"gs", "gcs"}:
                 return store.GCSStore(self.authority, **self._settings)
-            if "@" in self.authority:
-                return store.AzureStore.from_url(self.root, **self._settings)
-            return store.AzureStore(self.authority, **self._settings)
+            return self._azure(store.AzureStore)
         except (BaseError, ValueError, TypeError) as error:
             reason = reason_of(error, self.options.secrets)
             raise UsageError(f"{self.root}: cannot be opened with these storage options: {reason}") from None
+
+    def _azure(self, store: "type[AzureStore]") -> "AzureStore":
+        settings = self._settings
+        if "@" not in self.authority:
+            return store(self.authority, **settings)
+        # Its from_url panics at options of the connection, such as azure_allow_http.
+        named = store.from_url(self.root).config
+        given = settings["config"]
+        config = {
+            name: value for name, value in named.items() if not any(other.endswith(name) for other in given)
+        }
+        return store(**{**settings, "config": {**config, **given}})
 
     @property
     def _settings(self) -> dict[str, Any]:
@@ -147,4 +160,7 @@ class Bucket:
 
 
 def _facts(meta: Any) -> ObjectFacts:  # a dict of obstore's
-    return ObjectFacts(size=meta["size"], etag=meta["e_tag"] or "")
+    etag = meta["e_tag"] or ""
+    if etag and not etag.endswith('"'):  # Azure's listings leave out the quotes that its other answers have
+        etag = f'"{etag}"'
+    return ObjectFacts(size=meta["size"], etag=etag)

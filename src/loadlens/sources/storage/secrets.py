@@ -15,6 +15,9 @@ _ADDRESS: Final = re.compile(
     r"([a-z][a-z0-9+.-]*://)([^\s/?#]*@)?([^\s?#'\"<>)]*)(\?[^\s'\"<>)]*)?", re.IGNORECASE
 )
 _ANSWER: Final = re.compile(r"<Error>.*?<Code>(\w+)</Code>.*?<Message>([^<]*)</Message>", re.DOTALL)
+_ATTEMPT: Final = re.compile(
+    r"Error performing ([A-Z]+ \S+) in [^,\s]+(?:, after [^-]*)? +- Server returned non-2xx status code:"
+)
 _SIGNATURE: Final = re.compile(r"([?&](?:X-Amz-[\w-]+|X-Goog-[\w-]+|sig|sv|se|sp|Signature)=)[^\s&'\"<>)]*")
 
 
@@ -71,9 +74,12 @@ def reason_of(error: BaseException, secrets: Iterable[str] = ()) -> str:
     text = without_secrets(str(error), secrets).strip()
     answer = _ANSWER.search(text)
     if answer:
-        return f"{answer[1]}: {answer[2]}"
-    lines = text.splitlines()
-    return lines[0] if lines else type(error).__name__
+        return f"{answer[1]}: {_first_line(answer[2])}"
+    return _ATTEMPT.sub(r"\1 answers", _first_line(text)) or type(error).__name__
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0].rstrip(" :.")
 
 
 def cause_of(error: BaseException, secrets: Iterable[str] = ()) -> BaseException | None:

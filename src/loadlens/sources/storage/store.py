@@ -3,11 +3,13 @@
 import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from loadlens.sources.storage.secrets import StorageOptions
 
-__all__ = ["ObjectFacts", "StorageError", "Store"]
+__all__ = ["CHANGED", "ObjectFacts", "StorageError", "Store"]
+
+CHANGED: Final = "has changed while it was read; read it again"
 
 
 class StorageError(OSError):

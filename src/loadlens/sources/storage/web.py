@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from loadlens.sources.storage.secrets import StorageOptions, reason_of
-from loadlens.sources.storage.store import ObjectFacts, StorageError
+from loadlens.sources.storage.store import CHANGED, ObjectFacts, StorageError
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
@@ -58,7 +58,7 @@ class WebServer:
         """The bytes of a file from its beginning, as long as it is the one that ``facts`` tell of."""
         with self._response(key) as response:
             if (response.headers.get("ETag") or "") != facts.etag:
-                raise StorageError("has changed while it was read; read it again")
+                raise StorageError(CHANGED)
             while chunk := response.read(_CHUNK_BYTES):
                 yield chunk
 

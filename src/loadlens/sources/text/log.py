@@ -130,7 +130,7 @@ def common_schema(files: Iterable[TextFile]) -> pl.Schema:
 
 def _rows(files: Sequence[TextFile], schema: pl.Schema, findings: Findings) -> Iterator[pl.DataFrame]:
     # Its own, as several scans may run at once.
-    found = Findings(passed_over=findings.passed_over)
+    found = findings.anew()
     is_large = sum(file.head.text_bytes for file in files) >= _LARGE_BYTES
     for file in files:
         rows, facts, last_start = 0, Counter[str](), float("-inf")

@@ -1,0 +1,286 @@
+"""A log's calls by configuration and window of time, and the scans that first count them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from loadlens.errors import InputError
+from loadlens.gates.figures import quantile_of
+from loadlens.gates.grammar import Gate
+from loadlens.gates.narrowing import COARSE_SHIFT, UNDIVIDED_SHIFT, HeldRows, cell_counts, side_of
+from loadlens.profile import Scan, key_names
+from loadlens.profile.keys import KeyCodec, codec_of_keys, find_key_codec
+from loadlens.profile.passes import UnusableRowsError
+from loadlens.profile.rows import breaks_rule
+from loadlens.profile.scan import by_batches, worth_tables
+from loadlens.schema import ERROR_COLUMNS, LATENCY
+from loadlens.sources import Log
+
+__all__ = ["WindowRows", "window_rows"]
+
+_MORE_HELD: Final = 1.5
+_MOST_HELD: Final = 0.25
+_COUNTING: Final = "Counting latencies by window of time"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowRows:
+    """A log's calls by configuration and window.
+
+    Attributes:
+        frame: ``pair`` (configuration and window in one number), ``success`` and the latency.
+        configurations: ``code``, the key columns as ``key:<name>``, ``first_start`` and ``last_end`` in s.
+        width_s: the width of the windows in s.
+        first: the first window of the log, as a multiple of the width.
+        count: how many windows there are from the first to the last.
+        limits_ms: latencies that no cell lies on both sides of.
+        cells: the calls counted by ``pair`` and ``success``, as ``cell_counts`` does.
+        held: successes of high latency, where they were held back.
+    """
+
+    frame: pl.LazyFrame
+    configurations: pl.DataFrame
+    width_s: float
+    first: int
+    count: int
+    limits_ms: tuple[float, ...]
+    cells: pl.DataFrame
+    held: HeldRows | None = None
+
+    @property
+    def code(self) -> pl.Expr:
+        """The configuration of a pair."""
+        return (pl.col("pair") // self.count).alias("code")
+
+    @property
+    def window(self) -> pl.Expr:
+        """The window of a pair, as a multiple of the width."""
+        return (pl.col("pair") % self.count + self.first).alias("window")
+
+
+def window_rows(
+    log: Log, key: Sequence[str], window_s: float, gates: Sequence[Gate], scan: Scan
+) -> WindowRows:
+    """Tells the configurations and windows of a log apart and counts its calls.
+
+    One scan of a large log does both. Of others, and of those with too many cells, two more scans read keys
+    and times before.
+
+    Args:
+        log: the log.
+        key: the columns that configurations are told by.
+        window_s: the width of the windows in s.
+        gates: the gates, all of them on windows of this width.
+        scan: how rows are scanned.
+
+    Raises:
+        InputError: no call has an end, or the keys have too many combinations.
+        UnusableRowsError: some row breaks a rule.
+    """
+    cut = _Cut.of(gates)
+    columns = _Columns(log=log, key=tuple(key), window_s=window_s)
+    by_table = _by_table(columns, cut, scan) if worth_tables(log, scan) else None
+    found = by_table or _by_groups(columns, scan)
+    if found.spans.is_empty():
+        raise InputError(log.without_rows())
+    if found.first is None or found.last is None:
+        raise InputError(f"{log.name}: no call has an end_time, which 'within' needs")
+    first, count = found.first, found.last - found.first + 1
+
+    def pair(code: pl.Expr, window: pl.Expr) -> pl.Expr:
+        return (code * count + (window - first)).alias("pair")
+
+    paired = log.frame.select(pair(found.codec.encode(), columns.window), columns.success, LATENCY)
+    frame = paired.filter(pl.col("pair").is_not_null())
+    held = None
+    if found.cells is None:
+        scan.tracker.stage(_COUNTING)
+        watched = scan.tracker.watch(frame)
+        counts = cell_counts(watched, ["pair", "success"], cut.shift, cut.limits_ms)
+        cells = counts.collect(engine=scan.engine)
+    else:
+        paired_code = pair(pl.col("code"), pl.col("window"))
+        cells = found.cells.select(paired_code, pl.exclude("code", "window"))
+        if found.held is not None:
+            floors = found.cells.select("code", "window").unique().join(found.spans, on="code")
+            held = HeldRows(
+                frame=found.held.select(paired_code, LATENCY), floors=floors.select(paired_code, "keep_from")
+            )
+    named = zip(found.codec.decode(pl.col("code")), key_names(key), strict=True)
+    keys = [column.alias(name) for column, name in named]
+    return WindowRows(
+        frame=frame,
+        configurations=found.spans.select("code", *keys, "first_start", "last_end"),
+        width_s=window_s,
+        first=first,
+        count=count,
+        limits_ms=cut.limits_ms,
+        cells=cells,
+        held=held,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cut:
+    """How latencies are cut into cells at first.
+
+    Attributes:
+        shift: how many bits of the latency a cell leaves open.
+        limits_ms: latencies that no cell lies on both sides of.
+        share_held: which share of the successes, those of the highest latency, may decide; 0 if others may.
+    """
+
+    shift: int
+    limits_ms: tuple[float, ...]
+    share_held: float
+
+    @classmethod
+    def of(cls, gates: Sequence[Gate]) -> "_Cut":
+        """As gates need it: those on counts and extremes need next to no cells."""
+        divided = any(gate.filtered or quantile_of(gate) for gate in gates)
+        limits = {gate.below_ms for gate in gates if gate.below_ms is not None}
+        return cls(
+            shift=COARSE_SHIFT if divided else UNDIVIDED_SHIFT,
+            limits_ms=tuple(sorted(limits)),
+            share_held=_share_held(gates),
+        )
+
+
+def _share_held(gates: Sequence[Gate]) -> float:
+    """Somewhat more than the share above the lowest quantile that upper gates judge.
+
+    The worst window's quantile is hardly below that of the whole log.
+    """
+    judged = [
+        (gate.is_upper, found[1]) for gate in gates if not gate.filtered and (found := quantile_of(gate))
+    ]
+    share = _MORE_HELD * (1 - min((quantile for _, quantile in judged), default=1.0))
+    return share if all(is_upper for is_upper, _ in judged) and share <= _MOST_HELD else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Columns:
+    """What is asked of each row of a log."""
+
+    log: Log
+    key: tuple[str, ...]
+    window_s: float
+
+    @property
+    def window(self) -> pl.Expr:
+        """The window in which a call ended, as a multiple of the width; null without an end."""
+        return (pl.col("end_time") / self.window_s).floor().cast(pl.Int64, strict=False).alias("window")
+
+    @property
+    def success(self) -> pl.Expr:
+        """Whether the call succeeded."""
+        success = pl.col("success") if "success" in self.log.columns else pl.col(LATENCY) > 0
+        return success.fill_null(value=False).alias("success")
+
+    @property
+    def start(self) -> pl.Expr:
+        """When the call started in s, null where the log does not say."""
+        known = "start_time" in self.log.columns
+        return pl.col("start_time") if known else pl.lit(None, dtype=pl.Float64).alias("start_time")
+
+    @property
+    def broken(self) -> pl.Expr:
+        """Whether the row breaks a rule."""
+        checked = [*self.key, LATENCY, "start_time", "end_time", "success", *ERROR_COLUMNS]
+        return breaks_rule([name for name in checked if name in self.log.columns]).alias("broken")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What a first scan finds.
+
+    Attributes:
+        codec: codes the keys.
+        spans: ``code``, ``first_start`` and ``last_end`` in s; with ``held``, from which latency in ms on
+            those of a code are there, as ``keep_from``.
+        first: the first window, as a multiple of the width; None if no call has an end.
+        last: the last one.
+        cells: the calls counted by ``code``, ``window`` and ``success``; None if they are not.
+        held: ``code``, ``window`` and latency of successes; None if they are not held.
+    """
+
+    codec: KeyCodec
+    spans: pl.DataFrame
+    first: int | None
+    last: int | None
+    cells: pl.DataFrame | None = None
+    held: pl.DataFrame | None = None
+
+
+def _by_groups(columns: _Columns, scan: Scan) -> _Found:
+    scan.tracker.stage("Finding windows of time")
+    codec = find_key_codec(columns.log, columns.key, scan.engine)
+    rows = columns.log.frame.select(
+        codec.encode().alias("code"), columns.start, "end_time", columns.window, columns.broken
+    )
+    aggregates = (
+        pl.col("start_time").min().alias("first_start"),
+        pl.col("end_time").max().alias("last_end"),
+        pl.col("window").min().alias("first"),
+        pl.col("window").max().alias("last"),
+        pl.col("broken").any(),
+    )
+    spans = scan.tracker.watch(rows).group_by("code").agg(aggregates).collect(engine=scan.engine)
+    if spans["broken"].any():
+        raise UnusableRowsError
+    first, last = spans.select(pl.col("first").min(), pl.col("last").max()).row(0)
+    return _Found(codec=codec, spans=spans, first=first, last=last)
+
+
+def _by_table(columns: _Columns, cut: _Cut, scan: Scan) -> _Found | None:
+    """One scan that counts; None where the log has too many keys, windows or cells."""
+    from loadlens.gates.counter import MOST_LIMITS, WindowCounter
+    from loadlens.gates.highest import Highest
+    from loadlens.profile.coding import KeyCoder
+
+    if len(cut.limits_ms) > MOST_LIMITS:
+        return None
+    scan.tracker.stage(_COUNTING)
+    log, key = columns.log, columns.key
+    names = key_names(key)
+    schema = log.frame.select(key).collect_schema()
+    coder = KeyCoder(dict(zip(names, schema.dtypes(), strict=True)))
+    highest = Highest(cut.share_held, cut.shift, scan.limits.candidates)
+    counter = WindowCounter(coder, cut.shift, scan.limits.table_bytes, highest)
+    rows = log.frame.select(
+        *[pl.col(name).alias(internal) for name, internal in zip(key, names, strict=True)],
+        LATENCY,
+        columns.start,
+        "end_time",
+        columns.window,
+        columns.success,
+        columns.broken,
+        *([side_of(cut.limits_ms)] if cut.limits_ms else []),
+    )
+    nothing = pl.DataFrame(schema={"pair": pl.Int64()})
+
+    def count(batch: pl.DataFrame) -> pl.DataFrame:
+        counter.add(batch)
+        return nothing
+
+    def run(frame: pl.LazyFrame) -> None:
+        frame.collect(engine=scan.engine)
+
+    if not by_batches(scan.tracker.watch(rows), count, nothing.schema, run):
+        return None
+    codec = codec_of_keys(coder.keys, key, log.name)
+    codes = coder.keys.rename(dict(zip(names, key, strict=True))).select(codec.encode()).to_series()
+    code = pl.lit(codes).gather("code").alias("code")
+    cells = counter.cells().with_columns(code)
+    first, last = cells.select(pl.col("window").min(), pl.col("window").max().alias("last")).row(0)
+    held = counter.held()
+    return _Found(
+        codec=codec,
+        spans=counter.spans().with_columns(code),
+        first=first,
+        last=last,
+        cells=cells,
+        held=None if held is None else held.with_columns(code),
+    )

@@ -1,0 +1,42 @@
+"""What a Parquet file that ``convert`` has written says of its source: its key, and what it cannot tell."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from loadlens.sources.files import FACTS, DataFile
+
+__all__ = ["key_of_converted", "warnings_of_converted"]
+
+
+def key_of_converted(file: DataFile) -> tuple[str, ...]:
+    """The natural key that a file written by ``convert`` has in its metadata; none for other files."""
+    return tuple(_texts(_facts(file), "key"))
+
+
+def warnings_of_converted(file: DataFile) -> list[str]:
+    """What the log that a file was converted from cannot tell, one sentence each; none for other files."""
+    facts = _facts(file)
+    names = [source.get("file") for source in facts.get("sources") or () if isinstance(source, dict)]
+    # Of several sources, the name tells which one cannot.
+    known = f"{names[0]}: " if len(names) == 1 else ""
+    told = [text.removeprefix(known) for text in _texts(facts, "warnings")]
+    rejected = facts.get("rejected")
+    if isinstance(rejected, int) and rejected > 0:
+        was = "row was" if rejected == 1 else "rows were"
+        told.append(f"{rejected:,} {was} rejected when the log was converted")
+    return told
+
+
+def _facts(file: DataFile) -> Mapping[str, Any]:
+    """The facts in the metadata, which somebody else may have written."""
+    try:
+        facts = json.loads(file.metadata.get(FACTS, "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) and isinstance(facts.get("sources", []), list) else {}
+
+
+def _texts(facts: Mapping[str, Any], name: str) -> list[str]:
+    found = facts.get(name)
+    return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
