@@ -315,6 +315,15 @@ def test_several_logs_are_one(log: Path, tmp_path: Path) -> None:
     assert strict_json(tmp_path / "twice" / "summary.json")["inputs"] == [str(log), str(other)]
 
 
+def test_one_path_needs_no_list(log: Path, tmp_path: Path) -> None:
+    assert analyze(str(log), tmp_path / "one").document == analyze([log], tmp_path / "listed").document
+
+
+def test_a_table_is_refused_with_what_takes_it(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"got DataFrame, expected paths; .*summarize"):
+        analyze([pl.DataFrame({"invocation_latency": [1.0]})], tmp_path / "out")  # type: ignore[list-item]
+
+
 def test_each_chart_format_is_written_once(log: Path, tmp_path: Path) -> None:
     log_analysis([log], tmp_path / "out", chart_formats=["svg", "png", "svg"])
     assert_log_files(tmp_path / "out", "png", "svg")

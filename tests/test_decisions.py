@@ -79,7 +79,7 @@ def test_gates(log: Path, tmp_path: Path) -> None:
         (verdict.holds, verdict.value) for verdict in check.verdicts
     ]
     assert sections(page)[:3] == ["at-a-glance", "gates", "summary"]
-    assert page.cells.count("FAILED") == 1
+    assert page.cells.count("FAILED") == 2  # the gate that fails, and its verdict
     assert document["gates"]["holds"] is False
     assert [gate["slo"] for gate in document["gates"]["gates"]] == texts
     assert [len(gate["results"]) for gate in document["gates"]["gates"]] == [2, 1, 2]

@@ -19,7 +19,7 @@ from tests.dialect_logs import KINDS, Sample, sample
 EXAMPLES = int(os.environ.get("LOADLENS_FUZZ_EXAMPLES", "20"))
 """For each dialect; a thousand take minutes."""
 
-SECONDS = 10
+SECONDS = 30
 ROWS = 12
 SAMPLES = {name: sample(name, rows=ROWS) for name in KINDS}
 LINES = [name for name in KINDS if name not in {"jmeter-xml", "gatling-binary", "oha-sqlite"}]
@@ -80,14 +80,14 @@ def damaged(data: bytes, by: list[Change]) -> bytes:
 def read(path: Path, data: bytes, *entries: str) -> loadlens.Log | None:
     """Reads a whole file, if it is a log; anything but a LoadlensError on the way is a failure."""
     path.write_bytes(data)
-    began = time.monotonic()
+    began = time.process_time()  # whatever else the machine does
     problems: tuple[str, ...] = ()
     try:
         log = loadlens.read_log(path, column_map=entries or None, max_rejects="100%")
         rows = log.frame.collect()
     except loadlens.LoadlensError as error:
         problems = error.problems
-    assert time.monotonic() - began < SECONDS
+    assert time.process_time() - began < SECONDS
     if problems:
         assert problems[0].startswith(str(path))
         return None

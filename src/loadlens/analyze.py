@@ -56,7 +56,7 @@ Path_ = PathSource
 
 
 def analyze(
-    inputs: Sequence[Path_],
+    inputs: Path_ | Sequence[Path_],
     out: Path_,
     *,
     by: Sequence[str] = (),
@@ -81,7 +81,8 @@ def analyze(
     gate that fails is no error here: see ``decisions.gates.holds``.
 
     Args:
-        inputs: one results folder of the toolkit, or paths, folders and globs of other logs.
+        inputs: one results folder of the toolkit, or paths, folders and globs of other logs, one or several.
+            Of a table in memory, see ``summarize``.
         out: the folder to appear.
         by: key columns; without them what naturally tells the log's rows apart: the label, the memory size,
             the file where several runs are given, and the like.
@@ -121,21 +122,36 @@ def analyze(
         questions=Questions(gates=tuple(gates), baseline=baseline, min_effect=min_effect, costing=costing),
     )
     analysis: ToolkitAnalysis | LogAnalysis | None = None
+    paths = _input_paths(inputs)
 
     def write(folder: Path) -> None:
         nonlocal analysis
-        analysis = _analysis(inputs, options)
+        analysis = _analysis(paths, options)
         analysis.write(folder)
 
     place = location(out, options.reading.storage_options)
     others = [prices, baseline, *(costing.loads.values() if costing else ())]
-    refuse_output_inside(place, existing_paths([*inputs, *_paths_in(others)]))
+    refuse_output_inside(place, existing_paths([*paths, *_paths_in(others)]))
     try:
         publish_folder(place, write, overwrite=overwrite)
     except TooManyRejectsError as error:
         publish_rejects(error, place, overwrite=overwrite, safe=safe_csv)
     assert analysis is not None  # noqa: S101  # publish_folder has called write
     return analysis
+
+
+def _input_paths(inputs: Path_ | Sequence[Path_]) -> list[Path_]:
+    """Inputs as a list; a text alone is one path and not its characters."""
+    paths = [inputs] if isinstance(inputs, str | PathLike | RemotePath) else list(inputs)
+    wrong = sorted(
+        {type(path).__name__ for path in paths if not isinstance(path, str | PathLike | RemotePath)}
+    )
+    if wrong:
+        raise UsageError(
+            f"inputs: got {', '.join(wrong)}, expected paths; write a table to a Parquet file first, or "
+            f"summarize it: loadlens.summarize(table, result_save_path=...)"
+        )
+    return paths
 
 
 def _paths_in(sources: Iterable[object]) -> Iterator[Path_]:

@@ -58,7 +58,10 @@ def inspect_command(
     storage_option: Storage = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Say what a file is: format, columns, units, clock, time span, first rows, warnings."""
+    """Say what a log is and what it cannot tell.
+
+    Shows its format, columns with units, clock, time span, natural key, first rows and warnings.
+    """
     found = inspect_log(
         file, reading_of(log_format, column_map, map_file, None, "100%", storage_option=storage_option)
     )
@@ -82,7 +85,10 @@ def convert_command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write logs as one canonical Parquet file, which analyses to the same numbers."""
+    """Write logs as one Parquet file of canonical columns.
+
+    It analyses to the same figures.
+    """
     reading = reading_of(
         log_format, column_map, map_file, key_from_name, max_rejects, storage_option=storage_option
     )

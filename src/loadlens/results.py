@@ -105,7 +105,7 @@ class _Views(InvocationStatistics):
 
     @cached_property
     def heatmap_chart(self) -> alt.TopLevelMixin:
-        """Latency over time."""
+        """Latency over time; says so where it was not counted, as without ``heatmap=True``."""
         from loadlens.charts import heatmap_chart
 
         return heatmap_chart(self.heatmap)

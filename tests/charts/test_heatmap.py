@@ -118,7 +118,7 @@ def test_cells_overlap_the_ones_drawn_after_them():
 @pytest.mark.parametrize("cells", [heatmap().clear(), heatmap(most=1).with_columns(count=0)])
 def test_an_empty_heatmap_says_so(cells):
     spec = heatmap_chart(cells).to_dict()
-    assert "No latency" in rows_of(spec, mark_of(spec, "text"))[0]["message"]
+    assert "Nothing to draw" in rows_of(spec, mark_of(spec, "text"))[0]["message"]
     assert spec["title"]["text"] == "Latency over time (ms)"
 
 

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from loadlens.charts import spectrum_chart, svg_text
+from loadlens.charts.axes import log_latency_axis
 from tests.charts.curves import mark_of, num_rows, rows_of
 
 SIZES = [512, 1024, 2048, 10240]
@@ -80,6 +81,16 @@ def test_more_than_two_decades_are_logarithmic_with_round_labels():
     assert y["axis"]["values"] == [10, 20, 50, 100, 200, 500, 1_000, 2_000]
 
 
+def test_a_log_axis_has_round_labels_where_powers_of_ten_are_too_few():
+    axis = log_latency_axis(5.0, 700.0, title=None, most_ticks=6)
+    assert axis.to_dict()["values"] == [10, 30, 100, 300]
+
+
+def test_three_hundred_decades_have_few_labels():
+    axis = log_latency_axis(1e-310, 1e5, title=None, most_ticks=10)
+    assert len(axis.to_dict()["values"]) <= 24
+
+
 def test_twelve_decades_are_labelled_by_the_decade():
     chart = spectrum_chart(spectrum("label", "ab", low_ms=1e-4, top_ms=1e8), ["label"])
     assert line_of(chart)["encoding"]["y"]["axis"]["values"][:3] == [1e-4, 1e-3, 1e-2]
@@ -144,5 +155,16 @@ def test_hostile_keys_render(groups):
     assert "</script" not in svg
 
 
-def test_a_single_quantile_renders():
-    assert svg_text(spectrum_chart(spectrum("label", "a", quantiles=[0.0]), ["label"]))
+@pytest.mark.parametrize("groups", [1, 22])
+def test_a_group_of_a_single_latency_is_a_dot(groups):
+    single = spectrum("label", list(range(groups)), quantiles=[0.0])
+    line = spectrum("label", [99])
+    chart = spectrum_chart(pl.concat([single, line], how="vertical_relaxed"), ["label"])
+    assert mark_of(chart.to_dict(), "circle")["transform"][-1] == {"filter": "datum.points == 1"}
+    assert len([mark for mark in _symbols(svg_text(chart)) if "circle" in mark]) == groups
+    assert "circle" not in svg_text(spectrum_chart(line, ["label"]))
+
+
+def _symbols(svg: str) -> list[str]:
+    roles = (node.get("aria-roledescription") for node in ET.fromstring(svg).iter())
+    return [role for role in roles if role]

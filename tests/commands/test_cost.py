@@ -157,3 +157,19 @@ def test_prices_are_listed_and_shown() -> None:
     assert "ml.c5.xlarge" in run("prices", "sagemaker-instances")
     with pytest.raises(PriceError):
         run("prices", "dear")
+
+
+def test_json_is_the_choice(tmp_path: Path, log: Path) -> None:
+    out, column_map = tmp_path / "out", tmp_path / "map.toml"
+    renamed = tmp_path / "renamed.csv"
+    pl.read_parquet(log).rename({"invocation_latency": "ms", "end_time": "end"}).write_csv(renamed)
+    column_map.write_text('latency = "ms:ms"\nmemory_size = "memory_size"\n', encoding="utf-8")
+    document = json.loads(run("cost", renamed, "--out", out, "--map-file", column_map, "--json"))
+    assert document == json.loads((out / "choice.json").read_text(encoding="utf-8"))
+    assert document["choice"]["option"] == "4,096 MB"
+
+
+def test_an_objective_that_nothing_meets_leaves_no_choice(tmp_path: Path, log: Path) -> None:
+    text = run("cost", log, "--out", tmp_path / "out", "--objective", "p90 < 1ms")
+    assert "Choice: No option of 3 meets p90 < 1 ms; the closest is 4,096 MB" in text
+    assert json.loads((tmp_path / "out" / "choice.json").read_text(encoding="utf-8"))["choice"] is None

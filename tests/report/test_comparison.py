@@ -5,13 +5,13 @@ import pytest
 
 from loadlens.comparison import Comparison, compare
 from loadlens.report import Callout, Heading, Report, Table
+from loadlens.report.columns import key_text
 from loadlens.report.comparison import (
     change_text,
     comparison_card,
     comparison_report,
     comparison_section,
     figure_text,
-    key_text,
     verdict_sentence,
 )
 from tests.comparison.runs import run
@@ -163,9 +163,7 @@ def test_as_a_section_of_another_report():
 
 
 def test_keys_of_numbers_say_what_they_are():
-    assert (
-        key_text(("label", "memory_size", "cold_start"), ("/a", 2048, None)) == "/a · Memory (MB) 2,048 · –"
-    )
+    assert key_text(("label", "memory_size", "cold_start"), ("/a", 2048, None)) == "/a · Memory 2,048 MB · –"
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ def callout(check: GateCheck) -> Callout:
 
 
 def table(check: GateCheck) -> Table:
-    (found,) = tables_of(report(check))
-    return found
+    """The table of all verdicts, the last one."""
+    return tables_of(report(check))[-1]
 
 
 def test_a_row_for_each_gate_and_configuration_the_failed_ones_first() -> None:
@@ -36,6 +36,19 @@ def test_a_row_for_each_gate_and_configuration_the_failed_ones_first() -> None:
         ("holds", "count >= 1", "b", "1", 1),
         ("holds", "max < 300ms", "a", "200 ms", 2),
     ]
+
+
+def test_a_row_for_each_gate_with_its_worst_configuration() -> None:
+    found, _ = tables_of(report(checked("count >= 1", "max < 300ms", "min > 1s")))
+    assert found.frame.rows() == [
+        ("holds", "count >= 1", 2, 0, "1", "b"),
+        ("FAILED", "max < 300ms", 2, 1, "400 ms", "b"),
+        ("FAILED", "min > 1s", 2, 2, "0.1 s", "a"),
+    ]
+
+
+def test_one_table_is_enough_for_one_configuration() -> None:
+    assert len(tables_of(report(checked("max < 1s for label=a", "p50 < 1s for label=b")))) == 1
 
 
 def test_details_have_a_column_where_there_are_any() -> None:
@@ -74,5 +87,5 @@ def test_hostile_text_is_inert_and_shown() -> None:
 def test_rows_that_are_left_out_are_told() -> None:
     log = pl.DataFrame({"invocation_latency": [1.0] * 300, "label": list(range(300))})
     found = table(check_gates(log, ["max < 1s"], ["label"]))
-    assert found.frame.height == 200
-    assert found.note == "The first 200 of 300 rows; summary.json has them all."
+    assert found.frame.height == 60
+    assert found.note == "The first 60 of 300 rows; summary.json has them all."

@@ -11,7 +11,9 @@ __all__ = ["LATENCY_LABEL", "TimeUnit", "log_latency_axis", "log_latency_scale",
 
 _MOST_OF_A_UNIT = 300  # beyond it the next larger unit reads better
 _FEWEST_TICKS = 3
-_STEPS: Final = ((1, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 5), (1,))
+_MOST_TICKS = 24  # of decades: more of them take long to render
+_POWERS: Final = (1,)
+_STEPS: Final = ((1, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 5), _POWERS, (1, 3))
 
 # d3 writes 1e+7 under its plain formats; this one keeps to digits.
 LATENCY_LABEL: Final = "format(datum.value, ',.3~r')"
@@ -84,6 +86,6 @@ def _round_values(lowest: float, highest: float, most: int) -> list[float]:
     for steps in _STEPS:
         values = [float(f"{step}e{decade}") for decade in decades for step in steps]
         shown = [value for value in values if lowest <= value <= highest]
-        if len(shown) <= most:
+        if len(shown) >= _FEWEST_TICKS and (len(shown) <= most or steps == _POWERS):
             break
-    return shown
+    return shown[:: math.ceil(len(shown) / _MOST_TICKS) or 1]

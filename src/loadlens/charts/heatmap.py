@@ -16,6 +16,7 @@ from loadlens.charts.theme import PANEL_HEIGHT, PANEL_WIDTH, themed
 __all__ = ["heatmap_chart"]
 
 _TITLE = "Latency over time (ms)"
+_NOTHING = "Nothing to draw: no invocation succeeded, or none was counted over time (heatmap=True)."
 _LEAST_RATIO = 1.1  # of a cell's bounds, where the lower one is 0 and a log axis cannot show it
 _OVERLAP = 0.4  # pixels
 _COLOURS_ON_WHITE = (0.2, 1.0)  # the first fifth of the scheme is a yellow that a white page swallows
@@ -32,7 +33,7 @@ def heatmap_chart(heatmap: pl.DataFrame) -> alt.LayerChart:
     """
     cells = heatmap.filter(pl.col("count") > 0, pl.col("latency_high_ms") > 0)
     if cells.is_empty():
-        return themed(message_chart("No latency to draw: no invocation succeeded.", titled(_TITLE, [])))
+        return themed(message_chart(_NOTHING, titled(_TITLE, [])))
     unit = time_unit(float((heatmap["time_s"] + heatmap["window_s"]).max()))  # type: ignore[arg-type]
     bounded = _above_zero(cells)
     base = alt.Chart(inline(_drawn(bounded, unit)), width=PANEL_WIDTH, height=PANEL_HEIGHT)

@@ -41,7 +41,7 @@ def _points(known: pl.DataFrame, comparison: CostComparison) -> pl.DataFrame:
     chosen = comparison.choice.option["option"] if comparison.choice.option else None
     tops = [float(known[name].max()) * _MARGIN or 1.0 for name in _AXES]  # type: ignore[arg-type]
     points = known.sort("latency_ms", "cost_per_1M_invocations", "option").with_columns(
-        pl.when(pl.col("option") == chosen)
+        pl.when(pl.col("option").eq_missing(chosen))  # none may be chosen
         .then(pl.lit("chosen"))
         .when("dominated")
         .then(pl.lit("dominated"))

@@ -129,30 +129,34 @@ def _panel(lines: _Lines, by: Sequence[str]) -> alt.LayerChart:
     scale = category_scale(lines.series)
     colours = alt.Color("series", type="nominal", sort=lines.series, scale=scale, legend=legend)
     height = max(PANEL_HEIGHT, _LEGEND_ROW * len(lines.series))
-    base = alt.Chart(inline(lines.points), width=PANEL_WIDTH, height=height)
-    line = base.mark_line(strokeWidth=1.8, strokeJoin="round").encode(
+    base = alt.Chart(inline(lines.points), width=PANEL_WIDTH, height=height).encode(
         x=_percentile_axis(lines, PERCENTILES), y=_latency_axis(lines), color=colours
     )
-    return alt.LayerChart(layer=[line], title=titled(_TITLE, lines.notes))
+    return alt.LayerChart(layer=_marks(base, lines), title=titled(_TITLE, lines.notes))
 
 
 def _small_panels(lines: _Lines, by: Sequence[str]) -> alt.FacetChart:
-    line = (
-        alt.Chart(width=190, height=80)
-        .mark_line(strokeWidth=1.8, strokeJoin="round")
-        .encode(
-            x=_percentile_axis(lines, _SMALL_PERCENTILES, title=None),
-            y=_latency_axis(lines, title=None, ticks=3),
-        )
+    base = alt.Chart(width=190, height=80).encode(
+        x=_percentile_axis(lines, _SMALL_PERCENTILES, title=None),
+        y=_latency_axis(lines, title=None, ticks=3),
     )
     facet = alt.Facet("series", type="nominal", sort=lines.series, title=None)
-    chart = alt.LayerChart(layer=[line]).facet(
+    chart = alt.LayerChart(layer=_marks(base, lines)).facet(
         facet, data=inline(lines.points), columns=_GRID_COLUMNS, spacing=_GRID_SPACING, bounds="flush"
     )
     lead = f"{_LATENCY_TITLE} over the percentile by {_legend_title(by)}; all panels have the same scales."
     chart = chart.properties(title=titled(_TITLE, [lead, *lines.notes]), padding=_GRID_PADDING)
     resolved: alt.FacetChart = chart.resolve_axis(x="independent", y="independent")
     return resolved
+
+
+def _marks(base: alt.Chart, lines: _Lines) -> list[alt.Chart]:
+    """Lines; a dot for each group of a single latency, of which there is no line."""
+    marks = [base.mark_line(strokeWidth=1.8, strokeJoin="round")]
+    if not lines.points["series"].is_unique().any():
+        return marks
+    counted = base.transform_joinaggregate(points="count()", groupby=["series"])
+    return [*marks, counted.transform_filter("datum.points == 1").mark_circle(size=40, opacity=1)]
 
 
 def _percentile_axis(

@@ -27,7 +27,7 @@ _LEGEND: Final[dict[str, Any]] = {
     "labelFontSize": 12,
     "titleFontSize": 12,
     "titleFontWeight": "normal",
-    "titleLimit": 220,
+    "titleLimit": 320,  # a key of three columns
     "labelLimit": 220,
     "symbolType": "stroke",
     "symbolSize": 200,

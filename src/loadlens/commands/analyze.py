@@ -76,7 +76,10 @@ Exact = Annotated[
 Percentiles = Annotated[
     list[float] | None,
     typer.Option(
-        "--percentile", help="Percentile to report, e.g. 99.5; repeatable.", show_default="90, 95, 99, 99.9"
+        "--percentile",
+        metavar="NUMBER",
+        help="Percentile to report, e.g. 99.5; repeatable.",
+        show_default="90, 95, 99, 99.9",
     ),
 ]
 Baseline = Annotated[
@@ -100,7 +103,7 @@ def analyze_command(  # noqa: PLR0917  # the parameters of a command are its opt
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT...", help="A results folder of the toolkit, or logs: files, folders, globs."
+            metavar="LOGS", help="Logs: files, folders, globs; or a results folder of the toolkit."
         ),
     ],
     out: Out,
@@ -208,8 +211,8 @@ def _refuse_failed_gates(analysis: ToolkitAnalysis | LogAnalysis) -> None:
 
 def demo_command(  # noqa: PLR0917  # the parameters of a command are its options
     out: Out,
-    rows: Annotated[int, typer.Option(min=1, help="Invocations to simulate.")] = 200_000,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same rows.")] = 0,
+    rows: Annotated[int, typer.Option(min=1, metavar="N", help="Invocations to simulate.")] = 200_000,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="The same seed gives the same rows.")] = 0,
     outliers: Outliers = OutlierChoice.MEAN_IQR,
     prices: DemoPrices = None,
     chart_format: Charts = _PNG,
@@ -218,7 +221,7 @@ def demo_command(  # noqa: PLR0917  # the parameters of a command are its option
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Simulate a serverless endpoint under load, then analyse the result."""
+    """Simulate an endpoint under load, then analyse the result."""
     place = location(out, StorageOptions.parse(storage_option))
     with progress_display(quiet=quiet) as display:
         options = Options(

@@ -62,17 +62,28 @@ Slo = Annotated[
     ),
 ]
 SloFile = Annotated[
-    Path | None, typer.Option(help="Gates as a TOML file of [[gate]] tables.", show_default=False)
+    Path | None,
+    typer.Option(metavar="FILE", help="Gates as a TOML file of [[gate]] tables.", show_default=False),
 ]
 Junit = Annotated[
-    Path | None, typer.Option(help="JUnit XML file to write; replaces one that is there.", show_default=False)
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="JUnit XML file to write; replaces one that is there.", show_default=False
+    ),
 ]
 Markdown = Annotated[
-    Path | None, typer.Option(help="Markdown file to write; replaces one that is there.", show_default=False)
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Markdown file to write; replaces one that is there.", show_default=False
+    ),
 ]
 Rejects = Annotated[
     Path | None,
-    typer.Option(help="CSV file to write rejected rows to; replaces one that is there.", show_default=False),
+    typer.Option(
+        metavar="FILE",
+        help="CSV file to write rejected rows to; replaces one that is there.",
+        show_default=False,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -100,7 +111,10 @@ def check(  # noqa: PLR0917  # the parameters of a command are its options
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Judge gates on logs: exit 0 if all hold, 1 if one fails, 2 for a bad gate, 3 for bad input."""
+    """Judge gates on logs, for pipelines.
+
+    Exit codes: 0 all gates hold, 1 one fails, 2 a gate or an option is wrong, 3 the logs cannot be read.
+    """
     reading = reading_of(
         log_format, column_map, map_file, key_from_name, max_rejects, storage_option=storage_option
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,12 +12,14 @@ from loadlens.commands.options import (
     Format,
     KeyFromName,
     Map,
+    MapFile,
     MaxRejects,
     Out,
     Overwrite,
     Quiet,
     SafeCsv,
     Storage,
+    reading_of,
 )
 from loadlens.costing import (
     Capacity,
@@ -79,7 +81,8 @@ class StrategyChoice(StrEnum):
 
 
 Inputs = Annotated[
-    list[str], typer.Argument(metavar="LOGS...", help="Logs, or a results folder of the toolkit.")
+    list[str],
+    typer.Argument(metavar="LOGS", help="Logs: files, folders, globs; or a results folder of the toolkit."),
 ]
 Prices = Annotated[
     list[str] | None,
@@ -96,7 +99,9 @@ By = Annotated[
 TrafficText = Annotated[
     str | None,
     typer.Option(
-        help="50/s, 10M/month, '10M/month peak 40/s', or a CSV file of hourly rates.", show_default=False
+        metavar="VOLUME",
+        help="50/s, 10M/month, '10M/month peak 40/s', or a CSV file of hourly rates.",
+        show_default=False,
     ),
 ]
 Capacities = Annotated[
@@ -114,18 +119,29 @@ Strategies = Annotated[
         show_default="cheapest with an objective, else balanced",
     ),
 ]
-Weight = Annotated[float, typer.Option(help="Weight of cost in strategy balanced, 0 to 1.")]
+Weight = Annotated[float, typer.Option(metavar="NUMBER", help="Weight of cost in strategy balanced, 0 to 1.")]
 Goal = Annotated[
-    str | None, typer.Option(help="Latency that is good enough, e.g. 'p95 < 300ms'.", show_default=False)
+    str | None,
+    typer.Option(
+        metavar="LIMIT", help="Latency that is good enough, e.g. 'p95 < 300ms'.", show_default=False
+    ),
 ]
 Percentile = Annotated[
     float | None,
-    typer.Option(help="Latency percentile to compare.", show_default="the objective's, else 95"),
+    typer.Option(
+        metavar="NUMBER", help="Latency percentile to compare.", show_default="the objective's, else 95"
+    ),
 ]
 RequestSize = Annotated[
     float | None,
-    typer.Option(min=0, help="Mean bytes of a request, where data is paid for.", show_default=False),
+    typer.Option(
+        min=0,
+        metavar="BYTES",
+        help="Mean bytes of a request, where data is paid for.",
+        show_default=False,
+    ),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print choice.json instead of tables.")]
 
 
 def cost_command(  # noqa: PLR0917  # the parameters of a command are its options
@@ -142,20 +158,21 @@ def cost_command(  # noqa: PLR0917  # the parameters of a command are its option
     request_size: RequestSize = None,
     log_format: Format = None,
     column_map: Map = None,
+    map_file: MapFile = None,
     key_from_name: KeyFromName = None,
     max_rejects: MaxRejects = "0",
     storage_option: Storage = None,
     safe_csv: SafeCsv = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Price each configuration from its log, set it against instances, and choose."""
-    reading = Reading.of(
-        format=log_format,
-        column_map=column_map,
-        key_from_name=key_from_name,
-        max_rejects=max_rejects,
-        storage_options=storage_option,
+    """Price each configuration, against instances too, and choose one.
+
+    Prices go by memory size, so the log has to tell memory_size.
+    """
+    reading = reading_of(
+        log_format, column_map, map_file, key_from_name, max_rejects, storage_option=storage_option
     )
     place = location(out, reading.storage_options)
     paths, size = _inputs(inputs, request_size, reading)
@@ -183,7 +200,9 @@ def cost_command(  # noqa: PLR0917  # the parameters of a command are its option
 
     found: list[CostComparison] = []
     publish_folder(place, write, overwrite=overwrite)
-    if not quiet:
+    if as_json:
+        typer.echo(json_text(_document(found[0], inputs)), nl=False)
+    elif not quiet:
         _print(found[0], place)
 
 
@@ -294,8 +313,13 @@ def _write(
         remarks=log.findings.sentences(),
     )
     write_text(folder / "report.html", render(report))
+    write_text(folder / "choice.json", json_text(_document(comparison, inputs)))
+
+
+def _document(comparison: CostComparison, inputs: Sequence[str]) -> dict[str, Any]:
+    """The content of choice.json."""
     head = {"loadlens_version": version("loadlens"), "inputs": [shown(item) for item in inputs]}
-    write_text(folder / "choice.json", json_text({**head, **cost_document(comparison)}))
+    return {**head, **cost_document(comparison)}
 
 
 def _print(comparison: CostComparison, out: Location) -> None:

@@ -45,7 +45,7 @@ class OutlierChoice(StrEnum):
     NONE = "none"
 
 
-Logs = Annotated[list[str], typer.Argument(metavar="LOGS...", help="Logs: files, folders, globs.")]
+Logs = Annotated[list[str], typer.Argument(metavar="LOGS", help="Logs: files, folders, globs.")]
 By = Annotated[
     list[str] | None,
     typer.Option("--by", help="Column to group by; repeatable.", metavar="COLUMN", show_default=False),
@@ -68,14 +68,22 @@ Storage = Annotated[
     ),
 ]
 MinEffect = Annotated[
-    str, typer.Option("--min-effect", help="Smallest change that counts, of the base's figure.")
+    str,
+    typer.Option(
+        "--min-effect",
+        metavar="PERCENT",
+        help="Smallest change that counts, of the base's figure.",
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output folder.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 Format = Annotated[
     str | None,
     typer.Option(
-        "--format", help="Format of text logs; without it, their content tells.", show_default=False
+        "--format",
+        metavar="NAME",
+        help="Format of text logs, e.g. jmeter-csv; by default their content tells.",
+        show_default=False,
     ),
 ]
 Map = Annotated[
@@ -87,16 +95,25 @@ Map = Annotated[
         show_default=False,
     ),
 ]
-MapFile = Annotated[Path | None, typer.Option(help="The same as a TOML file.", show_default=False)]
+MapFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The same as a TOML file, in the place of --map.", show_default=False),
+]
 KeyFromName = Annotated[
     str | None,
     typer.Option(
+        metavar="REGEX",
         help=r"Regular expression over file names; its named groups become columns, e.g. 'run_(?P<run>\d+)'.",
         show_default=False,
     ),
 ]
 MaxRejects = Annotated[
-    str, typer.Option("--max-rejects", help="Rows that may be rejected: a count or a percentage, e.g. 0.5%.")
+    str,
+    typer.Option(
+        "--max-rejects",
+        metavar="LIMIT",
+        help="Rows that may be rejected: a count or a percentage, e.g. 0.5%.",
+    ),
 ]
 SafeCsv = Annotated[
     bool, typer.Option("--safe-csv", help="Disarm CSV cells that a spreadsheet would take for formulas.")
@@ -109,11 +126,14 @@ Outliers = Annotated[
 MemoryLimit = Annotated[
     str | None,
     typer.Option(
-        help="Memory to stay within, e.g. 2GiB; by default half of what is there.", show_default=False
+        metavar="SIZE",
+        help="Memory to stay within, e.g. 2GiB; by default half of what is there.",
+        show_default=False,
     ),
 ]
 SpillFolder = Annotated[
-    Path | None, typer.Option(help="Where temporary files of text logs go.", show_default=False)
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Where temporary files of text logs go.", show_default=False),
 ]
 
 Cluster = Annotated[
@@ -127,7 +147,9 @@ Cluster = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", help="Processes of this machine to measure with.", show_default=False),
+    typer.Option(
+        "--workers", metavar="N", help="Processes of this machine to measure with.", show_default=False
+    ),
 ]
 
 

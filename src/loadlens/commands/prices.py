@@ -14,7 +14,9 @@ __all__ = ["prices_command"]
 def prices_command(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="A built-in table, or the path of one.", show_default=False),
+        typer.Argument(
+            metavar="NAME_OR_FILE", help="A built-in table, or a TOML file of your own.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """List the built-in price tables, or show one."""

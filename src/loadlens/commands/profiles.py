@@ -62,7 +62,10 @@ def profile_command(  # noqa: PLR0917  # the parameters of a command are its opt
     overwrite: Replace = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the profile of logs, a small file that other commands take in the place of the logs."""
+    """Write the profile of logs, a small file.
+
+    Every command that takes logs takes profiles in their place, without reading a row again.
+    """
     reading = reading_of(
         log_format, column_map, map_file, key_from_name, max_rejects, storage_option=storage_option
     )
@@ -92,7 +95,7 @@ def profile_command(  # noqa: PLR0917  # the parameters of a command are its opt
 
 def merge_command(  # noqa: PLR0917  # the parameters of a command are its options
     inputs: Annotated[
-        list[str], typer.Argument(metavar="PROFILES...", help="Saved profiles: files, folders, globs.")
+        list[str], typer.Argument(metavar="PROFILES", help="Saved profiles: files, folders, globs.")
     ],
     out: ProfileFile,
     by: MergeBy = None,
@@ -103,7 +106,7 @@ def merge_command(  # noqa: PLR0917  # the parameters of a command are its optio
     overwrite: Replace = False,
     quiet: Quiet = False,
 ) -> None:
-    """Merge saved profiles into one, as if their logs had been profiled together."""
+    """Merge profiles into that of all their logs together."""
     options = reading_of(None, None, None, None, "0", storage_option=storage_option).storage_options
     place = location(out, options)
     merge_profiles(inputs, place, by=by, force=force, overwrite=overwrite, storage_options=options)

@@ -115,7 +115,7 @@ def _check_sections(data: Mapping[str, Any], kind: Kind, path: str) -> None:
     unknown = sorted(set(data) - known)
     if unknown:
         raise PriceError(f"{path}: unknown entries: {', '.join(unknown)}; it may have {_listed(known)}")
-    for section in {*_ENTRIES, *_BY_NAME} & data.keys():
+    for section in sorted({*_ENTRIES, *_BY_NAME} & data.keys()):
         _check_entries(data[section], section, kind, path)
 
 

@@ -68,7 +68,12 @@ def bucket_bounds(buckets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def middle_of_buckets(buckets: pl.DataFrame, ranks: pl.DataFrame) -> pl.DataFrame:
-    """The middle of the bucket that each rank lies in: order statistics without a second scan."""
+    """The middle of the bucket that each rank lies in: order statistics without a second scan.
+
+    Of the first bucket it is 0, which calls last by a coarse clock: half of its width would mean nothing.
+    """
     located = located_buckets(buckets, ranks)
-    low, high = bucket_bounds(located["bucket"].to_numpy())
-    return located.select("code", "successes", "rank", pl.Series("value", (low + high) / 2))
+    bucket = located["bucket"].to_numpy()
+    low, high = bucket_bounds(bucket)
+    middle = np.where(bucket == 0, 0.0, (low + high) / 2)
+    return located.select("code", "successes", "rank", pl.Series("value", middle))

@@ -2,13 +2,13 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from loadlens.schema import LATENCY
 
-__all__ = ["NOTHING", "column_header", "format_money", "format_value"]
+__all__ = ["NOTHING", "column_header", "format_money", "format_value", "key_text"]
 
 NOTHING: Final = "–"
 
@@ -127,6 +127,19 @@ def format_value(name: str, value: object) -> str:
     if column is None:
         return _measure(value) if isinstance(value, float) else _count(value)
     return column.format(value)
+
+
+def key_text(by: Sequence[str], key: Sequence[object]) -> str:
+    """A key in a sentence: text as it is, numbers with what they are and their unit."""
+    return " · ".join(_told(name, value) for name, value in zip(by, key, strict=True))
+
+
+def _told(name: str, value: object) -> str:
+    shown = format_value(name, value)
+    if not isinstance(value, int | float):
+        return shown
+    column = _known(name)
+    return f"{column.header} {shown} {column.unit}".rstrip() if column else f"{name} {shown}"
 
 
 def format_money(value: float, currency: str) -> str:

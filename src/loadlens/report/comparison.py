@@ -7,7 +7,7 @@ import polars as pl
 
 from loadlens.comparison import LEVEL, METRICS, MOST_DRAWN, VERDICTS, Comparison
 from loadlens.costing import MEMORY
-from loadlens.report.columns import NOTHING, column_header, format_value
+from loadlens.report.columns import NOTHING, column_header, format_value, key_text
 from loadlens.report.model import Block, Callout, Card, Figure, Notes, Report, Section, Table
 from loadlens.report.parts import counted, joined, settings_table
 from loadlens.schema import LATENCY
@@ -19,7 +19,6 @@ __all__ = [
     "comparison_section",
     "deciding_text",
     "figure_text",
-    "key_text",
     "metric_header",
     "verdict_sentence",
 ]
@@ -126,17 +125,6 @@ def change_text(metric: str, change: float | None, base: float | None) -> str:
     if metric == "error_rate":
         return f"{_signed(f'{100 * change:+.2f}')} pp"
     return _signed(f"{100 * change / base:+.1f}") + "%" if base else NOTHING
-
-
-def key_text(by: Sequence[str], key: Sequence[object]) -> str:
-    """A key in a sentence: text as it is, numbers with what they are."""
-    values = [
-        f"{column_header(name)} {format_value(name, value)}"
-        if isinstance(value, int | float)
-        else format_value(name, value)
-        for name, value in zip(by, key, strict=True)
-    ]
-    return " · ".join(values)
 
 
 def _signed(number: str) -> str:

@@ -107,9 +107,11 @@ def choice_card(comparison: CostComparison) -> Card:
     option = comparison.choice.option
     if option is None:
         return Card(label="Recommended", value="none", detail="no option can be recommended")
-    return Card(
-        label="Recommended", value=option["option"], detail=f"strategy {comparison.choice.strategy.name}"
-    )
+    cost = format_money(option["cost_per_1M_invocations"], comparison.currency)
+    latency = format_value("average_latency", option["latency_ms"])
+    figures = f"{cost} per 1M invocations, {percentile_text(comparison.percentile)} {latency} ms"
+    strategy = comparison.choice.strategy.name
+    return Card(label="Recommended", value=option["option"], detail=f"{figures} (strategy {strategy})")
 
 
 def _cards(comparison: CostComparison) -> tuple[Card, ...]:
@@ -158,12 +160,21 @@ def _choice(comparison: CostComparison, figures: Mapping[str, str], settings: Ma
 
 
 def _configurations(comparison: CostComparison, remarks: Sequence[str], file: str = "costs.csv") -> Section:
-    costs = comparison.costs
-    dropped = ["prices", *comparison.by, "num_rows", "cost_per_invocation"]
+    costs, by = comparison.costs, comparison.by
+    # An option is named by its price table only where there are several.
+    is_keyed = len(comparison.tables) == 1
+    names = by if is_keyed else ("option",)
+    figures = costs.drop("prices", "option", *by, "num_rows", "cost_per_invocation")
     # The failures are those of the log, whichever table prices them.
-    unpriced = int(costs.unique(comparison.by)["failures_without_duration"].sum())
+    unpriced = int(costs.unique(by)["failures_without_duration"].sum())
     blocks: list[Block] = [
-        _table("Cost of a successful call, by configuration", costs.drop(dropped), comparison, file)
+        _table(
+            "Cost of a successful call, by configuration",
+            pl.concat([costs.select(names), figures], how="horizontal"),
+            comparison,
+            file,
+            num_keys=len(names),
+        )
     ]
     if unpriced:
         text = f"{counted(unpriced, 'failure')} were throttled or have no duration and cost nothing here."

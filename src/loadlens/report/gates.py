@@ -5,12 +5,13 @@ from typing import Final
 import polars as pl
 
 from loadlens.gates import GateCheck
-from loadlens.gates.output import detail, gate_text, summary_line
+from loadlens.gates.output import detail, gate_text, summary_line, worst_of
+from loadlens.report.columns import key_text
 from loadlens.report.model import Callout, Card, Section, Table
 
 __all__ = ["gates_card", "gates_section"]
 
-_MOST_ROWS: Final = 200
+_MOST_ROWS: Final = 60
 _OWN_COLUMNS: Final = ("Verdict", "Gate", "Value", "Calls", "Detail")
 
 
@@ -23,7 +24,7 @@ def gates_card(check: GateCheck) -> Card:
 
 
 def gates_section(check: GateCheck) -> Section:
-    """A row for each gate and configuration, those that failed first."""
+    """A row for each gate where it was judged several times, then one for each verdict, failures first."""
     return Section(
         title="Gates",
         anchor="gates",
@@ -33,9 +34,28 @@ def gates_section(check: GateCheck) -> Section:
         ),
         blocks=(
             Callout(text=f"{summary_line(check)}.", kind="result" if check.holds else "failure"),
+            *([_by_gate(check)] if len(check.verdicts) > len(check.gates) else []),
             _table(check),
         ),
     )
+
+
+def _by_gate(check: GateCheck) -> Table:
+    judged = [check.of(gate) for gate in check.gates]
+    failed = [[verdict for verdict in verdicts if not verdict.holds] for verdicts in judged]
+    worst = [
+        worst_of(gate, fails or verdicts)
+        for gate, fails, verdicts in zip(check.gates, failed, judged, strict=True)
+    ]
+    columns = {
+        "Verdict": ["FAILED" if fails else "holds" for fails in failed],
+        "Gate": [gate_text(gate) for gate in check.gates],
+        "Configurations": [len(verdicts) for verdicts in judged],
+        "Failed": [len(fails) for fails in failed],
+        "Worst value": [verdict.gate.shown(verdict.value) for verdict in worst],
+        "Worst configuration": [key_text(check.by, tuple(verdict.key.values())) for verdict in worst],
+    }
+    return Table(caption="Gates", frame=pl.DataFrame(columns), num_keys=1, figures=("Worst value",))
 
 
 def _table(check: GateCheck) -> Table:
@@ -52,9 +72,10 @@ def _table(check: GateCheck) -> Table:
     }
     rest = f"The first {len(shown):,} of {len(verdicts):,} rows; summary.json has them all."
     return Table(
-        caption="Verdicts of the gates",
+        caption="Verdicts by configuration" if check.by else "Verdicts",
         frame=pl.DataFrame(columns, strict=False),
         num_keys=1,
+        figures=("Value",),
         note=rest if len(verdicts) > len(shown) else "",
     )
 

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from loadlens.analysis import SummaryStatistics
-from loadlens.report.columns import column_header, format_value
+from loadlens.report.columns import format_value, key_text
 from loadlens.report.model import Block, Callout, Card, Figure, Report, Section, Table
 from loadlens.report.parts import (
     VIEW_CAPTIONS,
@@ -100,7 +100,7 @@ def _extremes(summary: SummaryStatistics) -> tuple[Card, ...]:
 
 def _extreme(summary: SummaryStatistics, label: str, name: str, unit: str, *, descending: bool) -> Card:
     row = summary.summary.sort(name, descending=descending, nulls_last=True).row(0, named=True)
-    where = ", ".join(f"{column_header(key)}: {format_value(key, row[key])}" for key in summary.by)
+    where = key_text(summary.by, [row[key] for key in summary.by])
     plain = {"Lowest median latency": "Median latency", "Highest p99 latency": "p99 latency"}
     title = label if summary.summary.height > 1 else plain.get(label, "Throughput")
     return Card(label=title, value=f"{format_value(name, row[name])} {unit}", detail=where)
