@@ -449,6 +449,8 @@ def test_a_command_line_that_cannot_be_parsed(log: Path, tmp_path: Path, args: l
         (["analyze", "{log}", "--percentile", "nan"], "percentile"),
         (["analyze", "{log}", "--memory-limit", "much"], "--memory-limit"),
         (["analyze", "{log}", "--memory-limit", "1kB"], "memory_limit"),
+        (["compare", "{log}", "{log}", "--memory-limit", "1kB"], "memory_limit"),
+        (["cost", "{log}", "--memory-limit", "1kB"], "memory_limit"),
         (["analyze", "{folder}", "--slo", "p99 < 1s"], "name an invocation log"),
         (["analyze", "{folder}", "--prices", "lambda-x86", "--prices", "lambda-arm"], "invocation log"),
         (["analyze", "{log}", "--slo", "p99 < 1s", "--one-pass"], "exact"),

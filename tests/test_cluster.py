@@ -130,9 +130,15 @@ def test_no_workers_unless_asked_for() -> None:
         assert work == {"executor": None, "memory_limit": 2**30, "spill_folder": None}
 
 
-def test_the_command_line(log: Path) -> None:
-    gate = ["--slo", "p99 < 1 s", "--by", *KEY, "--json"]
-    here, there = run("check", log, *gate), run("check", log, *gate, "--workers", 2)
+@pytest.mark.parametrize(
+    "arguments", [("check", "--slo", "p99 < 1 s", "--by", *KEY), ("cost", "--overwrite", "--out", "costs")]
+)
+def test_the_command_line(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command, *options = arguments
+    here, there = (run(command, log, *options, "--json", "--quiet", *more) for more in ((), ("--workers", 2)))
     assert (there.returncode, there.stderr) == (0, "")
     assert there.stdout == here.stdout
 

@@ -316,6 +316,7 @@ def test_an_empty_window_fails_a_throughput_and_no_latency() -> None:
     assert rate.windows is not None
     # The first window begins before the first call and so is not whole: 5, 10, 15, 20 and 25 s are judged.
     assert (rate.windows.judged, rate.windows.failed, rate.windows.worst_start_s) == (5, 2, 10.0)
+    assert rate.windows.worst_after_s == 10.0 - 0.49  # the first call started 10 ms before its end at 0.5 s
     assert tail.holds
     assert tail.windows is not None
     assert tail.windows.judged == 5  # 0, 5, 20, 25 and the one that 30 s begins

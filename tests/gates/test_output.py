@@ -117,7 +117,13 @@ def test_json_has_every_figure(check: GateCheck) -> None:
         NASTY: 400.0,
         None: 50.0,
     }
-    assert rate["results"][0]["windows"] == {"width_s": 9.0, "judged": 0, "failed": 0, "worst_start_s": None}
+    assert rate["results"][0]["windows"] == {
+        "width_s": 9.0,
+        "judged": 0,
+        "failed": 0,
+        "worst_start_s": None,
+        "worst_after_s": None,
+    }
 
 
 def test_keys_that_json_does_not_know_are_text() -> None:

@@ -53,7 +53,7 @@ def test_one_table_is_enough_for_one_configuration() -> None:
 
 def test_details_have_a_column_where_there_are_any() -> None:
     found = table(checked("p50 < 1s within 1s of every window"))
-    assert found.frame["Detail"][0] == "0 of 2 windows of 1 s fail, worst from 1 s"
+    assert found.frame["Detail"][0] == "0 of 2 windows of 1 s fail, the worst 1 s into the run"
 
 
 @pytest.mark.parametrize(

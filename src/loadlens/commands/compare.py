@@ -22,12 +22,15 @@ from loadlens.commands.options import (
     Map,
     MapFile,
     MaxRejects,
+    MemoryLimit,
     MinEffect,
     Overwrite,
     Quiet,
     SafeCsv,
+    SpillFolder,
     Storage,
     Workers,
+    bytes_of,
     reading_of,
     share_of,
 )
@@ -108,6 +111,8 @@ def compare_command(  # noqa: PLR0917  # the parameters of a command are its opt
     key_from_name: KeyFromName = None,
     max_rejects: MaxRejects = "0",
     storage_option: Storage = None,
+    memory_limit: MemoryLimit = None,
+    spill_folder: SpillFolder = None,
     cluster: Cluster = None,
     workers: Workers = None,
     safe_csv: SafeCsv = False,
@@ -123,7 +128,9 @@ def compare_command(  # noqa: PLR0917  # the parameters of a command are its opt
     place = None if out is None else location(out, reading.storage_options)
     if place is not None:
         refuse_output_inside(place, existing_paths([base, candidate, *(prices or ())]))
-    working = workforce(cluster=cluster, workers=workers)
+    working = workforce(
+        cluster=cluster, workers=workers, memory_limit=bytes_of(memory_limit), spill_folder=spill_folder
+    )
     with working as work, progress_display(quiet=quiet) as display:
 
         def compared() -> Comparison:

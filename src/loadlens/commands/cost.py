@@ -8,17 +8,23 @@ from typing import Annotated, Any
 
 import typer
 
+from loadlens.cluster import workforce
 from loadlens.commands.options import (
+    Cluster,
     Format,
     KeyFromName,
     Map,
     MapFile,
     MaxRejects,
+    MemoryLimit,
     Out,
     Overwrite,
     Quiet,
     SafeCsv,
+    SpillFolder,
     Storage,
+    Workers,
+    bytes_of,
     reading_of,
 )
 from loadlens.costing import (
@@ -162,6 +168,10 @@ def cost_command(  # noqa: PLR0917  # the parameters of a command are its option
     key_from_name: KeyFromName = None,
     max_rejects: MaxRejects = "0",
     storage_option: Storage = None,
+    memory_limit: MemoryLimit = None,
+    spill_folder: SpillFolder = None,
+    cluster: Cluster = None,
+    workers: Workers = None,
     safe_csv: SafeCsv = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -188,11 +198,14 @@ def cost_command(  # noqa: PLR0917  # the parameters of a command are its option
     )
     refuse_output_inside(place, existing_paths([*inputs, *files_named_by(costing, prices, traffic)]))
     log = open_log(paths, reading=reading)
+    working = workforce(
+        cluster=cluster, workers=workers, memory_limit=bytes_of(memory_limit), spill_folder=spill_folder
+    )
 
     def write(folder: Path) -> None:
-        with progress_display(quiet=quiet) as display:
+        with working as work, progress_display(quiet=quiet) as display:
             comparison = cost_comparison(
-                log, costing, by or (MEMORY,), reading=reading, on_progress=display.on_progress
+                log, costing, by or (MEMORY,), reading=reading, on_progress=display.on_progress, **work
             )
             display.on_stage("Drawing charts")
             _write(comparison, folder, inputs, log, safe_csv=safe_csv)

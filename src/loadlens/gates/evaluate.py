@@ -30,12 +30,14 @@ class Windows:
         judged: how many windows were judged.
         failed: how many of them do not keep to the gate.
         worst_start_s: the start of the worst window, in s on the log's clock; None if none has a value.
+        worst_after_s: the same in s from the start of the log's first call, if the log tells that.
     """
 
     width_s: float
     judged: int
     failed: int
     worst_start_s: float | None
+    worst_after_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +180,7 @@ def _verdicts(gate: Gate, found: Measures) -> Iterator[Verdict]:
             calls = int(group["calls"][0])
             yield Verdict(gate=gate, key=key, value=value, calls=calls, holds=all(sides), reason=reason)
         else:
-            yield _over_windows(gate, key, _rows(group, found))
+            yield _over_windows(gate, key, _rows(group, found), found.first_start)
 
 
 _TOO_CLOSE: Final = "too close to the bound for the figures of a saved profile: fails to be safe"
@@ -270,7 +272,7 @@ def _rows(group: pl.DataFrame, found: Measures) -> _Rows:
     )
 
 
-def _over_windows(gate: Gate, key: Mapping[str, object], rows: _Rows) -> Verdict:
+def _over_windows(gate: Gate, key: Mapping[str, object], rows: _Rows, begin: float | None) -> Verdict:
     """Judges a gate in each window; throughput and counts in whole windows only, empty ones too."""
     gap = None
     judged = len(rows.window)
@@ -292,7 +294,13 @@ def _over_windows(gate: Gate, key: Mapping[str, object], rows: _Rows) -> Verdict
         calls=int(rows.calls.sum()),
         holds=judged > 0 and failed == 0,
         reason=reason,
-        windows=Windows(width_s=rows.width_s, judged=judged, failed=failed, worst_start_s=start),
+        windows=Windows(
+            width_s=rows.width_s,
+            judged=judged,
+            failed=failed,
+            worst_start_s=start,
+            worst_after_s=None if start is None or begin is None else round(start - begin, 6),
+        ),
     )
 
 

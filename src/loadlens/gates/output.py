@@ -46,7 +46,12 @@ def detail(verdict: Verdict) -> str:
     parts = []
     windows = verdict.windows
     if windows is not None and windows.judged:
-        start = "" if windows.worst_start_s is None else f", worst from {windows.worst_start_s:.15g} s"
+        start = ""
+        if windows.worst_after_s is not None:
+            after_s = f"{max(windows.worst_after_s, 0.0):,.1f}".removesuffix(".0")
+            start = f", the worst {after_s} s into the run"
+        elif windows.worst_start_s is not None:
+            start = f", the worst from {windows.worst_start_s:.15g} s on the log's clock"
         parts.append(f"{windows.failed:,} of {windows.judged:,} windows of {windows.width_s:g} s fail{start}")
     if verdict.reason:
         parts.append(verdict.reason)
