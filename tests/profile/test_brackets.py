@@ -136,7 +136,10 @@ def held(latencies: np.ndarray[Any, Any], most_rows: int = MANY) -> Brackets:
     brackets.cover(1)
     size = len(latencies)
     brackets.hold(
-        np.zeros(size, dtype=np.int64), latencies, np.ones(size, dtype=np.bool_), place_counts(latencies)
+        np.zeros(size, dtype=np.int64),
+        latencies.copy(),
+        np.ones(size, dtype=np.bool_),
+        place_counts(latencies),
     )
     return brackets
 

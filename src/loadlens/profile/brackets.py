@@ -86,6 +86,8 @@ class Brackets:
     def hold(self, code: Ints, latency: Floats, success: Truths, counts: PlaceCounts) -> None:
         """Holds rows back; where they become many, gives some buckets up.
 
+        The arrays become its own, and change.
+
         Args:
             code: the code of each row.
             latency: in ms.
@@ -148,14 +150,21 @@ class Brackets:
         for code in range(len(self.wanted) // NUM_PLACES):
             own = slice(code * NUM_PLACES, (code + 1) * NUM_PLACES)
             self.wanted[own] &= _likely_places(self._plan, *counts(code))
-        codes, latencies, successes = self.rows()
-        size = keep_wanted(codes, latencies, successes, self.wanted)
-        # Copies, so that few rows do not keep the memory of many.
-        self._parts = [(codes[:size].copy(), latencies[:size].copy(), successes[:size].copy())]
-        self._num_rows = size
-        self._due_at = max(self._due_at, int(_GROWTH * size))
-        if size > self._most_rows / _GROWTH:
+        self._parts = [self._kept(part) for part in self._parts]
+        self._num_rows = sum(len(code) for code, _, _ in self._parts)
+        self._due_at = max(self._due_at, int(_GROWTH * self._num_rows))
+        if self._num_rows > self._most_rows / _GROWTH:
             self.lose()
+
+    def _kept(self, rows: Rows) -> Rows:
+        """The rows that are still wanted, in the same memory unless that would be left half empty."""
+        code, latency, success = rows
+        size = keep_wanted(code, latency, success, self.wanted)
+        kept = code[:size], latency[:size], success[:size]
+        if size < len(code) / 2:
+            code, latency, success = kept
+            kept = code.copy(), latency.copy(), success.copy()
+        return kept
 
 
 def _likely_places(plan: Plan, calls: Ints, successes: Ints) -> Truths:

@@ -10,6 +10,7 @@ from loadlens.profile.buckets import FAILED_BUCKET, NULL_BUCKET, bucket_of
 from loadlens.profile.exact import (
     MOST_BUCKETS,
     HeldLatencies,
+    OrderedCounts,
     held_keys,
     located_buckets,
     numbered_buckets,
@@ -49,13 +50,16 @@ def candidate_rows(found: Counted, plan: Plan, *, most: int) -> Candidates:
         most: how many rows may be held in memory.
     """
     profile, tail = found.profile, found.tail
-    ranked = [_ranked_buckets(profile, plan), limit_buckets(profile, plan.limits_ms).drop("limit_ms")]
+    counts = OrderedCounts.of_buckets(profile.buckets)
+    ranked = [_ranked_buckets(profile, plan, counts), limit_buckets(profile, plan.limits_ms).drop("limit_ms")]
     beyond: list[pl.DataFrame] = []
     kept = profile.buckets.select("code", "bucket").clear()
     complete = False
     if plan.outliers != "none":
-        fences = _possible_fences(profile, plan, count_table(profile))
-        kept = _kept_ranks(profile, plan, fences).join(pl.concat(ranked), on=["code", "bucket"], how="anti")
+        fences = _possible_fences(plan, count_table(profile), counts)
+        kept = _kept_ranks(profile, plan, fences, counts).join(
+            pl.concat(ranked), on=["code", "bucket"], how="anti"
+        )
         ranked.append(kept)
         complete = tail is not None and tail.complete(_lowest_edges(fences))
         if not complete:
@@ -68,11 +72,11 @@ def candidate_rows(found: Counted, plan: Plan, *, most: int) -> Candidates:
     if not beyond:
         held = _held_back(found, chosen, kept)
         held = found.look("held_keys", chosen=chosen) if held is None else held
-        latencies = HeldLatencies(chosen, profile.buckets, held)
+        latencies = HeldLatencies(chosen, counts, held)
         return Candidates(latencies=latencies, tail=tail.frame() if complete and tail else None)
     fetched = found.look("rows_at", chosen=chosen)
     held = held_keys(fetched.lazy(), chosen).collect()
-    latencies = HeldLatencies(chosen, profile.buckets, held)
+    latencies = HeldLatencies(chosen, counts, held)
     return Candidates(latencies=latencies, tail=fetched)
 
 
@@ -93,14 +97,14 @@ def _lowest_edges(fences: pl.DataFrame) -> pl.DataFrame:
     return fences.select("code", pl.Series("lowest", edges))
 
 
-def _ranked_buckets(profile: Profile, plan: Plan) -> pl.DataFrame:
+def _ranked_buckets(profile: Profile, plan: Plan, counts: OrderedCounts) -> pl.DataFrame:
     table = count_table(profile)
     kept = plan.kept_percentiles if plan.outliers == "none" else ()
     wanted = {**FIVE, **{str(quantile): quantile for quantile in (*plan.percentiles, *kept)}}
     ranks = [_ranks(table, "num_timed_successes", wanted, successes=True)]
     if plan.fence_over_failures:
         ranks.append(_ranks(table, "num_invocations", FENCE_QUANTILES, successes=False))
-    located = located_buckets(profile.buckets, pl.concat(ranks).unique())
+    located = located_buckets(counts, pl.concat(ranks).unique())
     return located.select("code", "bucket")
 
 
@@ -111,7 +115,7 @@ def _ranks(table: pl.DataFrame, size: str, wanted: dict[str, float], *, successe
     return both.unique()
 
 
-def _possible_fences(profile: Profile, plan: Plan, table: pl.DataFrame) -> pl.DataFrame:
+def _possible_fences(plan: Plan, table: pl.DataFrame, counts: OrderedCounts) -> pl.DataFrame:
     """The lowest and highest bucket that the fence can lie in: ``code``, ``lowest``, ``highest``."""
     population, size = (
         ("all", "num_invocations") if plan.fence_over_failures else ("success", "num_timed_successes")
@@ -120,7 +124,7 @@ def _possible_fences(profile: Profile, plan: Plan, table: pl.DataFrame) -> pl.Da
         "code", pl.lit(population == "success").alias("successes"), pl.col(size).alias("size")
     )
     ranks = quantile_ranks(sizes, {"q25": 0.25, "q75": 0.75})
-    bounds = {end: _bucket_values(profile, ranks, end) for end in ("low", "high")}
+    bounds = {end: _bucket_values(counts, ranks, end) for end in ("low", "high")}
     joined = (
         bounds["low"]
         .join(bounds["high"], on="code")
@@ -140,10 +144,10 @@ def _possible_fences(profile: Profile, plan: Plan, table: pl.DataFrame) -> pl.Da
     )
 
 
-def _bucket_values(profile: Profile, ranks: pl.DataFrame, end: str) -> pl.DataFrame:
+def _bucket_values(counts: OrderedCounts, ranks: pl.DataFrame, end: str) -> pl.DataFrame:
     """The edge of the bucket of each quantile's low or high rank, a column for each quantile."""
     wanted = ranks.select("code", "successes", "name", pl.col(end).alias("rank"))
-    located = located_buckets(profile.buckets, wanted)
+    located = located_buckets(counts, wanted)
     low, high = bucket_bounds(located["bucket"].to_numpy())
     suffix, edge = ("below", low) if end == "low" else ("above", high)
     values = located.select("code", "name", pl.Series("value", edge))
@@ -162,7 +166,7 @@ def _from_fence_on(profile: Profile, fences: pl.DataFrame) -> pl.DataFrame:
     return _successes(profile, fences).filter(pl.col("bucket") >= pl.col("lowest")).select("code", "bucket")
 
 
-def _kept_ranks(profile: Profile, plan: Plan, fences: pl.DataFrame) -> pl.DataFrame:
+def _kept_ranks(profile: Profile, plan: Plan, fences: pl.DataFrame, counts: OrderedCounts) -> pl.DataFrame:
     """The buckets that the quantiles of the kept rows can lie in."""
     wanted = {**FIVE, **{str(quantile): quantile for quantile in plan.kept_percentiles}}
     sizes = (
@@ -180,7 +184,7 @@ def _kept_ranks(profile: Profile, plan: Plan, fences: pl.DataFrame) -> pl.DataFr
         )
         end = "low" if size == "fewest" else "high"
         located = located_buckets(
-            profile.buckets, ranks.select("code", "successes", "name", pl.col(end).alias("rank"))
+            counts, ranks.select("code", "successes", "name", pl.col(end).alias("rank"))
         )
         ends.append(located.select("code", "name", pl.col("bucket").alias(size)))
     ranges = (

@@ -13,7 +13,7 @@ from loadlens.profile.attainment import CountsInside, counts_below, inside_by_mi
 from loadlens.profile.buckets import RELATIVE_ERROR
 from loadlens.profile.candidates import candidate_rows
 from loadlens.profile.distributed import counted_by_workers
-from loadlens.profile.exact import order_statistics
+from loadlens.profile.exact import OrderedCounts, order_statistics
 from loadlens.profile.fence import Kept, counts_in_tail, fence, kept_by_bucket, kept_exactly
 from loadlens.profile.histogram import kept_histogram
 from loadlens.profile.limits import Limits
@@ -144,7 +144,7 @@ def _exact(found: Counted, plan: Plan, most: int) -> Statistics:
 
 
 def _approximate(profile: Profile, plan: Plan) -> Statistics:
-    statistics_of = partial(middle_of_buckets, profile.buckets)
+    statistics_of = partial(middle_of_buckets, OrderedCounts.of_buckets(profile.buckets))
     table = _unfenced(profile, plan, statistics_of, partial(inside_by_middle, profile))
     kept = kept_by_bucket(profile, table.select("code", "outlier_fence"))
     table = _fenced(table, plan, kept, statistics_of)

@@ -11,6 +11,7 @@ from loadlens.schema import FAILED_LATENCY_MS, LATENCY
 __all__ = [
     "MOST_BUCKETS",
     "HeldLatencies",
+    "OrderedCounts",
     "finer_counts",
     "held_keys",
     "located_buckets",
@@ -46,10 +47,11 @@ def order_statistics(
         ``ranks`` with the column ``value`` in ms.
     """
     counts = _bucket_counts(buckets)
+    ordered = OrderedCounts(counts)
     wanted = ranks.with_columns(parent=pl.lit(0, dtype=pl.Int64), residual=pl.col("rank"))
     shift = BUCKET_SHIFT
     while True:
-        wanted = _located(counts, wanted)
+        wanted = _located(ordered, wanted)
         if shift == 0:
             values = pl.Series("value", value_of_bits(wanted["parent"].to_numpy(), 0))
             return wanted.select("code", "successes", "rank", values)
@@ -57,22 +59,48 @@ def order_statistics(
         num_rows = counts.join(chosen, on=["code", "prefix"])["count"].sum()
         finer = 0 if num_rows <= most_values else max(shift - _BITS_A_PASS, 0)
         counts = look("finer_counts", chosen=chosen, shift=shift, finer=finer)
+        ordered = OrderedCounts(counts)
         shift = finer
+
+
+class OrderedCounts:
+    """Counts in ascending order, those of all rows and those of the successes, each made when asked for."""
+
+    def __init__(self, counts: pl.DataFrame) -> None:
+        """Takes the counts: ``code``, ``success``, ``parent``, ``prefix``, ``count``."""
+        self._counts = counts
+        self._ordered: dict[bool, pl.DataFrame] = {}
+
+    @classmethod
+    def of_buckets(cls, buckets: pl.DataFrame) -> "OrderedCounts":
+        """The counts of a profile's buckets."""
+        return cls(_bucket_counts(buckets))
+
+    def of(self, *, successes: bool) -> pl.DataFrame:
+        """``code``, ``parent``, ``prefix``, ``start`` (how many rows come before), ascending."""
+        if successes not in self._ordered:
+            counts = self._counts.filter("success") if successes else self._counts
+            cells = counts.group_by("code", "parent", "prefix").agg(pl.col("count").sum())
+            start = (pl.col("count").cum_sum() - pl.col("count")).alias("start")
+            self._ordered[successes] = cells.sort("code", "parent", "prefix").select(
+                "code", "parent", "prefix", start
+            )
+        return self._ordered[successes]
 
 
 class HeldLatencies:
     """All latencies of some buckets in memory, each as one number that sorts by bucket and latency."""
 
-    def __init__(self, chosen: pl.DataFrame, profile_buckets: pl.DataFrame, held: pl.DataFrame) -> None:
+    def __init__(self, chosen: pl.DataFrame, counts: OrderedCounts, held: pl.DataFrame) -> None:
         """Takes the latencies over.
 
         Args:
             chosen: ``code`` and ``bucket`` of the buckets, as ``numbered_buckets`` returns them.
-            profile_buckets: the buckets of the profile.
+            counts: those of the profile's buckets.
             held: ``key``, see ``held_key``, and ``success``.
         """
         self._chosen = chosen.with_row_index("number")
-        self._counts = _bucket_counts(profile_buckets)
+        self._counts = counts
         self._held = held
         self._sorted: dict[bool, NDArray[np.int64]] = {}
 
@@ -136,11 +164,10 @@ def held_keys(rows: pl.LazyFrame, chosen: pl.DataFrame) -> pl.LazyFrame:
     return found.join(numbers.lazy(), on=["code", "bucket"]).select(key.alias("key"), "success")
 
 
-def located_buckets(buckets: pl.DataFrame, ranks: pl.DataFrame) -> pl.DataFrame:
-    """``ranks`` with the ``bucket`` in which the latency of each lies."""
-    located = _located(
-        _bucket_counts(buckets), ranks.with_columns(parent=pl.lit(0, dtype=pl.Int64), residual=pl.col("rank"))
-    )
+def located_buckets(counts: OrderedCounts, ranks: pl.DataFrame) -> pl.DataFrame:
+    """``ranks`` with the ``bucket`` in which each lies, by the counts of a profile's buckets."""
+    wanted = ranks.with_columns(parent=pl.lit(0, dtype=pl.Int64), residual=pl.col("rank"))
+    located = _located(counts, wanted)
     return located.drop("residual").rename({"parent": "bucket"})
 
 
@@ -154,31 +181,25 @@ def _bucket_counts(buckets: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _located(counts: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
+def _located(counts: OrderedCounts, wanted: pl.DataFrame) -> pl.DataFrame:
     """Finds each rank's prefix, which becomes its ``parent``, and its rank among the rows of that prefix."""
     if wanted.is_empty():
         return wanted
     found = [
-        _located_in(counts if not successes else counts.filter("success"), part)
+        _located_in(counts.of(successes=bool(successes)), part)
         for (successes,), part in wanted.partition_by("successes", as_dict=True).items()
     ]
     return pl.concat(found)
 
 
-def _located_in(counts: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
-    cells = (
-        counts.group_by("code", "parent", "prefix")
-        .agg(pl.col("count").sum())
-        .sort("code", "parent", "prefix")
-    )
-    before = cells.select("code", "parent", (pl.col("count").cum_sum() - pl.col("count")).alias("start"))
-    starts = before.group_by("code", "parent", maintain_order=True).first()
+def _located_in(cells: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
+    starts = cells.group_by("code", "parent", maintain_order=True).agg(pl.col("start").first())
     placed = wanted.join(starts, on=["code", "parent"], how="left", maintain_order="left")
     position = (placed["start"] + placed["residual"]).to_numpy()
-    index = np.searchsorted(before["start"].to_numpy(), position, side="right") - 1
+    index = np.searchsorted(cells["start"].to_numpy(), position, side="right") - 1
     return wanted.with_columns(
         parent=cells["prefix"].gather(index),
-        residual=pl.Series(position) - before["start"].gather(index),
+        residual=pl.Series(position) - cells["start"].gather(index),
     )
 
 

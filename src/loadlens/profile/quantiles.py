@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from loadlens.profile.buckets import BUCKET_SHIFT, value_of_bits
-from loadlens.profile.exact import located_buckets
+from loadlens.profile.exact import OrderedCounts, located_buckets
 
 __all__ = ["OrderStatistics", "bucket_bounds", "middle_of_buckets", "quantile_ranks", "quantiles"]
 
@@ -67,12 +67,12 @@ def bucket_bounds(buckets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def middle_of_buckets(buckets: pl.DataFrame, ranks: pl.DataFrame) -> pl.DataFrame:
+def middle_of_buckets(counts: OrderedCounts, ranks: pl.DataFrame) -> pl.DataFrame:
     """The middle of the bucket that each rank lies in: order statistics without a second scan.
 
     Of the first bucket it is 0, which calls last by a coarse clock: half of its width would mean nothing.
     """
-    located = located_buckets(buckets, ranks)
+    located = located_buckets(counts, ranks)
     bucket = located["bucket"].to_numpy()
     low, high = bucket_bounds(bucket)
     middle = np.where(bucket == 0, 0.0, (low + high) / 2)

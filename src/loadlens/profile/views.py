@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 
 from loadlens.profile.buckets import NULL_BUCKET, octave_part_low
+from loadlens.profile.exact import OrderedCounts
 from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.quantiles import middle_of_buckets
 
@@ -31,7 +32,8 @@ def spectrum(profile: Profile) -> pl.DataFrame:
         .with_columns((1 - 1 / pl.col("tail")).alias("quantile"), pl.lit(value=True).alias("successes"))
         .select("code", "successes", "quantile", rank.alias("rank"))
     )
-    values = middle_of_buckets(profile.buckets, ranks.select("code", "successes", "rank").unique())
+    counts = OrderedCounts.of_buckets(profile.buckets)
+    values = middle_of_buckets(counts, ranks.select("code", "successes", "rank").unique())
     keys = key_names(profile.key)
     joined = ranks.join(values, on=["code", "successes", "rank"]).join(profile.keys, on="code")
     return joined.select(*keys, "quantile", pl.col("value").alias("latency_ms")).sort(
