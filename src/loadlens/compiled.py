@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["can_compile", "compiled", "frozen"]
+__all__ = ["can_compile", "compiled", "frozen", "frozen_column"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -28,6 +29,12 @@ def compiled(function: Function) -> Function:
     except RuntimeError:
         kept = njit(function, nogil=True)
     return kept
+
+
+def frozen_column(column: pl.Series, missing: float) -> NDArray[Any]:
+    """A column as such an array, with ``missing`` in the place of nulls."""
+    filled = column.fill_null(missing) if column.null_count() else column
+    return frozen(filled.to_numpy())
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:

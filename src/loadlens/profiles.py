@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 import polars as pl
 
 from loadlens.errors import InputError
-from loadlens.profile import Plan, Profile, measure
+from loadlens.profile import Plan, Profile, measure, success_of
 from loadlens.profile.buckets import RELATIVE_ERROR
-from loadlens.profile.plan import SUCCESS_RULES
 from loadlens.profile.saved import damage_told, merged_profile, merged_seconds
 from loadlens.profile.storing import digest_of, stored_parts, write_profile
 from loadlens.publish import publish_file
@@ -86,7 +85,7 @@ def profile_log(
 def _plan(log: Log, key: tuple[str, ...]) -> Plan:
     return Plan(
         key=key,
-        success=SUCCESS_RULES[success_rule_of(log.columns)],
+        success=success_of(log.columns),
         percentiles=(),
         outliers="none",
         response_sizes="response_size" in log.columns,

@@ -20,7 +20,7 @@ from loadlens.analysis.shared import (
     with_numeric_keys,
 )
 from loadlens.errors import UsageError
-from loadlens.profile import DEFAULT_PERCENTILES, Execution, Outliers, Plan, key_names, measure
+from loadlens.profile import DEFAULT_PERCENTILES, Execution, Outliers, Plan, key_names, measure, success_of
 from loadlens.schema import LATENCY
 from loadlens.sources import Source, open_log
 
@@ -82,7 +82,7 @@ def summary_statistics(
     """
     key = checked_key(by)
     log = open_log(source, required=(*key, LATENCY))
-    success = pl.col("success") if "success" in log.columns else pl.col(LATENCY) > 0
+    success = success_of(log.columns)
     plan = Plan(key=key, success=success, outliers=outliers, percentiles=checked_percentiles(percentiles))
     statistics = with_numeric_keys(measure(log, plan, **execution), key)
     classes = error_classes(statistics)

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from loadlens.analyze import LogAnalysis, Options, ToolkitAnalysis, analyze, analyze_toolkit_folder
-from loadlens.cluster import workforce
 from loadlens.commands.check import Slo, SloFile, excerpts_shown, gates_of
 from loadlens.commands.cost import (
     Capacities,
@@ -40,9 +39,9 @@ from loadlens.commands.options import (
     SpillFolder,
     Storage,
     Workers,
-    bytes_of,
     reading_of,
     share_of,
+    workforce_of,
 )
 from loadlens.documents import json_text
 from loadlens.errors import GateFailedError, UsageError
@@ -160,12 +159,7 @@ def analyze_command(  # noqa: PLR0917  # the parameters of a command are its opt
     place = location(out, reading.storage_options)
     named = [*files_named_by(costing, prices, traffic), *([str(slo_file)] if slo_file else [])]
     refuse_output_inside(place, existing_paths(named))
-    working = workforce(
-        cluster=cluster,
-        workers=workers,
-        memory_limit=bytes_of(memory_limit),
-        spill_folder=spill_folder,
-    )
+    working = workforce_of(cluster, workers, memory_limit, spill_folder)
     with excerpts_shown(), working as work, progress_display(quiet=quiet) as display:
         execution = Execution(
             on_progress=display.on_progress,

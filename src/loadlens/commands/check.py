@@ -10,7 +10,6 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from loadlens.cluster import workforce
 from loadlens.commands.options import (
     By,
     Cluster,
@@ -28,8 +27,9 @@ from loadlens.commands.options import (
     SpillFolder,
     Storage,
     Workers,
-    bytes_of,
     reading_of,
+    refuse_results_folder,
+    workforce_of,
 )
 from loadlens.documents import json_text
 from loadlens.errors import GateError, GateFailedError, InputError, UsageError
@@ -47,7 +47,7 @@ from loadlens.gates import (
 from loadlens.gates.output import detail, failures, gate_text, summary_line
 from loadlens.publish import publish_files, refuse_files, write_text
 from loadlens.report.columns import column_header, format_value
-from loadlens.sources import Findings, Reading, TooManyRejectsError, find_toolkit_folder, open_log
+from loadlens.sources import Findings, TooManyRejectsError, open_log
 from loadlens.terminal import MOST_ROWS, console_of_width, inert, print_line, progress_display
 
 __all__ = ["Slo", "SloFile", "check", "excerpts_shown", "gates_of"]
@@ -120,13 +120,11 @@ def check(  # noqa: PLR0917  # the parameters of a command are its options
     )
     with excerpts_shown():
         gates = gates_of(slo or (), slo_file)
-        _refuse_results_folder(inputs, reading)
+        refuse_results_folder(inputs, reading)
         log = open_log(inputs, reading=reading)
         outputs = [path for path in (junit, markdown, rejects) if path is not None]
         refuse_files(outputs, [*(file.path for file in log.files), slo_file, map_file])
-        working = workforce(
-            cluster=cluster, workers=workers, memory_limit=bytes_of(memory_limit), spill_folder=spill_folder
-        )
+        working = workforce_of(cluster, workers, memory_limit, spill_folder)
         kept = _rejects_kept(rejects, safe=safe_csv)
         with working as work, progress_display(quiet=quiet) as display, kept:
             found = check_gates(
@@ -187,12 +185,6 @@ def gates_of(texts: Sequence[str], path: Path | None) -> tuple[Gate, ...]:
     if not texts and path is None:
         raise UsageError("no gates: pass --slo 'p99 < 300ms', or --slo-file with a TOML file")
     return (*parse_gates(texts), *(read_gates(path) if path else ()))
-
-
-def _refuse_results_folder(inputs: Sequence[str], reading: Reading) -> None:
-    folders = [folder for item in inputs if (folder := find_toolkit_folder(item, reading.storage_options))]
-    if folders:
-        raise UsageError(f"{folders[0].path}: is a results folder; name one of the invocation logs in it")
 
 
 def _print(found: GateCheck, findings: Findings, rejects: Path | None) -> None:

@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from loadlens.analyze import publish_rejects
-from loadlens.cluster import workforce
 from loadlens.commands.cost import RequestSize
 from loadlens.commands.options import (
     By,
@@ -30,9 +29,9 @@ from loadlens.commands.options import (
     SpillFolder,
     Storage,
     Workers,
-    bytes_of,
     reading_of,
     share_of,
+    workforce_of,
 )
 from loadlens.comparison import VERDICTS, Comparison, compare
 from loadlens.decisions import comparison_charts
@@ -128,9 +127,7 @@ def compare_command(  # noqa: PLR0917  # the parameters of a command are its opt
     place = None if out is None else location(out, reading.storage_options)
     if place is not None:
         refuse_output_inside(place, existing_paths([base, candidate, *(prices or ())]))
-    working = workforce(
-        cluster=cluster, workers=workers, memory_limit=bytes_of(memory_limit), spill_folder=spill_folder
-    )
+    working = workforce_of(cluster, workers, memory_limit, spill_folder)
     with working as work, progress_display(quiet=quiet) as display:
 
         def compared() -> Comparison:

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from loadlens.cluster import workforce
 from loadlens.commands.options import (
     Cluster,
     Format,
@@ -24,8 +23,8 @@ from loadlens.commands.options import (
     SpillFolder,
     Storage,
     Workers,
-    bytes_of,
     reading_of,
+    workforce_of,
 )
 from loadlens.costing import (
     Capacity,
@@ -198,9 +197,7 @@ def cost_command(  # noqa: PLR0917  # the parameters of a command are its option
     )
     refuse_output_inside(place, existing_paths([*inputs, *files_named_by(costing, prices, traffic)]))
     log = open_log(paths, reading=reading)
-    working = workforce(
-        cluster=cluster, workers=workers, memory_limit=bytes_of(memory_limit), spill_folder=spill_folder
-    )
+    working = workforce_of(cluster, workers, memory_limit, spill_folder)
 
     def write(folder: Path) -> None:
         with working as work, progress_display(quiet=quiet) as display:

@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from loadlens.cluster import Workforce, workforce
 from loadlens.errors import UsageError
-from loadlens.sources import ColumnMap, Reading
+from loadlens.sources import ColumnMap, Reading, find_toolkit_folder
 
 __all__ = [
     "By",
@@ -31,9 +33,10 @@ __all__ = [
     "SpillFolder",
     "Storage",
     "Workers",
-    "bytes_of",
     "reading_of",
+    "refuse_results_folder",
     "share_of",
+    "workforce_of",
 ]
 
 
@@ -153,12 +156,21 @@ Workers = Annotated[
 ]
 
 
-def bytes_of(memory_limit: str | None) -> int | None:
-    """A number of bytes from a text such as 2GiB or 500MB.
+def workforce_of(
+    cluster: str | None, workers: int | None, memory_limit: str | None, spill_folder: Path | None
+) -> AbstractContextManager[Workforce]:
+    """Who measures, from what these options say.
 
     Raises:
-        UsageError: the text is no size.
+        UsageError: the memory limit is no size.
     """
+    return workforce(
+        cluster=cluster, workers=workers, memory_limit=_bytes_of(memory_limit), spill_folder=spill_folder
+    )
+
+
+def _bytes_of(memory_limit: str | None) -> int | None:
+    """A number of bytes from a text such as 2GiB or 500MB."""
     if memory_limit is None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMGT]i?)?B?", memory_limit.strip(), flags=re.IGNORECASE)
@@ -179,6 +191,17 @@ def share_of(min_effect: str) -> float:
     if not match:
         raise UsageError(f"--min-effect: got {min_effect!r}, expected a percentage such as 5%")
     return float(match[1]) / 100
+
+
+def refuse_results_folder(inputs: Sequence[str], reading: Reading) -> None:
+    """Refuses a results folder where logs are wanted.
+
+    Raises:
+        UsageError: some input is one.
+    """
+    folders = [folder for item in inputs if (folder := find_toolkit_folder(item, reading.storage_options))]
+    if folders:
+        raise UsageError(f"{folders[0].path}: is a results folder; name one of the invocation logs in it")
 
 
 def reading_of(

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from loadlens.cluster import workforce
 from loadlens.commands.options import (
     By,
     Cluster,
@@ -19,12 +18,12 @@ from loadlens.commands.options import (
     SpillFolder,
     Storage,
     Workers,
-    bytes_of,
     reading_of,
+    refuse_results_folder,
+    workforce_of,
 )
-from loadlens.errors import UsageError
 from loadlens.profiles import merge_profiles, profile_log
-from loadlens.sources import find_toolkit_folder, location
+from loadlens.sources import StorageOptions, location
 from loadlens.sources.storage.location import size_of
 from loadlens.terminal import print_line, progress_display
 
@@ -69,14 +68,9 @@ def profile_command(  # noqa: PLR0917  # the parameters of a command are its opt
     reading = reading_of(
         log_format, column_map, map_file, key_from_name, max_rejects, storage_option=storage_option
     )
-    options = reading.storage_options
-    folders = [folder for item in inputs if (folder := find_toolkit_folder(item, options))]
-    if folders:
-        raise UsageError(f"{folders[0].path}: is a results folder; name one of the invocation logs in it")
+    refuse_results_folder(inputs, reading)
     place = location(out, reading.storage_options)
-    working = workforce(
-        cluster=cluster, workers=workers, memory_limit=bytes_of(memory_limit), spill_folder=spill_folder
-    )
+    working = workforce_of(cluster, workers, memory_limit, spill_folder)
     with working as work, progress_display(quiet=quiet) as display:
         findings = profile_log(
             inputs,
@@ -107,7 +101,7 @@ def merge_command(  # noqa: PLR0917  # the parameters of a command are its optio
     quiet: Quiet = False,
 ) -> None:
     """Merge profiles into that of all their logs together."""
-    options = reading_of(None, None, None, None, "0", storage_option=storage_option).storage_options
+    options = StorageOptions.parse(storage_option)
     place = location(out, options)
     merge_profiles(inputs, place, by=by, force=force, overwrite=overwrite, storage_options=options)
     if not quiet:

@@ -25,7 +25,7 @@ from loadlens.comparison.intervals import (
 from loadlens.costing import MEMORY, Usage, usage_from
 from loadlens.errors import UsageError
 from loadlens.prices import PriceTable
-from loadlens.profile import Execution, Plan, Statistics, key_names, measure, percentile_name
+from loadlens.profile import Execution, Plan, Statistics, key_names, measure, percentile_name, success_of
 from loadlens.profile.buckets import NULL_BUCKET
 from loadlens.profile.quantiles import bucket_bounds
 from loadlens.profile.rounding import settled
@@ -155,7 +155,7 @@ def measured_run(
         InputError: the log cannot be read, or holds values that no statistic may use.
         UsageError: the calls of a key used several memory sizes, so that they have no one price.
     """
-    success = pl.col("success") if "success" in log.columns else pl.col(LATENCY) > 0
+    success = success_of(log.columns)
     plan = Plan(
         key=(*key, MEMORY) if prices and MEMORY not in key else tuple(key),
         success=success,

@@ -13,7 +13,7 @@ from loadlens.costing.running import Running, units_needed
 from loadlens.costing.traffic import HOURS_PER_MONTH, SECONDS_PER_MONTH, Traffic
 from loadlens.errors import InputError, UsageError
 from loadlens.prices import PriceTable
-from loadlens.profile import Execution, Plan, measure, percentile_name
+from loadlens.profile import Execution, Plan, measure, percentile_name, success_of
 from loadlens.schema import LATENCY
 from loadlens.sources import Log
 
@@ -84,7 +84,7 @@ def measured_capacity(
     quantile = objective.percentile if objective else percentile
     key = tuple(name for name in _LOAD_COLUMNS if name in log.columns)
     log.require((*key, LATENCY, "start_time", "end_time"), "the capacity of an instance")
-    success = pl.col("success") if "success" in log.columns else pl.col(LATENCY) > 0
+    success = success_of(log.columns)
     plan = Plan(key=key, success=success, outliers="none", percentiles=(quantile,))
     table = with_numeric_keys(measure(log, plan, **execution), key).table
     latency = pl.col(f"{LATENCY}_{percentile_name(quantile)}").alias("latency_ms")

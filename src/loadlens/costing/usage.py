@@ -8,7 +8,16 @@ import polars as pl
 
 from loadlens.analysis.shared import key_columns, num_errors, with_numeric_keys
 from loadlens.errors import InputError, UsageError
-from loadlens.profile import Execution, Plan, Profile, Statistics, key_names, measure, percentile_name
+from loadlens.profile import (
+    Execution,
+    Plan,
+    Profile,
+    Statistics,
+    key_names,
+    measure,
+    percentile_name,
+    success_of,
+)
 from loadlens.profile.buckets import FAILED_BUCKET, NULL_BUCKET
 from loadlens.profile.rounding import settled
 from loadlens.schema import LATENCY, MAX_LATENCY_MS
@@ -99,7 +108,7 @@ def usage_of(
     if taken := sorted(FIGURES.intersection(key)):
         raise UsageError(f"by names {', '.join(taken)}, which names a figure; name configuration columns")
     log.require((*key, LATENCY), "the cost of calls")
-    success = pl.col("success") if "success" in log.columns else pl.col(LATENCY) > 0
+    success = success_of(log.columns)
     plan = Plan(
         key=key,
         success=success,

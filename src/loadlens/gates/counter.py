@@ -1,13 +1,13 @@
 """One scan that counts latencies by configuration and window, and finds the configurations at that."""
 
 import threading
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.compiled import frozen
+from loadlens.compiled import frozen, frozen_column
 from loadlens.gates import kernels
 from loadlens.gates.highest import Highest
 from loadlens.profile.buckets import NULL_BUCKET
@@ -191,18 +191,14 @@ def _known(figures: NDArray[np.float64], is_known: NDArray[np.bool_]) -> pl.Seri
 def _batch(rows: pl.DataFrame, code: Ints) -> kernels.Batch:
     return kernels.Batch(
         code=frozen(code),
-        window=_array(rows["window"], kernels.NO_WINDOW),
-        success=_array(rows["success"], missing=False),
-        latency=_array(rows[LATENCY], np.nan),
-        side=_array(rows["side"], 0) if "side" in rows.columns else _NO_SIDES,
-        start=_array(rows["start_time"], np.nan) if "start_time" in rows.columns else _NO_TIMES,
-        end=_array(rows["end_time"], np.nan),
+        window=frozen_column(rows["window"], kernels.NO_WINDOW),
+        success=frozen_column(rows["success"], missing=False),
+        latency=frozen_column(rows[LATENCY], np.nan),
+        side=frozen_column(rows["side"], 0) if "side" in rows.columns else _NO_SIDES,
+        start=frozen_column(rows["start_time"], np.nan) if "start_time" in rows.columns else _NO_TIMES,
+        end=frozen_column(rows["end_time"], np.nan),
     )
 
 
 _NO_SIDES: Final = frozen(np.empty(0, dtype=np.int32))
 _NO_TIMES: Final = frozen(np.empty(0))
-
-
-def _array(column: pl.Series, missing: float) -> NDArray[Any]:
-    return frozen((column.fill_null(missing) if column.null_count() else column).to_numpy())

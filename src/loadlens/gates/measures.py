@@ -19,9 +19,9 @@ from loadlens.profile import (
     measure,
     parsed,
     scanning,
+    success_of,
 )
 from loadlens.profile.buckets import NULL_BUCKET
-from loadlens.schema import LATENCY
 from loadlens.sources import Log
 
 __all__ = ["Measures", "measures"]
@@ -96,7 +96,7 @@ def _plan(log: Log, key: tuple[str, ...], gates: Sequence[Gate], outliers: Outli
     edges = {edge for limit in limits for edge in edges_of(limit)} if log.saved else set()
     return Plan(
         key=key,
-        success=pl.col("success") if "success" in log.columns else pl.col(LATENCY) > 0,
+        success=success_of(log.columns),
         outliers=outliers if any_filtered else "none",
         fence_over_failures=any_filtered,
         percentiles=quantiles(filtered=False),

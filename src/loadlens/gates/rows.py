@@ -10,7 +10,7 @@ from loadlens.errors import InputError
 from loadlens.gates.figures import quantile_of
 from loadlens.gates.grammar import Gate
 from loadlens.gates.narrowing import COARSE_SHIFT, UNDIVIDED_SHIFT, HeldRows, cell_counts, side_of
-from loadlens.profile import Scan, key_names
+from loadlens.profile import Scan, key_names, success_of
 from loadlens.profile.keys import KeyCodec, codec_of_keys, find_key_codec
 from loadlens.profile.passes import UnusableRowsError
 from loadlens.profile.rows import breaks_rule
@@ -176,8 +176,7 @@ class _Columns:
     @property
     def success(self) -> pl.Expr:
         """Whether the call succeeded."""
-        success = pl.col("success") if "success" in self.log.columns else pl.col(LATENCY) > 0
-        return success.fill_null(value=False).alias("success")
+        return success_of(self.log.columns).fill_null(value=False).alias("success")
 
     @property
     def start(self) -> pl.Expr:
@@ -244,13 +243,11 @@ def _by_table(columns: _Columns, cut: _Cut, scan: Scan) -> _Found | None:
         return None
     scan.tracker.stage(_COUNTING)
     log, key = columns.log, columns.key
-    names = key_names(key)
-    schema = log.frame.select(key).collect_schema()
-    coder = KeyCoder(dict(zip(names, schema.dtypes(), strict=True)))
+    coder = KeyCoder.of(log.frame, key)
     highest = Highest(cut.share_held, cut.shift, scan.limits.candidates)
     counter = WindowCounter(coder, cut.shift, scan.limits.table_bytes, highest)
     rows = log.frame.select(
-        *[pl.col(name).alias(internal) for name, internal in zip(key, names, strict=True)],
+        *[pl.col(name).alias(internal) for name, internal in zip(key, coder.columns, strict=True)],
         LATENCY,
         columns.start,
         "end_time",
@@ -271,8 +268,7 @@ def _by_table(columns: _Columns, cut: _Cut, scan: Scan) -> _Found | None:
     if not by_batches(scan.tracker.watch(rows), count, nothing.schema, run):
         return None
     codec = codec_of_keys(coder.keys, key, log.name)
-    codes = coder.keys.rename(dict(zip(names, key, strict=True))).select(codec.encode()).to_series()
-    code = pl.lit(codes).gather("code").alias("code")
+    code = pl.lit(codec.codes_of(coder.keys)).gather("code").alias("code")
     cells = counter.cells().with_columns(code)
     first, last = cells.select(pl.col("window").min(), pl.col("window").max().alias("last")).row(0)
     held = counter.held()

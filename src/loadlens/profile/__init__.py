@@ -9,6 +9,7 @@ from loadlens.profile.plan import (
     Statistics,
     below_name,
     percentile_name,
+    success_of,
 )
 from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.progress import OnProgress, Progress
@@ -33,5 +34,6 @@ __all__ = [
     "percentile_name",
     "scanning",
     "spectrum",
+    "success_of",
     "timeline",
 ]

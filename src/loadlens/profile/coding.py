@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from loadlens.compiled import frozen
 from loadlens.profile.kernels import add_digits, give_codes
 from loadlens.profile.passes import TooSparseError
+from loadlens.profile.profile import key_names
 
 __all__ = ["KeyCoder"]
 
@@ -167,6 +168,12 @@ class KeyCoder:
         self._coding = _Coding.of(
             [_no_digits(dtype) for dtype in schema.values()], pl.DataFrame(schema=dict(schema))
         )
+
+    @classmethod
+    def of(cls, frame: pl.LazyFrame, key: Sequence[str]) -> "KeyCoder":
+        """Codes the key columns of a log, which its batches have as ``key:<name>``."""
+        types = frame.select(key).collect_schema().dtypes()
+        return cls(dict(zip(key_names(key), types, strict=True)))
 
     def __len__(self) -> int:
         return self.keys.height if self.columns else 1

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.compiled import frozen
+from loadlens.compiled import frozen, frozen_column
 from loadlens.profile import kernels
 from loadlens.profile.brackets import Brackets, numbered_places
 from loadlens.profile.buckets import NULL_BUCKET
@@ -263,7 +263,7 @@ def _batch(rows: pl.DataFrame, code: Ints, errors: Sequence[str]) -> kernels.Bat
     """Rows as arrays. Missing latencies are 0 and told by ``untimed``, missing times are NaN."""
     sized, latency = "response_size" in rows.columns, rows[LATENCY]
     error_1, error_2, error_3 = (
-        _flags(rows[name]) if name in errors else _NO_FLAGS for name in ERROR_COLUMNS
+        frozen_column(rows[name], 0) if name in errors else _NO_FLAGS for name in ERROR_COLUMNS
     )
     return kernels.Batch(
         frozen(code),
@@ -272,17 +272,12 @@ def _batch(rows: pl.DataFrame, code: Ints, errors: Sequence[str]) -> kernels.Bat
         error_1,
         error_2,
         error_3,
-        _numbers(latency, 0.0),
+        frozen_column(latency, 0.0),
         _times(rows["start_time"]),
         _times(rows["end_time"]),
-        frozen(rows["response_size"].fill_null(0).to_numpy()) if sized else _NO_SIZES,
+        frozen_column(rows["response_size"], 0) if sized else _NO_SIZES,
         frozen(rows["response_size"].is_not_null().to_numpy()) if sized else _NO_TRUTHS,
     )
-
-
-def _flags(column: pl.Series) -> NDArray[np.int8]:
-    flags = column.fill_null(0) if column.null_count() else column
-    return frozen(flags.to_numpy())
 
 
 def _taken(times: NDArray[np.float64], rows: Ints) -> NDArray[np.float64]:
@@ -292,12 +287,7 @@ def _taken(times: NDArray[np.float64], rows: Ints) -> NDArray[np.float64]:
 
 def _times(times: pl.Series) -> NDArray[np.float64]:
     """Times as an array, empty where there are none at all."""
-    return _numbers(times.clear() if times.null_count() == len(times) else times, np.nan)
-
-
-def _numbers(column: pl.Series, missing: float) -> NDArray[np.float64]:
-    filled = column.fill_null(missing) if column.null_count() else column
-    return frozen(filled.to_numpy())
+    return frozen_column(times.clear() if times.null_count() == len(times) else times, np.nan)
 
 
 def _ends(end: NDArray[np.float64]) -> tuple[float, float]:
@@ -328,7 +318,7 @@ def held_keys_by_table(rows: pl.LazyFrame, chosen: pl.DataFrame, *, coder: KeyCo
         batch = batch.rechunk()
         code = batch["code"].to_numpy() if coder is None else coder.encode(batch)
         keys, success = np.empty(batch.height, dtype=np.int64), np.empty(batch.height, dtype=np.bool_)
-        latency = _numbers(batch[LATENCY], np.nan)
+        latency = frozen_column(batch[LATENCY], np.nan)
         succeeded = frozen(batch["success"].to_numpy())
         found = kernels.keys_of_rows(frozen(code), latency, succeeded, wanted, numbers, keys, success)
         # Copies, so that a few rows do not keep the memory of all.

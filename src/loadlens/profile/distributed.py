@@ -137,8 +137,7 @@ def _under_codec(look: Look, profile: Profile, log: Log) -> Look:
     """A look that is told the codes of a profile, by one that knows those which the keys alone give."""
     keys = profile.keys.select(key_names(profile.key))
     codec = codec_of_keys(keys, profile.key, log.name)
-    named = keys.rename(dict(zip(keys.columns, profile.key, strict=True)))
-    here, there = profile.keys["code"], named.select(codec.encode()).to_series()
+    here, there = profile.keys["code"], codec.codes_of(keys)
 
     def look_by_keys(step: str, **arguments: pl.DataFrame | int) -> pl.DataFrame:
         told = {name: _replaced(value, here, there) for name, value in arguments.items()}

@@ -72,6 +72,12 @@ class KeyCodec:
         zero = pl.lit(0, dtype=pl.Int64)
         return reduce(lambda code, digit: code * digit.base + digit.encode(), self.digits, zero)
 
+    def codes_of(self, keys: pl.DataFrame) -> pl.Series:
+        """The code of each key, given the key columns in their order, under whatever names."""
+        names = [digit.name for digit in self.digits]
+        named = keys.rename(dict(zip(keys.columns, names, strict=True)))
+        return named.select(self.encode()).to_series()
+
     def decode(self, code: pl.Expr) -> list[pl.Expr]:
         """The key columns of a code, in their own types."""
         columns = []

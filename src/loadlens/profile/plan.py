@@ -1,6 +1,6 @@
 """What to measure, and what comes back."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from os import PathLike
@@ -12,6 +12,7 @@ import polars as pl
 from loadlens.profile.profile import Profile
 from loadlens.profile.progress import OnProgress
 from loadlens.schema import LATENCY
+from loadlens.sources.saved import success_rule_of
 
 __all__ = [
     "DEFAULT_PERCENTILES",
@@ -25,6 +26,7 @@ __all__ = [
     "latency_is_positive",
     "percentile_name",
     "runs_here",
+    "success_of",
     "success_rule",
 ]
 
@@ -46,6 +48,11 @@ SUCCESS_RULES: Final[Mapping[str, pl.Expr]] = MappingProxyType(
     }
 )
 """Expressions of ``Plan.success`` by the names under which other processes and later runs know them."""
+
+
+def success_of(columns: Iterable[str]) -> pl.Expr:
+    """By what calls of a log with these columns count as successful where nobody says otherwise."""
+    return SUCCESS_RULES[success_rule_of(columns)]
 
 
 def success_rule(success: pl.Expr) -> str | None:

@@ -18,7 +18,7 @@ from loadlens.profile.keys import find_key_codec
 from loadlens.profile.limits import Limits
 from loadlens.profile.passes import TooSparseError, UnusableRowsError, profile_rows
 from loadlens.profile.plan import Engine, Plan, runs_here
-from loadlens.profile.profile import Profile, key_names
+from loadlens.profile.profile import Profile
 from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import Look, Rows
 from loadlens.profile.spill import spill_file, write_spill
@@ -107,12 +107,14 @@ def counted(log: Log, scan: Scan) -> Iterator[Counted]:
     """
     if _is_small_text(log, scan.limits):
         log = _in_memory(log, scan)
-    if scan.is_of_part and worth_tables(log, scan) and (found := _by_tables(log, scan, None)):
-        yield found
-        return
+    by_tables = worth_tables(log, scan)
+    if scan.is_of_part and by_tables:
+        if found := _by_tables(log, scan, None):
+            yield found
+            return
+        by_tables = False  # they would be in vain again
     with spill_file(scan.spill_folder if log.text else None, wanted=bool(log.text)) as path:
-        by_tables = worth_tables(log, scan) and _by_tables(log, scan, path)
-        yield by_tables or _by_groups(log, scan, path)
+        yield (by_tables and _by_tables(log, scan, path)) or _by_groups(log, scan, path)
 
 
 @contextmanager
@@ -165,10 +167,8 @@ def _by_tables(log: Log, scan: Scan, path: Path | None) -> Counted | None:
     from loadlens.profile.coding import KeyCoder
     from loadlens.profile.counter import Counter, held_keys_by_table, with_code
 
-    plan, names = scan.plan, key_names(scan.plan.key)
-    schema = log.frame.select(plan.key).collect_schema()
-    coder = KeyCoder(dict(zip(names, schema.dtypes(), strict=True)))
-    rows = Rows.uncoded(log, plan)
+    coder = KeyCoder.of(log.frame, scan.plan.key)
+    rows = Rows.uncoded(log, scan.plan)
     most = scan.limits.candidates if scan.most_held is None else scan.most_held
     counter = Counter(
         rows, coder, most_bytes=scan.limits.table_bytes, most_tail_rows=most, with_heat=scan.with_heat
