@@ -18,6 +18,8 @@ from loadlens.commands.cost import cost_command
 from loadlens.commands.options import (
     Format,
     KeyFromName,
+    LevelChoice,
+    LevelOption,
     Logs,
     Map,
     MapFile,
@@ -55,6 +57,7 @@ def inspect_command(
     log_format: Format = None,
     column_map: Map = None,
     map_file: MapFile = None,
+    level: LevelOption = LevelChoice.REQUESTS,
     storage_option: Storage = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
@@ -63,7 +66,10 @@ def inspect_command(
     Shows its format, columns with units, clock, time span, natural key, first rows and warnings.
     """
     found = inspect_log(
-        file, reading_of(log_format, column_map, map_file, None, "100%", storage_option=storage_option)
+        file,
+        reading_of(
+            log_format, column_map, map_file, None, "100%", level=level, storage_option=storage_option
+        ),
     )
     if as_json:
         typer.echo(json_text(found.document), nl=False)
@@ -79,6 +85,7 @@ def convert_command(
     log_format: Format = None,
     column_map: Map = None,
     map_file: MapFile = None,
+    level: LevelOption = LevelChoice.REQUESTS,
     key_from_name: KeyFromName = None,
     max_rejects: MaxRejects = "0",
     storage_option: Storage = None,
@@ -90,7 +97,13 @@ def convert_command(
     It analyses to the same figures.
     """
     reading = reading_of(
-        log_format, column_map, map_file, key_from_name, max_rejects, storage_option=storage_option
+        log_format,
+        column_map,
+        map_file,
+        key_from_name,
+        max_rejects,
+        level=level,
+        storage_option=storage_option,
     )
     place = location(out, reading.storage_options)
     findings = convert(inputs, place, reading=reading, overwrite=overwrite)

@@ -25,6 +25,8 @@ from loadlens.commands.options import (
     Cluster,
     Format,
     KeyFromName,
+    LevelChoice,
+    LevelOption,
     Map,
     MapFile,
     MaxRejects,
@@ -128,6 +130,7 @@ def analyze_command(  # noqa: PLR0917  # the parameters of a command are its opt
     log_format: Format = None,
     column_map: Map = None,
     map_file: MapFile = None,
+    level: LevelOption = LevelChoice.REQUESTS,
     key_from_name: KeyFromName = None,
     max_rejects: MaxRejects = "0",
     storage_option: Storage = None,
@@ -154,7 +157,13 @@ def analyze_command(  # noqa: PLR0917  # the parameters of a command are its opt
     )
     is_asked = any(option is not None for option in (traffic, capacity, strategy, objective, request_size))
     reading = reading_of(
-        log_format, column_map, map_file, key_from_name, max_rejects, storage_option=storage_option
+        log_format,
+        column_map,
+        map_file,
+        key_from_name,
+        max_rejects,
+        level=level,
+        storage_option=storage_option,
     )
     place = location(out, reading.storage_options)
     named = [*files_named_by(costing, prices, traffic), *([str(slo_file)] if slo_file else [])]

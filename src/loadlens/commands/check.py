@@ -15,6 +15,8 @@ from loadlens.commands.options import (
     Cluster,
     Format,
     KeyFromName,
+    LevelChoice,
+    LevelOption,
     Logs,
     Map,
     MapFile,
@@ -101,6 +103,7 @@ def check(  # noqa: PLR0917  # the parameters of a command are its options
     log_format: Format = None,
     column_map: Map = None,
     map_file: MapFile = None,
+    level: LevelOption = LevelChoice.REQUESTS,
     key_from_name: KeyFromName = None,
     max_rejects: MaxRejects = "0",
     storage_option: Storage = None,
@@ -116,7 +119,13 @@ def check(  # noqa: PLR0917  # the parameters of a command are its options
     Exit codes: 0 all gates hold, 1 one fails, 2 a gate or an option is wrong, 3 the logs cannot be read.
     """
     reading = reading_of(
-        log_format, column_map, map_file, key_from_name, max_rejects, storage_option=storage_option
+        log_format,
+        column_map,
+        map_file,
+        key_from_name,
+        max_rejects,
+        level=level,
+        storage_option=storage_option,
     )
     with excerpts_shown():
         gates = gates_of(slo or (), slo_file)

@@ -18,6 +18,8 @@ from loadlens.commands.options import (
     Cluster,
     Format,
     KeyFromName,
+    LevelChoice,
+    LevelOption,
     Map,
     MapFile,
     MaxRejects,
@@ -107,6 +109,7 @@ def compare_command(  # noqa: PLR0917  # the parameters of a command are its opt
     log_format: Format = None,
     column_map: Map = None,
     map_file: MapFile = None,
+    level: LevelOption = LevelChoice.REQUESTS,
     key_from_name: KeyFromName = None,
     max_rejects: MaxRejects = "0",
     storage_option: Storage = None,
@@ -121,7 +124,13 @@ def compare_command(  # noqa: PLR0917  # the parameters of a command are its opt
 ) -> None:
     """Compare two runs key by key, with intervals and verdicts."""
     reading = reading_of(
-        log_format, column_map, map_file, key_from_name, max_rejects, storage_option=storage_option
+        log_format,
+        column_map,
+        map_file,
+        key_from_name,
+        max_rejects,
+        level=level,
+        storage_option=storage_option,
     )
     effect = share_of(min_effect)
     place = None if out is None else location(out, reading.storage_options)

@@ -12,6 +12,8 @@ from loadlens.commands.options import (
     Cluster,
     Format,
     KeyFromName,
+    LevelChoice,
+    LevelOption,
     Map,
     MapFile,
     MaxRejects,
@@ -164,6 +166,7 @@ def cost_command(  # noqa: PLR0917  # the parameters of a command are its option
     log_format: Format = None,
     column_map: Map = None,
     map_file: MapFile = None,
+    level: LevelOption = LevelChoice.REQUESTS,
     key_from_name: KeyFromName = None,
     max_rejects: MaxRejects = "0",
     storage_option: Storage = None,
@@ -181,7 +184,13 @@ def cost_command(  # noqa: PLR0917  # the parameters of a command are its option
     Prices go by memory size, so the log has to tell memory_size.
     """
     reading = reading_of(
-        log_format, column_map, map_file, key_from_name, max_rejects, storage_option=storage_option
+        log_format,
+        column_map,
+        map_file,
+        key_from_name,
+        max_rejects,
+        level=level,
+        storage_option=storage_option,
     )
     place = location(out, reading.storage_options)
     paths, size = _inputs(inputs, request_size, reading)

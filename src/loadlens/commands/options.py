@@ -18,6 +18,8 @@ __all__ = [
     "Cluster",
     "Format",
     "KeyFromName",
+    "LevelChoice",
+    "LevelOption",
     "Logs",
     "Map",
     "MapFile",
@@ -46,6 +48,13 @@ class OutlierChoice(StrEnum):
     MEAN_IQR = "mean-iqr"
     TUKEY = "tukey"
     NONE = "none"
+
+
+class LevelChoice(StrEnum):
+    """Values of --level."""
+
+    REQUESTS = "requests"
+    TRANSACTIONS = "transactions"
 
 
 Logs = Annotated[list[str], typer.Argument(metavar="LOGS", help="Logs: files, folders, globs.")]
@@ -101,6 +110,10 @@ Map = Annotated[
 MapFile = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="The same as a TOML file, in the place of --map.", show_default=False),
+]
+LevelOption = Annotated[
+    LevelChoice,
+    typer.Option("--level", help="What a row is where a log has both: requests or transactions."),
 ]
 KeyFromName = Annotated[
     str | None,
@@ -211,6 +224,7 @@ def reading_of(
     key_from_name: str | None,
     max_rejects: str,
     *,
+    level: LevelChoice = LevelChoice.REQUESTS,
     storage_option: Sequence[str] | None = None,
 ) -> Reading:
     """How files are read, from what these options say.
@@ -224,6 +238,7 @@ def reading_of(
     return Reading.of(
         format=log_format,
         column_map=column_map,
+        level=level.value,
         key_from_name=key_from_name,
         max_rejects=max_rejects,
         storage_options=storage_option,

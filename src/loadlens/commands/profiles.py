@@ -9,6 +9,8 @@ from loadlens.commands.options import (
     Cluster,
     Format,
     KeyFromName,
+    LevelChoice,
+    LevelOption,
     Logs,
     Map,
     MapFile,
@@ -55,6 +57,7 @@ def profile_command(  # noqa: PLR0917  # the parameters of a command are its opt
     log_format: Format = None,
     column_map: Map = None,
     map_file: MapFile = None,
+    level: LevelOption = LevelChoice.REQUESTS,
     key_from_name: KeyFromName = None,
     max_rejects: MaxRejects = "0",
     storage_option: Storage = None,
@@ -66,7 +69,13 @@ def profile_command(  # noqa: PLR0917  # the parameters of a command are its opt
     Every command that takes logs takes profiles in their place, without reading a row again.
     """
     reading = reading_of(
-        log_format, column_map, map_file, key_from_name, max_rejects, storage_option=storage_option
+        log_format,
+        column_map,
+        map_file,
+        key_from_name,
+        max_rejects,
+        level=level,
+        storage_option=storage_option,
     )
     refuse_results_folder(inputs, reading)
     place = location(out, reading.storage_options)

@@ -14,7 +14,7 @@ from loadlens.sources.arrow import ArrowDataset, ArrowStream, collect_stream, sc
 from loadlens.sources.columnar import canonical_frame
 from loadlens.sources.converted import key_of_converted, warnings_of_converted
 from loadlens.sources.diagnosis import Frames, broken_rules, explain
-from loadlens.sources.dialects import UnknownFormatError, detect
+from loadlens.sources.dialects import UnknownFormatError, detect, refuse_transactions
 from loadlens.sources.dialects.generic import mapped_dialect, mapped_frame
 from loadlens.sources.files import (
     DataFile,
@@ -150,6 +150,10 @@ def open_log(
 
 def _from_memory(source: Source, name: str, options: Reading) -> Log | None:
     num_rows = None
+    if options.level != "requests" and isinstance(
+        source, pl.LazyFrame | pl.DataFrame | ArrowStream | ArrowDataset
+    ):
+        raise refuse_transactions(f"{name}: a table in memory")
     if isinstance(source, pl.LazyFrame):
         frame = source
     elif isinstance(source, pl.DataFrame):
@@ -303,6 +307,7 @@ def read_log(
     *,
     format: str | None = None,  # noqa: A002  # the name that the command line has for it
     column_map: ColumnMap | Iterable[str] | None = None,
+    level: str = "requests",
     key_from_name: str | None = None,
     max_rejects: str | int = 0,
     storage_options: Mapping[str, str] | None = None,
@@ -313,6 +318,8 @@ def read_log(
         source: as for ``scan_log``.
         format: the name of the dialect of text files; without it, their content tells.
         column_map: which columns of any table are what: ``["latency=elapsed:ms", "end=ts:epoch_ms"]``.
+        level: what a row is where a log has both: ``"requests"``, or ``"transactions"``, such as JMeter's
+            transaction controllers.
         key_from_name: a regular expression over file names whose named groups become columns.
         max_rejects: how many rows of text may be rejected: a count, or a percentage such as ``"0.5%"``.
         storage_options: options of object stores, such as ``{"aws_region": "eu-west-1"}``, under the names
@@ -329,6 +336,7 @@ def read_log(
     options = Reading.of(
         format=format,
         column_map=column_map,
+        level=level,
         key_from_name=key_from_name,
         max_rejects=max_rejects,
         storage_options=storage_options,

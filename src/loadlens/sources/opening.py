@@ -7,7 +7,7 @@ import polars as pl
 
 from loadlens.errors import InputError
 from loadlens.sources.columnar import canonical_frame, constant, raw_scan, scan_files
-from loadlens.sources.dialects import detect
+from loadlens.sources.dialects import detect, open_reader, refuse_transactions
 from loadlens.sources.dialects.generic import mapped_dialect, mapped_frame
 from loadlens.sources.dialects.toolkit import LOADLENS_CSV
 from loadlens.sources.files import DataFile, hive_columns, inspect_columns, kind_of
@@ -44,6 +44,8 @@ def _inspected(path: Location, options: Reading) -> DataFile | TextFile | InputE
         kind = kind_of(path)
         if kind == "text":
             return text_file(path, options)
+        if options.level != "requests":
+            raise refuse_transactions(f"{path}: {kind}")
         file = inspect_columns(path, kind)
         constants = (*file.constants, *_name_columns(path, options, [name for name, _ in file.columns]))
         return replace(file, constants=constants)
@@ -71,7 +73,7 @@ def text_file(path: Location, options: Reading) -> TextFile:
     """
     head = read_head(path)
     dialect = mapped_dialect(options.column_map) if options.column_map else detect(head, options.format)
-    reader = dialect.open(head)
+    reader = open_reader(dialect, head, options.level)
     constants = (*hive_columns(path), *_name_columns(path, options, reader.schema))
     file = TextFile(head=head, dialect=dialect, reader=reader, constants=constants)
     file.check_constants()

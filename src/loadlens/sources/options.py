@@ -2,14 +2,19 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import get_args
 
+from loadlens.errors import UsageError
+from loadlens.sources.dialects.base import Level
 from loadlens.sources.findings import MaxRejects
 from loadlens.sources.mapping import ColumnMap
 from loadlens.sources.names import NameKeys
 from loadlens.sources.names import key_from_name as compile_name_keys
 from loadlens.sources.storage.secrets import StorageOptions
 
-__all__ = ["Reading"]
+__all__ = ["LEVELS", "Level", "Reading"]
+
+LEVELS: tuple[Level, ...] = get_args(Level)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +24,7 @@ class Reading:
     Attributes:
         format: the name of the dialect of text files; without it, their content tells.
         column_map: which columns of any table are what, in the place of a dialect.
+        level: what a row is where a log has both: a request or a transaction.
         name_keys: columns that the names of files tell.
         max_rejects: how many rows of text may be rejected.
         storage_options: options of object stores, such as ``aws_region``, under the names of Polars.
@@ -26,6 +32,7 @@ class Reading:
 
     format: str | None = None
     column_map: ColumnMap | None = None
+    level: Level = "requests"
     name_keys: NameKeys | None = None
     max_rejects: MaxRejects = field(default_factory=MaxRejects)
     storage_options: StorageOptions = field(default_factory=StorageOptions)
@@ -36,6 +43,7 @@ class Reading:
         *,
         format: str | None = None,  # noqa: A002  # the name that the command line has for it
         column_map: ColumnMap | Iterable[str] | None = None,
+        level: str = "requests",
         key_from_name: str | None = None,
         max_rejects: str | int = 0,
         storage_options: Mapping[str, str] | Iterable[str] | None = None,
@@ -50,7 +58,17 @@ class Reading:
         return cls(
             format=format,
             column_map=column_map,
+            level=_level(level, is_mapped=column_map is not None),
             name_keys=compile_name_keys(key_from_name) if key_from_name else None,
             max_rejects=MaxRejects.parse(str(max_rejects)),
             storage_options=StorageOptions.parse(storage_options),
         )
+
+
+def _level(text: str, *, is_mapped: bool) -> Level:
+    level = next((level for level in LEVELS if level == text), None)
+    if level is None:
+        raise UsageError(f"level: got {text!r}, expected one of: {', '.join(LEVELS)}")
+    if is_mapped and level != "requests":
+        raise UsageError(f"level: {level} cannot be told by a map of columns; leave out --level or --map")
+    return level

@@ -6,7 +6,7 @@ from loadlens.errors import InputError, UsageError
 from loadlens.sources.dialects.aiperf import AIPERF_JSON
 from loadlens.sources.dialects.aws_lambda import LAMBDA_EVENTS, LAMBDA_JSON, LAMBDA_REPORT
 from loadlens.sources.dialects.azure import AZURE_TRACE
-from loadlens.sources.dialects.base import BlockReader, Clock, Dialect, Reader, Refused, StreamReader
+from loadlens.sources.dialects.base import BlockReader, Clock, Dialect, Level, Reader, Refused, StreamReader
 from loadlens.sources.dialects.gatling import GATLING_OLD_TEXT, GATLING_TEXT
 from loadlens.sources.dialects.gatling_binary import GATLING_BINARY
 from loadlens.sources.dialects.hey import HEY_CSV, HEY_SUMMARY
@@ -26,11 +26,14 @@ __all__ = [
     "BlockReader",
     "Clock",
     "Dialect",
+    "Level",
     "Reader",
     "Refused",
     "StreamReader",
     "UnknownFormatError",
     "detect",
+    "open_reader",
+    "refuse_transactions",
 ]
 
 DIALECTS: Final[tuple[Dialect, ...]] = (
@@ -97,6 +100,28 @@ def detect(head: Head, override: str | None = None) -> Dialect:
             f"{head.path}: its content fits {len(found)} formats: {candidates}; name one with --format"
         )
     raise UnknownFormatError(f"{head.path}: {_unknown(head)}")
+
+
+def open_reader(dialect: Dialect, head: Head, level: Level) -> Reader:
+    """Makes the reader of a file whose rows are of that level.
+
+    Raises:
+        InputError: the file lacks what the dialect needs.
+        UsageError: the dialect has no such level.
+    """
+    if level == "requests":
+        return dialect.open(head)
+    if dialect.open_transactions is None:
+        raise refuse_transactions(f"{head.path}: {dialect.title}")
+    return dialect.open_transactions(head)
+
+
+def refuse_transactions(what: str) -> UsageError:
+    """The error for ``what`` if transactions are asked of it, though its rows are of one level."""
+    names = listed(dialect.name for dialect in DIALECTS if dialect.open_transactions)
+    return UsageError(
+        f"{what} has no level transactions, only these formats have: {names}; leave out --level"
+    )
 
 
 def _unknown(head: Head) -> str:

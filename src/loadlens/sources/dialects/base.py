@@ -12,9 +12,12 @@ from loadlens.sources.text.blocks import Block
 from loadlens.sources.text.framing import Framing
 from loadlens.sources.text.stream import Head
 
-__all__ = ["BlockReader", "Clock", "Dialect", "Reader", "Refused", "StreamReader"]
+__all__ = ["BlockReader", "Clock", "Dialect", "Level", "Reader", "Refused", "StreamReader"]
 
 Clock = Literal["epoch", "relative", "monotonic"]
+
+Level = Literal["requests", "transactions"]
+"""What a row is: a request, or what a tool sums requests up to: a transaction, a group, an iteration."""
 
 
 class _Described(Protocol):
@@ -71,6 +74,7 @@ class Dialect:
             slow answers thin out the load that is measured (coordinated omission).
         matches: whether a file is of this dialect, judged by the content of its head. Never raises.
         open: makes the reader of a file of this dialect. Raises an InputError that says what is missing.
+        open_transactions: the same for the level of transactions; None where its logs hold requests alone.
         warnings: what the log cannot tell, given its head, the rows read, and the sums of all facts and of
             all rows left out, in one mapping.
     """
@@ -82,6 +86,7 @@ class Dialect:
     closed_loop: bool
     matches: Callable[[Head], bool]
     open: Callable[[Head], Reader]
+    open_transactions: Callable[[Head], Reader] | None = None
     warnings: Callable[[Head, int, Mapping[str, int]], list[str]] = _no_warnings
 
 

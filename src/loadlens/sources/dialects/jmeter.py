@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -84,6 +84,7 @@ _SAMPLED_LINES = 20
 _FIRST_FAILED_CODE = 400
 _TRANSACTION: Final = "Number of samples in transaction"
 _TRANSACTIONS: Final = "transaction controllers"
+_REQUESTS: Final = "requests"
 _MS_PER_S = 1000
 
 
@@ -191,6 +192,17 @@ def _open(head: Head) -> Table:
     return _table(layout, time_format)
 
 
+def _open_transactions(head: Head) -> Table:
+    """The reader of the rows of transaction controllers alone."""
+    table = _open(head)
+    if "responseMessage" not in table.types:
+        raise InputError(
+            f"{head.path}: has no column responseMessage, which tells transaction controllers from samples; "
+            f"write it with jmeter.save.saveservice.response_message=true, or leave out --level"
+        )
+    return replace(table, left_out={_REQUESTS: ~_is_transaction().fill_null(value=False)})
+
+
 def _check_names(head: Head, layout: _Layout) -> None:
     needed = [name for name in layout.names if name in _TYPES]
     doubled = sorted({name for name in needed if needed.count(name) > 1})
@@ -208,7 +220,6 @@ def _table(layout: _Layout, time_format: str | None) -> Table:
     types = {name: _TYPES[name] for name in names}
     if time_format:
         types["timeStamp"] = pl.String()
-    message = pl.col("responseMessage")
     return Table(
         separator=layout.separator,
         names=layout.names,
@@ -216,10 +227,15 @@ def _table(layout: _Layout, time_format: str | None) -> Table:
         types=types,
         columns=_columns(names, time_format),
         rules=_rules(names, time_format),
-        left_out={_TRANSACTIONS: message.str.starts_with(_TRANSACTION)} if "responseMessage" in names else {},
+        left_out={_TRANSACTIONS: _is_transaction()} if "responseMessage" in names else {},
         required=frozenset(names) & {"timeStamp", "elapsed", "success"},
         meaning=tuple((name, _MEANING[name]) for name in names),
     )
+
+
+def _is_transaction() -> pl.Expr:
+    """Whether a row is the sum of a transaction controller; null where it has no message."""
+    return pl.col("responseMessage").str.starts_with(_TRANSACTION)
 
 
 def _columns(names: Sequence[str], time_format: str | None) -> tuple[pl.Expr, ...]:
@@ -319,5 +335,6 @@ JMETER_CSV: Final = Dialect(
     closed_loop=True,
     matches=_matches,
     open=_open,
+    open_transactions=_open_transactions,
     warnings=_warnings,
 )
