@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 import loadlens
 from loadlens.sources.dialects import DIALECTS
 from tests import oracle, readings
-from tests.dialect_logs import KINDS, assert_summary, sample
+from tests.dialect_logs import BLOCKWISE, KINDS, assert_summary, sample
 
 LOGS = Path(__file__).parents[2] / "shared" / "logs"
 RECORDED = Path(__file__).parent / "sources" / "dialects" / "recorded"
@@ -102,6 +102,30 @@ def test_recorded_logs_are_summarised_or_refused_for_a_reason(path: Path) -> Non
     expected = readings.frame(path, log.text[0].dialect.name)
     assert_summary(loadlens.summarize(log, log.key).summary, oracle.summary(expected, log.key))
     assert (log.findings.rows, log.findings.rejected) == (expected.height, 0)
+
+
+BORDERS: dict[str, Callable[[bytes], bytes]] = {
+    "blank lines before": lambda data: b"\n\r\n \n" + data,
+    "byte order mark": lambda data: b"\xef\xbb\xbf" + data,
+    "both": lambda data: b"\xef\xbb\xbf\n\n" + data,
+    "line ends of Windows": lambda data: data.replace(b"\n", b"\r\n"),
+    "blank lines after": lambda data: data + b"\n\r\n\n",
+    "no last line end": lambda data: data.removesuffix(b"\n"),
+}
+
+
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("dialect", BLOCKWISE)
+def test_what_is_around_the_lines_of_a_log_makes_no_difference(
+    tmp_path: Path, dialect: str, border: str
+) -> None:
+    plain = write(tmp_path, dialect)
+    changed = tmp_path / "changed"
+    changed.write_bytes(BORDERS[border](plain.read_bytes()))
+    log = loadlens.read_log(changed)
+    assert [file.dialect.name for file in log.text] == [dialect]
+    assert_frame_equal(log.frame.collect(), loadlens.scan_log(plain).collect())
+    assert (log.findings.rows, log.findings.rejected) == (sample(dialect).truth.height, 0)
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)

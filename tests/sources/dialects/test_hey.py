@@ -113,7 +113,9 @@ def test_warnings_say_what_hey_leaves_out() -> None:
 def test_an_old_layout_without_times_is_refused() -> None:
     old = "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read\n0.1,0,0,0,0,0\n"
     assert HEY_CSV.matches(head(old))
-    with pytest.raises(InputError, match=r"missing columns: offset, status-code; it has: DNS, .* 0\.1\.2 or"):
+    with pytest.raises(
+        InputError, match=r"lacks the columns offset, status-code; it has: DNS, .* 0\.1\.2 or"
+    ):
         HEY_CSV.open(head(old))
 
 

@@ -476,9 +476,9 @@ def test_files_that_were_put_together_are_read() -> None:
 
 
 def test_what_is_not_of_k6_is_refused() -> None:
-    with pytest.raises(InputError, match="is no CSV of k6: missing columns: metric_name, metric_value"):
+    with pytest.raises(InputError, match="is no k6 CSV: missing columns: metric_name, metric_value"):
         K6_CSV.open(head("timestamp,a\n1,2\n"))
-    with pytest.raises(InputError, match="doubled columns: status; remove one"):
+    with pytest.raises(InputError, match="doubled columns: status; rename or remove one"):
         K6_CSV.open(head("metric_name,timestamp,metric_value,status,status\n"))
     with pytest.raises(InputError, match="is no JSON of k6"):
         K6_JSON.open(head('{"type":"Point"}\n'))

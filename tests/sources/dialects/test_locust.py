@@ -129,7 +129,7 @@ def test_a_file_that_does_not_tell_failures_is_refused() -> None:
     header = "timestamp,request_type,name,response_time_ms,success"
     log = table("1,GET,/,5,True", header=header)
     assert LOCUST_CSV.matches(head(log))
-    with pytest.raises(InputError, match=r"missing columns: exception; it has: .*events\.request.*--map"):
+    with pytest.raises(InputError, match=r"lacks the column exception; it has: .*events\.request.*--map"):
         LOCUST_CSV.open(head(log))
     with pytest.raises(InputError, match="doubled columns: name"):
         LOCUST_CSV.open(head(table(header=HEADER + ",name")))

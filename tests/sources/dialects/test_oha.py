@@ -125,7 +125,7 @@ def test_damage_of_a_csv_never_escapes() -> None:
 
 
 def test_a_csv_without_a_needed_column_is_refused() -> None:
-    with pytest.raises(InputError, match=r"missing columns: bytes, status; it has: .*--output-format csv"):
+    with pytest.raises(InputError, match=r"lacks the columns bytes, status; it has: .*--output-format csv"):
         OHA_CSV.open(head("request-start,request-duration\n"))
 
 

@@ -127,6 +127,9 @@ def refuse_transactions(what: str) -> UsageError:
 def _unknown(head: Head) -> str:
     if b"\0" in head.data[:_SNIFFED_BYTES]:
         return f"is binary data, or text in UTF-16, of no known format; expected text in UTF-8, {_names()}"
+    likeness, told = max(dialect.near_miss(head) for dialect in DIALECTS)
+    if likeness:
+        return told
     line = next((line for line in head.lines if line.strip()), "")
     return (
         f"fits no known format, its first line is {shortened(line)}; expected {_names()}; name one with "

@@ -5,16 +5,14 @@ from typing import Final
 
 import polars as pl
 
-from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect
+from loadlens.sources.dialects.headers import Columns
 from loadlens.sources.text.delimited import Table
 from loadlens.sources.text.stream import Head
-from loadlens.sources.wording import listed
 
 __all__ = ["AZURE_TRACE"]
 
-_NAMES: Final = ("app", "func", "end_timestamp", "duration")
 _TYPES: Final[dict[str, pl.DataType]] = {
     "app": pl.String(),
     "func": pl.String(),
@@ -24,30 +22,24 @@ _TYPES: Final[dict[str, pl.DataType]] = {
 _MS_PER_S = 1000
 
 
-def _header(head: Head) -> tuple[str, ...]:
-    first = next((line for line in head.lines if line.strip()), "")
-    return tuple(cell.strip().strip('"') for cell in first.split(","))
-
-
-def _matches(head: Head) -> bool:
-    return set(_header(head)) >= set(_NAMES)
+_COLUMNS: Final = Columns(
+    title="Azure Functions invocation trace",
+    known_by=frozenset(_TYPES),
+    needed=frozenset(_TYPES),
+    marks=frozenset({"app", "func", "end_timestamp"}),
+    advice="take the invocation trace of 2021, or say which column is what with --map",
+)
 
 
 def _open(head: Head) -> Table:
-    names = _header(head)
-    missing = [name for name in _NAMES if name not in names]
-    if missing:
-        raise InputError(
-            f"{head.path}: is no trace of Azure Functions: missing columns: {listed(missing)}; "
-            f"expected the header {','.join(_NAMES)}"
-        )
+    names = _COLUMNS.checked(head, _TYPES)
     duration = pl.col("duration")
     return Table(
         names=names,
         types=_TYPES,
-        columns=_columns(),
+        columns=_canonical(),
         rules=(Rule(column="duration", expected="0 or more", broken=duration < 0),),
-        required=frozenset(_NAMES),
+        required=frozenset(_TYPES),
         meaning=(
             ("app", "application of the function, a hash"),
             ("func", "function, a hash: unique within its application"),
@@ -57,7 +49,7 @@ def _open(head: Head) -> Table:
     )
 
 
-def _columns() -> tuple[pl.Expr, ...]:
+def _canonical() -> tuple[pl.Expr, ...]:
     end, duration = pl.col("end_timestamp"), pl.col("duration")
     return (
         pl.lit(value=True).alias("success"),
@@ -79,11 +71,12 @@ def _warnings(_head: Head, _rows: int, _facts: Mapping[str, int]) -> list[str]:
 
 AZURE_TRACE: Final = Dialect(
     name="azure-trace",
-    title="Azure Functions invocation trace",
+    title=_COLUMNS.title,
     key=("label",),
     clock="relative",
     closed_loop=False,
-    matches=_matches,
+    matches=_COLUMNS.match,
+    near_miss=_COLUMNS.near_miss,
     open=_open,
     warnings=_warnings,
 )

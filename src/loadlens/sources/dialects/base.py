@@ -61,6 +61,10 @@ def _no_warnings(_head: Head, _rows: int, _facts: Mapping[str, int]) -> list[str
     return []
 
 
+def _no_near_miss(_head: Head) -> tuple[int, str]:
+    return 0, ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
     """One format of one tool.
@@ -75,6 +79,8 @@ class Dialect:
         matches: whether a file is of this dialect, judged by the content of its head. Never raises.
         open: makes the reader of a file of this dialect. Raises an InputError that says what is missing.
         open_transactions: the same for the level of transactions; None where its logs hold requests alone.
+        near_miss: of a file that is of no dialect, how much of this one it has, and what it lacks and how to
+            write it; 0 where it has too little to say so. Never raises.
         warnings: what the log cannot tell, given its head, the rows read, and the sums of all facts and of
             all rows left out, in one mapping.
     """
@@ -87,6 +93,7 @@ class Dialect:
     matches: Callable[[Head], bool]
     open: Callable[[Head], Reader]
     open_transactions: Callable[[Head], Reader] | None = None
+    near_miss: Callable[[Head], tuple[int, str]] = _no_near_miss
     warnings: Callable[[Head, int, Mapping[str, int]], list[str]] = _no_warnings
 
 

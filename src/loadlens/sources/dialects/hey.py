@@ -5,12 +5,11 @@ from typing import Final
 
 import polars as pl
 
-from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
+from loadlens.sources.dialects.headers import Columns
 from loadlens.sources.text.delimited import Table
 from loadlens.sources.text.stream import Head
-from loadlens.sources.wording import listed
 
 __all__ = ["HEY_CSV", "HEY_SUMMARY"]
 
@@ -21,7 +20,6 @@ _ABSENT: Final = (
     "hey does not write transport errors (refused connections, timeouts) to its CSV: more requests may "
     "have failed than are counted"
 )
-_MARKS: Final = {"response-time", "DNS+dialup", "Request-write"}
 _TYPES: Final[dict[str, pl.DataType]] = {
     "response-time": pl.Float64(),
     "status-code": pl.Int64(),
@@ -36,22 +34,17 @@ _MS_PER_S: Final = 1000
 _FIRST_FAILED_STATUS: Final = 400
 
 
-def _names(head: Head) -> tuple[str, ...]:
-    return tuple(head.lines[0].strip().split(",")) if head.lines else ()
-
-
-def _matches(head: Head) -> bool:
-    return set(_names(head)) >= _MARKS
+_COLUMNS: Final = Columns(
+    title="hey CSV",
+    known_by=frozenset({"response-time", "DNS+dialup", "Request-write"}),
+    needed=frozenset(_TYPES),
+    marks=frozenset({"response-time", "DNS+dialup", "Request-write", "Response-read", "status-code"}),
+    advice="write it with `hey -o csv` of version 0.1.2 or later",
+)
 
 
 def _open(head: Head) -> Table:
-    names = _names(head)
-    missing = set(_TYPES) - set(names)
-    if missing:
-        raise InputError(
-            f"{head.path}: missing columns: {listed(missing)}; it has: {listed(names)}; "
-            f"write it with `hey -o csv` of version 0.1.2 or later"
-        )
+    names = _COLUMNS.checked(head, _TYPES)
     return Table(
         names=names,
         types=_TYPES,
@@ -97,11 +90,12 @@ def _warnings(_head: Head, rows: int, _facts: Mapping[str, int]) -> list[str]:
 
 HEY_CSV: Final = Dialect(
     name="hey-csv",
-    title="hey CSV",
+    title=_COLUMNS.title,
     key=(),
     clock="relative",
     closed_loop=True,
-    matches=_matches,
+    matches=_COLUMNS.match,
+    near_miss=_COLUMNS.near_miss,
     open=_open,
     warnings=_warnings,
 )

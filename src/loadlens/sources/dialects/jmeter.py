@@ -11,6 +11,7 @@ import polars as pl
 from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect
+from loadlens.sources.dialects.headers import Columns
 from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, request_name
 from loadlens.sources.parsed import seconds, spread
 from loadlens.sources.text.delimited import Table
@@ -74,6 +75,14 @@ _MEANING: Final = {
 }
 
 _SEPARATORS: Final = (",", "\t", ";")
+_COLUMNS: Final = Columns(
+    title="JMeter CSV",
+    known_by=frozenset({"elapsed"}),
+    needed=frozenset({"timeStamp", "elapsed"}),
+    marks=frozenset(_ALL_COLUMNS[:14]) - {"label", "success", "bytes", "URL"},
+    advice="write it with jmeter.save.saveservice.time=true and timestamp_format=ms, the defaults of JMeter",
+    separators=_SEPARATORS,
+)
 _TIME_FORMATS: Final = {
     "yyyy/MM/dd HH:mm:ss": "%Y/%m/%d %H:%M:%S%.f",
     "yyyy-MM-dd HH:mm:ss": "%Y-%m-%d %H:%M:%S%.f",
@@ -329,11 +338,12 @@ def _warnings(head: Head, _rows: int, facts: Mapping[str, int]) -> list[str]:
 
 JMETER_CSV: Final = Dialect(
     name="jmeter-csv",
-    title="JMeter CSV",
+    title=_COLUMNS.title,
     key=("label",),
     clock="epoch",
     closed_loop=True,
     matches=_matches,
+    near_miss=_COLUMNS.near_miss,
     open=_open,
     open_transactions=_open_transactions,
     warnings=_warnings,

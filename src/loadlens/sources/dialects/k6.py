@@ -11,6 +11,7 @@ import polars as pl
 
 from loadlens.errors import InputError
 from loadlens.sources.dialects.base import Dialect, Refused
+from loadlens.sources.dialects.headers import Columns
 from loadlens.sources.dialects.k6_samples import (
     OTHER_SAMPLES,
     REQUEST,
@@ -43,6 +44,13 @@ from loadlens.sources.wording import listed, shortened
 __all__ = ["K6_CSV", "K6_JSON", "K6_SUMMARY_JSON", "K6_SUMMARY_TEXT"]
 
 _LEADING: Final = ("metric_name", "timestamp", "metric_value")
+_COLUMNS: Final = Columns(
+    title="k6 CSV",
+    known_by=frozenset(_LEADING),
+    needed=frozenset(_LEADING),
+    marks=frozenset({"metric_name", "metric_value", "expected_response", "extra_tags", "tls_version"}),
+    advice="write it with `k6 run --out csv=log.csv`",
+)
 _METRIC_MEANING: Final = f"what was measured; only {REQUEST} is read"
 _SAMPLED_LINES = 20
 
@@ -100,13 +108,8 @@ def _samples(head: Head, names: Sequence[str]) -> list[dict[str, str]]:
     return [row for row in rows if row["metric_name"].strip("\ufeff ") != "metric_name"]
 
 
-def _is_csv(head: Head) -> bool:
-    return set(_LEADING) <= set(_names(head))
-
-
 def _open_csv(head: Head) -> Table:
-    names = _names(head)
-    _check_names(head, names)
+    names = _COLUMNS.checked(head, (*_LEADING, *TAGS))
     form = _time_form(head, names)
     tags = [name for name in TAGS if name in names]
     time, latency = pl.col("timestamp"), pl.col("metric_value")
@@ -140,15 +143,6 @@ def _open_csv(head: Head) -> Table:
             *((name, TAGS[name]) for name in tags),
         ),
     )
-
-
-def _check_names(head: Head, names: Sequence[str]) -> None:
-    missing = [name for name in _LEADING if name not in names]
-    if missing:
-        raise InputError(f"{head.path}: is no CSV of k6: missing columns: {listed(missing)}")
-    doubled = {name for name in names if names.count(name) > 1 and name in {*_LEADING, *TAGS}}
-    if doubled:
-        raise InputError(f"{head.path}: the header has doubled columns: {listed(doubled)}; remove one")
 
 
 def _time_form(head: Head, names: Sequence[str]) -> str:
@@ -287,11 +281,12 @@ def _is_summary_text(head: Head) -> bool:
 
 K6_CSV: Final = Dialect(
     name="k6-csv",
-    title="k6 CSV",
+    title=_COLUMNS.title,
     key=("label",),
     clock="epoch",
     closed_loop=True,
-    matches=_is_csv,
+    matches=_COLUMNS.match,
+    near_miss=_COLUMNS.near_miss,
     open=_open_csv,
     warnings=_warnings_csv,
 )

@@ -1,19 +1,17 @@
 """Locust's requests as a listener of its request event logs them, and the aggregates of its own files."""
 
-import csv
 from collections.abc import Mapping
 from typing import Final
 
 import polars as pl
 
-from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
+from loadlens.sources.dialects.headers import Columns, header_of
 from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, numberless, url_name
 from loadlens.sources.parsed import spread
 from loadlens.sources.text.delimited import Table
 from loadlens.sources.text.stream import Head
-from loadlens.sources.wording import listed
 
 __all__ = ["LOCUST_CSV", "LOCUST_STATISTICS", "LOCUST_WORKERS"]
 
@@ -37,8 +35,18 @@ _MEANING: Final = {
     "exception": "how the request failed; empty when it did not",
 }
 
-_KNOWN_BY: Final = {"timestamp", "request_type", "name", "response_time_ms"}
-_NEEDED: Final = ("timestamp", "name", "response_time_ms", "exception")
+_LOG_REQUESTS: Final = (
+    "log every request: in the locustfile, let a listener of events.request write a CSV with the columns "
+    "timestamp (the event's start_time), request_type, name, response_time_ms (its response_time), "
+    "response_length, status_code (its response.status_code, or 0) and exception"
+)
+_COLUMNS: Final = Columns(
+    title="Locust requests as CSV",
+    known_by=frozenset({"timestamp", "request_type", "name", "response_time_ms"}),
+    needed=frozenset({"timestamp", "name", "response_time_ms", "exception"}),
+    marks=frozenset({"request_type", "response_time_ms", "response_length"}),
+    advice=f"{_LOG_REQUESTS}; or say which column is what with --map",
+)
 _NO_STATUS: Final = ("0", "None")
 _NO_EXCEPTION: Final = "None"
 _MS_PER_S = 1000
@@ -56,45 +64,20 @@ _AGGREGATES: Final = (
 """What tells the files of --csv: history, statistics (of two ages), failures, exceptions."""
 
 
-def _header(head: Head) -> tuple[str, ...]:
-    first = next((line for line in head.lines if line.strip()), "")
-    try:
-        return tuple(cell.strip() for cell in next(csv.reader([first]), []))
-    except csv.Error:
-        return ()
-
-
-def _matches(head: Head) -> bool:
-    return set(_header(head)) >= _KNOWN_BY
-
-
 def _open(head: Head) -> Table:
-    names = _header(head)
+    names = _COLUMNS.checked(head, _TYPES)
     needed = [name for name in _TYPES if name in names]
-    _check_names(head, names)
     return Table(
         names=names,
         types={name: _TYPES[name] for name in needed},
-        columns=_columns(needed),
+        columns=_canonical(needed),
         rules=(Rule(column="response_time_ms", expected="0 or more", broken=pl.col("response_time_ms") < 0),),
         required=frozenset({"timestamp", "response_time_ms"}),
         meaning=tuple((name, _MEANING[name]) for name in needed),
     )
 
 
-def _check_names(head: Head, names: tuple[str, ...]) -> None:
-    doubled = sorted({name for name in names if name in _TYPES and names.count(name) > 1})
-    if doubled:
-        raise InputError(f"{head.path}: the header has doubled columns: {listed(doubled)}; remove one")
-    missing = [name for name in _NEEDED if name not in names]
-    if missing:
-        raise InputError(
-            f"{head.path}: missing columns: {listed(missing)}; it has: {listed(names)}; {_LOG_REQUESTS}, "
-            f"or say which column is what with --map"
-        )
-
-
-def _columns(names: list[str]) -> tuple[pl.Expr, ...]:
+def _canonical(names: list[str]) -> tuple[pl.Expr, ...]:
     start, latency = pl.col("timestamp"), pl.col("response_time_ms")
     others = {
         "response_length": pl.col("response_length").alias("response_size"),
@@ -141,7 +124,7 @@ def _warnings(_head: Head, _rows: int, _facts: Mapping[str, int]) -> list[str]:
 
 
 def _matches_statistics(head: Head) -> bool:
-    names = set(_header(head))
+    names = set(header_of(head))
     return any(names >= known for known in _AGGREGATES)
 
 
@@ -152,21 +135,16 @@ def _matches_workers(head: Head) -> bool:
 
 LOCUST_CSV: Final = Dialect(
     name="locust-csv",
-    title="Locust requests as CSV",
+    title=_COLUMNS.title,
     key=("label",),
     clock="epoch",
     closed_loop=True,
-    matches=_matches,
+    matches=_COLUMNS.match,
+    near_miss=_COLUMNS.near_miss,
     open=_open,
     warnings=_warnings,
 )
 """What a listener of Locust's request event logs, in the columns of ``meaning``."""
-
-_LOG_REQUESTS: Final = (
-    "log every request: in the locustfile, let a listener of events.request write a CSV with the columns "
-    "timestamp (the event's start_time), request_type, name, response_time_ms (its response_time), "
-    "response_length, status_code (its response.status_code, or 0) and exception"
-)
 
 LOCUST_STATISTICS: Final = Refused(
     title="a file of Locust's --csv",

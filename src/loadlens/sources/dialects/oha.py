@@ -15,6 +15,7 @@ import polars as pl
 from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
+from loadlens.sources.dialects.headers import Columns
 from loadlens.sources.dialects.names import url_name
 from loadlens.sources.parsed import Fault, Parsed, Recipe
 from loadlens.sources.storage.location import Location, local_copy, size_of
@@ -72,22 +73,17 @@ _CSV_MEANING: Final = (
 )
 
 
-def _names(head: Head) -> tuple[str, ...]:
-    return tuple(head.lines[0].strip().split(",")) if head.lines else ()
-
-
-def _is_csv(head: Head) -> bool:
-    return set(_names(head)) >= {"request-start", "request-duration"}
+_CSV_COLUMNS: Final = Columns(
+    title="oha CSV",
+    known_by=frozenset({"request-start", "request-duration"}),
+    needed=frozenset(_CSV_TYPES),
+    marks=frozenset({"request-start", "request-duration", "DNS+dialup", "Response-delay"}),
+    advice="write it with `oha --output-format csv`",
+)
 
 
 def _open_csv(head: Head) -> Table:
-    names = _names(head)
-    missing = set(_CSV_TYPES) - set(names)
-    if missing:
-        raise InputError(
-            f"{head.path}: missing columns: {listed(missing)}; it has: {listed(names)}; "
-            f"write it with `oha --output-format csv`"
-        )
+    names = _CSV_COLUMNS.checked(head, _CSV_TYPES)
     start, duration = pl.col("request-start"), pl.col("request-duration")
     return Table(
         names=names,
@@ -111,11 +107,12 @@ def _csv_warnings(_head: Head, _rows: int, _facts: Mapping[str, int]) -> list[st
 
 OHA_CSV: Final = Dialect(
     name="oha-csv",
-    title="oha CSV",
+    title=_CSV_COLUMNS.title,
     key=(),
     clock="relative",
     closed_loop=True,
-    matches=_is_csv,
+    matches=_CSV_COLUMNS.match,
+    near_miss=_CSV_COLUMNS.near_miss,
     open=_open_csv,
     warnings=_csv_warnings,
 )

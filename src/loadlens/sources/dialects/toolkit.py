@@ -1,44 +1,31 @@
 """CSV files whose columns have the canonical names: the reference toolkit's logs and loadlens' own."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import polars as pl
 
-from loadlens.errors import InputError
-from loadlens.schema import CANONICAL_COLUMNS, ERROR_COLUMNS, LATENCY, Rule, canonical
+from loadlens.schema import CANONICAL_COLUMNS, CONFIGURATION_COLUMNS, ERROR_COLUMNS, LATENCY, Rule, canonical
 from loadlens.sources.dialects.base import Dialect
+from loadlens.sources.dialects.headers import Columns, header_of
 from loadlens.sources.parsed import Recipe
 from loadlens.sources.text.delimited import Table
 from loadlens.sources.text.stream import Head
-from loadlens.sources.wording import listed
 
 __all__ = ["LOADLENS_CSV"]
 
 
-def _header(head: Head) -> tuple[str, ...]:
-    """The cells of the first line that is not blank; none where it is no CSV."""
-    line = next((line for line in head.lines if line.strip()), "")
-    try:
-        return tuple(next(csv.reader([line]), []))
-    except csv.Error:
-        return ()
-
-
-def _matches(head: Head) -> bool:
-    return LATENCY in _header(head)
+_COLUMNS: Final = Columns(
+    title="loadlens or toolkit CSV",
+    known_by=frozenset({LATENCY}),
+    needed=frozenset({LATENCY}),
+    marks=frozenset({LATENCY, "response_size", *ERROR_COLUMNS, *CONFIGURATION_COLUMNS, "invoke_arg_index"}),
+    advice="say which column is what with --map",
+)
 
 
 def _open(head: Head) -> Table:
-    names = _header(head)
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        raise InputError(
-            f"{head.path}: the header has doubled columns: {listed(doubled)}; rename or remove one"
-        )
-    if LATENCY not in names:
-        raise InputError(f"{head.path}: missing column: {LATENCY}; it has: {listed(names)}")
+    names = _COLUMNS.checked(head, header_of(head))
     types = {name: _parsed_as(name) for name in names}
     whole = [name for name, dtype in types.items() if dtype.is_float() and _dtype(name).is_integer()]
     narrow = types | {name: _dtype(name) for name in whole}
@@ -87,7 +74,7 @@ def _meaning(name: str) -> str:
 
 
 def _warnings(head: Head, _rows: int, _facts: Mapping[str, int]) -> list[str]:
-    names = set(_header(head))
+    names = set(header_of(head))
     found = []
     if names & {"start_time", "end_time"}:
         found.append("its times are taken as those of a monotonic clock: they have no calendar time")
@@ -103,11 +90,12 @@ def _warnings(head: Head, _rows: int, _facts: Mapping[str, int]) -> list[str]:
 
 LOADLENS_CSV: Final = Dialect(
     name="loadlens-csv",
-    title="loadlens or toolkit CSV",
+    title=_COLUMNS.title,
     key=("label", "max_concurrency", "num_clients", "memory_size"),
     clock="monotonic",
     closed_loop=True,
-    matches=_matches,
+    matches=_COLUMNS.match,
+    near_miss=_COLUMNS.near_miss,
     open=_open,
     warnings=_warnings,
 )

@@ -11,11 +11,13 @@ import polars as pl
 from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
+from loadlens.sources.dialects.headers import Columns
 from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, numberless, url_name
 from loadlens.sources.parsed import seconds, spread
 from loadlens.sources.text.delimited import Table
 from loadlens.sources.text.jsonlines import JsonLines
 from loadlens.sources.text.stream import Head
+from loadlens.sources.wording import listed
 
 __all__ = ["VEGETA_CSV", "VEGETA_GOB", "VEGETA_JSON", "VEGETA_REPORT"]
 
@@ -65,8 +67,21 @@ _MEANING: Final = {
 _REQUIRED: Final = frozenset({"timestamp", "code", "latency"})
 _CSV_START: Final = re.compile(r"\s*[1-9]\d{18},\s*\d{1,3},\s*\d+,\s*\d+,\s*\d+,")
 _QUOTED: Final = re.compile(r'"(?:[^"]|"")*"')
-_JSON_FIELDS: Final = ("seq", "code", "timestamp", "latency", "bytes_out", "bytes_in")
+_JSON: Final = Columns(
+    title="vegeta JSON lines",
+    known_by=frozenset({"seq", "code", "timestamp", "latency", "bytes_out", "bytes_in"}),
+    needed=_REQUIRED,
+    marks=frozenset({"seq", "attack", "bytes_out", "bytes_in", "latency"}),
+    advice="write it with `vegeta encode --to json`",
+    separators=(),
+)
 _SAMPLED_LINES = 20
+_SHARED_CELLS: Final = 5  # of which the start of a row tells what they are
+_EXPECTED_ROWS: Final = (
+    f"expected rows of {', '.join(map(str, _LAYOUTS))} columns that begin with a time in ns since 1970, "
+    f"a status, a latency in ns and two sizes"
+)
+_WRITE_CSV: Final = "write it with `vegeta encode --to csv`"
 
 _NS_PER_S = 1_000_000_000
 _NS_PER_MS = 1_000_000
@@ -98,6 +113,14 @@ def _width(line: str) -> int:
     return _QUOTED.sub("", line).count(",") + 1
 
 
+def _near_csv(head: Head) -> tuple[int, str]:
+    sample = _sample(head)
+    widths = {_width(line) for line in sample if _CSV_START.match(line)}
+    is_near = bool(widths) and not widths & _LAYOUTS.keys()
+    told = f"looks like vegeta CSV, but has {listed(widths)} columns; {_EXPECTED_ROWS}; {_WRITE_CSV}"
+    return (_SHARED_CELLS, told) if is_near else (0, "")
+
+
 def _matches_csv(head: Head) -> bool:
     return _csv_columns(head) is not None
 
@@ -105,11 +128,8 @@ def _matches_csv(head: Head) -> bool:
 def _open_csv(head: Head) -> Table:
     names = _csv_columns(head)
     if names is None:
-        widths = ", ".join(str(width) for width in _LAYOUTS)
-        raise InputError(
-            f"{head.path}: is no CSV of vegeta: its rows do not have {widths} columns that begin with a time "
-            f"in ns since 1970 and a status; write it with `vegeta encode --to csv`"
-        )
+        _, near = _near_csv(head)
+        raise InputError(f"{head.path}: {near or f'is no CSV of vegeta: {_EXPECTED_ROWS}; {_WRITE_CSV}'}")
     needed = [name for name in _TYPES if name in names]
     return Table(
         names=names,
@@ -125,7 +145,7 @@ def _open_csv(head: Head) -> Table:
 def _matches_json(head: Head) -> bool:
     if not head.lines:
         text = _sample(head)[0]
-        return text.lstrip().startswith("{") and all(f'"{name}":' in text for name in _JSON_FIELDS)
+        return text.lstrip().startswith("{") and all(f'"{name}":' in text for name in _JSON.known_by)
     return any(_is_hit(line) for line in _sample(head))
 
 
@@ -134,7 +154,7 @@ def _is_hit(line: str) -> bool:
         value = json.loads(line)
     except (ValueError, RecursionError):
         return False
-    return isinstance(value, dict) and value.keys() >= set(_JSON_FIELDS)
+    return isinstance(value, dict) and value.keys() >= _JSON.known_by
 
 
 def _open_json(_head: Head) -> JsonLines:
@@ -233,6 +253,7 @@ VEGETA_CSV: Final = Dialect(
     clock="epoch",
     closed_loop=False,
     matches=_matches_csv,
+    near_miss=_near_csv,
     open=_open_csv,
     warnings=_csv_warnings,
 )
@@ -240,11 +261,12 @@ VEGETA_CSV: Final = Dialect(
 
 VEGETA_JSON: Final = Dialect(
     name="vegeta-json",
-    title="vegeta JSON lines",
+    title=_JSON.title,
     key=("label",),
     clock="epoch",
     closed_loop=False,
     matches=_matches_json,
+    near_miss=_JSON.near_miss,
     open=_open_json,
 )
 """What ``vegeta encode --to json`` writes."""
