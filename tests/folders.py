@@ -62,6 +62,21 @@ def as_csv(log: Path) -> Path:
     return csv
 
 
+OLD_REPORT: dict[str, bytes | None] = {
+    "summary.csv": b"old",
+    "summary.json": b'{"loadlens_version": "0.1.0"}',
+}
+
+
+def old_report(out: Path) -> Path:
+    """Makes a folder that an earlier run has written; its ``tree`` is ``OLD_REPORT``."""
+    out.mkdir(parents=True)
+    for name, content in OLD_REPORT.items():
+        assert content is not None
+        (out / name).write_bytes(content)
+    return out
+
+
 def tree(folder: Path) -> dict[str, bytes | None]:
     """Everything below a folder, hidden files too: bytes of files and targets of links, None for folders."""
     return {str(path.relative_to(folder)): _content(path) for path in sorted(folder.rglob("*"))}

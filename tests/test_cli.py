@@ -28,12 +28,14 @@ from tests.folders import (
     EXAMPLES,
     LOG,
     METRICS,
+    OLD_REPORT,
     REPORT,
     RESULT_FILES,
     STABILITY,
     assert_log_files,
     files_below,
     leave_out_drawings,
+    old_report,
     results_folder,
     tree,
 )
@@ -472,11 +474,6 @@ def test_arguments_that_make_no_sense_together(
     assert tree(tmp_path) == before
 
 
-def an_old_output(out: Path) -> None:
-    out.mkdir()
-    (out / "old.txt").write_text("old")
-
-
 def a_file(out: Path) -> None:
     out.write_text("a file")
 
@@ -488,7 +485,7 @@ def a_link(out: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "options"),
     [
-        (an_old_output, []),
+        (old_report, []),
         (a_file, []),
         (a_file, ["--overwrite"]),
         (a_link, []),
@@ -496,7 +493,7 @@ def a_link(out: Path) -> None:
     ],
 )
 def test_an_output_that_is_there_already(
-    log: Path, tmp_path: Path, make: Callable[[Path], None], options: list[str]
+    log: Path, tmp_path: Path, make: Callable[[Path], object], options: list[str]
 ) -> None:
     make(tmp_path / "out")
     before = tree(tmp_path)
@@ -624,7 +621,7 @@ def test_an_input_that_cannot_be_used(
 ) -> None:
     source = make(folder)
     old = tmp_path / "old"
-    an_old_output(old)
+    old_report(old)
     before = tree(tmp_path)
     for out in (tmp_path / "made" / "out", old):
         (line,) = assert_fails(3, "analyze", source, "--out", out, "--overwrite")
@@ -649,7 +646,7 @@ def test_rows_that_cannot_be_used(
     bad = pl.when(pl.int_range(pl.len()) == 1).then(pl.lit(cell)).otherwise("invocation_latency")
     frame.with_columns(bad.alias("invocation_latency")).write_csv(source)
     old = tmp_path / "old"
-    an_old_output(old)
+    old_report(old)
     before = tree(folder)
     for out in (tmp_path / "made" / "out", old):
         *lines, where = assert_fails(
@@ -658,14 +655,16 @@ def test_rows_that_cannot_be_used(
         first, total = lines
         assert first == f"loadlens: {source}, line 3, column invocation_latency: {fault}"
         assert total.startswith("loadlens: 1 of 20 rows rejected, allowed: 0; mend them, or allow more")
-        assert where == f"loadlens: {out / 'rejects.csv'}: has all rejected rows"
-        assert files_below(out) == {"rejects.csv"}
-        (row,) = pl.read_csv(out / "rejects.csv").rows(named=True)
+        rejects = out.with_name(f"{out.name}.rejects.csv")
+        assert where == f"loadlens: {rejects}: has all rejected rows"
+        (row,) = pl.read_csv(rejects).rows(named=True)
         raw = source.read_text().splitlines()[2]
         expected = {"file": str(source), "line": 3, "column": "invocation_latency", "reason": fault}
         assert row == {**expected, "raw": raw}
     assert tree(folder) == before
-    assert {path.name for path in tmp_path.iterdir()} == {"run", "made", "old"}
+    assert tree(old) == OLD_REPORT
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "made", "old", "old.rejects.csv"}
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["out.rejects.csv"]
 
 
 def test_a_column_that_is_not_there(log: Path, tmp_path: Path) -> None:
@@ -780,7 +779,7 @@ def test_a_message_with_hostile_text_is_inert(log: Path, tmp_path: Path, what: s
         args[1] = tmp_path / name
     elif what == "output":
         args[3] = tmp_path / name
-        an_old_output(tmp_path / name)
+        old_report(tmp_path / name)
     else:
         args += ["--prices", tmp_path / name]
     result = loadlens_(*args, color=True)
@@ -880,7 +879,7 @@ def test_a_signal_leaves_all_as_it_was(
     options = []
     if overwrite:
         out.parent.mkdir()
-        an_old_output(out)
+        old_report(out)
         options = ["--overwrite"]
     before = tree(tmp_path)
     args = command("demo", "--rows", MORE_THAN_ARE_EVER_WRITTEN, "--out", out, *options)

@@ -16,7 +16,7 @@ PACKAGE = Path(loadlens.__file__).parent
 LAYERS = (
     ("errors",),
     ("schema", "disk"),
-    ("compiled",),
+    ("compiled", "replacing"),
     ("sources",),
     ("profile", "prices"),
     ("analysis",),
@@ -48,6 +48,7 @@ ENGINE = (
     "prices",
     "analysis",
     "costing",
+    "replacing",
     "publish",
     "upload",
 )

@@ -36,6 +36,7 @@ def write_new(folder: Path) -> None:
     (folder / "z.html").write_text("new page")
 
 
+MARK = b'{"loadlens_version": "0.1.0"}'
 NEW = {
     "charts/a.svg": b"new chart",
     "summary.csv": b"new csv",
@@ -108,15 +109,32 @@ def test_the_document_is_the_last_to_appear(s3: S3, monkeypatch: pytest.MonkeyPa
 
 def test_an_existing_prefix_is_refused_and_with_overwrite_replaced(s3: S3) -> None:
     s3.put("out/old.csv", b"old")
-    s3.put("out/summary.json", b"old")
+    s3.put("out/summary.json", MARK)
     s3.put("output/other.csv", b"of somebody else")
     out = location("s3://logs/out", s3.options)
     with pytest.raises(OutputError, match="s3://logs/out: exists; pass --overwrite"):
         publish_folder(out, write_new)
-    assert s3.tree("out") == {"old.csv": b"old", "summary.json": b"old"}
+    assert s3.tree("out") == {"old.csv": b"old", "summary.json": MARK}
     publish_folder(out, write_new, overwrite=True)
     assert s3.tree("out") == NEW
     assert s3.tree("output") == {"other.csv": b"of somebody else"}
+
+
+def test_a_prefix_that_loadlens_did_not_write_is_never_replaced(s3: S3) -> None:
+    s3.put("out/data.csv", b"mine")
+    s3.put("out/notes.json", b"{}")
+    with pytest.raises(OutputError, match=r"s3://logs/out: was not written by loadlens"):
+        publish_folder(location("s3://logs/out", s3.options), write_new, overwrite=True)
+    assert s3.tree("out") == {"data.csv": b"mine", "notes.json": b"{}"}
+
+
+def test_a_failed_run_leaves_the_good_report_in_a_store(s3: S3) -> None:
+    s3.put("out/summary.json", MARK)
+    s3.put("bad.csv", b"invocation_latency\nfast\n")
+    result = run("analyze", "s3://logs/bad.csv", "--out", "s3://logs/out", "--overwrite", *s3.arguments)
+    assert result.exit_code == 3
+    assert s3.tree("out") == {"summary.json": MARK}
+    assert b"fast" in s3.tree()["out.rejects.csv"]
 
 
 def test_an_object_of_the_name_is_refused(s3: S3) -> None:
@@ -148,7 +166,7 @@ def test_what_a_failed_upload_leaves_is_removed(
 def test_a_failed_overwrite_leaves_no_document_that_vouches_for_a_mixture(
     s3: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    s3.put("out/summary.json", b"old")
+    s3.put("out/summary.json", MARK)
     s3.put("out/old.csv", b"old")
     put = Bucket.put
 
@@ -167,8 +185,8 @@ def test_nothing_is_uploaded_when_the_analysis_fails(s3: S3) -> None:
     s3.put("bad.csv", b"invocation_latency\nfast\n")
     result = run("analyze", "s3://logs/bad.csv", "--out", "s3://logs/out", *s3.arguments)
     assert result.exit_code == 3
-    assert "s3://logs/out/rejects.csv: has all rejected rows" in result.output
-    assert list(s3.tree("out")) == ["rejects.csv"]
+    assert "s3://logs/out.rejects.csv: has all rejected rows" in result.output
+    assert set(s3.tree()) == {"bad.csv", "out.rejects.csv"}
 
 
 @pytest.mark.parametrize(

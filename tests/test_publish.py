@@ -7,7 +7,7 @@ import pytest
 
 from loadlens.errors import InputError, OutputError
 from loadlens.publish import publish_files, publish_folder, refuse_files, refuse_output_inside
-from tests.folders import tree
+from tests.folders import old_report, tree
 
 ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
@@ -25,10 +25,15 @@ def must_not_write(folder: Path) -> NoReturn:
     raise AssertionError(f"asked to write {folder}")
 
 
+def cannot_exchange(_one: Path, _other: Path) -> bool:
+    """As on a file system that cannot exchange two folders in one step."""
+    return False
+
+
 def old_folder(out: Path) -> Path:
-    (out / "kept").mkdir(parents=True)
-    (out / "kept" / "old.txt").write_text("old")
-    (out / "stale.txt").write_text("stale")
+    old_report(out)
+    (out / "charts").mkdir()
+    (out / "charts" / "old.png").write_text("old")
     return out
 
 
@@ -235,7 +240,7 @@ def test_a_swap_that_fails_brings_the_old_folder_back(
     before = tree(tmp_path)
     fail_renames(monkeypatch, {step}, error)
     with pytest.raises(raised):
-        publish_folder(out, write_new, overwrite=True)
+        publish_folder(out, write_new, overwrite=True, exchange=cannot_exchange)
     assert tree(tmp_path) == before
 
 
@@ -245,7 +250,7 @@ def test_an_old_folder_that_cannot_be_brought_back_is_not_lost(
     out = old_folder(tmp_path / "out")
     fail_renames(monkeypatch, {2, 3}, OSError(5, "Input/output error"))
     with pytest.raises(OutputError):
-        publish_folder(out, write_new, overwrite=True)
+        publish_folder(out, write_new, overwrite=True, exchange=cannot_exchange)
     assert b"old" in tree(tmp_path).values()
 
 

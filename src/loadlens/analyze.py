@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import TYPE_CHECKING, NoReturn, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from loadlens.analyses import LogAnalysis, Options, ToolkitAnalysis
 from loadlens.analysis import checked_key
@@ -17,10 +17,14 @@ from loadlens.decisions import Questions, decide
 from loadlens.errors import InputError, PriceError, UsageError
 from loadlens.prices import PriceTable, load_prices
 from loadlens.profile import DEFAULT_PERCENTILES
-from loadlens.publish import existing_paths, publish_folder, refuse_output_inside
+from loadlens.publish import (
+    existing_paths,
+    publish_folder,
+    publish_rejects,
+    refuse_output_inside,
+    rejects_of_folder,
+)
 from loadlens.sources import (
-    REJECTS_FILE,
-    Location,
     PathSource,
     Reading,
     RemotePath,
@@ -49,7 +53,6 @@ __all__ = [
     "ToolkitAnalysis",
     "analyze",
     "analyze_toolkit_folder",
-    "publish_rejects",
 ]
 
 Path_ = PathSource
@@ -104,8 +107,8 @@ def analyze(
             (here on by default), ``engine``, ``on_progress``, ``executor``; see ``Execution``.
 
     Raises:
-        InputError: an input cannot be read or analysed. If too many rows were rejected, ``out`` has
-            nothing but ``rejects.csv``.
+        InputError: an input cannot be read or analysed. If too many rows were rejected, they are in
+            ``OUT.rejects.csv`` beside ``out``, which is as it was.
         UsageError: the arguments do not make sense together, or a gate cannot be understood.
         OutputError: ``out`` exists and may not be replaced, lies in an input or cannot be written.
     """
@@ -135,7 +138,7 @@ def analyze(
     try:
         publish_folder(place, write, overwrite=overwrite)
     except TooManyRejectsError as error:
-        publish_rejects(error, place, overwrite=overwrite, safe=safe_csv)
+        publish_rejects(error, rejects_of_folder(place), overwrite=overwrite, safe=safe_csv)
     assert analysis is not None  # noqa: S101  # publish_folder has called write
     return analysis
 
@@ -160,18 +163,6 @@ def _paths_in(sources: Iterable[object]) -> Iterator[Path_]:
             yield source
         elif isinstance(source, list | tuple):
             yield from _paths_in(source)
-
-
-def publish_rejects(
-    error: TooManyRejectsError, out: Location, *, overwrite: bool, safe: bool = False
-) -> NoReturn:
-    """Publishes ``rejects.csv`` alone and raises ``error`` with a line that says where it is."""
-
-    def write(folder: Path) -> None:
-        error.findings.write_rejects(folder / REJECTS_FILE, safe=safe)
-
-    publish_folder(out, write, overwrite=overwrite)
-    raise InputError(*error.problems, f"{out / REJECTS_FILE}: has all rejected rows") from None
 
 
 def _analysis(inputs: Sequence[Path_], options: Options) -> ToolkitAnalysis | LogAnalysis:

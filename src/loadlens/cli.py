@@ -34,6 +34,7 @@ from loadlens.convert import convert, rejects_beside
 from loadlens.documents import json_text
 from loadlens.errors import LoadlensError
 from loadlens.inspection import inspect_log
+from loadlens.publish import refuse_file
 from loadlens.signals import Interrupt, ignore_signals, take_signals
 from loadlens.sources import location
 from loadlens.sources.storage.location import size_of
@@ -106,6 +107,7 @@ def convert_command(
         storage_option=storage_option,
     )
     place = location(out, reading.storage_options)
+    refuse_file(place, [map_file], overwrite=True)
     findings = convert(inputs, place, reading=reading, overwrite=overwrite)
     if not quiet:
         typer.echo(f"{place}: {size_of(place):,} bytes")

@@ -10,7 +10,7 @@ import polars as pl
 
 from loadlens.disk import FREE_OUTPUT_SPACE, refusing_full_disk
 from loadlens.errors import InputError
-from loadlens.publish import move_to, refuse_file, staging_beside
+from loadlens.publish import move_to, publish_rejects, refuse_file, staging_beside
 from loadlens.sources import (
     Findings,
     Location,
@@ -68,8 +68,7 @@ def convert(
         try:
             _write(log, folder / _ROWS, path)
         except TooManyRejectsError as error:
-            _publish_rejects(error.findings, folder, path)
-            raise InputError(*error.problems, f"{rejects_beside(path)}: has all rejected rows") from None
+            publish_rejects(error, rejects_beside(path), overwrite=overwrite)
         _publish_rejects(log.findings, folder, path)
         move_to(folder / _ROWS, path)
     return log.findings

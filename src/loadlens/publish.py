@@ -4,19 +4,22 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Final, NoReturn
 
 from loadlens.disk import (
     FREE_OUTPUT_SPACE,
     FREE_TEMPORARY_SPACE,
+    claimed_folder,
+    exchange,
     refusing_full_disk,
     temporary_folder,
-    unused_path,
 )
-from loadlens.errors import OutputError
-from loadlens.sources import Location, PathSource, RemotePath, location
+from loadlens.errors import InputError, OutputError
+from loadlens.replacing import files_below, refuse_replacing
+from loadlens.sources import Location, PathSource, RemotePath, TooManyRejectsError, location
 from loadlens.upload import refuse_read_only, upload_folder
 
 __all__ = [
@@ -25,88 +28,140 @@ __all__ = [
     "publish_file",
     "publish_files",
     "publish_folder",
+    "publish_rejects",
     "refuse_file",
     "refuse_files",
     "refuse_output_inside",
+    "rejects_of_folder",
     "staging_beside",
     "write_text",
 ]
 
+_LEAST_SPACE: Final = 2**13  # bytes; less than any output takes
 
-def publish_folder(out: Location, write: Callable[[Path], None], *, overwrite: bool = False) -> None:
-    """Lets ``write`` fill a folder beside ``out``, then renames it to ``out``.
 
-    Whatever goes wrong, and whenever, ``out`` is as it was before and nothing else is left behind; in an
+def publish_folder(
+    out: Location,
+    write: Callable[[Path], None],
+    *,
+    overwrite: bool = False,
+    own_files: Collection[str] = (),
+    exchange: Callable[[Path, Path], bool] = exchange,
+) -> None:
+    """Lets ``write`` fill a folder beside ``out``, then puts it in the place of ``out``.
+
+    Whatever goes wrong, and whenever, ``out`` is as it was before, and at most the hidden folder
+    ``.NAME.partial`` is left beside it, which the next call for the same ``out`` tidies up. Only what
+    loadlens wrote is replaced: a folder whose JSON document says so and that holds nothing else. In an
     object store, which has no rename, see ``upload_folder``.
 
     Args:
         out: the folder to appear; its parents are made.
         write: fills the folder that it is given.
         overwrite: whether an existing ``out`` is replaced.
+        own_files: names of files that mark a folder of nothing else as written by loadlens; for folders
+            without a document.
+        exchange: exchanges two paths in one step; says False where the system cannot.
 
     Raises:
-        OutputError: ``out`` exists and may not be replaced, or cannot be written.
+        OutputError: ``out`` exists and may not be replaced, is being written by another run, or cannot be
+            written.
     """
     if isinstance(out, RemotePath):
-        upload_folder(out, write, overwrite=overwrite)
+        upload_folder(out, write, overwrite=overwrite, own_files=own_files)
         return
-    made: list[Path] = []
+    _refuse_folder(out, overwrite=overwrite, own_files=own_files)
+    with _workplace(out) as workplace:
+        _bring_back(workplace / "old", out)
+        _refuse_folder(out, overwrite=overwrite, own_files=own_files)  # it may be back just now
+        new = workplace / "new"
+        new.mkdir()
+        write(new)
+        _refuse_folder(out, overwrite=overwrite, own_files=own_files)
+        _put(new, out, workplace / "old", exchange, overwrite=overwrite)
+
+
+def _refuse_folder(out: Path, *, overwrite: bool, own_files: Collection[str]) -> None:
+    """Raises an OutputError if ``out`` is no folder, cannot be renamed, or may not be replaced."""
     try:
-        _refuse_existing(out, overwrite=overwrite)
-        made += [folder for folder in (out.parent, *out.parent.parents) if not folder.exists()]
-        out.parent.mkdir(parents=True, exist_ok=True)
-        _publish(out, write)
-    except BaseException as error:
-        for folder in made:
-            with suppress(OSError):  # never made, or no longer empty: somebody else uses it by now
-                folder.rmdir()
-        if isinstance(error, OSError):
-            raise OutputError(f"{out}: cannot be written: {error.strerror or error}") from error
-        raise
+        _refuse_unmovable(out)
+        files = files_below(out) if out.exists() and any(out.iterdir()) else None
+    except OSError as error:
+        raise _unwritable(out, error) from error
+    if files is not None:
+        refuse_replacing(
+            out, files, lambda name: (out / name).open("rb"), overwrite=overwrite, own_files=own_files
+        )
 
 
-def _refuse_existing(out: Path, *, overwrite: bool) -> None:
+def _refuse_unmovable(out: Path) -> None:
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise OutputError(f"{out}: is not a folder; choose another output folder")
-    if out.exists() and not overwrite and any(out.iterdir()):
-        raise OutputError(f"{out}: exists; pass --overwrite (overwrite=True) to replace it")
+    if out.resolve().is_mount():
+        raise OutputError(f"{out}: is a mount point, which cannot be replaced; name a folder in it")
+    if Path.cwd().is_relative_to(out.resolve()):
+        raise OutputError(f"{out}: is or holds the current folder; name a folder in it")
 
 
-def _publish(out: Path, write: Callable[[Path], None]) -> None:
-    staging = unused_path(out.parent, prefix=f".{out.name}.", suffix=".partial")
-    old = staging / "old"
-    try:
-        staging.mkdir(mode=0o700)
-        new = staging / "new"
-        with refusing_full_disk(out, FREE_OUTPUT_SPACE):
-            new.mkdir()
-            write(new)
-        _swap(new, out, old)
-    finally:
-        if out.exists() or not old.exists():
-            try:
-                shutil.rmtree(staging, ignore_errors=True)
-            finally:  # a second interrupt may have come in the way of the first time
-                shutil.rmtree(staging, ignore_errors=True)
+def _put(new: Path, out: Path, old: Path, exchange: Callable[[Path, Path], bool], *, overwrite: bool) -> None:
+    """Puts ``new`` in the place of ``out``, in one step where the system can do so.
 
-
-def _swap(new: Path, out: Path, old: Path) -> None:
-    """Renames ``new`` to ``out``, moving what was there out of the way first and back on failure."""
-    try:
-        if out.exists():
-            out.rename(old)
+    A folder takes the place of none or of an empty one in any case, and of nothing else unasked.
+    """
+    if not overwrite or not out.exists():
+        if os.name == "nt" and out.exists():
+            out.rmdir()
         new.rename(out)
-    except BaseException as error:
-        if old.exists() and not out.exists():
-            _bring_back(old, out, error)
+        return
+    if exchange(new, out):
+        return
+    out.rename(old)
+    try:
+        new.rename(out)
+    except BaseException:
+        _bring_back(old, out)
         raise
 
 
-def _bring_back(old: Path, out: Path, error: BaseException) -> None:
+def _bring_back(old: Path, out: Path) -> None:
+    """Brings back what a run had moved out of the way before it failed, or was killed."""
+    if not old.exists() or out.exists():
+        return
     try:
         old.rename(out)
-    except OSError:
-        raise OutputError(f"{out}: cannot be written: {error}; its old content is in {old}") from error
+    except OSError as error:
+        kept = old.parent.with_name(f"{out.name}.old")
+        old.rename(kept)
+        raise OutputError(f"{out}: cannot be written: {error}; its old content is in {kept}") from error
+
+
+def rejects_of_folder(out: Location) -> Location:
+    """Where the rejected rows go of a log that has too many of them: beside the output, not in it."""
+    return out.with_name(f"{out.name}.rejects.csv")
+
+
+def publish_rejects(
+    error: TooManyRejectsError, path: Location, *, overwrite: bool, safe: bool = False
+) -> NoReturn:
+    """Publishes the rejected rows and raises ``error`` with a line that says where they are.
+
+    Args:
+        error: has the rows.
+        path: the file to appear.
+        overwrite: whether an existing one is replaced.
+        safe: whether cells that a spreadsheet takes for formulas are disarmed.
+
+    Raises:
+        InputError: always.
+    """
+    where = f"{path}: has all rejected rows"
+    try:
+        publish_file(
+            path, lambda file: error.findings.write_rejects(file, safe=safe), (), overwrite=overwrite
+        )
+    except OutputError as unwritten:
+        where = f"the rejected rows are not written: {unwritten}"
+    raise InputError(*error.problems, where) from None
 
 
 def refuse_output_inside(out: Location, inputs: Iterable[Location]) -> None:
@@ -214,26 +269,54 @@ def staging_beside(out: Location) -> Iterator[Path]:
     For an object store it is a temporary folder on the disk.
 
     Raises:
-        OutputError: something cannot be written.
+        OutputError: something cannot be written, or another run is writing ``out``.
     """
-    made: list[Path] = []
+    if isinstance(out, Path):
+        with _workplace(out) as workplace:
+            yield workplace
+        return
     try:
-        if isinstance(out, RemotePath):
-            full = refusing_full_disk(tempfile.gettempdir(), FREE_TEMPORARY_SPACE)
-            with temporary_folder() as folder, full:
-                yield folder
-            return
-        made += [folder for folder in (out.parent, *out.parent.parents) if not folder.exists()]
-        out.parent.mkdir(parents=True, exist_ok=True)
-        staging = temporary_folder(out.parent, prefix=f".{out.name}.", suffix=".partial")
-        with staging as folder, refusing_full_disk(out, FREE_OUTPUT_SPACE):
+        full = refusing_full_disk(tempfile.gettempdir(), FREE_TEMPORARY_SPACE)
+        with temporary_folder() as folder, full:
             yield folder
     except OSError as error:
-        raise OutputError(f"{out}: cannot be written: {error.strerror or error}") from error
+        raise _unwritable(out, error) from error
+
+
+@contextmanager
+def _workplace(out: Path) -> Iterator[Path]:
+    """The one hidden folder beside ``out`` that a run works in, so that two runs do not write ``out``."""
+    made = [folder for folder in (out.parent, *out.parent.parents) if not folder.exists()]
+    workplace = out.parent / f".{out.name}.partial"
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with claimed_folder(workplace), refusing_full_disk(out, FREE_OUTPUT_SPACE):
+            _tidy(workplace)
+            yield workplace
+    except BlockingIOError as error:
+        raise OutputError(
+            f"{out}: another run is writing it; wait until that has ended, or name another place"
+        ) from error
+    except OSError as error:
+        raise _unwritable(out, error) from error
     finally:
         for folder in made:
             with suppress(OSError):  # no longer empty, or never made
                 folder.rmdir()
+
+
+def _tidy(workplace: Path) -> None:
+    """Removes what a killed run has left, but for an old output; tries whether the disk takes anything."""
+    for path in workplace.iterdir():
+        if path.name != "old":
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    tried = workplace / "space"
+    tried.write_bytes(bytes(_LEAST_SPACE))
+    tried.unlink()
+
+
+def _unwritable(out: Location, error: OSError) -> OutputError:
+    return OutputError(f"{out}: cannot be written: {error.strerror or error}")
 
 
 def existing_paths(sources: Iterable[PathSource]) -> list[Location]:

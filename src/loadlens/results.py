@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from loadlens.analysis import (
     ConcurrencyStatistics,
@@ -40,11 +40,27 @@ ChartFormat = Literal["png", "svg"]
 class SavedResult:
     """A result that writes itself as one folder of files."""
 
-    folder = ""
+    folder: ClassVar[str]
+    table_names: ClassVar[tuple[str, ...]]
+    chart_names: ClassVar[tuple[str, ...]]
+
+    @property
+    def tables(self) -> Sequence[pl.DataFrame | None]:
+        """The tables, in the order of ``table_names``; None for one that there is no data for."""
+        raise NotImplementedError
+
+    @property
+    def charts(self) -> Sequence[alt.TopLevelMixin]:
+        """The charts, in the order of ``chart_names``."""
+        raise NotImplementedError
 
     def write(self, folder: Path, chart_formats: Sequence[ChartFormat] = ("png",)) -> None:
-        """Writes the files of this result into an existing folder."""
-        raise NotImplementedError
+        """Writes the tables as CSV and the charts into an existing folder."""
+        for name, frame in zip(self.table_names, self.tables, strict=True):
+            if frame is not None:
+                write_csv(frame, folder / f"{name}.csv")
+        for name, chart in zip(self.chart_names, self.charts, strict=True):
+            _write_chart(chart, folder, name, chart_formats)
 
     def save(
         self,
@@ -59,14 +75,22 @@ class SavedResult:
         Args:
             path: a folder, or a prefix in an object store such as ``s3://bucket/folder``.
             chart_formats: file formats of the charts.
-            overwrite: whether an existing folder is replaced.
+            overwrite: whether an existing folder of such files is replaced.
             storage_options: options of the object store.
 
         Raises:
             OutputError: the folder exists and may not be replaced, or cannot be written.
         """
         target = location(path, storage_options) / self.folder
-        publish_folder(target, lambda folder: self.write(folder, chart_formats), overwrite=overwrite)
+        publish_folder(
+            target,
+            lambda folder: self.write(folder, chart_formats),
+            overwrite=overwrite,
+            own_files=[
+                *(f"{name}.csv" for name in self.table_names),
+                *(f"{name}.{suffix}" for name in self.chart_names for suffix in get_args(ChartFormat)),
+            ],
+        )
 
 
 def _write_chart(chart: alt.TopLevelMixin, folder: Path, name: str, formats: Sequence[ChartFormat]) -> None:
@@ -127,6 +151,8 @@ class StabilityResult(StabilityStatistics, _Views, SavedResult):
     """The stability analysis, with its chart and files."""
 
     folder = "stability_benchmark_summary_results"
+    table_names = ("invocation_benchmark_summary", "endpoint_metrics_summary")
+    chart_names = ("stability_benchmark_distribution",)
 
     @cached_property
     def chart(self) -> alt.TopLevelMixin:
@@ -135,12 +161,15 @@ class StabilityResult(StabilityStatistics, _Views, SavedResult):
 
         return stability_density_chart(self.density)
 
-    def write(self, folder: Path, chart_formats: Sequence[ChartFormat] = ("png",)) -> None:
-        """Writes both summaries as CSV and the chart."""
-        write_csv(self.summary, folder / "invocation_benchmark_summary.csv")
-        if self.endpoint_metrics is not None:
-            write_csv(self.endpoint_metrics, folder / "endpoint_metrics_summary.csv")
-        _write_chart(self.chart, folder, "stability_benchmark_distribution", chart_formats)
+    @property
+    def tables(self) -> Sequence[pl.DataFrame | None]:
+        """The summary, and that of the endpoint metrics."""
+        return self.summary, self.endpoint_metrics
+
+    @property
+    def charts(self) -> Sequence[alt.TopLevelMixin]:
+        """The chart."""
+        return (self.chart,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +177,8 @@ class ConcurrencyResult(ConcurrencyStatistics, _Views, SavedResult):
     """The concurrency analysis, with its chart and files."""
 
     folder = "concurrency_benchmark_summary_results"
+    table_names = ("concurrency_benchmark_summary", "endpoint_metrics_summary")
+    chart_names = ("concurrency_benchmark_distribution",)
 
     @cached_property
     def chart(self) -> alt.TopLevelMixin:
@@ -156,12 +187,15 @@ class ConcurrencyResult(ConcurrencyStatistics, _Views, SavedResult):
 
         return concurrency_density_chart(self.density)
 
-    def write(self, folder: Path, chart_formats: Sequence[ChartFormat] = ("png",)) -> None:
-        """Writes both summaries as CSV and the chart."""
-        write_csv(self.summary, folder / "concurrency_benchmark_summary.csv")
-        if self.endpoint_metrics is not None:
-            write_csv(self.endpoint_metrics, folder / "endpoint_metrics_summary.csv")
-        _write_chart(self.chart, folder, "concurrency_benchmark_distribution", chart_formats)
+    @property
+    def tables(self) -> Sequence[pl.DataFrame | None]:
+        """The summary, and that of the endpoint metrics."""
+        return self.summary, self.endpoint_metrics
+
+    @property
+    def charts(self) -> Sequence[alt.TopLevelMixin]:
+        """The chart."""
+        return (self.chart,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +203,8 @@ class CostResult(CostAnalysis, SavedResult):
     """The cost analysis, with its charts and files."""
 
     folder = "cost_analysis_summary_results"
+    table_names = ("metrics_with_cost", "cost_savings_summary")
+    chart_names = ("cost_vs_performance", "cost_savings")
 
     @cached_property
     def chart(self) -> alt.TopLevelMixin:
@@ -184,12 +220,15 @@ class CostResult(CostAnalysis, SavedResult):
 
         return savings_chart(self)
 
-    def write(self, folder: Path, chart_formats: Sequence[ChartFormat] = ("png",)) -> None:
-        """Writes both tables as CSV and both charts."""
-        write_csv(self.metrics_with_cost, folder / "metrics_with_cost.csv")
-        write_csv(self.savings, folder / "cost_savings_summary.csv")
-        _write_chart(self.chart, folder, "cost_vs_performance", chart_formats)
-        _write_chart(self.savings_chart, folder, "cost_savings", chart_formats)
+    @property
+    def tables(self) -> Sequence[pl.DataFrame | None]:
+        """The cost of each configuration, and the savings by monthly invocations."""
+        return self.metrics_with_cost, self.savings
+
+    @property
+    def charts(self) -> Sequence[alt.TopLevelMixin]:
+        """Cost and latency, and the savings."""
+        return self.chart, self.savings_chart
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,18 +1,21 @@
 """Results in object stores, which have no rename: made on the disk, then uploaded with the documents last."""
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from loadlens.disk import FREE_TEMPORARY_SPACE, refusing_full_disk, temporary_folder
 from loadlens.errors import OutputError
+from loadlens.replacing import refuse_replacing
 from loadlens.sources import RemotePath
 
 __all__ = ["refuse_read_only", "upload_folder"]
 
 
-def upload_folder(out: RemotePath, write: Callable[[Path], None], *, overwrite: bool) -> None:
+def upload_folder(
+    out: RemotePath, write: Callable[[Path], None], *, overwrite: bool, own_files: Collection[str] = ()
+) -> None:
     """Lets ``write`` fill a temporary folder, then uploads it below ``out``.
 
     The JSON document at the top, such as ``summary.json``, is the last to appear and the first to go: where
@@ -21,14 +24,15 @@ def upload_folder(out: RemotePath, write: Callable[[Path], None], *, overwrite: 
     Args:
         out: the folder to appear.
         write: fills the folder that it is given.
-        overwrite: whether what lies below ``out`` is replaced.
+        overwrite: whether what lies below ``out`` is replaced, if loadlens wrote it.
+        own_files: names of files that mark a folder of nothing else as written by loadlens.
 
     Raises:
         OutputError: something is there and may not be replaced, or the store does not take the files.
     """
     refuse_read_only(out)
     try:
-        there = _refuse_existing(out, overwrite=overwrite)
+        there = _refuse_existing(out, overwrite=overwrite, own_files=own_files)
         with temporary_folder() as folder:
             with refusing_full_disk(tempfile.gettempdir(), FREE_TEMPORARY_SPACE):
                 write(folder)
@@ -45,13 +49,16 @@ def refuse_read_only(out: RemotePath) -> None:
         )
 
 
-def _refuse_existing(out: RemotePath, *, overwrite: bool) -> list[RemotePath]:
+def _refuse_existing(out: RemotePath, *, overwrite: bool, own_files: Collection[str]) -> list[RemotePath]:
     """What lies below ``out`` and is to be replaced."""
     if out.is_file():
         raise OutputError(f"{out}: is not a folder; choose another output folder")
     there = out.rglob()
-    if there and not overwrite:
-        raise OutputError(f"{out}: exists; pass --overwrite (overwrite=True) to replace it")
+    if there:
+        names = {path.key.removeprefix(f"{out.key}/"): path for path in there}
+        refuse_replacing(
+            out, names, lambda name: names[name].open(), overwrite=overwrite, own_files=own_files
+        )
     return there
 
 

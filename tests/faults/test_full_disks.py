@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from loadlens.cli import app
 from loadlens.profile.limits import Limits
 from tests.faults.logs import written
-from tests.folders import leave_out_drawings, tree
+from tests.folders import OLD_REPORT, leave_out_drawings, old_report, tree
 
 ROOM = 12 * 1024
 
@@ -79,13 +79,12 @@ def test_a_file(log: Path, disk: Path, command: str) -> None:
 @pytest.mark.parametrize("command", ["analyze", "compare"])
 def test_a_folder(log: Path, disk: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     leave_out_drawings(monkeypatch)
-    out = disk / "out"
-    out.mkdir()
-    (out / "old.txt").write_text("old", encoding="utf-8")
+    out = old_report(disk / "out")
     logs = [log, log] if command == "compare" else [log]
     line = refused(command, *logs, "--out", out, "--overwrite")
     assert line.startswith(f"loadlens: {out}: cannot be written: ")
-    assert tree(disk) == {"out": None, "out/old.txt": b"old"}
+    assert tree(out) == OLD_REPORT
+    assert [path.name for path in disk.iterdir()] == ["out"]
 
 
 @pytest.fixture

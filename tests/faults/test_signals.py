@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.logs import written
-from tests.folders import tree
+from tests.folders import OLD_REPORT, old_report, tree
 from tests.test_cli import command
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
@@ -69,9 +69,9 @@ class Place:
         (folder / "work" / "spill").symlink_to(folder / "spill")
         out = folder / "work" / "out"
         if name.startswith(FOLDERS):
-            out.mkdir()
-            out = out / "old.txt"
-        out.write_text("old", encoding="utf-8")
+            old_report(out)
+        else:
+            out.write_text("old", encoding="utf-8")
         return cls(folder=folder)
 
     def started(self, name: str) -> subprocess.Popen[str]:
@@ -125,7 +125,7 @@ def processes_of(session: int) -> list[str]:
 
 
 def is_old(out: Path) -> bool:
-    return tree(out) == {"old.txt": b"old"} if out.is_dir() else out.read_bytes() == b"old"
+    return tree(out) == OLD_REPORT if out.is_dir() else out.read_bytes() == b"old"
 
 
 def is_whole(out: Path) -> bool:

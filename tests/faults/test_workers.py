@@ -15,7 +15,7 @@ from loadlens.cluster import workforce
 from loadlens.errors import InputError, WorkerError
 from loadlens.profile import Progress, progress
 from tests.faults.logs import KEY, written
-from tests.folders import leave_out_drawings, tree
+from tests.folders import OLD_REPORT, leave_out_drawings, old_report, tree
 
 
 @pytest.fixture(autouse=True)
@@ -27,11 +27,10 @@ def _without_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def out(tmp_path: Path) -> Iterator[Path]:
     """An old output, which is to stay as it is and alone beside the log."""
-    folder = tmp_path / "results" / "out"
-    folder.mkdir(parents=True)
-    (folder / "old.txt").write_text("old", encoding="utf-8")
+    folder = old_report(tmp_path / "results" / "out")
     yield folder
-    assert tree(folder.parent) == {"out": None, "out/old.txt": b"old"}
+    assert tree(folder) == OLD_REPORT
+    assert [path.name for path in folder.parent.iterdir()] == ["out"]
 
 
 def test_a_worker_that_is_killed(tmp_path: Path, out: Path) -> None:

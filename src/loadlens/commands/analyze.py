@@ -41,6 +41,7 @@ from loadlens.commands.options import (
     SpillFolder,
     Storage,
     Workers,
+    named_files,
     reading_of,
     share_of,
     workforce_of,
@@ -166,7 +167,7 @@ def analyze_command(  # noqa: PLR0917  # the parameters of a command are its opt
         storage_option=storage_option,
     )
     place = location(out, reading.storage_options)
-    named = [*files_named_by(costing, prices, traffic), *([str(slo_file)] if slo_file else [])]
+    named = [*files_named_by(costing, prices, traffic), *named_files(slo_file, map_file)]
     refuse_output_inside(place, existing_paths(named))
     working = workforce_of(cluster, workers, memory_limit, spill_folder)
     with excerpts_shown(), working as work, progress_display(quiet=quiet) as display:

@@ -11,7 +11,6 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from loadlens.analyze import publish_rejects
 from loadlens.commands.cost import RequestSize
 from loadlens.commands.options import (
     By,
@@ -31,6 +30,7 @@ from loadlens.commands.options import (
     SpillFolder,
     Storage,
     Workers,
+    named_files,
     reading_of,
     share_of,
     workforce_of,
@@ -39,7 +39,14 @@ from loadlens.comparison import VERDICTS, Comparison, compare
 from loadlens.decisions import comparison_charts
 from loadlens.documents import json_text
 from loadlens.errors import GateFailedError, InputError, UsageError
-from loadlens.publish import existing_paths, publish_folder, refuse_output_inside, write_text
+from loadlens.publish import (
+    existing_paths,
+    publish_folder,
+    publish_rejects,
+    refuse_output_inside,
+    rejects_of_folder,
+    write_text,
+)
 from loadlens.report.columns import column_header, format_value, key_text
 from loadlens.report.comparison import (
     change_text,
@@ -135,7 +142,9 @@ def compare_command(  # noqa: PLR0917  # the parameters of a command are its opt
     effect = share_of(min_effect)
     place = None if out is None else location(out, reading.storage_options)
     if place is not None:
-        refuse_output_inside(place, existing_paths([base, candidate, *(prices or ())]))
+        refuse_output_inside(
+            place, existing_paths([base, candidate, *(prices or ()), *named_files(map_file)])
+        )
     working = workforce_of(cluster, workers, memory_limit, spill_folder)
     with working as work, progress_display(quiet=quiet) as display:
 
@@ -191,7 +200,7 @@ def _published(
     try:
         publish_folder(out, write, overwrite=overwrite)
     except TooManyRejectsError as error:
-        publish_rejects(error, out, overwrite=overwrite, safe=safe_csv)
+        publish_rejects(error, rejects_of_folder(out), overwrite=overwrite, safe=safe_csv)
     return found[0]
 
 
@@ -231,9 +240,8 @@ def write_comparison(
         version=version("loadlens"),
         figures={name: svg_text(chart) for name, chart in charts.items()},
     )
-    texts = {"report.html": render(report), "comparison.json": json_text(_document(comparison))}
-    for name, text in texts.items():
-        write_text(folder / name, text)
+    write_text(folder / "report.html", render(report))
+    write_text(folder / "comparison.json", json_text(_document(comparison)))
 
 
 def _logs(base: str, candidate: str, reading: Reading) -> tuple[Log, Log]:

@@ -25,6 +25,7 @@ from loadlens.commands.options import (
     SpillFolder,
     Storage,
     Workers,
+    named_files,
     reading_of,
     workforce_of,
 )
@@ -204,7 +205,8 @@ def cost_command(  # noqa: PLR0917  # the parameters of a command are its option
         percentile=percentile,
         request_size=size,
     )
-    refuse_output_inside(place, existing_paths([*inputs, *files_named_by(costing, prices, traffic)]))
+    named = [*inputs, *files_named_by(costing, prices, traffic), *named_files(map_file)]
+    refuse_output_inside(place, existing_paths(named))
     log = open_log(paths, reading=reading)
     working = workforce_of(cluster, workers, memory_limit, spill_folder)
 

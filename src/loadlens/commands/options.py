@@ -206,6 +206,11 @@ def share_of(min_effect: str) -> float:
     return float(match[1]) / 100
 
 
+def named_files(*files: Path | None) -> list[str]:
+    """Those of several files that options name, which no output may replace."""
+    return [str(file) for file in files if file is not None]
+
+
 def refuse_results_folder(inputs: Sequence[str], reading: Reading) -> None:
     """Refuses a results folder where logs are wanted.
 

@@ -25,6 +25,7 @@ from loadlens.commands.options import (
     workforce_of,
 )
 from loadlens.profiles import merge_profiles, profile_log
+from loadlens.publish import refuse_file
 from loadlens.sources import StorageOptions, location
 from loadlens.sources.storage.location import size_of
 from loadlens.terminal import print_line, progress_display
@@ -79,6 +80,7 @@ def profile_command(  # noqa: PLR0917  # the parameters of a command are its opt
     )
     refuse_results_folder(inputs, reading)
     place = location(out, reading.storage_options)
+    refuse_file(place, [map_file], overwrite=True)
     working = workforce_of(cluster, workers, memory_limit, spill_folder)
     with working as work, progress_display(quiet=quiet) as display:
         findings = profile_log(
