@@ -32,9 +32,9 @@ from loadlens.sources import (
     TooManyRejectsError,
     average_request_size,
     find_toolkit_folder,
-    location,
     open_log,
     shown,
+    target,
 )
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def analyze(
         analysis = _analysis(paths, options)
         analysis.write(folder)
 
-    place = location(out, options.reading.storage_options)
+    place = target(out, options.reading.storage_options)
     others = [prices, baseline, *(costing.loads.values() if costing else ())]
     refuse_output_inside(place, existing_paths([*paths, *_paths_in(others)]))
     try:

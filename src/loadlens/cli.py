@@ -36,7 +36,7 @@ from loadlens.errors import LoadlensError
 from loadlens.inspection import inspect_log
 from loadlens.publish import refuse_file
 from loadlens.signals import Interrupt, ignore_signals, take_signals
-from loadlens.sources import location
+from loadlens.sources import target
 from loadlens.sources.storage.location import size_of
 from loadlens.terminal import inert, print_inspection
 
@@ -106,7 +106,7 @@ def convert_command(
         level=level,
         storage_option=storage_option,
     )
-    place = location(out, reading.storage_options)
+    place = target(out, reading.storage_options)
     refuse_file(place, [map_file], overwrite=True)
     findings = convert(inputs, place, reading=reading, overwrite=overwrite)
     if not quiet:

@@ -19,11 +19,12 @@ import polars as pl
 
 from loadlens.errors import UsageError, WorkerError
 from loadlens.profile.spill import spill_place
+from loadlens.sources.storage.secrets import reason_of, shown
 
 __all__ = ["Workforce", "workforce"]
 
 _LOCAL: Final = re.compile(r"local:([1-9]\d{0,3})")
-_ADDRESS: Final = re.compile(r"(tcp|tls|ucx|ws|wss)://\S+:\d+")
+_ADDRESS: Final = re.compile(r"(tcp|tls|ucx|ws|wss)://[^\s/?#@]+:\d+")
 _SECONDS_TO_CONNECT: Final = 10
 _SECONDS_TO_DROP_WORK: Final = 30
 _SECONDS_BETWEEN_LOOKS: Final = 0.01
@@ -180,15 +181,23 @@ def _environment(name: str, value: str) -> Iterator[None]:
 @contextmanager
 def _connected(cluster: str) -> Iterator[Executor]:
     if not _ADDRESS.fullmatch(cluster):
-        raise UsageError(f"--cluster: got {cluster!r}, expected tcp://HOST:PORT of a scheduler, or local:N")
+        raise UsageError(
+            f"--cluster: got {shown(cluster)!r}, expected tcp://HOST:PORT of a scheduler, without user "
+            f"or password, or local:N"
+        )
     distributed = _distributed()
+    if cluster.startswith("tls") and not distributed.Security().get_connection_args("client")["ssl_context"]:
+        raise UsageError(
+            f"--cluster: {cluster} needs certificates; name them in Dask's configuration, under "
+            f"distributed.comm.tls"
+        )
     try:
         client = distributed.Client(cluster, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
-    except OSError as error:
+    except (OSError, TypeError, ValueError, RuntimeError) as error:  # TypeError: no certificates for tls://
         raise WorkerError(
-            f"--cluster: no scheduler answers at {cluster} within {_SECONDS_TO_CONNECT} s ({error}); "
-            f"start one with `dask scheduler`, or check the address"
-        ) from error
+            f"--cluster: no scheduler answers at {shown(cluster)} within {_SECONDS_TO_CONNECT} s "
+            f"({reason_of(error)}); start one with `dask scheduler`, or check the address"
+        ) from None
     with client:
         yield client.get_executor(pure=False)
 

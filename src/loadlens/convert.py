@@ -18,9 +18,9 @@ from loadlens.sources import (
     PathSource,
     Reading,
     TooManyRejectsError,
-    location,
     open_log,
     reading,
+    target,
 )
 from loadlens.sources.files import FACTS
 
@@ -57,13 +57,13 @@ def convert(
         OutputError: ``out`` or the file beside it exists and may not be replaced, is an input, or cannot be
             written.
     """
-    path = location(out, reading.storage_options if reading else None)
+    path = target(out, reading.storage_options if reading else None)
     log = open_log(inputs, reading=reading)
     if log.saved:
         raise InputError(f"{log.saved[0].file.path}: is a saved profile, which has no rows to convert")
     inputs_read = [file.path for file in log.files]
-    for target in (path, rejects_beside(path)):
-        refuse_file(target, inputs_read, overwrite=overwrite)
+    for place in (path, rejects_beside(path)):
+        refuse_file(place, inputs_read, overwrite=overwrite)
     with staging_beside(path) as folder:
         try:
             _write(log, folder / _ROWS, path)

@@ -16,7 +16,7 @@ from loadlens.profile.saved import damage_told, merged_profile, merged_seconds
 from loadlens.profile.storing import digest_of, stored_parts, write_profile
 from loadlens.publish import publish_file
 from loadlens.schema import LATENCY
-from loadlens.sources import Log, PathSource, Reading, location, open_log, saved_profiles
+from loadlens.sources import Log, PathSource, Reading, open_log, saved_profiles, target
 from loadlens.sources.saved import (
     PROFILE_FORMAT,
     SavedProfile,
@@ -77,7 +77,7 @@ def profile_log(
         profile = Profile.merge_all([measure(log, _plan(log, key), **how).profile])
         write_profile(path, stored_parts(profile), [profile.seconds], _facts(log, profile))
 
-    place = location(out, reading.storage_options if reading else None)
+    place = target(out, reading.storage_options if reading else None)
     publish_file(place, write, [file.path for file in log.files], overwrite=overwrite)
     return log.findings
 
@@ -181,7 +181,7 @@ def merge_profiles(
             seconds = merged_seconds(saved, profile.keys, key)
             write_profile(path, stored_parts(profile), seconds, _merged_facts(saved, profile))
 
-    place = location(out, storage_options)
+    place = target(out, storage_options)
     publish_file(place, write, [profile.file.path for profile in saved], overwrite=overwrite)
 
 

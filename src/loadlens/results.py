@@ -14,7 +14,7 @@ from loadlens.analysis import (
     SummaryStatistics,
 )
 from loadlens.publish import publish_folder
-from loadlens.sources import disarmed, location
+from loadlens.sources import disarmed, target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,9 +81,9 @@ class SavedResult:
         Raises:
             OutputError: the folder exists and may not be replaced, or cannot be written.
         """
-        target = location(path, storage_options) / self.folder
+        place = target(path, storage_options) / self.folder
         publish_folder(
-            target,
+            place,
             lambda folder: self.write(folder, chart_formats),
             overwrite=overwrite,
             own_files=[

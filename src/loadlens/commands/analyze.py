@@ -53,7 +53,7 @@ from loadlens.prices import BUILT_IN_TABLES, load_prices
 from loadlens.profile import DEFAULT_PERCENTILES, Execution
 from loadlens.publish import existing_paths, publish_folder, refuse_output_inside
 from loadlens.results import ChartFormat
-from loadlens.sources import Location, Reading, StorageOptions, find_toolkit_folder, location
+from loadlens.sources import Location, Reading, StorageOptions, find_toolkit_folder, target
 from loadlens.terminal import ProgressDisplay, print_results, progress_display
 
 __all__ = ["analyze_command", "demo_command"]
@@ -166,7 +166,7 @@ def analyze_command(  # noqa: PLR0917  # the parameters of a command are its opt
         level=level,
         storage_option=storage_option,
     )
-    place = location(out, reading.storage_options)
+    place = target(out, reading.storage_options)
     named = [*files_named_by(costing, prices, traffic), *named_files(slo_file, map_file)]
     refuse_output_inside(place, existing_paths(named))
     working = workforce_of(cluster, workers, memory_limit, spill_folder)
@@ -226,7 +226,7 @@ def demo_command(  # noqa: PLR0917  # the parameters of a command are its option
     as_json: AsJson = False,
 ) -> None:
     """Simulate an endpoint under load, then analyse the result."""
-    place = location(out, StorageOptions.parse(storage_option))
+    place = target(out, StorageOptions.parse(storage_option))
     with progress_display(quiet=quiet) as display:
         options = Options(
             outliers=outliers.value,

@@ -29,6 +29,7 @@ from loadlens.commands.options import (
     SpillFolder,
     Storage,
     Workers,
+    local_file,
     reading_of,
     refuse_results_folder,
     workforce_of,
@@ -65,23 +66,35 @@ Slo = Annotated[
 ]
 SloFile = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Gates as a TOML file of [[gate]] tables.", show_default=False),
+    typer.Option(
+        parser=local_file,
+        metavar="FILE",
+        help="Gates as a TOML file of [[gate]] tables.",
+        show_default=False,
+    ),
 ]
 Junit = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="JUnit XML file to write; replaces one that is there.", show_default=False
+        parser=local_file,
+        metavar="FILE",
+        help="JUnit XML file to write; replaces one that is there.",
+        show_default=False,
     ),
 ]
 Markdown = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Markdown file to write; replaces one that is there.", show_default=False
+        parser=local_file,
+        metavar="FILE",
+        help="Markdown file to write; replaces one that is there.",
+        show_default=False,
     ),
 ]
 Rejects = Annotated[
     Path | None,
     typer.Option(
+        parser=local_file,
         metavar="FILE",
         help="CSV file to write rejected rows to; replaces one that is there.",
         show_default=False,

@@ -66,9 +66,9 @@ from loadlens.sources import (
     TooManyRejectsError,
     disarmed,
     find_toolkit_folder,
-    location,
     open_log,
     shown,
+    target,
 )
 from loadlens.terminal import MOST_ROWS, ProgressDisplay, console_of_width, inert, progress_display
 
@@ -140,7 +140,7 @@ def compare_command(  # noqa: PLR0917  # the parameters of a command are its opt
         storage_option=storage_option,
     )
     effect = share_of(min_effect)
-    place = None if out is None else location(out, reading.storage_options)
+    place = None if out is None else target(out, reading.storage_options)
     if place is not None:
         refuse_output_inside(
             place, existing_paths([base, candidate, *(prices or ()), *named_files(map_file)])

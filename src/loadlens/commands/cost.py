@@ -56,9 +56,9 @@ from loadlens.sources import (
     average_request_size,
     disarmed,
     find_toolkit_folder,
-    location,
     open_log,
     shown,
+    target,
 )
 from loadlens.terminal import print_frame, print_line, progress_display
 
@@ -193,7 +193,7 @@ def cost_command(  # noqa: PLR0917  # the parameters of a command are its option
         level=level,
         storage_option=storage_option,
     )
-    place = location(out, reading.storage_options)
+    place = target(out, reading.storage_options)
     paths, size = _inputs(inputs, request_size, reading)
     costing = costing_of(
         prices=prices,

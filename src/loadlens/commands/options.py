@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from loadlens.cluster import Workforce, workforce
-from loadlens.errors import UsageError
-from loadlens.sources import ColumnMap, Reading, find_toolkit_folder
+from loadlens.errors import InputError, UsageError
+from loadlens.sources import ColumnMap, Reading, find_toolkit_folder, location
 
 __all__ = [
     "By",
@@ -35,6 +35,7 @@ __all__ = [
     "SpillFolder",
     "Storage",
     "Workers",
+    "local_file",
     "reading_of",
     "refuse_results_folder",
     "share_of",
@@ -55,6 +56,17 @@ class LevelChoice(StrEnum):
 
     REQUESTS = "requests"
     TRANSACTIONS = "transactions"
+
+
+def local_file(text: str) -> Path:
+    """The path on this machine's disks that an option names, as such or as ``file://``."""
+    try:
+        place = location(text)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from None
+    if not isinstance(place, Path):
+        raise typer.BadParameter(f"{place}: is no place on this machine's disks; name one there")
+    return place
 
 
 Logs = Annotated[list[str], typer.Argument(metavar="LOGS", help="Logs: files, folders, globs.")]
@@ -109,7 +121,12 @@ Map = Annotated[
 ]
 MapFile = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="The same as a TOML file, in the place of --map.", show_default=False),
+    typer.Option(
+        parser=local_file,
+        metavar="FILE",
+        help="The same as a TOML file, in the place of --map.",
+        show_default=False,
+    ),
 ]
 LevelOption = Annotated[
     LevelChoice,
@@ -149,7 +166,12 @@ MemoryLimit = Annotated[
 ]
 SpillFolder = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="Where temporary files of text logs go.", show_default=False),
+    typer.Option(
+        parser=local_file,
+        metavar="FOLDER",
+        help="Where temporary files of text logs go.",
+        show_default=False,
+    ),
 ]
 
 Cluster = Annotated[

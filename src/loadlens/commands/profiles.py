@@ -26,7 +26,7 @@ from loadlens.commands.options import (
 )
 from loadlens.profiles import merge_profiles, profile_log
 from loadlens.publish import refuse_file
-from loadlens.sources import StorageOptions, location
+from loadlens.sources import StorageOptions, target
 from loadlens.sources.storage.location import size_of
 from loadlens.terminal import print_line, progress_display
 
@@ -79,7 +79,7 @@ def profile_command(  # noqa: PLR0917  # the parameters of a command are its opt
         storage_option=storage_option,
     )
     refuse_results_folder(inputs, reading)
-    place = location(out, reading.storage_options)
+    place = target(out, reading.storage_options)
     refuse_file(place, [map_file], overwrite=True)
     working = workforce_of(cluster, workers, memory_limit, spill_folder)
     with working as work, progress_display(quiet=quiet) as display:
@@ -113,7 +113,7 @@ def merge_command(  # noqa: PLR0917  # the parameters of a command are its optio
 ) -> None:
     """Merge profiles into that of all their logs together."""
     options = StorageOptions.parse(storage_option)
-    place = location(out, options)
+    place = target(out, options)
     merge_profiles(inputs, place, by=by, force=force, overwrite=overwrite, storage_options=options)
     if not quiet:
         print_line(f"{place}: {size_of(place):,} bytes")

@@ -5,12 +5,12 @@ import os
 import re
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Final
 
 import polars as pl
 
 from loadlens.errors import InputError, UsageError
+from loadlens.sources.storage.documents import read_document
 
 __all__ = ["HOURS_PER_MONTH", "SECONDS_PER_MONTH", "Traffic"]
 
@@ -95,7 +95,7 @@ class Traffic:
         Raises:
             InputError: the file cannot be read, lacks the column, or holds a value that is no rate.
         """
-        rates = _hourly_rates(Path(path))
+        rates = _hourly_rates(path)
         return cls(
             monthly_invocations=sum(rates) / len(rates) * SECONDS_PER_MONTH,
             peak_rate=max(rates),
@@ -110,10 +110,10 @@ def _rate(text: str, number: str, thousands: str, unit: str) -> float:
     return calls / _SECONDS[unit]
 
 
-def _hourly_rates(path: Path) -> list[float]:
+def _hourly_rates(path: str | PathLike[str]) -> list[float]:
     try:
-        table = pl.read_csv(path, infer_schema=False, glob=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
+        table = pl.read_csv(read_document(path).encode(), infer_schema=False)
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0] if str(error) else "it is empty"
         raise InputError(f"traffic {path}: cannot be read: {reason}; expected {_EXPECTED}") from error
     found = [name for name in _RATE_COLUMNS if name in table.columns]

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from os import PathLike
-from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import polars as pl
 
 from loadlens.errors import GateError
 from loadlens.gates.text import Place, Scanner
+from loadlens.sources.storage.documents import read_document
 from loadlens.sources.wording import listed, shortened
 
 __all__ = ["Gate", "Metric", "Scope", "parse_gate", "parse_gates", "read_gates"]
@@ -186,7 +186,7 @@ def read_gates(path: str | PathLike[str]) -> tuple[Gate, ...]:
         GateError: the file cannot be read, or does not hold such tables, or some are no gates.
     """
     try:
-        found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        found = tomllib.loads(read_document(path))
     except OSError as error:
         raise GateError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

@@ -10,6 +10,8 @@ from typing import Any, Final, TypeVar, get_args
 
 from loadlens.errors import PriceError
 from loadlens.prices.table import Kind, PriceTable
+from loadlens.sources.storage.documents import read_document
+from loadlens.sources.storage.secrets import shown
 
 __all__ = ["BUILT_IN_TABLES", "DEFAULT_TABLE", "load_prices"]
 
@@ -58,14 +60,14 @@ def load_prices(table: str | PathLike[str] | None = None) -> PriceTable:
         text = resources.files("loadlens.prices").joinpath(file).read_text(encoding="utf-8")
         return _parse(text, file)
     try:
-        return _parse(Path(table).read_text(encoding="utf-8"), str(table))
+        return _parse(read_document(table), shown(table))
     except OSError as error:
         raise PriceError(
-            f"{table}: cannot be read: {error.strerror}; expected a price table as TOML, or one of "
+            f"{shown(table)}: cannot be read: {error.strerror}; expected a price table as TOML, or one of "
             f"{', '.join(BUILT_IN_TABLES)}"
         ) from error
     except UnicodeDecodeError as error:
-        raise PriceError(f"{table}: is not UTF-8 text; expected a price table as TOML") from error
+        raise PriceError(f"{shown(table)}: is not UTF-8 text; expected a price table as TOML") from error
 
 
 def _parse(text: str, path: str) -> PriceTable:

@@ -5,8 +5,8 @@ from loadlens.sources.findings import REJECTS_FILE, Findings, TooManyRejectsErro
 from loadlens.sources.log import Log, Reading, Source, open_log, read_log, reading, scan_log
 from loadlens.sources.mapping import ColumnMap
 from loadlens.sources.saved import SavedProfile, saved_profiles
-from loadlens.sources.storage.location import Location, PathSource, RemotePath, location, shown
-from loadlens.sources.storage.secrets import StorageOptions
+from loadlens.sources.storage.location import Location, PathSource, RemotePath, location, target
+from loadlens.sources.storage.secrets import StorageOptions, shown
 from loadlens.sources.toolkit import ToolkitFolder, average_request_size, find_toolkit_folder
 
 __all__ = [
@@ -35,4 +35,5 @@ __all__ = [
     "saved_profiles",
     "scan_log",
     "shown",
+    "target",
 ]

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from os import PathLike
-from pathlib import Path
 from typing import Final, Literal
 
 import polars as pl
@@ -18,6 +17,7 @@ import polars as pl
 from loadlens.errors import UsageError
 from loadlens.schema import CANONICAL_COLUMNS, CONFIGURATION_COLUMNS
 from loadlens.sources.parsed import PARSE_ERRORS
+from loadlens.sources.storage.documents import read_document
 from loadlens.sources.wording import shortened
 
 __all__ = [
@@ -200,7 +200,7 @@ class ColumnMap:
             UsageError: the file cannot be read, or does not hold such a map.
         """
         try:
-            found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            found = tomllib.loads(read_document(path))
             return cls._of(_toml_entry(target, value) for target, value in found.items())
         except OSError as error:
             raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -15,9 +15,7 @@ from loadlens.sources.storage.store import CHANGED, ObjectFacts, StorageError
 if TYPE_CHECKING:
     from obstore.store import AzureStore, GCSStore, S3Store
 
-__all__ = ["OBJECT_SCHEMES", "Bucket"]
-
-OBJECT_SCHEMES: Final = ("s3", "s3a", "gs", "gcs", "az", "azure", "adl", "abfs", "abfss")
+__all__ = ["Bucket"]
 
 _CHUNK_BYTES: Final = 4 * 2**20
 _RETRIES: Final[dict[str, Any]] = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}

@@ -1,6 +1,8 @@
 """Where files lie: on a disk, in an object store, on a web server. Printing a location shows no secret."""
 
 import io
+import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,12 +14,12 @@ from functools import cached_property
 from os import PathLike
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Final, TypeAlias, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from loadlens.disk import FREE_TEMPORARY_SPACE, refusing_full_disk, temporary_folder
-from loadlens.errors import InputError
-from loadlens.sources.storage.bucket import OBJECT_SCHEMES, Bucket
-from loadlens.sources.storage.secrets import StorageOptions, without_secrets
+from loadlens.errors import InputError, OutputError
+from loadlens.sources.storage.bucket import Bucket
+from loadlens.sources.storage.secrets import OBJECT_SCHEMES, StorageOptions, shown
 from loadlens.sources.storage.store import ObjectFacts, StorageError, Store
 from loadlens.sources.storage.web import WEB_SCHEMES, WebServer
 
@@ -32,13 +34,15 @@ __all__ = [
     "read_part",
     "scan_source",
     "secrets_of",
-    "shown",
     "size_of",
     "store_of",
+    "target",
 ]
 
 _BUFFER_BYTES: Final = 2**20
 _REQUESTS: Final = 16
+_SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]+):/", re.IGNORECASE)  # one letter is a drive
+_QUERY: Final = re.compile(r"\?[\w.%-]+=")
 _Answer = TypeVar("_Answer")
 
 
@@ -61,7 +65,7 @@ class RemotePath:
 
     def __str__(self) -> str:
         """Its address without credentials."""
-        return f"{self.store.root}/{self.key}" + ("?..." if getattr(self.store, "query", "") else "")
+        return shown(f"{self.store.root}/{self.key}") + ("?..." if getattr(self.store, "query", "") else "")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
@@ -259,23 +263,66 @@ def location(source: PathSource, options: Mapping[str, str] | None = None) -> Lo
     """Where a path or address leads; ``options`` are those of object stores.
 
     Raises:
-        InputError: the address names no bucket or server, or holds a user and password.
+        InputError: the address is of no known scheme, names no bucket or server, or holds a password.
     """
     if isinstance(source, RemotePath):
         return source.with_options(options) if options else source
+    text = os.fspath(source)
+    found = _SCHEME.match(text)
+    if not found:
+        return source if isinstance(source, Path) else Path(text)
     if isinstance(source, Path):
-        return source
-    text = source if isinstance(source, str) else source.__fspath__()
-    scheme, separator, rest = text.partition("://")
-    scheme = scheme.lower()
-    if not separator or scheme not in {*OBJECT_SCHEMES, *WEB_SCHEMES}:
-        return Path(text)
-    authority, _, key = rest.partition("/")
-    if scheme in WEB_SCHEMES:
-        return _on_the_web(text)
+        raise InputError(
+            f"{shown(text)}: is an address in a Path, which has lost one of its slashes; give it as text"
+        )
+    scheme = found[1].lower()
+    if scheme == "file":
+        return _of_file(text)
+    if scheme not in {*OBJECT_SCHEMES, *WEB_SCHEMES} or not text.startswith("//", found.end() - 1):
+        raise InputError(
+            f"{shown(text)}: {found[1]}: is no scheme that can be read or written; expected a path, or an "
+            f"address with s3://, gs://, az://, abfss://, https:// or file://"
+        )
+    return _on_the_web(text) if scheme in WEB_SCHEMES else _in_a_bucket(text, scheme, options)
+
+
+def target(out: PathSource, options: Mapping[str, str] | None = None) -> Location:
+    """Where an output goes; ``options`` are those of object stores.
+
+    Raises:
+        OutputError: nothing can be written there.
+    """
+    try:
+        place = location(out, options)
+    except InputError as error:
+        raise OutputError(*error.problems) from None
+    if str(place) == "-":
+        raise OutputError("-: results are files, which standard output cannot take; name a file or folder")
+    if isinstance(place, RemotePath) and not place.is_writable:
+        raise OutputError(
+            f"{place}: web servers are only read; name a folder, or a prefix such as s3://bucket/folder"
+        )
+    if isinstance(place, RemotePath) and _QUERY.search(place.key):
+        raise OutputError(f"{place}: results have addresses without a query; leave out all from the ? on")
+    return place
+
+
+def _of_file(text: str) -> Path:
+    """The path that a ``file://`` address names on this machine."""
+    parts = urlsplit(text)
+    if parts.netloc.lower() not in {"", "localhost"} or parts.query or parts.fragment:
+        raise InputError(
+            f"{shown(text)}: names a file of another machine, or has a query; expected file:///folder/file, "
+            f"with %3F for ? and %23 for #"
+        )
+    return Path(os.fsdecode(unquote(parts.path).encode(errors="surrogateescape")))
+
+
+def _in_a_bucket(text: str, scheme: str, options: Mapping[str, str] | None) -> RemotePath:
+    authority, _, key = text.partition("://")[2].partition("/")
     if not authority:
         raise InputError(f"{text}: names no bucket; expected an address such as {scheme}://bucket/folder")
-    if ":" in authority:
+    if ":" in authority or ("@" in authority and scheme[:2] not in {"ab", "ad", "az"}):
         raise InputError(
             f"{shown(text)}: holds credentials; pass them as storage options or in the environment"
         )
@@ -312,11 +359,6 @@ def _on_the_web(text: str) -> RemotePath:
     return RemotePath(
         store=WebServer(root=f"{parts.scheme}://{host}", query=parts.query), key=parts.path.strip("/")
     )
-
-
-def shown(source: PathSource) -> str:
-    """A path as it was given; an address without its credentials."""
-    return without_secrets(str(source))
 
 
 def scan_source(paths: Sequence[Location]) -> dict[str, Any]:
@@ -372,8 +414,8 @@ def secrets_of(path: Location) -> tuple[str, ...]:
     """What of the address and the options of a file nobody may see."""
     if not isinstance(path, RemotePath):
         return ()
-    query = getattr(path.store, "query", "")
-    return (*path.store.options.secrets, *([query] if query else []))
+    query = getattr(path.store, "query", "") or (_QUERY.search(path.key) and path.key.partition("?")[2])
+    return (*path.store.options.secrets, *([query, quote(query)] if query else []))
 
 
 def _matches(parts: Sequence[str], wanted: Sequence[str]) -> bool:

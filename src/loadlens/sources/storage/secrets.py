@@ -6,14 +6,20 @@ from typing import Final
 
 from loadlens.errors import UsageError
 
-__all__ = ["StorageOptions", "cause_of", "reason_of", "without_secrets"]
+__all__ = ["OBJECT_SCHEMES", "StorageOptions", "cause_of", "reason_of", "shown", "without_secrets"]
+
+OBJECT_SCHEMES: Final = ("s3", "s3a", "gs", "gcs", "az", "azure", "adl", "abfs", "abfss")
 
 _HIDDEN: Final = "***"
 _SECRET_NAME: Final = re.compile(r"key|secret|token|sas|password|credential|service_account", re.IGNORECASE)
 _FEWEST_CHARACTERS: Final = 4  # shorter ones are in every text by chance
-_ADDRESS: Final = re.compile(
-    r"([a-z][a-z0-9+.-]*://)([^\s/?#]*@)?([^\s?#'\"<>)]*)(\?[^\s'\"<>)]*)?", re.IGNORECASE
-)
+_ADDRESS: Final = re.compile(r"\b([a-z][a-z0-9+.-]+):(/+)([^\s'\"<>]*)", re.IGNORECASE)
+_WHOLE_ADDRESS: Final = re.compile(r"([a-z][a-z0-9+.-]+):(/+)(.*)", re.IGNORECASE | re.DOTALL)
+_QUERY: Final = re.compile(r"([?#])[^)]*")
+_QUERY_OF_OBJECT: Final = re.compile(r"(\?)(?=[\w.%-]+=)[^)]*")  # a ? alone is part of a name, or a glob
+_WITH_PASSWORD: Final = re.compile(r"[^/?#]*:(?!\d*(?:[/?#]|$))[^@]*@|[^/?#]*@", re.DOTALL)
+_CONTAINER: Final = re.compile(r"[^/?#@:]*@")
+_STANDARD_INPUT: Final = "standard input"
 _ANSWER: Final = re.compile(r"<Error>.*?<Code>(\w+)</Code>.*?<Message>([^<]*)</Message>", re.DOTALL)
 _ATTEMPT: Final = re.compile(
     r"Error performing ([A-Z]+ \S+) in [^,\s]+(?:, after [^-]*)? +- Server returned non-2xx status code:"
@@ -60,13 +66,26 @@ def without_secrets(text: str, secrets: Iterable[str] = ()) -> str:
     return _SIGNATURE.sub(rf"\1{_HIDDEN}", text)
 
 
+def shown(source: object) -> str:
+    """A path as it was given; an address, of whatever scheme, without user, password and query."""
+    text = str(source)
+    if text == "-":
+        return _STANDARD_INPUT
+    address = _WHOLE_ADDRESS.fullmatch(text)
+    return _without_credentials(address) if address else without_secrets(text)
+
+
 def _without_credentials(address: re.Match[str]) -> str:
-    scheme, user, rest, query = address.groups(default="")
-    is_web = scheme.lower().startswith("http")
+    scheme, slashes, rest = address.groups()
+    of_objects = scheme.lower() in OBJECT_SCHEMES
     # In abfss://container@account the part before the @ is no user.
-    is_container = scheme.lower().startswith(("ab", "ad", "az")) and ":" not in user
-    shown_query = "?..." if query and is_web else query
-    return f"{scheme}{user if is_container else ''}{rest}{shown_query}"
+    if not (scheme.lower().startswith(("ab", "ad", "az")) and _CONTAINER.match(rest)):
+        # A password may hold slashes and question marks: all up to the last @ goes.
+        found = _WITH_PASSWORD.match(rest)
+        rest = rest[found.end() :] if found else rest
+        while found and (more := re.match(r"[^/?#]*@", rest)):
+            rest = rest[more.end() :]
+    return f"{scheme}:{slashes}" + (_QUERY_OF_OBJECT if of_objects else _QUERY).sub(r"\1...", rest, count=1)
 
 
 def reason_of(error: BaseException, secrets: Iterable[str] = ()) -> str:
