@@ -17,6 +17,7 @@ import polars as pl
 START_MS = 1_700_000_000_123
 MEMORY = {"GET /a": 128, "/b": 512}
 LABELED, UNLABELED, SIZED = ("label",), (), ("memory_size", "cold_start")
+BY_METHOD, BY_APP = ("label", "method"), ("label", "app")
 
 
 @dataclass(frozen=True)
@@ -299,11 +300,11 @@ KINDS = {
     "loadlens-csv": _Kind(write=loadlens_csv, origin=START_MS),
     "jmeter-csv": _Kind(write=jmeter_csv),
     "jmeter-xml": _Kind(write=jmeter_xml),
-    "k6-csv": _Kind(write=k6_csv, others=lambda rows: 2 * rows),
-    "k6-json": _Kind(write=k6_json, others=lambda rows: rows + 1),
-    "vegeta-csv": _Kind(write=vegeta_csv),
-    "vegeta-json": _Kind(write=vegeta_json),
-    "locust-csv": _Kind(write=locust_csv),
+    "k6-csv": _Kind(write=k6_csv, key=BY_METHOD, others=lambda rows: 2 * rows),
+    "k6-json": _Kind(write=k6_json, key=BY_METHOD, others=lambda rows: rows + 1),
+    "vegeta-csv": _Kind(write=vegeta_csv, key=BY_METHOD),
+    "vegeta-json": _Kind(write=vegeta_json, key=BY_METHOD),
+    "locust-csv": _Kind(write=locust_csv, key=BY_METHOD),
     "gatling-text": _Kind(write=gatling_text, others=lambda _: 1),
     "gatling-binary": _Kind(write=gatling_binary, others=lambda _: 1),
     "hey-csv": _Kind(write=hey_csv, key=UNLABELED, origin=START_MS),
@@ -312,7 +313,7 @@ KINDS = {
     "aiperf-jsonl": _Kind(write=aiperf, key=UNLABELED),
     "lambda-report": _Kind(write=lambda_report, key=SIZED),
     "lambda-json": _Kind(write=lambda_json, key=SIZED),
-    "azure-trace": _Kind(write=azure_trace, origin=START_MS, fails=False),
+    "azure-trace": _Kind(write=azure_trace, key=BY_APP, origin=START_MS, fails=False),
 }
 BLOCKWISE = tuple(name for name in KINDS if name not in {"jmeter-xml", "gatling-binary", "oha-sqlite"})
 
@@ -331,6 +332,8 @@ def sample(dialect: str, rows: int = 120, seed: int = 1) -> Sample:
 def truth(log: Sequence[Call], kind: _Kind) -> pl.DataFrame:
     columns = {
         "label": [call.label for call in log],
+        "method": ["GET"] * len(log),
+        "app": ["a"] * len(log),
         "run": [1_700_000_000] * len(log),
         "memory_size": [MEMORY[call.label] for call in log],
         "cold_start": [call.cold for call in log],

@@ -40,10 +40,11 @@ def _table(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
         return list(csv.DictReader(file, delimiter=delimiter))
 
 
-def _row(label: str | None, success: bool, start: float, end: float, ms: float) -> Row:
+def _row(label: str | None, success: bool, start: float, end: float, ms: float, **others: str) -> Row:
     named = {} if label is None else {"label": re.sub(r"(^|:)//[^/\s]*@", r"\1//", label.split("?")[0])}
     return {
         **named,
+        **others,
         "success": success,
         "invocation_latency": float(ms),
         "start_time": start,
@@ -54,7 +55,7 @@ def _row(label: str | None, success: bool, start: float, end: float, ms: float) 
 def _azure(path: Path) -> Iterator[Row]:
     for row in _table(path):
         end, duration = float(row["end_timestamp"]), float(row["duration"])
-        yield _row(row["func"], True, end - duration, end, duration * 1000)
+        yield _row(row["func"], True, end - duration, end, duration * 1000, app=row["app"])
 
 
 def _hey(path: Path) -> Iterator[Row]:
@@ -92,7 +93,8 @@ def _k6_csv(path: Path) -> Iterator[Row]:
     for row in _table(path):
         if row["metric_name"] == "http_req_duration":
             end, ms = int(row["timestamp"]), float(row["metric_value"])
-            yield _row(row["name"], row["expected_response"] == "true", end - ms / 1000, end, ms)
+            success, method = row["expected_response"] == "true", row["method"]
+            yield _row(row["name"], success, end - ms / 1000, end, ms, method=method)
 
 
 def _k6_json(path: Path) -> Iterator[Row]:
@@ -101,7 +103,8 @@ def _k6_json(path: Path) -> Iterator[Row]:
         if item["type"] == "Point" and item["metric"] == "http_req_duration":
             data = item["data"]
             end, ms, tags = _seconds(data["time"]), data["value"], data["tags"]
-            yield _row(tags["name"], tags["expected_response"] == "true", end - ms / 1000, end, ms)
+            success, method = tags["expected_response"] == "true", tags["method"]
+            yield _row(tags["name"], success, end - ms / 1000, end, ms, method=method)
 
 
 def _seconds(text: str) -> float:
@@ -114,24 +117,26 @@ def _locust(path: Path) -> Iterator[Row]:
     for row in _table(path):
         start, ms = float(row["timestamp"]), float(row["response_time_ms"])
         failed = row["exception"] not in {"", "None"}
-        yield _row(row["name"], not failed, start, start + ms / 1000, ms)
+        yield _row(row["name"], not failed, start, start + ms / 1000, ms, method=row["request_type"])
 
 
-def _hit(url: str, code: int, error: str, start: float, ns: int) -> Row:
-    return _row(url, not error and 0 < code < 400, start, start + ns / 10**9, ns / 10**6)
+def _hit(url: str, method: str, code: int, error: str, *, start: float, ns: int) -> Row:
+    success = not error and 0 < code < 400
+    return _row(url, success, start, start + ns / 10**9, ns / 10**6, method=method)
 
 
 def _vegeta_csv(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.reader(file):
             seconds, ns = divmod(int(row[0]), 10**9)
-            yield _hit(row[10], int(row[1]), row[5], seconds + ns / 10**9, int(row[2]))
+            yield _hit(row[10], row[9], int(row[1]), row[5], start=seconds + ns / 10**9, ns=int(row[2]))
 
 
 def _vegeta_json(path: Path) -> Iterator[Row]:
     for line in path.read_text(encoding="utf-8").splitlines():
         hit = json.loads(line)
-        yield _hit(hit["url"], hit["code"], hit["error"], _seconds(hit["timestamp"]), hit["latency"])
+        start = _seconds(hit["timestamp"])
+        yield _hit(hit["url"], hit["method"], hit["code"], hit["error"], start=start, ns=hit["latency"])
 
 
 def _gatling_text(path: Path) -> Iterator[Row]:

@@ -72,7 +72,7 @@ def test_several_converted_logs_have_the_same_key(tmp_path: Path) -> None:
     reading = Reading.of(key_from_name=r"run_(?P<run>\d)")
     convert([tmp_path], tmp_path / "out" / "all.parquet", reading=reading)
     again = loadlens.read_log(tmp_path / "out" / "all.parquet")
-    assert again.key == ("label", "run", "file")
+    assert again.key == ("label", "method", "run", "file")
 
 
 def test_rows_keep_their_order_over_files_and_blocks(tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ def test_keys_of_names(tmp_path: Path) -> None:
     for seed in (2, 10):
         write(tmp_path, "k6-csv", f"run_{seed}.csv", seed=seed)
     log = loadlens.read_log(tmp_path, key_from_name=r"run_(?P<run>\d+)")
-    assert log.key == ("label", "run", "file")
+    assert log.key == ("label", "method", "run", "file")
     got = loadlens.summarize(log, ["run"]).summary
     assert got["run"].to_list() == [2, 10]
     truth = pl.concat(sample("k6-csv", seed=seed).truth.with_columns(run=pl.lit(seed)) for seed in (2, 10))

@@ -63,6 +63,8 @@ def _column(header: str, unit: str, form: Callable[[float], str]) -> _Column:
 
 _COLUMNS: Final[Mapping[str, _Column]] = {
     "label": _column("Label", "", str),
+    "method": _column("Method", "", str),
+    "app": _column("App", "", str),
     "memory_size": _column("Memory", "MB", _count),
     "max_concurrency": _column("Max concurrency", "", _count),
     "num_clients": _column("Clients", "", _count),

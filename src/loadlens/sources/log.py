@@ -267,7 +267,7 @@ def _name_of(files: Sequence[DataFile]) -> str:
     return str(files[0].path) if len(files) == 1 else f"{files[0].path} and {len(files) - 1} more"
 
 
-DEFAULT_KEY: Final = ("label", *CONFIGURATION_COLUMNS, "cold_start")
+DEFAULT_KEY: Final = ("label", "method", "app", *CONFIGURATION_COLUMNS, "cold_start")
 """The columns that tell rows apart where no dialect says which."""
 
 

@@ -221,6 +221,11 @@ class Recipe:
         """The canonical columns and their types."""
         return pl.LazyFrame(schema=dict(self.types)).select(self.columns).collect_schema()
 
+    @property
+    def nothing(self) -> pl.DataFrame:
+        """No rows of the source columns."""
+        return pl.DataFrame(schema=dict(self.types))
+
     @cached_property
     def checks(self) -> tuple[Rule, ...]:
         """Every rule over the source columns: cells that must not be empty, finite numbers, own rules."""
@@ -251,7 +256,11 @@ class Recipe:
         rows = kept.select(self.columns)
         if _any_broken(kept, self.checks) or _any_broken(rows, self.canonical_checks):
             return None
-        return Parsed(rows=rows, left_out=left_out)
+        return Parsed(rows=rows, left_out=left_out, facts=self.observed(typed))
+
+    def observed(self, typed: pl.DataFrame) -> Mapping[str, int]:  # noqa: ARG002  # for those that count
+        """Facts of rows, good, bad and left out, by what was counted; none, unless overridden."""
+        return {}
 
     def _leave_out(self, typed: pl.DataFrame) -> tuple[dict[str, int], pl.DataFrame]:
         if not self.left_out:
@@ -291,12 +300,11 @@ class Recipe:
             facts: counts to hand on.
         """
         faults, others = faults or {}, Counter(left_out)
+        facts = {**(facts or {}), **self.observed(typed)}
         quick = None if faults else self.quick(typed)
         if quick is not None:
             others.update(quick.left_out)
-            return Parsed(
-                rows=quick.rows, rejects=rejects_frame(rejects), left_out=others, facts=dict(facts or {})
-            )
+            return Parsed(rows=quick.rows, rejects=rejects_frame(rejects), left_out=others, facts=facts)
         kind, found = self._kind(typed), {**self._faults(typed), **faults}
         others.update(self._counted(kind))
         bad = [index for index in found if kind[index] == _NONE]
@@ -307,7 +315,7 @@ class Recipe:
             rows=typed.filter(good).select(self.columns),
             rejects=rejects_frame([*rejects, *added]),
             left_out=others,
-            facts=dict(facts or {}),
+            facts=facts,
         )
 
     def _faults(self, typed: pl.DataFrame) -> dict[int, Fault]:

@@ -92,7 +92,11 @@ def test_what_is_no_trace_is_refused(log: str) -> None:
 
 
 def test_the_dialect_says_what_it_is_and_what_it_cannot_tell() -> None:
-    assert (AZURE_TRACE.key, AZURE_TRACE.clock, AZURE_TRACE.closed_loop) == (("label",), "relative", False)
+    assert (AZURE_TRACE.key, AZURE_TRACE.clock, AZURE_TRACE.closed_loop) == (
+        ("label", "app"),
+        "relative",
+        False,
+    )
     assert dict(AZURE_TRACE.open(head(table())).meaning)["duration"] == "execution time, s"
     success, latency = AZURE_TRACE.warnings(head(table()), 0, {})
     assert "all count as successful" in success

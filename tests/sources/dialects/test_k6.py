@@ -111,12 +111,15 @@ def head(text: str | bytes) -> Head:
 
 def joined(reader: BlockReader, parts: list[Parsed]) -> Parsed:
     left_out: Counter[str] = Counter()
+    facts: Counter[str] = Counter()
     for part in parts:
         left_out.update(part.left_out)
+        facts.update(part.facts)
     return Parsed(
         rows=pl.concat([pl.DataFrame(schema=reader.schema), *(part.rows for part in parts)]),
         rejects=pl.concat([pl.DataFrame(schema=REJECT_SCHEMA), *(part.rejects for part in parts)]),
         left_out=dict(left_out),
+        facts=dict(facts),
     )
 
 
@@ -148,8 +151,9 @@ def columns(text: str, keep: Iterable[str]) -> str:
     return out.getvalue()
 
 
-def warnings(dialect: Dialect, text: str, rows: int = 4) -> str:
-    return "\n".join(dialect.warnings(head(text), rows, {}))
+def warnings(dialect: Dialect, text: str) -> str:
+    parsed = read(dialect, text)
+    return "\n".join(dialect.warnings(head(text), parsed.rows.height, {**parsed.facts, **parsed.left_out}))
 
 
 LOGS = pytest.mark.parametrize(
@@ -246,12 +250,14 @@ def test_a_log_without_samples_is_read() -> None:
     parsed = read(K6_CSV, HEADER + "\n")
     assert parsed.rows.is_empty()
     assert parsed.left_out == {}
-    assert "no samples of http_req_duration" in warnings(K6_CSV, HEADER + "\n", 0)
+    assert "no samples of grpc_req_duration, http_req_duration, ws_connecting" in warnings(
+        K6_CSV, HEADER + "\n"
+    )
 
 
 @pytest.mark.parametrize("dialect", [K6_CSV, K6_JSON])
 def test_a_log_without_requests_is_read(dialect: Dialect) -> None:
-    log = {K6_CSV: csv_log, K6_JSON: json_log}[dialect]().replace("http_req_duration", "grpc_req_duration")
+    log = {K6_CSV: csv_log, K6_JSON: json_log}[dialect]().replace("http_req_duration", "http_req_waiting")
     parsed = read(dialect, log)
     assert parsed.rows.is_empty()
     assert parsed.left_out[OTHERS] == 20
@@ -333,7 +339,8 @@ def test_json_may_lack_tags_and_have_the_metric_at_the_end() -> None:
         ({"error": "10.0.0.1"}, "unknown error"),
         ({"status": "0"}, "no response"),
         ({"expected_response": "false"}, "no response"),
-        (tags(404, "true", error_code="1404"), "404"),
+        (tags(404, "false", error_code="1404"), "404"),
+        (tags(0, "false", error="dial: i/o timeout", error_code="1211"), "dial timeout"),
     ],
 )
 @pytest.mark.parametrize("dialect", [K6_CSV, K6_JSON])
@@ -347,12 +354,22 @@ def test_a_failed_request_is_classed_by_its_status_or_error(
 
 
 @pytest.mark.parametrize("dialect", [K6_CSV, K6_JSON])
-def test_errors_that_the_script_expects_are_told(dialect: Dialect) -> None:
-    log = {K6_CSV: csv_log, K6_JSON: json_log}[dialect]
-    assert "the script expects the status" not in warnings(dialect, log())
-    assert "the script expects the status" in warnings(
-        dialect, log([(1.0, tags(404, "true", error_code="1404"))])
-    )
+def test_what_the_script_expects_is_no_failure(dialect: Dialect) -> None:
+    """As k6's http_req_failed has it: http.expectedStatuses, the first 401 of digest authentication."""
+    calls = [
+        (1.0, tags(404, "true", error_code="1404")),
+        (2.0, tags(401, "true", error_code="1401")),
+        (3.0, tags(404, "false", error_code="1404")),
+        (4.0, tags(200, "false")),
+        (5.0, tags(0, "true", error="dial: timeout", error_code="1050")),
+        (6.0, tags(404, "", error_code="1404")),
+        (7.0, tags(200, "")),
+    ]
+    log = {K6_CSV: csv_log, K6_JSON: json_log}[dialect](calls)
+    rows = read(dialect, log).rows
+    assert rows.get_column("success").to_list() == [True, True, False, False, True, False, True]
+    assert rows.get_column("error").to_list() == [None, None, "404", "failed with 200", None, "404", None]
+    assert "2 requests have no expected_response" in warnings(dialect, log)
 
 
 @pytest.mark.parametrize(
@@ -487,7 +504,7 @@ def test_what_is_not_of_k6_is_refused() -> None:
 def test_the_dialects_say_what_they_are() -> None:
     for dialect, log, value in ((K6_CSV, csv_log(), "metric_value"), (K6_JSON, json_log(), "data.value")):
         assert dict(dialect.open(head(log)).meaning)[value] == "latency from sending to the last byte, ms"
-        assert (dialect.key, dialect.clock, dialect.closed_loop) == (("label",), "epoch", True)
+        assert (dialect.key, dialect.clock, dialect.closed_loop) == (("label", "method"), "epoch", True)
         assert "leave out waiting for a connection" in warnings(dialect, log)
 
 
@@ -558,7 +575,7 @@ def test_recorded_csv_agrees_with_an_independent_reading(path: Path, block_bytes
     assert Counter(rows.get_column("label")) == Counter(row["name"] for row in expected)
     lines = path.read_bytes().count(b"\n") - 1
     assert parsed.left_out == {OTHERS: lines - len(expected)}
-    assert "whole seconds" in "\n".join(K6_CSV.warnings(read_head(path), len(expected), {}))
+    assert "whole seconds" in "\n".join(K6_CSV.warnings(read_head(path), len(expected), parsed.facts))
 
 
 @needs_run

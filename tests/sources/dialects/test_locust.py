@@ -141,7 +141,7 @@ def test_what_is_no_locust_is_not_taken(log: str) -> None:
 
 
 def test_the_dialect_says_what_it_is_and_what_it_cannot_tell() -> None:
-    assert (LOCUST_CSV.key, LOCUST_CSV.clock, LOCUST_CSV.closed_loop) == (("label",), "epoch", True)
+    assert (LOCUST_CSV.key, LOCUST_CSV.clock, LOCUST_CSV.closed_loop) == (("label", "method"), "epoch", True)
     assert dict(LOCUST_CSV.open(head(table())).meaning)["response_time_ms"] == "latency, ms"
     (warning,) = LOCUST_CSV.warnings(head(table()), 0, {})
     assert "taken as the starts" in warning

@@ -233,7 +233,7 @@ def test_reports_are_refused() -> None:
 
 def test_the_dialects_say_what_they_are() -> None:
     for dialect, log in ((VEGETA_CSV, CSV), (VEGETA_JSON, JSON)):
-        assert (dialect.key, dialect.clock, dialect.closed_loop) == (("label",), "epoch", False)
+        assert (dialect.key, dialect.clock, dialect.closed_loop) == (("label", "method"), "epoch", False)
         assert dict(dialect.open(head(log)).meaning)["latency"] == "latency, ns"
 
 

@@ -72,7 +72,7 @@ def _warnings(_head: Head, _rows: int, _facts: Mapping[str, int]) -> list[str]:
 AZURE_TRACE: Final = Dialect(
     name="azure-trace",
     title=_COLUMNS.title,
-    key=("label",),
+    key=("label", "app"),
     clock="relative",
     closed_loop=False,
     matches=_COLUMNS.match,

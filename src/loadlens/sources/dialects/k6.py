@@ -3,7 +3,9 @@
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -12,26 +14,27 @@ import polars as pl
 from loadlens.errors import InputError
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.headers import Columns
+from loadlens.sources.dialects.k6_lines import chosen_lines, metric_at
 from loadlens.sources.dialects.k6_samples import (
+    EVERYDAY,
     OTHER_SAMPLES,
-    REQUEST,
+    REQUESTS,
     RFC3339,
     TAGS,
     TIME_MEANING,
+    TRANSACTIONS,
     UNITS,
     VALUE_MEANING,
-    Sampled,
-    and_left_out,
-    canonical_columns,
-    count_lines,
-    lines_with,
-    tag_rules,
+    Sample,
+    observed,
+    request_columns,
+    sample_rules,
     text_ns,
     text_rule,
     time_form,
+    transaction_columns,
     unix_ns,
     unix_rule,
-    value_rule,
     warnings_of,
 )
 from loadlens.sources.parsed import Parsed
@@ -51,12 +54,13 @@ _COLUMNS: Final = Columns(
     marks=frozenset({"metric_name", "metric_value", "expected_response", "extra_tags", "tls_version"}),
     advice="write it with `k6 run --out csv=log.csv`",
 )
-_METRIC_MEANING: Final = f"what was measured; only {REQUEST} is read"
+_METRIC_MEANING: Final = f"what was measured; {listed(REQUESTS)} are calls"
 _SAMPLED_LINES = 20
+_REQUESTS_LEFT_OUT: Final = "requests"
 
 _DEFINITIONS: Final = "metric definitions"
-_NAME_IN_JSON: Final = f'"{REQUEST}"'
-_DEFINITION_IN_JSON: Final = b'"type":"Metric"'
+_JSON_BEGINNINGS: Final = (b'{"metric":"', b'{"type":"Point","metric":"')
+"""How a sample begins in JSON; older versions write the metric last."""
 
 _METRICS: Final = (
     "http_req_[a-z_]+|http_reqs|iterations|iteration_duration|vus|vus_max|data_sent|data_received"
@@ -68,16 +72,38 @@ _LEAST_SUMMARY_METRICS = 2
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
+@dataclass(frozen=True, kw_only=True)
 class _SampleTable(Table):
-    """Reads the lines of requests only, after a look at the width and the beginning of every line."""
+    """Reads the lines of some metrics only, after a look at the width and the beginning of every line.
+
+    Attributes:
+        sample: the parts of a sample.
+        calls: the metrics whose samples are calls.
+    """
+
+    sample: Sample
+    calls: tuple[str, ...]
+
+    def observed(self, typed: pl.DataFrame) -> dict[str, int]:
+        """What is counted for warnings."""
+        return observed(self.sample, self.calls, typed)
 
     def _fast(self, block: Block) -> Parsed | None:
         if not block.is_regular or not self._has_width(block.data) or _has_odd_names(block.data):
             return None
-        chosen = lines_with(REQUEST.encode(), block)
-        parsed = super()._fast(chosen) if chosen.data else self.quick(pl.DataFrame(schema=dict(self.types)))
-        others = count_lines(block.data) - count_lines(chosen.data)
-        return parsed and and_left_out(parsed, {OTHER_SAMPLES: others})
+        skipped = EVERYDAY - set(self.calls)
+        chosen = chosen_lines(block, prefixes=[b""], end=b",", skipped=skipped)
+        has_lines = chosen.block.data
+        parsed = (
+            super()._fast(chosen.block) if has_lines else self.quick(pl.DataFrame(schema=dict(self.types)))
+        )
+        return parsed and _and_passed_over(parsed, chosen.passed_over)
+
+
+def _and_passed_over(parsed: Parsed, passed_over: Mapping[str, int]) -> Parsed:
+    samples = sum(passed_over.values())
+    left_out = Counter(parsed.left_out)
+    return replace(parsed, left_out=left_out + Counter({OTHER_SAMPLES: samples}))  # a sum has no zeros
 
 
 def _has_odd_names(data: bytes) -> bool:
@@ -109,15 +135,30 @@ def _samples(head: Head, names: Sequence[str]) -> list[dict[str, str]]:
 
 
 def _open_csv(head: Head) -> Table:
+    return _table(head, REQUESTS)
+
+
+def _open_csv_transactions(head: Head) -> Table:
+    return _table(head, TRANSACTIONS)
+
+
+def _table(head: Head, calls: tuple[str, ...]) -> Table:
     names = _COLUMNS.checked(head, (*_LEADING, *TAGS))
     form = _time_form(head, names)
     tags = [name for name in TAGS if name in names]
-    time, latency = pl.col("timestamp"), pl.col("metric_value")
-    is_text = form == RFC3339
+    time, is_text = pl.col("timestamp"), form == RFC3339
 
     def tag(name: str) -> pl.Expr:
         return pl.col(name) if name in tags else pl.lit(None, dtype=pl.String)
 
+    sample = Sample(
+        metric=pl.col("metric_name"),
+        time_ns=text_ns(time) if is_text else unix_ns(time, form),
+        is_whole_second=~time.str.contains(".", literal=True) if is_text else time % UNITS[form] == 0,
+        value=pl.col("metric_value"),
+        tag=tag,
+        tags=tags,
+    )
     return _SampleTable(
         names=names,
         types={
@@ -126,15 +167,14 @@ def _open_csv(head: Head) -> Table:
             "metric_value": pl.Float64(),
             **dict.fromkeys(tags, pl.String()),
         },
-        columns=canonical_columns(
-            end_ns=text_ns(time) if is_text else unix_ns(time, form), latency=latency, tag=tag, names=tags
-        ),
+        sample=sample,
+        calls=calls,
+        columns=_columns(sample, calls),
         rules=(
             text_rule("timestamp", time) if is_text else unix_rule("timestamp", form),
-            value_rule("metric_value", latency),
-            *tag_rules(tag, tags),
+            *sample_rules(sample, "metric_value"),
         ),
-        left_out={OTHER_SAMPLES: pl.col("metric_name") != REQUEST},
+        left_out=_left_out(sample, calls),
         required=frozenset(_LEADING),
         meaning=(
             ("metric_name", _METRIC_MEANING),
@@ -143,6 +183,15 @@ def _open_csv(head: Head) -> Table:
             *((name, TAGS[name]) for name in tags),
         ),
     )
+
+
+def _columns(sample: Sample, calls: tuple[str, ...]) -> tuple[pl.Expr, ...]:
+    return transaction_columns(sample) if calls == TRANSACTIONS else request_columns(sample)
+
+
+def _left_out(sample: Sample, calls: tuple[str, ...]) -> dict[str, pl.Expr]:
+    requests = {_REQUESTS_LEFT_OUT: sample.metric.is_in(REQUESTS)} if calls == TRANSACTIONS else {}
+    return {**requests, OTHER_SAMPLES: ~sample.metric.is_in(calls)}
 
 
 def _time_form(head: Head, names: Sequence[str]) -> str:
@@ -162,51 +211,50 @@ def _time_form(head: Head, names: Sequence[str]) -> str:
     return forms.pop() if forms else "unix"
 
 
-def _warnings_csv(head: Head, rows: int, _facts: Mapping[str, int]) -> list[str]:
-    names = _names(head)
-    samples = _samples(head, names)
-    requests = [sample for sample in samples if sample["metric_name"] == REQUEST]
-    sampled = Sampled(
-        names=frozenset(names),
-        requests=tuple({name: cell for name, cell in request.items() if cell} for request in requests),
-        whole_seconds=bool(samples) and not any(_has_fraction(sample["timestamp"]) for sample in samples),
-    )
-    return warnings_of(sampled, rows)
+def _warnings_csv(head: Head, rows: int, facts: Mapping[str, int]) -> list[str]:
+    return warnings_of(_names(head), rows, facts)
 
 
-def _has_fraction(time: str) -> bool:
-    return "." in time or time_form(time) in set(UNITS) - {"unix"}
-
-
+@dataclass(frozen=True, kw_only=True)
 class _SampleLines(JsonLines):
-    """Parses the lines of requests only, after a look at the ends of every line."""
+    """Parses the lines of some metrics only, after a look at the ends of every line.
+
+    Attributes:
+        calls: the metrics whose samples are calls.
+    """
+
+    calls: tuple[str, ...]
+
+    def observed(self, typed: pl.DataFrame) -> dict[str, int]:
+        """What is counted for warnings."""
+        return observed(_JSON_SAMPLE, self.calls, typed.filter(pl.col("type") != "Metric"))
+
+    @property
+    def _skipped(self) -> frozenset[str]:
+        return EVERYDAY - set(self.calls)
 
     def _fast(self, block: Block) -> Parsed | None:
         if not _are_objects(block.data):
             return None
-        chosen = lines_with(_NAME_IN_JSON.encode(), block)
-        parsed = super()._fast(chosen) if chosen.data else self.quick(pl.DataFrame(schema=dict(self.types)))
-        others = count_lines(block.data) - count_lines(chosen.data)
-        definitions = _count_definitions(block) - _count_definitions(chosen)
-        left_out = {_DEFINITIONS: definitions, OTHER_SAMPLES: others - definitions}
-        return parsed and and_left_out(parsed, left_out)
+        chosen = chosen_lines(block, prefixes=_JSON_BEGINNINGS, end=b'"', skipped=self._skipped)
+        has_lines = chosen.block.data
+        parsed = (
+            super()._fast(chosen.block) if has_lines else self.quick(pl.DataFrame(schema=dict(self.types)))
+        )
+        return parsed and _and_passed_over(parsed, chosen.passed_over)
 
     def _row(self, raw: bytes) -> tuple[object, ...]:
         # A line that is left out unread in a good block is left out unread in a bad one too.
-        if _NAME_IN_JSON.encode() in raw or not _are_objects(raw):
-            return super()._row(raw)
-        return ("Metric" if _DEFINITION_IN_JSON in raw else "Point", "", None)
-
-
-def _count_definitions(block: Block) -> int:
-    return count_lines(lines_with(_DEFINITION_IN_JSON, block).data)
+        metric = metric_at(raw, prefixes=_JSON_BEGINNINGS, end=b'"')
+        if metric in self._skipped and _are_objects(raw):
+            return ("Point", metric, None)
+        return super()._row(raw)
 
 
 def _are_objects(data: bytes) -> bool:
     """Whether every line begins and ends with a brace."""
     text = data.removesuffix(b"\n")
-    breaks = count_lines(text) - 1
-    return text.startswith(b"{") and text.endswith(b"}") and text.count(b"}\n{") == breaks
+    return text.startswith(b"{") and text.endswith(b"}") and text.count(b"}\n{") == text.count(b"\n")
 
 
 def _envelope(line: str) -> dict[str, Any] | None:
@@ -229,24 +277,44 @@ def _tag_in_json(name: str) -> pl.Expr:
     return pl.col("data").struct.field("tags").struct.field(name)
 
 
+_JSON_TIME: Final = pl.col("data").struct.field("time")
+_JSON_SAMPLE: Final = Sample(
+    metric=pl.col("metric"),
+    time_ns=text_ns(_JSON_TIME),
+    is_whole_second=~_JSON_TIME.str.contains(".", literal=True),
+    value=pl.col("data").struct.field("value"),
+    tag=_tag_in_json,
+    tags=tuple(TAGS),
+)
+_JSON_TYPES: Final[dict[str, pl.DataType]] = {
+    "type": pl.String(),
+    "metric": pl.String(),
+    "data": pl.Struct(
+        {"time": pl.String(), "value": pl.Float64(), "tags": pl.Struct(dict.fromkeys(TAGS, pl.String()))}
+    ),
+}
+
+
 def _open_json(head: Head) -> JsonLines:
+    return _lines(head, REQUESTS)
+
+
+def _open_json_transactions(head: Head) -> JsonLines:
+    return _lines(head, TRANSACTIONS)
+
+
+def _lines(head: Head, calls: tuple[str, ...]) -> JsonLines:
     if not any(_envelope(line) for line in head.lines):
         raise InputError(f"{head.path}: is no JSON of k6: it has no line with type, metric and data")
-    time, latency = (pl.col("data").struct.field(name) for name in ("time", "value"))
-    tags = pl.Struct(dict.fromkeys(TAGS, pl.String()))
     return _SampleLines(
-        types={
-            "type": pl.String(),
-            "metric": pl.String(),
-            "data": pl.Struct({"time": pl.String(), "value": pl.Float64(), "tags": tags}),
-        },
-        columns=canonical_columns(end_ns=text_ns(time), latency=latency, tag=_tag_in_json, names=TAGS),
+        types=_JSON_TYPES,
+        calls=calls,
+        columns=_columns(_JSON_SAMPLE, calls),
         rules=(
-            text_rule("data.time", time),
-            value_rule("data.value", latency),
-            *tag_rules(_tag_in_json, TAGS, prefix="data.tags."),
+            text_rule("data.time", _JSON_TIME),
+            *sample_rules(_JSON_SAMPLE, "data.value", "data.tags."),
         ),
-        left_out={_DEFINITIONS: pl.col("type") == "Metric", OTHER_SAMPLES: pl.col("metric") != REQUEST},
+        left_out={_DEFINITIONS: pl.col("type") == "Metric", **_left_out(_JSON_SAMPLE, calls)},
         required=frozenset({"type", "metric"}),
         meaning=(
             ("metric", _METRIC_MEANING),
@@ -257,13 +325,8 @@ def _open_json(head: Head) -> JsonLines:
     )
 
 
-def _warnings_json(head: Head, rows: int, _facts: Mapping[str, int]) -> list[str]:
-    envelopes = [_envelope(line) for line in head.lines if _NAME_IN_JSON in line]
-    tags = [found["data"].get("tags") for found in envelopes if found and found["type"] == "Point"]
-    requests = [{name: text for name, text in one.items() if text} for one in tags if isinstance(one, dict)]
-    # Only failed requests have an error, so that it may come later.
-    names = frozenset({"error", "error_code"}.union(*requests))
-    return warnings_of(Sampled(names=names, requests=tuple(requests)), rows)
+def _warnings_json(_head: Head, rows: int, facts: Mapping[str, int]) -> list[str]:
+    return warnings_of(TAGS, rows, facts)
 
 
 def _is_summary_json(head: Head) -> bool:
@@ -282,23 +345,25 @@ def _is_summary_text(head: Head) -> bool:
 K6_CSV: Final = Dialect(
     name="k6-csv",
     title=_COLUMNS.title,
-    key=("label",),
+    key=("label", "method"),
     clock="epoch",
     closed_loop=True,
     matches=_COLUMNS.match,
     near_miss=_COLUMNS.near_miss,
     open=_open_csv,
+    open_transactions=_open_csv_transactions,
     warnings=_warnings_csv,
 )
 
 K6_JSON: Final = Dialect(
     name="k6-json",
     title="k6 JSON",
-    key=("label",),
+    key=("label", "method"),
     clock="epoch",
     closed_loop=True,
     matches=_is_json,
     open=_open_json,
+    open_transactions=_open_json_transactions,
     warnings=_warnings_json,
 )
 

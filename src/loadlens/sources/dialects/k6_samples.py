@@ -1,57 +1,89 @@
-"""What k6's formats share: from the time, the value and the tags of a sample to a canonical row."""
+"""What k6's formats share: from the parts of a sample, such as its metric and tags, to a canonical row."""
 
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, url_name
-from loadlens.sources.parsed import Parsed, seconds
-from loadlens.sources.text.blocks import Block, count_byte
-from loadlens.sources.text.framing import line_end
+from loadlens.sources.parsed import seconds
+from loadlens.sources.wording import listed
 
 __all__ = [
+    "EVERYDAY",
     "OTHER_SAMPLES",
-    "REQUEST",
+    "REQUESTS",
     "RFC3339",
     "TAGS",
     "TIME_MEANING",
+    "TRANSACTIONS",
     "UNITS",
     "VALUE_MEANING",
-    "Sampled",
+    "Sample",
     "Tag",
-    "and_left_out",
-    "canonical_columns",
-    "count_lines",
-    "lines_with",
-    "tag_rules",
+    "observed",
+    "request_columns",
+    "sample_rules",
     "text_ns",
     "text_rule",
     "time_form",
+    "transaction_columns",
     "unix_ns",
     "unix_rule",
-    "value_rule",
     "warnings_of",
 ]
 
-REQUEST: Final = "http_req_duration"
-"""The metric of which k6 writes exactly one sample for each HTTP request."""
+_HTTP: Final = "http_req_duration"
+_GRPC: Final = "grpc_req_duration"
+_WEBSOCKET: Final = "ws_connecting"
+_SESSION: Final = "ws_session_duration"
+_DROPPED: Final = "dropped_iterations"
+_GROUP: Final = "group_duration"
+_ITERATION: Final = "iteration_duration"
+
+REQUESTS: Final = (_HTTP, _GRPC, _WEBSOCKET)
+"""The metrics of which k6 writes one sample for each call: a request, an RPC, a WebSocket's handshake."""
+
+TRANSACTIONS: Final = (_GROUP, _ITERATION)
+"""The metrics of which k6 writes one sample for each group and for each iteration of the script."""
+
+EVERYDAY: Final = frozenset(
+    (
+        *("vus", "vus_max", "iterations", _ITERATION, _GROUP, "checks", "data_sent", "data_received"),
+        *("http_reqs", "http_req_failed", "http_req_blocked", "http_req_looking_up", "http_req_connecting"),
+        *("http_req_tls_handshaking", "http_req_sending", "http_req_waiting", "http_req_receiving"),
+        *("ws_sessions", "ws_msgs_sent", "ws_msgs_received", "ws_ping"),
+        *("grpc_streams", "grpc_streams_msgs_sent", "grpc_streams_msgs_received"),
+        *("browser_data_sent", "browser_data_received", "browser_http_req_failed"),
+        *(f"browser_web_vital_{name}" for name in ("ttfb", "lcp", "cls", "inp", "fcp", "fid")),
+    )
+)
+"""Metrics of k6's own that tell of no call which others do not tell of."""
 
 OTHER_SAMPLES: Final = "samples of other metrics"
 """What all other samples are left out as."""
+
+_SAMPLES_OF: Final = "not analysed: "
+_DROPPED_ITERATIONS: Final = "iterations that were dropped"
+_UNTOLD: Final = "requests without expected_response"
+_HANDSHAKES: Final = "WebSocket calls"
+_UNANSWERED: Final = "WebSocket calls without a status"
+_SECONDS: Final = "whole seconds"
+_AS_TRANSACTIONS: Final = "groups and iterations"
+_MOST_METRICS = 50
+_SHOWN_METRICS = 10
 
 TAGS: Final = {
     "expected_response": "whether the status is one that the script expects",
     "error": "what went wrong, where no response came",
     "error_code": "k6's number for what went wrong; from 1400 on, 1000 more than the status",
-    "status": "HTTP status; 0 where no response came",
+    "status": "HTTP status, 0 where no response came; of gRPC its code, of WebSockets 101 where they opened",
     "name": "name of the request: its URL, unless the script gives another",
     "url": "URL of the request",
-    "method": "HTTP method",
+    "method": "method of HTTP or of gRPC",
     "scenario": "scenario of the script",
     "group": "group of the script",
 }
@@ -75,7 +107,14 @@ _NS_PER_S: Final = 10**9
 _NS_PER_MS: Final = 10**6
 
 _FIRST_FAILED_STATUS = 400
+_SWITCHED_TO_WEBSOCKET = 101
 _STATUS_CODES: Final = (1400, 1599)
+_GRPC_OK: Final = ("0", "OK")
+_GRPC_CODES: Final = (
+    *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS"),
+    *("PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE"),
+    *("UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"),
+)
 _ERROR_CLASSES: Final = {
     "1000": "unknown error",
     "1010": "network error",
@@ -102,87 +141,194 @@ _ERROR_CLASSES: Final = {
 _MESSAGE: Final = rf'^\s*([^\n("?0-9]{{1,{MAX_CLASS_CHARACTERS}}})'
 
 _UNMEASURED: Final = (
-    "its latencies leave out waiting for a connection, connecting and the TLS handshake; "
+    "its latencies of HTTP requests leave out waiting for a connection, connecting and the TLS handshake; "
     "start times are when sending began"
 )
+_UNJUDGED: Final = "it does not tell whether groups and iterations failed: all count as successful"
 
 
-def canonical_columns(
-    *, end_ns: pl.Expr, latency: pl.Expr, tag: Tag, names: Collection[str]
-) -> tuple[pl.Expr, ...]:
-    """The canonical columns of requests.
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """The parts of a sample, as expressions.
 
-    Args:
-        end_ns: the end of a request, ns since 1970, Int64.
-        latency: its latency, ms, Float64.
-        tag: gives the expression of a tag; null where ``names`` lacks it.
-        names: the tags that there are.
+    Attributes:
+        metric: its metric, String.
+        time_ns: its time, ns since 1970, Int64.
+        is_whole_second: whether its time has no fraction of a second.
+        value: its value, Float64.
+        tag: gives the expression of a tag; null where ``tags`` lacks it.
+        tags: the tags that there are.
     """
-    took = (latency * _NS_PER_MS).round().cast(pl.Int64, strict=False)
-    failed = _failed(tag)
+
+    metric: pl.Expr
+    time_ns: pl.Expr
+    is_whole_second: pl.Expr
+    value: pl.Expr
+    tag: Tag
+    tags: Collection[str]
+
+    def filled(self, *names: str) -> pl.Expr:
+        """The first of these tags that holds anything, without blanks around it."""
+        return pl.coalesce(filled(self.tag(name)) for name in names)
+
+    @property
+    def status(self) -> pl.Expr:
+        """The status as a number, where it is one."""
+        return self.tag("status").cast(pl.Int64, strict=False)
+
+
+def request_columns(sample: Sample) -> tuple[pl.Expr, ...]:
+    """The canonical columns of calls.
+
+    The time of a sample is the end of the call, but of a WebSocket's handshake, which k6 logs by its start.
+    """
+    failed = _failed(sample)
+    took = _nanoseconds(sample.value)
+    starts = sample.metric == _WEBSOCKET
     columns = [
         (~failed).alias("success"),
-        pl.when(failed).then(_error(tag)).alias("error"),
-        seconds(end_ns - took, per_second=_NS_PER_S).alias("start_time"),
-        seconds(end_ns, per_second=_NS_PER_S).alias("end_time"),
-        latency.alias(LATENCY),
+        pl.when(failed).then(_error(sample)).alias("error"),
+        *_times(sample, pl.when(starts).then(0).otherwise(took), pl.when(starts).then(took).otherwise(0)),
+        sample.value.alias(LATENCY),
     ]
-    if {"name", "url"} & set(names):
-        name = pl.coalesce(filled(tag("name")), filled(tag("url")))
-        columns.append(url_name(name).alias("label"))
-    others = [name for name in ("status", "method", "scenario", "group") if name in names]
-    return (*columns, *(filled(tag(name)).alias(name) for name in others))
+    if {"name", "url"} & set(sample.tags):
+        columns.append(url_name(sample.filled("name", "url")).alias("label"))
+    return (*columns, *_others(sample, ("status", "method", "scenario", "group")))
 
 
-def _status(tag: Tag) -> pl.Expr:
-    return tag("status").cast(pl.Int64, strict=False)
+def transaction_columns(sample: Sample) -> tuple[pl.Expr, ...]:
+    """The canonical columns of groups and iterations, of which k6 does not log whether they failed."""
+    took = _nanoseconds(sample.value)
+    path = sample.filled("group").str.strip_prefix("::").str.replace_all("::", " / ", literal=True)
+    iteration = pl.concat_str(
+        [pl.lit("iteration"), sample.filled("scenario")], separator=" of ", ignore_nulls=True
+    )
+    return (
+        pl.lit(value=True).alias("success"),
+        pl.lit(None, dtype=pl.String).alias("error"),
+        *_times(sample, took, pl.lit(0)),
+        sample.value.alias(LATENCY),
+        pl.when(sample.metric == _GROUP)
+        .then(pl.coalesce(path, pl.lit("group")))
+        .otherwise(iteration)
+        .alias("label"),
+        *_others(sample, ("scenario", "group")),
+    )
 
 
-def _failed(tag: Tag) -> pl.Expr:
-    told = filled(tag("expected_response")) == "false"
-    by_status = (_status(tag) >= _FIRST_FAILED_STATUS) | (_status(tag) == 0)
-    error = pl.coalesce(filled(tag("error")), filled(tag("error_code")))
-    return pl.coalesce(told, by_status, pl.lit(value=False)) | error.is_not_null()
+def _nanoseconds(ms: pl.Expr) -> pl.Expr:
+    return (ms * _NS_PER_MS).round().cast(pl.Int64, strict=False)
 
 
-def _error(tag: Tag) -> pl.Expr:
-    """The status of a failed request; where no response came, what went wrong."""
-    status, code = filled(tag("status")), filled(tag("error_code"))
+def _times(sample: Sample, before: pl.Expr, after: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """Start and end, so many ns before and after the time of the sample."""
+    start, end = sample.time_ns - before, sample.time_ns + after
+    return (
+        seconds(start, per_second=_NS_PER_S).alias("start_time"),
+        seconds(end, per_second=_NS_PER_S).alias("end_time"),
+    )
+
+
+def _others(sample: Sample, names: Collection[str]) -> list[pl.Expr]:
+    return [sample.filled(name).alias(name) for name in names if name in sample.tags]
+
+
+def _failed(sample: Sample) -> pl.Expr:
+    """Whether a call failed: as ``expected_response`` says; without it, by its status and its error."""
+    told = sample.filled("expected_response") == "false"
+    by_status = (
+        pl.when(sample.metric == _GRPC)
+        .then(~sample.filled("status").is_in(_GRPC_OK))
+        .when(sample.metric == _WEBSOCKET)
+        .then((sample.status != _SWITCHED_TO_WEBSOCKET).fill_null("status" in sample.tags))
+        .otherwise((sample.status >= _FIRST_FAILED_STATUS) | (sample.status == 0))
+        .fill_null(value=False)
+    )
+    return pl.coalesce(told, by_status | sample.filled("error", "error_code").is_not_null())
+
+
+def _error(sample: Sample) -> pl.Expr:
+    """The status of a failed call; where no response came, what went wrong."""
+    status, code = sample.filled("status"), sample.filled("error_code")
     number = code.cast(pl.Int64, strict=False)
     return pl.coalesce(
-        pl.when(_status(tag) >= _FIRST_FAILED_STATUS).then(status),
+        pl.when((sample.metric == _GRPC) & ~status.is_in(_GRPC_OK)).then(_grpc_error(status)),
+        pl.when(sample.status >= _FIRST_FAILED_STATUS).then(status),
         pl.when(number.is_between(*_STATUS_CODES)).then((number - 1000).cast(pl.String)),
         code.replace_strict(_ERROR_CLASSES, default=pl.lit("error ") + code, return_dtype=pl.String),
-        filled(tag("error").str.extract(_MESSAGE).str.strip_chars(" :")),
-        pl.when(filled(tag("error")).is_not_null()).then(pl.lit("unknown error")),
-        pl.when(_status(tag) > 0).then(pl.lit("failed with ") + status),
+        filled(sample.tag("error").str.extract(_MESSAGE).str.strip_chars(" :")),
+        pl.when(sample.filled("error").is_not_null()).then(pl.lit("unknown error")),
+        pl.when(sample.status > 0).then(pl.lit("failed with ") + status),
         pl.lit("no response"),
     )
 
 
-def tag_rules(tag: Tag, names: Collection[str], *, prefix: str = "") -> tuple[Rule, ...]:
-    """What tags must hold; in messages ``prefix`` stands before their names."""
-    expected = tag("expected_response")
-    truth = Rule(
-        column=f"{prefix}expected_response",
-        expected="true, false or nothing",
-        broken=~expected.is_in(["true", "false", ""]),
-    )
+def _grpc_error(status: pl.Expr) -> pl.Expr:
+    names = {str(code): name for code, name in enumerate(_GRPC_CODES)}
+    return pl.lit("gRPC ") + status.replace_strict(names, default=status, return_dtype=pl.String)
+
+
+def sample_rules(sample: Sample, value: str, prefix: str = "") -> tuple[Rule, ...]:
+    """What a sample must hold.
+
+    Args:
+        sample: the sample.
+        value: what messages call its value.
+        prefix: what stands before the names of tags in messages.
+    """
+    tag = sample.tag
     numbers = [
         Rule(
             column=f"{prefix}{name}",
             expected="a whole number or nothing",
-            broken=filled(tag(name)).is_not_null() & tag(name).cast(pl.Int64, strict=False).is_null(),
+            broken=sample.filled(name).is_not_null() & tag(name).cast(pl.Int64, strict=False).is_null(),
         )
         for name in ("status", "error_code")
-        if name in names
+        if name in sample.tags
     ]
-    return (*((truth,) if "expected_response" in names else ()), *numbers)
+    truth = Rule(
+        column=f"{prefix}expected_response",
+        expected="true, false or nothing",
+        broken=~tag("expected_response").is_in(["true", "false", ""]),
+    )
+    return (
+        Rule(column=value, expected="0 or more", broken=sample.value.is_null() | (sample.value < 0)),
+        *([truth] if "expected_response" in sample.tags else []),
+        *numbers,
+    )
 
 
-def value_rule(column: str, value: pl.Expr) -> Rule:
-    """A latency is there, and is not negative."""
-    return Rule(column=column, expected="0 or more", broken=value.is_null() | (value < 0))
+def observed(sample: Sample, calls: Collection[str], typed: pl.DataFrame) -> dict[str, int]:
+    """What is counted of samples for warnings, by what it is.
+
+    Args:
+        sample: the parts of a sample, over the columns of ``typed``.
+        calls: the metrics whose samples are calls.
+        typed: samples of every metric but ``EVERYDAY``; some of that may be among them.
+    """
+    is_call, is_http = sample.metric.is_in(calls), sample.metric == _HTTP
+    untold = sample.filled("expected_response").is_null()
+    dropped = pl.when(sample.metric == _DROPPED).then(sample.value).round().cast(pl.Int64, strict=False)
+    counts = {
+        _SECONDS: is_call & sample.is_whole_second,
+        _DROPPED_ITERATIONS: dropped,
+        _AS_TRANSACTIONS: is_call & sample.metric.is_in(TRANSACTIONS),
+        _UNTOLD: is_call & is_http & untold,
+        _HANDSHAKES: is_call & (sample.metric == _WEBSOCKET),
+        _UNANSWERED: is_call & (sample.metric == _WEBSOCKET) & untold & sample.status.is_null(),
+    }
+    found = typed.select(expression.sum().alias(what) for what, expression in counts.items()).row(
+        0, named=True
+    )
+    return {**{what: int(count) for what, count in found.items() if count}, **_unknown(sample, typed)}
+
+
+def _unknown(sample: Sample, typed: pl.DataFrame) -> dict[str, int]:
+    """The samples of each metric that may tell of calls and is not read, those of the most samples first."""
+    metric = typed.select(sample.metric.alias("metric")).to_series()
+    other = metric.filter(~metric.is_in([*EVERYDAY, *REQUESTS, *TRANSACTIONS, _DROPPED, ""]))
+    counts = other.value_counts(sort=True).rows()[:_MOST_METRICS]
+    return {f"{_SAMPLES_OF}{name}": count for name, count in counts}
 
 
 def text_ns(text: pl.Expr) -> pl.Expr:
@@ -220,73 +366,67 @@ def time_form(time: str) -> str | None:
     return next((unit for unit, per in UNITS.items() if _FIRST_S <= int(time) // per < _LAST_S), None)
 
 
-def lines_with(needle: bytes, block: Block) -> Block:
-    """The lines of a block in which ``needle`` occurs."""
-    data, found, position = block.data, [], 0
-    while (at := data.find(needle, position)) >= 0:
-        start = max(data.rfind(b"\n", position, at) + 1, position)
-        position = line_end(data, at)
-        found.append(data[start:position])
-    return replace(block, data=b"".join(found))
+def warnings_of(tags: Collection[str], rows: int, facts: Mapping[str, int]) -> list[str]:
+    """What a log cannot tell.
 
-
-def count_lines(data: bytes) -> int:
-    """How many lines there are; the last one may lack its line break."""
-    return count_byte(data, ord("\n")) + (not data.endswith(b"\n") if data else 0)
-
-
-def and_left_out(parsed: Parsed, further: Mapping[str, int]) -> Parsed:
-    """``parsed`` with further rows left out."""
-    # A sum of counters has no zeros.
-    return replace(parsed, left_out=dict(Counter(parsed.left_out) + Counter(further)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sampled:
-    """What the beginning of a file shows.
-
-    Attributes:
-        names: the tags that the file can have.
-        requests: the filled tags of each request.
-        whole_seconds: whether its times are whole seconds.
+    Args:
+        tags: the tags that it can have.
+        rows: the calls that were read.
+        facts: all that ``observed`` has counted in it.
     """
-
-    names: frozenset[str]
-    requests: tuple[Mapping[str, object], ...]
-    whole_seconds: bool = False
-
-
-def warnings_of(sampled: Sampled, rows: int) -> list[str]:
-    """What the log cannot tell, of which ``rows`` requests were read."""
-    found = [_UNMEASURED]
-    if sampled.whole_seconds:
+    found = [_UNJUDGED if facts.get(_AS_TRANSACTIONS) else _UNMEASURED]
+    if rows and facts.get(_SECONDS, 0) >= rows:
         found.append(
             "its times are whole seconds, so that starts and ends are up to a second too early; "
             "write it with K6_CSV_TIME_FORMAT=unix_milli"
         )
-    if sampled.requests and not any("expected_response" in tags for tags in sampled.requests):
-        found.append(_derived(sampled.names))
-    if any(_is_expected_error(tags) for tags in sampled.requests):
+    if facts.get(_UNTOLD):
+        found.append(f"{_have(facts[_UNTOLD], 'request')} no {_derived(tags)}")
+    if facts.get(_UNANSWERED):
         found.append(
-            "requests with an error_code count as failed, although the script expects the status of some "
-            "(http.expectedStatuses), which k6 does not count as failed"
+            f"{_have(facts[_UNANSWERED], 'WebSocket call')} no status, which tells that no response came: "
+            f"such a call counts as failed"
+        )
+    if facts.get(_DROPPED_ITERATIONS):
+        found.append(
+            f"k6 dropped {facts[_DROPPED_ITERATIONS]:,} iterations, as no virtual user was free or time was "
+            f"up: the load was lower than asked for"
+        )
+    unread = _unread(facts)
+    if unread:
+        found.append(
+            f"samples of metrics that are not analysed, though they may tell of calls: {unread}; "
+            f"only {listed(REQUESTS)} are calls"
         )
     if not rows:
-        found.append(f"it has no samples of {REQUEST}, which alone are requests")
+        found.append(f"it has no samples of {listed(REQUESTS)}, which alone are calls")
     return found
 
 
-def _derived(names: Collection[str]) -> str:
+def _have(count: int, what: str) -> str:
+    return f"1 {what} has" if count == 1 else f"{count:,} {what}s have"
+
+
+def _derived(tags: Collection[str]) -> str:
     signs = {
         "error": "it has an error",
         "error_code": "it has an error_code",
         "status": "its status is 400 or more, or 0",
     }
-    how = " or ".join(sign for name, sign in signs.items() if name in names)
+    how = " or ".join(sign for name, sign in signs.items() if name in tags)
     if how:
-        return f"it has no expected_response: a request counts as failed where {how}"
-    return "it has no expected_response, error, error_code and status: every request counts as successful"
+        return f"expected_response: a request counts as failed where {how}"
+    return "expected_response, error, error_code and status: every request counts as successful"
 
 
-def _is_expected_error(tags: Mapping[str, object]) -> bool:
-    return tags.get("expected_response") == "true" and bool({"error", "error_code"} & set(tags))
+def _unread(facts: Mapping[str, int]) -> str:
+    """The metrics that are not read and may tell of calls, with their samples; nothing if there are none."""
+    counts = {
+        what.removeprefix(_SAMPLES_OF): count for what, count in facts.items() if what.startswith(_SAMPLES_OF)
+    }
+    # Every session began with a handshake, which is the call.
+    if counts.get(_SESSION, 0) <= facts.get(_HANDSHAKES, 0):
+        counts.pop(_SESSION, None)
+    shown = sorted(counts, key=lambda name: (-counts[name], name))[:_SHOWN_METRICS]
+    more = f" and {len(counts) - len(shown)} more" if len(counts) > len(shown) else ""
+    return ", ".join(f"{name} ({counts[name]:,})" for name in shown) + more

@@ -136,7 +136,7 @@ def _matches_workers(head: Head) -> bool:
 LOCUST_CSV: Final = Dialect(
     name="locust-csv",
     title=_COLUMNS.title,
-    key=("label",),
+    key=("label", "method"),
     clock="epoch",
     closed_loop=True,
     matches=_COLUMNS.match,

@@ -249,7 +249,7 @@ def _matches_report(head: Head) -> bool:
 VEGETA_CSV: Final = Dialect(
     name="vegeta-csv",
     title="vegeta CSV",
-    key=("label",),
+    key=("label", "method"),
     clock="epoch",
     closed_loop=False,
     matches=_matches_csv,
@@ -262,7 +262,7 @@ VEGETA_CSV: Final = Dialect(
 VEGETA_JSON: Final = Dialect(
     name="vegeta-json",
     title=_JSON.title,
-    key=("label",),
+    key=("label", "method"),
     clock="epoch",
     closed_loop=False,
     matches=_matches_json,
