@@ -40,20 +40,20 @@ def test_column_names_may_hold_colons_and_equals_signs() -> None:
 @pytest.mark.parametrize(
     ("text", "operator", "numbers", "texts"),
     [
-        ("status<400", "<", (400,), ("400",)),
-        ("status <= 399.5", "<=", (399.5,), ("399.5",)),
-        ("status>-1e3", ">", (-1000,), ("-1e3",)),
-        ("status >=.5", ">=", (0.5,), (".5",)),
-        ("status==200", "==", (200,), ("200",)),
-        ("status=='200'", "==", None, ("200",)),
-        ('status == "not, OK"', "==", None, ("not, OK",)),
-        ("status==''", "==", None, ("",)),
-        ("status!=KO", "!=", None, ("KO",)),
-        ("status!==", "!=", None, ("=",)),
-        ("status in 200,204", "in", (200, 204), ("200", "204")),
-        ("status  in  OK , 204", "in", None, ("OK", "204")),
-        ("status==1_0", "==", None, ("1_0",)),
-        ("status==nan", "==", None, ("nan",)),
+        ("status<400", "<", (400,), ()),
+        ("status <= 399.5", "<=", (399.5,), ()),
+        ("status>-1e3", ">", (-1000,), ()),
+        ("status >=.5", ">=", (0.5,), ()),
+        ("status==200", "==", (200,), ()),
+        ("status=='200'", "==", (), ("200",)),
+        ('status == "not, OK"', "==", (), ("not, OK",)),
+        ("status==''", "==", (), ("",)),
+        ("status!=KO", "!=", (), ("KO",)),
+        ("status!==", "!=", (), ("=",)),
+        ("status in 200,204", "in", (200, 204), ()),
+        ("status  in  OK , 204", "in", (204,), ("OK",)),
+        ("status==1_0", "==", (), ("1_0",)),
+        ("status==nan", "==", (), ("nan",)),
     ],
 )
 def test_conditions(text: str, operator: str, numbers: object, texts: object) -> None:
@@ -153,7 +153,8 @@ def test_a_fraction_as_python_writes_it_is_understood() -> None:
 
 
 def test_keys_are_the_label_and_the_configuration_columns() -> None:
-    assert ColumnMap.parse(["latency=a:s", "model=m", "status=s", "label=l", "memory_size=b"]).keys == (
+    texts = ["latency=a:s", "model=m", "status=s", "label=l", "memory_size=b", "memory_used=u"]
+    assert ColumnMap.parse(texts).keys == (
         "label",
         "model",
         "memory_size",
@@ -161,8 +162,46 @@ def test_keys_are_the_label_and_the_configuration_columns() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "column", "unit"),
+    [
+        ("memory_size=mem:bytes", "mem", "bytes"),
+        ("memory_size = my mem : GB", "my mem", "GB"),
+        ("memory_size=a:b:KiB", "a:b", "KiB"),
+        ("memory_used=mem", "mem", None),
+        ("memory_used=kind:heap", "kind:heap", None),
+        ("response_size=sent:kB", "sent", "kB"),
+        ("request_size=sent:MiB", "sent", "MiB"),
+    ],
+)
+def test_sizes_may_have_units(text: str, column: str, unit: str | None) -> None:
+    found = ColumnMap.parse(["latency=a:s", text])
+    target = text.partition("=")[0].strip()
+    assert found.columns == {target: column}
+    assert found.size_units == ({target: unit} if unit else {})
+    assert ColumnMap.parse(found.texts) == found
+
+
+@pytest.mark.parametrize("unit", ["mb", "Mb", "KIB", "B", "byte", "gib"])
+@pytest.mark.parametrize("target", ["memory_size", "memory_used", "response_size", "request_size"])
+def test_a_unit_that_is_nearly_one_is_refused(target: str, unit: str) -> None:
+    with pytest.raises(UsageError, match=f"got '{unit}', expected a unit: bytes, kB"):
+        ColumnMap.parse(["latency=a:s", f"{target}=mem:{unit}"])
+
+
+def test_a_map_may_say_that_there_is_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "map.toml"
+    path.write_text('latency = "c1:ms"\nmemory_size = "c2:bytes"\nno_header = true\n')
+    texts = ["latency=c1:ms", "memory_size=c2:bytes"]
+    assert ColumnMap.from_toml(path) == ColumnMap.parse(texts, no_header=True)
+    assert not ColumnMap.parse(texts).no_header
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
+        (b'latency = "a:s"\nno_header = 1', "column map: no_header is 1, expected true or false"),
+        (b'latency = "a:s"\nno_header = "yes"', "column map: no_header is 'yes', expected true or false"),
+        (b'latency = "a:s"\nmemory_size = "m:Mb"', "character 15: got 'Mb', expected a unit: bytes"),
         (b"latency = 3", 'column map: latency is 3, expected latency = "COLUMN"'),
         (b'latency = "a"', "column map 'latency=a', character 10: got nothing, expected ':' and a unit"),
         (b'"label=x" = "a"', "got the target 'label=x', expected one of latency,"),

@@ -1,7 +1,9 @@
 """Columns of a home-made log as numbers, truth values, text and times, whatever type they have."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Final, Literal
 
 import polars as pl
@@ -9,10 +11,11 @@ import polars as pl
 from loadlens.schema import Rule
 from loadlens.sources.mapping import COUNTS_PER_SECOND, Moment
 
-__all__ = ["Cell", "Clock"]
+__all__ = ["Cell", "Clock", "Size"]
 
 _EARLIEST_S: Final = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp())
 _LATEST_S: Final = 2**33  # in the year 2242; what is earlier fits an Int64 of ns
+_ROUNDING: Final = 1e-15  # by how much the product of two Float64 may be off, of its size
 _NS: Final = COUNTS_PER_SECOND["ns"]
 _US: Final = COUNTS_PER_SECOND["us"]
 
@@ -49,7 +52,15 @@ class Cell:
         """As a Float64, or an Int64 where the column holds integers; null where it is no number."""
         if self.dtype.is_integer():
             return self.value.cast(pl.Int64, strict=False)
-        return self._bare.cast(pl.Float64, strict=False)
+        if self.dtype.is_numeric() or self.dtype == pl.String:
+            return self._bare.cast(pl.Float64, strict=False)
+        return pl.lit(None, dtype=pl.Float64())
+
+    @property
+    def finite(self) -> pl.Expr:
+        """As a Float64 that is finite; null where it is no such number."""
+        number = self.number.cast(pl.Float64)
+        return pl.when(number.is_finite()).then(number)
 
     @property
     def whole(self) -> pl.Expr:
@@ -67,16 +78,12 @@ class Cell:
 
     @property
     def truth(self) -> pl.Expr:
-        """As a Boolean; null where it is none."""
+        """As a Boolean, from words or from 1 and 0; null where it is neither."""
         if self.dtype == pl.Boolean:
             return self.value
-        text = self.text.str.to_lowercase()
-        return (
-            pl.when(text.is_in(["true", "1"]))
-            .then(pl.lit(True))
-            .when(text.is_in(["false", "0"]))
-            .then(pl.lit(False))
-        )
+        text, number = self.text.str.to_lowercase(), self.number
+        is_true, is_false = (text == "true") | (number == 1), (text == "false") | (number == 0)
+        return pl.when(is_true).then(pl.lit(True)).when(is_false).then(pl.lit(False))
 
     @property
     def _bare(self) -> pl.Expr:
@@ -102,6 +109,53 @@ class Cell:
             expected += f", {at_least:g} or more"
         must = pl.lit(True) if filled else self.is_filled
         return self.rule(expected + ("" if filled else ", or empty"), must & ~good.fill_null(value=False))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """A column of sizes, in another unit than they are wanted in.
+
+    Attributes:
+        cell: the column.
+        unit: its unit.
+        wanted: the unit that is wanted.
+        scales: what its numbers are multiplied by; the first that gives a whole number holds.
+    """
+
+    cell: Cell
+    unit: str
+    wanted: str
+    scales: Sequence[Fraction]
+
+    @property
+    def whole(self) -> pl.Expr:
+        """As an Int64; null where no scale gives a whole number."""
+        return pl.coalesce(_scaled(self.cell, scale) for scale in self.scales)
+
+    @property
+    def number(self) -> pl.Expr:
+        """As a Float64, by the first scale."""
+        scale = self.scales[0]
+        return self.cell.number.cast(pl.Float64) * scale.numerator * (1 / scale.denominator)
+
+    def rule(self, *, filled: bool) -> Rule:
+        """That a value is a whole number of ``wanted``, 0 or more; it may be missing unless ``filled``."""
+        good = (self.whole >= 0).fill_null(value=False)
+        must = pl.lit(True) if filled else self.cell.is_filled
+        expected = f"what is a whole number of {self.wanted}, 0 or more, in {self.unit}"
+        return self.cell.rule(expected, must & ~good)
+
+
+def _scaled(cell: Cell, scale: Fraction) -> pl.Expr:
+    """A column's numbers by a scale as an Int64; null where that gives no whole number."""
+    if scale.numerator == 1:
+        product = cell.whole
+    else:
+        number = cell.number.cast(pl.Float64) * scale.numerator
+        rounded = number.round()
+        is_whole = (number - rounded).abs() <= _ROUNDING * rounded.abs()
+        product = pl.when(is_whole).then(rounded).cast(pl.Int64, strict=False)
+    return pl.when(product % scale.denominator == 0).then(product // scale.denominator)
 
 
 @dataclass(frozen=True, kw_only=True)

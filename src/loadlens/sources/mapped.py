@@ -1,16 +1,25 @@
 """From a map of columns to a recipe: the same expressions for text, JSON and typed tables."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from typing import Final, Literal, NamedTuple
 
 import polars as pl
 
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY, Rule
-from loadlens.sources.cells import Cell, Clock
-from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, url_name
-from loadlens.sources.mapping import COUNTS_PER_SECOND, ColumnMap, Condition, Duration, Moment
+from loadlens.sources.cells import Cell, Clock, Size
+from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS
+from loadlens.sources.mapping import (
+    COUNTS_PER_SECOND,
+    MEMORY_UNITS,
+    SIZE_UNITS,
+    ColumnMap,
+    Condition,
+    Duration,
+    Moment,
+)
 from loadlens.sources.parsed import seconds
 
 __all__ = ["Kind", "MappedColumns", "Use", "uses_of"]
@@ -19,7 +28,18 @@ Kind = Literal["number", "count", "truth", "text", "time", "key"]
 """What a column is read as; a ``count`` is too large to be exact as a Float64, a ``key`` is kept as it is."""
 
 _NO_LATENCY: Final = -1
-_NO_ERROR: Final = ("false", "none", "null", "nan")
+_NO_ERROR: Final = (
+    *("-", "n/a", "na", "<na>", "none", "null", "nil", "<nil>", "nan", "{}", "[]"),
+    *("false", "no", "ok", "success", "no error"),
+)
+"""What an error column holds where there was no error, beside nothing and 0, in lower case."""
+
+_BARE_ERROR: Final = ("true", "yes")
+"""What an error column holds, beside 1, that tells nothing of an error but that there was one."""
+
+_NO_TEXT: Final = "failed"
+"""The error class of a failed call of which the log says nothing more."""
+
 _WHOLE: Final = ("response_size", "request_size", *CONFIGURATION_COLUMNS)
 _MS_PER_S: Final = 1000
 
@@ -52,9 +72,7 @@ def _moment_kind(moment: Moment) -> Kind:
 
 
 def _condition_kind(condition: Condition) -> Kind:
-    if not condition.operator:
-        return "truth"
-    return "text" if condition.numbers is None else "number"
+    return "text" if condition.operator else "truth"
 
 
 def _column_kind(target: str) -> Kind:
@@ -98,34 +116,44 @@ class MappedColumns:
 
     def _column(self, target: str) -> pl.Expr:
         cell = self.cells[self.column_map.columns[target]]
+        size = self._sizes.get(target)
         if target in _WHOLE:
-            return cell.whole
-        if target == "label":
-            return url_name(cell.text)
+            return (size or cell).whole
         kind = _column_kind(target)
         if kind == "number":
-            return cell.number.cast(pl.Float64)
+            return (size or cell).number.cast(pl.Float64)
         if kind == "truth":
             return cell.truth
-        return cell.value if kind == "key" and cell.dtype != pl.String else cell.text
+        if target == "status":
+            return cell.text
+        return _without_password(cell) if cell.dtype == pl.String or target == "label" else cell.value
+
+    @cached_property
+    def _sizes(self) -> dict[str, Size]:
+        """The columns of sizes that are in another unit than they are wanted in, by target."""
+        return {
+            target: _size(target, unit, self.cells[self.column_map.columns[target]])
+            for target, unit in self.column_map.size_units.items()
+        }
 
     @cached_property
     def _success(self) -> pl.Expr:
         condition = self.column_map.success
         if condition is not None:
             return _holds(condition, self.cells[condition.column])
-        return pl.lit(True) if self._error_text is None else self._error_text.is_null()
+        return pl.lit(True) if self._has_error is None else ~self._has_error
 
     @property
     def _failed(self) -> pl.Expr:
         return (~self._success).fill_null(value=False)
 
-    @cached_property
-    def _error_text(self) -> pl.Expr | None:
-        if "error" not in self.column_map.columns:
-            return None
-        text = self.cells[self.column_map.columns["error"]].text
-        return pl.when(~text.str.to_lowercase().is_in(_NO_ERROR)).then(_class(text))
+    @property
+    def _error_cell(self) -> Cell | None:
+        return self.cells[self.column_map.columns["error"]] if "error" in self.column_map.columns else None
+
+    @property
+    def _has_error(self) -> pl.Expr | None:
+        return None if self._error_cell is None else _has_error(self._error_cell)
 
     @property
     def _error(self) -> pl.Expr:
@@ -134,8 +162,8 @@ class MappedColumns:
         if self.column_map.success and self.column_map.success.operator:
             names.append(self.column_map.success.column)
         known = [_class(self.cells[name].text) for name in dict.fromkeys(names)]
-        error = [] if self._error_text is None else [self._error_text]
-        return pl.when(self._failed).then(pl.coalesce(*error, *known, pl.lit("failed")))
+        error = [] if self._error_cell is None else [_error_class(self._error_cell)]
+        return pl.when(self._failed).then(pl.coalesce(*error, *known, pl.lit(_NO_TEXT)))
 
     @property
     def _latency_cell(self) -> pl.Expr | None:
@@ -172,7 +200,8 @@ class MappedColumns:
             ms = seconds(
                 self._counts("end") - self._counts("start"), per_second=self._per_second // _MS_PER_S
             )
-        return pl.when(self._lacks_latency).then(pl.lit(float(_NO_LATENCY))).otherwise(ms)
+        lacking = pl.when(self._failed).then(pl.lit(float(_NO_LATENCY)))
+        return pl.when(self._lacks_latency).then(lacking).otherwise(ms)
 
     @property
     def _times(self) -> dict[str, pl.Expr]:
@@ -202,8 +231,6 @@ class MappedColumns:
         if condition and not condition.operator:
             cell = self.cells[condition.column]
             yield cell.rule("true or false", cell.truth.is_null())
-        elif condition and condition.numbers is not None:
-            yield self.cells[condition.column].number_rule()
 
     def _latency_rules(self) -> Iterable[Rule]:
         source, number = self.column_map.latency, self._latency_cell
@@ -211,8 +238,8 @@ class MappedColumns:
             return
         cell = self.cells[source.column]
         yield cell.number_rule()
-        wrong = pl.when(_is_missing(number)).then(~self._failed).otherwise(number < 0)
-        yield cell.rule("0 or more; a failed call without a latency may have -1 or nothing", wrong)
+        wrong = (number < 0) & ~((number == _NO_LATENCY) & self._failed)
+        yield cell.rule("0 or more; a failed call without a latency may have -1", wrong)
 
     def _time_rules(self) -> Iterable[Rule]:
         for clock in self._clocks.values():
@@ -231,7 +258,9 @@ class MappedColumns:
             yield self.cells[source.column].number_rule(at_least=0)
         for target, column in self.column_map.columns.items():
             cell, kind = self.cells[column], _column_kind(target)
-            if kind == "truth":
+            if target in _WHOLE and target in self._sizes:
+                yield self._sizes[target].rule(filled=target in CONFIGURATION_COLUMNS)
+            elif kind == "truth":
                 yield cell.rule("true, false or nothing", cell.is_filled & cell.truth.is_null())
             elif kind == "number":
                 whole, filled = target in _WHOLE, target in CONFIGURATION_COLUMNS
@@ -263,26 +292,72 @@ def _to_ms(number: pl.Expr, source: Duration) -> pl.Expr:
     return number.cast(pl.Float64) * factor
 
 
+def _size(target: str, unit: str, cell: Cell) -> Size:
+    if target in {"memory_size", "memory_used"}:
+        return Size(cell=cell, unit=unit, wanted="MB", scales=MEMORY_UNITS[unit])
+    return Size(cell=cell, unit=unit, wanted="bytes", scales=(Fraction(SIZE_UNITS[unit]),))
+
+
 def _holds(condition: Condition, cell: Cell) -> pl.Expr:
-    """Whether a call succeeded; no number meets no condition."""
+    """Whether a call succeeded; what is no number meets no condition on numbers, not even ``!=``."""
     if not condition.operator:
         return cell.truth
-    if condition.numbers is None:
-        text = cell.text.fill_null("")
-        found = text.is_in(condition.texts)
-        return ~found if condition.operator == "!=" else found
-    number = cell.number.cast(pl.Float64)
-    first = condition.numbers[0]
+    number = _compared_number(condition, cell)
+    if condition.is_order:
+        return _in_order(number, condition).fill_null(value=False)
+    found = pl.lit(False)
+    if condition.numbers:
+        found |= number.is_in(condition.numbers).fill_null(value=False)
+    if condition.texts:
+        found |= _is_among(cell.text.fill_null(""), condition.texts)
+    if condition.operator != "!=":
+        return found
+    return ~found & number.is_not_null() if condition.numbers else ~found
+
+
+def _in_order(number: pl.Expr, condition: Condition) -> pl.Expr:
+    (limit,) = condition.numbers
     comparisons = {
-        "<": number < first,
-        "<=": number <= first,
-        ">": number > first,
-        ">=": number >= first,
-        "==": number == first,
-        "!=": number != first,
-        "in": number.is_in(condition.numbers),
+        "<": number < limit,
+        "<=": number <= limit,
+        ">": number > limit,
+        ">=": number >= limit,
     }
-    return comparisons[condition.operator].fill_null(value=False)
+    return comparisons[condition.operator]
+
+
+def _compared_number(condition: Condition, cell: Cell) -> pl.Expr:
+    """A column's numbers; where it is asked for 0 or 1, truth values are numbers too."""
+    if condition.is_order or not set(condition.numbers) <= {0, 1}:
+        return cell.finite
+    return pl.coalesce(cell.finite, cell.truth.cast(pl.Float64))
+
+
+def _is_among(text: pl.Expr, texts: Sequence[str]) -> pl.Expr:
+    """Whether a text is one of ``texts``; ``True`` of one tool is ``true`` of another."""
+    truths = [word.lower() for word in texts if word.lower() in {"true", "false"}]
+    found = text.is_in(texts)
+    return found | text.str.to_lowercase().is_in(truths) if truths else found
+
+
+def _has_error(cell: Cell) -> pl.Expr:
+    """Whether an error column tells of an error: not nothing or 0, nor a word that says there is none."""
+    text, number = cell.text, cell.text.cast(pl.Float64, strict=False)
+    is_none = text.str.to_lowercase().is_in(_NO_ERROR) | (number == 0).fill_null(value=False)
+    return (text.is_not_null() & ~is_none).fill_null(value=False)
+
+
+def _error_class(cell: Cell) -> pl.Expr:
+    """What an error column says of an error; null where it tells no more than that there is one."""
+    text, number = cell.text, cell.text.cast(pl.Float64, strict=False)
+    is_bare = text.str.to_lowercase().is_in(_BARE_ERROR) | (number == 1).fill_null(value=False)
+    return pl.when(_has_error(cell) & ~is_bare).then(_class(text))
+
+
+def _without_password(cell: Cell) -> pl.Expr:
+    """Text as it was logged, but for user and password in URLs."""
+    text = cell.value if cell.dtype == pl.String else cell.text
+    return text.str.replace(r"(^|:)//[^/\s]*@", "${1}//")
 
 
 def _class(text: pl.Expr) -> pl.Expr:

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from fractions import Fraction
 from functools import cached_property
 from os import PathLike
 from typing import Final, Literal
@@ -23,6 +24,8 @@ from loadlens.sources.wording import shortened
 __all__ = [
     "COUNTS_PER_SECOND",
     "DURATION_UNITS",
+    "MEMORY_UNITS",
+    "SIZE_UNITS",
     "TIME_UNITS",
     "ColumnMap",
     "Condition",
@@ -41,15 +44,38 @@ TIME_UNITS: Final = (
     "format",
 )
 
+SIZE_UNITS: Final[Mapping[str, int]] = {
+    "bytes": 1,
+    **{f"{prefix}B": 1000**power for power, prefix in enumerate(("k", "M", "G"), start=1)},
+    "KB": 1000,
+    **{f"{prefix}iB": 1024**power for power, prefix in enumerate(("K", "M", "G"), start=1)},
+}
+"""Units of what is sent and received, in bytes: as networks count, MB is 10^6 and MiB 2^20."""
+
+MEMORY_UNITS: Final[Mapping[str, tuple[Fraction, ...]]] = {
+    "bytes": (Fraction(1, 2**20), Fraction(1, 10**6)),
+    **dict.fromkeys(("kB", "KB", "KiB"), (Fraction(1, 2**10),)),
+    **dict.fromkeys(("MB", "MiB"), (Fraction(1),)),
+    **dict.fromkeys(("GB", "GiB"), (Fraction(2**10),)),
+}
+"""Units of memory, in MB as AWS has them (2^20 bytes).
+
+Bytes that are no whole number of these are taken by 10^6, as CloudWatch Logs Insights writes 128 MB as
+128000000 bytes; up to 16 GB no size is whole in both.
+"""
+
 _DURATIONS: Final = ("latency", "billed_duration", "init_duration")
 _MOMENTS: Final = ("start", "end")
-_COLUMNS: Final = ("label", "error", "status", "response_size", "request_size", "cold_start")
+_MEMORY: Final = ("memory_size", "memory_used")
+_SIZES: Final = ("response_size", "request_size", *_MEMORY)
+_COLUMNS: Final = ("label", "error", "status", "response_size", "request_size", "cold_start", "memory_used")
 _TARGETS: Final = ("latency", *_MOMENTS, "success", *_COLUMNS, "billed_duration", "init_duration")
 _RESERVED: Final = set(CANONICAL_COLUMNS) - set(_TARGETS) - set(CONFIGURATION_COLUMNS)
 
 _FORMAT: Final = ":format:"
 _TIME_UNITS_TEXT: Final = ", ".join([*TIME_UNITS[:-1], "format:STRFTIME"])
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NEARLY_A_SIZE: Final = re.compile(r"[kmgt]?i?(b|bytes?)", re.IGNORECASE)
 _OPERATORS: Final = "<, <=, >, >=, ==, != or in"
 _CONDITION: Final = re.compile(
     r"(?P<column>.*?)(?:\s*(?P<sign><=|>=|==|!=|<|>)\s*|\s+(?P<word>in)\s+)(?P<operand>.*)", re.DOTALL
@@ -122,17 +148,20 @@ class Condition:
         return f"{self.column}{operator}{self.operand}"
 
     @property
-    def texts(self) -> tuple[str, ...]:
-        """The operands as text, without quotes."""
-        return tuple(text[1:-1] if _is_quoted(text) else text for text in _operands(self))
+    def is_order(self) -> bool:
+        """Whether it asks for a smaller or larger number."""
+        return self.operator[:1] in {"<", ">"}
 
     @property
-    def numbers(self) -> tuple[float, ...] | None:
-        """The operands as numbers; None where one of them is text."""
-        operands = _operands(self)
-        if all(_NUMBER.fullmatch(text) for text in operands):
-            return tuple(float(text) for text in operands)
-        return None
+    def numbers(self) -> tuple[float, ...]:
+        """The operands that are numbers."""
+        return tuple(float(text) for text in _operands(self) if _NUMBER.fullmatch(text))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The other operands, without quotes."""
+        others = [text for text in _operands(self) if not _NUMBER.fullmatch(text)]
+        return tuple(text[1:-1] if _is_quoted(text) else text for text in others)
 
 
 def _operands(condition: Condition) -> list[str]:
@@ -157,6 +186,8 @@ class ColumnMap:
         success: when a call succeeded.
         durations: further lengths of time, by their canonical name.
         columns: further columns, by their canonical name or the name of a configuration column.
+        size_units: the units of those that are sizes, where they are not bytes of data or MB of memory.
+        no_header: whether CSV files have no header; their columns are ``c1``, ``c2`` and so on.
     """
 
     latency: Duration | None = None
@@ -165,6 +196,8 @@ class ColumnMap:
     success: Condition | None = None
     durations: Mapping[str, Duration] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
+    size_units: Mapping[str, str] = field(default_factory=dict)
+    no_header: bool = False
 
     def __post_init__(self) -> None:
         if self.latency and self.start and self.end:
@@ -183,25 +216,35 @@ class ColumnMap:
             )
 
     @classmethod
-    def parse(cls, texts: Iterable[str]) -> "ColumnMap":
+    def parse(cls, texts: Iterable[str], *, no_header: bool = False) -> "ColumnMap":
         """Reads texts such as ``latency=elapsed:ms``, one for each target.
+
+        Args:
+            texts: the texts.
+            no_header: whether CSV files have no header; their columns are ``c1``, ``c2`` and so on.
 
         Raises:
             UsageError: a text is not what is expected (with the position of the mistake), a target is named
                 twice, or the targets do not tell a latency.
         """
-        return cls._of(_entry(text) for text in texts)
+        return cls._of([_entry(text) for text in texts], no_header=no_header)
 
     @classmethod
     def from_toml(cls, path: str | PathLike[str]) -> "ColumnMap":
         """Reads a map that was saved as TOML: one line ``target = "text"`` for each target.
+
+        ``no_header = true`` says that CSV files have no header.
 
         Raises:
             UsageError: the file cannot be read, or does not hold such a map.
         """
         try:
             found = tomllib.loads(read_document(path))
-            return cls._of(_toml_entry(target, value) for target, value in found.items())
+            no_header = found.pop("no_header", False)
+            if not isinstance(no_header, bool):
+                raise UsageError(f"column map: no_header is {shortened(no_header)}, expected true or false")
+            entries = [_toml_entry(target, value) for target, value in found.items()]
+            return cls._of(entries, no_header=no_header)
         except OSError as error:
             raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
         except (ValueError, RecursionError) as error:
@@ -210,9 +253,11 @@ class ColumnMap:
             raise UsageError(*(f"{path}: {problem}" for problem in error.problems)) from error
 
     @classmethod
-    def _of(cls, entries: Iterable[tuple[str, str, str]]) -> "ColumnMap":
+    def _of(cls, entries: Iterable[tuple[str, str, str]], *, no_header: bool) -> "ColumnMap":
         texts: dict[str, str] = {}
-        durations, moments, conditions, columns = {}, {}, {}, {}
+        durations, moments, conditions = {}, {}, {}
+        columns: dict[str, str] = {}
+        units: dict[str, str] = {}
         for target, value, text in entries:
             if target in texts:
                 raise UsageError(f"column map: {target} is named twice: {texts[target]!r} and {text!r}")
@@ -224,6 +269,9 @@ class ColumnMap:
                 moments[target] = _moment(value, here)
             elif target == "success":
                 conditions[target] = _condition(value, here)
+            elif target in _SIZES:
+                columns[target], unit = _size(target, value, here)
+                units |= {target: unit} if unit else {}
             else:
                 columns[target] = value
         return cls(
@@ -233,6 +281,8 @@ class ColumnMap:
             success=conditions.get("success"),
             durations=durations,
             columns=columns,
+            size_units=units,
+            no_header=no_header,
         )
 
     @property
@@ -240,7 +290,11 @@ class ColumnMap:
         """The map as texts that ``parse`` reads."""
         own = {"latency": self.latency, "start": self.start, "end": self.end, "success": self.success}
         values = {target: str(value) for target, value in own.items() if value}
-        values |= {target: str(value) for target, value in self.durations.items()} | dict(self.columns)
+        values |= {target: str(value) for target, value in self.durations.items()}
+        values |= {
+            target: ":".join([column, *([self.size_units[target]] if target in self.size_units else [])])
+            for target, column in self.columns.items()
+        }
         return tuple(f"{target}={value}" for target, value in values.items())
 
     @cached_property
@@ -317,6 +371,17 @@ def _duration(value: str, here: _Place) -> Duration:
     return Duration(column, unit)
 
 
+def _size(target: str, value: str, here: _Place) -> tuple[str, str]:
+    """Column and unit; a colon may be part of the column's name, unless a unit was meant."""
+    known = MEMORY_UNITS if target in _MEMORY else SIZE_UNITS
+    column, _, unit = (part.strip() for part in value.rpartition(":"))
+    if column and unit in known:
+        return column, unit
+    if column and _NEARLY_A_SIZE.fullmatch(unit):
+        raise here.error(value.rindex(":") + 1, f"a unit: {', '.join(known)}")
+    return value, ""
+
+
 def _moment(value: str, here: _Place) -> Moment:
     column, is_format, form = value.partition(_FORMAT)
     if is_format:
@@ -363,8 +428,7 @@ def _condition(value: str, here: _Place) -> Condition:
 
 
 def _check_operand(condition: Condition, error: Callable[[str], UsageError]) -> None:
-    is_order = condition.operator[0] in "<>"
-    if is_order and condition.numbers is None:
+    if condition.is_order and condition.texts:
         raise error("a number")
     if not all(_operands(condition)):
         raise error("a number or a text")

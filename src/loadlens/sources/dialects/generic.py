@@ -3,6 +3,8 @@
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -15,6 +17,7 @@ from loadlens.sources.dialects.base import Dialect
 from loadlens.sources.mapped import Kind, MappedColumns, Use, uses_of
 from loadlens.sources.mapping import ColumnMap
 from loadlens.sources.parsed import Recipe, bounded
+from loadlens.sources.text.blocks import Block
 from loadlens.sources.text.delimited import Table
 from loadlens.sources.text.jsonlines import JsonLines
 from loadlens.sources.text.stream import Head
@@ -34,6 +37,7 @@ _BINARY: Final = {
     b"SQLite format 3\0": "an SQLite database",
 }
 _SAMPLED_OBJECTS: Final = 100
+_SAMPLED_LINES: Final = 20
 _BROKEN: Final = " broken"
 
 
@@ -63,6 +67,8 @@ def mapped_recipe(schema: pl.Schema, column_map: ColumnMap, name: str) -> Recipe
     Raises:
         InputError: columns are missing, or of a type that is of no use; ``name`` says where.
     """
+    if column_map.no_header:
+        raise InputError(f"{name}: is a table whose columns have names; leave --no-header out")
     cells = _cells(schema, uses_of(column_map))
     _check_names(name, column_map, cells, schema)
     wrong = [
@@ -122,12 +128,22 @@ def _open(column_map: ColumnMap, head: Head) -> Table | JsonLines:
     for magic, what in _BINARY.items():
         if head.data.startswith(magic):
             raise InputError(f"{head.path}: is {what}, expected CSV with a header or one JSON object a line")
-    lines = [line for line in head.lines if line.strip()]
-    if not lines:
+    first = _first_line(head)
+    if not first:
         raise InputError(f"{head.path}: has no line of text in its first {len(head.data):,} bytes")
-    if lines[0].lstrip().startswith("{"):
+    if _is_json(head):
+        if column_map.no_header:
+            raise InputError(f"{head.path}: is JSON, whose fields have names; leave --no-header out")
         return _json_lines(column_map, head, _objects(head))
-    return _table(column_map, head, lines[0])
+    return _table(column_map, head, first)
+
+
+def _first_line(head: Head) -> str:
+    return next((line for line in head.lines if line.strip()), "")
+
+
+def _is_json(head: Head) -> bool:
+    return _first_line(head).lstrip().startswith("{")
 
 
 def _cells(schema: Mapping[str, pl.DataType], uses: Iterable[Use]) -> dict[str, Cell]:
@@ -137,9 +153,17 @@ def _cells(schema: Mapping[str, pl.DataType], uses: Iterable[Use]) -> dict[str, 
 
 
 def _cell(schema: Mapping[str, pl.DataType], name: str) -> Cell | None:
-    """A column, or a field of a struct by its dotted path."""
-    if name in schema:
-        return Cell(name=name, value=pl.col(name), dtype=schema[name])
+    """A column, or a field of a struct by its dotted path; categories are text."""
+    found = (pl.col(name), schema[name]) if name in schema else _field(schema, name)
+    if found is None:
+        return None
+    value, dtype = found
+    if dtype in (pl.Categorical, pl.Enum):
+        return Cell(name=name, value=value.cast(pl.String), dtype=pl.String())
+    return Cell(name=name, value=value, dtype=dtype)
+
+
+def _field(schema: Mapping[str, pl.DataType], name: str) -> tuple[pl.Expr, pl.DataType] | None:
     column, *path = name.split(".")
     if column not in schema:
         return None
@@ -149,26 +173,29 @@ def _cell(schema: Mapping[str, pl.DataType], name: str) -> Cell | None:
         if part not in fields:
             return None
         value, dtype = value.struct.field(part), fields[part]  # type: ignore[assignment]  # instances
-    return Cell(name=name, value=value, dtype=dtype)
+    return value, dtype
 
 
-def _check_names(name: object, column_map: ColumnMap, found: Iterable[str], columns: Iterable[str]) -> None:
+def _check_names(
+    name: object, column_map: ColumnMap, found: Iterable[str], columns: Iterable[str], hint: str = ""
+) -> None:
     found = set(found)
     missing = {f"{use.column} (for {use.target})" for use in uses_of(column_map) if use.column not in found}
     if missing:
         noun = "column" if len(missing) == 1 else "columns"
         raise InputError(
             f"{name}: missing {noun}: {listed(missing)}; it has: {listed(map(bounded, columns))}"
+            + (f"; {hint}" if hint else "")
         )
 
 
 def _misfit(dtype: pl.DataType, kind: Kind) -> str:
     """What a column is not though it should be, or nothing."""
-    is_text = dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null)
+    is_text = dtype in (pl.String, pl.Null)
     if kind in {"number", "count"}:
         return "" if dtype.is_numeric() or dtype in (pl.String, pl.Null) else "a number"
     if kind == "truth":
-        return "" if dtype == pl.Boolean or dtype.is_integer() or is_text else "true or false"
+        return "" if dtype == pl.Boolean or dtype.is_numeric() or is_text else "true or false"
     if kind == "time":
         return "" if dtype in (pl.String, pl.Datetime, pl.Null) else "a datetime or text"
     return "a single value" if dtype.is_nested() or dtype in (pl.Binary, pl.Object) else ""
@@ -188,24 +215,72 @@ def _type(kinds: set[Kind]) -> pl.DataType:
     return pl.Int64() if kinds == {"count"} else pl.String()
 
 
-def _table(column_map: ColumnMap, head: Head, header: str) -> Table:
-    kinds = _kinds(uses_of(column_map))
-    headers = {separator: _split(header, separator) for separator in _SEPARATORS}
+def _table(column_map: ColumnMap, head: Head, first: str) -> Table:
+    """The reader of CSV, with the separator that fits best."""
+    if first.lstrip().startswith("["):
+        raise InputError(f"{head.path}: is a JSON array; write one JSON object a line, as with jq -c '.[]'")
+    headers = {separator: _header(column_map, first, separator) for separator in _SEPARATORS}
+    named = {use.column for use in uses_of(column_map)}
 
     def fit(separator: str) -> tuple[int, int]:
-        return len(kinds.keys() & set(headers[separator])), len(headers[separator])
+        return len(named & set(headers[separator])), len(headers[separator])
 
     separator = max(_SEPARATORS, key=fit)
     names = headers[separator]
-    if header.lstrip().startswith("["):
-        raise InputError(f"{head.path}: is a JSON array; write one JSON object a line, as with jq -c '.[]'")
-    _check_names(head.path, column_map, names, names)
-    doubled = {name for name in kinds if names.count(name) > 1}
+    _check_names(head.path, column_map, names, names, _no_header_hint(column_map, names))
+    doubled = {name for name in named if names.count(name) > 1}
     if doubled:
         raise InputError(f"{head.path}: the header has doubled columns: {listed(doubled)}; remove one")
-    types = {name: _type(kind) for name, kind in kinds.items()}
-    cells = _cells(types, uses_of(column_map))
-    return Table(separator=separator, names=names, types=types, **_recipe(column_map, cells))
+    if not column_map.no_header:
+        return _of_separator(column_map, separator, names)
+    fitting = [separator for separator in _SEPARATORS if named <= set(headers[separator])]
+    tables = [_of_separator(column_map, separator, headers[separator]) for separator in fitting]
+    return max(tables, key=partial(_good_rows, head))
+
+
+def _of_separator(column_map: ColumnMap, separator: str, names: tuple[str, ...]) -> Table:
+    uses = uses_of(column_map)
+    types = {name: _type(kind) for name, kind in _kinds(uses).items()}
+    return Table(
+        separator=separator,
+        names=names,
+        types=types,
+        has_header=not column_map.no_header,
+        **_recipe(column_map, _cells(types, uses)),
+    )
+
+
+def _header(column_map: ColumnMap, first: str, separator: str) -> tuple[str, ...]:
+    """The names of the columns; a file without a header has their number only."""
+    cells = _split(first, separator)
+    return tuple(f"c{number}" for number in range(1, len(cells) + 1)) if column_map.no_header else cells
+
+
+def _no_header_hint(column_map: ColumnMap, names: Iterable[str]) -> str:
+    """What to do about names that look like the cells of a row, if they do."""
+    values = [] if column_map.no_header else [name for name in names if _is_value(name)]
+    if not values:
+        return ""
+    return (
+        f"{listed(map(bounded, values))} among the names of columns: if there is no header, say --no-header "
+        f"(no_header=True), which calls columns c1, c2 and so on"
+    )
+
+
+def _is_value(name: str) -> bool:
+    """Whether a name of a column looks like a number or a time."""
+    for read in (float, datetime.fromisoformat):
+        with suppress(ValueError):
+            read(name)
+            return True
+    return False
+
+
+def _good_rows(head: Head, table: Table) -> int:
+    """How many of the first rows a table could read: without names, only that tells the separator."""
+    lines = "".join(f"{line}\n" for line in head.lines[:_SAMPLED_LINES])
+    block = Block(index=0, first_line=1, data=lines.encode(), is_last=True)
+    return table.read(block).rows.height
 
 
 def _split(line: str, separator: str) -> tuple[str, ...]:
@@ -300,6 +375,9 @@ def _warnings(column_map: ColumnMap, head: Head, _rows: int, _facts: Mapping[str
     found = []
     if not moments:
         found.append("neither start nor end is mapped: rates and changes over time cannot be told")
+    hint = "" if _is_json(head) else _no_header_hint(column_map, {use.column for use in uses_of(column_map)})
+    if hint:
+        found.append(hint)
     zoneless = sorted({moment.column for moment in moments if moment.lacks_offset})
     if zoneless:
         found.append(f"the times in {listed(zoneless)} have no time zone: they are taken as UTC")
