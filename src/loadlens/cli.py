@@ -24,6 +24,7 @@ from loadlens.commands.options import (
     Map,
     MapFile,
     MaxRejects,
+    NoHeader,
     Quiet,
     Storage,
     reading_of,
@@ -58,6 +59,7 @@ def inspect_command(
     log_format: Format = None,
     column_map: Map = None,
     map_file: MapFile = None,
+    no_header: NoHeader = False,
     level: LevelOption = LevelChoice.REQUESTS,
     storage_option: Storage = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
@@ -69,7 +71,14 @@ def inspect_command(
     found = inspect_log(
         file,
         reading_of(
-            log_format, column_map, map_file, None, "100%", level=level, storage_option=storage_option
+            log_format,
+            column_map,
+            map_file,
+            None,
+            "100%",
+            no_header=no_header,
+            level=level,
+            storage_option=storage_option,
         ),
     )
     if as_json:
@@ -86,6 +95,7 @@ def convert_command(
     log_format: Format = None,
     column_map: Map = None,
     map_file: MapFile = None,
+    no_header: NoHeader = False,
     level: LevelOption = LevelChoice.REQUESTS,
     key_from_name: KeyFromName = None,
     max_rejects: MaxRejects = "0",
@@ -103,6 +113,7 @@ def convert_command(
         map_file,
         key_from_name,
         max_rejects,
+        no_header=no_header,
         level=level,
         storage_option=storage_option,
     )

@@ -32,6 +32,7 @@ from loadlens.commands.options import (
     MaxRejects,
     MemoryLimit,
     MinEffect,
+    NoHeader,
     Out,
     OutlierChoice,
     Outliers,
@@ -131,6 +132,7 @@ def analyze_command(  # noqa: PLR0917  # the parameters of a command are its opt
     log_format: Format = None,
     column_map: Map = None,
     map_file: MapFile = None,
+    no_header: NoHeader = False,
     level: LevelOption = LevelChoice.REQUESTS,
     key_from_name: KeyFromName = None,
     max_rejects: MaxRejects = "0",
@@ -163,6 +165,7 @@ def analyze_command(  # noqa: PLR0917  # the parameters of a command are its opt
         map_file,
         key_from_name,
         max_rejects,
+        no_header=no_header,
         level=level,
         storage_option=storage_option,
     )

@@ -22,6 +22,7 @@ from loadlens.commands.options import (
     MapFile,
     MaxRejects,
     MemoryLimit,
+    NoHeader,
     OutlierChoice,
     Outliers,
     Quiet,
@@ -116,6 +117,7 @@ def check(  # noqa: PLR0917  # the parameters of a command are its options
     log_format: Format = None,
     column_map: Map = None,
     map_file: MapFile = None,
+    no_header: NoHeader = False,
     level: LevelOption = LevelChoice.REQUESTS,
     key_from_name: KeyFromName = None,
     max_rejects: MaxRejects = "0",
@@ -137,6 +139,7 @@ def check(  # noqa: PLR0917  # the parameters of a command are its options
         map_file,
         key_from_name,
         max_rejects,
+        no_header=no_header,
         level=level,
         storage_option=storage_option,
     )

@@ -18,6 +18,7 @@ from loadlens.commands.options import (
     MapFile,
     MaxRejects,
     MemoryLimit,
+    NoHeader,
     Out,
     Overwrite,
     Quiet,
@@ -167,6 +168,7 @@ def cost_command(  # noqa: PLR0917  # the parameters of a command are its option
     log_format: Format = None,
     column_map: Map = None,
     map_file: MapFile = None,
+    no_header: NoHeader = False,
     level: LevelOption = LevelChoice.REQUESTS,
     key_from_name: KeyFromName = None,
     max_rejects: MaxRejects = "0",
@@ -190,6 +192,7 @@ def cost_command(  # noqa: PLR0917  # the parameters of a command are its option
         map_file,
         key_from_name,
         max_rejects,
+        no_header=no_header,
         level=level,
         storage_option=storage_option,
     )

@@ -26,6 +26,7 @@ __all__ = [
     "MaxRejects",
     "MemoryLimit",
     "MinEffect",
+    "NoHeader",
     "Out",
     "OutlierChoice",
     "Outliers",
@@ -127,6 +128,10 @@ MapFile = Annotated[
         help="The same as a TOML file, in the place of --map.",
         show_default=False,
     ),
+]
+NoHeader = Annotated[
+    bool,
+    typer.Option("--no-header", help="CSV without a header; --map calls its columns c1, c2 and so on."),
 ]
 LevelOption = Annotated[
     LevelChoice,
@@ -251,6 +256,7 @@ def reading_of(
     key_from_name: str | None,
     max_rejects: str,
     *,
+    no_header: bool = False,
     level: LevelChoice = LevelChoice.REQUESTS,
     storage_option: Sequence[str] | None = None,
 ) -> Reading:
@@ -265,6 +271,7 @@ def reading_of(
     return Reading.of(
         format=log_format,
         column_map=column_map,
+        no_header=no_header,
         level=level.value,
         key_from_name=key_from_name,
         max_rejects=max_rejects,

@@ -307,6 +307,7 @@ def read_log(
     *,
     format: str | None = None,  # noqa: A002  # the name that the command line has for it
     column_map: ColumnMap | Iterable[str] | None = None,
+    no_header: bool = False,
     level: str = "requests",
     key_from_name: str | None = None,
     max_rejects: str | int = 0,
@@ -318,6 +319,7 @@ def read_log(
         source: as for ``scan_log``.
         format: the name of the dialect of text files; without it, their content tells.
         column_map: which columns of any table are what: ``["latency=elapsed:ms", "end=ts:epoch_ms"]``.
+        no_header: whether CSV files read by a map have no header; it names their columns ``c1``, ``c2`` ...
         level: what a row is where a log has both: ``"requests"``, or ``"transactions"``, such as JMeter's
             transaction controllers.
         key_from_name: a regular expression over file names whose named groups become columns.
@@ -336,6 +338,7 @@ def read_log(
     options = Reading.of(
         format=format,
         column_map=column_map,
+        no_header=no_header,
         level=level,
         key_from_name=key_from_name,
         max_rejects=max_rejects,

@@ -1,7 +1,7 @@
 """How files are read, as callers say it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 from loadlens.errors import UsageError
@@ -43,6 +43,7 @@ class Reading:
         *,
         format: str | None = None,  # noqa: A002  # the name that the command line has for it
         column_map: ColumnMap | Iterable[str] | None = None,
+        no_header: bool = False,
         level: str = "requests",
         key_from_name: str | None = None,
         max_rejects: str | int = 0,
@@ -53,16 +54,26 @@ class Reading:
         Raises:
             UsageError: an argument cannot be understood.
         """
-        if not (column_map is None or isinstance(column_map, ColumnMap)):
-            column_map = ColumnMap.parse(list(column_map))
+        mapped = _column_map(column_map, no_header=no_header)
         return cls(
             format=format,
-            column_map=column_map,
-            level=_level(level, is_mapped=column_map is not None),
+            column_map=mapped,
+            level=_level(level, is_mapped=mapped is not None),
             name_keys=compile_name_keys(key_from_name) if key_from_name else None,
             max_rejects=MaxRejects.parse(str(max_rejects)),
             storage_options=StorageOptions.parse(storage_options),
         )
+
+
+def _column_map(given: ColumnMap | Iterable[str] | None, *, no_header: bool) -> ColumnMap | None:
+    if no_header and given is None:
+        raise UsageError(
+            "no_header: without a map of columns a log's content tells whether it has a header; "
+            "leave out --no-header, or say which column is what with --map latency=c1:ms"
+        )
+    if given is None or isinstance(given, ColumnMap):
+        return replace(given, no_header=True) if given and no_header else given
+    return ColumnMap.parse(list(given), no_header=no_header)
 
 
 def _level(text: str, *, is_mapped: bool) -> Level:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -75,6 +76,56 @@ def test_any_separator_and_line_ending(separator: str, ending: str) -> None:
     out = io.StringIO()
     csv.writer(out, delimiter=separator, lineterminator=ending).writerows(csv.reader(io.StringIO(CSV)))
     assert read("\ufeff" + out.getvalue()).rows.equals(read(CSV).rows)
+
+
+def read_headerless(text: str, *texts: str) -> Parsed:
+    return read_as(mapped_dialect(ColumnMap.parse(texts, no_header=True)), text)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("start", ["", "\ufeff", "\n"])
+def test_a_file_without_a_header_loses_no_row(separator: str, start: str) -> None:
+    out = io.StringIO()
+    csv.writer(out, delimiter=separator, lineterminator="\n").writerows([*csv.reader(io.StringIO(CSV))][1:])
+    numbers = {"ts": "c1", "elapsed": "c2", "url": "c3", "status": "c4", "model": "c5"}
+    texts = [re.sub(r"=(\w+)", lambda match: f"={numbers[match[1]]}", text) for text in MAP]
+    assert read_headerless(start + out.getvalue(), *texts).rows.equals(read(CSV).rows)
+
+
+@pytest.mark.parametrize(
+    ("row", "label"),
+    [("44;GET /a,b,c", "GET /a,b,c"), ("44,GET /a;b=1;c", "GET /a;b=1;c"), ('44|"x;y,z"', "x;y,z")],
+)
+def test_without_a_header_the_separator_is_the_one_whose_rows_can_be_read(row: str, label: str) -> None:
+    rows = read_headerless(f"{row}\n" * 3, "latency=c1:ms", "label=c2").rows
+    assert rows.select("invocation_latency", "label").rows() == [(44, label)] * 3
+
+
+def test_a_header_of_values_is_told() -> None:
+    text = "1700000000000000000,44.0,a\n1700000000010000000,39.0,a\n"
+    hint = "among the names of columns: if there is no header, say --no-header (no_header=True)"
+    told = warnings(text, "latency=44.0:ms", "end=1700000000000000000:epoch_ns")
+    assert f"1700000000000000000, 44.0 {hint}" in told
+    assert hint in warnings("2024-01-31T10:00:00Z,a\n", "end=2024-01-31T10:00:00Z:rfc3339", "latency=a:ms")
+    assert hint not in warnings("ts,p99,1a\n", "latency=p99:ms", "end=ts:epoch_ns", "label=1a")
+    assert hint not in warnings('{"1": 5}\n', "latency=1:ms")
+    with pytest.raises(InputError) as caught:
+        mapped_dialect(ColumnMap.parse(["latency=ms:ms"])).open(head(text))
+    assert f"44.0, a; 1700000000000000000, 44.0 {hint}" in str(caught.value)
+
+
+def test_columns_that_a_file_without_a_header_lacks_are_told() -> None:
+    dialect = mapped_dialect(ColumnMap.parse(["latency=c3:ms", "label=url"], no_header=True))
+    with pytest.raises(InputError, match=r"missing columns: c3 \(for latency\), url .*it has: c1, c2$"):
+        dialect.open(head("1,2\n"))
+
+
+def test_only_csv_may_lack_a_header() -> None:
+    column_map = ColumnMap.parse(["latency=c1:ms"], no_header=True)
+    with pytest.raises(InputError, match="is JSON, whose fields have names; leave --no-header out"):
+        mapped_dialect(column_map).open(head('{"c1": 5}\n'))
+    with pytest.raises(InputError, match="log: is a table whose columns have names; leave --no-header out"):
+        mapped_frame(pl.LazyFrame({"c1": [5]}), column_map, "log")
 
 
 def test_objects_of_json_give_the_same_as_csv() -> None:

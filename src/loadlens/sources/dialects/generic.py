@@ -1,6 +1,5 @@
 """Logs of no known tool: the user says which column is what."""
 
-import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ from loadlens.errors import InputError, LoadlensError
 from loadlens.schema import LATENCY
 from loadlens.sources.cells import Cell
 from loadlens.sources.dialects.base import Dialect
+from loadlens.sources.dialects.headers import cells_of
 from loadlens.sources.mapped import Kind, MappedColumns, Use, uses_of
 from loadlens.sources.mapping import ColumnMap
 from loadlens.sources.parsed import Recipe, bounded
@@ -252,7 +252,7 @@ def _of_separator(column_map: ColumnMap, separator: str, names: tuple[str, ...])
 
 def _header(column_map: ColumnMap, first: str, separator: str) -> tuple[str, ...]:
     """The names of the columns; a file without a header has their number only."""
-    cells = _split(first, separator)
+    cells = cells_of(first, separator)
     return tuple(f"c{number}" for number in range(1, len(cells) + 1)) if column_map.no_header else cells
 
 
@@ -281,13 +281,6 @@ def _good_rows(head: Head, table: Table) -> int:
     lines = "".join(f"{line}\n" for line in head.lines[:_SAMPLED_LINES])
     block = Block(index=0, first_line=1, data=lines.encode(), is_last=True)
     return table.read(block).rows.height
-
-
-def _split(line: str, separator: str) -> tuple[str, ...]:
-    try:
-        return tuple(cell.strip() for cell in next(csv.reader([line], delimiter=separator), []))
-    except csv.Error:
-        return ()
 
 
 def _objects(head: Head) -> list[dict[str, Any]]:
