@@ -10,7 +10,7 @@ import polars as pl
 
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY, Rule
 from loadlens.sources.cells import Cell, Clock, Size
-from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS
+from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, without_credentials
 from loadlens.sources.mapping import (
     COUNTS_PER_SECOND,
     MEMORY_UNITS,
@@ -126,7 +126,9 @@ class MappedColumns:
             return cell.truth
         if target == "status":
             return cell.text
-        return _without_password(cell) if cell.dtype == pl.String or target == "label" else cell.value
+        if cell.dtype == pl.String:
+            return without_credentials(cell.value)
+        return cell.text if target == "label" else cell.value
 
     @cached_property
     def _sizes(self) -> dict[str, Size]:
@@ -352,12 +354,6 @@ def _error_class(cell: Cell) -> pl.Expr:
     text, number = cell.text, cell.text.cast(pl.Float64, strict=False)
     is_bare = text.str.to_lowercase().is_in(_BARE_ERROR) | (number == 1).fill_null(value=False)
     return pl.when(_has_error(cell) & ~is_bare).then(_class(text))
-
-
-def _without_password(cell: Cell) -> pl.Expr:
-    """Text as it was logged, but for user and password in URLs."""
-    text = cell.value if cell.dtype == pl.String else cell.text
-    return text.str.replace(r"(^|:)//[^/\s]*@", "${1}//")
 
 
 def _class(text: pl.Expr) -> pl.Expr:

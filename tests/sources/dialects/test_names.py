@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from loadlens.sources.dialects.names import filled, numberless, url_name
+from loadlens.sources.dialects.names import filled, numberless, url_name, without_credentials
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,27 @@ from loadlens.sources.dialects.names import filled, numberless, url_name
 def test_names_of_requests_hold_no_secrets(url: str | None, name: str) -> None:
     frame = pl.DataFrame({"url": [url]}, schema={"url": pl.String})
     assert frame.select(url_name(pl.col("url"))).item() == name
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("GET http://u:p@ss@host/a?b=c", "GET http://host/a?b=c"),
+        ("//u@host/x", "//host/x"),
+        ("/a?token=1&id=2", "/a?token=***&id=2"),
+        ("/a?id=2&X-Amz-Signature=ab%2F&x=1", "/a?id=2&X-Amz-Signature=***&x=1"),
+        ("https://h/#access_token=ey.J", "https://h/#access_token=***"),
+        ("/a?client_secret=1;sig=2", "/a?client_secret=***;sig=***"),
+        ("/a?key=1&author=x&page=2", "/a?key=1&author=x&page=2"),
+        ("mail@host", "mail@host"),
+        ("http://host/a@b?c=d@e", "http://host/a@b?c=d@e"),
+        (" a ? b # c ", " a ? b # c "),
+        (None, None),
+    ],
+)
+def test_credentials_are_masked_in_any_text(text: str | None, masked: str | None) -> None:
+    frame = pl.DataFrame({"text": [text, "x"]}, schema={"text": pl.String})
+    assert frame.select(without_credentials(pl.col("text"))).to_series().to_list() == [masked, "x"]
 
 
 def test_messages_lose_numbers_and_blanks() -> None:

@@ -6,7 +6,14 @@ import polars as pl
 
 from loadlens.sources.parsed import spread
 
-__all__ = ["MAX_CLASS_CHARACTERS", "filled", "numberless", "request_name", "url_name"]
+__all__ = [
+    "MAX_CLASS_CHARACTERS",
+    "filled",
+    "numberless",
+    "request_name",
+    "url_name",
+    "without_credentials",
+]
 
 MAX_CLASS_CHARACTERS: Final = 60
 """How much of a message becomes the class of an error."""
@@ -37,6 +44,24 @@ def _cut_urls(names: pl.Series) -> pl.Series:
     cut = spread(pl.when(is_url).then(url_name(chosen)).otherwise(chosen), where)
     frame = pl.DataFrame([names.alias("name"), suspect.alias("where")])
     return frame.select(pl.coalesce(cut, name)).to_series()
+
+
+_USER = r"//[^/?#\s]*@"
+_SECRET = (
+    r"(?i)([?&#;](?:[\w.-]*(?:token|secret|passw|pwd|signature|credential|api[_-]?key)[\w.-]*"
+    r"|sig|auth|authorization)=)[^&#;\s]*"
+)
+
+
+def without_credentials(text: pl.Expr) -> pl.Expr:
+    """Text with every URL in it bare of user and password, and ``***`` for tokens, keys and signatures in it."""
+    return text.map_batches(_without_credentials, return_dtype=pl.String(), is_elementwise=True)
+
+
+def _without_credentials(text: pl.Series) -> pl.Series:
+    if not text.str.contains_any(["@", "="]).any():
+        return text
+    return text.str.replace_all(_USER, "//").str.replace_all(_SECRET, "${1}***")
 
 
 def numberless(text: pl.Expr) -> pl.Expr:
