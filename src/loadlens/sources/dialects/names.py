@@ -47,21 +47,21 @@ def _cut_urls(names: pl.Series) -> pl.Series:
 
 
 _USER = r"//[^/?#\s]*@"
-_SECRET = (
+_CREDENTIAL = (
     r"(?i)([?&#;](?:[\w.-]*(?:token|secret|passw|pwd|signature|credential|api[_-]?key)[\w.-]*"
     r"|sig|auth|authorization)=)[^&#;\s]*"
 )
 
 
 def without_credentials(text: pl.Expr) -> pl.Expr:
-    """Text with every URL in it bare of user and password, and ``***`` for tokens, keys and signatures in it."""
+    """Text whose URLs have no user and password, and ``***`` in the place of tokens, keys and signatures."""
     return text.map_batches(_without_credentials, return_dtype=pl.String(), is_elementwise=True)
 
 
 def _without_credentials(text: pl.Series) -> pl.Series:
     if not text.str.contains_any(["@", "="]).any():
         return text
-    return text.str.replace_all(_USER, "//").str.replace_all(_SECRET, "${1}***")
+    return text.str.replace_all(_USER, "//").str.replace_all(_CREDENTIAL, "${1}***")
 
 
 def numberless(text: pl.Expr) -> pl.Expr:
