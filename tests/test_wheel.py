@@ -1,6 +1,7 @@
 """What a user installs: the wheel, unpacked where nothing of the source tree is at hand."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import loadlens
+from loadlens.engine.compiling import library_name
 
 PROJECT = Path(__file__).parents[1]
 
@@ -21,7 +23,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run([*build, str(PROJECT)], capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
     (wheel,) = (folder / "dist").glob("*.whl")
-    assert wheel.name.endswith("-py3-none-any.whl")
+    assert re.fullmatch(r"loadlens-.+-py3-none-(?!any)\w+\.whl", wheel.name)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "site")
     return folder / "site"
@@ -47,7 +49,9 @@ def package_files(folder: Path) -> set[str]:
 
 def test_the_package_is_whole_and_nothing_else_is_in_the_wheel(unpacked: Path) -> None:
     files = package_files(unpacked)
-    assert files == package_files(PROJECT / "src")
+    library = f"loadlens/engine/{library_name()}"  # beside its source only once it was used there
+    assert library in files
+    assert files - {library} == package_files(PROJECT / "src") - {library, "loadlens/engine/_tally.c"}
     assert {"loadlens/py.typed", "loadlens/prices/sagemaker-serverless.toml"} <= files
     assert {"loadlens/report/templates/page.html", "loadlens/report/templates/style.css"} <= files
     tops = {path.name for path in unpacked.iterdir()}
@@ -72,6 +76,12 @@ def test_the_wheel_is_what_is_imported(unpacked: Path) -> None:
     file, version = done.stdout.splitlines()
     assert Path(file) == unpacked / "loadlens" / "__init__.py"
     assert version == loadlens.__version__
+
+
+def test_the_counting_library_is_loaded_from_the_wheel(unpacked: Path) -> None:
+    done = run(unpacked, "from loadlens.engine.native import library; print(library()._name)")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Path(done.stdout.strip()) == unpacked / "loadlens" / "engine" / library_name()
 
 
 def test_the_demo_runs_from_the_wheel(unpacked: Path, tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+"""Compiles the counting library from its C source: when the package is built, or in a source tree.
+
+The build hook loads this file by its path, before the package is installed: it needs the standard library
+alone, and Polars least of all.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+__all__ = ["CompilerError", "compile_library", "compiler", "library_name", "zig_is_needed"]
+
+SOURCE: Final = Path(__file__).with_name("_tally.c")
+
+_SUFFIXES: Final = {"win32": ".dll", "darwin": ".dylib"}
+_FLAGS: Final = ("-std=c11", "-O3", "-DNDEBUG", "-fno-math-errno", "-fvisibility=hidden", "-shared")
+_NAMES: Final = ("cc", "gcc", "clang")
+_HELP: Final = (
+    "loadlens counts rows in a small C library, which is compiled when it is installed: install a C compiler "
+    "(Debian, Ubuntu: `apt install gcc`; Fedora: `dnf install gcc`; macOS: `xcode-select --install`) or the "
+    "one that PyPI has (`pip install ziglang`), or install a wheel that was built for this platform"
+)
+
+
+class CompilerError(Exception):
+    """The library cannot be compiled; the message says what to do."""
+
+
+def library_name(platform: str = sys.platform) -> str:
+    """The file name of the library on a platform, as ``sys.platform`` calls it."""
+    return f"_tally{_SUFFIXES.get(platform, '.so')}"
+
+
+def compiler() -> tuple[str, ...] | None:
+    """The command of a C compiler: that of ``CC``, one on the PATH, or PyPI's ``ziglang``; else None."""
+    named = os.environ.get("CC", "").split()
+    if named and shutil.which(named[0]):
+        return tuple(named)
+    found = next((name for name in _NAMES if shutil.which(name)), None)
+    if found:
+        return (found,)
+    # Zig would compile for the very processor of this machine.
+    return (sys.executable, "-m", "ziglang", "cc", "-mcpu=baseline") if _has_zig() else None
+
+
+def zig_is_needed() -> bool:
+    """Whether a build has to ask for PyPI's ``ziglang``, as there is no other compiler."""
+    command = compiler()
+    return command is None or "ziglang" in command
+
+
+def _has_zig() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("ziglang") is not None
+
+
+def compile_library(target: Path, *, options: Sequence[str] = ()) -> Path:
+    """Compiles the library into ``target``, which appears whole or not at all.
+
+    Args:
+        target: the file to write.
+        options: further options for the compiler, such as sanitizers.
+
+    Raises:
+        CompilerError: there is no compiler, or it fails.
+    """
+    command = compiler()
+    if command is None:
+        raise CompilerError(f"no C compiler found; {_HELP}")
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        made = Path(folder) / target.name
+        position = () if os.name == "nt" else ("-fPIC",)
+        arguments = [*command, *_FLAGS, *position, *options, str(SOURCE), "-o", str(made), "-lm"]
+        # The command is a compiler that the machine names, and constants.
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False)  # noqa: S603
+        if done.returncode:
+            output = (done.stderr or done.stdout).strip()
+            raise CompilerError(f"{' '.join(command)} cannot compile {SOURCE.name}:\n{output}\n{_HELP}")
+        made.replace(target)
+    return target
+
+
+def wheel_tag() -> str:
+    """The tag of a wheel with the library of this machine: any Python 3 on this platform."""
+    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    return f"py3-none-{platform}"

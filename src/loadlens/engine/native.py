@@ -1,0 +1,459 @@
+"""The counting library, bound with ctypes: tallies and selections as Python objects over NumPy arrays.
+
+Calls let other threads run Python meanwhile. Batches are handed over through the Arrow C stream interface,
+without a copy.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from loadlens.engine.compiling import SOURCE, CompilerError, compile_library, library_name
+from loadlens.errors import InputError, LoadlensError
+
+__all__ = [
+    "FAILED_BUCKET",
+    "FRACTION_BITS",
+    "NO_CODE",
+    "BrokenRowError",
+    "Figures",
+    "Found",
+    "Layout",
+    "NativeSelection",
+    "NativeTally",
+    "TallyFullError",
+    "UnknownKeyError",
+    "library",
+]
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Codes = NDArray[np.uint32]
+Words = NDArray[np.uint64]
+
+FAILED_BUCKET: Final = 2**19 - 1
+"""Where the library counts the latency -1 of failed calls."""
+
+FRACTION_BITS: Final = 55
+"""Sums of latencies are whole numbers of 2^-55 ms."""
+
+NO_CODE: Final = 2**32 - 1
+"""In the place of the code of a row whose key is of another part."""
+
+_INTERFACE_VERSION: Final = 1
+_MOST_KEY_COLUMNS: Final = 31
+_ERRORS: Final = 3
+
+
+class TallyFullError(Exception):
+    """A tally needs more memory than it may take."""
+
+
+class BrokenRowError(Exception):
+    """Some row holds a value that no statistic may use; which one is left to the caller to find."""
+
+
+class UnknownKeyError(Exception):
+    """Rows have keys that were not there when the log was counted."""
+
+
+class Layout(ctypes.Structure):
+    """Where the columns of a batch are; -1 for those that it lacks.
+
+    Those of the key come first, from 0, as Int64 or String; then, wherever they are said to be: latency (ms),
+    start and end (s) as Float64, success as Boolean, error columns as Int8, response size (bytes) as Int64,
+    error class as String.
+    """
+
+    _fields_ = (
+        ("latency", ctypes.c_int32),
+        ("success", ctypes.c_int32),
+        ("start", ctypes.c_int32),
+        ("end", ctypes.c_int32),
+        ("errors", ctypes.c_int32 * _ERRORS),
+        ("size", ctypes.c_int32),
+        ("error_class", ctypes.c_int32),
+        ("null_success_breaks", ctypes.c_int32),
+        ("timeline", ctypes.c_int32),
+    )
+
+
+class _Sizes(ctypes.Structure):
+    _fields_ = (
+        *[
+            (name, ctypes.c_uint64)
+            for name in ("rows", "keys", "cells", "seconds", "timeline", "classes", "class_bytes", "bytes")
+        ],
+        ("window_s", ctypes.c_double),
+        ("resolution", ctypes.c_int32),
+        ("any_time", ctypes.c_int32),
+    )
+
+
+class _Found(ctypes.Structure):
+    _fields_ = (
+        ("latency", ctypes.c_void_p),
+        ("code", ctypes.c_void_p),
+        ("high", ctypes.c_void_p),
+        ("end", ctypes.c_void_p),
+        ("num_latencies", ctypes.c_int64),
+        ("num_high", ctypes.c_int64),
+    )
+
+
+_LINE: Final = np.dtype(
+    [
+        ("calls", np.uint64),
+        ("timed", np.uint64),
+        ("sum_low", np.uint64),
+        ("sum_high", np.int64),
+        ("first_start", np.float64),
+        ("last_end", np.float64),
+        ("lowest", np.float64),
+        ("highest", np.float64),
+    ]
+)
+_REST: Final = np.dtype(
+    [
+        ("errors", np.uint64, _ERRORS),
+        ("sized", np.uint64),
+        ("size_low", np.uint64),
+        ("size_high", np.int64),
+    ]
+)
+
+_pointer, _int32, _uint32, _uint64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_uint32, ctypes.c_uint64
+_layout = ctypes.POINTER(Layout)
+_FUNCTIONS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
+    "interface_version": (_int32, ()),
+    "tally_new": (_pointer, (_int32, _pointer, _layout, _uint64, _uint32, _uint32)),
+    "tally_free": (None, (_pointer,)),
+    "tally_add": (_int32, (_pointer, _pointer, _pointer, _pointer, _pointer)),
+    "tally_merge": (_int32, (_pointer, _pointer, _pointer)),
+    "tally_sizes": (None, (_pointer, _pointer)),
+    "tally_lines": (None, (_pointer,) * 3),
+    "tally_cells": (None, (_pointer,) * 4),
+    "tally_seconds": (None, (_pointer,) * 6),
+    "tally_timeline": (None, (_pointer,) * 5),
+    "tally_classes": (None, (_pointer,) * 4),
+    "tally_class_names": (ctypes.c_int64, (_pointer,) * 3),
+    "selection_new": (_pointer, (_int32, _pointer, _layout, _int32, _uint64, _uint32, _uint32)),
+    "selection_free": (None, (_pointer,)),
+    "selection_learn": (_int32, (_pointer, _pointer)),
+    "selection_want": (_int32, (_pointer, _pointer, _pointer, _uint64, _pointer, _uint64)),
+    "selection_look": (_int32, (_pointer, _pointer, _pointer)),
+    "selection_pivots": (None, (_pointer,) * 3),
+}
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The library, its functions declared.
+
+    An installed package has it. In a source tree it is compiled on first use, and again once its source has
+    changed: packages do not ship the source, so that nothing is ever compiled where the package is installed.
+
+    Raises:
+        LoadlensError: it is missing and cannot be compiled, or cannot be loaded; the message says what to do.
+    """
+    path = Path(__file__).with_name(library_name())
+    try:
+        if SOURCE.exists() and not _is_current(path):
+            compile_library(path)
+        loaded = ctypes.CDLL(str(path))
+    except CompilerError as error:
+        raise LoadlensError(str(error)) from error
+    except OSError as error:
+        raise LoadlensError(
+            f"{path.name}, the library that counts rows, cannot be loaded: {error}; "
+            f"install loadlens again on this machine: pip install --force-reinstall --no-deps loadlens"
+        ) from error
+    for name, (result, arguments) in _FUNCTIONS.items():
+        function = getattr(loaded, name)
+        function.restype, function.argtypes = result, arguments
+    if loaded.interface_version() != _INTERFACE_VERSION:
+        raise LoadlensError(f"{path.name} is of another version of loadlens; install loadlens again")
+    return loaded
+
+
+def _is_current(path: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return path.stat().st_mtime >= SOURCE.stat().st_mtime
+    return False
+
+
+def _raise(status: int) -> None:
+    match status:
+        case 0:
+            return
+        case 1:
+            raise MemoryError("no memory left for the counts")
+        case 2:
+            raise TallyFullError
+        case 3:
+            raise BrokenRowError
+        case 5:
+            raise UnknownKeyError
+        case _:
+            raise AssertionError("a batch is not laid out as announced")
+
+
+class _Stream:
+    """A batch as an Arrow stream, for as long as this object lives."""
+
+    def __init__(self, batch: pl.DataFrame) -> None:
+        self._capsule = batch.__arrow_c_stream__()
+        get = ctypes.pythonapi.PyCapsule_GetPointer
+        get.restype, get.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
+        self.address = get(self._capsule, b"arrow_array_stream")
+
+
+def _address(array: NDArray[Any] | None) -> int | None:
+    return None if array is None else array.ctypes.data
+
+
+def _kinds(is_text: Sequence[bool]) -> NDArray[np.uint8]:
+    if len(is_text) > _MOST_KEY_COLUMNS:
+        raise InputError(
+            f"the key has {len(is_text)} columns, expected at most {_MOST_KEY_COLUMNS}; "
+            f"group by fewer columns"
+        )
+    return np.array(is_text, dtype=np.uint8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """Exact figures of calls by line: a key's failures, then its successes, for each code.
+
+    Attributes:
+        line: ``calls``, ``timed`` (calls with a latency), ``sum_low`` and ``sum_high`` (latencies, a number
+            of 128 bits in units of 2^-55 ms), ``first_start`` and ``last_end`` (s), ``lowest`` and
+            ``highest`` (ms); where there is none, infinity for the least and -infinity for the largest.
+        rest: ``errors`` (sums of the error columns), ``sized`` (calls with a response size), ``size_low`` and
+            ``size_high`` (bytes, a number of 128 bits).
+    """
+
+    line: NDArray[Any]
+    rest: NDArray[Any]
+
+
+class NativeTally:
+    """Counts of a log's rows by key, exact and independent of the order of the rows.
+
+    One thread at a time may use it. Its memory grows with the distinct keys, latency buckets (256 to a
+    doubling) and seconds that occur, at about 64 bytes for each, and never with the rows alone.
+
+    Args:
+        is_text: for each key column, whether it is text; else it is Int64.
+        layout: where the columns of batches are.
+        most_bytes: how much memory it may take.
+        part: which part of the keys is counted, by their hash.
+        parts: into how many parts keys fall.
+
+    Attributes:
+        handle: where the library keeps it.
+    """
+
+    def __init__(
+        self, is_text: Sequence[bool], layout: Layout, *, most_bytes: int, part: int = 0, parts: int = 1
+    ) -> None:
+        kinds = _kinds(is_text)
+        self._library = library()
+        self.handle = self._library.tally_new(len(kinds), kinds.ctypes.data, layout, most_bytes, part, parts)
+        if not self.handle:
+            raise MemoryError("no memory left for the counts")
+
+    def __del__(self) -> None:
+        if handle := getattr(self, "handle", None):
+            self._library.tally_free(handle)
+
+    def add(self, batch: pl.DataFrame, *, codes: Codes | None = None) -> Ints:
+        """Counts all rows of a batch.
+
+        Args:
+            batch: its columns are where the layout says.
+            codes: receives the code of each row.
+
+        Returns:
+            The rows of the batch whose keys are new, in the order of their codes.
+
+        Raises:
+            BrokenRowError: some row breaks a rule.
+            TallyFullError: more memory is needed than allowed.
+        """
+        fresh = np.empty(batch.height, dtype=np.int64)
+        count = ctypes.c_int64()
+        stream = _Stream(batch)
+        status = self._library.tally_add(
+            self.handle, stream.address, _address(codes), fresh.ctypes.data, ctypes.byref(count)
+        )
+        _raise(status)
+        return fresh[: count.value].copy()
+
+    def merge(self, other: "NativeTally", codes: Codes) -> None:
+        """Adds the counts of another tally, which may not be used any more.
+
+        Args:
+            other: counted under the same layout; both together have fewer than 2^32 rows.
+            codes: for each code of the other, the code here.
+        """
+        codes = np.ascontiguousarray(codes, dtype=np.uint32)
+        if len(codes) < other.sizes().keys:
+            raise UnknownKeyError
+        _raise(self._library.tally_merge(self.handle, other.handle, codes.ctypes.data))
+
+    def sizes(self) -> _Sizes:
+        """How many rows were counted, how much there is of what, the bytes taken, the clock's resolution."""
+        sizes = _Sizes()
+        self._library.tally_sizes(self.handle, ctypes.byref(sizes))
+        return sizes
+
+    def figures(self) -> Figures:
+        """Exact figures by line."""
+        lines = 2 * self.sizes().keys
+        line, rest = np.zeros(lines, dtype=_LINE), np.zeros(lines, dtype=_REST)
+        self._library.tally_lines(self.handle, line.ctypes.data, rest.ctypes.data)
+        return Figures(line=line, rest=rest)
+
+    def cells(self) -> Ints:
+        """Calls by line and latency bucket, a row each: line, bucket, count."""
+        return self._fill("tally_cells", np.empty((3, self.sizes().cells), dtype=np.int64))
+
+    def seconds(self) -> Ints:
+        """By code and second, a row each: code, second, starts, ends, completions."""
+        return self._fill("tally_seconds", np.empty((5, self.sizes().seconds), dtype=np.int64))
+
+    def timeline(self) -> Ints:
+        """Successes by code, window of time, sixteenth of a doubling, a row each, and count."""
+        return self._fill("tally_timeline", np.empty((4, self.sizes().timeline), dtype=np.int64))
+
+    def classes(self) -> tuple[Ints, Ints, Ints, list[str]]:
+        """Calls by code and error class: code, number of the class, count; then the names of the classes."""
+        sizes = self.sizes()
+        code, number, count = self._fill("tally_classes", np.empty((3, sizes.classes), dtype=np.int64))
+        names = self._library.tally_class_names(self.handle, None, None)
+        text, lengths = np.empty(sizes.class_bytes, dtype=np.uint8), np.empty(names, dtype=np.uint32)
+        self._library.tally_class_names(self.handle, text.ctypes.data, lengths.ctypes.data)
+        ends = np.cumsum(lengths, dtype=np.int64).tolist()
+        whole = text.tobytes()
+        pieces = [whole[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
+        return code, number, count, pieces
+
+    def _fill(self, function: str, arrays: NDArray[np.int64]) -> NDArray[np.int64]:
+        getattr(self._library, function)(self.handle, *[row.ctypes.data for row in arrays])
+        return arrays
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a look at a batch finds.
+
+    Attributes:
+        latencies: for each row of a wanted cell that has not the cell's pivot: number of the cell, then the
+            latency's last 44 bits.
+        code: of the successes from their limit on.
+        high: their latency in ms.
+        end: their end in s, NaN for none.
+    """
+
+    latencies: Words
+    code: Codes
+    high: Floats
+    end: Floats
+
+
+class NativeSelection:
+    """Picks the rows that decide: those in wanted cells, and successes from a limit on.
+
+    Each cell has a pivot, the first latency that was met there. Rows that have it are counted alone, so that
+    a cell of equal latencies takes no memory. One thread at a time may use it.
+
+    Args:
+        is_text: for each key column, whether it is text; else it is Int64.
+        layout: where the columns of batches are.
+        keys: the key columns of a profile, in the order of its codes; an Int64 column of codes if ``direct``.
+        direct: whether the key of a row is its code.
+        part: which part of the keys is looked for, by their hash.
+        parts: into how many parts keys fall.
+    """
+
+    def __init__(
+        self,
+        is_text: Sequence[bool],
+        layout: Layout,
+        keys: pl.DataFrame,
+        *,
+        direct: bool = False,
+        part: int = 0,
+        parts: int = 1,
+    ) -> None:
+        kinds = _kinds(is_text)
+        self._library = library()
+        self._cells = 0
+        self._handle = self._library.selection_new(
+            len(kinds), kinds.ctypes.data, layout, direct, keys.height, part, parts
+        )
+        if not self._handle:
+            raise MemoryError("no memory left for a selection")
+        if keys.width:
+            stream = _Stream(keys)
+            _raise(self._library.selection_learn(self._handle, stream.address))
+
+    def __del__(self) -> None:
+        if handle := getattr(self, "_handle", None):
+            self._library.selection_free(handle)
+
+    def want(self, line: Ints, bucket: Ints, limits: Floats) -> None:
+        """Says what to look for, once.
+
+        Args:
+            line: of each wanted cell, which get numbers from 0; at most 2^20 of them.
+            bucket: likewise.
+            limits: by code, the latency in ms from which on successes are told one by one; none at all where
+                it is empty.
+        """
+        line, bucket = (np.ascontiguousarray(array, dtype=np.int64) for array in (line, bucket))
+        limits = np.ascontiguousarray(limits, dtype=np.float64)
+        self._cells = len(line)
+        _raise(
+            self._library.selection_want(
+                self._handle, line.ctypes.data, bucket.ctypes.data, len(line), limits.ctypes.data, len(limits)
+            )
+        )
+
+    def look(self, batch: pl.DataFrame, *, high: bool) -> Found:
+        """Finds rows in a batch; ``high`` says whether there may be any from a limit on.
+
+        Raises:
+            BrokenRowError: some row breaks a rule.
+            UnknownKeyError: a key is new.
+        """
+        rows = batch.height
+        latencies = np.empty(rows, dtype=np.uint64)
+        code = np.empty(rows if high else 0, dtype=np.uint32)
+        values, end = (np.empty(rows if high else 0) for _ in range(2))
+        found = _Found(latencies.ctypes.data, code.ctypes.data, values.ctypes.data, end.ctypes.data, 0, 0)
+        stream = _Stream(batch)
+        _raise(self._library.selection_look(self._handle, stream.address, ctypes.byref(found)))
+        # Copies, so that a few rows do not keep the memory of all.
+        some = slice(found.num_high)
+        return Found(
+            latencies=latencies[: found.num_latencies].copy(),
+            code=code[some].copy(),
+            high=values[some].copy(),
+            end=end[some].copy(),
+        )
+
+    def pivots(self) -> tuple[Words, Words]:
+        """Of each cell the pivot, as bits, and how many rows have it."""
+        bits, calls = np.zeros(self._cells, dtype=np.uint64), np.zeros(self._cells, dtype=np.uint64)
+        self._library.selection_pivots(self._handle, bits.ctypes.data, calls.ctypes.data)
+        return bits, calls
