@@ -162,3 +162,82 @@ def test_sizes_of_memory_in_any_unit_are_one_key(tmp_path: Path) -> None:
         for source in forms(tmp_path, {"ms": [10, 20], "mem": sizes}):
             found = summary(source, "latency=ms:ms", f"memory_size=mem:{unit}", by=["memory_size"])
             assert found.get_column("memory_size").to_list() == [128, 256]
+
+
+def told(source: Any, *entries: str) -> list[str]:
+    """What a reader is told of a log, without its name."""
+    log = loadlens.read_log(source, column_map=entries)
+    loadlens.summarize(log, by=[])
+    return [sentence.partition(": ")[2] for sentence in log.findings.sentences()]
+
+
+WHEN = "format:%Y-%m-%dT%H:%M:%S%.f"
+
+
+@pytest.mark.parametrize(
+    ("entries", "sentences"),
+    [
+        (
+            [f"start=when:{WHEN}"],
+            [
+                "the times in when have no time zone: they are taken as UTC",
+                "neither success nor error is mapped: every call counts as successful",
+            ],
+        ),
+        (
+            [f"start=when:{WHEN}", "success=code<400"],
+            ["the times in when have no time zone: they are taken as UTC"],
+        ),
+        (
+            ["error=err"],
+            [
+                "neither start nor end is mapped: rates and changes over time cannot be told",
+                "success is not mapped: a call counts as failed where err holds an error",
+            ],
+        ),
+        (
+            ["end=s:relative_s", "success=code<400"],
+            ["its times are of no calendar: they tell spans and rates, not when the test ran"],
+        ),
+        (["end=s:epoch_s", "success=code<400"], []),
+    ],
+)
+def test_every_form_of_a_table_warns_of_the_same(
+    tmp_path: Path, entries: list[str], sentences: list[str]
+) -> None:
+    seconds = [1.7e9, 1.7e9 + 1]
+    table = pl.DataFrame(
+        {
+            "when": ["2024-03-31T01:59:55.000000", "2024-03-31T01:59:56.500000"],
+            "s": [1.0, 2.0] if "end=s:relative_s" in entries else seconds,
+            "ms": [5.0, 6.0],
+            "code": ["200", "timeout"],
+            "err": ["", "timeout"],
+        }
+    )
+    typed = table.with_columns(pl.col("when").str.to_datetime())
+    sources = [*forms(tmp_path, table), typed, typed.to_arrow(), typed.to_pandas()]
+    for source in sources:
+        assert told(source, "latency=ms:ms", *entries) == sentences
+
+
+def test_times_with_a_zone_are_not_warned_of(tmp_path: Path) -> None:
+    table = pl.DataFrame({"when": ["2024-03-31T01:59:55Z"], "ms": [5.0], "ok": [True]})
+    typed = table.with_columns(pl.col("when").str.to_datetime("%+", time_zone="UTC"))
+    local = typed.with_columns(pl.col("when").dt.convert_time_zone("Europe/Berlin"))
+    for source in (*forms(tmp_path, table), typed, local):
+        assert told(source, "latency=ms:ms", "start=when:rfc3339", "success=ok") == []
+
+
+def test_workers_warn_of_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pl.DataFrame({"when": ["2024-03-31T01:59:55Z"], "ms": [5.0]}).write_parquet(path)
+    result = check(path, "latency=ms:ms", "start=when:rfc3339", slo="count >= 1", options=["--workers", "1"])
+    assert "every call counts as successful" in result.stdout
+
+
+def test_keys_of_canonical_tables_stay_as_they_are_too(tmp_path: Path) -> None:
+    path = file(tmp_path, 'cloud,label,invocation_latency\na,x,10\na ,x ,20\n a,x,30\n"a ", x,40\n')
+    for name, counts in {"cloud": {"a": 1, "a ": 2, " a": 1}, "label": {"x": 2, "x ": 1, " x": 1}}.items():
+        found = loadlens.summarize(path, by=[name]).summary
+        assert dict(found.select(name, "num_invocations").rows()) == counts

@@ -193,6 +193,13 @@ class Clock:
         return self.cell.text.str.to_datetime(form, time_unit=unit, strict=False).dt.epoch(unit)
 
     @property
+    def lacks_zone(self) -> bool:
+        """Whether nothing tells in which time zone its times are."""
+        if isinstance(self.cell.dtype, pl.Datetime):
+            return self.cell.dtype.time_zone is None
+        return self.moment.lacks_offset
+
+    @property
     def rule(self) -> Rule:
         """That a value is a time that makes sense, which also tells a mistaken unit; it may be missing."""
         given = self.moment.per_second

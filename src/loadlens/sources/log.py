@@ -15,7 +15,7 @@ from loadlens.sources.columnar import canonical_frame
 from loadlens.sources.converted import key_of_converted, warnings_of_converted
 from loadlens.sources.diagnosis import Frames, broken_rules, explain
 from loadlens.sources.dialects import UnknownFormatError, detect, refuse_transactions
-from loadlens.sources.dialects.generic import mapped_dialect, mapped_frame
+from loadlens.sources.dialects.generic import mapped_dialect, mapped_frame, table_warnings
 from loadlens.sources.files import (
     DataFile,
     find_files,
@@ -165,13 +165,25 @@ def _from_memory(source: Source, name: str, options: Reading) -> Log | None:
         frame = scan_dataset(source)
     else:
         return None
+    brought: tuple[tuple[str, str], ...] = ()
     with reading(None):
         if options.column_map:
+            brought = tuple(
+                (name, text) for text in table_warnings(frame.collect_schema(), options.column_map)
+            )
             frame = mapped_frame(frame, options.column_map, name)
         canonical = canonical_frame(frame, name)
         columns = tuple(canonical.collect_schema())
     key = _natural_key(DEFAULT_KEY, columns)
-    return Log(frame=canonical, columns=columns, name=name, raw=frame, num_rows=num_rows, key=key)
+    return Log(
+        frame=canonical,
+        columns=columns,
+        name=name,
+        raw=frame,
+        num_rows=num_rows,
+        key=key,
+        findings=Findings(brought=brought),
+    )
 
 
 def _from_paths(source: PathSource | Iterable[PathSource], options: Reading) -> Log:
@@ -201,7 +213,7 @@ def _log_of_files(
 ) -> Log:
     if not text and not any(file.rows for file in tabular):
         raise InputError(*[f"{file.path}: has columns but no rows" for file in tabular])
-    brought = tuple((str(file.path), text) for file in tabular for text in warnings_of_converted(file))
+    brought = tuple((str(file.path), text) for file in tabular for text in _brought_by(file, options))
     findings = Findings(passed_over=passed_over, brought=brought)
     with reading(None):
         frames = [scan_tabular(tabular, options)] if tabular else []
@@ -227,6 +239,12 @@ def _log_of_files(
         findings=findings,
         options=options,
     )
+
+
+def _brought_by(file: DataFile, options: Reading) -> list[str]:
+    """What a columnar file cannot tell, one sentence each."""
+    found = warnings_of_converted(file)
+    return found + table_warnings(dict(file.columns), options.column_map) if options.column_map else found
 
 
 def _saved_log(saved: tuple[SavedProfile, ...], unsaved: Log | None) -> Log:

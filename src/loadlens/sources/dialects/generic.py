@@ -3,19 +3,20 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import polars as pl
 
 from loadlens.errors import InputError, LoadlensError
 from loadlens.schema import LATENCY
-from loadlens.sources.cells import Cell
-from loadlens.sources.dialects.base import Dialect
+from loadlens.sources.cells import Cell, Clock
+from loadlens.sources.dialects.base import NO_CALENDAR, Dialect
 from loadlens.sources.dialects.headers import cells_of
 from loadlens.sources.mapped import Kind, MappedColumns, Use, uses_of
-from loadlens.sources.mapping import ColumnMap
+from loadlens.sources.mapping import ColumnMap, Moment
 from loadlens.sources.parsed import Recipe, bounded
 from loadlens.sources.text.blocks import Block
 from loadlens.sources.text.delimited import Table
@@ -23,7 +24,7 @@ from loadlens.sources.text.jsonlines import JsonLines
 from loadlens.sources.text.stream import Head
 from loadlens.sources.wording import listed
 
-__all__ = ["mapped_dialect", "mapped_frame", "mapped_recipe"]
+__all__ = ["mapped_dialect", "mapped_frame", "mapped_recipe", "table_warnings"]
 
 _SEPARATORS: Final = (",", ";", "\t", "|")
 _MAY_COME_LATE: Final = frozenset(
@@ -48,12 +49,11 @@ def mapped_dialect(column_map: ColumnMap) -> Dialect:
     field ``latency`` of the object ``request``. It yields the canonical columns, and text for each
     configuration column.
     """
-    clocks = {moment.clock for moment in (column_map.start, column_map.end) if moment}
     return Dialect(
         name="generic",
         title="mapped columns",
         key=column_map.keys,
-        clock="epoch" if "epoch" in clocks else "relative",
+        clock=_clock(column_map),
         closed_loop=False,
         matches=partial(_matches, column_map),
         open=partial(_open, column_map),
@@ -306,8 +306,12 @@ def _json_lines(column_map: ColumnMap, head: Head, objects: Sequence[dict[str, A
     uses = uses_of(column_map)
     kinds = _kinds(uses)
     samples = {name: [found[0] for item in objects if (found := _found(item, name))] for name in kinds}
-    late = {use.column for use in uses if use.target in _MAY_COME_LATE}
-    _check_names(head.path, column_map, {*late, *(name for name in kinds if samples[name])}, _fields(objects))
+    _check_names(
+        head.path,
+        column_map,
+        {*_late_columns(column_map), *(name for name in kinds if samples[name])},
+        _fields(objects),
+    )
     tree: dict[str, Any] = {}
     for name, kind in kinds.items():
         path = [name] if any(name in item for item in objects) else name.split(".")
@@ -316,7 +320,9 @@ def _json_lines(column_map: ColumnMap, head: Head, objects: Sequence[dict[str, A
                 f"{head.path}: {name} is named as a value, and so is a field within it; name one"
             )
     types = {name: _dtype(branch) for name, branch in tree.items()}
-    return JsonLines(types=types, **_recipe(column_map, _cells(types, uses)))
+    cells = _cells(types, uses)
+    late_cells = {name: cells[name].value for name in _late_columns(column_map)}
+    return _Objects(types=types, late=late_cells, **_recipe(column_map, cells))
 
 
 def _found(item: Mapping[str, Any], name: str) -> tuple[object] | None:
@@ -363,15 +369,39 @@ def _dtype(branch: Any) -> pl.DataType:  # a type, or a dictionary of branches
     return pl.Struct({name: _dtype(inner) for name, inner in branch.items()})
 
 
-def _warnings(column_map: ColumnMap, head: Head, _rows: int, _facts: Mapping[str, int]) -> list[str]:
-    moments = [moment for moment in (column_map.start, column_map.end) if moment]
+def table_warnings(schema: Mapping[str, pl.DataType], column_map: ColumnMap) -> list[str]:
+    """What a table of typed columns cannot tell, one sentence each."""
+    cells = _cells(schema, uses_of(column_map))
+    clocks = [Clock(cell=cells[moment.column], moment=moment) for moment in _moments(column_map)]
+    zoneless = {clock.moment.column for clock in clocks if clock.lacks_zone}
+    found = _map_warnings(column_map, zoneless)
+    return [*found, NO_CALENDAR] if _clock(column_map) == "relative" and _moments(column_map) else found
+
+
+def _moments(column_map: ColumnMap) -> list[Moment]:
+    return [moment for moment in (column_map.start, column_map.end) if moment]
+
+
+def _clock(column_map: ColumnMap) -> Literal["epoch", "relative"]:
+    return "epoch" if any(moment.clock == "epoch" for moment in _moments(column_map)) else "relative"
+
+
+def _warnings(column_map: ColumnMap, head: Head, rows: int, facts: Mapping[str, int]) -> list[str]:
+    is_json = _is_json(head)
+    hint = "" if is_json else _no_header_hint(column_map, {use.column for use in uses_of(column_map)})
+    found = [hint] if hint else []
+    found += _map_warnings(
+        column_map, {moment.column for moment in _moments(column_map) if moment.lacks_offset}
+    )
+    unseen = [name for name in _late_columns(column_map) if is_json and rows and not facts.get(_given(name))]
+    return [*found, f"no row has {listed(unseen)}; check the name"] if unseen else found
+
+
+def _map_warnings(column_map: ColumnMap, zoneless: Iterable[str]) -> list[str]:
+    """What any table read by a map cannot tell; ``zoneless`` are its times without a time zone."""
     found = []
-    if not moments:
+    if not _moments(column_map):
         found.append("neither start nor end is mapped: rates and changes over time cannot be told")
-    hint = "" if _is_json(head) else _no_header_hint(column_map, {use.column for use in uses_of(column_map)})
-    if hint:
-        found.append(hint)
-    zoneless = sorted({moment.column for moment in moments if moment.lacks_offset})
     if zoneless:
         found.append(f"the times in {listed(zoneless)} have no time zone: they are taken as UTC")
     error = column_map.columns.get("error")
@@ -381,13 +411,31 @@ def _warnings(column_map: ColumnMap, head: Head, _rows: int, _facts: Mapping[str
             if error
             else "neither success nor error is mapped: every call counts as successful"
         )
-    return found + _late_warnings(column_map, head)
+    return found
 
 
-def _late_warnings(column_map: ColumnMap, head: Head) -> list[str]:
-    lines = [item for item in map(_decoded, head.lines) if isinstance(item, dict)]
+def _late_columns(column_map: ColumnMap) -> list[str]:
+    """The columns that some objects may lack."""
     columns = [use.column for use in uses_of(column_map) if use.target in _MAY_COME_LATE]
-    unseen = [name for name in dict.fromkeys(columns) if not any(_found(item, name) for item in lines)]
-    if not lines or not unseen:
-        return []
-    return [f"none of the first {len(lines):,} lines has {listed(unseen)}; check the name"]
+    return list(dict.fromkeys(columns))
+
+
+def _given(name: str) -> str:
+    """As what rows that have a value are counted."""
+    return f"rows with {name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Objects(JsonLines):
+    """Objects of which some may lack fields.
+
+    Attributes:
+        late: these fields.
+    """
+
+    late: Mapping[str, pl.Expr]
+
+    def observed(self, typed: pl.DataFrame) -> Mapping[str, int]:
+        """How many rows have each of the fields that some may lack."""
+        counts = typed.select(value.count().alias(name) for name, value in self.late.items())
+        return {_given(name): count for name, count in counts.row(0, named=True).items()} if self.late else {}

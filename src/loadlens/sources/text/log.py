@@ -15,6 +15,7 @@ from loadlens.errors import InputError
 from loadlens.schema import CANONICAL_COLUMNS, LATENCY
 from loadlens.sources.columnar import constant
 from loadlens.sources.dialects import BlockReader, Dialect, Reader
+from loadlens.sources.dialects.base import NO_CALENDAR
 from loadlens.sources.findings import Findings, MaxRejects
 from loadlens.sources.parsed import Parsed
 from loadlens.sources.storage.location import Location
@@ -74,8 +75,8 @@ class TextFile:
                 f"again: slow answers thin the load out (coordinated omission), so real users may see "
                 f"higher percentiles"
             )
-        if self.dialect.clock != "epoch":
-            found.append("its times are of no calendar: they tell spans and rates, not when the test ran")
+        if self.dialect.clock != "epoch" and {"start_time", "end_time"} & set(self.reader.schema):
+            found.append(NO_CALENDAR)
         return found
 
 
