@@ -282,6 +282,24 @@ def lambda_json(log: Sequence[Call]) -> bytes:
     )
 
 
+def lambda_csv(log: Sequence[Call]) -> bytes:
+    """What a query of Logs Insights finds: init durations of cold starts, sizes in bytes, the message."""
+    header = "@timestamp,@message,@duration,@billedDuration,@memorySize,@maxMemoryUsed,@initDuration"
+    rows = [
+        (
+            iso(call.end).replace("T", " ").removesuffix("Z"),
+            lambda_report([call]).decode().split(" ", 1)[1].strip(),
+            f"{call.ms}.0",
+            f"{call.ms}.0",
+            f"{MEMORY[call.label]}E6",
+            "6.6E7",
+            "397.68" if call.cold else "",
+        )
+        for call in log
+    ]
+    return csv_text(header, rows)
+
+
 def azure_trace(log: Sequence[Call]) -> bytes:
     rows = [("a", call.label, (call.after + call.ms) / 1000, call.ms / 1000) for call in log]
     return csv_text("app,func,end_timestamp,duration", rows)
@@ -313,6 +331,7 @@ KINDS = {
     "aiperf-jsonl": _Kind(write=aiperf, key=UNLABELED),
     "lambda-report": _Kind(write=lambda_report, key=SIZED),
     "lambda-json": _Kind(write=lambda_json, key=SIZED),
+    "lambda-csv": _Kind(write=lambda_csv, key=SIZED),
     "azure-trace": _Kind(write=azure_trace, key=BY_APP, origin=START_MS, fails=False),
 }
 BLOCKWISE = tuple(name for name in KINDS if name not in {"jmeter-xml", "gatling-binary", "oha-sqlite"})

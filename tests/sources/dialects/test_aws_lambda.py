@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadlens.errors import LoadlensError
-from loadlens.sources.dialects.aws_lambda import LAMBDA_EVENTS, LAMBDA_JSON, LAMBDA_REPORT
-from loadlens.sources.dialects.base import BlockReader, Dialect
-from loadlens.sources.parsed import REJECT_SCHEMA, Parsed
+from loadlens.errors import InputError, LoadlensError
+from loadlens.sources.dialects import detect
+from loadlens.sources.dialects.aws_lambda import LAMBDA_REPORT, LAMBDA_TEXT_EVENTS
+from loadlens.sources.dialects.base import BlockReader, Dialect, StreamReader
+from loadlens.sources.dialects.lambda_events import LAMBDA_CSV, LAMBDA_JSON
+from loadlens.sources.parsed import REJECT_SCHEMA, Parsed, joined
 from loadlens.sources.text.blocks import blocks
 from loadlens.sources.text.stream import Head, read_head
 
@@ -208,7 +210,9 @@ def test_other_lines_are_counted() -> None:
         (report(rest="Init Duration: 12"), "rest", "expected an init duration in ms"),
         (report(rest="Init Duration:"), "rest", "expected a"),
         (report(rest="Init Dur"), "rest", "expected a value after every name"),
-        (report().replace("Memory Size", "Memory"), "", "is not what such a line looks like"),
+        (report().replace("Memory Size", "Memory"), "size", "got nothing, expected a value"),
+        (report().replace("Duration: 102.25 ms", "Init Duration: 1 ms"), "duration", "got nothing, expected"),
+        ("REPORT RequestId: 8f5", "duration", "got nothing, expected a value"),
         ("EVENTS\t1\t" + report(), "", "is not what such a line looks like"),
     ],
 )
@@ -351,14 +355,360 @@ def test_many_lines_agree_with_an_independent_reading() -> None:
         assert got == pytest.approx(np.quantile(expected, share))
 
 
+SAM_LOCAL = (
+    "\tInit Duration: 0.20 ms\tDuration: 130.27 ms\tBilled Duration: 131 ms\tMemory Size: 128 MB\t"
+    "Max Memory Used: 128 MB\t"
+)
+FIELDS = ("Duration: 130.27 ms", "Billed Duration: 131 ms", "Memory Size: 256 MB", "Max Memory Used: 99 MB")
+
+
+@given(
+    order=st.permutations([*FIELDS, "Init Duration: 7.5 ms", "Status: error", "Error Type: Runtime.Unknown"]),
+    separator=st.sampled_from(["\t", " ", " \t"]),
+)
+@settings(max_examples=40)
+def test_the_fields_of_a_report_come_in_any_order(order: list[str], separator: str) -> None:
+    text = lines(f"REPORT RequestId: {ID}{separator}{separator.join(order)}")
+    assert LAMBDA_REPORT.matches(head(text))
+    for parsed in (read(LAMBDA_REPORT, text), read(LAMBDA_JSON, lines(event(0, text)))):
+        (row,) = parsed.rows.to_dicts()
+        assert row["invocation_latency"] == 130.27
+        assert (row["billed_duration"], row["memory_size"], row["memory_used"]) == (131, 256, 99)
+        assert (row["cold_start"], row["init_duration"], row["error"]) == (True, 7.5, "Runtime.Unknown")
+
+
+def test_what_runs_functions_locally_writes_the_init_duration_first() -> None:
+    warm = SAM_LOCAL.replace("\tInit Duration: 0.20 ms", "")
+    parsed = read(LAMBDA_REPORT, lines(f"REPORT RequestId: {ID}{SAM_LOCAL}", f"REPORT RequestId: {ID}{warm}"))
+    assert parsed.rows.select("invocation_latency", "cold_start", "init_duration").rows() == [
+        (130.27, True, 0.2),
+        (130.27, False, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("duration", "billed", "restore", "expected"),
+    [
+        (127.10, 154, 26, 154),  # as published: the restoring is in the billed duration
+        (306.34, 610, 303, 610),
+        (2338.66, 2521, 182, 2521),
+        (100.0, 100, 50, 150),  # it is not
+        (100.4, 101, 50, 151),
+        (100.4, 151, 50, 151),
+        (100.4, 150, 50, 150),  # within what rounding does: as logged
+        (100.0, 100, 0, 100),
+    ],
+)
+def test_a_billed_restore_counts_once(duration: float, billed: int, restore: int, expected: int) -> None:
+    rest = f"Restore Duration: 616.53 ms\tBilled Restore Duration: {restore} ms\t"
+    line = report(duration, billed, rest=rest)
+    metrics = {
+        "durationMs": duration,
+        "billedDurationMs": billed,
+        "memorySizeMB": 128,
+        "maxMemoryUsedMB": 66,
+        "restoreDurationMs": 616.53,
+        "billedRestoreDurationMs": restore,
+    }
+    record = {"time": iso(0), "type": "platform.report", "record": {"metrics": metrics}}
+    swapped = line.replace(rest, "\t".join(reversed(rest.split("\t"))).strip())
+    for dialect, text in ((LAMBDA_REPORT, line), (LAMBDA_REPORT, swapped), (LAMBDA_JSON, json.dumps(record))):
+        (row,) = read(dialect, lines(text)).rows.to_dicts()
+        assert (row["billed_duration"], row["init_duration"], row["cold_start"]) == (expected, 616.53, True)
+
+
+def test_a_bad_billed_restore_is_rejected() -> None:
+    parsed = read(LAMBDA_REPORT, lines(report(rest="Restore Duration: 6 ms\tBilled Restore Duration: x ms")))
+    assert "expected a billed restore duration in ms" in parsed.rejects.item(0, "reason")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{time} {text}",  # docker logs -t
+        "lambda-1  | {time} {text}",  # docker compose logs -t
+        "/aws/lambda/shop 2023/11/14/[$LATEST]0f {time} {text}",  # awslogs get
+        "[shop] {time} {text}",
+        "{time} stdout F {text}",  # containerd
+    ],
+)
+def test_what_other_programs_write_before_a_line(form: str) -> None:
+    check(read(LAMBDA_REPORT, stamped(form)))
+    nine = stamped(form).replace(".123Z", ".123000000Z")
+    assert LAMBDA_REPORT.matches(head(nine))
+    check(read(LAMBDA_REPORT, nine))
+    untimed = stamped(form.replace("{time} ", ""))
+    check(read(LAMBDA_REPORT, untimed), timed=False)
+
+
+def test_a_report_that_a_function_logs_is_none() -> None:
+    quoted = f"2023-11-14T22:13:20.123Z\t{ID}\tINFO\tgot {REPORTS[0]}"
+    parsed = read(LAMBDA_REPORT, stamped("{time} {text}") + lines(quoted))
+    assert parsed.rows.height == len(REPORTS)
+    assert parsed.rejects.select("line", "reason").rows() == [(6, "is not what such a line looks like")]
+
+
+def write(folder: Path, text: str | bytes) -> Path:
+    path = folder / "log.json"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def read_document(path: Path) -> Parsed:
+    reader = LAMBDA_JSON.open(read_head(path))
+    assert isinstance(reader, StreamReader)
+    return joined([Parsed(rows=pl.DataFrame(schema=reader.schema)), *reader.batches(path)])
+
+
+OTHER_EVENT = {"timestamp": TIME_MS, "message": f"START RequestId: {ID} Version: $LATEST\n", "eventId": "x"}
+EVENTS = [OTHER_EVENT, *(event(at, f"{REPORTS[at]}\n") for at in range(5))]
+RECORDS = [OTHER_EVENT, *(event(at, json.dumps(json_record(at))) for at in range(5))]
+DOCUMENTS = {
+    "filter-log-events": {"events": EVENTS, "searchedLogStreams": [{"logStreamName": "x"}]},
+    "get-log-events": {"events": RECORDS, "nextForwardToken": "f/3", "nextBackwardToken": "b/3"},
+    "a subscription": {"messageType": "DATA_MESSAGE", "logGroup": "/aws/lambda/x", "logEvents": EVENTS},
+    "events alone": EVENTS,
+    "records alone": [{"time": iso(0), "type": "platform.start"}, *map(json_record, range(5))],
+}
+
+
 @pytest.mark.parametrize("indent", [None, 4])
-@pytest.mark.parametrize("key", ["events", "logEvents"])
-def test_a_document_of_events_is_refused(indent: int | None, key: str) -> None:
-    text = json.dumps({"owner": "x", key: [event(0, REPORTS[0])]}, indent=indent)
-    assert LAMBDA_EVENTS.matches(head(text))
-    assert not LAMBDA_JSON.matches(head(text))
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_documents_of_events(tmp_path: Path, name: str, indent: int | None) -> None:
+    for border in ("", "\ufeff", "\r\n\n"):
+        path = write(tmp_path, border + json.dumps(DOCUMENTS[name], indent=indent) + "\n")
+        top = read_head(path)
+        assert LAMBDA_JSON.matches(top)
+        assert not LAMBDA_REPORT.matches(top)
+        parsed = read_document(path)
+        check(parsed)
+        assert parsed.left_out == {"other lines": 1}
+    assert "its end less its duration" in "\n".join(LAMBDA_JSON.warnings(top, 5, {}))
+
+
+@pytest.mark.parametrize("between", ["", "\n", "\n\n"])
+@pytest.mark.parametrize("name", ["filter-log-events", "a subscription"])
+def test_pages_of_events_one_after_another(tmp_path: Path, name: str, between: str) -> None:
+    path = write(tmp_path, between.join([json.dumps(DOCUMENTS[name]), '{"events": [], "x": 1}'] * 3))
+    parsed = read_document(path)
+    assert (parsed.rows.height, parsed.left_out) == (15, {"other lines": 3})
+
+
+def test_the_line_of_an_event_is_its_number(tmp_path: Path) -> None:
+    bad = [*EVENTS[:3], event(2, report("fast")), *EVENTS[3:]]
+    parsed = read_document(write(tmp_path, json.dumps({"events": bad}, indent=1)))
+    check(Parsed(rows=parsed.rows))
+    assert parsed.rejects.select("line", "column").rows() == [(4, "message")]
+
+
+def test_a_document_may_be_larger_than_what_is_read_at_once(tmp_path: Path) -> None:
+    events = [event(at % 5, f"{REPORTS[at % 5]}\n", padding="ä" * 400) for at in range(9000)]
+    parsed = read_document(write(tmp_path, json.dumps({"events": events}, indent=1, ensure_ascii=False)))
+    assert (parsed.rows.height, parsed.rejects.height) == (9000, 0)
+    total = sum(EXPECTED["invocation_latency"]) * 1800
+    assert parsed.rows["invocation_latency"].sum() == pytest.approx(total)
+
+
+@pytest.mark.parametrize("left", [1, 30, 200, 450, 700])
+def test_a_document_that_is_cut_off_tells_so(tmp_path: Path, left: int) -> None:
+    text = json.dumps({"events": EVENTS})
+    whole = text[:-left].count(f'"timestamp": {TIME_MS}') + text[:-left].count("logStreamName") - 1
+    parsed = read_document(write(tmp_path, text[:-left]))
+    assert parsed.rows.height in (whole, whole - 1)
+    assert parsed.rejects["reason"].to_list() == ([] if left == 1 else ["the document is cut off here"])
+
+
+def test_a_damaged_document_is_refused(tmp_path: Path) -> None:
+    text = json.dumps({"events": EVENTS}).replace('"eventId": "x"}, {', '"eventId": "x"}, {,')
+    path = write(tmp_path, text)
+    with pytest.raises(InputError, match=r"log\.json: element 2 of the document is not JSON: Expecting"):
+        read_document(path)
+    deep = json.dumps({"events": EVENTS})[:-2] + ", " + "[" * 200_000
+    with pytest.raises(InputError, match="element 7 of the document is not JSON: it is nested too deeply"):
+        read_document(write(tmp_path, deep))
+
+
+def found(index: int, *, unit: int = 10**6) -> dict[str, str]:
+    """What Insights finds in a report, in its own forms of numbers and times."""
+    sizes = {
+        "@memorySize": f"{EXPECTED['memory_size'][index] * unit:.4E}" if unit == 10**6 else
+        str(EXPECTED["memory_size"][index] * unit),
+        "@maxMemoryUsed": str(EXPECTED["memory_used"][index] * unit),
+    }  # fmt: skip
+    init = EXPECTED["init_duration"][index]
+    return {
+        "@timestamp": iso(index, "2023-11-14 22:13:{}.123"),
+        "@duration": str(EXPECTED["invocation_latency"][index]),
+        "@billedDuration": str(EXPECTED["billed_duration"][index]),
+        **sizes,
+        **({} if init is None else {"@initDuration": str(init)}),
+    }
+
+
+def insights_csv(unit: int = 10**6) -> str:
+    rows = [found(index, unit=unit) for index in range(5)]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[1]), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([*rows, {"@timestamp": iso(0)}])  # the row of a START
+    return out.getvalue()
+
+
+def results(rows: list[dict[str, str]]) -> dict[str, object]:
+    fields = [[*({"field": name, "value": text} for name, text in row.items())] for row in rows]
+    pointers = [[*row, {"field": "@ptr", "value": "CmEKJgoi"}] for row in fields]
+    return {
+        "queryLanguage": "CWLI",
+        "results": pointers,
+        "statistics": {"recordsMatched": 5.0},
+        "status": "Complete",
+    }
+
+
+def check_found(parsed: Parsed) -> None:
+    """Insights does not tell how a call ended."""
+    rows = parsed.rows
+    for name in (
+        "invocation_latency",
+        "memory_size",
+        "memory_used",
+        "billed_duration",
+        "cold_start",
+        "init_duration",
+    ):
+        assert rows[name].to_list() == EXPECTED[name], name
+    assert rows["end_time"].to_list() == TIMES
+    assert rows["success"].all()
+    assert parsed.rejects.is_empty()
+
+
+@pytest.mark.parametrize("unit", [10**6, 2**20])
+def test_what_insights_finds_as_csv(unit: int) -> None:
+    text = insights_csv(unit)
+    assert LAMBDA_CSV.matches(head(text))
     assert not LAMBDA_REPORT.matches(head(text))
-    assert "jq -c" in LAMBDA_EVENTS.advice
+    parsed = read(LAMBDA_CSV, text)
+    check_found(parsed)
+    assert parsed.facts == {"other lines": 1}
+
+
+@pytest.mark.parametrize("indent", [None, 4])
+@pytest.mark.parametrize("unit", [10**6, 2**20])
+def test_what_insights_finds_as_json(tmp_path: Path, unit: int, indent: int | None) -> None:
+    rows = [
+        {"@timestamp": iso(0), "@message": "START RequestId: x"},
+        *(found(at, unit=unit) for at in range(5)),
+    ]
+    for document in (results(rows), results(rows)["results"], rows):
+        path = write(tmp_path, json.dumps(document, indent=indent))
+        assert LAMBDA_JSON.matches(read_head(path))
+        parsed = read_document(path)
+        check_found(parsed)
+        assert parsed.left_out == {"other lines": 1}
+    check_found(read(LAMBDA_JSON, lines(*rows)))
+
+
+def test_the_message_of_what_insights_finds_tells_more() -> None:
+    rows = [{**found(index), "@message": f"{REPORTS[index]}\n"} for index in range(5)]
+    check(read(LAMBDA_JSON, lines(*rows)))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, [*found(1), "@message"], restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    assert LAMBDA_CSV.matches(head(out.getvalue()))
+    assert not LAMBDA_REPORT.matches(head(out.getvalue()))
+    check(read(LAMBDA_CSV, out.getvalue()))
+    check(read(LAMBDA_CSV, out.getvalue(), block_bytes=100))
+
+
+@pytest.mark.parametrize("header", ["timestamp,message", "@timestamp,@message"])
+def test_records_in_exports_as_csv(header: str) -> None:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(header.split(","))
+    for at in range(5):
+        time = str(TIME_MS + 1000 * at) if header[0] == "t" else iso(at, "2023-11-14 22:13:{}.123")
+        writer.writerow(
+            [time, json.dumps({"time": iso(at), "type": "platform.start"}, separators=(",", ":"))]
+        )
+        writer.writerow([time, json.dumps(json_record(at), separators=(",", ":"))])
+    text = out.getvalue()
+    assert LAMBDA_CSV.matches(head(text))
+    parsed = read(LAMBDA_CSV, text)
+    check(parsed)
+    assert parsed.facts == {"other lines": 5}
+
+
+def test_columns_that_a_query_does_not_ask_for_are_not_there() -> None:
+    rows = read(LAMBDA_CSV, "@duration\n102.25\n").rows
+    assert rows.columns == ["success", "error", "invocation_latency"]
+    timed = read(LAMBDA_CSV, "@timestamp,@duration,@memorySize\n2023-11-14 22:13:20,102.25,1.28E8\n").rows
+    assert timed.columns == [
+        "success",
+        "error",
+        "start_time",
+        "end_time",
+        "invocation_latency",
+        "memory_size",
+    ]
+    (row,) = read(LAMBDA_JSON, lines({"@duration": "7", "@memorySize": 512_000_000})).rows.to_dicts()
+    assert row == {"success": True, "error": None, "invocation_latency": 7.0, "memory_size": 512}
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "reason"),
+    [
+        ("@duration", "fast", "got 'fast', expected a duration in ms"),
+        ("@duration", "-1", "expected a duration in ms, 0 or more"),
+        ("@billedDuration", "", "expected a billed duration"),
+        ("@memorySize", "128", "expected a memory size in bytes, 1,000,000 for each MB"),
+        ("@memorySize", "big", "expected a memory size in bytes"),
+        ("@timestamp", "noon", "expected the time of the log event"),
+        ("@initDuration", "long", "expected an init duration"),
+    ],
+)
+def test_bad_findings_are_rejected_alone(column: str, cell: str, reason: str) -> None:
+    good = found(1)
+    text = "\n".join(",".join(row) for row in (good, good.values(), (good | {column: cell}).values())) + "\n"
+    parsed = read(LAMBDA_CSV, text)
+    assert parsed.rows.height == 1
+    assert parsed.rejects.select("line", "column").rows() == [(3, column)]
+    assert reason in parsed.rejects.item(0, "reason")
+    lined = read(LAMBDA_JSON, lines(good, good | {column: cell}))
+    assert (lined.rows.height, lined.rejects.item(0, "column")) == (1, column)
+    assert reason in lined.rejects.item(0, "reason")
+
+
+def test_a_query_that_gives_all_it_can_is_warned_about() -> None:
+    few = LAMBDA_CSV.warnings(head(insights_csv()), 5, {"other lines": 1})
+    assert "Logs Insights gives at most" not in " ".join(few)
+    full = LAMBDA_CSV.warnings(head(insights_csv()), 9999, {"other lines": 1})
+    assert "exactly 10,000 rows" in full[-1]
+    assert "exactly" not in " ".join(LAMBDA_JSON.warnings(head(JSON_LOGS["records"]), 10_000, {}))
+
+
+@pytest.mark.parametrize(
+    ("log", "told", "advice"),
+    [
+        (
+            "bin(5m),avg(@duration),max(@duration)\n2023-11-14 22:10:00,1,2\n",
+            "statistics of CloudWatch",
+            "fields",
+        ),
+        ("@billedDuration,@memorySize\n1,2\n", "but lacks the column @duration", "query with: fields"),
+        (f"EVENTS\t1700000000999\t{REPORTS[0]}\n\t{TIME_MS}\n", "as text (--output text)", "--output json"),
+        (
+            f"{iso(0)} 2023/11/14/[$LATEST]0f {json.dumps(json_record(0), separators=(',', ':'))}\n",
+            "with something before each",
+            "sed 's/^[^{]*//'",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_named(log: str, told: str, advice: str) -> None:
+    with pytest.raises(InputError) as caught:
+        detect(head(log))
+    assert told in str(caught.value)
+    assert advice in str(caught.value)
 
 
 def test_what_is_no_report_does_not_match() -> None:
@@ -368,10 +718,10 @@ def test_what_is_no_report_does_not_match() -> None:
         "[" * 10**5 + "platform.report",
     )
     for text in ("", "{}", "[]\n", "START RequestId: x\n", '{"type": "platform.start"}\n', *hostile):
-        for dialect in (LAMBDA_REPORT, LAMBDA_JSON, LAMBDA_EVENTS):
+        for dialect in (LAMBDA_REPORT, LAMBDA_JSON, LAMBDA_TEXT_EVENTS):
             assert not dialect.matches(head(text))
     for text in JSON_LOGS.values():
-        assert not LAMBDA_EVENTS.matches(head(text))
+        assert not LAMBDA_TEXT_EVENTS.matches(head(text))
 
 
 def test_a_file_forced_to_be_a_lambda_log_is_taken_as_one_with_times() -> None:
@@ -382,7 +732,7 @@ def test_a_file_forced_to_be_a_lambda_log_is_taken_as_one_with_times() -> None:
 @pytest.mark.skipif(not SHARED_FILES, reason="the recorded logs are not here")
 @pytest.mark.parametrize("path", SHARED_FILES, ids=lambda path: path.name)
 def test_logs_of_other_tools_do_not_match(path: Path) -> None:
-    for dialect in (LAMBDA_REPORT, LAMBDA_JSON, LAMBDA_EVENTS):
+    for dialect in (LAMBDA_REPORT, LAMBDA_JSON, LAMBDA_TEXT_EVENTS):
         assert not dialect.matches(read_head(path))
 
 
@@ -414,7 +764,7 @@ def test_damage_gives_rejects_and_never_anything_else(
         if at < len(data):
             data[at] = byte
     whole = intact(text.encode(), bytes(data))
-    for each in (LAMBDA_REPORT, LAMBDA_JSON, LAMBDA_EVENTS):
+    for each in (LAMBDA_REPORT, LAMBDA_JSON, LAMBDA_TEXT_EVENTS):
         each.matches(head(bytes(data)))
     try:
         parsed = read(dialect, bytes(data))

@@ -4,7 +4,7 @@ from typing import Final
 
 from loadlens.errors import InputError, UsageError
 from loadlens.sources.dialects.aiperf import AIPERF_JSON
-from loadlens.sources.dialects.aws_lambda import LAMBDA_EVENTS, LAMBDA_JSON, LAMBDA_REPORT
+from loadlens.sources.dialects.aws_lambda import LAMBDA_REPORT, LAMBDA_TEXT_EVENTS
 from loadlens.sources.dialects.azure import AZURE_TRACE
 from loadlens.sources.dialects.base import BlockReader, Clock, Dialect, Level, Reader, Refused, StreamReader
 from loadlens.sources.dialects.gatling import GATLING_OLD_TEXT, GATLING_TEXT
@@ -13,6 +13,12 @@ from loadlens.sources.dialects.hey import HEY_CSV, HEY_SUMMARY
 from loadlens.sources.dialects.jmeter import JMETER_CSV
 from loadlens.sources.dialects.jmeter_xml import JMETER_XML
 from loadlens.sources.dialects.k6 import K6_CSV, K6_JSON, K6_SUMMARY_JSON, K6_SUMMARY_TEXT
+from loadlens.sources.dialects.lambda_events import (
+    LAMBDA_CSV,
+    LAMBDA_JSON,
+    LAMBDA_PREFIXED,
+    LAMBDA_STATISTICS,
+)
 from loadlens.sources.dialects.locust import LOCUST_CSV, LOCUST_STATISTICS, LOCUST_WORKERS
 from loadlens.sources.dialects.oha import OHA_CSV, OHA_SQLITE, OHA_SUMMARY
 from loadlens.sources.dialects.toolkit import LOADLENS_CSV
@@ -53,6 +59,7 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     AIPERF_JSON,
     LAMBDA_REPORT,
     LAMBDA_JSON,
+    LAMBDA_CSV,
     AZURE_TRACE,
 )
 REFUSED: Final[tuple[Refused, ...]] = (
@@ -65,7 +72,9 @@ REFUSED: Final[tuple[Refused, ...]] = (
     GATLING_OLD_TEXT,
     HEY_SUMMARY,
     OHA_SUMMARY,
-    LAMBDA_EVENTS,
+    LAMBDA_TEXT_EVENTS,
+    LAMBDA_PREFIXED,
+    LAMBDA_STATISTICS,
 )
 
 

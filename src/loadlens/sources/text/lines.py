@@ -1,11 +1,14 @@
 """Logs of lines of text, of which a regular expression knows the parts."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
 import polars as pl
 
 from loadlens.sources.parsed import (
     BLANK_LINES,
+    Fault,
     Parsed,
     Recipe,
     Reject,
@@ -18,6 +21,8 @@ from loadlens.sources.text.blocks import Block, parts_of
 from loadlens.sources.text.framing import LINES, Framing
 
 __all__ = ["OTHER_LINES", "TextLines"]
+
+_TORN: Final = Fault("", "torn last line")
 
 OTHER_LINES = "other lines"
 """What lines that are no records are counted as, among the facts."""
@@ -34,10 +39,12 @@ class TextLines(Recipe):
             source columns.
         candidate: matches lines that ought to be records (Rust's syntax): one that ``pattern`` does not
             match is a reject. Any other line is counted in the facts. Without it every line ought to.
+        fields: further source columns, as text that is taken from the groups.
     """
 
     pattern: str
     candidate: str | None = None
+    fields: Mapping[str, pl.Expr] = field(default_factory=dict)
 
     @property
     def framing(self) -> Framing:
@@ -62,8 +69,11 @@ class TextLines(Recipe):
         def raw(index: int) -> bytes:
             return raws[numbers[index] - block.first_line]
 
-        groups = _groups(records.get_column("text"), self.pattern).select(list(self.types))
+        groups = _groups(records.get_column("text"), self.pattern).with_columns(**self.fields)
+        groups = groups.select(list(self.types))
         typed, faults = cast_cells(groups, self.types)
+        if block.is_last and not block.data.endswith(b"\n") and self._lacks_cells(typed.tail(1)):
+            faults[typed.height - 1] = _TORN
         facts = {BLANK_LINES: blank, OTHER_LINES: lines.height - found.height}
         return self.finish(
             typed,
@@ -74,13 +84,16 @@ class TextLines(Recipe):
             facts={what: count for what, count in facts.items() if count},
         )
 
+    def _lacks_cells(self, last: pl.DataFrame) -> bool:
+        return any(last[name].has_nulls() for name in self.required)
+
     def _rejects(self, block: Block, lines: pl.DataFrame) -> list[Reject]:
         last = block.first_line + block.data.count(b"\n")  # there is such a line if it lacks a line break
         return [
             Reject(
                 line,
                 "",
-                "torn last line" if block.is_last and line == last else "is not what such a line looks like",
+                _TORN.reason if block.is_last and line == last else "is not what such a line looks like",
                 bounded(text),
             )
             for line, text in lines.iter_rows()

@@ -1,0 +1,209 @@
+"""What a report of AWS Lambda tells of a call, wherever it stands, as expressions."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from loadlens.schema import LATENCY, MAX_LATENCY_MS, Rule
+from loadlens.sources.parsed import seconds
+from loadlens.sources.text.lines import OTHER_LINES
+
+__all__ = ["EPOCH_MS", "ISO_TIME", "LineFields", "Report", "megabytes", "number", "warnings_of"]
+
+# A time zone is optional: CloudWatch's times are UTC.
+EPOCH_MS: Final = r"\d{13}"
+ISO_TIME: Final = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
+
+_US_PER_S: Final = 10**6
+_US_PER_MS: Final = 10**3
+_BYTES_PER_MB: Final = (10**6, 2**20)
+_DURATIONS: Final = {
+    "Billed Restore Duration:": "BilledRestoreDuration:",
+    "Billed Duration:": "BilledDuration:",
+    "Init Duration:": "InitDuration:",
+    "Restore Duration:": "RestoreDuration:",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The parts of a report, as expressions over the source columns; None for those that a log does not have.
+
+    Attributes:
+        time: when the report was logged, as text: ms since 1970 or ISO 8601.
+        duration: what the function took, ms, Float64.
+        billed: what is billed, as logged, ms, Float64.
+        size: configured memory, MB, Int64.
+        used: the most memory used, MB, Int64.
+        init: what a new environment took to start, ms, as text; null where there was one already.
+        restore: what is billed of the restoring of a snapshot, ms, as text; null where none was restored.
+        status: how the invocation ended; null where nothing is said.
+        kind: the class of its error.
+        memory_unit: what sizes of memory are logged in, as a message says it.
+    """
+
+    time: pl.Expr | None
+    duration: pl.Expr
+    billed: pl.Expr | None
+    size: pl.Expr | None
+    used: pl.Expr | None
+    init: pl.Expr | None
+    restore: pl.Expr | None
+    status: pl.Expr
+    kind: pl.Expr
+    memory_unit: str = "MB"
+
+    def columns(self) -> tuple[pl.Expr, ...]:
+        """The canonical columns."""
+        failed = (self.status != "success").fill_null(value=False)
+        kind = pl.when(self.status != "timeout").then(self.kind)
+        parts = {"memory_size": self.size, "memory_used": self.used, "billed_duration": self._all_billed()}
+        return (
+            (~failed).alias("success"),
+            pl.when(failed).then(pl.coalesce(kind, self.status)).alias("error"),
+            *self._times(),
+            self.duration.alias(LATENCY),
+            *(part.alias(name) for name, part in parts.items() if part is not None),
+            *self._start_of_environment(),
+        )
+
+    def _times(self) -> tuple[pl.Expr, ...]:
+        """A report is written at the end of an invocation."""
+        if self.time is None:
+            return ()
+        end = _epoch_us(self.time)
+        start = end - (self.duration * _US_PER_MS).round().cast(pl.Int64, strict=False)
+        return tuple(
+            seconds(moment, per_second=_US_PER_S).alias(name)
+            for name, moment in (("start_time", start), ("end_time", end))
+        )
+
+    def _all_billed(self) -> pl.Expr | None:
+        """The logged billed duration, which holds what is billed of a restoring; else that is added."""
+        if self.billed is None or self.restore is None:
+            return self.billed
+        together = (self.duration + number(self.restore)).ceil()
+        lacks = (self.billed + 1 < together).fill_null(value=False)  # each is rounded up to whole ms
+        return pl.when(lacks).then(together).otherwise(self.billed)
+
+    def _start_of_environment(self) -> tuple[pl.Expr, ...]:
+        if self.init is None:
+            return ()
+        return self.init.is_not_null().alias("cold_start"), number(self.init).alias("init_duration")
+
+    def rules(self, columns: Mapping[str, str], where: pl.Expr | None = None) -> Iterator[Rule]:
+        """The rules of the parts.
+
+        Args:
+            columns: the source column of a part, where it is not the part's name.
+            where: the rows that they are for; all where it is None.
+        """
+        for part, (expected, broken) in self._faults().items():
+            if broken is not None:
+                rule = broken if where is None else broken & where
+                yield Rule(column=columns.get(part, part), expected=expected, broken=rule)
+
+    def _faults(self) -> dict[str, tuple[str, pl.Expr | None]]:
+        """What a part must be, and where it is not."""
+        no_time = None if self.time is None else _epoch_us(self.time).is_null()
+        return {
+            "time": ("the time of the log event", no_time),
+            "duration": ("a duration in ms, 0 or more", _odd(self.duration)),
+            "billed": ("a billed duration in ms, 0 or more", _odd(self.billed)),
+            "size": (f"a memory size in {self.memory_unit}, 0 or more", _odd(self.size)),
+            "used": (f"a used memory in {self.memory_unit}, 0 or more", _odd(self.used)),
+            "init": ("an init duration in ms, 0 or more", _odd_text(self.init)),
+            "restore": ("a billed restore duration in ms, 0 or more", _odd_text(self.restore)),
+        }
+
+
+def number(text: pl.Expr) -> pl.Expr:
+    """Text as Float64; null where it is no number."""
+    return text.cast(pl.Float64, strict=False)
+
+
+def megabytes(size: pl.Expr) -> pl.Expr:
+    """Bytes as MB, which are 10^6 or 2^20 of them, whichever makes a whole number; else null."""
+    whole = number(size).cast(pl.Int64, strict=False)
+    return pl.coalesce(pl.when(whole % unit == 0).then(whole // unit) for unit in _BYTES_PER_MB)
+
+
+def _odd(value: pl.Expr | None) -> pl.Expr | None:
+    """Where a number is missing, or none that can be."""
+    if value is None:
+        return None
+    return ~value.is_between(0, MAX_LATENCY_MS, closed="left").fill_null(value=False)
+
+
+def _odd_text(value: pl.Expr | None) -> pl.Expr | None:
+    """Where text is there, but is no number that can be."""
+    odd = _odd(None if value is None else number(value))
+    return None if value is None or odd is None else value.is_not_null() & odd
+
+
+def _epoch_us(time: pl.Expr) -> pl.Expr:
+    """Microseconds since 1970, exactly; null where ``time`` is in neither form."""
+    ms = pl.when(time.str.contains(rf"^{EPOCH_MS}$")).then(time).cast(pl.Int64, strict=False)
+    zoned = pl.when(time.str.contains(r"(?:Z|[+-]\d\d:?\d\d)$")).then(time).otherwise(time + "Z")
+    iso = zoned.str.replace(" ", "T", literal=True).str.replace("Z", "+00:00", literal=True)
+    moment = iso.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%z", time_unit="us", strict=False)
+    return pl.coalesce(ms * _US_PER_MS, moment.dt.epoch("us"))
+
+
+class LineFields:
+    """The fields of a REPORT line, in any order, as text: null where one is not there, empty where torn.
+
+    Args:
+        line: the line from its request's id on.
+    """
+
+    def __init__(self, line: pl.Expr) -> None:
+        # So that no name of a duration is the end of another's.
+        self._line = line.str.replace_many(_DURATIONS, leftmost=True)
+
+    def __call__(self, name: str, unit: str) -> pl.Expr:
+        """The number of a field with that unit, ``name`` as in ``Billed Duration``."""
+        name = _DURATIONS.get(f"{name}:", f"{name}:")
+        found = self._line.str.extract(rf"(?:^|\s){name}\s*(\S+)\s+{unit}\b").fill_null("")
+        return pl.when(self._line.str.contains(rf"(?:^|\s){name}")).then(found)
+
+    @property
+    def init(self) -> pl.Expr:
+        """What a new environment took to start; with SnapStart it is restored instead."""
+        return pl.coalesce(self("Init Duration", "ms"), self("Restore Duration", "ms"))
+
+    @property
+    def restore(self) -> pl.Expr:
+        """What is billed of a restoring."""
+        return self("Billed Restore Duration", "ms")
+
+    @property
+    def status(self) -> pl.Expr:
+        """How the invocation ended."""
+        return self._line.str.extract(r"(?:^|\s)Status: (\w+)")
+
+    @property
+    def kind(self) -> pl.Expr:
+        """The class of the error."""
+        return self._line.str.extract(r"(?:^|\s)Error Type: ([\w.:$-]+)")
+
+
+def warnings_of(facts: Mapping[str, int], *, timed: bool) -> list[str]:
+    """What a log of reports cannot tell."""
+    latency = (
+        "its latency is what the function itself took: the start of a new environment (init_duration), "
+        "waiting and the network come on top; throttled calls are not logged"
+    )
+    found = [latency]
+    if timed:
+        found.append(
+            "its times are those of the log events: a report is written at the end, so that a call's start "
+            "is taken as its end less its duration"
+        )
+    else:
+        found.append("its lines have no times: there are no start_time and end_time, and no throughput")
+    if facts.get(OTHER_LINES):
+        found.append(f"{facts[OTHER_LINES]:,} other lines are no reports and are left out")
+    return found
