@@ -22,7 +22,9 @@ from loadlens.sources import (
     reading,
     target,
 )
+from loadlens.sources.converted import SOURCES
 from loadlens.sources.files import FACTS
+from loadlens.sources.saved import content_of
 
 __all__ = ["convert", "rejects_beside"]
 
@@ -98,10 +100,15 @@ def _write(log: Log, path: Path, out: Location) -> None:
         # Polars asks for the metadata when all rows are written, and so all that was found is known.
         with refusing_full_disk(out, FREE_OUTPUT_SPACE):
             log.frame.sink_parquet(
-                path, metadata=lambda _: {FACTS: _facts(log)}, maintain_order=True, engine="streaming"
+                path, metadata=lambda _: _metadata(log), maintain_order=True, engine="streaming"
             )
     if not pl.scan_parquet(path, glob=False).select(pl.len()).collect().item():
         raise InputError(log.without_rows())
+
+
+def _metadata(log: Log) -> dict[str, str]:
+    contents = {str(file.path): content_of(file) for file in log.files}
+    return {FACTS: _facts(log), SOURCES: json.dumps(contents)}
 
 
 def _facts(log: Log) -> str:

@@ -188,10 +188,10 @@ def test_a_file_named_twice_is_read_once(tmp_path: Path, again: str) -> None:
 
 def test_parquet_is_preferred_to_text_of_the_same_stem(tmp_path: Path) -> None:
     log = logs.small_log()
-    write(log, tmp_path / "a.parquet")
     write(log.head(3), tmp_path / "a.csv")
     text_file(tmp_path / "a.jtl", log.head(3).write_csv())
     as_gzipped_csv(log.head(3), tmp_path).rename(tmp_path / "a.csv.gz")
+    write(log, tmp_path / "a.parquet")
     assert_same_summary(tmp_path, log)
 
 

@@ -25,7 +25,7 @@ from loadlens.simulate.endpoint import (
     even_parts,
     simulate_load,
 )
-from loadlens.sources.files import INVOCATION_LOG_STEM
+from loadlens.sources.finding import INVOCATION_LOG_STEM
 from loadlens.sources.toolkit import EXAMPLES_NAME, RAW_FOLDER
 
 __all__ = ["simulate_results_folder"]

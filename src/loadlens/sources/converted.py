@@ -2,16 +2,25 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from loadlens.sources.files import FACTS, DataFile
 
-__all__ = ["key_of_converted", "warnings_of_converted"]
+__all__ = ["SOURCES", "key_of_converted", "sources_of_converted", "warnings_of_converted"]
+
+SOURCES: Final = f"{FACTS}:sources"
+"""Under which name a converted log has the logs that it was made of in the metadata, with their digests."""
 
 
 def key_of_converted(file: DataFile) -> tuple[str, ...]:
     """The natural key that a file written by ``convert`` has in its metadata; none for other files."""
     return tuple(_texts(_facts(file), "key"))
+
+
+def sources_of_converted(file: DataFile) -> dict[str, str]:
+    """The logs that a file was converted from, each with a digest of its content; none for other files."""
+    sources = _json(file.metadata.get(SOURCES, "{}"))
+    return {name: content for name, content in sources.items() if isinstance(content, str)}
 
 
 def warnings_of_converted(file: DataFile) -> list[str]:
@@ -30,11 +39,16 @@ def warnings_of_converted(file: DataFile) -> list[str]:
 
 def _facts(file: DataFile) -> Mapping[str, Any]:
     """The facts in the metadata, which somebody else may have written."""
+    facts = _json(file.metadata.get(FACTS, "{}"))
+    return facts if isinstance(facts.get("sources", []), list) else {}
+
+
+def _json(text: str) -> dict[str, Any]:
     try:
-        facts = json.loads(file.metadata.get(FACTS, "{}"))
+        found = json.loads(text)
     except (ValueError, RecursionError):
         return {}
-    return facts if isinstance(facts, dict) and isinstance(facts.get("sources", []), list) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def _texts(facts: Mapping[str, Any], name: str) -> list[str]:

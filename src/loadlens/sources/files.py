@@ -1,31 +1,18 @@
-"""From paths, globs and folders to data files, each with its columns and its hive partition."""
+"""Files of rows, each with its format, its columns and its hive partition."""
 
-import glob
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from io import BytesIO
-from os import PathLike
-from pathlib import Path, PurePath
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import unquote
 
 import polars as pl
 
 from loadlens.errors import InputError
-from loadlens.sources.lakes import (
-    PARTS_OF_TABLES,
-    TableKind,
-    inspect_table,
-    scan_table,
-    table_kind,
-    table_roots,
-)
+from loadlens.sources.lakes import TableKind, inspect_table, scan_table, table_kind
 from loadlens.sources.storage.location import (
     Location,
-    PathSource,
     RemotePath,
-    locations,
-    of_each,
     read_part,
     scan_source,
     secrets_of,
@@ -33,22 +20,18 @@ from loadlens.sources.storage.location import (
 )
 from loadlens.sources.storage.secrets import cause_of, reason_of
 from loadlens.sources.storage.stamps import modified_ns
-from loadlens.sources.wording import shortened
 
 __all__ = [
     "FACTS",
-    "INVOCATION_LOG_STEM",
+    "TITLES",
     "DataFile",
     "Kind",
-    "find_files",
     "hive_columns",
     "inspect_columns",
     "kind_of",
     "row_groups",
     "scan_columns",
 ]
-
-INVOCATION_LOG_STEM = "invocation_benchmark_results"
 
 Kind = Literal["arrow", "parquet", "text"] | TableKind
 
@@ -57,19 +40,13 @@ FACTS = "loadlens"
 
 _MAGIC_BYTES = 6
 _TAIL_BYTES = 8  # of a Parquet file: the length of its metadata, and PAR1
-_TITLES = {
+TITLES: Final[Mapping[str, str]] = {
     "parquet": "Parquet file",
     "arrow": "Arrow file",
     "delta": "Delta table",
     "iceberg": "Iceberg table",
 }
 _SMALL_FILE_BYTES = 64 * 2**20
-_TOOLKIT_SUFFIXES = (".parquet", ".csv")  # in order of preference
-_SUFFIXES = (
-    ".parquet", ".csv", ".jtl", ".jsonl", ".ndjson", ".ldjson", ".tsv", ".arrow", ".feather", ".ipc",
-)  # fmt: skip
-_SUFFIXES_OF_MANY_THINGS = (".profile", ".log", ".txt", ".json", ".xml", ".db", ".sqlite", ".bin")
-_COMPRESSED = (".gz", ".zst", ".zstd")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,152 +78,6 @@ class DataFile:
     metadata: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
     modified_ns: int | None = None
-
-
-IsLog = Callable[[Location], bool]
-
-
-def find_files(
-    source: PathSource | Iterable[PathSource], is_log: IsLog, options: Mapping[str, str] | None = None
-) -> list[Location]:
-    """Finds the data files and tables that ``source`` names, each once however often it is named.
-
-    Args:
-        source: paths, globs and folders, on the disk or in object stores, and addresses of web servers.
-        options: options of object stores.
-        is_log: is asked of the files in folders whose names many things have, such as ``stats.json``.
-
-    Raises:
-        InputError: a path or glob leads to nothing.
-    """
-    sources = [source] if isinstance(source, str | PathLike | RemotePath) else list(source)
-    if not sources:
-        raise InputError("no input: the list of paths is empty; name at least one file or folder")
-    wrong = [item for item in sources if not isinstance(item, str | PathLike | RemotePath) or not str(item)]
-    if wrong:
-        raise InputError(
-            f"a list of logs must hold paths, got {type(wrong[0]).__name__} {shortened(wrong[0])}"
-        )
-    parts = of_each(lambda path: _found(path, is_log), locations(sources, options))
-    found = [path for paths in parts for path in paths]
-    return list({path.resolve(): path for path in found}.values())
-
-
-def _found(path: Location, is_log: IsLog) -> list[Location]:
-    if not _is_text(path):
-        raise InputError(f"{shortened(str(path))}: its name is not UTF-8 text; rename it")
-    try:
-        return _find(path, is_log)
-    except OSError as error:
-        check = "the path and the credentials" if isinstance(path, RemotePath) else "the path"
-        raise InputError(f"{path}: cannot be read: {error.strerror}; check {check}") from error
-
-
-def _find(path: Location, is_log: IsLog) -> list[Location]:
-    if path.is_dir():
-        return _found_in(path, is_log)
-    if path.exists():
-        _refuse_parts_of_tables([path])
-        return [path]
-    matches = _matches(path)
-    if not matches:
-        what = "matches no file" if _is_pattern(path) else "does not exist"
-        raise InputError(f"{path}: {what}; check the path")
-    _refuse_parts_of_tables(matches)
-    parts = of_each(lambda match: _found_in(match, is_log) if match.is_dir() else [match], matches)
-    return [found for part in parts for found in part]
-
-
-def _found_in(folder: Location, is_log: IsLog) -> list[Location]:
-    if table_kind(folder):
-        return [folder]
-    _refuse_part_of_table(folder, folder)
-    return _files_in(folder, is_log)
-
-
-def _refuse_parts_of_tables(files: Iterable[Location]) -> None:
-    first = {file.parent: file for file in files if file.suffix == ".parquet"}
-    for folder, file in first.items():
-        _refuse_part_of_table(file, folder)
-
-
-def _refuse_part_of_table(path: Location, folder: Location) -> None:
-    """A file of a table may hold rows that the table holds no more."""
-    while "=" in folder.name:
-        folder = folder.parent
-    for table in (folder, *([folder.parent] if folder.name in PARTS_OF_TABLES else [])):
-        kind = table_kind(table)
-        if kind:
-            raise InputError(
-                f"{path}: is part of the {_TITLES[kind]} {table}, which alone knows which of its rows still "
-                f"count; name the table"
-            )
-
-
-def _is_pattern(path: Location) -> bool:
-    return glob.has_magic(path.key if isinstance(path, RemotePath) else str(path))
-
-
-def _matches(path: Location) -> Sequence[Location]:
-    if not _is_pattern(path):
-        return []
-    if isinstance(path, Path):
-        return [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207  # absolute patterns
-    plain = next((index for index, part in enumerate(path.parts) if glob.has_magic(part)), len(path.parts))
-    folder = replace(path, key="/".join(path.parts[:plain]))
-    return folder.glob("/".join(path.parts[plain:]))
-
-
-def _files_in(folder: Location, is_log: IsLog) -> list[Location]:
-    """All data files and tables below a folder; a log of the toolkit there is taken alone, Parquet first."""
-    named: list[Location] = [folder / f"{INVOCATION_LOG_STEM}{suffix}" for suffix in _TOOLKIT_SUFFIXES]
-    toolkit = [path for path in named if path.exists()]
-    if toolkit:
-        return _files_in(toolkit[0], is_log) if toolkit[0].is_dir() else [toolkit[0]]
-    begin = len(folder.parts)
-    everything = {PurePath(*path.parts[begin:]): path for path in folder.rglob("*")}
-    tables = [root for root in table_roots(everything) if not _is_hidden(root)]
-    files = [
-        path
-        for relative, path in everything.items()
-        if not any(table in relative.parents for table in tables) and _is_data(relative, path, is_log)
-    ]
-    files = sorted([*files, *(folder / table for table in tables)])
-    wrong = [path for path in files if not _is_text(path)]
-    if wrong:
-        raise InputError(
-            *[f"{shortened(str(path))}: its name is not UTF-8 text; rename it" for path in wrong]
-        )
-    stems = {_stem(path) for path in files if path.suffix.lower() == ".parquet"}
-    files = [path for path in files if path.suffix.lower() == ".parquet" or _stem(path) not in stems]
-    if not files:
-        raise InputError(f"{folder}: holds no log; expected files such as {', '.join(_SUFFIXES[:5])} in it")
-    return files
-
-
-def _is_text(path: Location) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in str(path))
-
-
-def _is_data(relative: PurePath, path: Location, is_log: IsLog) -> bool:
-    if _is_hidden(relative) or not path.is_file():
-        return False
-    suffix = _plain(relative).suffix.lower()
-    return suffix in _SUFFIXES or (suffix in _SUFFIXES_OF_MANY_THINGS and is_log(path))
-
-
-def _is_hidden(relative: PurePath) -> bool:
-    return any(part.startswith((".", "_")) for part in relative.parts)
-
-
-def _plain(path: PurePath) -> PurePath:
-    """The path of a file without the suffix that tells its compression."""
-    return path.with_suffix("") if path.suffix.lower() in _COMPRESSED else path
-
-
-def _stem(path: Location) -> PurePath:
-    """The path of a file without the suffixes that tell its format."""
-    return _plain(PurePath(*path.parts)).with_suffix("")
 
 
 def kind_of(path: Location) -> Kind:
@@ -316,7 +147,7 @@ def _footer(path: Location, kind: Kind, version: str) -> tuple[Columns, int]:
         cause = cause_of(error, secrets_of(path))
         if isinstance(path, RemotePath) and isinstance(error, OSError):  # the store's fault, not the file's
             raise InputError(f"{path}: cannot be read: {reason}") from cause
-        raise InputError(f"{path}: is a damaged {_TITLES[kind]}: {reason}; write it again") from cause
+        raise InputError(f"{path}: is a damaged {TITLES[kind]}: {reason}; write it again") from cause
     return tuple(schema.items()), rows
 
 

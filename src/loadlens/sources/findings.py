@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -18,7 +18,7 @@ from loadlens.disk import FREE_TEMPORARY_SPACE, refusing_full_disk
 from loadlens.errors import InputError, UsageError
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed
 from loadlens.sources.storage.location import Location
-from loadlens.sources.wording import listed
+from loadlens.sources.wording import counted, listed
 
 __all__ = ["REJECTS_FILE", "Findings", "MaxRejects", "TooManyRejectsError", "disarmed"]
 
@@ -109,7 +109,7 @@ class Findings:
         facts: further counts, by what was counted.
         out_of_order: rows that start before the row before them.
         warnings: what the log cannot tell, one sentence each.
-        passed_over: files in folders that are in no known format.
+        passed_over: files that were not read on purpose: why, and their paths.
         brought: warnings that files have in their metadata, each with the path of the file.
         warned: what ``warnings`` say, and of which files.
         first: the first rejected rows, one sentence each.
@@ -123,7 +123,7 @@ class Findings:
     facts: Counter[str] = field(default_factory=Counter)
     out_of_order: int = 0
     warnings: list[str] = field(default_factory=list)
-    passed_over: tuple[str, ...] = ()
+    passed_over: Mapping[str, Sequence[str]] = field(default_factory=dict)
     brought: tuple[tuple[str, str], ...] = ()
     warned: dict[str, list[str]] = field(default_factory=dict)
     first: list[str] = field(default_factory=list)
@@ -215,9 +215,8 @@ class Findings:
             empty_seconds: seconds between first and last completion that saw none.
         """
         found = list(self.warnings)
-        if self.passed_over:
-            files = "1 file" if len(self.passed_over) == 1 else f"{len(self.passed_over):,} files"
-            found.append(f"{files} in no known format passed over: {listed(self.passed_over)}")
+        for why, paths in self.passed_over.items():
+            found.append(f"{counted(len(paths), 'file')} {why}: {listed(paths)}")
         if self.out_of_order:
             rows = "1 row starts" if self.out_of_order == 1 else f"{self.out_of_order:,} rows start"
             found.append(f"{rows} before the row before: the log is not in order")

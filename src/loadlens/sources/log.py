@@ -14,16 +14,13 @@ from loadlens.sources.arrow import ArrowDataset, ArrowStream, collect_stream, sc
 from loadlens.sources.columnar import canonical_frame
 from loadlens.sources.converted import key_of_converted, warnings_of_converted
 from loadlens.sources.diagnosis import Frames, broken_rules, explain
-from loadlens.sources.dialects import UnknownFormatError, detect, refuse_transactions
-from loadlens.sources.dialects.generic import mapped_dialect, mapped_frame, table_warnings
-from loadlens.sources.files import (
-    DataFile,
-    find_files,
-    kind_of,
-)
+from loadlens.sources.dialects import refuse_transactions
+from loadlens.sources.dialects.generic import mapped_frame, table_warnings
+from loadlens.sources.files import DataFile
+from loadlens.sources.finding import find_files
 from loadlens.sources.findings import Findings
 from loadlens.sources.mapping import ColumnMap
-from loadlens.sources.opening import as_data_file, inspect_all, scan_tabular
+from loadlens.sources.opening import as_data_file, open_files, scan_tabular
 from loadlens.sources.options import Reading
 from loadlens.sources.saved import (
     SavedProfile,
@@ -36,11 +33,10 @@ from loadlens.sources.saved import (
     saved_profile,
     success_rule_of,
 )
-from loadlens.sources.storage.location import Location, PathSource, RemotePath, secrets_of
+from loadlens.sources.storage.location import PathSource, RemotePath, secrets_of
 from loadlens.sources.storage.secrets import cause_of
 from loadlens.sources.storage.stamps import refuse_changed
 from loadlens.sources.text.log import TextFile, scan_text
-from loadlens.sources.text.stream import read_head
 from loadlens.sources.wording import listed
 
 __all__ = ["Log", "Reading", "Source", "open_log", "read_log", "reading", "scan_log"]
@@ -190,26 +186,21 @@ def _from_paths(source: PathSource | Iterable[PathSource], options: Reading) -> 
     if not isinstance(source, str | PathLike | RemotePath | Iterable):
         got = type(source).__name__
         raise InputError(f"a log must be paths, a LazyFrame, a DataFrame or an Arrow table, got {got}")
-    passed_over: dict[str, None] = {}
-
-    def is_log(path: Location) -> bool:
-        known = _is_known(path, options)
-        if not known:
-            passed_over[str(path)] = None
-        return known
-
-    tabular, text = inspect_all(find_files(source, is_log, options.storage_options), options)
-    found = [saved_profile(file) for file in tabular]
+    opened = open_files(find_files(source, options.storage_options), options)
+    found = [saved_profile(file) for file in opened.tabular]
     saved = tuple(profile for profile in found if profile)
-    unsaved = [file for file, profile in zip(tabular, found, strict=True) if profile is None]
-    if saved and not unsaved and not text:
+    unsaved = [file for file, profile in zip(opened.tabular, found, strict=True) if profile is None]
+    if saved and not unsaved and not opened.text:
         return _saved_log(saved, None)
-    log = _log_of_files(unsaved, text, tuple(passed_over), options)
+    log = _log_of_files(unsaved, opened.text, opened.passed_over, options)
     return _saved_log(saved, log) if saved else log
 
 
 def _log_of_files(
-    tabular: Sequence[DataFile], text: Sequence[TextFile], passed_over: tuple[str, ...], options: Reading
+    tabular: Sequence[DataFile],
+    text: Sequence[TextFile],
+    passed_over: Mapping[str, Sequence[str]],
+    options: Reading,
 ) -> Log:
     if not text and not any(file.rows for file in tabular):
         raise InputError(*[f"{file.path}: has columns but no rows" for file in tabular])
@@ -304,22 +295,6 @@ def _named_columns(options: Reading) -> Sequence[str]:
     return options.name_keys.columns if options.name_keys else ()
 
 
-def _is_known(path: Location, options: Reading) -> bool:
-    """Whether a file may be a log by its content; what is wrong with it is told when it is opened."""
-    try:
-        if kind_of(path) != "text":
-            return True
-        head = read_head(path)
-        if options.column_map:
-            return mapped_dialect(options.column_map).matches(head)
-        detect(head, options.format)
-    except UnknownFormatError:
-        return False
-    except InputError:
-        pass
-    return True
-
-
 def read_log(
     source: Source,
     *,
@@ -329,6 +304,7 @@ def read_log(
     level: str = "requests",
     key_from_name: str | None = None,
     max_rejects: str | int = 0,
+    force: bool = False,
     storage_options: Mapping[str, str] | None = None,
 ) -> Log:
     """Opens a log for several analyses.
@@ -342,6 +318,7 @@ def read_log(
             transaction controllers.
         key_from_name: a regular expression over file names whose named groups become columns.
         max_rejects: how many rows of text may be rejected: a count, or a percentage such as ``"0.5%"``.
+        force: whether calls that several files hold may count several times.
         storage_options: options of object stores, such as ``{"aws_region": "eu-west-1"}``, under the names
             that Polars has for them.
 
@@ -360,6 +337,7 @@ def read_log(
         level=level,
         key_from_name=key_from_name,
         max_rejects=max_rejects,
+        force=force,
         storage_options=storage_options,
     )
     return open_log(source, reading=options)

@@ -1,49 +1,139 @@
 """From paths to opened files: what each of them is, and how its rows are scanned."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 import polars as pl
 
 from loadlens.errors import InputError
 from loadlens.sources.columnar import canonical_frame, constant, raw_scan, scan_files
-from loadlens.sources.dialects import detect, open_reader, refuse_transactions
+from loadlens.sources.dialects import (
+    RefusedFormatError,
+    UnknownFormatError,
+    detect,
+    open_reader,
+    refuse_transactions,
+)
 from loadlens.sources.dialects.generic import mapped_dialect, mapped_frame
 from loadlens.sources.dialects.toolkit import LOADLENS_CSV
+from loadlens.sources.filenames import distinct_names
 from loadlens.sources.files import DataFile, hive_columns, inspect_columns, kind_of
+from loadlens.sources.finding import Candidate, Found
+from loadlens.sources.forms import keep_one_form
 from loadlens.sources.options import Reading
-from loadlens.sources.storage.location import Location, of_each
+from loadlens.sources.storage.location import Location, of_each, size_of
 from loadlens.sources.storage.stamps import modified_ns
 from loadlens.sources.text.log import TextFile
 from loadlens.sources.text.stream import read_head
-from loadlens.sources.wording import listed
+from loadlens.sources.wording import counted, listed
 
-__all__ = ["as_data_file", "inspect_all", "scan_tabular", "text_file"]
+__all__ = ["Opened", "as_data_file", "open_files", "scan_tabular", "text_file"]
 
 
-def inspect_all(paths: Sequence[Location], options: Reading) -> tuple[list[DataFile], list[TextFile]]:
-    """The columnar files and the text files among ``paths``, each looked at but not read.
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """What is read and what is not.
+
+    Attributes:
+        tabular: the columnar files and tables.
+        text: the text files.
+        passed_over: files that are not read on purpose: why, and their paths.
+    """
+
+    tabular: tuple[DataFile, ...]
+    text: tuple[TextFile, ...]
+    passed_over: Mapping[str, Sequence[str]]
+
+
+_Opening = DataFile | TextFile | InputError
+_NOT_A_LOG: Final = "in no known format passed over"
+
+
+def open_files(found: Found, options: Reading) -> Opened:
+    """The columnar files and the text files among what was found, each looked at but not read.
 
     Raises:
-        InputError: lists every file that cannot be read.
+        InputError: lists every file that cannot be read, and folders that hold no log.
     """
-    found = of_each(lambda path: _inspected(path, options), paths)
-    problems = [problem for error in found if isinstance(error, InputError) for problem in error.problems]
+    opened: dict[Location, _Opening] = {}
+
+    def open_once(candidate: Candidate) -> _Opening:
+        if candidate.path not in opened:
+            opened[candidate.path] = _inspected(candidate, options)
+        return opened[candidate.path]
+
+    if not options.force:
+        keep_one_form(found, open_once, lambda candidate: not _no_log(candidate, open_once(candidate)))
+    left = {candidate.path: candidate for candidate in found.candidates if candidate.path not in opened}
+    of_each(lambda path: open_once(left[path]), list(left))
+    pairs = [(candidate, open_once(candidate)) for candidate in found.candidates]
+    problems = _problems_of_folders(pairs)
+    for candidate, file in pairs:
+        why = _no_log(candidate, file)
+        if why:
+            found.pass_over(why, candidate.path)
+        elif isinstance(file, InputError):
+            problems += file.problems
     if problems:
         raise InputError(*problems)
-    tabular = [file for file in found if isinstance(file, DataFile)]
-    text = [file for file in found if isinstance(file, TextFile)]
+    return Opened(
+        tabular=tuple(file for _, file in pairs if isinstance(file, DataFile)),
+        text=_told_apart([file for _, file in pairs if isinstance(file, TextFile)]),
+        passed_over=found.passed_over,
+    )
+
+
+def _no_log(candidate: Candidate, file: _Opening) -> str:
+    """Why a file of a folder is passed over; empty for logs, and for what should be one."""
+    if candidate.folder is None or not isinstance(file, InputError):
+        return ""
+    if isinstance(file, RefusedFormatError):
+        return f"without single calls ({file.refused.title}) passed over"
+    is_empty = candidate.likelihood == "unlikely" and not size_of(candidate.path)
+    no_log = isinstance(file, UnknownFormatError) and candidate.likelihood != "sure"
+    return _NOT_A_LOG if is_empty or no_log else ""
+
+
+def _problems_of_folders(pairs: Sequence[tuple[Candidate, _Opening]]) -> list[str]:
+    """One line for each kind of file in folders that hold no log."""
+    kinds: dict[Location, dict[str, list[InputError]]] = {}
+    logs = {candidate.folder for candidate, file in pairs if not _no_log(candidate, file)}
+    for candidate, file in pairs:
+        if candidate.folder and candidate.folder not in logs and isinstance(file, InputError):
+            why = _no_log(candidate, file).removesuffix(" passed over")
+            kinds.setdefault(candidate.folder, {}).setdefault(why, []).append(file)
+    return [
+        f"{folder}: holds no log, only {counted(len(errors), 'file')} {why}{_told(errors[0])}"
+        for folder, found in kinds.items()
+        for why, errors in found.items()
+    ]
+
+
+def _told(error: InputError) -> str:
+    if isinstance(error, RefusedFormatError):
+        return f": {error.refused.reason}; {error.refused.advice}"
+    return f", such as {error.problems[0]}"
+
+
+def _told_apart(text: Sequence[TextFile]) -> tuple[TextFile, ...]:
+    """Text files of several runs with the column ``file``: the shortest paths that tell them apart."""
     runs = [file for file in text if file.dialect.name != LOADLENS_CSV.name]
     if len(runs) < 2 or any("file" in file.schema for file in text):  # noqa: PLR2004  # one is no comparison
-        return tabular, text
-    return tabular, [replace(file, constants=(*file.constants, ("file", file.path.name))) for file in text]
+        return tuple(text)
+    names = distinct_names(file.path for file in text)
+    return tuple(
+        replace(file, constants=(*file.constants, ("file", name)))
+        for file, name in zip(text, names, strict=True)
+    )
 
 
-def _inspected(path: Location, options: Reading) -> DataFile | TextFile | InputError:
+def _inspected(candidate: Candidate, options: Reading) -> _Opening:
+    path = candidate.path
     try:
         kind = kind_of(path)
         if kind == "text":
-            return text_file(path, options)
+            return text_file(path, options, is_sure=candidate.likelihood == "sure")
         if options.level != "requests":
             raise refuse_transactions(f"{path}: {kind}")
         file = inspect_columns(path, kind)
@@ -65,14 +155,21 @@ def _name_columns(path: Location, options: Reading, columns: Collection[str]) ->
     return list(told.items())
 
 
-def text_file(path: Location, options: Reading) -> TextFile:
+def text_file(path: Location, options: Reading, *, is_sure: bool = True) -> TextFile:
     """Opens a text file, whose dialect its content tells unless ``options`` do.
+
+    Args:
+        path: the file.
+        options: how it is read.
+        is_sure: whether it has to be a log: else it need not have the columns of a map.
 
     Raises:
         InputError: it cannot be read, or is in no known format.
     """
     head = read_head(path)
     dialect = mapped_dialect(options.column_map) if options.column_map else detect(head, options.format)
+    if options.column_map and not is_sure and not dialect.matches(head):
+        raise UnknownFormatError(f"{path}: lacks columns of the map")
     reader = open_reader(dialect, head, options.level)
     constants = (*hive_columns(path), *_name_columns(path, options, reader.schema))
     file = TextFile(head=head, dialect=dialect, reader=reader, constants=constants)

@@ -27,6 +27,7 @@ class Reading:
         level: what a row is where a log has both: a request or a transaction.
         name_keys: columns that the names of files tell.
         max_rejects: how many rows of text may be rejected.
+        force: whether calls that several files hold may count several times.
         storage_options: options of object stores, such as ``aws_region``, under the names of Polars.
     """
 
@@ -35,6 +36,7 @@ class Reading:
     level: Level = "requests"
     name_keys: NameKeys | None = None
     max_rejects: MaxRejects = field(default_factory=MaxRejects)
+    force: bool = False
     storage_options: StorageOptions = field(default_factory=StorageOptions)
 
     @classmethod
@@ -47,6 +49,7 @@ class Reading:
         level: str = "requests",
         key_from_name: str | None = None,
         max_rejects: str | int = 0,
+        force: bool = False,
         storage_options: Mapping[str, str] | Iterable[str] | None = None,
     ) -> "Reading":
         """Understands what a caller says; see ``read_log``.
@@ -61,6 +64,7 @@ class Reading:
             level=_level(level, is_mapped=mapped is not None),
             name_keys=compile_name_keys(key_from_name) if key_from_name else None,
             max_rejects=MaxRejects.parse(str(max_rejects)),
+            force=_flag("force", force),
             storage_options=StorageOptions.parse(storage_options),
         )
 
@@ -83,3 +87,9 @@ def _level(text: str, *, is_mapped: bool) -> Level:
     if is_mapped and level != "requests":
         raise UsageError(f"level: {level} cannot be told by a map of columns; leave out --level or --map")
     return level
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(f"{name}: got {value!r}, expected True or False")
+    return value

@@ -12,9 +12,11 @@ import polars as pl
 
 from loadlens.errors import InputError
 from loadlens.schema import CANONICAL_COLUMNS, LATENCY
-from loadlens.sources.files import DataFile, find_files, inspect_columns, kind_of
+from loadlens.sources.files import DataFile, inspect_columns, kind_of
+from loadlens.sources.finding import find_files
 from loadlens.sources.findings import Findings
-from loadlens.sources.storage.location import Location, PathSource, read_part
+from loadlens.sources.storage.location import Location, PathSource
+from loadlens.sources.storage.stamps import content_digest
 from loadlens.sources.wording import listed, shortened
 
 __all__ = [
@@ -44,7 +46,6 @@ PROFILE_FORMAT: Final = 1
 _LEFT_BEHIND: Final = ("billed_duration", "init_duration", "request_size", "cold_start")
 """Columns that a cost is made of, and that a profile does not keep."""
 
-_ENDS_BYTES: Final = 2**16
 _FACTS: Final[Mapping[str, type | tuple[type, ...]]] = {
     "key": list,
     "columns": list,
@@ -140,12 +141,9 @@ def saved_profiles(
     Raises:
         InputError: nothing is there, or a file is no profile, or damaged.
     """
-    found = [_known_profile(path) for path in find_files(source, _may_be_profile, options)]
-    return tuple(found)
-
-
-def _may_be_profile(path: Location) -> bool:
-    return kind_of(path) == "parquet"
+    found = find_files(source, options).candidates
+    paths = [one.path for one in found if one.likelihood == "sure" or kind_of(one.path) == "parquet"]
+    return tuple(map(_known_profile, paths))
 
 
 def _known_profile(path: Location) -> SavedProfile:
@@ -316,10 +314,7 @@ def joint_findings(saved: Sequence[SavedProfile], own: Findings, lost: Sequence[
 
 def content_of(file: DataFile) -> str:
     """What tells a file's content apart, wherever it lies: a digest of its size, beginning and end."""
-    digest = hashlib.sha256(f"{file.size}:".encode())
-    if file.version:  # a table, which has no bytes of its own
-        digest.update(f"{file.path}:{file.version}".encode())
-    else:
-        digest.update(read_part(file.path, 0, _ENDS_BYTES))
-        digest.update(read_part(file.path, max(file.size - _ENDS_BYTES, 0), _ENDS_BYTES))
-    return digest.hexdigest()[:32]
+    if not file.version:
+        return content_digest(file.path, file.size)
+    # A table has no bytes of its own.
+    return hashlib.sha256(f"{file.size}:{file.path}:{file.version}".encode()).hexdigest()[:32]

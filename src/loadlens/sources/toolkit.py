@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from loadlens.errors import InputError
-from loadlens.sources.files import INVOCATION_LOG_STEM
+from loadlens.sources.finding import INVOCATION_LOG_STEM
 from loadlens.sources.storage.location import Location, PathSource, location
 from loadlens.sources.wording import shortened
 

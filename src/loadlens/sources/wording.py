@@ -2,10 +2,15 @@
 
 from collections.abc import Iterable
 
-__all__ = ["listed", "shortened"]
+__all__ = ["counted", "listed", "shortened"]
 
 _MAX_LISTED = 12
 _MAX_LENGTH = 80
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun, ``1 file`` or ``2,000 files``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def listed(names: Iterable[object]) -> str:

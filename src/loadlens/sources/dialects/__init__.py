@@ -35,6 +35,7 @@ __all__ = [
     "Level",
     "Reader",
     "Refused",
+    "RefusedFormatError",
     "StreamReader",
     "UnknownFormatError",
     "detect",
@@ -83,6 +84,18 @@ _SNIFFED_BYTES: Final = 4096
 
 class UnknownFormatError(InputError):
     """The content of a file fits no known format."""
+
+
+class RefusedFormatError(InputError):
+    """A file holds no single calls, such as a tool's summary.
+
+    Attributes:
+        refused: what the file is.
+    """
+
+    def __init__(self, path: object, refused: Refused) -> None:
+        super().__init__(f"{path}: is {refused.title}: {refused.reason}; {refused.advice}")
+        self.refused = refused
 
 
 def detect(head: Head, override: str | None = None) -> Dialect:
@@ -160,4 +173,4 @@ def _named(name: str) -> Dialect:
 def _refuse(head: Head) -> None:
     for refused in REFUSED:
         if refused.matches(head):
-            raise InputError(f"{head.path}: is {refused.title}: {refused.reason}; {refused.advice}")
+            raise RefusedFormatError(head.path, refused)

@@ -161,4 +161,6 @@ def _facts(meta: Any) -> ObjectFacts:  # a dict of obstore's
     etag = meta["e_tag"] or ""
     if etag and not etag.endswith('"'):  # Azure's listings leave out the quotes that its other answers have
         etag = f'"{etag}"'
-    return ObjectFacts(size=meta["size"], etag=etag)
+    written = meta.get("last_modified")
+    modified_ns = round(written.timestamp() * 1000) * 10**6 if written else None
+    return ObjectFacts(size=meta["size"], etag=etag, modified_ns=modified_ns)

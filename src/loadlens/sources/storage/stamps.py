@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+import hashlib
+from typing import TYPE_CHECKING, Final
 
 from loadlens.errors import InputError
-from loadlens.sources.storage.location import Location, RemotePath, of_each
+from loadlens.sources.storage.location import Location, RemotePath, of_each, read_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from loadlens.sources.files import DataFile
 
-__all__ = ["changed_files", "modified_ns", "refuse_changed"]
+__all__ = ["changed_files", "content_digest", "modified_ns", "refuse_changed"]
+
+_ENDS_BYTES: Final = 2**16
 
 
 def modified_ns(path: Location) -> int | None:
-    """When a file on a disk was last written, in ns; None for folders and for what lies elsewhere.
+    """When a file was last written, in ns since 1970; None for folders and where nothing tells.
 
     Raises:
         OSError: it does not exist.
     """
-    return path.stat().st_mtime_ns if isinstance(path, Path) and path.is_file() else None
+    if isinstance(path, RemotePath):
+        return path.facts.modified_ns if path.facts else None
+    return path.stat().st_mtime_ns if path.is_file() else None
+
+
+def content_digest(path: Location, size: int) -> str:
+    """What tells a file's content apart, wherever it lies: a digest of its size, beginning and end.
+
+    Raises:
+        OSError: it does not exist, or cannot be read.
+    """
+    digest = hashlib.sha256(f"{size}:".encode())
+    digest.update(read_part(path, 0, _ENDS_BYTES))
+    digest.update(read_part(path, max(size - _ENDS_BYTES, 0), _ENDS_BYTES))
+    return digest.hexdigest()[:32]
 
 
 def changed_files(files: Iterable[DataFile]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from loadlens.sources.storage.secrets import StorageOptions
@@ -26,10 +26,12 @@ class ObjectFacts:
     Attributes:
         size: bytes.
         etag: changes when the object does; empty where the store has none.
+        modified_ns: when it was written, in ns since 1970; None where the store does not tell.
     """
 
     size: int
     etag: str = ""
+    modified_ns: int | None = field(default=None, compare=False)  # listings are more precise than answers
 
 
 class Store(Protocol):
