@@ -41,7 +41,7 @@ def _table(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
 
 
 def _row(label: str | None, success: bool, start: float, end: float, ms: float, **others: str) -> Row:
-    named = {} if label is None else {"label": re.sub(r"(^|:)//[^/\s]*@", r"\1//", label.split("?")[0])}
+    named = {} if label is None else {"label": _label(label)}
     return {
         **named,
         **others,
@@ -50,6 +50,14 @@ def _row(label: str | None, success: bool, start: float, end: float, ms: float, 
         "start_time": start,
         "end_time": end,
     }
+
+
+def _label(name: str) -> str:
+    """A name without user and password and, where it is a URL, without its query."""
+    name = re.sub(r"//[^/?#\s]*@", "//", name)
+    if re.match(r"(?:https?|wss?)://", name):
+        return name.split("?")[0]
+    return re.sub(r"token=\w+", "token=***", name)
 
 
 def _azure(path: Path) -> Iterator[Row]:

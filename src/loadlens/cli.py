@@ -17,7 +17,9 @@ from loadlens.commands.compare import compare_command
 from loadlens.commands.cost import cost_command
 from loadlens.commands.options import (
     Format,
+    KeepQuery,
     KeyFromName,
+    LabelTemplate,
     LevelChoice,
     LevelOption,
     Logs,
@@ -61,6 +63,8 @@ def inspect_command(
     map_file: MapFile = None,
     no_header: NoHeader = False,
     level: LevelOption = LevelChoice.REQUESTS,
+    keep_query: KeepQuery = False,
+    label_template: LabelTemplate = False,
     storage_option: Storage = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
@@ -78,6 +82,8 @@ def inspect_command(
             "100%",
             no_header=no_header,
             level=level,
+            keep_query=keep_query,
+            label_template=label_template,
             storage_option=storage_option,
         ),
     )
@@ -97,6 +103,8 @@ def convert_command(
     map_file: MapFile = None,
     no_header: NoHeader = False,
     level: LevelOption = LevelChoice.REQUESTS,
+    keep_query: KeepQuery = False,
+    label_template: LabelTemplate = False,
     key_from_name: KeyFromName = None,
     max_rejects: MaxRejects = "0",
     storage_option: Storage = None,
@@ -115,6 +123,8 @@ def convert_command(
         max_rejects,
         no_header=no_header,
         level=level,
+        keep_query=keep_query,
+        label_template=label_template,
         storage_option=storage_option,
     )
     place = target(out, reading.storage_options)

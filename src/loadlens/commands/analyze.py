@@ -24,7 +24,9 @@ from loadlens.commands.options import (
     By,
     Cluster,
     Format,
+    KeepQuery,
     KeyFromName,
+    LabelTemplate,
     LevelChoice,
     LevelOption,
     Map,
@@ -134,6 +136,8 @@ def analyze_command(  # noqa: PLR0917  # the parameters of a command are its opt
     map_file: MapFile = None,
     no_header: NoHeader = False,
     level: LevelOption = LevelChoice.REQUESTS,
+    keep_query: KeepQuery = False,
+    label_template: LabelTemplate = False,
     key_from_name: KeyFromName = None,
     max_rejects: MaxRejects = "0",
     storage_option: Storage = None,
@@ -167,6 +171,8 @@ def analyze_command(  # noqa: PLR0917  # the parameters of a command are its opt
         max_rejects,
         no_header=no_header,
         level=level,
+        keep_query=keep_query,
+        label_template=label_template,
         storage_option=storage_option,
     )
     place = target(out, reading.storage_options)

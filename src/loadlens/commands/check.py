@@ -14,7 +14,9 @@ from loadlens.commands.options import (
     By,
     Cluster,
     Format,
+    KeepQuery,
     KeyFromName,
+    LabelTemplate,
     LevelChoice,
     LevelOption,
     Logs,
@@ -119,6 +121,8 @@ def check(  # noqa: PLR0917  # the parameters of a command are its options
     map_file: MapFile = None,
     no_header: NoHeader = False,
     level: LevelOption = LevelChoice.REQUESTS,
+    keep_query: KeepQuery = False,
+    label_template: LabelTemplate = False,
     key_from_name: KeyFromName = None,
     max_rejects: MaxRejects = "0",
     storage_option: Storage = None,
@@ -141,6 +145,8 @@ def check(  # noqa: PLR0917  # the parameters of a command are its options
         max_rejects,
         no_header=no_header,
         level=level,
+        keep_query=keep_query,
+        label_template=label_template,
         storage_option=storage_option,
     )
     with excerpts_shown():

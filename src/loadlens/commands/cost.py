@@ -11,7 +11,9 @@ import typer
 from loadlens.commands.options import (
     Cluster,
     Format,
+    KeepQuery,
     KeyFromName,
+    LabelTemplate,
     LevelChoice,
     LevelOption,
     Map,
@@ -170,6 +172,8 @@ def cost_command(  # noqa: PLR0917  # the parameters of a command are its option
     map_file: MapFile = None,
     no_header: NoHeader = False,
     level: LevelOption = LevelChoice.REQUESTS,
+    keep_query: KeepQuery = False,
+    label_template: LabelTemplate = False,
     key_from_name: KeyFromName = None,
     max_rejects: MaxRejects = "0",
     storage_option: Storage = None,
@@ -194,6 +198,8 @@ def cost_command(  # noqa: PLR0917  # the parameters of a command are its option
         max_rejects,
         no_header=no_header,
         level=level,
+        keep_query=keep_query,
+        label_template=label_template,
         storage_option=storage_option,
     )
     place = target(out, reading.storage_options)

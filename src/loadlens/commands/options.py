@@ -17,7 +17,9 @@ __all__ = [
     "By",
     "Cluster",
     "Format",
+    "KeepQuery",
     "KeyFromName",
+    "LabelTemplate",
     "LevelChoice",
     "LevelOption",
     "Logs",
@@ -136,6 +138,14 @@ NoHeader = Annotated[
 LevelOption = Annotated[
     LevelChoice,
     typer.Option("--level", help="What a row is where a log has both: requests or transactions."),
+]
+KeepQuery = Annotated[
+    bool,
+    typer.Option("--keep-query", help="Keep queries and fragments in labels that are absolute URLs."),
+]
+LabelTemplate = Annotated[
+    bool,
+    typer.Option("--label-template", help="Write numbers, UUIDs and hex in paths of labels as {id}."),
 ]
 KeyFromName = Annotated[
     str | None,
@@ -258,6 +268,8 @@ def reading_of(
     *,
     no_header: bool = False,
     level: LevelChoice = LevelChoice.REQUESTS,
+    keep_query: bool = False,
+    label_template: bool = False,
     storage_option: Sequence[str] | None = None,
 ) -> Reading:
     """How files are read, from what these options say.
@@ -273,6 +285,8 @@ def reading_of(
         column_map=column_map,
         no_header=no_header,
         level=level.value,
+        keep_query=keep_query,
+        label_template=label_template,
         key_from_name=key_from_name,
         max_rejects=max_rejects,
         storage_options=storage_option,

@@ -16,6 +16,7 @@ import polars as pl
 
 from loadlens.disk import FREE_TEMPORARY_SPACE, refusing_full_disk
 from loadlens.errors import InputError, UsageError
+from loadlens.sources.labels import JoinedNames
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed
 from loadlens.sources.storage.location import Location
 from loadlens.sources.wording import counted, listed
@@ -114,6 +115,7 @@ class Findings:
         warned: what ``warnings`` say, and of which files.
         first: the first rejected rows, one sentence each.
         spool: all rejected rows.
+        joined: names of requests that are URLs, and what they became.
     """
 
     rows: int = 0
@@ -128,6 +130,7 @@ class Findings:
     warned: dict[str, list[str]] = field(default_factory=dict)
     first: list[str] = field(default_factory=list)
     spool: _Spool | None = None
+    joined: JoinedNames = field(default_factory=JoinedNames)
 
     def __post_init__(self) -> None:
         for path, warning in self.brought:
@@ -160,6 +163,7 @@ class Findings:
         self._add_reasons(other.reasons.items())
         for warning, paths in other.warned.items():
             self.warn(warning, paths)
+        self.joined |= other.joined
         self.first += other.first[: _SHOWN - len(self.first)]
         if other.spool is not None:
             self.spool = self.spool or _Spool()
@@ -167,9 +171,10 @@ class Findings:
             with _full_told():
                 shutil.copyfileobj(other.spool.file, self.spool.file)
 
-    def add(self, path: Location, part: Parsed) -> None:
-        """Adds what one part of a file gave."""
+    def add(self, path: Location, part: Parsed, joined: JoinedNames | None = None) -> None:
+        """Adds what one part of a file gave, and what names in it became."""
         self.rows += part.rows.height
+        self.joined |= joined or JoinedNames()
         self.left_out.update({what: count for what, count in part.left_out.items() if count})
         self.facts.update({what: count for what, count in part.facts.items() if count})
         if not part.rejects.is_empty():
@@ -215,6 +220,8 @@ class Findings:
             empty_seconds: seconds between first and last completion that saw none.
         """
         found = list(self.warnings)
+        if joined := self.joined.sentence():
+            found.append(joined)
         for why, paths in self.passed_over.items():
             found.append(f"{counted(len(paths), 'file')} {why}: {listed(paths)}")
         if self.out_of_order:

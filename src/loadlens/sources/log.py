@@ -20,7 +20,7 @@ from loadlens.sources.files import DataFile
 from loadlens.sources.finding import find_files
 from loadlens.sources.findings import Findings
 from loadlens.sources.mapping import ColumnMap
-from loadlens.sources.opening import as_data_file, open_files, scan_tabular
+from loadlens.sources.opening import as_data_file, open_files, scan_tabular, templated
 from loadlens.sources.options import Reading
 from loadlens.sources.saved import (
     SavedProfile,
@@ -168,7 +168,7 @@ def _from_memory(source: Source, name: str, options: Reading) -> Log | None:
                 (name, text) for text in table_warnings(frame.collect_schema(), options.column_map)
             )
             frame = mapped_frame(frame, options.column_map, name)
-        canonical = canonical_frame(frame, name)
+        canonical = templated(canonical_frame(frame, name), options)
         columns = tuple(canonical.collect_schema())
     key = _natural_key(DEFAULT_KEY, columns)
     return Log(
@@ -302,6 +302,8 @@ def read_log(
     column_map: ColumnMap | Iterable[str] | None = None,
     no_header: bool = False,
     level: str = "requests",
+    keep_query: bool = False,
+    label_template: bool = False,
     key_from_name: str | None = None,
     max_rejects: str | int = 0,
     force: bool = False,
@@ -316,6 +318,8 @@ def read_log(
         no_header: whether CSV files read by a map have no header; it names their columns ``c1``, ``c2`` ...
         level: what a row is where a log has both: ``"requests"``, or ``"transactions"``, such as JMeter's
             transaction controllers.
+        keep_query: whether labels that are absolute URLs keep query and fragment.
+        label_template: whether ids in the paths of labels (numbers, UUIDs, hexadecimal runs) become ``{id}``.
         key_from_name: a regular expression over file names whose named groups become columns.
         max_rejects: how many rows of text may be rejected: a count, or a percentage such as ``"0.5%"``.
         force: whether calls that several files hold may count several times.
@@ -335,6 +339,8 @@ def read_log(
         column_map=column_map,
         no_header=no_header,
         level=level,
+        keep_query=keep_query,
+        label_template=label_template,
         key_from_name=key_from_name,
         max_rejects=max_rejects,
         force=force,

@@ -21,6 +21,7 @@ from loadlens.sources.filenames import distinct_names
 from loadlens.sources.files import DataFile, hive_columns, inspect_columns, kind_of
 from loadlens.sources.finding import Candidate, Found
 from loadlens.sources.forms import keep_one_form
+from loadlens.sources.labels import Naming
 from loadlens.sources.options import Reading
 from loadlens.sources.storage.location import Location, of_each, size_of
 from loadlens.sources.storage.stamps import modified_ns
@@ -28,7 +29,7 @@ from loadlens.sources.text.log import TextFile
 from loadlens.sources.text.stream import read_head
 from loadlens.sources.wording import counted, listed
 
-__all__ = ["Opened", "as_data_file", "open_files", "scan_tabular", "text_file"]
+__all__ = ["Opened", "as_data_file", "open_files", "scan_tabular", "templated", "text_file"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +173,8 @@ def text_file(path: Location, options: Reading, *, is_sure: bool = True) -> Text
         raise UnknownFormatError(f"{path}: lacks columns of the map")
     reader = open_reader(dialect, head, options.level)
     constants = (*hive_columns(path), *_name_columns(path, options, reader.schema))
-    file = TextFile(head=head, dialect=dialect, reader=reader, constants=constants)
+    naming = Naming(cuts=dialect.logs_urls and not options.keep_query, template=options.label_template)
+    file = TextFile(head=head, dialect=dialect, reader=reader, constants=constants, naming=naming)
     file.check_constants()
     return file
 
@@ -180,14 +182,21 @@ def text_file(path: Location, options: Reading, *, is_sure: bool = True) -> Text
 def scan_tabular(files: Sequence[DataFile], options: Reading) -> pl.LazyFrame:
     """Scans columnar files into canonical columns, by the map of columns if there is one."""
     if options.column_map is None:
-        return scan_files(files)
+        return templated(scan_files(files), options)
     frames = [
         mapped_frame(raw_scan([file]), options.column_map, str(file.path)).with_columns(
             constant(file.path, name, text) for name, text in dict(file.constants).items()
         )
         for file in files
     ]
-    return canonical_frame(pl.concat(frames, how="diagonal_relaxed"), "the log")
+    return templated(canonical_frame(pl.concat(frames, how="diagonal_relaxed"), "the log"), options)
+
+
+def templated(frame: pl.LazyFrame, options: Reading) -> pl.LazyFrame:
+    """Canonical columns, with ids in the paths of labels replaced where that is asked for."""
+    if not options.label_template or "label" not in frame.collect_schema():
+        return frame
+    return frame.with_columns(Naming(cuts=False, template=True).of(pl.col("label")))
 
 
 def as_data_file(file: TextFile) -> DataFile:

@@ -25,6 +25,8 @@ class Reading:
         format: the name of the dialect of text files; without it, their content tells.
         column_map: which columns of any table are what, in the place of a dialect.
         level: what a row is where a log has both: a request or a transaction.
+        keep_query: whether names that are absolute URLs keep query and fragment.
+        label_template: whether ids in the paths of labels become ``{id}``.
         name_keys: columns that the names of files tell.
         max_rejects: how many rows of text may be rejected.
         force: whether calls that several files hold may count several times.
@@ -34,6 +36,8 @@ class Reading:
     format: str | None = None
     column_map: ColumnMap | None = None
     level: Level = "requests"
+    keep_query: bool = False
+    label_template: bool = False
     name_keys: NameKeys | None = None
     max_rejects: MaxRejects = field(default_factory=MaxRejects)
     force: bool = False
@@ -47,6 +51,8 @@ class Reading:
         column_map: ColumnMap | Iterable[str] | None = None,
         no_header: bool = False,
         level: str = "requests",
+        keep_query: bool = False,
+        label_template: bool = False,
         key_from_name: str | None = None,
         max_rejects: str | int = 0,
         force: bool = False,
@@ -58,10 +64,13 @@ class Reading:
             UsageError: an argument cannot be understood.
         """
         mapped = _column_map(column_map, no_header=no_header)
+        _check_flags({"keep_query": keep_query, "label_template": label_template})
         return cls(
             format=format,
             column_map=mapped,
             level=_level(level, is_mapped=mapped is not None),
+            keep_query=keep_query,
+            label_template=label_template,
             name_keys=compile_name_keys(key_from_name) if key_from_name else None,
             max_rejects=MaxRejects.parse(str(max_rejects)),
             force=_flag("force", force),
@@ -78,6 +87,12 @@ def _column_map(given: ColumnMap | Iterable[str] | None, *, no_header: bool) -> 
     if given is None or isinstance(given, ColumnMap):
         return replace(given, no_header=True) if given and no_header else given
     return ColumnMap.parse(list(given), no_header=no_header)
+
+
+def _check_flags(flags: Mapping[str, object]) -> None:
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise UsageError(f"{name}: got {value!r}, expected True or False")
 
 
 def _level(text: str, *, is_mapped: bool) -> Level:

@@ -159,22 +159,6 @@ def test_a_failure_is_classed_by_its_status_or_message(message: str, error: str)
 
 
 @pytest.mark.parametrize(
-    ("name", "label"),
-    [
-        ("http://shop/cart?token=abc Redirect 1", "http://shop/cart Redirect 1"),
-        ("GET https://me:pass@shop/cart#access=1", "GET https://shop/cart"),
-        ("http://shop/?opaque", "http://shop/"),
-        ("app.js?v=17", "app.js"),
-        ("What now? #1 @home", "What now? #1 @home"),
-        ("<script>alert(1)</script>", "<script>alert(1)</script>"),
-    ],
-)
-def test_labels_hold_no_secrets_of_urls(name: str, label: str) -> None:
-    parsed = read(with_line(f"REQUEST\tCart\t{name}\t{START}\t{START + 5}\tOK\t "))
-    assert parsed.rows.get_column("label").to_list()[0] == f"Cart / {label}"
-
-
-@pytest.mark.parametrize(
     ("line", "column"),
     [
         (f"REQUEST\t\tHome\tsoon\t{START}\tOK\t ", "start"),

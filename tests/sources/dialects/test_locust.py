@@ -43,7 +43,13 @@ def test_requests_become_canonical_rows(block_bytes: int) -> None:
     assert parsed.rejects.is_empty()
     assert rows.get_column("success").to_list() == [True, False, False, False, True]
     assert rows.get_column("error").to_list() == ERRORS
-    assert rows.get_column("label").to_list() == ["/a", "http://host/b", "/c", "/d, or so", "Query #1"]
+    assert rows.get_column("label").to_list() == [
+        "/a?token=b#c",
+        "http://u:p@host/b",
+        "/c",
+        "/d, or so",
+        "Query #1",
+    ]
     assert rows.get_column("method").to_list() == ["GET", "POST", "GET", "GET", "SQL"]
     assert rows.get_column("start_time").to_list() == [
         1700000000.25,
@@ -163,14 +169,14 @@ def test_recorded_requests_agree_with_an_independent_reading() -> None:
         assert got == pytest.approx(np.quantile(latencies, share))
     errors = {"404", "ConnectionRefusedError", "CatchResponseError"}
     assert set(rows.get_column("error").drop_nulls()) == errors
-    assert set(rows.get_column("label")) == {"/", "/missing", "/refused", "checked", "slow, but sure"}
+    assert set(rows.get_column("label")) == {row["name"] for row in expected}
 
 
 def test_recorded_requests_add_up_to_what_locust_says() -> None:
     statistics = json.loads((RECORDED / "locust_stats.json").read_text(encoding="utf-8"))
     said = defaultdict(list)
     for entry in statistics:
-        name = entry["name"].split("?")[0]
+        name = entry["name"]
         times = (entry["min_response_time"], entry["max_response_time"], entry["total_response_time"])
         said[name] = [entry["num_requests"], entry["num_failures"], *times, entry["total_content_length"]]
     latency = pl.col("invocation_latency")

@@ -1,28 +1,7 @@
 import polars as pl
 import pytest
 
-from loadlens.sources.dialects.names import filled, numberless, url_name, without_credentials
-
-
-@pytest.mark.parametrize(
-    ("url", "name"),
-    [
-        ("http://u:p@host:1/a?token=1#x", "http://host:1/a"),
-        ("GET http://u:p@ss@host/a", "GET http://host/a"),
-        ("//u@host/x", "//host/x"),
-        ("/a#token", "/a"),
-        ("a?token", "a"),
-        ("?token", ""),
-        ("http://host?mail=a@b.c", "http://host"),
-        ("http://host/a@b", "http://host/a@b"),
-        ("Order #5", "Order #5"),
-        ("two\nlines?x\ny", "two\nlines"),
-        (None, ""),
-    ],
-)
-def test_names_of_requests_hold_no_secrets(url: str | None, name: str) -> None:
-    frame = pl.DataFrame({"url": [url]}, schema={"url": pl.String})
-    assert frame.select(url_name(pl.col("url"))).item() == name
+from loadlens.sources.dialects.names import filled, numberless, without_credentials
 
 
 @pytest.mark.parametrize(
@@ -35,6 +14,7 @@ def test_names_of_requests_hold_no_secrets(url: str | None, name: str) -> None:
         ("https://h/#access_token=ey.J", "https://h/#access_token=***"),
         ("/a?client_secret=1;sig=2", "/a?client_secret=***;sig=***"),
         ("/a?key=1&author=x&page=2", "/a?key=1&author=x&page=2"),
+        ("/a?token=[token]&secret=${}", "/a?token=[token]&secret=${}"),
         ("mail@host", "mail@host"),
         ("http://host/a@b?c=d@e", "http://host/a@b?c=d@e"),
         (" a ? b # c ", " a ? b # c "),

@@ -139,7 +139,7 @@ def test_database_rows_become_canonical_rows(tmp_path: Path) -> None:
             "success": True,
             "error": None,
             "status": "200",
-            "label": "http://host/a",
+            "label": "http://u:p@host/a?token=b#c",
             "start_time": RUN + 0.5,
             "end_time": pytest.approx(RUN + 0.512345678, abs=1e-6),
             "invocation_latency": 12.345678,

@@ -44,7 +44,7 @@ HITS = [
     (START, 302, 999, 9, 0, "", "", "", 4, "POST", "http://host/", ""),
 ]
 ERRORS = [None, "404", "connection refused", "context deadline exceeded", None]
-LABELS = ["http://host/a", "http://host/b", "http://host:1/a", "http://host/", "http://host/"]
+LABELS = [hit[10] for hit in HITS]
 TIMES = [
     "2023-11-14T22:13:20.123456789Z",
     "2023-11-14T23:13:20.173456789+01:00",

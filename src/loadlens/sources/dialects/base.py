@@ -80,6 +80,8 @@ class Dialect:
         clock: whether its times are calendar times, begin with the test, or have no meaning alone.
         closed_loop: whether the tool's usual clients wait for an answer before they ask again, so that
             slow answers thin out the load that is measured (coordinated omission).
+        logs_urls: whether the names of its requests may be URLs as the tool called them, whose queries are
+            of no group of requests; False where somebody chose the names.
         matches: whether a file is of this dialect, judged by the content of its head. Never raises.
         open: makes the reader of a file of this dialect. Raises an InputError that says what is missing.
         open_transactions: the same for the level of transactions; None where its logs hold requests alone.
@@ -94,6 +96,7 @@ class Dialect:
     key: tuple[str, ...]
     clock: Clock
     closed_loop: bool
+    logs_urls: bool = True
     matches: Callable[[Head], bool]
     open: Callable[[Head], Reader]
     open_transactions: Callable[[Head], Reader] | None = None
@@ -109,6 +112,8 @@ class Refused:
         title: what the file is, such as ``Locust's statistics (--csv)``.
         reason: why it cannot be used, such as ``it holds aggregates, not single requests``.
         advice: what to do instead, with the command.
+        logs_urls: whether the names of its requests may be URLs as the tool called them, whose queries are
+            of no group of requests; False where somebody chose the names.
         matches: whether a file is of this kind, judged by the content of its head. Never raises.
     """
 

@@ -81,7 +81,7 @@ def request_columns(
     """The canonical columns of requests.
 
     Args:
-        label: the name with the groups around it; queries and passwords of URLs in it are cut.
+        label: the name after the groups around it.
         start: ms since 1970, Int64.
         end: ms since 1970, Int64.
         success: whether the request succeeded.
@@ -93,20 +93,8 @@ def request_columns(
         seconds(start, per_second=_MS_PER_S).alias("start_time"),
         seconds(end, per_second=_MS_PER_S).alias("end_time"),
         (end - start).cast(pl.Float64).alias(LATENCY),
-        _without_secrets(label).alias("label"),
+        label.alias("label"),
     )
-
-
-def _without_secrets(label: pl.Expr) -> pl.Expr:
-    """``label`` without what may be a token: in URLs queries, fragments and passwords."""
-    suspect = label.str.contains("[?#@]")
-    cut = (
-        label.filter(suspect)
-        .str.replace_all(r"(://)[^/\s]*@", "$1")
-        .str.replace_all(r"(://[^\s?#]*)[?#]\S*", "$1")
-        .str.replace_all(r"[?#][^\s?#]*=\S*", "")
-    )
-    return pl.when(suspect).then(spread(cut, suspect)).otherwise(label)
 
 
 def _error(failed: pl.Expr, message: pl.Expr) -> pl.Expr:

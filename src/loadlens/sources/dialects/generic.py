@@ -55,6 +55,7 @@ def mapped_dialect(column_map: ColumnMap) -> Dialect:
         key=column_map.keys,
         clock=_clock(column_map),
         closed_loop=False,
+        logs_urls=False,
         matches=partial(_matches, column_map),
         open=partial(_open, column_map),
         warnings=partial(_warnings, column_map),

@@ -12,7 +12,7 @@ from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect
 from loadlens.sources.dialects.headers import Columns
-from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, request_name
+from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled
 from loadlens.sources.parsed import seconds, spread
 from loadlens.sources.text.delimited import Table
 from loadlens.sources.text.stream import Head
@@ -257,7 +257,7 @@ def _columns(names: Sequence[str], time_format: str | None) -> tuple[pl.Expr, ..
         latency.cast(pl.Float64).alias(LATENCY),
     ]
     others = {
-        "label": request_name(pl.col("label")).alias("label"),
+        "label": pl.col("label").fill_null("").alias("label"),
         "bytes": pl.col("bytes").alias("response_size"),
         "sentBytes": pl.col("sentBytes").alias("request_size"),
     }

@@ -25,7 +25,7 @@ import polars as pl
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect
 from loadlens.sources.dialects.jmeter_document import FAILURE, PARTS, ROOT, TRANSACTIONS, Document, Samples
-from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, request_name
+from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled
 from loadlens.sources.parsed import Parsed, Recipe, cast_cells, seconds
 from loadlens.sources.storage.location import Location
 from loadlens.sources.text.stream import Head, open_stream
@@ -111,7 +111,7 @@ def _columns() -> tuple[pl.Expr, ...]:
         seconds(start, per_second=_MS_PER_S).alias("start_time"),
         seconds(start + latency, per_second=_MS_PER_S).alias("end_time"),
         latency.cast(pl.Float64).alias(LATENCY),
-        request_name(pl.col("lb")).alias("label"),
+        pl.col("lb").fill_null("").alias("label"),
         pl.col("by").alias("response_size"),
         pl.col("sby").alias("request_size"),
     )

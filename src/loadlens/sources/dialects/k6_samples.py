@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from loadlens.schema import LATENCY, Rule
-from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, url_name
+from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled
 from loadlens.sources.parsed import seconds
 from loadlens.sources.wording import listed
 
@@ -192,7 +192,7 @@ def request_columns(sample: Sample) -> tuple[pl.Expr, ...]:
         sample.value.alias(LATENCY),
     ]
     if {"name", "url"} & set(sample.tags):
-        columns.append(url_name(sample.filled("name", "url")).alias("label"))
+        columns.append(sample.filled("name", "url").fill_null("").alias("label"))
     return (*columns, *_others(sample, ("status", "method", "scenario", "group")))
 
 

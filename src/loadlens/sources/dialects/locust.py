@@ -8,7 +8,7 @@ import polars as pl
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.headers import Columns, header_of
-from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, numberless, url_name
+from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, numberless
 from loadlens.sources.parsed import spread
 from loadlens.sources.text.delimited import Table
 from loadlens.sources.text.stream import Head
@@ -28,7 +28,7 @@ _TYPES: Final[dict[str, pl.DataType]] = {
 _MEANING: Final = {
     "timestamp": "start of the request, s since 1970",
     "request_type": "HTTP method, or what else the client calls its requests",
-    "name": "name of the request, of which a query string is cut off",
+    "name": "name of the request",
     "response_time_ms": "latency, ms",
     "response_length": "size of the response, bytes",
     "status_code": "HTTP status; 0 where there was none",
@@ -87,7 +87,7 @@ def _canonical(names: list[str]) -> tuple[pl.Expr, ...]:
     return (
         _success().alias("success"),
         _error(names).alias("error"),
-        url_name(pl.col("name")).alias("label"),
+        pl.col("name").fill_null("").alias("label"),
         start.alias("start_time"),
         (start + latency / _MS_PER_S).alias("end_time"),
         latency.alias(LATENCY),

@@ -16,7 +16,6 @@ from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.headers import Columns
-from loadlens.sources.dialects.names import url_name
 from loadlens.sources.parsed import Fault, Parsed, Recipe
 from loadlens.sources.storage.location import Location, local_copy, size_of
 from loadlens.sources.text.delimited import Table
@@ -268,7 +267,7 @@ def _database_columns() -> tuple[pl.Expr, ...]:
     run = pl.col(_RUN).fill_null(0)
     return (
         *_outcome(),
-        url_name(pl.col("url")).alias("label"),
+        pl.col("url").fill_null("").alias("label"),
         (run + pl.coalesce("start_latency_correction", "start")).alias("start_time"),
         (run + pl.col("end")).alias("end_time"),
         _latency(pl.col("duration")),

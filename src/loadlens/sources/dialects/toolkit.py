@@ -93,6 +93,7 @@ LOADLENS_CSV: Final = Dialect(
     title=_COLUMNS.title,
     key=("label", "max_concurrency", "num_clients", "memory_size"),
     clock="monotonic",
+    logs_urls=False,
     closed_loop=True,
     matches=_COLUMNS.match,
     near_miss=_COLUMNS.near_miss,

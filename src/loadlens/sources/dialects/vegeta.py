@@ -12,7 +12,7 @@ from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.headers import Columns
-from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, numberless, url_name
+from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, numberless
 from loadlens.sources.parsed import seconds, spread
 from loadlens.sources.text.delimited import Table
 from loadlens.sources.text.jsonlines import JsonLines
@@ -61,7 +61,7 @@ _MEANING: Final = {
     "error": "what went wrong; empty when nothing did",
     "attack": "name of the attack",
     "method": "HTTP method",
-    "url": "URL, of which the query string is cut off",
+    "url": "URL",
 }
 
 _REQUIRED: Final = frozenset({"timestamp", "code", "latency"})
@@ -180,7 +180,7 @@ def _open_json(_head: Head) -> JsonLines:
 def _columns(names: list[str], start_ns: pl.Expr) -> tuple[pl.Expr, ...]:
     latency = pl.col("latency")
     others = {
-        "url": url_name(pl.col("url")).alias("label"),
+        "url": pl.col("url").fill_null("").alias("label"),
         "method": pl.col("method").fill_null(""),
         "attack": pl.col("attack").fill_null(""),
     }

@@ -4,8 +4,9 @@ from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
+from typing import TypeAlias
 
 import numpy as np
 import polars as pl
@@ -17,9 +18,10 @@ from loadlens.sources.columnar import constant
 from loadlens.sources.dialects import BlockReader, Dialect, Reader
 from loadlens.sources.dialects.base import NO_CALENDAR
 from loadlens.sources.findings import Findings, MaxRejects
+from loadlens.sources.labels import JoinedNames, Naming
 from loadlens.sources.parsed import Parsed
 from loadlens.sources.storage.location import Location
-from loadlens.sources.text.blocks import blocks
+from loadlens.sources.text.blocks import Block, blocks
 from loadlens.sources.text.stream import Head, open_stream
 
 __all__ = ["TextFile", "common_schema", "scan_text"]
@@ -39,12 +41,14 @@ class TextFile:
         dialect: its dialect.
         reader: reads it.
         constants: columns that its path tells, with their values.
+        naming: how the names of its requests become labels.
     """
 
     head: Head
     dialect: Dialect
     reader: Reader
     constants: tuple[tuple[str, str | None], ...] = ()
+    naming: Naming = field(default_factory=Naming)
 
     @property
     def path(self) -> Location:
@@ -136,8 +140,8 @@ def _rows(files: Sequence[TextFile], schema: pl.Schema, findings: Findings) -> I
     for file in files:
         rows, facts, last_start = 0, Counter[str](), float("-inf")
         with _named(file.path), closing(_parts(file, is_large=is_large)) as parts:
-            for part in parts:
-                found.add(file.path, part)
+            for part, joined in parts:
+                found.add(file.path, part, joined)
                 rows += part.rows.height
                 facts.update(part.facts)
                 facts.update(part.left_out)
@@ -162,27 +166,35 @@ def _named(path: Location) -> Iterator[None]:
         raise InputError(*(f"{path}: {problem}" for problem in error.problems)) from error
 
 
-def _parts(file: TextFile, *, is_large: bool) -> Generator[Parsed, None, None]:
+_Named: TypeAlias = tuple[Parsed, JoinedNames | None]
+"""What was read from a part of a file, with labels in the place of names, and which names became one."""
+
+
+def _parts(file: TextFile, *, is_large: bool) -> Generator[_Named, None, None]:
     if isinstance(file.reader, BlockReader):
-        yield from _parts_of_blocks(file.path, file.reader, is_large=is_large)
+        yield from _parts_of_blocks(file.path, file.reader, file.naming, is_large=is_large)
     else:
-        yield from file.reader.batches(file.path)
+        yield from map(file.naming.parsed, file.reader.batches(file.path))
 
 
-def _parts_of_blocks(path: Location, reader: BlockReader, *, is_large: bool) -> Iterator[Parsed]:
+def _parts_of_blocks(
+    path: Location, reader: BlockReader, naming: Naming, *, is_large: bool
+) -> Iterator[_Named]:
     """Parses blocks in all threads, a few ahead of the reader, and hands them on in their order."""
     threads = pl.thread_pool_size()
-    ahead: deque[Future[Parsed]] = deque()
+    ahead: deque[Future[_Named]] = deque()
     pool = ThreadPoolExecutor(threads)
+
+    def read(block: Block) -> _Named:
+        return naming.parsed(reader.read(block))
+
     with open_stream(path) as stream:
         cut = blocks(stream, reader.framing, is_large=is_large)
         try:
-            ahead.extend(
-                pool.submit(reader.read, block) for block in islice(cut, threads * _AHEAD_PER_THREAD)
-            )
+            ahead.extend(pool.submit(read, block) for block in islice(cut, threads * _AHEAD_PER_THREAD))
             while ahead:
                 part = ahead.popleft().result()
-                ahead.extend(pool.submit(reader.read, block) for block in islice(cut, 1))
+                ahead.extend(pool.submit(read, block) for block in islice(cut, 1))
                 yield part
         finally:  # where a scan is given up, perhaps in a thread of the pool, which cannot wait for itself
             pool.shutdown(wait=False, cancel_futures=True)
