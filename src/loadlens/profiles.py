@@ -102,7 +102,11 @@ def _facts(log: Log, profile: Profile) -> dict[str, Any]:
         "findings": {
             "rejected": findings["rejected"],
             "left_out": findings["left_out"],
-            "warnings": [*findings["warnings"], *lost_warning(log.columns, profile.key)],
+            # Too many labels are told again, of all labels that a profile of several runs then has.
+            "warnings": [
+                *(text for text in findings["warnings"] if text != log.findings.labels),
+                *lost_warning(log.columns, profile.key),
+            ],
         },
     }
 

@@ -255,6 +255,75 @@ def test_joined_names_are_counted_over_any_parts(parts: list[list[str]]) -> None
     assert (expected in found.sentence()) == (len(names) > len(labels))
 
 
+def many(calls: int, distinct: int, pattern: str = "/user/{}/cart") -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "label": [pattern.format(n % distinct) for n in range(calls)],
+            "invocation_latency": [5.0] * calls,
+        }
+    )
+
+
+def word(number: int) -> str:
+    """A different word for each number, of letters that are no hexadecimal digits."""
+    return "".join("ghijklmnop"[int(digit)] for digit in str(number))
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        (many(2000, 2000), "2,000 different labels in 2,000 calls, such as '/user/0/cart', '/user/1/cart', "),
+        (many(2000, 100), "100 different labels in 2,000 calls"),
+        (many(30, 30), "30 different labels in 30 calls"),
+        (many(30_000, 1000), "1,000 different labels in 30,000 calls"),
+        (many(2000, 2000, "https://me:pw@h/{}"), "such as 'https://h/0'"),
+        (many(2000, 99), ""),
+        (many(19, 19), ""),
+        (many(2000, 200, "/v{}/x"), ""),
+        (many(2000, 2000, "/v{}/x"), "or group by another column with --by"),
+    ],
+)
+def test_labels_with_ids_are_warned_of_and_counted(frame: pl.DataFrame, said: str) -> None:
+    log = loadlens.read_log(frame)
+    loadlens.summarize(log, ["label"])
+    found = "\n".join(log.findings.sentences())
+    assert said in found
+    assert ("different labels" in found) == bool(said)
+    assert ("--label-template" in found) == (bool(said) and "--by" not in said)
+    whole = loadlens.read_log(frame)
+    loadlens.summarize(whole, [])
+    assert whole.findings.sentences() == []
+
+
+def test_labels_without_ids_are_warned_of_where_they_are_very_many() -> None:
+    frame = many(3000, 1500).with_columns(pl.Series("label", [f"/{word(n % 1500)}" for n in range(3000)]))
+    log = loadlens.read_log(frame)
+    loadlens.summarize(log, ["label"])
+    assert "1,500 different labels in 3,000 calls" in "\n".join(log.findings.sentences())
+    few = loadlens.read_log(frame.head(400))
+    loadlens.summarize(few, ["label"])
+    assert "different labels" not in "\n".join(few.findings.sentences())
+
+
+def test_a_template_ends_the_warning(tmp_path: Path) -> None:
+    path = tmp_path / "log.jtl"
+    path.write_text(jmeter([f"/user/{n}/cart" for n in range(300)]), encoding="utf-8")
+    plain = CliRunner().invoke(app, ["check", str(path), "--slo", "p99 < 1s"])
+    assert "300 different labels in 300 calls" in plain.output.replace("\n", " ")
+    assert "1 label remains" in plain.output.replace("\n", " ")
+    ids = CliRunner().invoke(app, ["check", str(path), "--slo", "p99 < 1s", "--label-template"])
+    assert "different labels" not in ids.output
+
+
+def test_a_saved_profile_tells_too_many_labels_once(tmp_path: Path) -> None:
+    path = tmp_path / "log.jtl"
+    path.write_text(jmeter([f"/user/{n}/cart" for n in range(300)]), encoding="utf-8")
+    loadlens.profile_log(path, tmp_path / "a.profile")
+    log = loadlens.read_log(tmp_path / "a.profile")
+    loadlens.summarize(log, log.key, exact=False)
+    assert "\n".join(log.findings.sentences()).count("different labels") == 1
+
+
 @pytest.mark.parametrize("flag", ["keep_query", "label_template"])
 def test_flags_are_true_or_false(flag: str) -> None:
     with pytest.raises(loadlens.UsageError, match=f"{flag}: got 'yes', expected True or False"):

@@ -26,6 +26,7 @@ from loadlens.profile.saved import merged_profile, refuse_impossible
 from loadlens.profile.scan import Counted, Scan, counted
 from loadlens.profile.table import FENCE_QUANTILES, FIVE, clipped_mean, count_table, kept_columns
 from loadlens.schema import LATENCY
+from loadlens.sources.labels import many_labels
 from loadlens.sources.log import Log, reading
 from loadlens.sources.saved import joint_findings, lost_warning
 from loadlens.sources.storage.stamps import refuse_changed
@@ -46,8 +47,19 @@ def measure(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Statistics:
             than allowed.
         UsageError: the memory limit is too small to work with.
     """
-    if log.saved:
-        return _of_profiles(log, plan, execution)
+    statistics = _of_profiles(log, plan, execution) if log.saved else _of_rows(log, plan, execution)
+    log.findings.labels = _too_many_labels(statistics.profile)
+    return statistics
+
+
+def _too_many_labels(profile: Profile) -> str:
+    if "label" not in profile.key:
+        return ""
+    calls = int(profile.buckets.get_column("count").sum())
+    return many_labels(profile.keys.get_column("key:label"), calls)
+
+
+def _of_rows(log: Log, plan: Plan, execution: Execution) -> Statistics:
     with scanning(log, plan, **execution) as scan, _counted(log, scan, execution) as found:
         if found.profile.buckets.is_empty():
             raise InputError(log.without_rows())

@@ -116,6 +116,7 @@ class Findings:
         first: the first rejected rows, one sentence each.
         spool: all rejected rows.
         joined: names of requests that are URLs, and what they became.
+        labels: what to do about too many labels, as one sentence; it outlasts a scan.
     """
 
     rows: int = 0
@@ -131,6 +132,7 @@ class Findings:
     first: list[str] = field(default_factory=list)
     spool: _Spool | None = None
     joined: JoinedNames = field(default_factory=JoinedNames)
+    labels: str = ""
 
     def __post_init__(self) -> None:
         for path, warning in self.brought:
@@ -138,7 +140,7 @@ class Findings:
 
     def anew(self) -> "Findings":
         """What is known of the log before a scan."""
-        return Findings(passed_over=self.passed_over, brought=self.brought)
+        return Findings(passed_over=self.passed_over, brought=self.brought, labels=self.labels)
 
     def become(self, other: "Findings") -> None:
         """Takes over what another scan has found, in the place of all that was known."""
@@ -222,6 +224,8 @@ class Findings:
         found = list(self.warnings)
         if joined := self.joined.sentence():
             found.append(joined)
+        if self.labels:
+            found.append(self.labels)
         for why, paths in self.passed_over.items():
             found.append(f"{counted(len(paths), 'file')} {why}: {listed(paths)}")
         if self.out_of_order:

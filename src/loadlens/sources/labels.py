@@ -7,8 +7,9 @@ import polars as pl
 
 from loadlens.sources.dialects.names import without_credentials
 from loadlens.sources.parsed import Parsed
+from loadlens.sources.wording import shortened
 
-__all__ = ["JoinedNames", "Naming", "with_ids_replaced"]
+__all__ = ["JoinedNames", "Naming", "many_labels", "with_ids_replaced"]
 
 _URL: Final = r"(?is)^((?:[^\n]* / )?(?:https?|wss?)://[^\s?#]*)"
 """The beginning of a name that is an absolute URL, perhaps after the groups around a request."""
@@ -36,6 +37,11 @@ _SEGMENT: Final = rf"/(?:{_UUID}|{_HEX}|{_NUMBERS})(\.[A-Za-z][A-Za-z0-9]*)?([/?
 _PART: Final = rf"([/_=,;~-])(?:{_UUID}|{_HEX}|[0-9]{{3,}})([/_=,;~?#&.\s-]|$)"
 
 _MOST_NAMES: Final = 2**20
+
+_FEWEST_MANY = 20
+_MANY_IN_ANY_LOG = 1000
+_SHARE_OF_CALLS = 20  # a twentieth
+_EXAMPLES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,3 +162,35 @@ def with_ids_replaced(names: pl.Series) -> pl.Series:
     server = pl.col("server").fill_null("")
     label = server + pl.when(has_path).then(path).otherwise("path")
     return parts.select(label).to_series().alias(names.name)
+
+
+def many_labels(labels: pl.Series, calls: int) -> str:
+    """What to do about labels that are too many to be compared; nothing where they are not.
+
+    They are where there are 20 or more and as many as a twentieth of the calls, or 1,000 or more; and where
+    a template would at least halve them, or it is both.
+
+    Args:
+        labels: the labels of all calls, as often as it may be.
+        calls: how many calls there are.
+    """
+    labels = labels.drop_nulls().unique()
+    count = labels.len()
+    is_share = count >= _FEWEST_MANY and count * _SHARE_OF_CALLS >= calls
+    if not is_share and count < _MANY_IN_ANY_LOG:
+        return ""
+    replaced = with_ids_replaced(labels)
+    kept = replaced.n_unique()
+    has_ids = 2 * kept <= count
+    if not has_ids and not (is_share and count >= _MANY_IN_ANY_LOG):
+        return ""
+    examples = labels.filter(replaced != labels) if has_ids else labels
+    shown = without_credentials(pl.lit(examples.sort().head(_EXAMPLES)))
+    names = ", ".join(map(shortened, pl.select(shown).to_series()))
+    became = "1 label remains" if kept == 1 else f"{kept:,} labels remain"
+    advice = (
+        f"--label-template (label_template=True) writes the ids in them as {{id}}: {became}"
+        if has_ids
+        else "name calls by their route where they are logged, or group by another column with --by"
+    )
+    return f"{count:,} different labels in {calls:,} calls, such as {names}; {advice}"
