@@ -305,12 +305,19 @@ def azure_trace(log: Sequence[Call]) -> bytes:
     return csv_text("app,func,end_timestamp,duration", rows)
 
 
+def ab_gnuplot(log: Sequence[Call]) -> bytes:
+    rows = [("x", call.start // 1000, 0, call.ms, call.ms, call.ms) for call in log]
+    lines = ["starttime\tseconds\tctime\tdtime\tttime\twait", *("\t".join(map(str, row)) for row in rows)]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Kind:
     write: Callable[[Sequence[Call]], bytes]
     key: tuple[str, ...] = LABELED
     origin: int = 0  # what its times count from, in ms
     fails: bool = True
+    resolution: int = 1  # of its starts, in ms
     others: Callable[[int], int] = lambda _: 0
 
 
@@ -333,6 +340,7 @@ KINDS = {
     "lambda-json": _Kind(write=lambda_json, key=SIZED),
     "lambda-csv": _Kind(write=lambda_csv, key=SIZED),
     "azure-trace": _Kind(write=azure_trace, key=BY_APP, origin=START_MS, fails=False),
+    "ab-gnuplot": _Kind(write=ab_gnuplot, key=UNLABELED, fails=False, resolution=1000),
 }
 BLOCKWISE = tuple(name for name in KINDS if name not in {"jmeter-xml", "gatling-binary", "oha-sqlite"})
 
@@ -349,6 +357,7 @@ def sample(dialect: str, rows: int = 120, seed: int = 1) -> Sample:
 
 
 def truth(log: Sequence[Call], kind: _Kind) -> pl.DataFrame:
+    starts = [(call.start - kind.origin) // kind.resolution * kind.resolution for call in log]
     columns = {
         "label": [call.label for call in log],
         "method": ["GET"] * len(log),
@@ -362,8 +371,8 @@ def truth(log: Sequence[Call], kind: _Kind) -> pl.DataFrame:
         | {
             "success": [call.ok or not kind.fails for call in log],
             "invocation_latency": [float(call.ms) for call in log],
-            "start_time": [(call.start - kind.origin) / 1000 for call in log],
-            "end_time": [(call.end - kind.origin) / 1000 for call in log],
+            "start_time": [start / 1000 for start in starts],
+            "end_time": [(start + call.ms) / 1000 for start, call in zip(starts, log, strict=True)],
         }
     )
 

@@ -19,6 +19,7 @@ Row = dict[str, Any]
 def frame(path: Path, dialect: str) -> pl.DataFrame:
     """The calls of a log: label where it has one, success, latency in ms, start and end in s."""
     readings = {
+        "ab-gnuplot": _ab,
         "azure-trace": _azure,
         "gatling-binary": _gatling_binary,
         "gatling-text": _gatling_text,
@@ -58,6 +59,12 @@ def _label(name: str) -> str:
     if re.match(r"(?:https?|wss?)://", name):
         return name.split("?")[0]
     return re.sub(r"token=\w+", "token=***", name)
+
+
+def _ab(path: Path) -> Iterator[Row]:
+    for row in _table(path, "\t"):
+        start, ms = int(row["seconds"]), int(row["ttime"])
+        yield _row(None, True, start, (1000 * start + ms) / 1000, ms)
 
 
 def _azure(path: Path) -> Iterator[Row]:

@@ -27,6 +27,11 @@ FILES = [
 ]
 
 REFUSED = {
+    "ab.txt": "is ApacheBench's report",
+    "ab_percentiles.csv": "is ApacheBench's percentiles",
+    "autocannon.json": "is autocannon's result",
+    "autocannon.txt": "is autocannon's result",
+    "hey_flaky_summary.txt": "is hey's summary",
     "hey_summary.txt": "is hey's summary",
     "locust_exceptions.csv": "is a file of Locust's --csv",
     "locust_failures.csv": "is a file of Locust's --csv",
@@ -34,6 +39,9 @@ REFUSED = {
     "locust_stats.json": "is Locust's statistics as JSON",
     "locust_stats_history.csv": "is a file of Locust's --csv",
     "gateway_json_get_user_id_1000_r1_summary.json": "is k6's summary as JSON",
+    "siege.json": "is siege's result",
+    "siege.log": "is siege's result",
+    "siege.txt": "is siege's result",
     "taurus_locust-workers.ldjson": "is Locust's statistics as JSON",
     "taurus_nonstandard-unicode.jtl": "written by a plugin in a form of its own",
     "taurus_tranctl.jtl": "has no rows to count, only 2 transaction controllers",
@@ -42,6 +50,8 @@ REFUSED = {
     "wine_results_failures.csv": "is a file of Locust's --csv",
     "wine_results_stats.csv": "is a file of Locust's --csv",
     "wine_results_stats_history.csv": "is a file of Locust's --csv",
+    "wrk.txt": "is what wrk or wrk2 prints",
+    "wrk_latency.txt": "is what wrk or wrk2 prints",
 }
 """Files that hold no calls that can be told, and why."""
 

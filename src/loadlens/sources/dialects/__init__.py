@@ -3,6 +3,8 @@
 from typing import Final
 
 from loadlens.errors import InputError, UsageError
+from loadlens.sources.dialects.ab import AB_GNUPLOT, AB_PERCENTILES, AB_REPORT
+from loadlens.sources.dialects.aggregates import AGGREGATES
 from loadlens.sources.dialects.aiperf import AIPERF_JSON
 from loadlens.sources.dialects.aws_lambda import LAMBDA_REPORT, LAMBDA_TEXT_EVENTS
 from loadlens.sources.dialects.azure import AZURE_TRACE
@@ -19,7 +21,7 @@ from loadlens.sources.dialects.lambda_events import (
     LAMBDA_PREFIXED,
     LAMBDA_STATISTICS,
 )
-from loadlens.sources.dialects.locust import LOCUST_CSV, LOCUST_STATISTICS, LOCUST_WORKERS
+from loadlens.sources.dialects.locust import LOCUST_CSV, LOCUST_STATISTICS, LOCUST_TABLE, LOCUST_WORKERS
 from loadlens.sources.dialects.oha import OHA_CSV, OHA_SQLITE, OHA_SUMMARY
 from loadlens.sources.dialects.toolkit import LOADLENS_CSV
 from loadlens.sources.dialects.vegeta import VEGETA_CSV, VEGETA_GOB, VEGETA_JSON, VEGETA_REPORT
@@ -62,6 +64,7 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     LAMBDA_JSON,
     LAMBDA_CSV,
     AZURE_TRACE,
+    AB_GNUPLOT,
 )
 REFUSED: Final[tuple[Refused, ...]] = (
     K6_SUMMARY_JSON,
@@ -70,12 +73,16 @@ REFUSED: Final[tuple[Refused, ...]] = (
     VEGETA_REPORT,
     LOCUST_STATISTICS,
     LOCUST_WORKERS,
+    LOCUST_TABLE,
     GATLING_OLD_TEXT,
     HEY_SUMMARY,
     OHA_SUMMARY,
     LAMBDA_TEXT_EVENTS,
     LAMBDA_PREFIXED,
     LAMBDA_STATISTICS,
+    AB_REPORT,
+    AB_PERCENTILES,
+    *AGGREGATES,
 )
 
 

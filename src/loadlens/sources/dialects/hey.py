@@ -8,6 +8,7 @@ import polars as pl
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.headers import Columns
+from loadlens.sources.dialects.signs import begins
 from loadlens.sources.text.delimited import Table
 from loadlens.sources.text.stream import Head
 
@@ -101,18 +102,9 @@ HEY_CSV: Final = Dialect(
 )
 
 
-def _is_summary(head: Head) -> bool:
-    lines = [line for line in head.lines if line.strip()][:2]
-    return len(lines) > 1 and lines[0] == "Summary:" and _is_total(lines[1])
-
-
-def _is_total(line: str) -> bool:
-    return line.startswith("  Total:\t") and line.endswith(" secs")
-
-
 HEY_SUMMARY: Final = Refused(
     title="hey's summary",
     reason="it holds statistics, not single requests",
     advice="run `hey -o csv` and save what it prints",
-    matches=_is_summary,
+    matches=begins(r"Summary:\s+Total:\t\S+ secs\b"),
 )

@@ -9,11 +9,12 @@ from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.headers import Columns, header_of
 from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, numberless
+from loadlens.sources.dialects.signs import has_line
 from loadlens.sources.parsed import spread
 from loadlens.sources.text.delimited import Table
 from loadlens.sources.text.stream import Head
 
-__all__ = ["LOCUST_CSV", "LOCUST_STATISTICS", "LOCUST_WORKERS"]
+__all__ = ["LOCUST_CSV", "LOCUST_STATISTICS", "LOCUST_TABLE", "LOCUST_WORKERS"]
 
 _TYPES: Final[dict[str, pl.DataType]] = {
     "timestamp": pl.Float64(),
@@ -161,3 +162,11 @@ LOCUST_WORKERS: Final = Refused(
     matches=_matches_workers,
 )
 """What Locust's workers report, and what its ``--json`` prints."""
+
+
+LOCUST_TABLE: Final = Refused(
+    title="a table of statistics that Locust prints",
+    reason="it holds aggregates, not single requests",
+    advice=_LOG_REQUESTS,
+    matches=has_line(r"Type\s+Name\s+# reqs\s+# fails\b"),
+)

@@ -16,6 +16,7 @@ from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.headers import Columns
+from loadlens.sources.dialects.signs import begins
 from loadlens.sources.parsed import Fault, Parsed, Recipe
 from loadlens.sources.storage.location import Location, local_copy, size_of
 from loadlens.sources.text.delimited import Table
@@ -304,19 +305,9 @@ OHA_SQLITE: Final = Dialect(
     warnings=_database_warnings,
 )
 
-_JSON_SUMMARY: Final = re.compile(rb'\s*\{\s*"summary"\s*:\s*\{\s*"successRate"')
-_TEXT_SUMMARY: Final = re.compile(rb"\s*Summary:\s+Success rate:")
-_STYLE: Final = re.compile(rb"\x1b\[[0-9;]*m")
-
-
-def _is_summary(head: Head) -> bool:
-    start = _STYLE.sub(b"", head.data[:1024])
-    return any(summary.match(start) for summary in (_JSON_SUMMARY, _TEXT_SUMMARY))
-
-
 OHA_SUMMARY: Final = Refused(
     title="oha's summary",
     reason="it holds statistics, not single requests",
     advice="run oha with `--output-format csv`, or with `--db-url FILE`",
-    matches=_is_summary,
+    matches=begins(r'\{\s*"summary"\s*:\s*\{\s*"successRate"|Summary:\s+Success rate:'),
 )

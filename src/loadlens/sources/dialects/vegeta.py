@@ -13,6 +13,7 @@ from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.headers import Columns
 from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, numberless
+from loadlens.sources.dialects.signs import begins
 from loadlens.sources.parsed import seconds, spread
 from loadlens.sources.text.delimited import Table
 from loadlens.sources.text.jsonlines import JsonLines
@@ -238,14 +239,6 @@ def _matches_gob(head: Head) -> bool:
     return b"Result" in described[:64] and b"\0" in described and b"BytesOut" in described
 
 
-def _matches_report(head: Head) -> bool:
-    start = head.data[:512].lstrip()
-    return (
-        start.startswith(b'{"latencies":{"total":')
-        or re.match(rb"Requests +\[total, rate", start) is not None
-    )
-
-
 VEGETA_CSV: Final = Dialect(
     name="vegeta-csv",
     title="vegeta CSV",
@@ -285,6 +278,6 @@ VEGETA_REPORT: Final = Refused(
     title="a report of vegeta",
     reason="it holds aggregates, not single requests",
     advice=_TO_CSV,
-    matches=_matches_report,
+    matches=begins(r'\{"latencies":\{"total":|Requests +\[total, rate|Bucket +# +% +Histogram'),
 )
 """What ``vegeta report`` writes."""

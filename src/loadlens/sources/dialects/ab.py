@@ -1,0 +1,93 @@
+"""ApacheBench's log of requests for gnuplot (``ab -g``), and its reports, which hold aggregates."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import polars as pl
+
+from loadlens.schema import LATENCY, Rule
+from loadlens.sources.dialects.base import Dialect, Refused
+from loadlens.sources.dialects.headers import Columns
+from loadlens.sources.dialects.signs import begins, table
+from loadlens.sources.text.delimited import Table
+from loadlens.sources.text.stream import Head
+
+__all__ = ["AB_GNUPLOT", "AB_PERCENTILES", "AB_REPORT"]
+
+_TYPES: Final[dict[str, pl.DataType]] = {"seconds": pl.Int64(), "ttime": pl.Int64()}
+_MEANING: Final = (
+    ("seconds", "start of the request, whole s since 1970"),
+    ("ttime", "latency with the time to connect, whole ms"),
+)
+_LOG_REQUESTS: Final = "let it write every request: `ab -g requests.tsv`"
+_COLUMNS: Final = Columns(
+    title="ApacheBench's log for gnuplot (ab -g)",
+    known_by=frozenset({"seconds", "ctime", "dtime", "ttime", "wait"}),
+    needed=frozenset(_TYPES),
+    marks=frozenset({"starttime", "ctime", "dtime", "ttime"}),
+    advice="write it with `ab -g requests.tsv`",
+    separators=("\t",),
+)
+_MS_PER_S: Final = 1000
+
+
+def _open(head: Head) -> Table:
+    start, latency = pl.col("seconds"), pl.col("ttime")
+    # By a constant Polars would multiply with the inverse, which is off in the last digit.
+    end = (start * _MS_PER_S + latency) / (start * 0 + _MS_PER_S)
+    return Table(
+        separator="\t",
+        quote=None,
+        names=_COLUMNS.checked(head, _TYPES),
+        types=_TYPES,
+        columns=(
+            pl.lit(value=True).alias("success"),
+            pl.lit(None, dtype=pl.String).alias("error"),
+            start.cast(pl.Float64).alias("start_time"),
+            end.alias("end_time"),
+            latency.cast(pl.Float64).alias(LATENCY),
+        ),
+        rules=tuple(
+            Rule(column=name, expected="0 or more", broken=pl.col(name) < 0) for name in ("seconds", "ttime")
+        ),
+        required=frozenset(_TYPES),
+        meaning=_MEANING,
+    )
+
+
+def _warnings(_head: Head, _rows: int, _facts: Mapping[str, int]) -> list[str]:
+    success = (
+        "it does not tell whether requests succeeded: all count as successful; what ab prints has the number "
+        "of failed requests and of responses other than 2xx"
+    )
+    return [success]
+
+
+AB_GNUPLOT: Final = Dialect(
+    name="ab-gnuplot",
+    title=_COLUMNS.title,
+    key=(),
+    clock="epoch",
+    closed_loop=True,
+    matches=_COLUMNS.match,
+    near_miss=_COLUMNS.near_miss,
+    open=_open,
+    warnings=_warnings,
+)
+"""One row for each answered request, by ascending latency."""
+
+
+AB_REPORT: Final = Refused(
+    title="ApacheBench's report",
+    reason="it holds aggregates, not single requests",
+    advice=_LOG_REQUESTS,
+    matches=begins("This is ApacheBench, Version "),
+)
+"""What ``ab`` prints."""
+
+AB_PERCENTILES: Final = Refused(
+    title="ApacheBench's percentiles (ab -e)",
+    reason="they are of all requests together",
+    advice=_LOG_REQUESTS,
+    matches=table("Percentage served", "Time in ms"),
+)
