@@ -1,6 +1,7 @@
 """What ``loadlens inspect`` says of a file."""
 
 import json
+import shlex
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 import loadlens
 from loadlens.cli import app
-from loadlens.inspection import inspect_log
+from loadlens.inspection import inspect_log, propose_map
 from loadlens.schema import CANONICAL_COLUMNS
 from loadlens.sources import Reading
 from tests.dialect_logs import KINDS, START_MS, sample
@@ -188,3 +189,86 @@ def test_a_converted_log_looks_the_same(tmp_path: Path) -> None:
         typed.first_s,
         typed.last_s,
     )
+
+
+TABLES: dict[str, dict[str, list[object]]] = {
+    "flat": {
+        "start_time": [1700000000.5, 1700000001.5, 1700000003.0],
+        "end_time": [1700000000.75, 1700000002.0, 1700000003.5],
+        "elapsed_ms": [250.0, 500.0, 500.0],
+        "url": ["/a", "/b", "/b"],
+        "status": ["200", "timeout", "503"],
+    },
+    "times": {
+        "began": ["2024-01-31T10:00:00Z", "2024-01-31T10:00:01Z", "2024-01-31T10:00:02Z"],
+        "finished": ["2024-01-31T10:00:00.5Z", "2024-01-31T10:00:01.25Z", "2024-01-31T10:00:02.5Z"],
+        "name": ["a b", "a b ", "c"],
+        "error": ["", "reset", "N/A"],
+    },
+    "names with blanks": {
+        "Response Time (ms)": [5, 7, 9],
+        "End Time": [1700000000123, 1700000000124, 1700000000125],
+        "Success": [True, False, True],
+        "Endpoint": ["x", "y", "z"],
+    },
+}
+WRITERS = {
+    "csv": pl.DataFrame.write_csv,
+    "ndjson": pl.DataFrame.write_ndjson,
+    "parquet": pl.DataFrame.write_parquet,
+    "arrow": pl.DataFrame.write_ipc,
+}
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("name", TABLES)
+def test_a_map_that_is_proposed_without_doubt_works_as_it_stands(
+    tmp_path: Path, name: str, suffix: str
+) -> None:
+    table = pl.DataFrame(TABLES[name])
+    path = tmp_path / f"a log.{suffix}"
+    WRITERS[suffix](table, path)
+    found = inspect(path)
+    assert found.exit_code == 0
+    assert "Unsure" not in found.stdout
+    assert "Read so: 3 rows read, 0 rejected" in found.stdout
+    (line,) = [line for line in found.stdout.splitlines() if line.startswith("loadlens analyze ")]
+    arguments = shlex.split(line)[1:]
+    arguments[arguments.index("report")] = str(tmp_path / "report")
+    analysed = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert analysed.exit_code == 0, analysed.output
+    summary = pl.read_csv(tmp_path / "report" / "summary.csv")
+    failed = {"flat": 2, "times": 1, "names with blanks": 1}[name]
+    assert summary.select("num_invocations", "num_errors").sum().row(0) == (3, failed)
+    said = document(path)
+    assert said["command"] == line
+    assert (said["format"], said["doubts"], said["no_header"]) == (None, [], False)
+
+
+def test_what_is_unsure_of_a_proposed_map_is_marked(tmp_path: Path) -> None:
+    found = inspect(file(tmp_path, b"1700000000000,44.0\n1700000000010,39.0\n"))
+    assert "--map latency=c2:ms --map end=c1:epoch_ms --no-header" in found.stdout
+    for text in ("Unsure: latency=c2:ms: ", "Unsure: end=c1:epoch_ms: ", "Unsure: no column seems to tell"):
+        assert text in found.stdout
+    rejecting = inspect(file(tmp_path, b"latency_ms,ok\n5,true\nfast,true\n5,\n"))
+    assert "Read so: 1 row read, 2 rejected: " in rejecting.stdout
+
+
+def test_unknown_tables_are_sent_to_inspect(tmp_path: Path) -> None:
+    text = file(tmp_path, b"elapsed_ms\n5\n", "a.csv")
+    typed = tmp_path / "a.parquet"
+    pl.DataFrame({"elapsed_ms": [5]}).write_parquet(typed)
+    for path in (text, typed):
+        for arguments in (["check", str(path), "--slo", "p99 < 1s"], ["analyze", str(path), "--out", "x"]):
+            result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+            assert result.exit_code == 3
+            assert f"`loadlens inspect {path}` proposes how" in result.stderr
+
+
+def test_known_logs_and_near_misses_get_no_proposal(tmp_path: Path) -> None:
+    near = file(tmp_path, b"timeStamp,label,responseCode,threadName,success,Latency\n1,a,200,t,true,5\n")
+    assert inspect(near).exit_code == 3
+    assert propose_map(file(tmp_path, JMETER + ROW)) is None
+    assert propose_map(tmp_path / "none.csv") is None
+    known = file(tmp_path, b"latency_ms\n5\n")
+    assert propose_map(known, Reading.of(column_map=["latency=latency_ms:ms"])) is None

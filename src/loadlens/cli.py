@@ -35,13 +35,13 @@ from loadlens.commands.prices import prices_command
 from loadlens.commands.profiles import merge_command, profile_command
 from loadlens.convert import convert, rejects_beside
 from loadlens.documents import json_text
-from loadlens.errors import LoadlensError
-from loadlens.inspection import inspect_log
+from loadlens.errors import InputError, LoadlensError
+from loadlens.inspection import Inspection, Proposal, inspect_log, propose_map
 from loadlens.publish import refuse_file
 from loadlens.signals import Interrupt, ignore_signals, take_signals
 from loadlens.sources import target
 from loadlens.sources.storage.location import size_of
-from loadlens.terminal import inert, print_inspection
+from loadlens.terminal import inert, print_inspection, print_proposal
 
 __all__ = ["main"]
 
@@ -70,25 +70,32 @@ def inspect_command(
 ) -> None:
     """Say what a log is and what it cannot tell.
 
-    Shows its format, columns with units, clock, time span, natural key, first rows and warnings.
+    Shows its format, columns with units, clock, time span, natural key, first rows and warnings. For a
+    table of no known format it proposes a map of its columns.
     """
-    found = inspect_log(
-        file,
-        reading_of(
-            log_format,
-            column_map,
-            map_file,
-            None,
-            "100%",
-            no_header=no_header,
-            level=level,
-            keep_query=keep_query,
-            label_template=label_template,
-            storage_option=storage_option,
-        ),
+    options = reading_of(
+        log_format,
+        column_map,
+        map_file,
+        None,
+        "100%",
+        no_header=no_header,
+        level=level,
+        keep_query=keep_query,
+        label_template=label_template,
+        storage_option=storage_option,
     )
+    try:
+        found: Inspection | Proposal = inspect_log(file, options)
+    except InputError:
+        proposal = propose_map(file, options)
+        if proposal is None:
+            raise
+        found = proposal
     if as_json:
         typer.echo(json_text(found.document), nl=False)
+    elif isinstance(found, Proposal):
+        print_proposal(found)
     else:
         print_inspection(found)
 

@@ -1,17 +1,21 @@
 """What a log is: its format, columns, units, clock, time span, first rows and warnings."""
 
 import math
+import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
 
-from loadlens.errors import InputError
+from loadlens.errors import InputError, LoadlensError
 from loadlens.schema import CANONICAL_COLUMNS
 from loadlens.sources import Findings, Log, PathSource, Reading, open_log, reading, shown
+from loadlens.sources.findings import MaxRejects
+from loadlens.sources.guessing import guess_map
+from loadlens.sources.samples import sample_of
 
-__all__ = ["Inspection", "inspect_log"]
+__all__ = ["Inspection", "Proposal", "inspect_log", "propose_map"]
 
 _FIRST_ROWS = 5
 _TITLES = {
@@ -74,6 +78,92 @@ class Inspection:
             **({"sources": dict(self.sources)} if self.sources else {}),
             **self.findings.document(),
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A map of columns that may fit a table of no known format.
+
+    Attributes:
+        path: what was looked at.
+        title: what kind of table it is.
+        columns: its columns, each with its first value.
+        entries: the map, such as ``latency=elapsed:ms``.
+        no_header: whether the table seems to have no header.
+        doubts: what may be wrong with the map, one sentence each.
+        outcome: what reading all of the table by the map gives.
+    """
+
+    path: str
+    title: str
+    columns: tuple[tuple[str, str], ...]
+    entries: tuple[str, ...]
+    no_header: bool
+    doubts: tuple[str, ...]
+    outcome: str
+
+    @property
+    def command(self) -> str:
+        """A command line that analyses the table by the map."""
+        mapped = [part for entry in self.entries for part in ("--map", entry)]
+        header = ["--no-header"] if self.no_header else []
+        return shlex.join(["loadlens", "analyze", self.path, "--out", "report", *mapped, *header])
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        return {
+            "file": self.path,
+            "format": None,
+            "title": self.title,
+            "source_columns": dict(self.columns),
+            "map": list(self.entries),
+            "no_header": self.no_header,
+            "doubts": list(self.doubts),
+            "outcome": self.outcome,
+            "command": self.command,
+        }
+
+
+def propose_map(path: PathSource, options: Reading | None = None) -> Proposal | None:
+    """Guesses a map of the columns of a table of no known format, and reads the table by it.
+
+    Args:
+        path: the table: CSV, NDJSON, Parquet or Arrow IPC.
+        options: how it is read.
+
+    Returns:
+        The map; None for a file that is known, or that no map is found for.
+    """
+    options = options or Reading()
+    try:
+        sample = None if options.column_map or options.format else sample_of(path, options)
+        guess = guess_map(sample) if sample else None
+        if sample is None or guess is None:
+            return None
+        outcome = _outcome(path, replace(options, column_map=guess.column_map))
+    except LoadlensError:
+        return None
+    return Proposal(
+        path=shown(path),
+        title=_TITLES.get(sample.title, sample.title),
+        columns=tuple((column.name, next(iter(column.texts), "")) for column in sample.columns),
+        entries=guess.entries,
+        no_header=guess.no_header,
+        doubts=guess.doubts,
+        outcome=outcome,
+    )
+
+
+def _outcome(path: PathSource, options: Reading) -> str:
+    try:
+        read = inspect_log(path, replace(options, max_rejects=MaxRejects(share=1.0)))
+    except InputError as error:
+        return error.problems[0]
+    rejected = read.findings.rejected
+    first = f": {read.findings.first[0]}" if rejected else ""
+    rows = "1 row" if read.rows == 1 else f"{read.rows:,} rows"
+    return f"{rows} read, {rejected:,} rejected{first}"
 
 
 def inspect_log(path: PathSource, options: Reading | None = None) -> Inspection:

@@ -19,7 +19,7 @@ from loadlens.analyses import LogAnalysis, ToolkitAnalysis
 from loadlens.analysis import CostAnalysis
 from loadlens.decisions import Decisions
 from loadlens.gates.output import summary_line
-from loadlens.inspection import Inspection
+from loadlens.inspection import Inspection, Proposal
 from loadlens.profile import Progress
 from loadlens.report.columns import column_header, format_value
 from loadlens.report.comparison import verdict_sentence
@@ -237,6 +237,20 @@ def print_inspection(found: Inspection) -> None:
         _print_first(console, found.first)
     for sentence in found.findings.sentences():
         console.print(Text(f"Warning: {inert(sentence)}"), soft_wrap=True)
+
+
+def print_proposal(found: Proposal) -> None:
+    """Prints a map of columns that may fit a table of no known format."""
+    console = console_of_width()
+    _print_pairs(
+        console, "What it is", {"File": found.path, "Format": f"no known one: {found.title}"}.items()
+    )
+    _print_pairs(console, "Columns of the file, and their first values", found.columns)
+    print_line("A map that may fit; mend what is wrong:")
+    print_line(found.command)
+    for doubt in found.doubts:
+        print_line(f"Unsure: {doubt}")
+    print_line(f"Read so: {found.outcome}")
 
 
 def _print_first(console: Console, rows: pl.DataFrame) -> None:

@@ -11,10 +11,10 @@ import polars as pl
 from loadlens.schema import Rule
 from loadlens.sources.mapping import COUNTS_PER_SECOND, Moment
 
-__all__ = ["Cell", "Clock", "Size"]
+__all__ = ["EARLIEST_S", "LATEST_S", "Cell", "Clock", "Size"]
 
-_EARLIEST_S: Final = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp())
-_LATEST_S: Final = 2**33  # in the year 2242; what is earlier fits an Int64 of ns
+EARLIEST_S: Final = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp())
+LATEST_S: Final = 2**33  # in the year 2242; what is earlier fits an Int64 of ns
 _ROUNDING: Final = 1e-15  # by how much the product of two Float64 may be off, of its size
 _NS: Final = COUNTS_PER_SECOND["ns"]
 _US: Final = COUNTS_PER_SECOND["us"]
@@ -207,8 +207,8 @@ class Clock:
             time, given = self._instant("us"), _US
         else:
             time = self.cell.exact if given == _NS else self.cell.number
-        latest = _LATEST_S * given
-        earliest = _EARLIEST_S * given if self.moment.clock == "epoch" else -latest
+        latest = LATEST_S * given
+        earliest = EARLIEST_S * given if self.moment.clock == "epoch" else -latest
         good = time.is_between(earliest, latest).fill_null(value=False)
         return self.cell.rule(f"a time {self.meaning}", self.cell.is_filled & ~good)
 

@@ -105,6 +105,10 @@ class RefusedFormatError(InputError):
         self.refused = refused
 
 
+class NearMissError(UnknownFormatError):
+    """The content of a file is nearly a known format: it lacks what is told."""
+
+
 def detect(head: Head, override: str | None = None) -> Dialect:
     """Finds the dialect of a file by its content.
 
@@ -128,6 +132,9 @@ def detect(head: Head, override: str | None = None) -> Dialect:
         raise InputError(
             f"{head.path}: its content fits {len(found)} formats: {candidates}; name one with --format"
         )
+    likeness, told = max(dialect.near_miss(head) for dialect in DIALECTS)
+    if likeness and not _is_binary(head):
+        raise NearMissError(f"{head.path}: {told}")
     raise UnknownFormatError(f"{head.path}: {_unknown(head)}")
 
 
@@ -153,16 +160,18 @@ def refuse_transactions(what: str) -> UsageError:
     )
 
 
+def _is_binary(head: Head) -> bool:
+    return b"\0" in head.data[:_SNIFFED_BYTES]
+
+
 def _unknown(head: Head) -> str:
-    if b"\0" in head.data[:_SNIFFED_BYTES]:
+    if _is_binary(head):
         return f"is binary data, or text in UTF-16, of no known format; expected text in UTF-8, {_names()}"
-    likeness, told = max(dialect.near_miss(head) for dialect in DIALECTS)
-    if likeness:
-        return told
     line = next((line for line in head.lines if line.strip()), "")
     return (
         f"fits no known format, its first line is {shortened(line)}; expected {_names()}; name one with "
-        f"--format, or say which column is what with --map"
+        f"--format, or say which column is what with --map "
+        f"(`loadlens inspect {head.path}` proposes how)"
     )
 
 

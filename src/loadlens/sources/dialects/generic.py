@@ -2,9 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Any, Final, Literal
 
@@ -14,7 +12,7 @@ from loadlens.errors import InputError, LoadlensError
 from loadlens.schema import LATENCY
 from loadlens.sources.cells import Cell, Clock
 from loadlens.sources.dialects.base import NO_CALENDAR, Dialect
-from loadlens.sources.dialects.headers import cells_of
+from loadlens.sources.dialects.headers import cells_of, is_value
 from loadlens.sources.mapped import Kind, MappedColumns, Use, uses_of
 from loadlens.sources.mapping import ColumnMap, Moment
 from loadlens.sources.parsed import Recipe, bounded
@@ -259,22 +257,13 @@ def _header(column_map: ColumnMap, first: str, separator: str) -> tuple[str, ...
 
 def _no_header_hint(column_map: ColumnMap, names: Iterable[str]) -> str:
     """What to do about names that look like the cells of a row, if they do."""
-    values = [] if column_map.no_header else [name for name in names if _is_value(name)]
+    values = [] if column_map.no_header else [name for name in names if is_value(name)]
     if not values:
         return ""
     return (
         f"{listed(map(bounded, values))} among the names of columns: if there is no header, say --no-header "
         f"(no_header=True), which calls columns c1, c2 and so on"
     )
-
-
-def _is_value(name: str) -> bool:
-    """Whether a name of a column looks like a number or a time."""
-    for read in (float, datetime.fromisoformat):
-        with suppress(ValueError):
-            read(name)
-            return True
-    return False
 
 
 def _good_rows(head: Head, table: Table) -> int:

@@ -3,14 +3,16 @@
 import csv
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from loadlens.errors import InputError
 from loadlens.sources.text.stream import Head
 from loadlens.sources.wording import listed
 
-__all__ = ["Columns", "cells_of", "fields_of", "header_of"]
+__all__ = ["Columns", "cells_of", "fields_of", "header_of", "is_value"]
 
 _LEAST_MARKS: Final = 2
 _SAMPLED_LINES: Final = 20
@@ -39,6 +41,15 @@ def fields_of(head: Head) -> tuple[str, ...]:
         if isinstance(value, dict):
             return tuple(value)
     return ()
+
+
+def is_value(cell: str) -> bool:
+    """Whether a cell is a number or a time, as names of columns hardly are."""
+    for read in (float, datetime.fromisoformat):
+        with suppress(ValueError):
+            read(cell)
+            return True
+    return False
 
 
 @dataclass(frozen=True, kw_only=True)
