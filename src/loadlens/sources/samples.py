@@ -12,7 +12,8 @@ from loadlens.schema import LATENCY
 from loadlens.sources.columnar import raw_scan
 from loadlens.sources.dialects import NearMissError, UnknownFormatError, detect
 from loadlens.sources.dialects.headers import is_value
-from loadlens.sources.files import find_files, inspect_columns, kind_of
+from loadlens.sources.files import inspect_columns, kind_of
+from loadlens.sources.finding import find_files
 from loadlens.sources.options import Reading
 from loadlens.sources.storage.location import PathSource
 from loadlens.sources.text.stream import Head, read_head
@@ -60,7 +61,7 @@ def sample_of(path: PathSource, options: Reading) -> Sample | None:
     Raises:
         InputError: it cannot be read.
     """
-    file = next(iter(find_files(path, lambda _: True, options.storage_options)))
+    file = find_files(path, options.storage_options).candidates[0].path
     kind = kind_of(file)
     if kind == "text":
         return _unknown_text(read_head(file))
