@@ -61,7 +61,10 @@ def sample_of(path: PathSource, options: Reading) -> Sample | None:
     Raises:
         InputError: it cannot be read.
     """
-    file = find_files(path, options.storage_options).candidates[0].path
+    candidates = find_files(path, options.storage_options).candidates
+    if not candidates:
+        return None
+    file = candidates[0].path
     kind = kind_of(file)
     if kind == "text":
         return _unknown_text(read_head(file))
