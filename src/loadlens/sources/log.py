@@ -107,7 +107,7 @@ class Log:
         found = [problem for problem in problems if problem]
         if found and self.files and not self.saved and LATENCY in wanted and LATENCY not in self.columns:
             path = self.files[0].path
-            found.append(f"say which column is what with --map; `loadlens inspect {path}` proposes how")
+            found[-1] += f"; say which column is what with --map (`loadlens inspect {path}` proposes how)"
         if found:
             raise InputError(*found)
 
