@@ -21,6 +21,7 @@ from loadlens.sources.text.stream import Head
 __all__ = [
     "GATLING_OLD_TEXT",
     "GATLING_TEXT",
+    "GROUPS",
     "SIMULATION_ERRORS",
     "is_version",
     "request_columns",
@@ -33,6 +34,7 @@ SIMULATION_ERRORS: Final = "errors of the simulation"
 _MS_PER_S = 1000
 _FIRST_FAILED_CODE = 400
 
+_REQUEST, _GROUP = "REQUEST", "GROUP"
 _OTHER_KINDS: Final = ("RUN", "USER", "GROUP", "ERROR", "ASSERTION")
 
 _LAYOUTS: Final[dict[str, tuple[str, ...]]] = {
@@ -44,6 +46,12 @@ _LAYOUTS: Final[dict[str, tuple[str, ...]]] = {
 
 _TAIL: Final = ("start", "end", "status", "message", "extra")
 
+_GROUP_TAIL: Final = ("start", "end", "cumulated", "status")
+"""What follows the groups of a row of kind GROUP, which has no name."""
+
+GROUPS: Final = "groups"
+"""What rows that tell of a group are counted as where these are what is read."""
+
 _SPARE: Final = ("spare", "another")
 """Further cells, of which one at least is not empty where a line holds two requests."""
 
@@ -54,6 +62,7 @@ _REQUESTS: Final = {
 }
 _OLD: Final = re.compile(r"[^\t]*\t[^\t]*\t(?:RUN\t[0-9]+\t|(?:REQUEST|USER|GROUP)\t.*\t[0-9]{10,})")
 _CANDIDATE: Final = r"^REQUEST|^(?:R|RE|REQ|REQU|REQUE|REQUES)$|\t[0-9]{10,}\t[0-9]{10,}\t(?:OK|KO)(?:\t|$)"
+_GROUP_CANDIDATE: Final = r"^GROUP\t[^\t]*(?:\t[0-9]{0,9})?$|^GROUP(?:\t[^\t]*){3}|^(?:G|GR|GRO|GROU|GROUP)$"
 _TWO_IN_ONE: Final = r"\t[0-9]+\t[0-9]+\t(?:OK|KO)"
 
 # Gatling 2 wrote its errors as groups, of three cells.
@@ -65,6 +74,7 @@ _MEANING: Final = {
     "name": "name of the request",
     "start": "start of the request, ms since 1970",
     "end": "end of the response, ms since 1970",
+    "cumulated": "sum of the latencies in a group, ms; not read",
     "status": "OK, or KO for a failed request",
     "message": "how the request failed",
 }
@@ -76,20 +86,22 @@ def is_version(text: str) -> bool:
 
 
 def request_columns(
-    *, label: pl.Expr, start: pl.Expr, end: pl.Expr, success: pl.Expr, message: pl.Expr
+    *, label: pl.Expr, start: pl.Expr, end: pl.Expr, success: pl.Expr, message: pl.Expr | None
 ) -> tuple[pl.Expr, ...]:
-    """The canonical columns of requests.
+    """The canonical columns of requests, and of groups.
 
     Args:
         label: the name after the groups around it.
         start: ms since 1970, Int64.
         end: ms since 1970, Int64.
         success: whether the request succeeded.
-        message: how it failed.
+        message: how it failed; None where that is not told.
     """
+    failed = ~success.fill_null(value=True)
+    error = pl.when(failed).then(pl.lit("failed")) if message is None else _error(failed, message)
     return (
         success.alias("success"),
-        _error(~success.fill_null(value=True), message).alias("error"),
+        error.alias("error"),
         seconds(start, per_second=_MS_PER_S).alias("start_time"),
         seconds(end, per_second=_MS_PER_S).alias("end_time"),
         (end - start).cast(pl.Float64).alias(LATENCY),
@@ -115,10 +127,16 @@ class _SimulationLog(TextLines):
     the same block is looked at.
 
     Attributes:
-        names: the cells of a request after the first one.
+        names: the cells of a row that is read after the first one.
+        kind: the first cell of the rows that are read, ``REQUEST`` or ``GROUP``.
     """
 
     names: tuple[str, ...]
+    kind: str = _REQUEST
+
+    def observed(self, typed: pl.DataFrame) -> dict[str, int]:
+        """Which rows are read, for warnings."""
+        return {GROUPS: typed.height} if self.kind == _GROUP else {}
 
     def read(self, block: Block) -> Parsed:
         """Reads one block; bad lines become rejects."""
@@ -135,15 +153,18 @@ class _SimulationLog(TextLines):
             return None
         lines = count_byte(block.data, ord("\n")) + (not block.data.endswith(b"\n"))
         kind = cells.get_column("kind").fill_null("")
-        requests = cells.filter(kind == "REQUEST")
-        all_known = kind.is_in(("REQUEST", *_OTHER_KINDS)).all()
-        longer = requests.select(pl.any_horizontal(pl.col("extra", *_SPARE).is_not_null()).any()).item()
+        requests = cells.filter(kind == self.kind)
+        if self.kind == _GROUP:
+            requests = requests.filter(pl.col("status").is_not_null() | ~_is_group_error(self.names))
+        all_known = kind.is_in((_REQUEST, *_OTHER_KINDS)).all()
+        beyond = [name for name in ("extra", *_SPARE) if name in cells.columns]
+        longer = requests.select(pl.any_horizontal(pl.col(beyond).is_not_null()).any()).item()
         if cells.height != lines or not all_known or longer:
             return None
         typed = requests.select(pl.col(name).cast(dtype, strict=False) for name, dtype in self.types.items())
         parsed = self.quick(typed)
         others = cells.height - requests.height
-        return parsed and replace(parsed, facts={OTHER_LINES: others} if others else {})
+        return parsed and replace(parsed, facts={**parsed.facts, **({OTHER_LINES: others} if others else {})})
 
     def _cells(self, data: bytes) -> pl.DataFrame:
         """The cells of every line; the cells that a short one lacks are null."""
@@ -159,6 +180,13 @@ class _SimulationLog(TextLines):
             truncate_ragged_lines=True,
             glob=False,
         ).slice(1)
+
+
+def _is_group_error(names: tuple[str, ...]) -> pl.Expr:
+    """Whether a row of kind GROUP is an error: a message and a time, and nothing more."""
+    _, time, *others = names
+    is_time = pl.col(time).str.contains("^[0-9]{10,}$").fill_null(value=False)
+    return is_time & pl.all_horizontal(pl.col(others).is_null())
 
 
 def _count_errors(data: bytes) -> int:
@@ -193,6 +221,15 @@ def _matches(head: Head) -> bool:
 
 
 def _open(head: Head) -> _SimulationLog:
+    return _requests((*_LAYOUTS[_known_layout(head)], *_TAIL))
+
+
+def _open_groups(head: Head) -> _SimulationLog:
+    *place, _name = _LAYOUTS[_known_layout(head)]
+    return _groups((*place, *_GROUP_TAIL))
+
+
+def _known_layout(head: Head) -> str:
     layout = _layout(head)
     if layout is None:
         raise InputError(
@@ -200,45 +237,79 @@ def _open(head: Head) -> _SimulationLog:
             f"REQUEST with start, end and OK or KO; expected the file simulation.log of Gatling "
             f"{', '.join(_LAYOUTS)}"
         )
-    return _reader((*_LAYOUTS[layout], *_TAIL))
+    return layout
 
 
-def _reader(names: tuple[str, ...]) -> _SimulationLog:
+def _requests(names: tuple[str, ...]) -> _SimulationLog:
+    extra = Rule(
+        column="extra", expected="one request in a line", broken=pl.col("extra").str.contains(_TWO_IN_ONE)
+    )
+    return _reader(
+        names,
+        kind=_REQUEST,
+        label=_joined(pl.col("groups"), pl.col("name")),
+        message=pl.col("message"),
+        pattern=_pattern(names),
+        candidate=_CANDIDATE,
+        rules=(extra,),
+    )
+
+
+def _groups(names: tuple[str, ...]) -> _SimulationLog:
+    cells = "".join(rf"\t(?P<{name}>[^\t]*)" for name in names)
+    return _reader(
+        names,
+        kind=_GROUP,
+        label=_joined(pl.col("groups")),
+        message=None,
+        pattern=f"^GROUP{cells}$",
+        candidate=_GROUP_CANDIDATE,
+    )
+
+
+def _joined(groups: pl.Expr, *name: pl.Expr) -> pl.Expr:
+    """The names of groups, and of a request in them, as one."""
+    path = groups.str.replace_all(",", " / ", literal=True)
+    return pl.concat_str([path, *name], separator=" / ", ignore_nulls=True)
+
+
+def _reader(
+    names: tuple[str, ...],
+    *,
+    kind: str,
+    label: pl.Expr,
+    message: pl.Expr | None,
+    pattern: str,
+    candidate: str,
+    rules: tuple[Rule, ...] = (),
+) -> _SimulationLog:
     types: dict[str, pl.DataType] = {name: pl.String() for name in names if name != "user"}
     types |= {"start": pl.Int64(), "end": pl.Int64()}
     status, start, end = pl.col("status"), pl.col("start"), pl.col("end")
     columns = request_columns(
-        label=_label(),
+        label=label,
         start=start,
         end=end,
         success=pl.when(status.is_in(["OK", "KO"])).then(status == "OK"),
-        message=pl.col("message"),
+        message=message,
     )
     scenario = (pl.col("scenario").fill_null("").alias("scenario"),) if "scenario" in names else ()
     return _SimulationLog(
         names=names,
-        pattern=_pattern(names),
-        candidate=_CANDIDATE,
+        kind=kind,
+        pattern=pattern,
+        candidate=candidate,
         types=types,
         columns=(*columns, *scenario),
         rules=(
             Rule(column="status", expected="OK or KO", broken=~status.is_in(["OK", "KO"])),
             Rule(column="start", expected="0 or more", broken=start < 0),
             Rule(column="end", expected="an end that is not before its start", broken=end < start),
-            Rule(
-                column="extra",
-                expected="one request in a line",
-                broken=pl.col("extra").str.contains(_TWO_IN_ONE),
-            ),
+            *rules,
         ),
         required=frozenset({"start", "end", "status"}),
         meaning=tuple((name, _MEANING[name]) for name in names if name in _MEANING),
     )
-
-
-def _label() -> pl.Expr:
-    groups = pl.col("groups").str.replace_all(",", " / ", literal=True)
-    return pl.concat_str([groups, "name"], separator=" / ", ignore_nulls=True)
 
 
 def _pattern(names: tuple[str, ...]) -> str:
@@ -250,6 +321,11 @@ def _pattern(names: tuple[str, ...]) -> str:
 def warn_of_gatling(_head: Head, _rows: int, facts: Mapping[str, int]) -> list[str]:
     """What no log of Gatling can tell, and errors that are not among its requests."""
     found = ["it tells no sizes, no status of requests that succeeded, and times in whole ms only"]
+    if facts.get(GROUPS):
+        found.append(
+            "latencies of groups are their spans from start to end, pauses included; Gatling's cumulated "
+            "response times leave pauses out"
+        )
     errors = facts.get(SIMULATION_ERRORS)
     if errors:
         found.append(
@@ -267,6 +343,7 @@ GATLING_TEXT: Final = Dialect(
     closed_loop=False,
     matches=_matches,
     open=_open,
+    open_transactions=_open_groups,
     warnings=warn_of_gatling,
 )
 

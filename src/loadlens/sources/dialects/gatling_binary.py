@@ -13,6 +13,7 @@ from loadlens.errors import InputError
 from loadlens.schema import Rule
 from loadlens.sources.dialects.base import Dialect
 from loadlens.sources.dialects.gatling import (
+    GROUPS,
     SIMULATION_ERRORS,
     is_version,
     request_columns,
@@ -131,13 +132,14 @@ def _run(cursor: _Cursor) -> _Run:
 class _Parser:
     """Reads records one after the other, with what must be known of those before."""
 
-    def __init__(self, stream: io.BufferedReader) -> None:
+    def __init__(self, stream: io.BufferedReader, kind: int) -> None:
         self.requests: list[_Request] = []
         self.counts: Counter[str] = Counter()
         self.record = 1
         self.offset = 0
         self.is_done = False
         self._stream = stream
+        self._kind = kind
         self._data = b""
         self._at = 0
         self._run = _Run(0, 0)
@@ -157,7 +159,7 @@ class _Parser:
         """Reads up to ``most`` requests, or to the end. Raises a _CorruptError or an InputError."""
         self.requests, self.counts = [], Counter()
         while len(self.requests) < most and not self.is_done:
-            request = self._usual_request()
+            request = self._usual_request() if self._kind == _REQUEST else None
             if request is None:
                 request = self._any_record()
             if request is not None:
@@ -201,14 +203,14 @@ class _Parser:
         self._data, self.offset, self._at = self.rest + more, self.position, 0
 
     def _of_kind(self, kind: int, cursor: _Cursor) -> _Request | None:
-        if kind == _REQUEST:
-            return self._request(cursor)
-        if kind == _RUN:
+        if kind in {_REQUEST, _GROUP}:
+            record = self._request(cursor) if kind == _REQUEST else self._group(cursor)
+            if kind == self._kind:
+                return record
+        elif kind == _RUN:
             self._begin(cursor)
         elif kind == _USER:
             self._user(cursor)
-        elif kind == _GROUP:
-            self._group(cursor)
         elif kind == _ERROR:
             self._cached(cursor)
             cursor.integer()
@@ -234,11 +236,11 @@ class _Parser:
         cursor.flag()
         cursor.integer()
 
-    def _group(self, cursor: _Cursor) -> None:
-        self._groups(cursor)
-        for _ in ("start", "end", "cumulated"):
-            cursor.integer()
-        cursor.flag()
+    def _group(self, cursor: _Cursor) -> _Request:
+        """A group as if it were a request."""
+        label = " / ".join(text for text in self._groups(cursor) if text)
+        start, end, _cumulated = (cursor.integer() for _ in range(3))
+        return _Request(self.record, label, self._run.start, start, end, cursor.flag(), "")
 
     def _groups(self, cursor: _Cursor) -> list[str]:
         return [self._cached(cursor) for _ in range(cursor.count())]
@@ -255,7 +257,17 @@ class _Parser:
 
 @dataclass(frozen=True, kw_only=True)
 class _BinaryLog(Recipe):
-    """Reads records, of which each needs the strings of those before."""
+    """Reads records, of which each needs the strings of those before.
+
+    Attributes:
+        kind: the records that are read, those of requests or those of groups.
+    """
+
+    kind: int
+
+    def observed(self, typed: pl.DataFrame) -> dict[str, int]:
+        """Which records are read, for warnings."""
+        return {GROUPS: typed.height} if self.kind == _GROUP else {}
 
     def batches(self, path: Location) -> Iterator[Parsed]:
         """Reads the file in parts of ``BATCH_ROWS`` requests; a torn last record becomes a reject.
@@ -265,7 +277,7 @@ class _BinaryLog(Recipe):
                 handed on.
         """
         with open_stream(path) as stream:
-            parser, stopped = _Parser(stream), None
+            parser, stopped = _Parser(stream, self.kind), None
             while not parser.is_done and stopped is None:
                 try:
                     parser.read(BATCH_ROWS)
@@ -319,16 +331,17 @@ _TYPES: Final[dict[str, pl.DataType]] = {
 _SCHEMA: Final = pl.Schema({"record": pl.Int64(), **_TYPES})
 
 
-def _reader() -> _BinaryLog:
+def _reader(kind: int) -> _BinaryLog:
     run, start, end = pl.col("run"), pl.col("start"), pl.col("end")
     return _BinaryLog(
+        kind=kind,
         types=_TYPES,
         columns=request_columns(
             label=pl.col("label"),
             start=run + start,
             end=run + end,
             success=pl.col("ok"),
-            message=pl.col("message"),
+            message=pl.col("message") if kind == _REQUEST else None,
         ),
         rules=(
             Rule(column="start", expected="0 or more ms since the run began", broken=start < 0),
@@ -365,12 +378,20 @@ def _matches(head: Head) -> bool:
 
 
 def _open(head: Head) -> _BinaryLog:
+    return _opened(head, _REQUEST)
+
+
+def _open_groups(head: Head) -> _BinaryLog:
+    return _opened(head, _GROUP)
+
+
+def _opened(head: Head, kind: int) -> _BinaryLog:
     fault = _fault(head)
     if fault:
         raise InputError(
             f"{head.path}: is no binary simulation.log: {fault}; expected one of Gatling 3.12 or later"
         )
-    return _reader()
+    return _reader(kind)
 
 
 GATLING_BINARY: Final = Dialect(
@@ -381,5 +402,6 @@ GATLING_BINARY: Final = Dialect(
     closed_loop=False,
     matches=_matches,
     open=_open,
+    open_transactions=_open_groups,
     warnings=warn_of_gatling,
 )
