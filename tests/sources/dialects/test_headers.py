@@ -140,7 +140,7 @@ def test_the_event_s_own_names_are_no_log_of_locust() -> None:
         ),
         (
             '{"attack":"","code":200,"latency":3,"timestamp":"2023-11-14T22:13:20Z"}\n',
-            "looks like vegeta JSON lines, but lacks the fields bytes_in, bytes_out, seq; it has: attack, ",
+            "looks like vegeta JSON lines, but lacks the fields bytes_in, bytes_out; it has: attack, ",
         ),
     ],
 )

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+import loadlens
 from loadlens.errors import InputError
 from loadlens.sources.dialects.locust import LOCUST_CSV, LOCUST_STATISTICS, LOCUST_WORKERS
 from loadlens.sources.text.stream import read_head
@@ -101,7 +102,7 @@ def test_a_failed_request_is_classed_by_its_exception(exception: str, expected: 
         ("1700000000.5,", "1700000000500,", "start_time"),
         (",80,", ",-1,", "response_time_ms"),
         (",80,", ",-5,", "response_time_ms"),
-        (",80,", ",,", "response_time_ms"),
+        (",80,", ",none,", "response_time_ms"),
         (",80,", ",fast,", "response_time_ms"),
         (",80,", ",1e99,", "invocation_latency"),
         (",300,404", ",-300,404", "response_size"),
@@ -118,6 +119,24 @@ def test_bad_rows_are_rejected_alone(old: str, new: str, column: str) -> None:
     assert parsed.rows.height == len(ROWS) - 1
     assert parsed.rejects.get_column("line").to_list() == [3]
     assert parsed.rejects.item(0, "column").startswith(column)
+
+
+@pytest.mark.parametrize("missing", ["", "None", '"None"', " "])
+def test_a_call_without_a_latency_is_a_call(missing: str) -> None:
+    log = table(
+        f"1700000000.25,TASK,login,{missing},{missing},{missing},",
+        f"1700000000.5,TASK,login,{missing},,0,{REFUSED}",
+        ROWS[0],
+    )
+    parsed = read(LOCUST_CSV, log)
+    assert parsed.rejects.is_empty()
+    rows = parsed.rows.select("success", "invocation_latency", "start_time", "end_time", "response_size")
+    assert rows.rows()[:2] == [
+        (True, None, 1700000000.25, 1700000000.25, None),
+        (False, -1.0, 1700000000.5, 1700000000.5, None),
+    ]
+    summary = loadlens.summarize(parsed.rows, ["label"]).summary.filter(label="login").to_dicts()
+    assert [(row["num_errors"], row["invocation_latency_max"]) for row in summary] == [(1, None)]
 
 
 def test_a_torn_last_line_is_rejected() -> None:

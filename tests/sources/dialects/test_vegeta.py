@@ -2,7 +2,7 @@
 
 import csv
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -291,3 +291,29 @@ def test_a_gob_is_known_by_the_description_of_its_type() -> None:
     data = b"\xff\x96\x7f\x03\x01\x01\x06Result\x01\xff\x80\x00" + b"\x01\x06\x00\x01".join(names)
     assert VEGETA_GOB.matches(head(data))
     assert not VEGETA_GOB.matches(head(data[:20]))
+
+
+def test_what_old_versions_dumped_has_the_same_calls_in_both_forms() -> None:
+    hits = [
+        (1_700_000_000_000_000_001, 200, 12_500_000, 1, 7, ""),
+        (1_700_000_000_250_000_000, 0, 30_000_000_000, 0, 0, "Get http://x: connection refused"),
+        (1_700_000_000_500_000_000, 503, 1, 0, 3, "503 Service Unavailable"),
+    ]
+    names = ("code", "timestamp", "latency", "bytes_out", "bytes_in", "error")
+    objects = [dict(zip(names, (code, _rfc3339(ns), *rest), strict=True)) for ns, code, *rest in hits]
+    dump = "".join(f"{json.dumps(item)}\n" for item in objects)
+    table = "".join(",".join(map(str, hit)) + "\n" for hit in hits)
+    assert VEGETA_JSON.matches(head(dump))
+    assert VEGETA_CSV.matches(head(table))
+    parsed = read(VEGETA_JSON, dump)
+    assert_frame_equal(parsed.rows, read(VEGETA_CSV, table).rows)
+    assert parsed.rows["error"].to_list() == [None, "connection refused", "503"]
+    assert "label" not in parsed.rows.columns
+    for dialect, log in ((VEGETA_JSON, dump), (VEGETA_CSV, table)):
+        (warning,) = dialect.warnings(head(log), 3, {})
+        assert "without URLs requests cannot be told apart" in warning
+
+
+def _rfc3339(ns: int) -> str:
+    seconds, rest = divmod(ns, 10**9)
+    return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"

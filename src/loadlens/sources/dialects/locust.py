@@ -5,7 +5,7 @@ from typing import Final
 
 import polars as pl
 
-from loadlens.schema import LATENCY, Rule
+from loadlens.schema import FAILED_LATENCY_MS, LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.headers import Columns, header_of
 from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, numberless
@@ -48,8 +48,8 @@ _COLUMNS: Final = Columns(
     marks=frozenset({"request_type", "response_time_ms", "response_length"}),
     advice=f"{_LOG_REQUESTS}; or say which column is what with --map",
 )
-_NO_STATUS: Final = ("0", "None")
-_NO_EXCEPTION: Final = "None"
+_NONE: Final = "None"
+_NO_STATUS: Final = ("0", _NONE)
 _MS_PER_S = 1000
 _CODE = r"^[45]\d\d$"
 _RAISED = r"^\s*([A-Za-z_][\w.]*)\("  # what Python shows of an exception
@@ -73,13 +73,16 @@ def _open(head: Head) -> Table:
         types={name: _TYPES[name] for name in needed},
         columns=_canonical(needed),
         rules=(Rule(column="response_time_ms", expected="0 or more", broken=pl.col("response_time_ms") < 0),),
-        required=frozenset({"timestamp", "response_time_ms"}),
+        required=frozenset({"timestamp"}),
+        null=_NONE,
         meaning=tuple((name, _MEANING[name]) for name in needed),
     )
 
 
 def _canonical(names: list[str]) -> tuple[pl.Expr, ...]:
+    """A call without a latency ends when its event is fired, which is all that is known of its end."""
     start, latency = pl.col("timestamp"), pl.col("response_time_ms")
+    failed_latency = pl.when(~_success()).then(pl.lit(FAILED_LATENCY_MS))
     others = {
         "response_length": pl.col("response_length").alias("response_size"),
         "status_code": _status(pl.col("status_code")).alias("status"),
@@ -90,14 +93,14 @@ def _canonical(names: list[str]) -> tuple[pl.Expr, ...]:
         _error(names).alias("error"),
         pl.col("name").fill_null("").alias("label"),
         start.alias("start_time"),
-        (start + latency / _MS_PER_S).alias("end_time"),
-        latency.alias(LATENCY),
+        (start + latency.fill_null(0) / _MS_PER_S).alias("end_time"),
+        pl.coalesce(latency, failed_latency).alias(LATENCY),
         *(column for name, column in others.items() if name in names),
     )
 
 
 def _success() -> pl.Expr:
-    return pl.col("exception").str.strip_chars().is_in(["", _NO_EXCEPTION]).fill_null(value=True)
+    return pl.col("exception").str.strip_chars().is_in(["", _NONE]).fill_null(value=True)
 
 
 def _status(code: pl.Expr) -> pl.Expr:

@@ -65,12 +65,13 @@ _MEANING: Final = {
     "url": "URL",
 }
 
+_ADDED_LATER: Final = {"attack", "method", "url"}
 _REQUIRED: Final = frozenset({"timestamp", "code", "latency"})
 _CSV_START: Final = re.compile(r"\s*[1-9]\d{18},\s*\d{1,3},\s*\d+,\s*\d+,\s*\d+,")
 _QUOTED: Final = re.compile(r'"(?:[^"]|"")*"')
 _JSON: Final = Columns(
     title="vegeta JSON lines",
-    known_by=frozenset({"seq", "code", "timestamp", "latency", "bytes_out", "bytes_in"}),
+    known_by=frozenset({"code", "timestamp", "latency", "bytes_out", "bytes_in"}),
     needed=_REQUIRED,
     marks=frozenset({"seq", "attack", "bytes_out", "bytes_in", "latency"}),
     advice="write it with `vegeta encode --to json`",
@@ -158,13 +159,20 @@ def _is_hit(line: str) -> bool:
     return isinstance(value, dict) and value.keys() >= _JSON.known_by
 
 
-def _open_json(_head: Head) -> JsonLines:
+def _json_names(head: Head) -> list[str]:
+    """The fields that hits have; what old versions dumped has neither URLs nor methods."""
+    text = head.data.decode(errors="replace")
+    return [name for name in _TYPES if name not in _ADDED_LATER or f'"{name}"' in text]
+
+
+def _open_json(head: Head) -> JsonLines:
+    names = _json_names(head)
     start = pl.col("timestamp").str.to_datetime(_TIME_FORM, time_unit="ns", time_zone="UTC", strict=False)
     year = pl.col("timestamp").str.strip_chars().str.head(len(_FIRST_YEAR))
     unread = start.is_null() | ~year.is_between(pl.lit(_FIRST_YEAR), pl.lit(_LAST_YEAR))
     return JsonLines(
-        types=_TYPES | {"timestamp": pl.String()},
-        columns=_columns(list(_TYPES), start.dt.epoch("ns")),
+        types={name: _TYPES[name] for name in names} | {"timestamp": pl.String()},
+        columns=_columns(names, start.dt.epoch("ns")),
         rules=(
             Rule(
                 column="timestamp",
@@ -174,7 +182,7 @@ def _open_json(_head: Head) -> JsonLines:
             *_rules(),
         ),
         required=_REQUIRED,
-        meaning=tuple(_MEANING.items()),
+        meaning=tuple((name, _MEANING[name]) for name in names),
     )
 
 
@@ -227,11 +235,16 @@ def _rules() -> tuple[Rule, ...]:
     )
 
 
+_NO_URLS: Final = "as old versions write: without URLs requests cannot be told apart"
+
+
 def _csv_warnings(head: Head, _rows: int, _facts: Mapping[str, int]) -> list[str]:
     names = _csv_columns(head)
-    if names is None or "url" in names:
-        return []
-    return [f"it has {len(names)} columns, as old versions write: without URLs requests cannot be told apart"]
+    return [] if names is None or "url" in names else [f"it has {len(names)} columns, {_NO_URLS}"]
+
+
+def _json_warnings(head: Head, _rows: int, _facts: Mapping[str, int]) -> list[str]:
+    return [] if "url" in _json_names(head) else [f"it has no field url, {_NO_URLS}"]
 
 
 def _matches_gob(head: Head) -> bool:
@@ -261,6 +274,7 @@ VEGETA_JSON: Final = Dialect(
     matches=_matches_json,
     near_miss=_JSON.near_miss,
     open=_open_json,
+    warnings=_json_warnings,
 )
 """What ``vegeta encode --to json`` writes."""
 

@@ -50,6 +50,7 @@ class Table(Recipe):
         has_header: whether the first record of the file names the columns.
         types: the columns that are needed: Int64, Float64, Boolean or String. An empty cell is null; a
             quoted empty cell of a String column is an empty text.
+        null: what a cell of a number holds where there is none, beside nothing.
         narrow: makes the same rows of blocks in which some Float64 columns are whole numbers, which it reads
             as integers; it is tried first on large files.
     """
@@ -58,6 +59,7 @@ class Table(Recipe):
     separator: str = ","
     quote: str | None = '"'
     has_header: bool = True
+    null: str | None = None
     narrow: Recipe | None = None
 
     @cached_property
@@ -163,8 +165,17 @@ class Table(Recipe):
             separator=self.separator,
             quote_char=self.quote,
             encoding=encoding,
+            null_values=self._nulls,
             glob=False,
         )
+
+    @cached_property
+    def _nulls(self) -> dict[str, str] | None:
+        """What is null in which column, by the names that Polars has for columns."""
+        if self.null is None:
+            return None
+        numbers = [at for at, name in self._positions.items() if self.types[name].is_numeric()]
+        return dict.fromkeys((f"column_{at}" for at in sorted(numbers)), self.null)
 
     def _named(self, cells: pl.DataFrame) -> pl.DataFrame:
         """The needed columns by their names."""
