@@ -1,11 +1,15 @@
 """Home-made tables, read by a map of their columns, end to end."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 import loadlens
@@ -241,3 +245,75 @@ def test_keys_of_canonical_tables_stay_as_they_are_too(tmp_path: Path) -> None:
     for name, counts in {"cloud": {"a": 1, "a ": 2, " a": 1}, "label": {"x": 2, "x ": 1, " x": 1}}.items():
         found = loadlens.summarize(path, by=[name]).summary
         assert dict(found.select(name, "num_invocations").rows()) == counts
+
+
+CODES = ["200", "204", "301", "404", "503", "timeout", "ERR", "nan", "", None, " 200", "200.0", "2e2"]
+NO_ERRORS = ["", None, "0", "-", "N/A", "ok", "None"]
+KEYS = ["a", "a ", " a", "A", "007", "7", "1e3", "", None, "x?y=1#z", '"q"', "a,b"]
+ROWS = st.fixed_dictionaries(
+    {
+        "ms": st.one_of(st.none(), st.floats(0, 1e6), st.integers(0, 10**6).map(float)),
+        "ts": st.integers(1_600_000_000_000, 1_800_000_000_000),
+        "code": st.sampled_from(CODES),
+        "err": st.sampled_from([*NO_ERRORS, "1", "reset", "7"]),
+        "url": st.sampled_from(KEYS),
+        "shard": st.sampled_from(KEYS),
+        "mem": st.sampled_from([0.125, 0.5, 1, 10]),
+    }
+)
+
+
+def is_success(code: str | None) -> bool:
+    try:
+        return float(code or "") < 400 and math.isfinite(float(code or ""))
+    except ValueError:
+        return False
+
+
+def canonical_by_pandas(rows: pd.DataFrame) -> pd.DataFrame:
+    """What a map makes of rows, by hand."""
+    success = rows["code"].map(is_success)
+    own = rows["err"].where(~rows["err"].isin([*NO_ERRORS, "1"]))
+    code = rows["code"].str.strip().replace("", None)
+    latency = rows["ms"].where(rows["ms"].notna() | success, -1.0)
+    end = rows["ts"] / 1000
+    return pd.DataFrame(
+        {
+            "success": success,
+            "error": own.fillna(code).fillna("failed").where(~success),
+            "start_time": end - latency.clip(lower=0).fillna(0) / 1000,
+            "end_time": end,
+            "invocation_latency": latency,
+            "label": rows["url"],
+            "shard": rows["shard"],
+            "memory_size": (rows["mem"] * 1024).astype(int),
+        }
+    )
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(ROWS, min_size=1, max_size=30))
+def test_one_map_makes_the_same_of_every_form(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    schema = {"ms": pl.Float64, "ts": pl.Int64, "mem": pl.Float64}
+    table = pl.DataFrame(rows, schema_overrides=schema).with_columns(
+        pl.col("code", "err", "url", "shard").cast(pl.String)
+    )
+    entries = [
+        "latency=ms:ms",
+        "end=ts:epoch_ms",
+        "success=code<400",
+        "error=err",
+        "label=url",
+        "shard=shard",
+    ]
+    expected = pl.from_pandas(
+        canonical_by_pandas(pd.DataFrame(rows, dtype=object).astype({"ms": float, "ts": int}))
+    )
+    for source in forms(tmp_path, table):
+        log = loadlens.read_log(source, column_map=[*entries, "memory_size=mem:GB"])
+        found = log.frame.collect()
+        exact = ["success", "error", "invocation_latency", "label", "shard", "memory_size"]
+        for name in exact:
+            assert found[name].to_list() == expected[name].to_list(), (name, source)
+        for name in ("start_time", "end_time"):
+            assert found[name].to_list() == pytest.approx(expected[name].to_list(), abs=1e-6)

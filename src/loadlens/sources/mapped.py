@@ -42,6 +42,7 @@ _NO_TEXT: Final = "failed"
 
 _WHOLE: Final = ("response_size", "request_size", *CONFIGURATION_COLUMNS)
 _MS_PER_S: Final = 1000
+_MOST_MB: Final = 2**24  # 16 TiB
 
 
 class Use(NamedTuple):
@@ -260,6 +261,8 @@ class MappedColumns:
             yield self.cells[source.column].number_rule(at_least=0)
         for target, column in self.column_map.columns.items():
             cell, kind = self.cells[column], _column_kind(target)
+            if target == "memory_size":
+                yield self._memory_rule(cell)
             if target in _WHOLE and target in self._sizes:
                 yield self._sizes[target].rule(filled=target in CONFIGURATION_COLUMNS)
             elif kind == "truth":
@@ -267,6 +270,11 @@ class MappedColumns:
             elif kind == "number":
                 whole, filled = target in _WHOLE, target in CONFIGURATION_COLUMNS
                 yield cell.number_rule(at_least=0, whole=whole, filled=filled)
+
+    def _memory_rule(self, cell: Cell) -> Rule:
+        """That memory is of a size that there is, which also tells a mistaken unit."""
+        hint = "" if "memory_size" in self._sizes else f"; bytes are memory_size={cell.name}:bytes"
+        return cell.rule(f"at most {_MOST_MB:,} MB{hint}", self._column("memory_size") > _MOST_MB)
 
     @property
     def meaning(self) -> tuple[tuple[str, str], ...]:

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from fractions import Fraction
 from functools import cached_property
 from os import PathLike
@@ -80,6 +81,7 @@ _OPERATORS: Final = "<, <=, >, >=, ==, != or in"
 _CONDITION: Final = re.compile(
     r"(?P<column>.*?)(?:\s*(?P<sign><=|>=|==|!=|<|>)\s*|\s+(?P<word>in)\s+)(?P<operand>.*)", re.DOTALL
 )
+_NEARLY: Final = 0.8  # as difflib measures how much two names are alike
 _SAMPLE: Final = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
 
 
@@ -302,6 +304,15 @@ class ColumnMap:
         """The configuration columns, and the label before them if there is one."""
         named = [target for target in self.columns if target not in _TARGETS]
         return (*(["label"] if "label" in self.columns else []), *named)
+
+    @property
+    def doubts(self) -> list[str]:
+        """What may be meant otherwise: names of key columns that are nearly those of known targets."""
+        return [
+            f"{target} is taken for the name of a key column; if {meant[0]} is meant, write {meant[0]}="
+            for target in self.keys
+            if target not in CANONICAL_COLUMNS and (meant := get_close_matches(target, _TARGETS, 1, _NEARLY))
+        ]
 
 
 @dataclass(frozen=True)

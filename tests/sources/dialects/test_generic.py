@@ -669,6 +669,16 @@ def test_what_the_map_does_not_fit_is_refused(text: str, texts: list[str], messa
         ({"a": [1], "t": [1]}, ["latency=a:ms", "start=t:rfc3339"], "expected a datetime or text for start"),
         ({"a": [1], "s": [[1]]}, ["latency=a:ms", "success=s"], "expected true or false for success"),
         ({"a": [1], "l": [[1]]}, ["latency=a:ms", "label=l"], "expected a single value for label"),
+        (
+            {"a": [1], "t": pl.Series([1.7e9], dtype=pl.Float32)},
+            ["latency=a:ms", "end=t:epoch_s"],
+            "log: column t is Float32, which tells times since 1970 to about 2 minutes only",
+        ),
+        (
+            {"a": [1], "t": pl.Series([1.7e9], dtype=pl.Float32)},
+            ["start=t:epoch_ms", "end=a:epoch_ms"],
+            "write them as Float64 or as integers",
+        ),
     ],
 )
 def test_tables_that_the_map_does_not_fit_are_refused(
@@ -715,6 +725,28 @@ def test_fields_that_come_late_are_not_lost_and_those_that_never_come_are_told()
     assert parsed.rows.get_column("error").to_list()[-1] == "timeout"
     told = "\n".join(dialect.warnings(top, 20_001, parsed.facts))
     assert "no row has size; check the name" in told
+
+
+def test_times_of_a_test_may_be_narrow_floats() -> None:
+    rows = framed(["latency=a:ms", "end=t:relative_s"], a=[1], t=pl.Series([1.5], dtype=pl.Float32))
+    assert rows.get_column("end_time").to_list() == [1.5]
+
+
+@pytest.mark.parametrize(("cell", "unit"), [("134217728", ""), ("134217728", ":MB"), ("1e12", ":KiB")])
+def test_memory_that_no_machine_has_is_rejected(cell: str, unit: str) -> None:
+    parsed = read(f"a,m\n1,{cell}\n1,16777216\n", "latency=a:ms", f"memory_size=m{unit}")
+    assert parsed.rejects.get_column("line").to_list()[0] == 2
+    assert "at most 16,777,216 MB" in parsed.rejects.item(0, "reason")
+    assert ("; bytes are memory_size=m:bytes" in parsed.rejects.item(0, "reason")) == (not unit)
+
+
+@pytest.mark.parametrize(
+    ("target", "meant"), [("succes", "success"), ("lable", "label"), ("errors", "error")]
+)
+def test_a_key_that_is_nearly_a_target_is_told(target: str, meant: str) -> None:
+    told = warnings("a,x\n1,2\n", "latency=a:ms", f"{target}=x")
+    assert f"{target} is taken for the name of a key column; if {meant} is meant, write {meant}=" in told
+    assert "key column" not in warnings("a,x\n1,2\n", "latency=a:ms", "region=x", "memory_size=x", "zone=x")
 
 
 def test_times_without_a_zone_are_told() -> None:

@@ -75,6 +75,12 @@ def mapped_recipe(schema: pl.Schema, column_map: ColumnMap, name: str) -> Recipe
         for use in uses_of(column_map)
         if (expected := _misfit(cells[use.column].dtype, use.kind))
     ]
+    wrong += [
+        f"{name}: column {moment.column} is {cells[moment.column].dtype}, which tells times since 1970 to "
+        f"about 2 minutes only; write them as Float64 or as integers"
+        for moment in _moments(column_map)
+        if moment.clock == "epoch" and cells[moment.column].dtype in (pl.Float32, pl.Float16)
+    ]
     if wrong:
         raise InputError(*wrong)
     used = {use.column if use.column in schema else use.column.split(".")[0] for use in uses_of(column_map)}
@@ -401,7 +407,7 @@ def _map_warnings(column_map: ColumnMap, zoneless: Iterable[str]) -> list[str]:
             if error
             else "neither success nor error is mapped: every call counts as successful"
         )
-    return found
+    return found + column_map.doubts
 
 
 def _late_columns(column_map: ColumnMap) -> list[str]:
