@@ -25,7 +25,7 @@ def concurrency_summary(log: pl.DataFrame, outliers: str = "mean-iqr") -> list[R
     return [_concurrency_row(key, group, outliers) for key, group in _groups(log, CONCURRENCY_KEY)]
 
 
-def summary(log: pl.DataFrame, by: Sequence[str], outliers: str = "mean-iqr") -> list[Row]:
+def summary(log: pl.DataFrame, by: Sequence[str], outliers: str = "none") -> list[Row]:
     return [_summary_row(key, group, outliers) for key, group in _groups(log, by)]
 
 
@@ -42,14 +42,13 @@ def _groups(log: pl.DataFrame, by: Sequence[str]) -> list[tuple[Row, pd.DataFram
 
 def _stability_row(key: Row, group: pd.DataFrame, outliers: str) -> Row:
     success = _positive(group[LATENCY]) & _positive(_column(group, "response_size"))
-    fence = fence_of(group[LATENCY][success], outliers)
     five = five_numbers(group[LATENCY][success])
     figures = {f"{LATENCY}_{name}": five[name] for name in ("min", "mean", "median", "max", "iqr")}
     return {
         **key,
         "successful_invocations": int(success.sum()),
         **figures,
-        **_extras(group, success, fence),
+        **_extras(group, success, outliers, group[LATENCY][success]),
     }
 
 
@@ -64,7 +63,7 @@ def _concurrency_row(key: Row, group: pd.DataFrame, outliers: str) -> Row:
         "num_invocations": int(group[LATENCY].count()),
         **{f"{LATENCY}_{name}": five[name] for name in ("median", "mean", "max", "iqr")},
         **completions_per_second(kept),
-        **_extras(group, success, fence),
+        **_extras(group, success, outliers, group[LATENCY]),
     }
 
 
@@ -73,7 +72,7 @@ def _summary_row(key: Row, group: pd.DataFrame, outliers: str) -> Row:
     fence = fence_of(group[LATENCY], outliers)
     kept = _kept(group, success, fence)
     five = five_numbers(kept[LATENCY])
-    extras = _extras(group, success, fence)
+    extras = _extras(group, success, outliers, group[LATENCY])
     return {
         **key,
         "num_invocations": int(group[LATENCY].count()),
@@ -85,14 +84,20 @@ def _summary_row(key: Row, group: pd.DataFrame, outliers: str) -> Row:
     }
 
 
-def _extras(group: pd.DataFrame, success: Values, fence: float | None) -> Row:
-    kept = _kept(group, success, fence)
+def _extras(group: pd.DataFrame, success: Values, outliers: str, fenced: pd.Series) -> Row:
+    """``fenced`` is what the fence is made of: mean + 5 IQR where no other is asked for."""
+    kept = _kept(group, success, fence_of(fenced, outliers))
+    shown = fence_of(fenced, "mean-iqr" if outliers == "none" else outliers)
+    five = five_numbers(group[LATENCY][success])
+    true_maximum = {} if outliers == "none" else {f"{LATENCY}_max_all": five["max"]}
     return {
         **{f"{LATENCY}_{name}": _quantile(group[LATENCY][success], q) for name, q in PERCENTILES.items()},
         "error_rate": float((~success).mean()),
         "outliers_removed": int(success.sum()) - len(kept),
-        "outlier_fence": fence,
+        "outliers_above_fence": int(success.sum()) - len(_kept(group, success, shown)),
+        "outlier_fence": shown,
         "throughput": _throughput(kept),
+        **true_maximum,
     }
 
 

@@ -60,6 +60,7 @@ SUMMARY_COLUMNS = [
     "invocation_latency_p99",
     "invocation_latency_p999",
     "outliers_removed",
+    "outliers_above_fence",
     "outlier_fence",
     "throughput",
 ]

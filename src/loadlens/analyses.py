@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from loadlens.decisions import Decisions, Questions
 from loadlens.documents import json_text
-from loadlens.profile import DEFAULT_PERCENTILES, Execution
+from loadlens.profile import DEFAULT_PERCENTILES, Execution, checked_outliers
 from loadlens.publish import write_text
 from loadlens.sources import REJECTS_FILE, Reading
 
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from loadlens.results import ChartFormat, ConcurrencyResult, CostResult, StabilityResult, SummaryResult
     from loadlens.sources import Findings
 
-__all__ = ["LogAnalysis", "Options", "ToolkitAnalysis"]
+__all__ = ["TOOLKIT_OUTLIERS", "LogAnalysis", "Options", "ToolkitAnalysis"]
+
+TOOLKIT_OUTLIERS: Final = "mean-iqr"
+"""The fence of results folders, with which the reference toolkit's numbers come out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,8 @@ class Options:
 
     Attributes:
         by: key columns; none for the log's natural key.
-        outliers: the fence.
+        outliers: the fence above which calls are removed; None for what is usual: ``mean-iqr`` for a results
+            folder, as in the reference toolkit, and none for other logs.
         prices: the price table of a results folder.
         chart_formats: file formats of the charts.
         percentiles: quantiles of the successes to report.
@@ -47,7 +51,7 @@ class Options:
     """
 
     by: tuple[str, ...] = ()
-    outliers: Outliers = "mean-iqr"
+    outliers: Outliers | None = None
     prices: PriceTable
     chart_formats: tuple[ChartFormat, ...] = ("png",)
     percentiles: tuple[float, ...] = DEFAULT_PERCENTILES
@@ -57,10 +61,19 @@ class Options:
     execution: Execution = field(default_factory=Execution)
     questions: Questions = field(default_factory=Questions)
 
-    @property
-    def measuring(self) -> dict[str, Any]:
-        """The arguments that every summary takes."""
-        return {"outliers": self.outliers, "percentiles": self.percentiles, "heatmap": True, **self.execution}
+    def __post_init__(self) -> None:
+        """Raises a UsageError for a fence that is none."""
+        if self.outliers is not None:
+            checked_outliers(self.outliers)
+
+    def measuring(self, usual: Outliers) -> dict[str, Any]:
+        """The arguments that every summary takes, given the fence that is usual."""
+        return {
+            "outliers": self.outliers or usual,
+            "percentiles": self.percentiles,
+            "heatmap": True,
+            **self.execution,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +86,12 @@ class ToolkitAnalysis:
     concurrency: ConcurrencyResult | None
     cost: CostResult | None
     no_cost_reason: str | None
+
+    @property
+    def outliers(self) -> Outliers:
+        """The fence above which calls were removed."""
+        parts = (self.stability, self.concurrency)
+        return next((part.outliers for part in parts if part), TOOLKIT_OUTLIERS)
 
     @property
     def relative_error(self) -> float:
@@ -88,7 +107,7 @@ class ToolkitAnalysis:
     def document(self) -> dict[str, Any]:
         """The content of summary.json."""
         return {
-            **_head([self.source], self.options, prices=self.options.prices.path),
+            **_head([self.source], self.outliers, prices=self.options.prices.path),
             "stability": _part(self.stability),
             "concurrency": _part(self.concurrency),
             "cost": _cost(self.cost),
@@ -109,7 +128,7 @@ class ToolkitAnalysis:
         report = toolkit_report(
             source=self.source,
             version=version("loadlens"),
-            options={**_described(self.options), "Price table": self.options.prices.path},
+            options={"Outlier fence": self.outliers, "Price table": self.options.prices.path},
             stability=self.stability,
             concurrency=self.concurrency,
             cost=self.cost,
@@ -165,7 +184,7 @@ class LogAnalysis:
     def document(self) -> dict[str, Any]:
         """The content of summary.json."""
         return {
-            **_head(self.sources, self.options),
+            **_head(self.sources, self.summary.outliers),
             "by": list(self.summary.by),
             "summary": _rows(self.summary.summary),
             **_figures_of(self.summary),
@@ -194,7 +213,7 @@ class LogAnalysis:
         return summary_report(
             source=", ".join(self.sources),
             version=version("loadlens"),
-            options=_described(self.options),
+            options={"Outlier fence": self.summary.outliers},
             summary=self.summary,
             findings=self.findings,
             figures={name: svg_text(chart) for name, chart in charts.items()},
@@ -204,16 +223,11 @@ class LogAnalysis:
         )
 
 
-def _described(options: Options) -> dict[str, str]:
-    """The options as the report shows them."""
-    return {"Outlier fence": options.outliers}
-
-
-def _head(sources: Sequence[str], options: Options, **more: str) -> dict[str, Any]:
+def _head(sources: Sequence[str], outliers: Outliers, **more: str) -> dict[str, Any]:
     return {
         "loadlens_version": version("loadlens"),
         "inputs": list(sources),
-        "options": {"outliers": options.outliers, **more},
+        "options": {"outliers": outliers, **more},
     }
 
 

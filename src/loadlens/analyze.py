@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from typing import TYPE_CHECKING, Unpack
 
-from loadlens.analyses import LogAnalysis, Options, ToolkitAnalysis
+from loadlens.analyses import TOOLKIT_OUTLIERS, LogAnalysis, Options, ToolkitAnalysis
 from loadlens.analysis import checked_key
 from loadlens.api import (
     compute_cost_savings,
@@ -63,7 +63,7 @@ def analyze(
     out: Path_,
     *,
     by: Sequence[str] = (),
-    outliers: Outliers = "mean-iqr",
+    outliers: Outliers | None = None,
     prices: PriceTable | str | PathLike[str] | None = None,
     chart_formats: Sequence[ChartFormat] = ("png",),
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
@@ -89,7 +89,9 @@ def analyze(
         out: the folder to appear.
         by: key columns; without them what naturally tells the log's rows apart: the label, the memory size,
             the file where several runs are given, and the like.
-        outliers: the fence: ``mean-iqr`` (mean + 5 IQR), ``tukey`` (q75 + 1.5 IQR) or ``none``.
+        outliers: the fence above which calls are removed: ``none`` (nothing is), ``mean-iqr``
+            (mean + 5 IQR) or ``tukey`` (q75 + 1.5 IQR). By default nothing is removed from a log, and
+            a results folder is filtered by ``mean-iqr``, as the reference toolkit does.
         prices: the price table of a results folder, its built-in name or its path; without it, the
             reference's for us-east-1.
         chart_formats: ``png``, ``svg`` or both.
@@ -202,7 +204,7 @@ def _analyze_log(inputs: Sequence[Path_], options: Options) -> LogAnalysis:
         execution=options.execution,
     )
     # Last, because the log's findings are those of its last scan.
-    summary = summarize(log, key, **options.measuring)
+    summary = summarize(log, key, **options.measuring("none"))
     return LogAnalysis(
         sources=sources, options=options, summary=summary, findings=log.findings, decisions=decisions
     )
@@ -219,15 +221,14 @@ def analyze_toolkit_folder(
         source: what the report calls the input; its path without it.
     """
     stability = concurrency = None
+    measuring = options.measuring(TOOLKIT_OUTLIERS)
     if folder.stability:
         options.on_stage("Reading the stability log")
-        stability = summarize_stability_results(
-            folder.stability, folder.stability_metrics, **options.measuring
-        )
+        stability = summarize_stability_results(folder.stability, folder.stability_metrics, **measuring)
     if folder.concurrency:
         options.on_stage("Reading the concurrency log")
         concurrency = summarize_concurrency_results(
-            folder.concurrency, folder.concurrency_metrics, **options.measuring
+            folder.concurrency, folder.concurrency_metrics, **measuring
         )
     cost, reason = _cost_or_reason(folder, stability, options)
     return ToolkitAnalysis(

@@ -6,9 +6,8 @@ from os import PathLike
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from loadlens.analysis import concurrency_statistics, cost_analysis, stability_statistics, summary_statistics
-from loadlens.errors import UsageError
 from loadlens.prices import PriceTable, load_prices
-from loadlens.profile import DEFAULT_PERCENTILES
+from loadlens.profile import DEFAULT_PERCENTILES, checked_outliers
 from loadlens.results import ConcurrencyResult, CostResult, SavedResult, StabilityResult, SummaryResult
 
 if TYPE_CHECKING:
@@ -58,7 +57,11 @@ def summarize_stability_results(
         OutputError: the result cannot be written.
     """
     statistics = stability_statistics(
-        invocations, endpoint_metrics, outliers=_checked(outliers), percentiles=percentiles, **execution
+        invocations,
+        endpoint_metrics,
+        outliers=checked_outliers(outliers),
+        percentiles=percentiles,
+        **execution,
     )
     return _saved(StabilityResult(**vars(statistics)), result_save_path, overwrite=overwrite)
 
@@ -91,7 +94,11 @@ def summarize_concurrency_results(
         OutputError: the result cannot be written.
     """
     statistics = concurrency_statistics(
-        invocations, endpoint_metrics, outliers=_checked(outliers), percentiles=percentiles, **execution
+        invocations,
+        endpoint_metrics,
+        outliers=checked_outliers(outliers),
+        percentiles=percentiles,
+        **execution,
     )
     return _saved(ConcurrencyResult(**vars(statistics)), result_save_path, overwrite=overwrite)
 
@@ -134,7 +141,7 @@ def summarize(
     log: Source,
     by: Sequence[str] = (),
     *,
-    outliers: Outliers = "mean-iqr",
+    outliers: Outliers = "none",
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
     **execution: Unpack[Execution],
 ) -> SummaryResult:
@@ -143,7 +150,8 @@ def summarize(
     Args:
         log: paths, a frame or an Arrow table.
         by: the key columns.
-        outliers: the fence: ``mean-iqr`` (mean + 5 IQR), ``tukey`` (q75 + 1.5 IQR) or ``none``.
+        outliers: the fence above which calls are removed: ``none`` (nothing is), ``mean-iqr``
+            (mean + 5 IQR) or ``tukey`` (q75 + 1.5 IQR).
         percentiles: quantiles of the successes to report, before outliers are removed.
         **execution: how to do it: ``exact``, ``memory_limit``, ``spill_folder``, ``heatmap``, ``engine``,
             ``on_progress``, ``executor``; see ``Execution``.
@@ -156,16 +164,9 @@ def summarize(
         UsageError: ``by`` names a column twice, or one that is measured and not configured.
     """
     statistics = summary_statistics(
-        log, by, outliers=_checked(outliers), percentiles=percentiles, **execution
+        log, by, outliers=checked_outliers(outliers), percentiles=percentiles, **execution
     )
     return SummaryResult(**vars(statistics))
-
-
-def _checked(outliers: Outliers) -> Outliers:
-    choices = ("mean-iqr", "tukey", "none")
-    if outliers not in choices:
-        raise UsageError(f"outliers: got {outliers!r}, expected one of {', '.join(choices)}")
-    return outliers
 
 
 def _saved(result: _Result, path: SavePath, *, overwrite: bool) -> _Result:

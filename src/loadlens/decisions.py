@@ -146,7 +146,7 @@ def decide(
     *,
     name: str,
     by: Sequence[str],
-    outliers: Outliers,
+    outliers: Outliers | None,
     reading: Reading,
     on_stage: Callable[[str], None],
     execution: Execution,
@@ -159,7 +159,7 @@ def decide(
         name: what the log is called.
         by: key columns; none for those that each question takes by itself: the log's natural key, what
             both runs have of it, and ``memory_size``.
-        outliers: the fence of gates that say ``filtered``.
+        outliers: the fence of gates that say ``filtered``; None for the usual one.
         reading: how other logs are read.
         on_stage: is told what begins.
         execution: how logs are measured.

@@ -3,7 +3,7 @@
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -16,13 +16,14 @@ from rich.table import Table
 from rich.text import Text
 
 from loadlens.analyses import LogAnalysis, ToolkitAnalysis
-from loadlens.analysis import CostAnalysis
+from loadlens.analysis import CostAnalysis, InvocationStatistics
 from loadlens.decisions import Decisions
 from loadlens.gates.output import summary_line
 from loadlens.inspection import Inspection, Proposal
 from loadlens.profile import Progress
 from loadlens.report.columns import column_header, format_value
 from loadlens.report.comparison import verdict_sentence
+from loadlens.report.parts import ALL_CALLS, KEPT_CALLS
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY
 from loadlens.sources import REJECTS_FILE, Location
 
@@ -108,7 +109,14 @@ def console_of_width(width: int = _WIDTH_WITHOUT_TERMINAL) -> Console:
     return console if console.is_terminal else Console(highlight=False, width=width)
 
 
-def print_frame(title: str, frame: pl.DataFrame, *, currency: str = "USD", rest: str = "the files") -> None:
+def print_frame(
+    title: str,
+    frame: pl.DataFrame,
+    *,
+    currency: str = "USD",
+    rest: str = "the files",
+    groups: Mapping[str, str] | None = None,
+) -> None:
     """Prints the first rows of a frame; headers and formats follow from its column names.
 
     Args:
@@ -116,11 +124,13 @@ def print_frame(title: str, frame: pl.DataFrame, *, currency: str = "USD", rest:
         frame: the rows.
         currency: ISO 4217 code of columns that hold money.
         rest: where the rows are that are not shown.
+        groups: what stands above the header of a column, by its name.
     """
     console = console_of_width()
     table = Table(title=Text(inert(title)), title_justify="left", title_style="bold")
     for name, dtype in frame.schema.items():
-        header = Text(inert(column_header(name, currency)))
+        above = f"{groups[name]}\n" if groups and name in groups else ""
+        header = Text(f"{above}{inert(column_header(name, currency))}")
         table.add_column(header, justify="right" if dtype.is_numeric() else "left")
     for row in frame.head(MOST_ROWS).iter_rows():
         cells = zip(frame.columns, row, strict=True)
@@ -139,8 +149,7 @@ def print_results(analysis: ToolkitAnalysis | LogAnalysis, out: Location) -> Non
     """Prints the main figures of ``analysis`` and where its files are."""
     console = console_of_width()
     if isinstance(analysis, LogAnalysis):
-        summary = analysis.summary.summary
-        _print_columns("Invocations", summary, [*analysis.summary.by, *_SUMMARY_COLUMNS])
+        _print_summary("Invocations", analysis.summary, analysis.summary.by, _SUMMARY_COLUMNS)
         report = out / "report.html"
         _print_decisions(analysis.decisions)
         if analysis.findings.rejected:
@@ -169,16 +178,15 @@ def _print_decisions(decisions: Decisions) -> None:
         print_line(f"Choice: {decisions.costing.choice.reason}")
 
 
-_SUMMARY_COLUMNS = ("num_invocations", "error_rate", *_LATENCIES, "tps_p50", "outliers_removed")
+_SUMMARY_COLUMNS = ("num_invocations", "error_rate", *_LATENCIES, "tps_p50")
 
 
 def _print_toolkit(console: Console, analysis: ToolkitAnalysis) -> None:
     if analysis.stability:
-        columns = ["memory_size", "successful_invocations", "error_rate", *_LATENCIES, "outliers_removed"]
-        _print_columns("Stability", analysis.stability.summary, columns)
+        calls = ("successful_invocations", "error_rate", *_LATENCIES)
+        _print_summary("Stability", analysis.stability, ("memory_size",), calls)
     if analysis.concurrency:
-        columns = [*CONFIGURATION_COLUMNS, *_SUMMARY_COLUMNS]
-        _print_columns("Concurrency", analysis.concurrency.summary, columns)
+        _print_summary("Concurrency", analysis.concurrency, CONFIGURATION_COLUMNS, _SUMMARY_COLUMNS)
     if analysis.cost:
         cost = analysis.cost
         columns = ["memory_size", "average_latency", "cost_per_1M_invocations"]
@@ -195,6 +203,20 @@ def _break_even(cost: CostAnalysis) -> str:
         return "At these prices an invocation costs nothing."
     invocations = math.floor(cost.break_even_invocations)
     return f"Up to {invocations:,} invocations a month it costs less than {inert(cost.comparable_instance)}."
+
+
+def _print_summary(
+    title: str, part: InvocationStatistics, key: Sequence[str], columns: Sequence[str]
+) -> None:
+    """Prints the main figures by key; where calls were removed, which figures leave them out."""
+    removes = part.outliers != "none"
+    outliers = "outliers_removed" if removes else "outliers_above_fence"
+    shown = [name for name in (*key, *columns, outliers) if name in part.summary.columns]
+    groups = {}
+    if removes:
+        latencies = {name: ALL_CALLS for name in shown if name.startswith(LATENCY)}
+        groups = latencies | dict.fromkeys(part.kept_columns, KEPT_CALLS)
+    print_frame(title, part.summary.select(shown), groups=groups)
 
 
 def _print_columns(title: str, frame: pl.DataFrame, columns: Sequence[str], currency: str = "USD") -> None:

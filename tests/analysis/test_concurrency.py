@@ -41,7 +41,7 @@ def test_columns_and_types() -> None:
     ]
     assert summary.columns[: len(reference)] == reference
     tps = [name for name in reference if name.startswith("tps_")]
-    whole = [*KEY, *ERRORS, "num_invocations", *tps, "outliers_removed"]
+    whole = [*KEY, *ERRORS, "num_invocations", *tps, "outliers_removed", "outliers_above_fence"]
     assert [name for name, dtype in summary.schema.items() if dtype == pl.Int64] == whole
 
 

@@ -25,8 +25,10 @@ EXTRAS = [
     "invocation_latency_p999",
     "error_rate",
     "outliers_removed",
+    "outliers_above_fence",
     "outlier_fence",
     "throughput",
+    "invocation_latency_max_all",
 ]
 
 
@@ -61,7 +63,7 @@ def test_fence_never_changes_the_reference_columns(outliers: str) -> None:
 def test_columns_and_types() -> None:
     summary = loadlens.summarize_stability_results(logs.stability_log(logs.small_log())).summary
     assert summary.columns == REFERENCE_COLUMNS + EXTRAS
-    counts = ["memory_size", "successful_invocations", "outliers_removed"]
+    counts = ["memory_size", "successful_invocations", "outliers_removed", "outliers_above_fence"]
     assert [name for name, dtype in summary.schema.items() if dtype == pl.Int64] == counts
     assert all(summary.schema[name] == pl.Float64 for name in summary.columns if name not in counts)
 

@@ -76,15 +76,43 @@ def test_columns() -> None:
         *[f"tps_{name}" for name in ("avg", "p25", "p50", "p75", "max")],
         *percentiles,
         "outliers_removed",
+        "outliers_above_fence",
         "outlier_fence",
         "throughput",
     ]
+    fenced = loadlens.summarize(logs.small_log(), by=["memory_size"], outliers="tukey").summary
+    assert fenced.columns == [*summary.columns, "invocation_latency_max_all"]
+
+
+def test_nothing_is_removed_unless_asked() -> None:
+    log = pl.DataFrame({"invocation_latency": [*np.arange(1.0, 100.0), 10_000.0]})
+    result = loadlens.summarize(log)
+    row = result.summary.row(0, named=True)
+    assert result.outliers == "none"
+    assert (row["outliers_removed"], row["outliers_above_fence"]) == (0, 1)
+    assert row["outlier_fence"] == pytest.approx(149.5 + 5 * 49.5)
+    assert (row["invocation_latency_max"], row["invocation_latency_mean"]) == (10_000, 149.5)
+    assert result.quality["outliers_above_fence"].item() == 1
+    assert result.density["latency_ms"].max() > 10_000
+
+
+@pytest.mark.parametrize("latencies", [[5.0], [3.0] * 20, [1.0, 2.0, 900.0], [0.5] * 50 + [1e6] * 3])
+def test_counting_outliers_leaves_the_figures_as_they_are(latencies: list[float]) -> None:
+    log = pl.DataFrame({"invocation_latency": latencies})
+    row = loadlens.summarize(log).summary.row(0, named=True)
+    numbers = np.array(latencies)
+    fence = numbers.mean() + 5 * (np.quantile(numbers, 0.75) - np.quantile(numbers, 0.25))
+    assert row["outlier_fence"] == pytest.approx(fence)
+    assert row["outliers_above_fence"] == (numbers > fence).sum()
+    assert row["outliers_removed"] == 0
+    assert row["invocation_latency_max"] == numbers.max()
 
 
 def test_percentiles_are_taken_before_outliers_are_removed() -> None:
     log = pl.DataFrame({"invocation_latency": [*np.arange(1.0, 100.0), 10_000.0]})
-    row = loadlens.summarize(log).summary.row(0, named=True)
-    assert row["outliers_removed"] == 1
+    row = loadlens.summarize(log, outliers="mean-iqr").summary.row(0, named=True)
+    assert row["outliers_removed"] == row["outliers_above_fence"] == 1
+    assert row["invocation_latency_max_all"] == 10_000
     assert row["invocation_latency_max"] == 99
     assert row["invocation_latency_p999"] == pytest.approx(99 + 0.901 * 9901)
 

@@ -64,7 +64,7 @@ def test_a_results_folder_of_the_toolkit_is_priced_by_its_stability_log(tmp_path
     text = run("cost", folder, "--out", tmp_path / "out")
     assert "1,024 MB" in text
     costs = pl.read_csv(tmp_path / "out" / "costs.csv")
-    assert costs["duration_basis"].unique().to_list() == ["kept mean latency"]
+    assert costs["duration_basis"].unique().to_list() == ["mean latency"]
     assert costs["cost_per_invocation"].min() > 0  # type: ignore[operator]
 
 

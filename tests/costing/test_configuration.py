@@ -13,13 +13,13 @@ def costs(columns: Mapping[str, object], prices: PriceTable, **options: object) 
     return configuration_costs(usage(columns, **options), prices).row(0, named=True)
 
 
-def test_kept_mean_latency_prices_a_log_without_billed_durations() -> None:
-    # 100 calls of 20 ms and one of 5,000 ms, which the fence removes.
-    row = costs({"invocation_latency": [20.0] * 100 + [5000.0]}, SERVERLESS)
-    assert row["duration_basis"] == "kept mean latency"
-    assert row["billed_ms"] == 20
-    assert row["cost_per_invocation"] == pytest.approx(20 * 0.00002 / 1000, rel=1e-12)
-    assert row["cost_per_1M_invocations"] == pytest.approx(0.4, rel=1e-12)
+def test_the_mean_of_all_calls_prices_a_log_without_billed_durations() -> None:
+    # One slow call makes the mean of 99 calls of 20 ms and one of 2,020 ms twice as long, and is paid for.
+    row = costs({"invocation_latency": [20.0] * 99 + [2020.0]}, SERVERLESS)
+    assert row["duration_basis"] == "mean latency"
+    assert row["billed_ms"] == 40
+    assert row["cost_per_invocation"] == pytest.approx(40 * 0.00002 / 1000, rel=1e-12)
+    assert row["cost_per_1M_invocations"] == pytest.approx(0.8, rel=1e-12)
     assert row["cold_start_cost_per_1M"] is None
     assert row["cold_starts"] is None
 
@@ -108,7 +108,7 @@ def test_one_configuration_may_lack_billed_durations() -> None:
         "billed_duration": [50.0, None, None, None],
     }
     table = configuration_costs(usage(columns), LAMBDA)
-    assert table["duration_basis"].to_list() == ["billed duration", "kept mean latency"]
+    assert table["duration_basis"].to_list() == ["billed duration", "mean latency"]
     assert table["billed_ms"].to_list() == [50, 10]
 
 

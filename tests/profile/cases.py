@@ -125,9 +125,9 @@ def keyed(frame: pl.DataFrame, keys: int = 3) -> pl.DataFrame:
 
 
 def plan_of(frame: pl.DataFrame, key: Sequence[str] = (), **changes: Any) -> Plan:
-    """A plan as ``summarize`` makes it."""
+    """A plan with the fence of the reference toolkit, unless ``changes`` say otherwise."""
     success = pl.col("success") if "success" in frame.columns else pl.col(LATENCY) > 0
-    return Plan(key=tuple(key), success=success, **changes)
+    return Plan(**{"key": tuple(key), "success": success, "outliers": "mean-iqr", **changes})
 
 
 def both(

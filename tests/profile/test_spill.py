@@ -100,7 +100,7 @@ def test_text_is_parsed_again_only_for_the_times_of_a_tail_that_came_too_early(
     lines = paths[0].read_text(encoding="utf-8").splitlines(keepends=True)
     paths[0].write_text("".join([*lines, "x" + lines[1]]), encoding="utf-8")
     log = open_log(paths, reading=Reading.of(max_rejects=1))
-    plan = Plan(key=())
+    plan = Plan(key=(), outliers="mean-iqr")
     got = measure(log, plan, spill_folder=spill)
     assert_agree(got.table, direct.measure(open_log(frame), plan).table, plan)
     assert log.findings.rejected == 1

@@ -117,7 +117,7 @@ def test_costs_of_both_runs():
         "Change": f"{slow['ratio'] - 1:+.1%}",
     }
     page = page_of(report(comparison))
-    assert "by its kept mean latency," in page.text
+    assert "by its mean latency," in page.text
     assert "It has no interval, and no verdict depends on it." in page.text
     assert "sagemaker-serverless" in page.cells
 
@@ -135,7 +135,7 @@ def test_what_is_priced_is_told_of_each_key_where_it_differs():
     billed = base.with_columns(billed_duration=pl.when(pl.col("label") == "a").then(pl.lit(30.0)))
     table = cost_table(compare(base, billed, ["label"], prices="lambda-x86"))
     told = dict(table.frame.select("label", "Priced by").iter_rows())
-    assert told == {"a": "kept mean latency → billed duration", "slow": "kept mean latency"}
+    assert told == {"a": "mean latency → billed duration", "slow": "mean latency"}
 
 
 def test_a_key_without_a_success_costs_nothing_that_is_known():

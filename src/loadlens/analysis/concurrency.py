@@ -9,6 +9,7 @@ import polars as pl
 from loadlens.analysis.density import density
 from loadlens.analysis.endpoint import endpoint_summary
 from loadlens.analysis.shared import (
+    TPS_COLUMNS,
     InvocationStatistics,
     average_response_size,
     checked_percentiles,
@@ -24,7 +25,6 @@ __all__ = ["ConcurrencyStatistics", "concurrency_statistics"]
 
 KEY = CONFIGURATION_COLUMNS
 METRICS_KEY = ("memory_size", "max_concurrency")
-TPS_COLUMNS = ("tps_avg", "tps_p25", "tps_p50", "tps_p75", "tps_max")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,13 @@ def concurrency_statistics(
         InputError: a source cannot be read, lacks columns or holds values that no statistic may use.
     """
     log = open_log(invocations, required=(*KEY, LATENCY, *ERROR_COLUMNS, "end_time"))
-    plan = Plan(key=KEY, outliers=outliers, percentiles=checked_percentiles(percentiles), response_sizes=True)
+    plan = Plan(
+        key=KEY,
+        outliers=outliers,
+        counts_outliers=True,
+        percentiles=checked_percentiles(percentiles),
+        response_sizes=True,
+    )
     metrics = None if endpoint_metrics is None else read_endpoint_metrics(endpoint_metrics, METRICS_KEY)
     statistics = measure(log, plan, **execution)
     figures = [pl.col(f"kept_{name}").alias(f"{LATENCY}_{name}") for name in ("median", "mean", "max", "iqr")]
@@ -75,5 +81,5 @@ def concurrency_statistics(
         endpoint_metrics=None if metrics is None else endpoint_summary(metrics, METRICS_KEY),
         average_response_size=average_response_size(statistics),
         density=density(statistics.histogram, panel=("max_concurrency",), group=("num_clients",)),
-        **common(statistics, KEY),
+        **common(statistics, plan),
     )

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypedDict
+from typing import Final, TypedDict
 
 import polars as pl
 
 from loadlens.errors import UsageError
 from loadlens.profile import (
+    Outliers,
     Plan,
     Profile,
     Statistics,
@@ -20,6 +21,7 @@ from loadlens.profile import (
 from loadlens.schema import ERROR_COLUMNS, LATENCY
 
 __all__ = [
+    "TPS_COLUMNS",
     "InvocationStatistics",
     "average_response_size",
     "checked_percentiles",
@@ -36,6 +38,9 @@ __all__ = [
 ]
 
 
+TPS_COLUMNS: Final = ("tps_avg", "tps_p25", "tps_p50", "tps_p75", "tps_max")
+
+
 @dataclass(frozen=True, kw_only=True)
 class InvocationStatistics:
     """What every summary of invocations holds.
@@ -43,12 +48,13 @@ class InvocationStatistics:
     Attributes:
         summary: the summary table.
         density: curves of the kept latencies: the key columns, ``latency_ms``, ``density`` (per ms).
-        quality: rows, failures by class and rows removed by the fence for each key.
+        quality: rows, failures by class, the fence and the successes above it for each key.
         spectrum: latency over percentile: the key columns, ``quantile``, ``latency_ms``, read from the
             profile and so off by at most 0.2 %.
         timeline: ``time_s`` and ``window_s`` of a window, ``throughput`` (per s), ``error_rate`` (0 to 1).
         heatmap: ``time_s``, ``window_s``, ``latency_low_ms``, ``latency_high_ms``, ``count``; empty unless
             it was asked for.
+        outliers: the fence above which calls were removed; ``none`` where none were.
         profile: the counts that all of this comes from.
         relative_error: bound of the relative error of quantiles, minima and maxima; 0 for exact figures.
         spilled_bytes: size of the temporary file that a text log went through, else 0.
@@ -60,9 +66,16 @@ class InvocationStatistics:
     spectrum: pl.DataFrame
     timeline: pl.DataFrame
     heatmap: pl.DataFrame
+    outliers: Outliers
     profile: Profile
     relative_error: float
     spilled_bytes: int
+
+    @property
+    def kept_columns(self) -> tuple[str, ...]:
+        """Columns of the summary that leave out the calls above the fence; none where none were removed."""
+        latencies = (f"{LATENCY}_{name}" for name in ("min", "mean", "median", "max", "iqr"))
+        return () if self.outliers == "none" else (*latencies, *TPS_COLUMNS, "throughput")
 
     @property
     def seconds_without_completion(self) -> int:
@@ -85,19 +98,21 @@ class Common(TypedDict):
     spectrum: pl.DataFrame
     timeline: pl.DataFrame
     heatmap: pl.DataFrame
+    outliers: Outliers
     profile: Profile
     relative_error: float
     spilled_bytes: int
 
 
-def common(statistics: Statistics, key: Sequence[str]) -> Common:
+def common(statistics: Statistics, plan: Plan) -> Common:
     """What is made of statistics in the same way for every summary."""
-    named = dict(zip(key_names(key), key, strict=True))
+    named = dict(zip(key_names(plan.key), plan.key, strict=True))
     return Common(
-        quality=quality(statistics, key),
+        quality=quality(statistics, plan.key),
         spectrum=spectrum(statistics.profile).rename(named),
         timeline=timeline(statistics.profile),
         heatmap=heatmap(statistics.profile),
+        outliers=plan.outliers,
         profile=statistics.profile,
         relative_error=statistics.relative_error,
         spilled_bytes=statistics.spilled_bytes,
@@ -145,11 +160,13 @@ def extras(plan: Plan, *, with_error_rate: bool = True) -> list[pl.Expr]:
     """The columns that follow the reference's in every summary of invocations."""
     percentiles = [pl.col(f"{LATENCY}_{percentile_name(quantile)}") for quantile in plan.percentiles]
     rate = [error_rate()] if with_error_rate else []
-    return [*percentiles, *rate, *map(pl.col, ("outliers_removed", "outlier_fence", "throughput"))]
+    figures = ("outliers_removed", "outliers_above_fence", "outlier_fence", "throughput")
+    true_maximum = [] if plan.outliers == "none" else [pl.col("success_max").alias(f"{LATENCY}_max_all")]
+    return [*percentiles, *rate, *map(pl.col, figures), *true_maximum]
 
 
 def quality(statistics: Statistics, key: Sequence[str]) -> pl.DataFrame:
-    """Rows read, failures by class and rows removed by the fence, for each key."""
+    """Rows read, failures by class, the fence and the successes above it, for each key."""
     errors = [name for name in ERROR_COLUMNS if name in statistics.table.columns and name not in key]
     return statistics.table.select(
         *key_columns(key),
@@ -158,6 +175,7 @@ def quality(statistics: Statistics, key: Sequence[str]) -> pl.DataFrame:
         num_errors(),
         *errors,
         "outlier_fence",
+        "outliers_above_fence",
         "outliers_removed",
     )
 

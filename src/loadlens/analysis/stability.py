@@ -40,6 +40,11 @@ class StabilityStatistics(InvocationStatistics):
     endpoint_metrics: pl.DataFrame | None
     average_response_size: float | None
 
+    @property
+    def kept_columns(self) -> tuple[str, ...]:
+        """Columns of the summary that leave out the calls above the fence; none where none were removed."""
+        return () if self.outliers == "none" else ("throughput",)
+
 
 def stability_statistics(
     invocations: Source,
@@ -64,6 +69,7 @@ def stability_statistics(
         fence_over_failures=False,
         response_sizes=True,
         outliers=outliers,
+        counts_outliers=True,
         percentiles=checked_percentiles(percentiles),
     )
     metrics = None if endpoint_metrics is None else read_endpoint_metrics(endpoint_metrics, KEY)
@@ -83,5 +89,5 @@ def stability_statistics(
         endpoint_metrics=None if metrics is None else endpoint_summary(metrics, KEY),
         average_response_size=average_response_size(statistics),
         density=density(statistics.histogram, panel=(), group=KEY),
-        **common(statistics, KEY),
+        **common(statistics, plan),
     )

@@ -6,9 +6,9 @@ from typing import Unpack
 
 import polars as pl
 
-from loadlens.analysis.concurrency import TPS_COLUMNS
 from loadlens.analysis.density import density
 from loadlens.analysis.shared import (
+    TPS_COLUMNS,
     InvocationStatistics,
     checked_percentiles,
     common,
@@ -38,6 +38,7 @@ _TAKEN = frozenset(
         "num_rows",
         "num_successes",
         "outlier_fence",
+        "outliers_above_fence",
         "outliers_removed",
         "quantile",
         "start_time",
@@ -67,14 +68,14 @@ def summary_statistics(
     source: Source,
     by: Sequence[str] = (),
     *,
-    outliers: Outliers = "mean-iqr",
+    outliers: Outliers = "none",
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
     **execution: Unpack[Execution],
 ) -> SummaryStatistics:
     """Summarises a log by the columns ``by``; by none, as a whole.
 
     A call is a success when the log's ``success`` says so or, without that column, when its latency is
-    above 0. The fence is taken over all rows as logged.
+    above 0. Nothing is filtered unless a fence is asked for; the fence is taken over all rows as logged.
 
     Raises:
         InputError: the source cannot be read, lacks columns or holds values that no statistic may use.
@@ -83,7 +84,13 @@ def summary_statistics(
     key = checked_key(by)
     log = open_log(source, required=(*key, LATENCY))
     success = success_of(log.columns)
-    plan = Plan(key=key, success=success, outliers=outliers, percentiles=checked_percentiles(percentiles))
+    plan = Plan(
+        key=key,
+        success=success,
+        outliers=outliers,
+        counts_outliers=True,
+        percentiles=checked_percentiles(percentiles),
+    )
     statistics = with_numeric_keys(measure(log, plan, **execution), key)
     classes = error_classes(statistics)
     table = (
@@ -107,7 +114,7 @@ def summary_statistics(
             *[name for name in classes.columns if not name.startswith("key:")],
         ),
         density=density(statistics.histogram, panel=(), group=key),
-        **common(statistics, key),
+        **common(statistics, plan),
     )
 
 

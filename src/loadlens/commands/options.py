@@ -11,6 +11,7 @@ import typer
 
 from loadlens.cluster import Workforce, workforce
 from loadlens.errors import InputError, UsageError
+from loadlens.profile import Outliers as Fence
 from loadlens.sources import ColumnMap, Reading, find_toolkit_folder, location
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "SpillFolder",
     "Storage",
     "Workers",
+    "fence_of",
     "local_file",
     "reading_of",
     "refuse_results_folder",
@@ -168,8 +170,12 @@ SafeCsv = Annotated[
 ]
 
 Outliers = Annotated[
-    OutlierChoice,
-    typer.Option(help="Upper fence: mean + 5 IQR, Tukey's q75 + 1.5 IQR, or none."),
+    OutlierChoice | None,
+    typer.Option(
+        help="Remove calls above a fence: mean + 5 IQR or Tukey's q75 + 1.5 IQR. By default none are; of a "
+        "results folder, and for gates that say filtered, those above mean + 5 IQR.",
+        show_default=False,
+    ),
 ]
 MemoryLimit = Annotated[
     str | None,
@@ -229,6 +235,11 @@ def _bytes_of(memory_limit: str | None) -> int | None:
     prefix = (match[2] or "").upper()
     power = "KMGT".index(prefix[0]) + 1 if prefix else 0
     return int(float(match[1]) * (1024 if prefix.endswith("I") else 1000) ** power)
+
+
+def fence_of(choice: OutlierChoice | None) -> Fence | None:
+    """The fence that was asked for, if any."""
+    return None if choice is None else choice.value
 
 
 def share_of(min_effect: str) -> float:

@@ -58,14 +58,14 @@ class ComparedRun:
         if self.relative_error:
             yield (
                 f"percentiles were read from a profile and are off by at most {self.relative_error:.1%}, "
-                f"intervals are wider by as much; throughput counts calls above the fence too"
+                f"intervals are wider by as much"
             )
         yield from self.findings.sentences(self.seconds_without_completion)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Result of a comparison. Figures are of every successful call, none filtered; throughput and cost aside.
+    """Result of a comparison. Figures are of every successful call, none filtered.
 
     Attributes:
         base: the run to compare with.
@@ -89,7 +89,7 @@ class Comparison:
         only_in_base: keys that the candidate lacks, with ``num_rows``.
         only_in_candidate: keys that the base lacks, with ``num_rows``.
         density: curves of at most 12 keys, each curve's area 1: the key columns, ``run``, ``latency_ms``,
-            ``density`` (per ms); without the calls above each run's fence.
+            ``density`` (per ms).
         spectrum: of the same keys: the key columns, ``run``, ``quantile``, ``latency_ms``.
         remarks: what else a reader has to know, one sentence each.
     """

@@ -43,7 +43,7 @@ class Run:
 
     Attributes:
         name: what messages call it.
-        statistics: its statistics by key; all figures are of every success, the fence aside.
+        statistics: its statistics by key; all figures are of every success.
         seconds_without_completion: seconds between its first and its last completion that saw none.
         findings: what was rejected or left out of its log, and what the log cannot tell.
         usage: what its calls used, a row for each row of the statistics; None without prices.

@@ -9,10 +9,10 @@ from loadlens.costing.usage import MEMORY, Usage
 from loadlens.errors import PriceError
 from loadlens.prices import PriceTable
 
-__all__ = ["BILLED", "KEPT_MEAN", "configuration_costs", "require_memory_prices"]
+__all__ = ["BILLED", "MEAN_LATENCY", "configuration_costs", "require_memory_prices"]
 
 BILLED: Final = "billed duration"
-KEPT_MEAN: Final = "kept mean latency"
+MEAN_LATENCY: Final = "mean latency"
 
 _MS_PER_SECOND: Final = 1000
 _MILLION: Final = 1e6
@@ -24,7 +24,7 @@ def configuration_costs(usage: Usage, prices: PriceTable) -> pl.DataFrame:
     Everything is per successful call: what a warm call costs, what cold starts add, what failures add, and
     the three together.
 
-    - A call is billed its mean billed duration where the log tells one, else the kept mean latency, rounded
+    - A call is billed its mean billed duration where the log tells one, else the mean latency, rounded
       up to the table's step (off by less than a step, as calls are rounded one by one).
     - Cold starts add what they were billed beyond warm calls; without billed durations, their init
       durations where the table bills these; null where the log tells neither.
@@ -93,12 +93,12 @@ def _durations(table: pl.DataFrame, prices: PriceTable) -> pl.DataFrame:
     failures_told = pl.col("billed_count").is_not_null() & (told | (pl.col("failed_billed_count") > 0))
     return table.with_columns(
         pl.col(MEMORY).replace_strict(per_ms, return_dtype=pl.Float64).alias("price_per_ms"),
-        pl.when(told).then(pl.lit(BILLED)).otherwise(pl.lit(KEPT_MEAN)).alias("duration_basis"),
+        pl.when(told).then(pl.lit(BILLED)).otherwise(pl.lit(MEAN_LATENCY)).alias("duration_basis"),
         pl.when(split)
         .then(warm)
         .when(told)
         .then(everything)
-        .otherwise(_rounded_up(pl.col("kept_mean"), prices.billed_step_ms))
+        .otherwise(_rounded_up(pl.col("mean_ms"), prices.billed_step_ms))
         .alias("billed_ms"),
         pl.when(split).then(everything - warm).when(~told.fill_null(value=False)).then(init).alias("cold_ms"),
         pl.when(failures_told)

@@ -45,7 +45,7 @@ _EMPTY: Final = {
 FIGURES: Final = frozenset(
     {
         *_EMPTY,
-        *("option", "prices", "num_rows", "num_successes", "num_errors", "latency_ms", "kept_mean"),
+        *("option", "prices", "num_rows", "num_successes", "num_errors", "latency_ms", "mean_ms"),
         *("response_size", "failed_ms_sum", "failed_count", "failed_ms", "failures_priced", "cold_ms"),
         *("price_per_ms", "duration_basis", "billed_ms", "failures_without_duration"),
         *("call_cost_per_1M", "cold_start_cost_per_1M", "failure_cost_per_1M"),
@@ -63,7 +63,7 @@ class Usage:
         by: the key columns, ``memory_size`` (MB) among them.
         percentile: the quantile of ``latency_ms``.
         table: the key columns; ``num_rows``, ``num_successes``, ``num_errors``; ``latency_ms``, the
-            percentile of all successes; ``kept_mean`` of the successes below the fence (ms); of the
+            percentile of all successes; ``mean_ms`` of all successes; of the
             successes ``response_size`` and ``request_size`` (mean bytes), ``billed_sum`` (ms) and
             ``billed_count`` where the log tells billed durations, the same with ``cold_`` for its cold
             starts, ``init_sum`` (ms) and ``cold_starts``; of the failures ``failed_billed_sum`` and
@@ -123,7 +123,7 @@ def usage_from(log: Log, plan: Plan, statistics: Statistics, *, request_size: fl
 
     Args:
         log: the log; scanned once more where it tells billed durations, cold starts or request sizes.
-        plan: what it was measured by: ``memory_size`` is in its key, the fence is the default, the first
+        plan: what it was measured by: ``memory_size`` is in its key, the first
             percentile is the one to report, and response sizes are summed up where bytes are paid for.
         statistics: what was measured.
         request_size: mean bytes of a request, for a log that does not tell sizes.
@@ -151,7 +151,7 @@ def _figures(request_size: float | None) -> list[pl.Expr]:
         pl.col("num_rows"),
         pl.col("num_successes"),
         num_errors(),
-        pl.col("kept_mean"),
+        pl.col("success_mean").alias("mean_ms"),
         mean_size.fill_nan(None).alias("response_size"),
         *[pl.col(name) for name in _EMPTY if name != "request_size"],
         pl.coalesce("request_size", pl.lit(request_size, dtype=pl.Float64)),

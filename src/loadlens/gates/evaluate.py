@@ -13,7 +13,7 @@ from loadlens.gates.bounds import refuse_unbounded, value_bounds
 from loadlens.gates.figures import value_of, values_behind
 from loadlens.gates.grammar import Gate, Scope, parse_gates
 from loadlens.gates.measures import Measures, measures
-from loadlens.profile import Execution, Outliers, key_names
+from loadlens.profile import Execution, Outliers, checked_outliers, key_names
 from loadlens.schema import LATENCY
 from loadlens.sources import Log, Reading, Source, open_log
 from loadlens.sources.wording import listed
@@ -70,7 +70,7 @@ class GateCheck:
 
     Attributes:
         by: the key columns.
-        outliers: the fence of gates that say ``filtered``.
+        outliers: the fence of gates that say ``filtered``; ``none`` where no gate does and none was named.
         gates: the gates, in the order in which they were given.
         verdicts: for each gate in that order, one for each configuration in its scope, by ascending key.
         first_start: when the first call of the log started, in s on its clock; None if no call tells.
@@ -101,7 +101,7 @@ def check_gates(
     gates: Sequence[Gate | str],
     by: Sequence[str] = (),
     *,
-    outliers: Outliers = "mean-iqr",
+    outliers: Outliers | None = None,
     reading: Reading | None = None,
     **execution: Unpack[Execution],
 ) -> GateCheck:
@@ -114,7 +114,8 @@ def check_gates(
         log: paths, a frame or an Arrow table.
         gates: gates, or their texts.
         by: the key columns; none for the log's natural key.
-        outliers: the fence of gates that say ``filtered``.
+        outliers: the fence of gates that say ``filtered``, by default ``mean-iqr`` (mean + 5 IQR). Other
+            gates are judged on every successful call.
         reading: how files are read.
         **execution: how to do it; see ``Execution``. Gates are judged on exact figures only.
 
@@ -122,12 +123,14 @@ def check_gates(
         GateError: a gate cannot be understood, names a column that is not in the key, or is restricted to
             configurations that the log does not have.
         InputError: the log cannot be read, lacks columns or holds values that no statistic may use.
-        UsageError: there are no gates, or figures are to be approximate.
+        UsageError: there are no gates, there is no such fence, or figures are to be approximate.
     """
     if not gates:
         raise UsageError("no gates: give one or more, such as p99 < 300ms")
     if not execution.get("exact", True):
         raise UsageError("gates are judged on exact figures: leave out exact=False (--one-pass)")
+    if outliers is not None:
+        checked_outliers(outliers)
     parsed = parse_gates([gate for gate in gates if isinstance(gate, str)])
     texts = iter(parsed)
     known = tuple(gate if isinstance(gate, Gate) else next(texts) for gate in gates)
@@ -135,6 +138,8 @@ def check_gates(
     key = tuple(dict.fromkeys(by)) or opened.key
     _refuse_other_columns(known, key, opened)
     refuse_unbounded(known, opened)
+    if outliers is None:
+        outliers = "mean-iqr" if any(gate.filtered for gate in known) else "none"
     found = measures(opened, key, known, outliers, execution)
     verdicts = tuple(verdict for gate in known for verdict in _verdicts(gate, found[gate.window_s]))
     some = next(iter(found.values()))

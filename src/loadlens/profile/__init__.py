@@ -8,6 +8,7 @@ from loadlens.profile.plan import (
     Plan,
     Statistics,
     below_name,
+    checked_outliers,
     percentile_name,
     success_of,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "Scan",
     "Statistics",
     "below_name",
+    "checked_outliers",
     "heatmap",
     "key_names",
     "measure",

@@ -55,12 +55,13 @@ def candidate_rows(found: Counted, plan: Plan, *, most: int) -> Candidates:
     beyond: list[pl.DataFrame] = []
     kept = profile.buckets.select("code", "bucket").clear()
     complete = False
-    if plan.outliers != "none":
+    if plan.fence != "none":
         fences = _possible_fences(plan, count_table(profile), counts)
-        kept = _kept_ranks(profile, plan, fences, counts).join(
-            pl.concat(ranked), on=["code", "bucket"], how="anti"
-        )
-        ranked.append(kept)
+        if plan.outliers != "none":
+            kept = _kept_ranks(profile, plan, fences, counts).join(
+                pl.concat(ranked), on=["code", "bucket"], how="anti"
+            )
+            ranked.append(kept)
         complete = tail is not None and tail.complete(_lowest_edges(fences))
         if not complete:
             beyond.append(_from_fence_on(profile, fences))
@@ -133,8 +134,8 @@ def _possible_fences(plan: Plan, table: pl.DataFrame, counts: OrderedCounts) -> 
     mean = pl.col(f"{population}_mean")
     possible = joined.select(
         "code",
-        fence(plan.outliers, mean, pl.col("q25_above"), pl.col("q75_below")).alias("lowest"),
-        fence(plan.outliers, mean, pl.col("q25_below"), pl.col("q75_above")).alias("highest"),
+        fence(plan.fence, mean, pl.col("q25_above"), pl.col("q75_below")).alias("lowest"),
+        fence(plan.fence, mean, pl.col("q25_below"), pl.col("q75_above")).alias("highest"),
     )
     # One bucket more on either side makes up for the rounding of the mean.
     return possible.select(

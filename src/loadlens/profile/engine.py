@@ -22,6 +22,7 @@ from loadlens.profile.plan import Execution, Plan, Statistics, percentile_name, 
 from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.progress import Tracker
 from loadlens.profile.quantiles import OrderStatistics, middle_of_buckets, quantile_ranks, quantiles
+from loadlens.profile.rows import Look
 from loadlens.profile.saved import merged_profile, refuse_impossible
 from loadlens.profile.scan import Counted, Scan, counted
 from loadlens.profile.table import FENCE_QUANTILES, FIVE, clipped_mean, count_table, kept_columns
@@ -150,18 +151,16 @@ def _exact(found: Counted, plan: Plan, most: int) -> Statistics:
     )
     table = _unfenced(profile, plan, statistics_of, counts_inside)
     counts = partial(look, "counts_above") if some.tail is None else partial(counts_in_tail, some.tail)
-    kept = kept_exactly(profile, table.select("code", "outlier_fence"), counts)
-    table = _fenced(table, plan, kept, statistics_of)
-    return _statistics(profile, plan, table, kept_histogram(kept, table, look))
+    inside = kept_exactly(profile, table.select("code", "outlier_fence"), counts)
+    return _statistics(profile, plan, table, inside=inside, statistics_of=statistics_of, look=look)
 
 
 def _approximate(profile: Profile, plan: Plan) -> Statistics:
     statistics_of = partial(middle_of_buckets, OrderedCounts.of_buckets(profile.buckets))
     table = _unfenced(profile, plan, statistics_of, partial(inside_by_middle, profile))
-    kept = kept_by_bucket(profile, table.select("code", "outlier_fence"))
-    table = _fenced(table, plan, kept, statistics_of)
-    histogram = kept_histogram(kept, table, None)
-    return replace(_statistics(profile, plan, table, histogram), relative_error=RELATIVE_ERROR)
+    inside = kept_by_bucket(profile, table.select("code", "outlier_fence"))
+    statistics = _statistics(profile, plan, table, inside=inside, statistics_of=statistics_of, look=None)
+    return replace(statistics, relative_error=RELATIVE_ERROR)
 
 
 def _quantiles(
@@ -201,11 +200,11 @@ def _unfenced(
         fenced = "all"
         quantiles_of_all = {f"all_{name}": quantile for name, quantile in FENCE_QUANTILES.items()}
         table = _quantiles(table, "num_invocations", quantiles_of_all, statistics_of, successes=False)
-    limit = fence(plan.outliers, clipped_mean(fenced), pl.col(f"{fenced}_q25"), pl.col(f"{fenced}_q75"))
+    limit = fence(plan.fence, clipped_mean(fenced), pl.col(f"{fenced}_q25"), pl.col(f"{fenced}_q75"))
     return table.with_columns(clipped_mean("success"), _iqr("success"), limit.alias("outlier_fence"))
 
 
-def _fenced(table: pl.DataFrame, plan: Plan, kept: Kept, statistics_of: OrderStatistics) -> pl.DataFrame:
+def _with_kept(table: pl.DataFrame, plan: Plan, kept: Kept, statistics_of: OrderStatistics) -> pl.DataFrame:
     """The figures of the kept successes, which are the lowest of all successes."""
     table = table.join(kept_columns(kept), on="code", how="left")
     percentiles = {f"kept_{percentile_name(quantile)}": quantile for quantile in plan.kept_percentiles}
@@ -215,7 +214,29 @@ def _fenced(table: pl.DataFrame, plan: Plan, kept: Kept, statistics_of: OrderSta
     return table.with_columns(clipped_mean("kept"), _iqr("kept"), removed)
 
 
-def _statistics(profile: Profile, plan: Plan, table: pl.DataFrame, histogram: pl.DataFrame) -> Statistics:
+def _with_outliers(table: pl.DataFrame, inside: Kept) -> pl.DataFrame:
+    """The table with the successes above the fence, which is there whether or not it removes them."""
+    counts = inside.table.select("code", pl.col("num_kept").alias("num_inside"))
+    above = (pl.col("num_timed_successes") - pl.col("num_inside")).alias("outliers_above_fence")
+    return table.join(counts, on="code", how="left").with_columns(above).drop("num_inside")
+
+
+def _statistics(
+    profile: Profile,
+    plan: Plan,
+    table: pl.DataFrame,
+    *,
+    inside: Kept,
+    statistics_of: OrderStatistics,
+    look: Look | None,
+) -> Statistics:
+    """Puts a table together with the figures of the kept calls: those ``inside`` the fence, or all."""
+    table = _with_outliers(table, inside)
+    removing = pl.col("outlier_fence") if plan.outliers != "none" else pl.lit(None, dtype=pl.Float64)
+    limits = table.select("code", removing.alias("outlier_fence"))
+    kept = inside if plan.outliers == plan.fence else kept_by_bucket(profile, limits)
+    table = _with_kept(table, plan, kept, statistics_of)
+    histogram = kept_histogram(kept, table.drop("outlier_fence").join(limits, on="code"), look)
     keys = key_names(plan.key)
     named = profile.keys.join(table, on="code", how="left", maintain_order="left")
     binned = profile.keys.join(histogram, on="code").select(*keys, "latency_ms", "count")

@@ -5,10 +5,11 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from os import PathLike
 from types import MappingProxyType
-from typing import Final, Literal, TypedDict
+from typing import Final, Literal, TypedDict, get_args
 
 import polars as pl
 
+from loadlens.errors import UsageError
 from loadlens.profile.profile import Profile
 from loadlens.profile.progress import OnProgress
 from loadlens.schema import LATENCY
@@ -23,6 +24,7 @@ __all__ = [
     "Plan",
     "Statistics",
     "below_name",
+    "checked_outliers",
     "latency_is_positive",
     "percentile_name",
     "runs_here",
@@ -33,6 +35,18 @@ __all__ = [
 Outliers = Literal["mean-iqr", "tukey", "none"]
 Engine = Literal["auto", "in-memory", "streaming", "gpu"] | pl.Engine
 DEFAULT_PERCENTILES: Final = (0.9, 0.95, 0.99, 0.999)
+
+
+def checked_outliers(outliers: Outliers) -> Outliers:
+    """The fence that a caller asks for.
+
+    Raises:
+        UsageError: there is no such fence.
+    """
+    choices = get_args(Outliers)
+    if outliers not in choices:
+        raise UsageError(f"outliers: got {outliers!r}, expected one of {', '.join(choices)}")
+    return outliers
 
 
 def latency_is_positive() -> pl.Expr:
@@ -87,21 +101,29 @@ class Plan:
         success: which rows are successful calls, a Boolean expression over canonical columns.
         fence_over_failures: whether the fence's mean and IQR are taken over all rows as logged, failures
             (-1) included, or over the successes alone.
-        outliers: the fence: ``mean-iqr`` is mean + 5 IQR, ``tukey`` is q75 + 1.5 IQR.
+        outliers: the fence above which calls are removed: ``mean-iqr`` is mean + 5 IQR, ``tukey`` is
+            q75 + 1.5 IQR, ``none`` removes nothing.
+        counts_outliers: whether successes above mean + 5 IQR are counted where nothing is removed.
         percentiles: quantiles of the successes to report, before outliers are removed.
         response_sizes: whether the sizes of responses are summed up.
-        kept_percentiles: quantiles to report of the successes at or below the fence.
+        kept_percentiles: quantiles to report of the kept successes.
         limits_ms: latencies, 0 or more, below which successes are counted.
     """
 
     key: tuple[str, ...]
     success: pl.Expr = field(default_factory=latency_is_positive)
     fence_over_failures: bool = True
-    outliers: Outliers = "mean-iqr"
+    outliers: Outliers = "none"
+    counts_outliers: bool = False
     percentiles: tuple[float, ...] = DEFAULT_PERCENTILES
     response_sizes: bool = False
     kept_percentiles: tuple[float, ...] = ()
     limits_ms: tuple[float, ...] = ()
+
+    @property
+    def fence(self) -> Outliers:
+        """The fence that successes are counted above, whether or not they are removed."""
+        return "mean-iqr" if self.outliers == "none" and self.counts_outliers else self.outliers
 
 
 class Execution(TypedDict, total=False):
@@ -142,8 +164,9 @@ class Statistics:
             ``num_invocations`` (rows with a latency), ``num_successes``, one sum for each error column
             that the log has; ``response_size_sum`` and ``response_size_count`` of the successes;
             ``success_min``, ``_mean``, ``_median``, ``_max``, ``_iqr`` and the percentiles of the
-            successes; ``outlier_fence``, ``outliers_removed``; ``num_kept`` and ``kept_min``, ``_mean``,
-            ``_median``, ``_max``, ``_iqr`` of the successes at or below the fence; ``tps_avg``,
+            successes; ``outlier_fence``, ``outliers_above_fence``, ``outliers_removed``; ``num_kept`` and
+            ``kept_min``, ``_mean``, ``_median``, ``_max``, ``_iqr`` of the kept successes: those at or below
+            the fence, or all where nothing is removed; ``tps_avg``,
             ``tps_p25``, ``tps_p50``, ``tps_p75``, ``tps_max`` and ``throughput`` of these, and a
             ``kept_<percentile>`` for each that was asked for; ``num_below_<ms>``, the successes below each
             limit.

@@ -51,7 +51,7 @@ class Tail:
         self._due_at = np.empty(0, dtype=np.int64)
         self.keep_from = np.empty(0)
         self.rows_of_code = np.empty(0, dtype=np.int64)
-        self.lost = plan.outliers == "none"
+        self.lost = plan.fence == "none"
 
     def cover(self, num_codes: int) -> None:
         """Makes room for codes below ``num_codes``."""
@@ -98,7 +98,7 @@ class Tail:
             return -np.inf
         ends = np.searchsorted(np.cumsum(counts), [0.25 * rows, 0.75 * rows])
         q25, q75 = edges[np.minimum(ends, len(edges) - 1)]
-        limit = upper_fence(self._plan.outliers, sums.sum() / rows, q25, q75)
+        limit = upper_fence(self._plan.fence, sums.sum() / rows, q25, q75)
         return float(limit * (1 - _MARGIN - _ERRORS_OF_A_QUARTILE / np.sqrt(rows)))
 
     def hold(self, code: Ints, latency: Floats, start: Floats, end: Floats) -> None:

@@ -277,8 +277,8 @@ def _how_to_read() -> Section:
     items = {
         "Billed a call": (
             "The mean billed duration of a warm successful call where the log tells one; else the mean "
-            "latency below the fence, mean + 5 × IQR. A latency seen by a client includes the network, which "
-            "is not billed, so that this is rather too much."
+            "latency of all successful calls, none left out. A latency seen by a client includes the "
+            "network, which is not billed, so that this is rather too much."
         ),
         "Per 1M": "Per million successful calls; failures and cold starts are spread over them.",
         "Cold starts": "What they were billed beyond warm calls; a dash where the log does not tell them.",

@@ -1,6 +1,6 @@
 """What a report is made of: a title, key figures, and sections of blocks that any feature can fill."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -35,6 +35,7 @@ class Table:
         totals: figures of a last row by column; none for no such row.
         note: a remark below the table.
         currency: ISO 4217 code of the columns that hold money.
+        groups: columns that a heading above theirs brings together, by that heading.
         figures: columns of text that hold figures, each with a format of its own, set like numbers.
     """
 
@@ -44,6 +45,7 @@ class Table:
     totals: Mapping[str, object] = field(default_factory=dict)
     note: str = ""
     currency: str = "USD"
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     figures: tuple[str, ...] = ()
 
 

@@ -1,6 +1,7 @@
 """A report as one self-contained HTML page: no scripts, nothing from the network."""
 
 import re
+from itertools import groupby
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -34,6 +35,7 @@ def render(report: Report) -> str:
     )
     environment.filters |= {
         "block_name": _block_name,
+        "groups": _groups,
         "headers": _headers,
         "rows": _rows,
         "totals": _totals,
@@ -53,6 +55,16 @@ def _headers(table: Table) -> list[tuple[str, bool]]:
         (column_header(name, table.currency), dtype.is_numeric() or name in table.figures)
         for name, dtype in table.frame.schema.items()
     ]
+
+
+def _groups(table: Table) -> list[tuple[str, int]]:
+    """The headings above those of the columns, and how many columns each spans; none without any."""
+    heading_of = {name: heading for heading, names in table.groups.items() for name in names}
+    spans = [
+        (heading, len([*names]))
+        for heading, names in groupby(table.frame.columns, lambda name: heading_of.get(name, ""))
+    ]
+    return spans if heading_of else []
 
 
 def _rows(table: Table) -> list[list[str]]:

@@ -1,6 +1,7 @@
 """Blocks that the reports of all kinds of logs have in common."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -9,11 +10,14 @@ import polars as pl
 from loadlens.analysis import InvocationStatistics
 from loadlens.report.columns import NOTHING
 from loadlens.report.model import Block, Heading, Notes, Section, Table
-from loadlens.schema import ERROR_COLUMNS
+from loadlens.schema import ERROR_COLUMNS, LATENCY
 
 __all__ = [
+    "ALL_CALLS",
+    "KEPT_CALLS",
     "VIEW_CAPTIONS",
     "counted",
+    "density_caption",
     "endpoint_table",
     "evenly_chosen",
     "fence_note",
@@ -21,6 +25,7 @@ __all__ = [
     "invocation_tables",
     "joined",
     "latency_note",
+    "percentile_note",
     "quality_lead",
     "quality_table",
     "settings_table",
@@ -37,8 +42,13 @@ _RATES: Final[tuple[str, ...]] = ("num_errors", *ERROR_COLUMNS, "error_rate", *_
 _FENCES: Final[Mapping[str, str]] = {
     "mean-iqr": "A call above mean + 5 × IQR of its configuration's latencies is an outlier (mean-iqr).",
     "tukey": "A call above q75 + 1.5 × IQR of its configuration's latencies is an outlier (tukey).",
-    "none": "No fence was applied: no call counts as an outlier (none).",
+    "none": (
+        "No fence was applied: no call was removed (none). The one that is shown is mean + 5 × IQR of the "
+        "latencies of a configuration."
+    ),
 }
+KEPT_CALLS: Final = "At or below the fence"
+ALL_CALLS: Final = "Every successful call"
 
 
 VIEW_CAPTIONS: Final[Mapping[str, str]] = {
@@ -49,6 +59,13 @@ VIEW_CAPTIONS: Final[Mapping[str, str]] = {
     "latency_heatmap": "Latency of the successful calls over time; each row spans an eighth of a doubling.",
 }
 """Captions of the charts that every summary of invocations has."""
+
+
+def density_caption(what: str, outliers: str) -> str:
+    """The caption of a density chart, which leaves out the calls that a fence removes."""
+    return (
+        f"How latencies spread {what}{'' if outliers == 'none' else ', without the calls above the fence'}."
+    )
 
 
 def counted(count: int, noun: str) -> str:
@@ -68,25 +85,43 @@ def evenly_chosen(frame: pl.DataFrame, count: int) -> pl.DataFrame:
     return frame[np.linspace(0, frame.height - 1, count).round().astype(np.int64)]
 
 
-def invocation_tables(summary: pl.DataFrame, key: Sequence[str], *, file: str) -> tuple[Table, ...]:
+def invocation_tables(part: InvocationStatistics, key: Sequence[str], *, file: str) -> tuple[Table, ...]:
     """A summary of invocations as tables that fit a page: a wide one has its errors and throughput apart.
 
+    Where calls were removed, headings tell the columns of those that were kept from those of all.
+
     Args:
-        summary: the key columns and the figures.
+        part: the summary.
         key: the names of the key columns.
         file: the CSV file that holds the whole summary.
     """
-    if summary.width <= _MOST_COLUMNS:
-        return (_headed("Latency, errors and throughput", summary, len(key), file),)
-    figures = [name for name in summary.columns if name not in key]
+    unused = ("outliers_removed",) if part.outliers == "none" else ()
+    figures = [name for name in part.summary.columns if name not in (*key, *unused)]
     calls = [name for name in figures if name in _CALLS]
     rates = [name for name in _RATES if name in figures]
     latencies = [name for name in figures if name not in (*calls, *rates)]
     captions = {"Latency of the calls": latencies, "Errors and throughput": rates}
-    return tuple(
-        _headed(caption, summary.select(*key, *calls, *names), len(key), file)
-        for caption, names in captions.items()
-    )
+    if len(key) + len(figures) <= _MOST_COLUMNS:
+        captions = {"Latency, errors and throughput": [*latencies, *rates]}
+    return tuple(_grouped(caption, part, key, (calls, names), file) for caption, names in captions.items())
+
+
+def _grouped(
+    caption: str,
+    part: InvocationStatistics,
+    key: Sequence[str],
+    columns: tuple[Sequence[str], Sequence[str]],
+    file: str,
+) -> Table:
+    """A table of calls and figures, the figures of kept calls and of all under headings of their own."""
+    calls, names = columns
+    kept = [name for name in names if name in part.kept_columns]
+    latencies = [name for name in names if name.startswith(LATENCY) and name not in kept]
+    rest = [name for name in names if name not in (*kept, *latencies)]
+    groups = {KEPT_CALLS: kept, ALL_CALLS: latencies} if kept or part.outliers != "none" else {}
+    ordered = [*kept, *latencies, *rest] if groups else names
+    table = _headed(caption, part.summary.select(*key, *calls, *ordered), len(key), file)
+    return replace(table, groups=groups)
 
 
 def endpoint_table(metrics: pl.DataFrame, key: Sequence[str]) -> Table:
@@ -98,8 +133,9 @@ def endpoint_table(metrics: pl.DataFrame, key: Sequence[str]) -> Table:
     )
 
 
-def quality_table(caption: str, quality: pl.DataFrame, key: Sequence[str], *, file: str) -> Table:
-    """Rows read, failures by class and rows removed by the fence, with totals."""
+def quality_table(caption: str, part: InvocationStatistics, key: Sequence[str], *, file: str) -> Table:
+    """Rows read, failures by class, the fence and the successes above it, with totals."""
+    quality = part.quality.drop("outliers_removed") if part.outliers == "none" else part.quality
     counts = [name for name in quality.columns if name not in (*key, "outlier_fence")]
     table = _headed(caption, quality, len(key), file)
     return Table(
@@ -114,13 +150,15 @@ def quality_table(caption: str, quality: pl.DataFrame, key: Sequence[str], *, fi
 def quality_lead(parts: Sequence[InvocationStatistics]) -> str:
     """What happened to all rows of all logs, and how exact the figures are."""
     qualities = [part.quality for part in parts]
-    rows, errors, removed = (
+    rows, errors, above = (
         sum(total(quality, name) for quality in qualities)
-        for name in ("num_rows", "num_errors", "outliers_removed")
+        for name in ("num_rows", "num_errors", "outliers_above_fence")
     )
+    were, lay = ("was" if rows == 1 else "were"), f"{counted(above, 'slow call')} lay above the fence"
+    if all(part.outliers == "none" for part in parts):
+        lay = f"{counted(above, 'successful call')} took longer than mean + 5 × IQR"
     return (
-        f"{counted(rows, 'row')} were read; {counted(errors, 'call')} failed and "
-        f"{counted(removed, 'slow call')} lay above the fence. {_exactness(parts)}"
+        f"{counted(rows, 'row')} {were} read; {counted(errors, 'call')} failed and {lay}. {_exactness(parts)}"
     )
 
 
@@ -135,11 +173,11 @@ def _exactness(parts: Sequence[InvocationStatistics]) -> str:
     error = max((part.relative_error for part in parts), default=0.0)
     if error == 0:
         return "All figures of the tables are exact."
-    return (
-        f"Latencies were read from the profile in one pass: percentiles are off by at most {error:.1%}. The "
-        f"fence is made of such figures and less exact, so calls close to it may count as kept or removed, "
-        f"and with them the figures of the kept calls; TPS count every successful call."
-    )
+    told = f"Latencies were read from the profile in one pass: percentiles are off by at most {error:.1%}."
+    fence = " The fence is made of such figures and less exact, so calls close to it may count on either side"
+    if all(part.outliers == "none" for part in parts):
+        return f"{told}{fence}."
+    return f"{told}{fence}, and with them the figures of the kept calls; TPS count every successful call."
 
 
 def settings_table(caption: str, settings: Mapping[str, str]) -> Table:
@@ -157,15 +195,24 @@ def fence_note(options: Mapping[str, str]) -> str:
     )
 
 
-def how_to_read(items: Mapping[str, str]) -> Section:
-    """The section that explains the figures: ``items`` and what holds for every report."""
+def percentile_note(options: Mapping[str, str]) -> dict[str, str]:
+    """What is to be said of percentiles where a fence removes calls."""
+    if options.get(FENCE_OPTION) == "none":
+        return {}
+    return {"Percentiles": "p90 to p99.9 are taken before outliers are removed: a tail is never filtered."}
+
+
+def how_to_read(items: Mapping[str, str], options: Mapping[str, str]) -> Section:
+    """The section that explains the figures: ``items`` and what holds for every report with ``options``."""
+    filtered = options.get(FENCE_OPTION) != "none"
+    completion = "A successful call at or below the fence." if filtered else "A successful call."
     common = {
         "IQR": "Interquartile range: q75 - q25 of the latencies.",
         "Quantiles": (
             "Linear interpolation between order statistics (Hyndman-Fan type 7, the default of NumPy and "
             "pandas); the data quality section says whether they are exact."
         ),
-        "Completion": "A successful call at or below the fence.",
+        "Completion": completion,
         "TPS": (
             "Transactions per second: completions counted for each second, seconds without any left out; "
             "mean, quartiles and maximum of these counts are cut to whole numbers."

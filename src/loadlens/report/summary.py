@@ -12,10 +12,12 @@ from loadlens.report.model import Block, Callout, Card, Figure, Report, Section,
 from loadlens.report.parts import (
     VIEW_CAPTIONS,
     counted,
+    density_caption,
     fence_note,
     how_to_read,
     invocation_tables,
     latency_note,
+    percentile_note,
     quality_lead,
     quality_table,
     settings_table,
@@ -27,11 +29,6 @@ from loadlens.sources import Findings
 __all__ = ["summary_report"]
 
 _MOST_REASONS: Final = 50
-
-_CAPTIONS: Final[Mapping[str, str]] = {
-    "latency_density": "How latencies spread in each configuration, without the calls above the fence.",
-    **VIEW_CAPTIONS,
-}
 
 
 def summary_report(
@@ -69,7 +66,7 @@ def summary_report(
             _summary(summary, figures),
             *after,
             _quality(summary, findings or Findings()),
-            how_to_read(_explanations(options)),
+            how_to_read(_explanations(options), options),
         ),
         footer=f"Made by loadlens {version}.",
     )
@@ -118,26 +115,32 @@ def _summary(summary: SummaryStatistics, figures: Mapping[str, str | tuple[str, 
     return Section(
         title="Summary",
         anchor="summary",
-        lead=(
-            "Minimum to maximum, IQR, TPS and throughput describe the successful calls at or below the "
-            "fence; p90 to p99.9 describe every successful call."
-            f"{latency_note(summary.relative_error)}"
-        ),
+        lead=f"{_population(summary)}{latency_note(summary.relative_error)}",
         blocks=(
-            *invocation_tables(summary.summary, summary.by, file="summary.csv"),
-            *[_figure(name, figure) for name, figure in figures.items()],
+            *invocation_tables(summary, summary.by, file="summary.csv"),
+            *[_figure(name, figure, summary.outliers) for name, figure in figures.items()],
         ),
     )
 
 
-def _figure(name: str, figure: str | tuple[str, str]) -> Figure:
+def _population(summary: SummaryStatistics) -> str:
+    if summary.outliers == "none":
+        return "All figures describe every successful call."
+    return (
+        "Minimum to maximum, IQR, TPS and throughput describe the successful calls at or below the fence; "
+        "p90 to p99.9 and the true maximum describe every successful call."
+    )
+
+
+def _figure(name: str, figure: str | tuple[str, str], outliers: str) -> Figure:
     if isinstance(figure, tuple):
         return Figure(caption=figure[0], svg=figure[1])
-    return Figure(caption=_CAPTIONS.get(name, name.replace("_", " ")), svg=figure)
+    captions = {"latency_density": density_caption("in each configuration", outliers), **VIEW_CAPTIONS}
+    return Figure(caption=captions.get(name, name.replace("_", " ")), svg=figure)
 
 
 def _quality(summary: SummaryStatistics, findings: Findings) -> Section:
-    table = quality_table("Rows of the log", summary.quality, summary.by, file="summary.json")
+    table = quality_table("Rows of the log", summary, summary.by, file="summary.json")
     blocks: list[Block] = [
         Callout(text=f"{sentence[:1].upper()}{sentence[1:]}.")
         for sentence in findings.sentences(summary.seconds_without_completion)
@@ -175,7 +178,5 @@ def _rejected(findings: Findings) -> str:
 
 
 def _explanations(options: Mapping[str, str]) -> dict[str, str]:
-    return {
-        "Fence": f"{fence_note(options)} It is taken over all calls as logged, failures included.",
-        "Percentiles": "p90 to p99.9 are taken before outliers are removed: a tail is never filtered.",
-    }
+    fence = f"{fence_note(options)} It is taken over all calls as logged, failures included."
+    return {"Fence": fence, **percentile_note(options)}

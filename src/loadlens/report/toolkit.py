@@ -11,12 +11,14 @@ from loadlens.report.model import Block, Callout, Card, Figure, Report, Section,
 from loadlens.report.parts import (
     VIEW_CAPTIONS,
     counted,
+    density_caption,
     endpoint_table,
     evenly_chosen,
     fence_note,
     how_to_read,
     invocation_tables,
     latency_note,
+    percentile_note,
     quality_lead,
     quality_table,
     settings_table,
@@ -32,12 +34,14 @@ _CONCURRENCY_METRICS_KEY: Final = ("memory_size", "max_concurrency")
 _SAVINGS_ROWS: Final = 12
 _STABILITY_FILE: Final = "invocation_benchmark_summary.csv"
 _CONCURRENCY_FILE: Final = "concurrency_benchmark_summary.csv"
+_STABILITY_REST: Final = ", before outliers are removed; the chart leaves out the calls above the fence."
+_FENCED: Final = (
+    "Median, mean, maximum, IQR, TPS and throughput describe the successful calls at or below the fence; p90 "
+    "to p99.9 and the true maximum describe every successful call."
+)
+_UNFENCED: Final = "All figures describe every successful call."
+_CONCURRENCY_SPREAD: Final = "by number of clients, a panel for each maximum concurrency"
 _CAPTIONS: Final[Mapping[str, str]] = {
-    "stability_density": "How latencies spread at each memory size, without the calls above the fence.",
-    "concurrency_density": (
-        "How latencies spread by number of clients, a panel for each maximum concurrency, without the calls "
-        "above the fence."
-    ),
     "cost_vs_performance": "Cost per 1M invocations and average latency by memory size.",
     **{
         f"{part}_{view}": text
@@ -79,7 +83,7 @@ def toolkit_report(
         *([_concurrency(concurrency, figures)] if concurrency else []),
         _cost(cost, figures) if cost else _no_cost(no_cost_reason),
         _quality(stability, concurrency),
-        how_to_read(_explanations(options, stability, concurrency, cost)),
+        how_to_read(_explanations(options, stability, concurrency, cost), options),
     ]
     return Report(
         title="Serverless benchmark report",
@@ -141,13 +145,12 @@ def _stability(stability: StabilityStatistics, figures: Mapping[str, str]) -> Se
         title="Stability",
         anchor="stability",
         lead=(
-            "Latency by memory size under a steady load. Latencies describe every successful call, before "
-            "outliers are removed; the chart leaves out the calls above the fence."
-            f"{latency_note(stability.relative_error)}"
+            f"Latency by memory size under a steady load. Latencies describe every successful call"
+            f"{_STABILITY_REST if stability.kept_columns else '.'}{latency_note(stability.relative_error)}"
         ),
         blocks=(
-            *invocation_tables(stability.summary, _STABILITY_KEY, file=_STABILITY_FILE),
-            *_figure(figures, "stability_density"),
+            *invocation_tables(stability, _STABILITY_KEY, file=_STABILITY_FILE),
+            *_density(figures, "stability_density", "at each memory size", stability.outliers),
             *[figure for view in VIEW_CAPTIONS for figure in _figure(figures, f"stability_{view}")],
             *_metrics(stability.endpoint_metrics, _STABILITY_KEY),
         ),
@@ -159,14 +162,12 @@ def _concurrency(concurrency: ConcurrencyStatistics, figures: Mapping[str, str])
         title="Concurrency",
         anchor="concurrency",
         lead=(
-            "Latency, errors and throughput by how many clients call at once. Median, mean, maximum, IQR, "
-            "TPS and throughput describe the successful calls at or below the fence; p90 to p99.9 describe "
-            "every successful call."
-            f"{latency_note(concurrency.relative_error)}"
+            f"Latency, errors and throughput by how many clients call at once. "
+            f"{_FENCED if concurrency.kept_columns else _UNFENCED}{latency_note(concurrency.relative_error)}"
         ),
         blocks=(
-            *invocation_tables(concurrency.summary, _CONCURRENCY_KEY, file=_CONCURRENCY_FILE),
-            *_figure(figures, "concurrency_density"),
+            *invocation_tables(concurrency, _CONCURRENCY_KEY, file=_CONCURRENCY_FILE),
+            *_density(figures, "concurrency_density", _CONCURRENCY_SPREAD, concurrency.outliers),
             *[figure for view in VIEW_CAPTIONS for figure in _figure(figures, f"concurrency_{view}")],
             *_metrics(concurrency.endpoint_metrics, _CONCURRENCY_METRICS_KEY),
         ),
@@ -179,6 +180,10 @@ def _metrics(metrics: pl.DataFrame | None, key: Sequence[str]) -> tuple[Block, .
     if metrics.is_empty():
         return (Callout(text="The endpoint metrics hold no data for this benchmark."),)
     return (endpoint_table(metrics, key),)
+
+
+def _density(figures: Mapping[str, str], name: str, what: str, outliers: str) -> tuple[Figure, ...]:
+    return (Figure(caption=density_caption(what, outliers), svg=figures[name]),) if name in figures else ()
 
 
 def _figure(figures: Mapping[str, str], name: str) -> tuple[Figure, ...]:
@@ -231,10 +236,9 @@ def _savings(cost: CostAnalysis) -> tuple[Table, ...]:
 def _quality(stability: StabilityStatistics | None, concurrency: ConcurrencyStatistics | None) -> Section:
     tables = []
     if stability:
-        tables.append(quality_table("Stability log", stability.quality, _STABILITY_KEY, file="summary.json"))
+        tables.append(quality_table("Stability log", stability, _STABILITY_KEY, file="summary.json"))
     if concurrency:
-        quality = concurrency.quality
-        tables.append(quality_table("Concurrency log", quality, _CONCURRENCY_KEY, file="summary.json"))
+        tables.append(quality_table("Concurrency log", concurrency, _CONCURRENCY_KEY, file="summary.json"))
     parts = [part for part in (stability, concurrency) if part]
     return Section(
         title="Data quality", anchor="data-quality", lead=quality_lead(parts), blocks=tuple(tables)
@@ -254,7 +258,7 @@ def _explanations(
         fence.append("Concurrency: taken over all calls as logged, failures (-1 ms) included.")
     items = {
         "Fence": " ".join(fence),
-        "Percentiles": "p90 to p99.9 are taken before outliers are removed: a tail is never filtered.",
+        **percentile_note(options),
     }
     if cost:
         items |= {
