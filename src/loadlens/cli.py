@@ -16,6 +16,7 @@ from loadlens.commands.check import check
 from loadlens.commands.compare import compare_command
 from loadlens.commands.cost import cost_command
 from loadlens.commands.options import (
+    Force,
     Format,
     KeepQuery,
     KeyFromName,
@@ -114,6 +115,7 @@ def convert_command(
     label_template: LabelTemplate = False,
     key_from_name: KeyFromName = None,
     max_rejects: MaxRejects = "0",
+    force: Force = False,
     storage_option: Storage = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     quiet: Quiet = False,
@@ -128,6 +130,7 @@ def convert_command(
         map_file,
         key_from_name,
         max_rejects,
+        force=force,
         no_header=no_header,
         level=level,
         keep_query=keep_query,

@@ -91,7 +91,7 @@ def test_mapped_columns(tmp_path: Path, suffix: str) -> None:
 
 def test_files_that_changed_are_told(tmp_path: Path) -> None:
     for name in "abc":
-        frame_of(10).write_parquet(tmp_path / f"{name}.parquet")
+        frame_of(10 + ord(name)).write_parquet(tmp_path / f"{name}.parquet")
     files = open_log(tmp_path).files
     assert changed_files(files) == []
     (tmp_path / "a.parquet").unlink()

@@ -10,6 +10,7 @@ import typer
 
 from loadlens.commands.options import (
     Cluster,
+    Force,
     Format,
     KeepQuery,
     KeyFromName,
@@ -176,6 +177,7 @@ def cost_command(  # noqa: PLR0917  # the parameters of a command are its option
     label_template: LabelTemplate = False,
     key_from_name: KeyFromName = None,
     max_rejects: MaxRejects = "0",
+    force: Force = False,
     storage_option: Storage = None,
     memory_limit: MemoryLimit = None,
     spill_folder: SpillFolder = None,
@@ -196,6 +198,8 @@ def cost_command(  # noqa: PLR0917  # the parameters of a command are its option
         map_file,
         key_from_name,
         max_rejects,
+        force=force,
+        spill_folder=spill_folder,
         no_header=no_header,
         level=level,
         keep_query=keep_query,

@@ -17,6 +17,7 @@ from loadlens.sources import ColumnMap, Reading, find_toolkit_folder, location
 __all__ = [
     "By",
     "Cluster",
+    "Force",
     "Format",
     "KeepQuery",
     "KeyFromName",
@@ -165,6 +166,9 @@ MaxRejects = Annotated[
         help="Rows that may be rejected: a count or a percentage, e.g. 0.5%.",
     ),
 ]
+Force = Annotated[
+    bool, typer.Option("--force", help="Count calls that several files hold as often as they are there.")
+]
 SafeCsv = Annotated[
     bool, typer.Option("--safe-csv", help="Disarm CSV cells that a spreadsheet would take for formulas.")
 ]
@@ -281,6 +285,8 @@ def reading_of(
     level: LevelChoice = LevelChoice.REQUESTS,
     keep_query: bool = False,
     label_template: bool = False,
+    force: bool = False,
+    spill_folder: Path | None = None,
     storage_option: Sequence[str] | None = None,
 ) -> Reading:
     """How files are read, from what these options say.
@@ -300,5 +306,7 @@ def reading_of(
         label_template=label_template,
         key_from_name=key_from_name,
         max_rejects=max_rejects,
+        force=force,
+        spill_folder=spill_folder,
         storage_options=storage_option,
     )

@@ -13,6 +13,7 @@ from loadlens.sources.filenames import LOG_SUFFIXES, Likelihood, is_hidden, like
 from loadlens.sources.files import TITLES
 from loadlens.sources.lakes import PARTS_OF_TABLES, table_kind, table_roots
 from loadlens.sources.storage.location import Location, PathSource, RemotePath, locations, of_each
+from loadlens.sources.storage.spool import STANDARD_INPUT, spooled
 from loadlens.sources.storage.walking import dangling, files_below, matching
 from loadlens.sources.wording import shortened
 
@@ -58,12 +59,17 @@ class Found:
         self.passed_over.setdefault(why, []).append(str(path))
 
 
-def find_files(source: PathSource | Iterable[PathSource], options: Mapping[str, str] | None = None) -> Found:
+def find_files(
+    source: PathSource | Iterable[PathSource],
+    options: Mapping[str, str] | None = None,
+    spill_folder: Path | None = None,
+) -> Found:
     """Finds the files and tables that ``source`` names, each once however often it is named.
 
     Args:
         source: paths, globs and folders, on the disk or in object stores, and addresses of web servers.
         options: options of object stores.
+        spill_folder: where standard input and pipes are kept; without it, where the system puts such files.
 
     Raises:
         InputError: a path or glob leads to nothing, or something that should be read cannot be.
@@ -76,9 +82,12 @@ def find_files(source: PathSource | Iterable[PathSource], options: Mapping[str, 
         raise InputError(
             f"a list of logs must hold paths, got {type(wrong[0]).__name__} {shortened(wrong[0])}"
         )
+    named = locations(sources, options)
+    if sum(str(path) == STANDARD_INPUT for path in named) > 1:
+        raise InputError("standard input: is named more than once; it can be read once")
     found = Found()
     seen: set[object] = set()
-    for part in of_each(_found, locations(sources, options)):
+    for part in of_each(lambda path: _found(path, spill_folder), named):
         found.candidates += _once(part, seen, found)
         for why, paths in part.passed_over.items():
             found.passed_over.setdefault(why, []).extend(paths)
@@ -102,11 +111,12 @@ def _identity(path: Location) -> object:
     return os.path.normpath(path.absolute()), path.stat().st_ino if path.exists() else 0
 
 
-def _found(path: Location) -> Found:
+def _found(path: Location, spill_folder: Path | None) -> Found:
     if not _is_text(path):
         raise InputError(f"{shortened(str(path))}: its name is not UTF-8 text; rename it")
     try:
-        return _find(path)
+        piped = spooled(path, spill_folder)
+        return Found(candidates=[Candidate(path=piped, is_named=True)]) if piped else _find(path)
     except OSError as error:
         check = "the path and the credentials" if isinstance(path, RemotePath) else "the path"
         raise InputError(f"{path}: cannot be read: {error.strerror}; check {check}") from error

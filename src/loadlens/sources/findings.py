@@ -16,6 +16,7 @@ import polars as pl
 
 from loadlens.disk import FREE_TEMPORARY_SPACE, refusing_full_disk
 from loadlens.errors import InputError, UsageError
+from loadlens.sources.calls import COUNTED_TWICE, Calls, same_runs
 from loadlens.sources.labels import JoinedNames
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed
 from loadlens.sources.storage.location import Location
@@ -117,6 +118,7 @@ class Findings:
         spool: all rejected rows.
         joined: names of requests that are URLs, and what they became.
         labels: what to do about too many labels, as one sentence; it outlasts a scan.
+        calls: what the calls of each file come to.
     """
 
     rows: int = 0
@@ -133,6 +135,7 @@ class Findings:
     spool: _Spool | None = None
     joined: JoinedNames = field(default_factory=JoinedNames)
     labels: str = ""
+    calls: list[Calls] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for path, warning in self.brought:
@@ -162,6 +165,7 @@ class Findings:
         self.out_of_order += other.out_of_order
         self.left_out.update(other.left_out)
         self.facts.update(other.facts)
+        self.calls += other.calls
         self._add_reasons(other.reasons.items())
         for warning, paths in other.warned.items():
             self.warn(warning, paths)
@@ -214,6 +218,22 @@ class Findings:
             else f"all {read:,} rows rejected: none is left; mend them, or name the format with --format"
         )
         raise TooManyRejectsError(*self.first, total, findings=self)
+
+    def refuse_doubled_runs(self) -> None:
+        """Refuses files that are one run in two formats.
+
+        Raises:
+            InputError: names them.
+        """
+        doubled = same_runs(self.calls)
+        if doubled:
+            raise InputError(
+                *[
+                    f"{one.path} and {other.path} are the same run: {counted(one.rows, 'call')} each, of one "
+                    f"time span and the same latencies, {COUNTED_TWICE}"
+                    for one, other in doubled
+                ]
+            )
 
     def sentences(self, empty_seconds: int = 0) -> list[str]:
         """What a reader has to know of the log, one sentence each.

@@ -189,14 +189,14 @@ def _from_paths(source: PathSource | Iterable[PathSource], options: Reading) -> 
     if not isinstance(source, str | PathLike | RemotePath | Iterable):
         got = type(source).__name__
         raise InputError(f"a log must be paths, a LazyFrame, a DataFrame or an Arrow table, got {got}")
-    opened = open_files(find_files(source, options.storage_options), options)
+    opened = open_files(find_files(source, options.storage_options, options.spill_folder), options)
     found = [saved_profile(file) for file in opened.tabular]
     saved = tuple(profile for profile in found if profile)
     unsaved = [file for file, profile in zip(opened.tabular, found, strict=True) if profile is None]
     if saved and not unsaved and not opened.text:
-        return _saved_log(saved, None)
+        return _saved_log(saved, None, options)
     log = _log_of_files(unsaved, opened.text, opened.passed_over, options)
-    return _saved_log(saved, log) if saved else log
+    return _saved_log(saved, log, options) if saved else log
 
 
 def _log_of_files(
@@ -212,7 +212,7 @@ def _log_of_files(
     with reading(None):
         frames = [scan_tabular(tabular, options)] if tabular else []
         if text:
-            frames.append(scan_text(text, findings, options.max_rejects))
+            frames.append(scan_text(text, findings, options.max_rejects, force=options.force))
         frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
         columns = tuple(frame.collect_schema())
     if options.column_map:
@@ -241,10 +241,12 @@ def _brought_by(file: DataFile, options: Reading) -> list[str]:
     return found + table_warnings(dict(file.columns), options.column_map) if options.column_map else found
 
 
-def _saved_log(saved: tuple[SavedProfile, ...], unsaved: Log | None) -> Log:
+def _saved_log(saved: tuple[SavedProfile, ...], unsaved: Log | None, options: Reading) -> Log:
     """A log of saved profiles and of the logs beside them, which are counted by the profiles' key."""
     refuse_other_keys(saved)
-    refuse_doubled(saved)
+    if not options.force:
+        refuse_doubled(saved)
+        refuse_counted(saved, unsaved.files if unsaved else ())
     columns = saved_columns(saved)
     if unsaved:
         _refuse_beside(saved, unsaved)
@@ -266,7 +268,6 @@ def _saved_log(saved: tuple[SavedProfile, ...], unsaved: Log | None) -> Log:
 
 def _refuse_beside(saved: Sequence[SavedProfile], log: Log) -> None:
     """Refuses a log that cannot be counted together with profiles."""
-    refuse_counted(saved, log.files)
     rule, other = success_rule_of(log.columns), saved[0].facts["success"]
     if rule != other:
         raise InputError(
@@ -310,6 +311,7 @@ def read_log(
     key_from_name: str | None = None,
     max_rejects: str | int = 0,
     force: bool = False,
+    spill_folder: str | PathLike[str] | None = None,
     storage_options: Mapping[str, str] | None = None,
 ) -> Log:
     """Opens a log for several analyses.
@@ -326,6 +328,8 @@ def read_log(
         key_from_name: a regular expression over file names whose named groups become columns.
         max_rejects: how many rows of text may be rejected: a count, or a percentage such as ``"0.5%"``.
         force: whether calls that several files hold may count several times.
+        spill_folder: where standard input (``"-"``) and pipes are kept while they are read; without it,
+            where the system puts temporary files.
         storage_options: options of object stores, such as ``{"aws_region": "eu-west-1"}``, under the names
             that Polars has for them.
 
@@ -347,6 +351,7 @@ def read_log(
         key_from_name=key_from_name,
         max_rejects=max_rejects,
         force=force,
+        spill_folder=spill_folder,
         storage_options=storage_options,
     )
     return open_log(source, reading=options)

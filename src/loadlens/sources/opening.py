@@ -1,6 +1,8 @@
 """From paths to opened files: what each of them is, and how its rows are scanned."""
 
+import io
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -8,6 +10,7 @@ import polars as pl
 
 from loadlens.errors import InputError
 from loadlens.sources.columnar import canonical_frame, constant, raw_scan, scan_files
+from loadlens.sources.copies import refuse_copies
 from loadlens.sources.dialects import (
     RefusedFormatError,
     UnknownFormatError,
@@ -23,10 +26,13 @@ from loadlens.sources.finding import Candidate, Found
 from loadlens.sources.forms import keep_one_form
 from loadlens.sources.labels import Naming
 from loadlens.sources.options import Reading
-from loadlens.sources.storage.location import Location, of_each, size_of
+from loadlens.sources.saved import PROFILE_FACTS
+from loadlens.sources.storage.location import Location, RemotePath, of_each, size_of
+from loadlens.sources.storage.spool import Spool
 from loadlens.sources.storage.stamps import modified_ns
+from loadlens.sources.text.compressed import DAMAGED, ArchiveError, compression_of, decompressed
 from loadlens.sources.text.log import TextFile
-from loadlens.sources.text.stream import read_head
+from loadlens.sources.text.stream import HEAD_BYTES, Head, read_head
 from loadlens.sources.wording import counted, listed
 
 __all__ = ["Opened", "as_data_file", "open_files", "scan_tabular", "templated", "text_file"]
@@ -48,6 +54,7 @@ class Opened:
 
 
 _Opening = DataFile | TextFile | InputError
+_COLUMNAR_MAGIC: Final = (b"PAR1", b"ARRO")
 _NOT_A_LOG: Final = "in no known format passed over"
 
 
@@ -78,9 +85,13 @@ def open_files(found: Found, options: Reading) -> Opened:
             problems += file.problems
     if problems:
         raise InputError(*problems)
+    tabular = tuple(file for _, file in pairs if isinstance(file, DataFile))
+    text = [file for _, file in pairs if isinstance(file, TextFile)]
+    if not options.force:
+        refuse_copies([file for file in tabular if PROFILE_FACTS not in file.metadata], text)
     return Opened(
-        tabular=tuple(file for _, file in pairs if isinstance(file, DataFile)),
-        text=_told_apart([file for _, file in pairs if isinstance(file, TextFile)]),
+        tabular=tabular,
+        text=_told_apart(text),
         passed_over=found.passed_over,
     )
 
@@ -92,7 +103,7 @@ def _no_log(candidate: Candidate, file: _Opening) -> str:
     if isinstance(file, RefusedFormatError):
         return f"without single calls ({file.refused.title}) passed over"
     is_empty = candidate.likelihood == "unlikely" and not size_of(candidate.path)
-    no_log = isinstance(file, UnknownFormatError) and candidate.likelihood != "sure"
+    no_log = isinstance(file, UnknownFormatError | ArchiveError) and candidate.likelihood != "sure"
     return _NOT_A_LOG if is_empty or no_log else ""
 
 
@@ -132,6 +143,7 @@ def _told_apart(text: Sequence[TextFile]) -> tuple[TextFile, ...]:
 def _inspected(candidate: Candidate, options: Reading) -> _Opening:
     path = candidate.path
     try:
+        _refuse_endless(path, options)
         kind = kind_of(path)
         if kind == "text":
             return text_file(path, options, is_sure=candidate.likelihood == "sure")
@@ -142,6 +154,24 @@ def _inspected(candidate: Candidate, options: Reading) -> _Opening:
         return replace(file, constants=constants)
     except InputError as error:
         return error
+
+
+def _refuse_endless(path: Location, options: Reading) -> None:
+    """Refuses a pipe that begins like no log before all that comes through it is kept.
+
+    Raises:
+        InputError: it is no log.
+    """
+    if not (isinstance(path, RemotePath) and isinstance(path.store, Spool)) or options.column_map:
+        return
+    begin = path.store.begin
+    if begin[:4] in _COLUMNAR_MAGIC or compression_of(begin) == "zip":  # known by their ends
+        return
+    with suppress(*DAMAGED):
+        stream = io.BytesIO(begin)
+        data = decompressed(path, stream, compression_of(begin)) if compression_of(begin) else stream
+        head = Head(path=path, data=data.read(HEAD_BYTES), size=len(begin))
+        detect(head, options.format)
 
 
 def _name_columns(path: Location, options: Reading, columns: Collection[str]) -> list[tuple[str, str | None]]:

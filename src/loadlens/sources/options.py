@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
 from typing import get_args
 
 from loadlens.errors import UsageError
@@ -30,6 +32,7 @@ class Reading:
         name_keys: columns that the names of files tell.
         max_rejects: how many rows of text may be rejected.
         force: whether calls that several files hold may count several times.
+        spill_folder: where standard input and pipes are kept while they are read.
         storage_options: options of object stores, such as ``aws_region``, under the names of Polars.
     """
 
@@ -41,6 +44,7 @@ class Reading:
     name_keys: NameKeys | None = None
     max_rejects: MaxRejects = field(default_factory=MaxRejects)
     force: bool = False
+    spill_folder: Path | None = None
     storage_options: StorageOptions = field(default_factory=StorageOptions)
 
     @classmethod
@@ -56,6 +60,7 @@ class Reading:
         key_from_name: str | None = None,
         max_rejects: str | int = 0,
         force: bool = False,
+        spill_folder: str | PathLike[str] | None = None,
         storage_options: Mapping[str, str] | Iterable[str] | None = None,
     ) -> "Reading":
         """Understands what a caller says; see ``read_log``.
@@ -74,6 +79,7 @@ class Reading:
             name_keys=compile_name_keys(key_from_name) if key_from_name else None,
             max_rejects=MaxRejects.parse(str(max_rejects)),
             force=_flag("force", force),
+            spill_folder=None if spill_folder is None else Path(spill_folder),
             storage_options=StorageOptions.parse(storage_options),
         )
 

@@ -198,7 +198,7 @@ def refuse_counted(saved: Sequence[SavedProfile], files: Iterable[DataFile]) -> 
         if profile:
             raise InputError(
                 f"{profile.file.path} holds the log {file.path} already, whose calls would count twice; "
-                f"leave one out"
+                f"leave one out, or pass --force (force=True) if it is meant"
             )
 
 

@@ -99,8 +99,9 @@ def test_a_toolkit_log_in_a_prefix_is_taken_alone(s3: S3, tmp_path: Path) -> Non
     ],
 )
 def test_globs_match_as_on_the_disk(s3: S3, tmp_path: Path, pattern: str, expected: list[str]) -> None:
-    data = parquet(small_log(), tmp_path)
-    for key in ("a/x.parquet", "a/y.parquet", "a/deep/x.parquet", "b/x.parquet", "a/.hidden.parquet"):
+    keys = ("a/x.parquet", "a/y.parquet", "a/deep/x.parquet", "b/x.parquet", "a/.hidden.parquet")
+    for rows, key in enumerate(keys, start=1):
+        data = parquet(small_log().head(rows), tmp_path)
         s3.put(key, data)
         local = tmp_path / "tree" / key
         local.parent.mkdir(parents=True, exist_ok=True)

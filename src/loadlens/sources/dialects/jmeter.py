@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 import polars as pl
@@ -120,6 +120,8 @@ class _Layout:
 
 def _time_format(times: Sequence[str]) -> str | None:
     """The form that most of ``times`` are in; None for ms since 1970. Raises a ValueError if none is."""
+    if all(map(str.isdecimal, times)):  # as most files are
+        return None
     text = pl.Series(times, dtype=pl.String)
     readable = {None: int(text.str.strip_chars().cast(pl.Int64, strict=False).count())} | {
         name: int(text.str.to_datetime(form, time_unit="ms", strict=False).count())
@@ -198,7 +200,7 @@ def _open(head: Head) -> Table:
             f"{head.path}: column timeStamp: got {str(error)!r}, expected ms since 1970 or a time as "
             f"{listed(_TIME_FORMATS)}"
         ) from None
-    return _table(layout, time_format)
+    return _table(replace(layout, rows=()), time_format)
 
 
 def _open_transactions(head: Head) -> Table:
@@ -224,6 +226,7 @@ def _check_names(head: Head, layout: _Layout) -> None:
         )
 
 
+@lru_cache(maxsize=64)  # thousands of files have one layout
 def _table(layout: _Layout, time_format: str | None) -> Table:
     names = [name for name in _TYPES if name in layout.names]
     types = {name: _TYPES[name] for name in names}

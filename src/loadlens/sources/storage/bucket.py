@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from loadlens.errors import UsageError
-from loadlens.sources.storage.secrets import StorageOptions, reason_of
+from loadlens.sources.storage.secrets import StorageOptions, reason_of, shown
 from loadlens.sources.storage.store import CHANGED, ObjectFacts, StorageError
 
 if TYPE_CHECKING:
@@ -47,6 +47,14 @@ class Bucket:
     def root(self) -> str:
         """Its address."""
         return f"{self.scheme}://{self.authority}"
+
+    def shown(self, key: str) -> str:
+        """The address of an object for people."""
+        return shown(self.url(key))
+
+    def url(self, key: str) -> str:
+        """The whole address of an object."""
+        return f"{self.root}/{key}"
 
     def facts(self, key: str) -> ObjectFacts | None:
         """What lies under ``key``; None if nothing does."""

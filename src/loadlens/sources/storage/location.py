@@ -65,7 +65,7 @@ class RemotePath:
 
     def __str__(self) -> str:
         """Its address without credentials."""
-        return shown(f"{self.store.root}/{self.key}") + ("?..." if getattr(self.store, "query", "") else "")
+        return self.store.shown(self.key)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
@@ -79,8 +79,7 @@ class RemotePath:
     @property
     def url(self) -> str:
         """Its whole address, for Polars and nobody else: it may hold a signature."""
-        query = getattr(self.store, "query", "")
-        return f"{self.store.root}/{self.key}{query and '?'}{query}"
+        return self.store.url(self.key)
 
     @property
     def parts(self) -> tuple[str, ...]:

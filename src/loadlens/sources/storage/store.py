@@ -45,6 +45,12 @@ class Store(Protocol):
     def options(self) -> StorageOptions:
         """Its options, for Polars."""
 
+    def shown(self, key: str) -> str:
+        """The address of an object for people: without secrets."""
+
+    def url(self, key: str) -> str:
+        """The whole address of an object, for Polars and nobody else: it may hold a signature."""
+
     def facts(self, key: str) -> ObjectFacts | None:
         """What lies under ``key``; None if nothing does."""
 

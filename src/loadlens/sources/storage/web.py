@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from loadlens.sources.storage.secrets import StorageOptions, reason_of
+from loadlens.sources.storage.secrets import StorageOptions, reason_of, shown
 from loadlens.sources.storage.store import CHANGED, ObjectFacts, StorageError
 
 if TYPE_CHECKING:
@@ -40,6 +40,14 @@ class WebServer:
     def options(self) -> StorageOptions:
         """None: web servers have no options."""
         return StorageOptions()
+
+    def shown(self, key: str) -> str:
+        """The address of a file for people: without its query."""
+        return shown(self.url(key))
+
+    def url(self, key: str) -> str:
+        """The whole address of a file."""
+        return f"{self.root}/{key}{self.query and '?'}{self.query}"
 
     def facts(self, key: str) -> ObjectFacts | None:
         """What lies under ``key``; None if nothing does."""

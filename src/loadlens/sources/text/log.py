@@ -14,6 +14,7 @@ from polars.io.plugins import register_io_source
 
 from loadlens.errors import InputError
 from loadlens.schema import CANONICAL_COLUMNS, LATENCY
+from loadlens.sources.calls import Calls
 from loadlens.sources.columnar import constant
 from loadlens.sources.dialects import BlockReader, Dialect, Reader
 from loadlens.sources.dialects.base import NO_CALENDAR
@@ -93,6 +94,8 @@ def scan_text(
     findings: Findings,
     max_rejects: MaxRejects | None,
     schema: pl.Schema | None = None,
+    *,
+    force: bool = False,
 ) -> pl.LazyFrame:
     """Scans text files, which are parsed in several threads; each scan parses them anew.
 
@@ -100,6 +103,7 @@ def scan_text(
         files: the files.
         findings: becomes what a scan has found once that has come to its end.
         max_rejects: how many rows may be rejected; None if somebody else judges that.
+        force: whether two files may be one run in two formats.
         schema: the columns to bring the files to; without it, those of all files together.
 
     Returns:
@@ -120,6 +124,8 @@ def scan_text(
                 return
         if max_rejects is not None:
             findings.check(max_rejects)
+            if not force:
+                findings.refuse_doubled_runs()
 
     return register_io_source(read, schema=schema)
 
@@ -139,6 +145,7 @@ def _rows(files: Sequence[TextFile], schema: pl.Schema, findings: Findings) -> I
     is_large = sum(file.head.text_bytes for file in files) >= _LARGE_BYTES
     for file in files:
         rows, facts, last_start = 0, Counter[str](), float("-inf")
+        calls = Calls(path=str(file.path), dialect=file.dialect.name)
         with _named(file.path), closing(_parts(file, is_large=is_large)) as parts:
             for part, joined in parts:
                 found.add(file.path, part, joined)
@@ -146,9 +153,11 @@ def _rows(files: Sequence[TextFile], schema: pl.Schema, findings: Findings) -> I
                 facts.update(part.facts)
                 facts.update(part.left_out)
                 if part.rows.height:
+                    calls.add(part.rows)
                     out_of_order, last_start = _out_of_order(part.rows, last_start)
                     found.out_of_order += out_of_order
                     yield _conformed(part.rows, file, schema)
+        found.calls.append(calls)
         for warning in file.warnings(rows, facts):
             found.warn(warning, [str(file.path)])
     findings.become(found)

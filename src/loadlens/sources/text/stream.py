@@ -1,14 +1,20 @@
 """Files as streams of decompressed bytes, guarded against compression bombs."""
 
-import gzip
 import io
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import IO, Final, Literal, cast
+from typing import IO, Final
 
 from loadlens.errors import InputError
 from loadlens.sources.storage.location import Location, read_part, size_of
+from loadlens.sources.text.compressed import (
+    DAMAGED,
+    MAGIC_BYTES,
+    Compression,
+    compression_of,
+    decompressed,
+)
 
 __all__ = [
     "BOM",
@@ -21,8 +27,6 @@ __all__ = [
     "open_stream",
     "read_head",
 ]
-
-Compression = Literal["", "gzip", "zstd"]
 
 BOM: Final = b"\xef\xbb\xbf"
 
@@ -39,11 +43,10 @@ MAX_STREAM_BYTES: Final = 2**42
 """A compressed file that gives more than this many bytes (4 TiB) is refused."""
 
 _BUFFER_BYTES = 2**20
-_MAGIC: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
 def open_stream(path: Location) -> io.BufferedReader:
-    """Opens a file for reading, decompressing gzip and zstd, told by its first bytes.
+    """Opens a file for reading, decompressing what is compressed, as its first bytes tell.
 
     Reading raises an InputError when the compressed data is damaged, or grows beyond
     ``MAX_EXPANSION`` or ``MAX_STREAM_BYTES``.
@@ -53,24 +56,16 @@ def open_stream(path: Location) -> io.BufferedReader:
     """
     try:
         file = path.open("rb")
-        compression = _compression(file.peek(4))
+        compression = compression_of(file.peek(MAGIC_BYTES))
         if not compression:
             return file
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return io.BufferedReader(_Guarded(path, file, compression), _BUFFER_BYTES)
-
-
-def _compression(magic: bytes) -> Compression:
-    return next((name for start, name in _MAGIC.items() if magic.startswith(start)), "")
-
-
-def _decompressed(file: IO[bytes], compression: Compression) -> IO[bytes]:
-    if compression == "gzip":
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=file, mode="rb"))
-    import pyarrow as pa
-
-    return cast("IO[bytes]", pa.CompressedInputStream(file, "zstd"))
+    try:
+        return io.BufferedReader(_Guarded(path, file, compression), _BUFFER_BYTES)
+    except BaseException:
+        file.close()
+        raise
 
 
 class _Guarded(io.RawIOBase):
@@ -80,8 +75,12 @@ class _Guarded(io.RawIOBase):
         super().__init__()
         self._path = path
         self._file = file
-        self._source = _decompressed(file, compression)
         self._size = size_of(path)
+        self._compression = compression
+        try:
+            self._source = decompressed(path, file, compression)
+        except DAMAGED as error:
+            raise InputError(self._damaged(error, 0)) from error
         self._limit = min(max(UNCHECKED_BYTES, self._size * MAX_EXPANSION), MAX_STREAM_BYTES)
         self._given = 0
 
@@ -99,9 +98,13 @@ class _Guarded(io.RawIOBase):
     def _read(self, size: int) -> bytes:
         try:
             return self._source.read(size)
-        except (OSError, EOFError, ValueError, zlib.error) as error:
-            where = f"after {self._given:,} decompressed bytes"
-            raise InputError(f"{self._path}: is damaged or cut off {where}: {error}") from error
+        except DAMAGED as error:
+            raise InputError(self._damaged(error, self._given)) from error
+
+    def _damaged(self, error: Exception, given: int) -> str:
+        if not given and self._compression in {"bzip2", "xz", "zip"}:
+            return f"{self._path}: begins like {self._compression}, but is in no known format: {error}"
+        return f"{self._path}: is damaged or cut off after {given:,} decompressed bytes: {error}"
 
     def _bomb(self) -> str:
         return (
@@ -163,7 +166,7 @@ def read_head(path: Location) -> Head:
     try:
         with open_stream(path) as stream:
             data = stream.read(HEAD_BYTES)
-        compression = _compression(read_part(path, 0, 4))
+        compression = compression_of(read_part(path, 0, MAGIC_BYTES))
         size = size_of(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -1,0 +1,82 @@
+"""What the calls of a file come to: where that is the same for two formats, they are of one run."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from loadlens.schema import LATENCY
+
+__all__ = ["COUNTED_TWICE", "Calls", "same_runs"]
+
+COUNTED_TWICE: Final = (
+    "whose calls would count twice; leave out all but one, or pass --force (force=True) if it is meant"
+)
+"""What is wrong with the same calls in two files, and what to do."""
+
+_CLOCK_S: Final = 1.0  # k6 writes whole seconds into one of its formats
+_DIGITS_MS: Final = 1e-5  # formats write latencies with different numbers of digits
+
+
+@dataclass(kw_only=True)
+class Calls:
+    """What the calls of one text file come to.
+
+    Attributes:
+        path: the file.
+        dialect: its format.
+        rows: how many calls.
+        latency_ms: the sum of their latencies.
+        first_s: the first start or, without starts, end; infinite where nothing tells.
+        last_s: the last end or start.
+    """
+
+    path: str
+    dialect: str
+    rows: int = 0
+    latency_ms: float = 0.0
+    first_s: float = float("inf")
+    last_s: float = float("-inf")
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Adds some calls."""
+        self.rows += rows.height
+        if LATENCY in rows.columns:
+            self.latency_ms += float(rows[LATENCY].sum())
+        for name in ("start_time", "end_time"):
+            if name in rows.columns:
+                low, high = rows[name].min(), rows[name].max()
+                self.first_s = min(self.first_s, low if isinstance(low, float) else self.first_s)
+                self.last_s = max(self.last_s, high if isinstance(high, float) else self.last_s)
+
+    def is_same_run(self, other: "Calls") -> bool:
+        """Whether another file has the same calls in another format."""
+        return (
+            self.dialect != other.dialect
+            and self.rows == other.rows
+            and abs(self.latency_ms - other.latency_ms) <= _DIGITS_MS * self.rows
+            and _is_near(self.first_s, other.first_s)
+            and _is_near(self.last_s, other.last_s)
+        )
+
+
+def _is_near(one: float, other: float) -> bool:
+    return one == other or abs(one - other) <= _CLOCK_S
+
+
+def same_runs(files: Iterable[Calls]) -> list[tuple[Calls, Calls]]:
+    """Files that have the calls of one before them, each with that one."""
+    found: list[tuple[Calls, Calls]] = []
+    seen: dict[tuple[int, int, str], Calls] = {}
+    files = [calls for calls in files if calls.rows and math.isfinite(calls.latency_ms)]
+    dialects = {calls.dialect for calls in files}
+    for calls in files:
+        place = round(calls.latency_ms / (_DIGITS_MS * calls.rows))
+        near = ((calls.rows, place + step, dialect) for step in (0, -1, 1) for dialect in dialects)
+        same = next((seen[one] for one in near if one in seen and calls.is_same_run(seen[one])), None)
+        if same:
+            found.append((same, calls))
+        seen.setdefault((calls.rows, place, calls.dialect), calls)
+    return found

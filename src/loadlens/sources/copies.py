@@ -1,0 +1,150 @@
+"""The same calls twice: copies of a file, compressed or linked, and logs that a converted file holds."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+from loadlens.errors import InputError
+from loadlens.sources.calls import COUNTED_TWICE
+from loadlens.sources.converted import sources_of_converted
+from loadlens.sources.files import DataFile
+from loadlens.sources.findings import Findings
+from loadlens.sources.storage.location import Location, read_part, size_of
+from loadlens.sources.storage.stamps import content_digest
+from loadlens.sources.text.log import TextFile, scan_text
+from loadlens.sources.text.stream import open_stream
+
+__all__ = ["refuse_copies"]
+
+_CHUNK_BYTES: Final = 2**20
+_SAMPLE_BYTES: Final = 2**14
+_SAMPLES: Final = 16
+_MOST_TOLD: Final = 12
+_Item = TypeVar("_Item")
+
+
+def refuse_copies(tabular: Sequence[DataFile], text: Sequence[TextFile]) -> None:
+    """Refuses files of which two have the same content, whatever their names, links and compression.
+
+    Files of which the paths tell different columns, such as ``day=1`` and ``day=2``, are different. Whole
+    files are compared only where size, beginning and samples are the same, up to the first difference.
+
+    Raises:
+        InputError: names the copies.
+    """
+    paths = [*(file.path for file in tabular), *(file.path for file in text)]
+    linked = list(_alike(paths, _identity))
+    names = {path for group in linked for path in group[1:]}
+    own = [file for file in text if file.path not in names]
+    groups = [[file.path for file in group] for group in _same_text(own) if _has_rows(group[0])]
+    groups += _same_bytes([file for file in tabular if not file.version and file.path not in names])
+    problems = [f"{_listed(group)} are one file, {COUNTED_TWICE}" for group in linked]
+    problems += [f"{_listed(group)} have the same content, {COUNTED_TWICE}" for group in groups]
+    problems += _held(tabular, text)
+    if problems:
+        raise InputError(*problems[:_MOST_TOLD])
+
+
+def _identity(path: Location) -> Hashable:
+    """What paths have in common that lead to one file, through hard or symbolic links or named again."""
+    if not isinstance(path, Path):
+        return path
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _same_text(files: Iterable[TextFile]) -> Iterator[list[TextFile]]:
+    """Groups of text files with the same decompressed content."""
+    for group in _alike(files, lambda file: (file.constants, _digest(file.head.data))):
+        if group[0].head.is_whole:
+            yield group
+        else:
+            yield from _equal(group, _is_same_text)
+
+
+def _is_same_text(one: TextFile, other: TextFile) -> bool:
+    compressed = one.head.compression or other.head.compression
+    if not compressed and not _may_be_same_bytes(one.path, other.path):
+        return False
+    with open_stream(one.path) as first, open_stream(other.path) as second:
+        while chunk := first.read(_CHUNK_BYTES):
+            if chunk != second.read(_CHUNK_BYTES):
+                return False
+        return not second.read(1)
+
+
+def _same_bytes(files: Iterable[DataFile]) -> Iterator[list[Location]]:
+    """Groups of files that are the same byte for byte."""
+    for group in _alike(files, lambda file: (file.constants, file.size)):
+        yield from _equal([file.path for file in group], _is_same_bytes)
+
+
+def _is_same_bytes(one: Location, other: Location) -> bool:
+    size = size_of(one)
+    return _may_be_same_bytes(one, other) and all(
+        read_part(one, start, _CHUNK_BYTES) == read_part(other, start, _CHUNK_BYTES)
+        for start in range(0, size, _CHUNK_BYTES)
+    )
+
+
+def _may_be_same_bytes(one: Location, other: Location) -> bool:
+    """Whether two files are of one size and the same at some places, both ends among them."""
+    size = size_of(one)
+    places = {max(size - _SAMPLE_BYTES, 0) * number // (_SAMPLES - 1) for number in range(_SAMPLES)}
+    return size == size_of(other) and all(
+        read_part(one, start, _SAMPLE_BYTES) == read_part(other, start, _SAMPLE_BYTES)
+        for start in sorted(places, reverse=True)
+    )
+
+
+def _has_rows(file: TextFile) -> bool:
+    """Whether a file has a row that counts: many runs leave files with a header alone."""
+    return scan_text([file], Findings(), None).head(1).collect().height > 0
+
+
+def _held(tabular: Sequence[DataFile], text: Sequence[TextFile]) -> Iterator[str]:
+    """What is wrong with logs that a converted file beside them was made of."""
+    holders: dict[str, DataFile] = {}
+    for file in tabular:
+        for name, content in sources_of_converted(file).items():
+            other = holders.setdefault(content, file)
+            if other is not file:
+                yield f"{other.path} and {file.path} were both made of {name}, {COUNTED_TWICE}"
+    if holders:
+        files = [file.path for file in tabular if not file.version]
+        for path in (*files, *(file.path for file in text)):
+            holder = holders.get(content_digest(path, size_of(path)))
+            if holder:
+                yield f"{holder.path} was made of {path}, {COUNTED_TWICE}"
+
+
+def _alike(items: Iterable[_Item], trait: Callable[[_Item], Hashable]) -> Iterator[list[_Item]]:
+    """Items of which several have one trait, together."""
+    found: dict[Hashable, list[_Item]] = defaultdict(list)
+    for item in items:
+        found[trait(item)].append(item)
+    return (group for group in found.values() if len(group) > 1)
+
+
+def _equal(items: Iterable[_Item], is_same: Callable[[_Item, _Item], bool]) -> Iterator[list[_Item]]:
+    """Items of which several are the same, together."""
+    groups: list[list[_Item]] = []
+    for item in items:
+        for group in groups:
+            if is_same(group[0], item):
+                group.append(item)
+                break
+        else:
+            groups.append([item])
+    return (group for group in groups if len(group) > 1)
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data).digest()
+
+
+def _listed(paths: Sequence[Location]) -> str:
+    rest = len(paths) - 2
+    return f"{paths[0]} and {paths[1]}" + (f" and {rest:,} more" if rest else "")
