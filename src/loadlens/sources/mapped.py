@@ -10,7 +10,7 @@ import polars as pl
 
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY, Rule
 from loadlens.sources.cells import Cell, Clock, Size
-from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, without_credentials
+from loadlens.sources.dialects.names import error_class, without_credentials
 from loadlens.sources.mapping import (
     COUNTS_PER_SECOND,
     MEMORY_UNITS,
@@ -164,7 +164,7 @@ class MappedColumns:
         names = [self.column_map.columns[name] for name in ("status",) if name in self.column_map.columns]
         if self.column_map.success and self.column_map.success.operator:
             names.append(self.column_map.success.column)
-        known = [_class(self.cells[name].text) for name in dict.fromkeys(names)]
+        known = [error_class(self.cells[name].text) for name in dict.fromkeys(names)]
         error = [] if self._error_cell is None else [_error_class(self._error_cell)]
         return pl.when(self._failed).then(pl.coalesce(*error, *known, pl.lit(_NO_TEXT)))
 
@@ -361,10 +361,4 @@ def _error_class(cell: Cell) -> pl.Expr:
     """What an error column says of an error; null where it tells no more than that there is one."""
     text, number = cell.text, cell.text.cast(pl.Float64, strict=False)
     is_bare = text.str.to_lowercase().is_in(_BARE_ERROR) | (number == 1).fill_null(value=False)
-    return pl.when(_has_error(cell) & ~is_bare).then(_class(text))
-
-
-def _class(text: pl.Expr) -> pl.Expr:
-    """The beginning of an error, without what may be secret in its URLs."""
-    bare = text.str.replace_all(r"//[^/?#\s]*@", "//").str.replace_all(r"(//[^\s?#]*)[?#]\S*", "$1")
-    return bare.str.slice(0, MAX_CLASS_CHARACTERS)
+    return pl.when(_has_error(cell) & ~is_bare).then(error_class(text))

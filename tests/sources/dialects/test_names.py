@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from loadlens.sources.dialects.names import filled, numberless, without_credentials
+from loadlens.sources.dialects.names import error_class, filled, numberless, without_credentials
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,28 @@ from loadlens.sources.dialects.names import filled, numberless, without_credenti
 def test_credentials_are_masked_in_any_text(text: str | None, masked: str | None) -> None:
     frame = pl.DataFrame({"text": [text, "x"]}, schema={"text": pl.String})
     assert frame.select(without_credentials(pl.col("text"))).to_series().to_list() == [masked, "x"]
+
+
+@pytest.mark.parametrize(
+    ("message", "until", "found"),
+    [
+        ("timeout", "", "timeout"),
+        ("  dial tcp: refused", ":", "dial tcp"),
+        ("GET https://me:pw@host/a?key=1 failed", "", "GET https://host/a failed"),
+        ("bad /a?token=1&x=2", "", "bad /a?token=***&x=2"),
+        ("x" * 99, "", "x" * 60),
+        ("é" * 99, "a", "é" * 60),
+        ("two\nlines", "\\n", "two"),
+        ("two\nlines", "", "two\nlines"),
+        ("(", "(", None),
+        (None, "", None),
+    ],
+)
+def test_classes_of_errors_are_short_and_hold_no_secrets(
+    message: str | None, until: str, found: str | None
+) -> None:
+    frame = pl.DataFrame({"text": [message]}, schema={"text": pl.String})
+    assert frame.select(error_class(pl.col("text"), until)).item() == found
 
 
 def test_messages_lose_numbers_and_blanks() -> None:

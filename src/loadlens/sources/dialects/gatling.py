@@ -11,7 +11,7 @@ import polars as pl
 from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
-from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, numberless
+from loadlens.sources.dialects.names import error_class, filled, numberless
 from loadlens.sources.parsed import PARSE_ERRORS, Parsed, joined, seconds, spread
 from loadlens.sources.text.blocks import Block, count_byte, parts_of
 from loadlens.sources.text.framing import LINES
@@ -115,7 +115,7 @@ def _error(failed: pl.Expr, message: pl.Expr) -> pl.Expr:
     code = text.str.extract(r"^status\b.*\b(?:actually|unexpectedly)(?: found)? ([0-9]{3})\b")
     passed = code.cast(pl.Int64) < _FIRST_FAILED_CODE
     status = pl.when(passed).then(pl.lit("failed with ") + code).otherwise(code)
-    words = filled(numberless(text.str.extract(rf"^\s*([^:(,/]{{1,{MAX_CLASS_CHARACTERS}}})")))
+    words = filled(numberless(error_class(text, ":(,/")))
     return spread(pl.coalesce(status, words, pl.lit("failed")), failed)
 
 

@@ -12,7 +12,7 @@ from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect
 from loadlens.sources.dialects.headers import Columns
-from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled
+from loadlens.sources.dialects.names import error_class, filled
 from loadlens.sources.parsed import seconds, spread
 from loadlens.sources.text.delimited import Table
 from loadlens.sources.text.stream import Head
@@ -292,7 +292,7 @@ def _error(names: Sequence[str]) -> pl.Expr:
         passed = code.cast(pl.Int64, strict=False) < _FIRST_FAILED_CODE
         classes.append(pl.when(passed).then(pl.lit("failed with ") + code).otherwise(filled(code)))
     classes.extend(
-        filled(pl.col(name).filter(failed).str.extract(rf"^\s*([^\n:(]{{1,{MAX_CLASS_CHARACTERS}}})"))
+        filled(error_class(pl.col(name).filter(failed), r"\n:("))
         for name in ("failureMessage", "responseMessage")
         if name in names
     )

@@ -25,7 +25,7 @@ import polars as pl
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect
 from loadlens.sources.dialects.jmeter_document import FAILURE, PARTS, ROOT, TRANSACTIONS, Document, Samples
-from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled
+from loadlens.sources.dialects.names import error_class, filled
 from loadlens.sources.parsed import Parsed, Recipe, cast_cells, seconds
 from loadlens.sources.storage.location import Location
 from loadlens.sources.text.stream import Head, open_stream
@@ -121,10 +121,7 @@ def _error() -> pl.Expr:
     """The status of a failed sample; where it has none, the beginning of its message."""
     code = pl.col("rc").str.strip_prefix("Non HTTP response code: ")
     passed = code.cast(pl.Int64, strict=False) < _FIRST_FAILED_CODE
-    messages = (
-        filled(pl.col(name).str.extract(rf"^\s*([^\n:(]{{1,{MAX_CLASS_CHARACTERS}}})"))
-        for name in (FAILURE, "rm")
-    )
+    messages = (filled(error_class(pl.col(name), r"\n:(")) for name in (FAILURE, "rm"))
     status = pl.when(passed).then(pl.lit("failed with ") + code).otherwise(filled(code))
     return pl.coalesce(status, *messages, pl.lit("failed"))
 

@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from loadlens.schema import LATENCY, Rule
-from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled
+from loadlens.sources.dialects.names import error_class, filled
 from loadlens.sources.parsed import seconds
 from loadlens.sources.wording import listed
 
@@ -138,7 +138,7 @@ _ERROR_CLASSES: Final = {
     "1311": "certificate of another host",
 }
 # Addresses and URLs in a message would make each a class of its own, or tell secrets.
-_MESSAGE: Final = rf'^\s*([^\n("?0-9]{{1,{MAX_CLASS_CHARACTERS}}})'
+_END_OF_CLASS: Final = r'\n("?0-9'
 
 _UNMEASURED: Final = (
     "its latencies of HTTP requests leave out waiting for a connection, connecting and the TLS handshake; "
@@ -256,7 +256,7 @@ def _error(sample: Sample) -> pl.Expr:
         pl.when(sample.status >= _FIRST_FAILED_STATUS).then(status),
         pl.when(number.is_between(*_STATUS_CODES)).then((number - 1000).cast(pl.String)),
         code.replace_strict(_ERROR_CLASSES, default=pl.lit("error ") + code, return_dtype=pl.String),
-        filled(sample.tag("error").str.extract(_MESSAGE).str.strip_chars(" :")),
+        filled(error_class(sample.tag("error"), _END_OF_CLASS).str.strip_chars(" :")),
         pl.when(sample.filled("error").is_not_null()).then(pl.lit("unknown error")),
         pl.when(sample.status > 0).then(pl.lit("failed with ") + status),
         pl.lit("no response"),

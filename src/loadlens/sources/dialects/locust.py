@@ -8,7 +8,7 @@ import polars as pl
 from loadlens.schema import FAILED_LATENCY_MS, LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.headers import Columns, header_of
-from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, numberless
+from loadlens.sources.dialects.names import error_class, filled, numberless
 from loadlens.sources.dialects.signs import has_line
 from loadlens.sources.parsed import spread
 from loadlens.sources.text.delimited import Table
@@ -53,7 +53,7 @@ _NO_STATUS: Final = ("0", _NONE)
 _MS_PER_S = 1000
 _CODE = r"^[45]\d\d$"
 _RAISED = r"^\s*([A-Za-z_][\w.]*)\("  # what Python shows of an exception
-_FIRST_PART = rf"""^\s*([^"'?(:\n]{{1,{MAX_CLASS_CHARACTERS}}})"""
+_END_OF_CLASS: Final = r""""'?(:\n"""
 
 _AGGREGATES: Final = (
     {"Timestamp", "User Count", "Type", "Name"},
@@ -112,7 +112,7 @@ def _error(names: list[str]) -> pl.Expr:
     """The status of a failed request; without a bad one the class of the exception, or how it begins."""
     failed = ~_success()
     exception = pl.col("exception").filter(failed)
-    classes = [exception.str.extract(_RAISED), numberless(filled(exception.str.extract(_FIRST_PART)))]
+    classes = [exception.str.extract(_RAISED), numberless(filled(error_class(exception, _END_OF_CLASS)))]
     if "status_code" in names:
         status = filled(pl.col("status_code").filter(failed))
         classes.insert(0, pl.when(status.str.contains(_CODE)).then(status))

@@ -5,14 +5,13 @@ from typing import Final
 import polars as pl
 
 __all__ = [
-    "MAX_CLASS_CHARACTERS",
+    "error_class",
     "filled",
     "numberless",
     "without_credentials",
 ]
 
-MAX_CLASS_CHARACTERS: Final = 60
-"""How much of a message becomes the class of an error."""
+_MAX_CLASS_CHARACTERS: Final = 60
 
 
 _USER = r"//[^/?#\s]*@"
@@ -34,6 +33,20 @@ def _without_credentials(text: pl.Series) -> pl.Series:
     if not text.str.contains_any(["@", "="]).any():
         return text
     return text.str.replace_all(_USER, "//").str.replace_all(_CREDENTIAL, "${1}***")
+
+
+def error_class(message: pl.Expr, until: str = "") -> pl.Expr:
+    r"""The class of errors of that message: how it begins, in up to 60 characters, without secrets.
+
+    Queries of URLs are cut and credentials masked, wherever they stand.
+
+    Args:
+        message: what went wrong.
+        until: characters that end a class, as within brackets of a regular expression, such as ``\n:(``.
+    """
+    bare = without_credentials(message.str.replace_all(r"(//[^\s?#]*)[?#]\S*", "$1"))
+    kept = rf"[^{until}]" if until else "."
+    return bare.str.extract(rf"(?s)^\s*({kept}{{1,{_MAX_CLASS_CHARACTERS}}})")
 
 
 def numberless(text: pl.Expr) -> pl.Expr:

@@ -12,7 +12,7 @@ from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.headers import Columns
-from loadlens.sources.dialects.names import MAX_CLASS_CHARACTERS, filled, numberless
+from loadlens.sources.dialects.names import error_class, filled, numberless
 from loadlens.sources.dialects.signs import begins
 from loadlens.sources.parsed import seconds, spread
 from loadlens.sources.text.delimited import Table
@@ -91,7 +91,7 @@ _MAX_CODE = 999
 _PASSED: Final = (200, 399)
 _TIME_FORM = "%+"
 _FIRST_YEAR, _LAST_YEAR = "1970", "2261"  # what ns since 1970 can hold as Int64; beyond it they wrap around
-_LAST_PART = rf'(?s)^(?:.*: )?([^"?(:]{{1,{MAX_CLASS_CHARACTERS}}})'  # Go puts the cause last
+_LAST_PART: Final = r'(?s)^(?:.*: )?([^"?(:][^:]*)'  # Go puts the cause last
 
 
 def _sample(head: Head) -> list[str]:
@@ -221,7 +221,7 @@ def _error() -> pl.Expr:
     failed = ~_success()
     code = pl.col("code").filter(failed)
     told = (code > 0) & ~code.is_between(*_PASSED)
-    cause = filled(pl.col("error").filter(failed).str.extract(_LAST_PART))
+    cause = filled(error_class(pl.col("error").filter(failed).str.extract(_LAST_PART), '"?('))
     return spread(
         pl.coalesce(pl.when(told).then(code.cast(pl.String)), numberless(cause), pl.lit("failed")), failed
     )
