@@ -42,6 +42,7 @@ from loadlens.publish import refuse_file
 from loadlens.signals import Interrupt, ignore_signals, take_signals
 from loadlens.sources import target
 from loadlens.sources.storage.location import size_of
+from loadlens.sources.wording import counted
 from loadlens.terminal import inert, print_inspection, print_proposal
 
 __all__ = ["main"]
@@ -141,9 +142,9 @@ def convert_command(
     refuse_file(place, [map_file], overwrite=True)
     findings = convert(inputs, place, reading=reading, overwrite=overwrite)
     if not quiet:
-        typer.echo(f"{place}: {size_of(place):,} bytes")
+        typer.echo(f"{place}: {counted(size_of(place), 'byte')}")
         if findings.rejected:
-            typer.echo(f"{rejects_beside(place)}: {findings.rejected:,} rejected rows")
+            typer.echo(f"{rejects_beside(place)}: {counted(findings.rejected, 'rejected row')}")
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from loadlens.sources import Findings, Log, PathSource, Reading, open_log, readi
 from loadlens.sources.findings import MaxRejects
 from loadlens.sources.guessing import guess_map
 from loadlens.sources.samples import sample_of
+from loadlens.sources.wording import counted
 
 __all__ = ["Inspection", "Proposal", "inspect_log", "propose_map"]
 
@@ -224,7 +225,7 @@ def _of_profile(path: str, log: Log) -> Inspection:
 def _described(source: Mapping[str, Any]) -> str:
     """The format and size of a log behind a profile; a table in memory has no size."""
     size = source["bytes"]
-    return str(source["format"]) + ("" if size is None else f", {size:,} bytes")
+    return str(source["format"]) + ("" if size is None else f", {counted(size, 'byte')}")
 
 
 def _columns(log: Log) -> tuple[tuple[str, str, str], ...]:

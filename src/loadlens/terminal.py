@@ -26,6 +26,7 @@ from loadlens.report.comparison import verdict_sentence
 from loadlens.report.parts import ALL_CALLS, KEPT_CALLS
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY
 from loadlens.sources import REJECTS_FILE, Location
+from loadlens.sources.wording import counted
 
 __all__ = [
     "MOST_ROWS",
@@ -137,7 +138,9 @@ def print_frame(
         table.add_row(*[Text(inert(format_value(name, value))) for name, value in cells])
     console.print(table)
     if frame.height > MOST_ROWS:
-        console.print(Text(f"{frame.height - MOST_ROWS:,} more rows are in {inert(rest)}."))
+        console.print(
+            Text(f"{counted(frame.height - MOST_ROWS, 'more row is', 'more rows are')} in {inert(rest)}.")
+        )
 
 
 def print_line(text: str) -> None:

@@ -15,7 +15,7 @@ from loadlens.gates import (
     markdown_text,
     read_gates,
 )
-from loadlens.gates.output import failures, summary_line
+from loadlens.gates.output import failures, key_text, summary_line
 
 NASTY = 'a|b <img> *x* `y` @team \x1b[31m\ufffe\x00 &amp; "q"\n#1'
 
@@ -205,3 +205,21 @@ def test_markdown_shows_labels_as_they_are_and_failures_first(check: GateCheck) 
     assert all(len(re.findall(r"(?<!\\)\|", line)) == 7 for line in lines[2:])
     assert r"label=a\|b &lt;img&gt; \*x\* \`y\` &#64;team �\[31m" in rows[0]
     assert "got" not in rows[0]
+
+
+def test_a_missing_key_is_told_from_the_text_null() -> None:
+    log = pl.DataFrame({"invocation_latency": [1.0, 2.0, 3.0], "zone": [None, "null", "a"]})
+    check = check_gates(log, ["max < 2.5ms"], by=["zone"])
+    keys = {key_text(verdict.key) for verdict in check.verdicts}
+    assert keys == {"zone='null'", "zone=a", "zone=null"}
+    suite = ET.fromstring(junit_xml(check, []))[0]
+    assert len({case.get("name") for case in suite.iter("testcase")}) == 3
+
+
+def test_names_of_cases_differ_after_white_space_is_folded() -> None:
+    zones = ["a b", "a  b", "a\tb", " a b", "a\nb", "a b (2)", "a\x00b", "a\x01b"]
+    log = pl.DataFrame({"invocation_latency": [1.0] * len(zones), "zone": zones})
+    suite = ET.fromstring(junit_xml(check_gates(log, ["max < 2.5ms"], by=["zone"]), []))[0]
+    names = [" ".join((case.get("name") or "").split()) for case in suite.iter("testcase")]
+    assert len(set(names)) == len(zones)
+    assert "max < 2.5ms [zone=a b]" in names

@@ -55,6 +55,7 @@ from loadlens.gates.output import detail, failures, gate_text, summary_line
 from loadlens.publish import publish_files, refuse_files, write_text
 from loadlens.report.columns import column_header, format_value
 from loadlens.sources import Findings, TooManyRejectsError, open_log
+from loadlens.sources.wording import counted
 from loadlens.terminal import MOST_ROWS, console_of_width, inert, print_line, progress_display
 
 __all__ = ["Slo", "SloFile", "check", "excerpts_shown", "gates_of"]
@@ -230,7 +231,7 @@ def _print(found: GateCheck, findings: Findings, rejects: Path | None) -> None:
         verdicts = tuple(sorted(verdicts, key=lambda verdict: verdict.holds))
     console.print(_table(found.by, verdicts[:MOST_ROWS]))
     if len(verdicts) > MOST_ROWS:
-        console.print(Text(f"{len(verdicts) - MOST_ROWS:,} more rows: --json has all of them."))
+        console.print(Text(f"{counted(len(verdicts) - MOST_ROWS, 'more row')}: --json has all of them."))
     for sentence in findings.sentences():
         print_line(f"Warning: {sentence}")
     if findings.rejected:

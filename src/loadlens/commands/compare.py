@@ -74,6 +74,7 @@ from loadlens.sources import (
     shown,
     target,
 )
+from loadlens.sources.wording import counted
 from loadlens.terminal import MOST_ROWS, ProgressDisplay, console_of_width, inert, progress_display
 
 __all__ = ["FailOn", "compare_command", "write_comparison"]
@@ -275,7 +276,7 @@ def _print(comparison: Comparison, out: Location | None) -> None:
     console = console_of_width(_WIDTH_WITHOUT_TERMINAL)
     console.print(_table(comparison))
     rest = comparison.keys.height - MOST_ROWS
-    lines = [f"{rest:,} more keys."] if rest > 0 else []
+    lines = [f"{counted(rest, 'more key')}."] if rest > 0 else []
     lines += [*_one_run_only(comparison), *[f"Warning: {sentence}" for sentence in comparison.warnings]]
     lines.append(verdict_sentence(comparison))
     if out is not None:

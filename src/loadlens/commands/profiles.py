@@ -32,6 +32,7 @@ from loadlens.profiles import merge_profiles, profile_log
 from loadlens.publish import refuse_file
 from loadlens.sources import StorageOptions, target
 from loadlens.sources.storage.location import size_of
+from loadlens.sources.wording import counted
 from loadlens.terminal import print_line, progress_display
 
 __all__ = ["merge_command", "profile_command"]
@@ -106,7 +107,7 @@ def profile_command(  # noqa: PLR0917  # the parameters of a command are its opt
             **work,
         )
     if not quiet:
-        print_line(f"{place}: {size_of(place):,} bytes")
+        print_line(f"{place}: {counted(size_of(place), 'byte')}")
         if findings.rejected:
             print_line(f"Rejected rows: {findings.rejected:,}")
 
@@ -129,4 +130,4 @@ def merge_command(  # noqa: PLR0917  # the parameters of a command are its optio
     place = target(out, options)
     merge_profiles(inputs, place, by=by, force=force, overwrite=overwrite, storage_options=options)
     if not quiet:
-        print_line(f"{place}: {size_of(place):,} bytes")
+        print_line(f"{place}: {counted(size_of(place), 'byte')}")

@@ -8,6 +8,7 @@ import polars as pl
 from loadlens.comparison.runs import Run
 from loadlens.costing import MEMORY, configuration_costs
 from loadlens.prices import PriceTable
+from loadlens.sources.wording import counted
 
 __all__ = ["COST_COLUMNS", "compared_costs", "cost_remarks"]
 
@@ -87,5 +88,5 @@ def cost_remarks(costs: pl.DataFrame, tables: Sequence[PriceTable]) -> Iterator[
     for role in _ROLES:
         unpriced = int(once[f"{role}_failures_without_duration"].sum())
         if unpriced:
-            were = "1 failure was" if unpriced == 1 else f"{unpriced:,} failures were"
+            were = counted(unpriced, "failure was", "failures were")
             yield f"{role}: {were} throttled or have no duration and cost nothing here"

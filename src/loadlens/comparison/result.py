@@ -10,6 +10,7 @@ from loadlens.comparison.runs import PERCENTILES
 from loadlens.comparison.verdicts import LEVEL, VERDICTS
 from loadlens.prices import PriceTable
 from loadlens.sources import Findings
+from loadlens.sources.wording import counted
 
 __all__ = ["METRICS", "MOST_DRAWN", "ComparedRun", "Comparison", "drawn_keys"]
 
@@ -54,7 +55,7 @@ class ComparedRun:
     def sentences(self) -> Iterator[str]:
         """What a reader has to know of the run, one sentence each."""
         if rejected := self.findings.rejected:
-            yield "1 row was rejected" if rejected == 1 else f"{rejected:,} rows were rejected"
+            yield f"{counted(rejected, 'row was', 'rows were')} rejected"
         if self.relative_error:
             yield (
                 f"percentiles were read from a profile and are off by at most {self.relative_error:.1%}, "

@@ -16,6 +16,7 @@ from loadlens.prices import PriceTable
 from loadlens.profile import Execution, Plan, measure, percentile_name, success_of
 from loadlens.schema import LATENCY
 from loadlens.sources import Log
+from loadlens.sources.wording import counted
 
 __all__ = ["MOST_ERRORS", "Capacity", "instances_needed", "measured_capacity", "running_instance"]
 
@@ -117,7 +118,7 @@ def _nothing_sustained(instance: str, log: Log, levels: pl.DataFrame, objective:
         found += f" and the lowest {percentile_text(objective.percentile)} is {min(latencies):,.4g} ms"
     return (
         f"{log.name}: no load level of {instance} kept {wanted} over a span of time ({found}, in "
-        f"{levels.height:,} levels); measure a lower load, or say its capacity as {instance}=RATE"
+        f"{counted(levels.height, 'level')}); measure a lower load, or say its capacity as {instance}=RATE"
     )
 
 

@@ -7,6 +7,7 @@ import polars as pl
 
 from loadlens.costing.objective import Objective, percentile_text
 from loadlens.errors import UsageError
+from loadlens.sources.wording import counted
 
 __all__ = ["Choice", "Strategy", "StrategyName", "choose", "with_dominated"]
 
@@ -154,8 +155,9 @@ def _cheapest_that_meets(
         reason = f"No option of {known.height} meets {objective}; the closest is {words.told(fastest)}."
         return Choice(strategy=strategy, option=None, reason=reason)
     best, cheapest = _first(meeting, _COST, _LATENCY), _first(known, _COST, _LATENCY)
+    options = f"{meeting.height} of {counted(known.height, 'option')}"
     reason = (
-        f"{words.told(best)}, the lowest cost of the {meeting.height} of {known.height} options that meet "
+        f"{words.told(best)}, the lowest cost of the {options} that meet "
         f"{objective}{words.against(best, cheapest, 'cheapest of all')}."
     )
     return Choice(strategy=strategy, option=best, reason=reason)

@@ -11,6 +11,7 @@ import polars as pl
 
 from loadlens.errors import InputError, UsageError
 from loadlens.sources.storage.documents import read_document
+from loadlens.sources.wording import counted
 
 __all__ = ["HOURS_PER_MONTH", "SECONDS_PER_MONTH", "Traffic"]
 
@@ -99,7 +100,7 @@ class Traffic:
         return cls(
             monthly_invocations=sum(rates) / len(rates) * SECONDS_PER_MONTH,
             peak_rate=max(rates),
-            description=f"{path}: {len(rates):,} hourly rates",
+            description=f"{path}: {counted(len(rates), 'hourly rate')}",
         )
 
 

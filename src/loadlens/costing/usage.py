@@ -22,6 +22,7 @@ from loadlens.profile.buckets import FAILED_BUCKET, NULL_BUCKET
 from loadlens.profile.rounding import settled
 from loadlens.schema import LATENCY, MAX_LATENCY_MS
 from loadlens.sources import Log, reading
+from loadlens.sources.wording import counted
 
 __all__ = ["FIGURES", "MEMORY", "Usage", "usage_from", "usage_of"]
 
@@ -238,7 +239,7 @@ def _sums(told: Sequence[str]) -> list[pl.Expr]:
 
 def _refuse_bad(found: pl.DataFrame, told: Sequence[str], name: str) -> None:
     problems = [
-        f"{name}: {bad:,} rows have a {column} that is no number of 0 or more"
+        f"{name}: {counted(bad, 'row has', 'rows have')} a {column} that is no number of 0 or more"
         for column in told
         if (bad := int(found[f"bad_{column}"].sum()))
     ]

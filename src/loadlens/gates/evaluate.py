@@ -16,7 +16,7 @@ from loadlens.gates.measures import Measures, measures
 from loadlens.profile import Execution, Outliers, checked_outliers, key_names
 from loadlens.schema import LATENCY
 from loadlens.sources import Log, Reading, Source, open_log
-from loadlens.sources.wording import listed
+from loadlens.sources.wording import counted, listed
 
 __all__ = ["GateCheck", "Verdict", "Windows", "check_gates"]
 
@@ -291,7 +291,7 @@ def _over_windows(gate: Gate, key: Mapping[str, object], rows: _Rows, begin: flo
     reason = "" if judged else f"no window of {rows.width_s:g} s lies wholly in the run"
     unknown = int(np.isnan(rows.value).sum())
     if unknown:
-        reason = f"no successful calls in {unknown:,} {'window' if unknown == 1 else 'windows'}"
+        reason = f"no successful calls in {counted(unknown, 'window')}"
     return Verdict(
         gate=gate,
         key=key,

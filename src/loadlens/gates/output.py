@@ -5,12 +5,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from importlib.metadata import version
+from itertools import count
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
 from loadlens.gates.evaluate import GateCheck, Verdict
 from loadlens.gates.grammar import Gate
 from loadlens.sources import shown
+from loadlens.sources.wording import counted
 
 __all__ = [
     "check_document",
@@ -33,7 +35,12 @@ _ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "#": "
 
 def key_text(key: Mapping[str, object]) -> str:
     """A configuration as messages name it."""
-    return ", ".join(f"{name}={'null' if value is None else value}" for name, value in key.items())
+    return ", ".join(f"{name}={_value_text(value)}" for name, value in key.items())
+
+
+def _value_text(value: object) -> str:
+    """A value of a key, a missing one told from the text ``null`` as in the condition of a gate."""
+    return "null" if value is None else "'null'" if value == "null" else str(value)
 
 
 def gate_text(gate: Gate) -> str:
@@ -52,7 +59,9 @@ def detail(verdict: Verdict) -> str:
             start = f", the worst {after_s} s into the run"
         elif windows.worst_start_s is not None:
             start = f", the worst from {windows.worst_start_s:.15g} s on the log's clock"
-        parts.append(f"{windows.failed:,} of {windows.judged:,} windows of {windows.width_s:g} s fail{start}")
+        parts.append(
+            f"{windows.failed:,} of {counted(windows.judged, 'window')} of {windows.width_s:g} s fail{start}"
+        )
     if verdict.reason:
         parts.append(verdict.reason)
     return "; ".join(parts)
@@ -63,7 +72,7 @@ def summary_line(check: GateCheck) -> str:
     failed = sum(not _holds(check, gate) for gate in check.gates)
     total = len(check.gates)
     if failed:
-        return f"{failed:,} of {total:,} gate{'' if total == 1 else 's'} failed"
+        return f"{failed:,} of {counted(total, 'gate')} failed"
     return "The gate holds" if total == 1 else f"All {total:,} gates hold"
 
 
@@ -186,8 +195,8 @@ def junit_xml(check: GateCheck, inputs: Iterable[str], *, rejected: int = 0) -> 
     }
     for name, value in facts.items():
         ET.SubElement(properties, "property", {"name": name, "value": _xml(value)})
-    for verdict in cases:
-        _add_case(suite, verdict)
+    for verdict, name in zip(cases, _case_names(cases), strict=True):
+        _add_case(suite, verdict, name)
     for stream in ("system-out", "system-err"):
         ET.SubElement(suite, stream)
     ET.indent(root)
@@ -199,16 +208,27 @@ def _timestamp(seconds: float | None) -> str:
     return (_EPOCH + timedelta(seconds=math.floor(seconds or 0.0))).isoformat()
 
 
-def _add_case(suite: ET.Element, verdict: Verdict) -> None:
+def _case_names(verdicts: Sequence[Verdict]) -> list[str]:
+    """A name for each verdict that no other has, as readers of JUnit fold white space and go by names."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for verdict in verdicts:
+        where = f" [{key_text(verdict.key)}]" if verdict.key else ""
+        name = " ".join(_xml(f"{verdict.gate.title}{where}").split())
+        numbered = (f"{name} ({number})" for number in count(2))
+        names.append(name if name not in taken else next(each for each in numbered if each not in taken))
+        taken.add(names[-1])
+    return names
+
+
+def _add_case(suite: ET.Element, verdict: Verdict, name: str) -> None:
     gate = verdict.gate
-    where = f" [{key_text(verdict.key)}]" if verdict.key else ""
-    name = " ".join(_xml(f"{gate.title}{where}").split())
     case = ET.SubElement(suite, "testcase", {"name": name, "classname": "loadlens.check", "time": "0"})
     if verdict.holds:
         return
     got = f"got {_got(verdict)}, expected {gate.text}"
     failure = ET.SubElement(case, "failure", {"message": _xml(got), "type": "gate"})
-    lines = [got, key_text(verdict.key), f"{verdict.calls:,} calls", detail(verdict)]
+    lines = [got, key_text(verdict.key), counted(verdict.calls, "call"), detail(verdict)]
     failure.text = _xml("\n".join(line for line in lines if line))
 
 

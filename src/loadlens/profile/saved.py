@@ -20,7 +20,7 @@ from loadlens.sources.diagnosis import explain
 from loadlens.sources.log import Log
 from loadlens.sources.saved import SavedProfile
 from loadlens.sources.storage.location import Location, RemotePath, scan_source, store_of
-from loadlens.sources.wording import listed
+from loadlens.sources.wording import counted, listed
 
 __all__ = ["damage_told", "merged_profile", "merged_seconds", "refuse_impossible"]
 
@@ -197,7 +197,8 @@ def _refuse_damaged(saved: Sequence[SavedProfile], frames: _Frames) -> None:
     for part, profile in enumerate(saved):
         rows, lacks, last_code, codes = by_part.get(part, (0, False, None, 0))
         wrong = {
-            f"its counts add up to {rows:,} calls, its facts say {profile.rows:,}": rows != profile.rows,
+            f"its counts add up to {counted(rows, 'call')}, its facts say {profile.rows:,}": rows
+            != profile.rows,
             "it lacks figures": lacks,
             "it has negative counts": part in negative,
             "it has counts without a key": last_code is not None and last_code >= (codes or 0),

@@ -177,8 +177,8 @@ def _configurations(comparison: CostComparison, remarks: Sequence[str], file: st
         )
     ]
     if unpriced:
-        text = f"{counted(unpriced, 'failure')} were throttled or have no duration and cost nothing here."
-        blocks.append(Callout(text=text))
+        were = counted(unpriced, "failure was", "failures were")
+        blocks.append(Callout(text=f"{were} throttled or have no duration and cost nothing here."))
     blocks += [Callout(text=f"{remark[:1].upper()}{remark[1:]}.") for remark in remarks]
     return Section(
         title="Cost of the configurations",

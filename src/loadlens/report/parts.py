@@ -11,6 +11,7 @@ from loadlens.analysis import InvocationStatistics
 from loadlens.report.columns import NOTHING
 from loadlens.report.model import Block, Heading, Notes, Section, Table
 from loadlens.schema import ERROR_COLUMNS, LATENCY
+from loadlens.sources.wording import counted
 
 __all__ = [
     "ALL_CALLS",
@@ -66,11 +67,6 @@ def density_caption(what: str, outliers: str) -> str:
     return (
         f"How latencies spread {what}{'' if outliers == 'none' else ', without the calls above the fence'}."
     )
-
-
-def counted(count: int, noun: str) -> str:
-    """A count with its noun, for a noun whose plural ends in s."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def total(frame: pl.DataFrame, name: str) -> int:
@@ -154,12 +150,10 @@ def quality_lead(parts: Sequence[InvocationStatistics]) -> str:
         sum(total(quality, name) for quality in qualities)
         for name in ("num_rows", "num_errors", "outliers_above_fence")
     )
-    were, lay = ("was" if rows == 1 else "were"), f"{counted(above, 'slow call')} lay above the fence"
+    lay = f"{counted(above, 'slow call')} lay above the fence"
     if all(part.outliers == "none" for part in parts):
         lay = f"{counted(above, 'successful call')} took longer than mean + 5 × IQR"
-    return (
-        f"{counted(rows, 'row')} {were} read; {counted(errors, 'call')} failed and {lay}. {_exactness(parts)}"
-    )
+    return f"{counted(rows, 'row was', 'rows were')} read; {counted(errors, 'call')} failed and {lay}. {_exactness(parts)}"
 
 
 def latency_note(relative_error: float) -> str:

@@ -173,8 +173,7 @@ def _counts(counter: Counter[str], what: str) -> pl.DataFrame:
 def _rejected(findings: Findings) -> str:
     if not findings.rejected:
         return ""
-    was = "was" if findings.rejected == 1 else "were"
-    return f" {counted(findings.rejected, 'row')} {was} rejected: rejects.csv has each."
+    return f" {counted(findings.rejected, 'row was', 'rows were')} rejected: rejects.csv has each."
 
 
 def _explanations(options: Mapping[str, str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from loadlens.sources.files import FACTS, DataFile
+from loadlens.sources.wording import counted
 
 __all__ = ["SOURCES", "key_of_converted", "sources_of_converted", "warnings_of_converted"]
 
@@ -32,8 +33,7 @@ def warnings_of_converted(file: DataFile) -> list[str]:
     told = [text.removeprefix(known) for text in _texts(facts, "warnings")]
     rejected = facts.get("rejected")
     if isinstance(rejected, int) and rejected > 0:
-        was = "row was" if rejected == 1 else "rows were"
-        told.append(f"{rejected:,} {was} rejected when the log was converted")
+        told.append(f"{counted(rejected, 'row was', 'rows were')} rejected when the log was converted")
     return told
 
 

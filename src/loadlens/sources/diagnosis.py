@@ -11,7 +11,7 @@ from loadlens.sources.files import DataFile
 from loadlens.sources.parsed import as_logged
 from loadlens.sources.storage.location import RemotePath, secrets_of
 from loadlens.sources.storage.secrets import reason_of
-from loadlens.sources.wording import shortened
+from loadlens.sources.wording import counted, shortened
 
 __all__ = ["Frames", "broken_rules", "explain", "rule_counts"]
 
@@ -46,7 +46,7 @@ def broken_rules(frames: Frames, files: Sequence[DataFile], name: str) -> list[s
 
 def _describe(frames: Frames, files: Sequence[DataFile], name: str, rule: Rule, count: int) -> str:
     place, value = _first_offender(frames, files, name, rule)
-    rows = "1 row" if count == 1 else f"{count:,} rows, first"
+    rows = counted(count, "row", "rows, first")
     return f"{place}, column {rule.column}: got {shortened(value)}, expected {rule.expected} ({rows})"
 
 

@@ -212,10 +212,10 @@ class Findings:
         if not self.rejected or (self.rows and allowed.allows(self.rejected, read)):
             return
         total = (
-            f"{self.rejected:,} of {read:,} rows rejected, allowed: {allowed}; mend them, or allow more with "
-            f"--max-rejects (max_rejects=)"
+            f"{self.rejected:,} of {counted(read, 'row')} rejected, allowed: {allowed}; mend them, or allow "
+            f"more with --max-rejects (max_rejects=)"
             if self.rows
-            else f"all {read:,} rows rejected: none is left; mend them, or name the format with --format"
+            else f"{_all_rows(read)} rejected: none is left; mend them, or name the format with --format"
         )
         raise TooManyRejectsError(*self.first, total, findings=self)
 
@@ -249,12 +249,11 @@ class Findings:
         for why, paths in self.passed_over.items():
             found.append(f"{counted(len(paths), 'file')} {why}: {listed(paths)}")
         if self.out_of_order:
-            rows = "1 row starts" if self.out_of_order == 1 else f"{self.out_of_order:,} rows start"
+            rows = counted(self.out_of_order, "row starts", "rows start")
             found.append(f"{rows} before the row before: the log is not in order")
         if empty_seconds:
-            seconds = "1 second" if empty_seconds == 1 else f"{empty_seconds:,} seconds"
             found.append(
-                f"{seconds} between the first and the last completion saw none: "
+                f"{counted(empty_seconds, 'second')} between the first and the last completion saw none: "
                 f"the load paused, the system stalled, or rows are missing"
             )
         return found
@@ -288,6 +287,10 @@ class Findings:
 
 def _full_told() -> AbstractContextManager[None]:
     return refusing_full_disk(f"rejected rows: {tempfile.gettempdir()}", FREE_TEMPORARY_SPACE)
+
+
+def _all_rows(count: int) -> str:
+    return "the only row was" if count == 1 else f"all {count:,} rows"
 
 
 def _counted(rejects: pl.DataFrame) -> Iterator[tuple[str, str, int]]:

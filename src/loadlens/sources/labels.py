@@ -7,7 +7,7 @@ import polars as pl
 
 from loadlens.sources.dialects.names import without_credentials
 from loadlens.sources.parsed import Parsed
-from loadlens.sources.wording import shortened
+from loadlens.sources.wording import counted, shortened
 
 __all__ = ["JoinedNames", "Naming", "many_labels", "with_ids_replaced"]
 
@@ -81,7 +81,7 @@ class JoinedNames:
         if names == labels.len():
             return ""
         most = "more than " if self.is_full else ""
-        became = "1 label" if labels.len() == 1 else f"{labels.len():,} labels"
+        became = counted(labels.len(), "label")
         return (
             f"queries and fragments are cut from names that are absolute URLs: {most}{names:,} names became "
             f"{became}; keep them with --keep-query (keep_query=True)"
@@ -187,7 +187,7 @@ def many_labels(labels: pl.Series, calls: int) -> str:
     examples = labels.filter(replaced != labels) if has_ids else labels
     shown = without_credentials(pl.lit(examples.sort().head(_EXAMPLES)))
     names = ", ".join(map(shortened, pl.select(shown).to_series()))
-    became = "1 label remains" if kept == 1 else f"{kept:,} labels remain"
+    became = counted(kept, "label remains", "labels remain")
     advice = (
         f"--label-template (label_template=True) writes the ids in them as {{id}}: {became}"
         if has_ids

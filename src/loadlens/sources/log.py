@@ -37,7 +37,7 @@ from loadlens.sources.storage.location import PathSource, RemotePath, secrets_of
 from loadlens.sources.storage.secrets import cause_of
 from loadlens.sources.storage.stamps import refuse_changed
 from loadlens.sources.text.log import TextFile, scan_text
-from loadlens.sources.wording import listed
+from loadlens.sources.wording import counted_kind, listed, told_once
 
 __all__ = ["Log", "Reading", "Source", "open_log", "read_log", "reading", "scan_log"]
 
@@ -83,7 +83,7 @@ class Log:
 
     def without_rows(self) -> str:
         """What is wrong with a log that turned out to have no row to count."""
-        left_out = [f"{count:,} {what}" for what, count in sorted(self.findings.left_out.items())]
+        left_out = [counted_kind(count, what) for what, count in sorted(self.findings.left_out.items())]
         return f"{self.name}: has no rows" + (f" to count, only {listed(left_out)}" if left_out else "")
 
     def require(self, columns: Iterable[str], needed_for: str = "") -> None:
@@ -98,13 +98,12 @@ class Log:
             self.unsaved.require(wanted, needed_for)
         if self.saved:
             refuse_unknown(self.name, self.key, self.columns, wanted)
-        problems = [
-            _missing(
-                str(file.path), wanted, [name for name, _ in (*file.columns, *file.constants)], needed_for
-            )
+        tables = [
+            (str(file.path), [name for name, _ in (*file.columns, *file.constants)])
             for file in (() if self.saved else self.files)
-        ] or [_missing(self.name, wanted, self.columns, needed_for)]
-        found = [problem for problem in problems if problem]
+        ] or [(self.name, list(self.columns))]
+        lacking = ((name, _missing(wanted, columns, needed_for)) for name, columns in tables)
+        found = told_once((name, problem) for name, problem in lacking if problem)
         if found and self.files and not self.saved and LATENCY in wanted and LATENCY not in self.columns:
             path = self.files[0].path
             found[-1] += f"; say which column is what with --map (`loadlens inspect {path}` proposes how)"
@@ -112,13 +111,13 @@ class Log:
             raise InputError(*found)
 
 
-def _missing(name: str, wanted: Sequence[str], columns: Sequence[str], needed_for: str) -> str:
+def _missing(wanted: Sequence[str], columns: Sequence[str], needed_for: str) -> str:
     missing = [column for column in wanted if column not in columns]
     if not missing:
         return ""
     noun = "column" if len(missing) == 1 else "columns"
     purpose = f", needed for {needed_for}" if needed_for else ""
-    return f"{name}: missing {noun}: {listed(missing)}{purpose}; it has: {listed(columns)}"
+    return f"missing {noun}: {listed(missing)}{purpose}; it has: {listed(columns)}"
 
 
 def open_log(

@@ -33,7 +33,7 @@ from loadlens.sources.storage.stamps import modified_ns
 from loadlens.sources.text.compressed import DAMAGED, ArchiveError, compression_of, decompressed
 from loadlens.sources.text.log import TextFile
 from loadlens.sources.text.stream import HEAD_BYTES, Head, read_head
-from loadlens.sources.wording import counted, listed
+from loadlens.sources.wording import counted, listed, told_once
 
 __all__ = ["Opened", "as_data_file", "open_files", "scan_tabular", "templated", "text_file"]
 
@@ -76,15 +76,16 @@ def open_files(found: Found, options: Reading) -> Opened:
     left = {candidate.path: candidate for candidate in found.candidates if candidate.path not in opened}
     of_each(lambda path: open_once(left[path]), list(left))
     pairs = [(candidate, open_once(candidate)) for candidate in found.candidates]
-    problems = _problems_of_folders(pairs)
+    problems: list[tuple[str, str]] = []
     for candidate, file in pairs:
-        why = _no_log(candidate, file)
+        why, name = _no_log(candidate, file), str(candidate.path)
         if why:
             found.pass_over(why, candidate.path)
         elif isinstance(file, InputError):
-            problems += file.problems
-    if problems:
-        raise InputError(*problems)
+            problems += [(name, problem.removeprefix(f"{name}: ")) for problem in file.problems]
+    told = [*_problems_of_folders(pairs), *told_once(problems)]
+    if told:
+        raise InputError(*told)
     tabular = tuple(file for _, file in pairs if isinstance(file, DataFile))
     text = [file for _, file in pairs if isinstance(file, TextFile)]
     if not options.force:

@@ -17,7 +17,7 @@ from loadlens.sources.finding import find_files
 from loadlens.sources.findings import Findings
 from loadlens.sources.storage.location import Location, PathSource
 from loadlens.sources.storage.stamps import content_digest
-from loadlens.sources.wording import listed, shortened
+from loadlens.sources.wording import counted, listed, shortened
 
 __all__ = [
     "PROFILE_FACTS",
@@ -284,15 +284,13 @@ def saved_findings(saved: Sequence[SavedProfile], *, with_logs: bool = False) ->
         left_out.update(profile.facts["findings"].get("left_out", {}))
         warnings |= dict.fromkeys(profile.facts["findings"].get("warnings", []))
     rows = sum(profile.rows for profile in saved)
-    files = "a saved profile" if len(saved) == 1 else f"{len(saved):,} saved profiles"
+    files = "a saved profile" if len(saved) == 1 else counted(len(saved), "saved profile")
     bound = max(profile.facts["relative_error"] for profile in saved)
     beside = ", and from logs read in one pass" if with_logs else ""
-    sentences = [
-        f"figures come from {files} of {rows:,} calls{beside}: percentiles are off by at most {bound:.1%}"
-    ]
+    calls = counted(rows, "call")
+    sentences = [f"figures come from {files} of {calls}{beside}: percentiles are off by at most {bound:.1%}"]
     if rejected:
-        was = "row was" if rejected == 1 else "rows were"
-        sentences.append(f"{rejected:,} {was} rejected when the logs were profiled")
+        sentences.append(f"{counted(rejected, 'row was', 'rows were')} rejected when the logs were profiled")
     return Findings(rows=rows, left_out=left_out, warnings=[*sentences, *warnings])
 
 

@@ -2,15 +2,32 @@
 
 from collections.abc import Iterable
 
-__all__ = ["counted", "listed", "shortened"]
+__all__ = ["are", "counted", "counted_kind", "listed", "shortened", "told_once"]
 
 _MAX_LISTED = 12
 _MAX_LENGTH = 80
 
 
-def counted(count: int, noun: str) -> str:
-    """A count with its noun, ``1 file`` or ``2,000 files``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def are(count: int) -> str:
+    """The verb that goes with a count."""
+    return "is" if count == 1 else "are"
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """A count with its noun, and what goes with that: ``1 file``, ``2,000 files``, ``2 rows were``.
+
+    Args:
+        count: the count.
+        one: what stands after it where it is 1, such as ``row was``.
+        many: what stands after it otherwise; without it, ``one`` with an s.
+    """
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+def counted_kind(count: int, kinds: str) -> str:
+    """A count of what ``kinds`` names in the plural: of ``parts of samples``, ``1 part of samples``."""
+    noun, of, whole = kinds.partition(" of ")
+    return counted(count, f"{noun.removesuffix('s')}{of}{whole}", kinds)
 
 
 def listed(names: Iterable[object]) -> str:
@@ -18,6 +35,22 @@ def listed(names: Iterable[object]) -> str:
     texts = sorted(str(name) for name in names)
     rest = len(texts) - _MAX_LISTED
     return ", ".join(texts[:_MAX_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def told_once(problems: Iterable[tuple[str, str]]) -> list[str]:
+    """What is wrong with files, each once however many files it is wrong with.
+
+    Args:
+        problems: the name of a file, and what is wrong with it.
+    """
+    names: dict[str, list[str]] = {}
+    for name, problem in problems:
+        names.setdefault(problem, []).append(name)
+    return [f"{_and_more(*files)}: {problem}" for problem, files in names.items()]
+
+
+def _and_more(first: str, *others: str) -> str:
+    return f"{first} and {counted(len(others), 'more file')}" if others else first
 
 
 def shortened(value: object) -> str:

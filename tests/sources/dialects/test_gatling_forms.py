@@ -117,7 +117,7 @@ def test_groups_are_transactions_with_their_spans(tmp_path: Path, form: str) -> 
     ]
     said = "\n".join(log.findings.sentences())
     assert "spans from start to end" in said
-    assert "1 errors of the simulation" in said
+    assert "1 error of the simulation" in said
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -11,6 +11,7 @@ from loadlens.sources.dialects.base import Dialect
 from loadlens.sources.parsed import seconds
 from loadlens.sources.text.jsonlines import JsonLines
 from loadlens.sources.text.stream import Head
+from loadlens.sources.wording import are, counted_kind
 
 __all__ = ["AIPERF_JSON"]
 
@@ -136,9 +137,9 @@ def _warnings(_head: Head, _rows: int, facts: Mapping[str, int]) -> list[str]:
         latency,
         "it names no requests and no sizes in bytes: there are no columns label and response_size",
     ]
-    for what, why in ((_WARM_UPS, "are left out"), (_OTHER_PHASES, "are left out: only profiling counts")):
+    for what, why in ((_WARM_UPS, "left out"), (_OTHER_PHASES, "left out: only profiling counts")):
         if facts.get(what):
-            found.append(f"{facts[what]:,} {what} {why}")
+            found.append(f"{counted_kind(facts[what], what)} {are(facts[what])} {why}")
     return found
 
 

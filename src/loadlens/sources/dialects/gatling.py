@@ -17,6 +17,7 @@ from loadlens.sources.text.blocks import Block, count_byte, parts_of
 from loadlens.sources.text.framing import LINES
 from loadlens.sources.text.lines import OTHER_LINES, TextLines
 from loadlens.sources.text.stream import Head
+from loadlens.sources.wording import are, counted
 
 __all__ = [
     "GATLING_OLD_TEXT",
@@ -329,8 +330,8 @@ def warn_of_gatling(_head: Head, _rows: int, facts: Mapping[str, int]) -> list[s
     errors = facts.get(SIMULATION_ERRORS)
     if errors:
         found.append(
-            f"{errors:,} errors of the simulation, such as requests that could not be built, are no requests "
-            f"and not counted as failures"
+            f"{counted(errors, 'error')} of the simulation, such as requests that could not be built, "
+            f"{are(errors)} no requests and not counted as failures"
         )
     return found
 

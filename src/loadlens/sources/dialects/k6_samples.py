@@ -10,7 +10,7 @@ import polars as pl
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.names import error_class, filled
 from loadlens.sources.parsed import seconds
-from loadlens.sources.wording import listed
+from loadlens.sources.wording import counted, listed
 
 __all__ = [
     "EVERYDAY",
@@ -389,8 +389,8 @@ def warnings_of(tags: Collection[str], rows: int, facts: Mapping[str, int]) -> l
         )
     if facts.get(_DROPPED_ITERATIONS):
         found.append(
-            f"k6 dropped {facts[_DROPPED_ITERATIONS]:,} iterations, as no virtual user was free or time was "
-            f"up: the load was lower than asked for"
+            f"k6 dropped {counted(facts[_DROPPED_ITERATIONS], 'iteration')}, as no virtual user was free or "
+            f"time was up: the load was lower than asked for"
         )
     unread = _unread(facts)
     if unread:
@@ -404,7 +404,7 @@ def warnings_of(tags: Collection[str], rows: int, facts: Mapping[str, int]) -> l
 
 
 def _have(count: int, what: str) -> str:
-    return f"1 {what} has" if count == 1 else f"{count:,} {what}s have"
+    return counted(count, f"{what} has", f"{what}s have")
 
 
 def _derived(tags: Collection[str]) -> str:

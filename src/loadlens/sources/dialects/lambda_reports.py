@@ -9,6 +9,7 @@ import polars as pl
 from loadlens.schema import LATENCY, MAX_LATENCY_MS, Rule
 from loadlens.sources.parsed import seconds
 from loadlens.sources.text.lines import OTHER_LINES
+from loadlens.sources.wording import are, counted
 
 __all__ = ["EPOCH_MS", "ISO_TIME", "LineFields", "Report", "megabytes", "number", "warnings_of"]
 
@@ -204,6 +205,7 @@ def warnings_of(facts: Mapping[str, int], *, timed: bool) -> list[str]:
         )
     else:
         found.append("its lines have no times: there are no start_time and end_time, and no throughput")
-    if facts.get(OTHER_LINES):
-        found.append(f"{facts[OTHER_LINES]:,} other lines are no reports and are left out")
+    if others := facts.get(OTHER_LINES):
+        lines = counted(others, "other line is no report", "other lines are no reports")
+        found.append(f"{lines} and {are(others)} left out")
     return found
