@@ -153,7 +153,8 @@ def quality_lead(parts: Sequence[InvocationStatistics]) -> str:
     lay = f"{counted(above, 'slow call')} lay above the fence"
     if all(part.outliers == "none" for part in parts):
         lay = f"{counted(above, 'successful call')} took longer than mean + 5 × IQR"
-    return f"{counted(rows, 'row was', 'rows were')} read; {counted(errors, 'call')} failed and {lay}. {_exactness(parts)}"
+    read = f"{counted(rows, 'row was', 'rows were')} read"
+    return f"{read}; {counted(errors, 'call')} failed and {lay}. {_exactness(parts)}"
 
 
 def latency_note(relative_error: float) -> str:
