@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from loadlens.errors import InputError
@@ -18,6 +19,7 @@ _LEAST_MARKS: Final = 2
 _SAMPLED_LINES: Final = 20
 
 
+@lru_cache(maxsize=32)  # every format looks at the same first line
 def cells_of(line: str, separator: str = ",") -> tuple[str, ...]:
     """The cells of a line of CSV, without blanks around them; none where it is no CSV."""
     try:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from loadlens.sources.dialects.headers import header_of
@@ -15,6 +16,7 @@ _STYLE: Final = re.compile(r"\x1b\[[0-9;]*m")
 Matches = Callable[[Head], bool]
 
 
+@lru_cache(maxsize=4)  # every sign looks at the same beginning
 def _text(head: Head) -> str:
     """The beginning of a file, without the colours of a terminal."""
     start = head.data.removeprefix(BOM)[:_LOOKED_AT_BYTES].decode(errors="replace")

@@ -1,5 +1,6 @@
 """Text logs of any dialect as one canonical LazyFrame that parses while it is scanned."""
 
+import io
 from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +25,7 @@ from loadlens.sources.parsed import Parsed
 from loadlens.sources.storage.location import Location
 from loadlens.sources.text.blocks import Block, blocks
 from loadlens.sources.text.stream import Head, open_stream
+from loadlens.sources.text.together import grouped, read_together, told_together
 
 __all__ = ["TextFile", "common_schema", "scan_text"]
 
@@ -143,24 +145,68 @@ def _rows(files: Sequence[TextFile], schema: pl.Schema, findings: Findings) -> I
     # Its own, as several scans may run at once.
     found = findings.anew()
     is_large = sum(file.head.text_bytes for file in files) >= _LARGE_BYTES
-    for file in files:
-        rows, facts, last_start = 0, Counter[str](), float("-inf")
-        calls = Calls(path=str(file.path), dialect=file.dialect.name)
-        with _named(file.path), closing(_parts(file, is_large=is_large)) as parts:
-            for part, joined in parts:
-                found.add(file.path, part, joined)
-                rows += part.rows.height
-                facts.update(part.facts)
-                facts.update(part.left_out)
-                if part.rows.height:
-                    calls.add(part.rows)
-                    out_of_order, last_start = _out_of_order(part.rows, last_start)
-                    found.out_of_order += out_of_order
-                    yield _conformed(part.rows, file, schema)
-        found.calls.append(calls)
-        for warning in file.warnings(rows, facts):
-            found.warn(warning, [str(file.path)])
+    for group in grouped(files):
+        together = read_together(group)
+        joined = None
+        if together:
+            part, joined = group[0].naming.parsed(Parsed(rows=together[0]))
+        if together and joined is None:
+            yield _rows_of_all(group, part.rows, together[1], schema, found)
+        else:
+            for file in group:
+                yield from _rows_of(file, schema, found, is_large=is_large)
     findings.become(found)
+
+
+def _rows_of(file: TextFile, schema: pl.Schema, found: Findings, *, is_large: bool) -> Iterator[pl.DataFrame]:
+    account = _Account(file, found)
+    with _named(file.path), closing(_parts(file, is_large=is_large)) as parts:
+        for part, joined in parts:
+            account.add(part, joined)
+            if part.rows.height:
+                yield _conformed(part.rows, file, schema)
+    account.close()
+
+
+def _rows_of_all(
+    files: Sequence[TextFile], rows: pl.DataFrame, counts: Sequence[int], schema: pl.Schema, found: Findings
+) -> pl.DataFrame:
+    """The rows of files that were read together, of each as many as ``counts`` says."""
+    begin = 0
+    for file, count in zip(files, counts, strict=True):
+        account = _Account(file, found)
+        account.add(Parsed(rows=rows.slice(begin, count)), None)
+        account.close()
+        begin += count
+    told = [series for series in told_together(files, counts) if series.name not in rows.columns]
+    return _conformed(rows.with_columns(told), files[0], schema)
+
+
+class _Account:
+    """What a scan finds in one file."""
+
+    def __init__(self, file: TextFile, found: Findings) -> None:
+        self._file = file
+        self._found = found
+        self._facts = Counter[str]()
+        self._calls = Calls(path=str(file.path), dialect=file.dialect.name)
+        self._last_start = float("-inf")
+
+    def add(self, part: Parsed, joined: JoinedNames | None) -> None:
+        """Adds what a part of the file gave."""
+        self._found.add(self._file.path, part, joined)
+        self._facts.update(part.facts)
+        self._facts.update(part.left_out)
+        if part.rows.height:
+            self._calls.add(part.rows)
+            out_of_order, self._last_start = _out_of_order(part.rows, self._last_start)
+            self._found.out_of_order += out_of_order
+
+    def close(self) -> None:
+        """Tells what the file, now read to its end, cannot tell."""
+        self._found.calls.append(self._calls)
+        for warning in self._file.warnings(self._calls.rows, self._facts):
+            self._found.warn(warning, [str(self._file.path)])
 
 
 @contextmanager
@@ -180,7 +226,11 @@ _Named: TypeAlias = tuple[Parsed, JoinedNames | None]
 
 
 def _parts(file: TextFile, *, is_large: bool) -> Generator[_Named, None, None]:
-    if isinstance(file.reader, BlockReader):
+    if isinstance(file.reader, BlockReader) and file.head.is_whole:
+        stream = io.BufferedReader(io.BytesIO(file.head.data))
+        cut = blocks(stream, file.reader.framing)
+        yield from map(file.naming.parsed, map(file.reader.read, cut))
+    elif isinstance(file.reader, BlockReader):
         yield from _parts_of_blocks(file.path, file.reader, file.naming, is_large=is_large)
     else:
         yield from map(file.naming.parsed, file.reader.batches(file.path))
