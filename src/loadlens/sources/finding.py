@@ -138,8 +138,11 @@ def _find(path: Location) -> Found:
 
 
 def _matched(path: Location) -> Found:
-    if path.is_dir():
-        return _found_in(path)
+    try:
+        if path.is_dir():
+            return _found_in(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     if isinstance(path, Path) and (problem := dangling(path)):
         raise InputError(problem)
     return Found(candidates=[Candidate(path=path)])

@@ -1,0 +1,234 @@
+"""The same calls in several files: noticed and refused, whatever the files are called."""
+
+import bz2
+import gzip
+import json
+import lzma
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from typer.testing import CliRunner, Result
+
+import loadlens
+from loadlens.cli import app
+from loadlens.convert import convert
+from loadlens.errors import InputError, UsageError
+from loadlens.sources import Reading
+from tests.sources.test_finding import HEADER, dated, jtl, latencies, problems_in
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def zstd(data: bytes) -> bytes:
+    return bytes(pa.Codec("zstd").compress(data, asbytes=True))
+
+
+def forced(*sources: object) -> int:
+    log = loadlens.read_log([str(source) for source in sources], force=True)
+    return int(loadlens.summarize(log).summary["num_invocations"].sum())
+
+
+def large(path: Path, rows: int = 12_000, *, middle: int = 5) -> Path:
+    """A log of more than is looked at to know what it is; ``middle`` is a latency in its middle."""
+    lines = [f"{1700000000000 + i},{middle if i == rows // 2 else 7},a,200,true,10\n" for i in range(rows)]
+    path.write_text(HEADER + "".join(lines), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("make", [jtl, large])
+@pytest.mark.parametrize(
+    ("suffix", "compress"),
+    [("", bytes), (".gz", gzip.compress), (".zst", zstd), (".bz2", bz2.compress), (".xz", lzma.compress)],
+)
+def test_a_copy_is_refused_compressed_or_not(
+    tmp_path: Path, make: Callable[[Path], Path], suffix: str, compress: Callable[[bytes], bytes]
+) -> None:
+    path = jtl(tmp_path / "run.jtl", 100, 110) if make is jtl else make(tmp_path / "run.jtl")
+    rows = path.read_text(encoding="utf-8").count("\n") - 1
+    copy = tmp_path / "old" / f"copy.jtl{suffix}"
+    copy.parent.mkdir()
+    copy.write_bytes(compress(path.read_bytes()))
+    for source in ([tmp_path], [path, copy], [f"{tmp_path}/**/*"]):
+        (problem,) = problems_in(*source)
+        assert "have the same content" in problem
+        assert str(path) in problem
+        assert str(copy) in problem
+        assert "--force (force=True)" in problem
+    assert forced(tmp_path) == 2 * rows
+
+
+@pytest.mark.parametrize("by", [[], ["--by", "label"]])
+def test_every_command_refuses_a_copy_unless_it_is_meant(tmp_path: Path, by: list[str]) -> None:
+    runs = tmp_path / "runs"
+    path = jtl(runs / "run.jtl", 100, 110)
+    (runs / "run.jtl.gz").write_bytes(gzip.compress(path.read_bytes()))
+    for number, command in enumerate(
+        (
+            ["check", runs, "--slo", "count > 0", *by],
+            ["analyze", runs, "--out", tmp_path / "report", *by],
+            ["profile", runs, "--out", tmp_path / "run.profile", *by],
+            ["compare", runs, path, *by],
+            *([] if by else [["convert", runs, "--out", tmp_path / "run.parquet"]]),
+        )
+    ):
+        refused = run(*command)
+        assert (refused.exit_code, len(refused.stderr.splitlines())) == (3, 1), number
+        assert "have the same content" in refused.stderr
+        assert run(*command, "--force").exit_code == 0
+
+
+@pytest.mark.parametrize("link", ["hard", "symbolic", "folder"])
+def test_a_file_seen_through_a_link_is_refused(tmp_path: Path, link: str) -> None:
+    path = jtl(tmp_path / "run1" / "run.jtl", 100, 110)
+    if link == "folder":
+        (tmp_path / "latest").symlink_to(tmp_path / "run1")
+    elif link == "hard":
+        os.link(path, tmp_path / "run1" / "same.jtl")
+    else:
+        (tmp_path / "run1" / "same.jtl").symlink_to("run.jtl")
+    (problem,) = problems_in(tmp_path)
+    assert "are one file, whose calls would count twice" in problem
+    assert forced(tmp_path) == 4
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_a_copy_of_a_columnar_file_is_refused(tmp_path: Path, suffix: str) -> None:
+    log = pl.DataFrame({"invocation_latency": [1.0, 2.0, 3.0]})
+    path = tmp_path / f"a{suffix}"
+    log.write_parquet(path) if suffix == ".parquet" else log.write_ipc(path)
+    shutil.copy(path, tmp_path / f"b{suffix}")
+    (problem,) = problems_in(tmp_path)
+    assert "have the same content" in problem
+    assert forced(tmp_path) == 2 * log.height
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_large_files_of_one_size_and_equal_ends_are_different(tmp_path: Path, *, compress: bool) -> None:
+    one, other = large(tmp_path / "a.jtl", 40_000), large(tmp_path / "b.jtl", 40_000, middle=6)
+    assert one.stat().st_size == other.stat().st_size
+    if compress:
+        other.with_suffix(".jtl.gz").write_bytes(gzip.compress(other.read_bytes(), 1))
+        other.unlink()
+    assert len(latencies(tmp_path)) == 80_000
+
+
+def test_a_log_that_goes_on_after_another_ends_is_different(tmp_path: Path) -> None:
+    path = large(tmp_path / "a.jtl")
+    data = path.read_bytes() + b"1700000000000,9,a,200,true,10\n"
+    (tmp_path / "b.jtl.gz").write_bytes(gzip.compress(data))
+    assert len(latencies(tmp_path)) == 24_001
+
+
+@pytest.mark.parametrize(
+    "header", [HEADER, '<?xml version="1.0"?>\n<testResults version="1.2">\n</testResults>\n']
+)
+def test_logs_without_a_call_are_no_copies(tmp_path: Path, header: str) -> None:
+    jtl(tmp_path / "run.jtl", 100)
+    for name in "abc":
+        (tmp_path / f"{name}.jtl").write_text(header, encoding="utf-8")
+    assert latencies(tmp_path) == [100]
+
+
+def test_equal_partitions_of_two_days_are_no_copies(tmp_path: Path) -> None:
+    for day in (1, 2):
+        jtl(tmp_path / f"day={day}" / "run.jtl", 100, 110)
+        folder = tmp_path / "parquet" / f"day={day}"
+        folder.mkdir(parents=True)
+        pl.DataFrame({"invocation_latency": [1.0, 2.0]}).write_parquet(folder / "run.parquet")
+    assert len(latencies(tmp_path / "day=1", tmp_path / "day=2")) == 4
+    assert latencies(tmp_path / "parquet") == [1, 1, 2, 2]
+
+
+def k6_logs(folder: Path, calls: int = 10, *, later: int = 0) -> None:
+    head = (
+        "metric_name,timestamp,metric_value,check,error,error_code,expected_response,group,method,name,proto,"
+    )
+    lines = [head + "scenario,service,status,subproto,tls_version,url,extra_tags,metadata"]
+    points = []
+    for number in range(calls):
+        second, value = 1700000000 + later + number, 10.123456789 + number
+        lines.append(f"http_req_duration,{second},{value:.6f},,,,true,,GET,u,HTTP/1.1,default,,200,,,u,,")
+        tags = {"expected_response": "true", "method": "GET", "name": "u", "status": "200", "url": "u"}
+        data = {"time": f"2023-11-14T22:13:{20 + number + later:02}.5Z", "value": value, "tags": tags}
+        points.append(json.dumps({"metric": "http_req_duration", "type": "Point", "data": data}))
+    folder.mkdir(exist_ok=True)
+    (folder / "run.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "out.json").write_text("\n".join(points) + "\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize("workers", [[], ["--workers", "2"]])
+def test_two_outputs_of_one_k6_run_are_refused(tmp_path: Path, workers: list[str]) -> None:
+    k6_logs(tmp_path / "k6")
+    gate = ("--by", "label", "--slo", "count >= 20", "--quiet", *workers)
+    refused = run("check", tmp_path / "k6", *gate)
+    assert refused.exit_code == 3
+    assert "are the same run: 10 calls each, of one time span and the same latencies" in refused.stderr
+    assert run("check", tmp_path / "k6", *gate, "--force").exit_code == 0
+    assert run("check", tmp_path / "k6" / "run.csv", *gate).exit_code == 1
+
+
+def test_two_runs_of_one_shape_are_two(tmp_path: Path) -> None:
+    k6_logs(tmp_path / "k6")
+    shutil.move(tmp_path / "k6" / "out.json", tmp_path / "first.json")
+    k6_logs(tmp_path / "k6", later=25)
+    (tmp_path / "k6" / "out.json").unlink()
+    log = loadlens.read_log([tmp_path / "first.json", tmp_path / "k6"])
+    assert loadlens.summarize(log).summary["num_invocations"].item() == 20
+
+
+def test_csv_and_xml_of_one_jmeter_run_are_refused(tmp_path: Path) -> None:
+    jtl(tmp_path / "run.csv", 100, 110, 120)
+    samples = [
+        f'<httpSample t="{100 + 10 * i}" ts="{1700000000000 + i * 1000}" s="true" lb="a" rc="200" by="10"/>\n'
+        for i in range(3)
+    ]
+    xml = f'<testResults version="1.2">\n{"".join(samples)}</testResults>\n'
+    (tmp_path / "run.xml").write_text(f'<?xml version="1.0" encoding="UTF-8"?>\n{xml}', encoding="utf-8")
+    with pytest.raises(InputError, match="are the same run: 3 calls each"):
+        loadlens.summarize(loadlens.read_log(tmp_path), by=["label"])
+    assert forced(tmp_path) == 6
+
+
+def test_a_converted_file_beside_its_logs_is_refused(tmp_path: Path) -> None:
+    one, two = jtl(tmp_path / "one.jtl", 100), jtl(tmp_path / "two.jtl", 110)
+    convert([one, two], tmp_path / "all.parquet")
+    first, second = problems_in(tmp_path)
+    assert first.startswith(f"{tmp_path / 'all.parquet'} was made of {one}, whose calls would count twice")
+    assert second.startswith(f"{tmp_path / 'all.parquet'} was made of {two}, ")
+    assert len(problems_in(tmp_path / "all.parquet", one)) == 1
+    assert forced(tmp_path) == 4
+    convert([one], tmp_path / "again" / "one.parquet")
+    (problem,) = problems_in(tmp_path / "all.parquet", tmp_path / "again")
+    assert f"were both made of {one}" in problem
+
+
+def test_a_profile_beside_its_log_counts_twice_where_it_is_meant(tmp_path: Path) -> None:
+    path = jtl(tmp_path / "run.jtl", 100, 110)
+    profile = tmp_path / "run.profile"
+    assert run("profile", path, "--by", "label", "--out", profile).exit_code == 0
+    refused = run("check", path, profile, "--by", "label", "--slo", "count > 0")
+    assert refused.exit_code == 3
+    assert "holds the log" in refused.stderr
+    assert run("check", path, profile, "--by", "label", "--slo", "count >= 4", "--force").exit_code == 0
+
+
+@pytest.mark.parametrize("force", ["yes", 1, None])
+def test_force_is_true_or_false(force: object) -> None:
+    with pytest.raises(UsageError, match=r"force: got .*, expected True or False"):
+        Reading.of(force=force)  # type: ignore[arg-type]  # what is tested
+
+
+def test_an_older_copy_of_another_stem_is_refused_too(tmp_path: Path) -> None:
+    path = jtl(tmp_path / "run.jtl", 100, 110)
+    shutil.copy(path, tmp_path / "run (copy).jtl")
+    dated(path, 0)
+    assert "have the same content" in problems_in(tmp_path)[0]
+    pl.DataFrame({"invocation_latency": [1.0]}).write_parquet(tmp_path / "run.parquet")
+    assert latencies(tmp_path) == [1, 100, 110]
