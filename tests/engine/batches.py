@@ -192,7 +192,7 @@ class Counts:
     cells: Counter[Any] = field(default_factory=Counter)
     seconds: Counter[Any] = field(default_factory=Counter)
     classes: Counter[Any] = field(default_factory=Counter)
-    times: list[float] = field(default_factory=list)
+    times: dict[str, list[float]] = field(default_factory=lambda: {"start": [], "end": []})
 
     def add(self, batch: pl.DataFrame, shape: Shape) -> None:
         for row in batch.iter_rows(named=True):
@@ -211,7 +211,8 @@ class Counts:
             line["last_end"] = max(line["last_end"], end)
             self.seconds[key, math.trunc(end), "ends"] += 1
             self.seconds[key, math.trunc(end), "completions"] += success
-        self.times += [time for time in (start, end) if time is not None]
+        self.times["start"] += [] if start is None else [start]
+        self.times["end"] += [] if end is None else [end]
         if latency is not None:
             line["timed"] += 1
             line["sum"] += (

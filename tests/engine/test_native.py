@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 
 from loadlens.engine.native import (
-    FAILED_BUCKET,
     NO_CODE,
     BrokenRowError,
     Found,
@@ -55,14 +54,15 @@ def check_seed(seed: int) -> None:
     assert len(set(keys[0])) == len(keys[0])
     merged = new_tally(shape)
     both = list(dict.fromkeys([*keys[1], *keys[0]]))
-    merged.add(keys_frame(both, shape))
+    if both:
+        merged.learn(keys_frame(both, shape)[:, : len(shape.keys)])
     for tally, own in zip(tallies, keys, strict=True):
         merged.merge(tally, np.array([both.index(key) for key in own], dtype=np.uint32))
-    for key in both:  # each was counted once more, to give it its code
-        forget(expected, key)
     assert_same(counted(merged, both), expected)
     sizes = merged.sizes()
-    assert sizes.resolution == resolution_of(expected.times)
+    for clock, name in ((sizes.starts, "start"), (sizes.ends, "end")):
+        assert bool(clock.any_time) == bool(expected.times[name])
+        assert not clock.any_time or clock.resolution == resolution_of(expected.times[name])
     assert sizes.keys == len(both)
     check_timeline(merged, shape)
     check_selection(rng, shape, both)
@@ -81,7 +81,7 @@ def check_selection(rng: np.random.Generator, shape: Shape, keys: list[tuple[obj
     lines = np.array([2 * keys.index(key) + success for key, success, _ in cells], dtype=np.int64)
     selection.want(lines, np.array([bucket for *_, bucket in cells], dtype=np.int64), limits)
     found = selection.look(batch, high=True)
-    assert Counter(latencies_found(selection, found, cells)) == Counter(latencies_wanted(batch, shape, cells))
+    assert Counter(latencies_found(selection, found)) == Counter(latencies_wanted(batch, shape, cells))
     high = [
         (keys.index(row[: len(shape.keys)]), row[len(shape.keys)])
         for row in batch.rows()
@@ -92,17 +92,10 @@ def check_selection(rng: np.random.Generator, shape: Shape, keys: list[tuple[obj
     )
 
 
-def latencies_found(
-    selection: NativeSelection, found: Found, cells: list[tuple[object, bool, int]]
-) -> list[tuple[int, float]]:
+def latencies_found(selection: NativeSelection, found: Found) -> list[tuple[int, float]]:
     pivots, calls = selection.pivots()
     alone = [(number, bits) for number, bits in enumerate(pivots.tolist()) for _ in range(calls[number])]
-    low = 2**44 - 1
-    others = [
-        (key >> 44, cells[key >> 44][2] << 44 | key & low)
-        for key in found.latencies.tolist()
-        if cells[key >> 44][2] != FAILED_BUCKET
-    ]
+    others = zip(found.cell.tolist(), found.latency.tolist(), strict=True)
     return [(number, np.uint64(bits).view(np.float64).item()) for number, bits in (*alone, *others)]
 
 
@@ -121,7 +114,7 @@ def latencies_wanted(
 
 
 def keys_frame(keys: list[tuple[object, ...]], shape: Shape) -> pl.DataFrame:
-    """A failed row without figures for each key."""
+    """The keys, in all columns that a batch has."""
     columns: dict[str, pl.Series] = {}
     for name in shape.names:
         if name.startswith("key"):
@@ -140,16 +133,6 @@ def keys_frame(keys: list[tuple[object, ...]], shape: Shape) -> pl.DataFrame:
             }
             columns[name] = pl.Series([None] * len(keys), dtype=types.get(name, pl.Int8))
     return pl.DataFrame(columns)
-
-
-def forget(expected: Counts, key: tuple[object, ...]) -> None:
-    line = expected.lines.setdefault((key, False), new_line())
-    line["calls"] += 1
-
-
-def new_line() -> dict[str, object]:
-    ends = {"first_start": math.inf, "last_end": -math.inf, "lowest": math.inf, "highest": -math.inf}
-    return {"calls": 0, "timed": 0, "sum": 0, "sized": 0, "size": 0, **ends, "errors": [0, 0, 0]}
 
 
 def check_timeline(tally: NativeTally, shape: Shape) -> None:
@@ -247,8 +230,9 @@ def test_parts_of_the_keys_together_are_all_of_them() -> None:
 def test_the_clock(times: list[float], resolution: int) -> None:
     tally = new_tally(simple())
     for time in times:
-        tally.add(one_row(start=time, end=time))
-    assert tally.sizes().resolution == resolution
+        tally.add(one_row(start=time, end=5.0))
+    assert tally.sizes().starts.resolution == resolution
+    assert tally.sizes().ends.resolution == 0
 
 
 def test_windows_of_the_timeline_widen_as_the_log_gets_longer() -> None:

@@ -20,6 +20,7 @@
 #else
 #define API __attribute__((visibility("default")))
 #endif
+#define PREFETCH(address) __builtin_prefetch(address)
 
 enum { INTERFACE_VERSION = 1 };
 
@@ -251,6 +252,16 @@ struct block {
     uint8_t timed[BLOCK], success[BLOCK];
 };
 
+struct chosen { /* rows of a block */
+    int rows;
+    uint16_t row[BLOCK];
+};
+
+static void choose_all(struct chosen *chosen, int rows) {
+    chosen->rows = rows;
+    for (int i = 0; i < rows; i++) chosen->row[i] = (uint16_t)i;
+}
+
 static const uint32_t NO_CODE = UINT32_MAX;
 
 static void codes_free(struct codes *codes) {
@@ -260,34 +271,33 @@ static void codes_free(struct codes *codes) {
     free(codes->words);
 }
 
-/* One key column of a block as words and as part of the hash. */
+/* One key column of the chosen rows of a block as words and as part of their hash. */
 static enum status column_words(struct codes *codes, int number, const struct ArrowArray *column, int64_t row,
-                                int rows, bool add, uint64_t *words, uint64_t *nulls, uint64_t *hashes) {
+                                const struct chosen *chosen, bool add, uint64_t *words, uint64_t *nulls,
+                                uint64_t *hashes) {
     bool nullable = has_nulls(column);
-    if (!codes->is_text[number]) {
-        const int64_t *values = integers_at(column, row);
-        for (int i = 0; i < rows; i++) words[i] = (uint64_t)values[i];
-        for (int i = 0; nullable && i < rows; i++)
-            if (!is_valid(column, row + i)) {
-                words[i] = 0;
-                nulls[i] |= UINT64_C(1) << number;
-            }
-        for (int i = 0; i < rows; i++) hashes[i] = mixed(hashes[i], words[i]);
-        return OK;
+    const int64_t *values = codes->is_text[number] ? NULL : integers_at(column, row);
+    for (int i = 0; i < chosen->rows && values != NULL && !nullable; i++) {
+        words[i] = (uint64_t)values[chosen->row[i]];
+        hashes[i] = mixed(hashes[i], words[i]);
     }
-    for (int i = 0; i < rows; i++) {
-        if (nullable && !is_valid(column, row + i)) {
-            words[i] = 0;
+    for (int i = 0; i < chosen->rows && (values == NULL || nullable); i++) {
+        int64_t at = row + chosen->row[i];
+        words[i] = 0;
+        if (nullable && !is_valid(column, at)) {
             nulls[i] |= UINT64_C(1) << number;
             hashes[i] = mixed(hashes[i], 0);
-            continue;
+        } else if (values != NULL) {
+            words[i] = (uint64_t)values[chosen->row[i]];
+            hashes[i] = mixed(hashes[i], words[i]);
+        } else {
+            struct text text = text_at(column, at);
+            uint64_t hash = hash_of_text(text);
+            int64_t found = texts_number(&codes->texts[number], text, hash, add);
+            if (found < 0) return NO_MEMORY;
+            words[i] = (uint64_t)found; /* 0 for an unknown text equals no key: its null bit is not set */
+            hashes[i] = mixed(hashes[i], hash);
         }
-        struct text text = text_at(column, row + i);
-        uint64_t hash = hash_of_text(text);
-        int64_t found = texts_number(&codes->texts[number], text, hash, add);
-        if (found < 0) return NO_MEMORY;
-        words[i] = (uint64_t)found; /* 0 for an unknown text equals no key: its null bit is not set */
-        hashes[i] = mixed(hashes[i], hash);
     }
     return OK;
 }
@@ -303,18 +313,24 @@ static enum status codes_append(struct codes *codes, const uint64_t *words, uint
     return OK;
 }
 
+static inline bool same_words(const uint64_t *one, const uint64_t *other, size_t width) {
+    uint64_t differing = 0;
+    for (size_t i = 0; i < width; i++) differing |= one[i] ^ other[i];
+    return differing == 0;
+}
+
 /* The code of one key, found by its words; a new one where it is not known and `add` says so. */
-static enum status code_of(struct codes *codes, const uint64_t *words, uint64_t hash, bool add, uint32_t *code) {
+static inline enum status code_of(struct codes *codes, const uint64_t *words, uint64_t hash, bool add,
+                                  uint32_t *code) {
     size_t width = (size_t)codes->columns + 1;
-    if (add && !index_grow(&codes->index, codes->hashes, codes->used)) return NO_MEMORY;
-    if (codes->index.slots == NULL) return UNKNOWN_KEY;
+    if (codes->index.slots == NULL) {
+        if (!add) return UNKNOWN_KEY;
+        if (!index_grow(&codes->index, codes->hashes, codes->used)) return NO_MEMORY;
+    }
     size_t at = hash & codes->index.mask;
     for (; codes->index.slots[at] != 0; at = (at + 1) & codes->index.mask) {
         uint32_t known = codes->index.slots[at] - 1;
-        const uint64_t *other = codes->words + known * width;
-        size_t same = 0;
-        while (same < width && other[same] == words[same]) same++;
-        if (same == width) {
+        if (codes->hashes[known] == hash && same_words(codes->words + known * width, words, width)) {
             *code = known;
             return OK;
         }
@@ -324,54 +340,60 @@ static enum status code_of(struct codes *codes, const uint64_t *words, uint64_t 
     if (status != OK) return status;
     codes->index.slots[at] = (uint32_t)codes->used;
     *code = (uint32_t)codes->used - 1;
-    return OK;
+    return index_grow(&codes->index, codes->hashes, codes->used) ? OK : NO_MEMORY;
 }
 
 static bool of_other_part(const struct codes *codes, uint64_t hash) {
     return codes->parts > 1 && (uint32_t)(((hash >> 32) * codes->parts) >> 32) != codes->part;
 }
 
-/* The codes of a block of rows. Of each new key the row is told, so that its values can be kept. */
-static enum status block_codes(struct codes *codes, struct ArrowArray **columns, int64_t row, struct block *block,
-                               bool add, int64_t first_row, int64_t *fresh, int64_t *num_fresh) {
-    uint64_t words[MOST_KEY_COLUMNS + 1][BLOCK], hashes[BLOCK], key[MOST_KEY_COLUMNS + 1];
-    int width = codes->columns + 1, rows = block->rows;
-    if (codes->columns == 0) { /* the log as a whole */
-        if (add && codes->used == 0) {
-            key[0] = 0;
-            enum status status = codes_append(codes, key, 0);
-            if (status != OK) return status;
-            if (fresh != NULL) fresh[(*num_fresh)++] = first_row;
-        }
-        memset(block->code, 0, (size_t)rows * sizeof block->code[0]);
-        return OK;
-    }
-    uint64_t *nulls = words[codes->columns];
-    memset(nulls, 0, (size_t)rows * sizeof *nulls);
-    memset(hashes, 0, (size_t)rows * sizeof *hashes);
-    for (int column = 0; column < codes->columns; column++) {
-        enum status status =
-            column_words(codes, column, columns[column], row, rows, add, words[column], nulls, hashes);
-        if (status != OK) return status;
-    }
-    if (codes->direct) {
-        for (int i = 0; i < rows; i++) {
-            if (nulls[i] || words[0][i] >= codes->used) return UNKNOWN_KEY;
-            block->code[i] = (uint32_t)words[0][i];
-        }
-        return OK;
-    }
-    for (int i = 0; i < rows; i++) {
-        uint64_t hash = mixed(hashes[i], nulls[i]);
+static enum status codes_of_hashes(struct codes *codes, uint64_t words[][BLOCK], const uint64_t *hashes,
+                                   const struct chosen *chosen, struct block *block, bool add, int64_t first_row,
+                                   int64_t *fresh, int64_t *num_fresh) {
+    uint64_t key[MOST_KEY_COLUMNS + 1];
+    for (int i = 0; i < chosen->rows; i++) {
+        uint64_t hash = mixed(hashes[i], words[codes->columns][i]);
         if (of_other_part(codes, hash)) {
             block->code[i] = NO_CODE;
             continue;
         }
-        for (int word = 0; word < width; word++) key[word] = words[word][i];
+        for (int word = 0; word <= codes->columns; word++) key[word] = words[word][i];
         size_t before = codes->used;
         enum status status = code_of(codes, key, hash, add, &block->code[i]);
         if (status != OK) return status;
-        if (codes->used > before && fresh != NULL) fresh[(*num_fresh)++] = first_row + i;
+        if (codes->used > before && fresh != NULL) fresh[(*num_fresh)++] = first_row + chosen->row[i];
+    }
+    return OK;
+}
+
+/* The codes of the chosen rows of a block. Of each new key the row is told, so that its values can be kept. */
+static enum status block_codes(struct codes *codes, struct ArrowArray **columns, int64_t row,
+                               const struct chosen *chosen, struct block *block, bool add, int64_t first_row,
+                               int64_t *fresh, int64_t *num_fresh) {
+    uint64_t words[MOST_KEY_COLUMNS + 1][BLOCK], hashes[BLOCK];
+    if (codes->columns == 0) { /* the log as a whole */
+        if (add && codes->used == 0) {
+            words[0][0] = 0;
+            enum status status = codes_append(codes, words[0], 0);
+            if (status != OK) return status;
+            if (fresh != NULL) fresh[(*num_fresh)++] = first_row;
+        }
+        memset(block->code, 0, (size_t)chosen->rows * sizeof block->code[0]);
+        return OK;
+    }
+    uint64_t *nulls = words[codes->columns];
+    memset(nulls, 0, (size_t)chosen->rows * sizeof *nulls);
+    memset(hashes, 0, (size_t)chosen->rows * sizeof *hashes);
+    for (int column = 0; column < codes->columns; column++) {
+        enum status status =
+            column_words(codes, column, columns[column], row, chosen, add, words[column], nulls, hashes);
+        if (status != OK) return status;
+    }
+    if (!codes->direct)
+        return codes_of_hashes(codes, words, hashes, chosen, block, add, first_row, fresh, num_fresh);
+    for (int i = 0; i < chosen->rows; i++) {
+        if (nulls[i] || words[0][i] >= codes->used) return UNKNOWN_KEY;
+        block->code[i] = (uint32_t)words[0][i];
     }
     return OK;
 }
@@ -473,6 +495,11 @@ struct layout { /* the columns of a batch after those of its key, in this order;
     int32_t null_success_breaks, timeline;
 };
 
+struct clock {
+    int32_t resolution;            /* 0, 1, 2, 3 for 1, .1, .01, .001 s; 4 for none */
+    int32_t any_time;
+};
+
 struct tally {
     struct codes codes;
     struct layout layout;
@@ -482,8 +509,7 @@ struct tally {
     size_t room_lines, room_rests, lines_used;
     struct pages cells, seconds, timeline;
     uint64_t rows;
-    int resolution;                /* the clock's: 0, 1, 2, 3 for 1, .1, .01, .001 s; 4 for none */
-    bool any_time;
+    struct clock starts, ends;
     double window_s;               /* of the timeline; 0 before the first row */
     int64_t first_window, last_window;
     struct codes classes;          /* of pairs of code and error class, whose rows are counted */
@@ -629,43 +655,86 @@ static void count_lines(struct tally *tally, const struct block *block) {
     }
 }
 
+/* The pages of a block's names, in three loops so that the memory of one row is fetched while others are at work. */
+static bool find_pages(struct pages *pages, const uint64_t *name, int rows, uint32_t *page) {
+    if (pages->slots == NULL && !pages_rehash(pages, 64)) return false;
+    for (int i = 0; i < rows; i++) PREFETCH(&pages->slots[slot_of(name[i], pages->mask)]);
+    for (int i = 0; i < rows; i++) {
+        page[i] = page_of(pages, name[i]);
+        if (page[i] == NO_PAGE) return false;
+    }
+    for (int i = 0; i < rows; i++) PREFETCH(&pages->counts[(size_t)page[i] * pages->width]);
+    return true;
+}
+
 static bool count_cells(struct tally *tally, const struct block *block) {
     uint64_t name[BLOCK];
+    uint32_t page[BLOCK];
     uint8_t place[BLOCK];
+    int rows = 0;
     for (int i = 0; i < block->rows; i++) {
         uint64_t bucket = (uint64_t)bucket_of(block->latency[i]);
         uint64_t line = 2 * (uint64_t)block->code[i] + block->success[i];
-        name[i] = line << 17 | bucket / BUCKETS_A_PAGE;
-        place[i] = bucket % BUCKETS_A_PAGE;
+        name[rows] = line << 17 | bucket / BUCKETS_A_PAGE;
+        place[rows] = bucket % BUCKETS_A_PAGE;
+        rows += block->timed[i];
     }
+    if (!find_pages(&tally->cells, name, rows, page)) return false;
+    for (int i = 0; i < rows; i++) tally->cells.counts[(size_t)page[i] * BUCKETS_A_PAGE + place[i]]++;
+    return true;
+}
+
+static uint64_t second_of(double time) { return (uint64_t)((int64_t)time + SECOND_OFFSET); }
+
+static uint64_t seconds_name(uint32_t code, uint64_t second) { return (uint64_t)code << 33 | second / SECONDS_A_PAGE; }
+
+static uint32_t *second_counts(struct tally *tally, uint32_t page, uint64_t second) {
+    size_t first = (size_t)page * SECONDS_A_PAGE + second % SECONDS_A_PAGE;
+    return tally->seconds.counts + first * SECOND_FIGURES;
+}
+
+/* Ends and completions, which are the ends of successes, by whole second; `page` and `name` are those of the ends. */
+static bool count_ends(struct tally *tally, const struct block *block, uint64_t *name, uint32_t *page) {
+    int rows = 0, row[BLOCK];
     for (int i = 0; i < block->rows; i++) {
-        if (!block->timed[i]) continue;
-        uint32_t page = page_of(&tally->cells, name[i]);
+        double end = block->end[i];
+        row[rows] = i;
+        name[rows] = seconds_name(block->code[i], second_of(end == end ? end : 0));
+        rows += end == end;
+    }
+    if (!find_pages(&tally->seconds, name, rows, page)) return false;
+    for (int i = 0; i < rows; i++) {
+        uint32_t *counts = second_counts(tally, page[i], second_of(block->end[row[i]]));
+        counts[1]++;
+        counts[2] += block->success[row[i]];
+    }
+    for (int i = rows - 1; rows < block->rows && i >= 0; i--) { /* by row again */
+        name[row[i]] = name[i];
+        page[row[i]] = page[i];
+    }
+    for (int i = 0; rows < block->rows && i < block->rows; i++)
+        if (block->end[i] != block->end[i]) name[i] = EMPTY;
+    return true;
+}
+
+/* Starts by whole second, which mostly lie on the page of their end. */
+static bool count_starts(struct tally *tally, const struct block *block, const uint64_t *end_name,
+                         const uint32_t *end_page) {
+    for (int i = 0; i < block->rows; i++) {
+        double start = block->start[i];
+        if (start != start) continue;
+        uint64_t second = second_of(start), name = seconds_name(block->code[i], second);
+        uint32_t page = name == end_name[i] ? end_page[i] : page_of(&tally->seconds, name);
         if (page == NO_PAGE) return false;
-        tally->cells.counts[(size_t)page * BUCKETS_A_PAGE + place[i]]++;
+        second_counts(tally, page, second)[0]++;
     }
     return true;
 }
 
-static bool count_second(struct tally *tally, uint32_t code, double time, int figure, bool completed) {
-    uint64_t second = (uint64_t)((int64_t)time + SECOND_OFFSET);
-    uint32_t page = page_of(&tally->seconds, (uint64_t)code << 33 | second / SECONDS_A_PAGE);
-    if (page == NO_PAGE) return false;
-    uint32_t *counts = tally->seconds.counts + (size_t)page * SECONDS_A_PAGE * SECOND_FIGURES +
-                       second % SECONDS_A_PAGE * SECOND_FIGURES;
-    counts[figure]++;
-    counts[2] += completed;
-    return true;
-}
-
-/* Starts, ends and completions (ends of successes with a latency or without) by whole second. */
 static bool count_seconds(struct tally *tally, const struct block *block) {
-    for (int i = 0; i < block->rows; i++) {
-        double start = block->start[i], end = block->end[i];
-        if (start == start && !count_second(tally, block->code[i], start, 0, false)) return false;
-        if (end == end && !count_second(tally, block->code[i], end, 1, block->success[i])) return false;
-    }
-    return true;
+    uint64_t name[BLOCK];
+    uint32_t page[BLOCK];
+    return count_ends(tally, block, name, page) && count_starts(tally, block, name, page);
 }
 
 static double rounded(double x) { /* to the nearest integer, for |x| < 2^51; as one addition and one subtraction */
@@ -681,10 +750,15 @@ static bool all_multiples(const double *times, int rows, double parts_a_second) 
     return !others;
 }
 
-static void watch_clock(struct tally *tally, const double *times, int rows) {
+static void watch_clock(struct clock *clock, const double *times, int rows) {
     static const double PARTS[] = {1, 10, 100, 1000};
-    for (int i = 0; !tally->any_time && i < rows; i++) tally->any_time = times[i] == times[i];
-    while (tally->resolution < 4 && !all_multiples(times, rows, PARTS[tally->resolution])) tally->resolution++;
+    for (int i = 0; !clock->any_time && i < rows; i++) clock->any_time = times[i] == times[i];
+    while (clock->resolution < 4 && !all_multiples(times, rows, PARTS[clock->resolution])) clock->resolution++;
+}
+
+static void merge_clocks(struct clock *into, const struct clock *from) {
+    if (from->resolution > into->resolution) into->resolution = from->resolution;
+    into->any_time |= from->any_time;
 }
 
 static bool count_rests(struct tally *tally, struct ArrowArray **columns, int64_t row, int rows,
@@ -836,13 +910,13 @@ static enum status add_block(struct tally *tally, struct ArrowArray **columns, i
         !load_times(end, row, rows, block->end) ||
         !load_successes(columns[layout->success], row, block, layout->null_success_breaks))
         return BROKEN_ROW;
-    enum status status = block_codes(&tally->codes, columns, row, block, true, first_row, fresh, num_fresh);
+    struct chosen all;
+    choose_all(&all, rows);
+    enum status status = block_codes(&tally->codes, columns, row, &all, block, true, first_row, fresh, num_fresh);
     if (status != OK) return status;
     if (out != NULL) memcpy(out + first_row, block->code, (size_t)rows * sizeof *out);
-    if (tally->resolution < 4) {
-        watch_clock(tally, block->start, rows);
-        watch_clock(tally, block->end, rows);
-    }
+    if (tally->starts.resolution < 4) watch_clock(&tally->starts, block->start, rows);
+    if (tally->ends.resolution < 4) watch_clock(&tally->ends, block->end, rows);
     memset(kept, 1, sizeof kept);
     if (tally->codes.parts > 1) compact(block, kept);
     if (!make_lines(tally)) return NO_MEMORY;
@@ -904,6 +978,40 @@ API int32_t tally_add(struct tally *tally, struct ArrowArrayStream *stream, uint
         batch.release(&batch);
     }
     return (int32_t)status;
+}
+
+/* Codes the rows of a stream that has key columns alone. */
+static enum status learn(struct codes *codes, struct ArrowArrayStream *stream, uint32_t *out, int64_t *fresh,
+                         int64_t *num_fresh) {
+    static const struct layout NOTHING = {-1, -1, -1, -1, {-1, -1, -1}, -1, -1, 0, 0};
+    if (!stream_fits(stream, codes, &NOTHING)) return WRONG_COLUMNS;
+    enum status status = OK;
+    int64_t first_row = 0;
+    struct block block;
+    while (status == OK) {
+        struct ArrowArray batch = {0};
+        if (stream->get_next(stream, &batch) != 0) return WRONG_COLUMNS;
+        if (batch.release == NULL) break;
+        for (int64_t row = 0; status == OK && row < batch.length; row += BLOCK) {
+            block.rows = (int)(batch.length - row < BLOCK ? batch.length - row : BLOCK);
+            struct chosen all;
+            choose_all(&all, block.rows);
+            status = block_codes(codes, batch.children, row, &all, &block, true, first_row + row, fresh, num_fresh);
+            if (out != NULL) memcpy(out + first_row + row, block.code, (size_t)block.rows * sizeof *out);
+        }
+        first_row += batch.length;
+        batch.release(&batch);
+    }
+    return status;
+}
+
+/* Gives keys their codes without counting anything; see `tally_add`. */
+API int32_t tally_learn(struct tally *tally, struct ArrowArrayStream *stream, uint32_t *out, int64_t *fresh,
+                        int64_t *num_fresh) {
+    static const uint64_t WHOLE_LOG[1] = {0};
+    *num_fresh = 0;
+    if (tally->codes.columns > 0) return (int32_t)learn(&tally->codes, stream, out, fresh, num_fresh);
+    return tally->codes.used > 0 ? OK : (int32_t)codes_append(&tally->codes, WHOLE_LOG, 0);
 }
 
 /* ---- making, merging and reading tallies ---- */
@@ -1034,8 +1142,8 @@ API int32_t tally_merge(struct tally *into, struct tally *from, const uint32_t *
     if (!merge_pages(&into->cells, &from->cells, code, 17, true) ||
         !merge_pages(&into->seconds, &from->seconds, code, 33, false) || !merge_timelines(into, from, code))
         return NO_MEMORY;
-    if (from->resolution > into->resolution) into->resolution = from->resolution;
-    into->any_time |= from->any_time;
+    merge_clocks(&into->starts, &from->starts);
+    merge_clocks(&into->ends, &from->ends);
     into->rows += from->rows;
     return merge_classes(into, from, code);
 }
@@ -1043,7 +1151,7 @@ API int32_t tally_merge(struct tally *into, struct tally *from, const uint32_t *
 struct sizes {
     uint64_t rows, keys, cells, seconds, timeline, classes, class_bytes, bytes;
     double window_s;
-    int32_t resolution, any_time;
+    struct clock starts, ends;
 };
 
 static uint64_t used_counts(const struct pages *pages, size_t together) {
@@ -1068,8 +1176,8 @@ API void tally_sizes(const struct tally *tally, struct sizes *sizes) {
         .class_bytes = tally->classes.texts[1].used_bytes,
         .bytes = bytes_of(tally),
         .window_s = tally->window_s,
-        .resolution = tally->any_time ? tally->resolution : 4,
-        .any_time = tally->any_time,
+        .starts = tally->starts,
+        .ends = tally->ends,
     };
 }
 
@@ -1163,6 +1271,8 @@ struct selection {
     uint64_t cells;
     double *limits;        /* by code: successes from here on are told one by one */
     uint64_t limit_codes;
+    double lowest_limit;   /* of all codes */
+    uint8_t wanted_bits[(1 << 19) / BUCKETS_A_PAGE / 8]; /* pages of buckets in which some key wants a cell */
 };
 
 API void selection_free(struct selection *selection) {
@@ -1192,23 +1302,7 @@ API struct selection *selection_new(int32_t columns, const uint8_t *is_text, con
 
 /* Gives the rows of a stream, key columns alone, the codes from 0: keys in the order of a profile. */
 API int32_t selection_learn(struct selection *selection, struct ArrowArrayStream *stream) {
-    static const struct layout NOTHING = {-1, -1, -1, -1, {-1, -1, -1}, -1, -1, 0, 0};
-    if (selection->codes.direct) return OK;
-    if (!stream_fits(stream, &selection->codes, &NOTHING)) return WRONG_COLUMNS;
-    enum status status = OK;
-    struct block block;
-    while (status == OK) {
-        struct ArrowArray batch = {0};
-        if (stream->get_next(stream, &batch) != 0) return WRONG_COLUMNS;
-        if (batch.release == NULL) break;
-        if (batch.offset != 0) status = WRONG_COLUMNS;
-        for (int64_t row = 0; status == OK && row < batch.length; row += BLOCK) {
-            block.rows = (int)(batch.length - row < BLOCK ? batch.length - row : BLOCK);
-            status = block_codes(&selection->codes, batch.children, row, &block, true, 0, NULL, NULL);
-        }
-        batch.release(&batch);
-    }
-    return (int32_t)status;
+    return selection->codes.direct ? OK : (int32_t)learn(&selection->codes, stream, NULL, NULL, NULL);
 }
 
 /* What to look for: cells by line and bucket, numbered from 0, and a limit for each code (infinity for none). */
@@ -1221,6 +1315,8 @@ API int32_t selection_want(struct selection *selection, const int64_t *line, con
         if (page == NO_PAGE) return NO_MEMORY;
         size_t place = (size_t)page * BUCKETS_A_PAGE + (size_t)bucket[cell] % BUCKETS_A_PAGE;
         selection->wanted.counts[place] = (uint32_t)cell + 1;
+        uint64_t of_all = (uint64_t)bucket[cell] / BUCKETS_A_PAGE;
+        selection->wanted_bits[of_all / 8] |= (uint8_t)(1 << of_all % 8);
     }
     selection->cells = cells;
     selection->pivots = malloc((cells + 1) * sizeof(uint64_t));
@@ -1229,18 +1325,21 @@ API int32_t selection_want(struct selection *selection, const int64_t *line, con
     if (!selection->pivots || !selection->pivot_calls || !selection->limits) return NO_MEMORY;
     if (codes) memcpy(selection->limits, limits, codes * sizeof(double));
     selection->limit_codes = codes;
+    selection->lowest_limit = INFINITY;
+    for (uint64_t code = 0; code < codes; code++)
+        selection->lowest_limit = lower(selection->lowest_limit, limits[code]);
     return OK;
 }
 
 struct found {         /* arrays with room for every row of a batch */
-    uint64_t *latency; /* number of the cell, then the latency's last 44 bits */
+    uint32_t *cell;    /* of the rows in wanted cells */
+    uint64_t *latency; /* their latency's bits */
     uint32_t *code;    /* of the successes from their limit on */
     double *high, *end;
     int64_t num_latencies, num_high;
 };
 
 static void find_cells(struct selection *selection, const struct block *block, struct found *found) {
-    const uint64_t low_bits = (UINT64_C(1) << BUCKET_SHIFT) - 1;
     const struct pages *wanted = &selection->wanted;
     for (int i = 0; wanted->slots != NULL && i < block->rows; i++) {
         if (!block->timed[i]) continue;
@@ -1257,8 +1356,10 @@ static void find_cells(struct selection *selection, const struct block *block, s
         if (selection->pivot_calls[cell] == 0) selection->pivots[cell] = bits;
         if (selection->pivots[cell] == bits)
             selection->pivot_calls[cell]++;
-        else
-            found->latency[found->num_latencies++] = (uint64_t)cell << BUCKET_SHIFT | (bits & low_bits);
+        else {
+            found->cell[found->num_latencies] = cell;
+            found->latency[found->num_latencies++] = bits;
+        }
     }
 }
 
@@ -1270,6 +1371,27 @@ static void find_high(struct selection *selection, const struct block *block, st
         found->high[found->num_high] = block->latency[i];
         found->end[found->num_high++] = block->end[i];
     }
+}
+
+/* Chooses the rows that may be wanted, whatever their key, and moves them to the front of the block. */
+static void choose(const struct selection *selection, struct block *block, struct chosen *chosen) {
+    int rows = 0;
+    for (int i = 0; i < block->rows; i++) {
+        uint64_t of_all = (uint64_t)bucket_of(block->latency[i]) / BUCKETS_A_PAGE;
+        int wanted = selection->wanted_bits[of_all / 8] >> (of_all % 8) & 1;
+        chosen->row[rows] = (uint16_t)i;
+        rows += (wanted | (block->latency[i] >= selection->lowest_limit)) & block->timed[i];
+    }
+    chosen->rows = rows;
+    for (int i = 0; i < rows; i++) {
+        int from = chosen->row[i];
+        block->latency[i] = block->latency[from];
+        block->start[i] = NAN;
+        block->end[i] = block->end[from];
+        block->timed[i] = 1;
+        block->success[i] = block->success[from];
+    }
+    block->rows = rows;
 }
 
 /* Looks through all rows of a stream. */
@@ -1293,7 +1415,9 @@ API int32_t selection_look(struct selection *selection, struct ArrowArrayStream 
                 status = BROKEN_ROW;
                 break;
             }
-            status = block_codes(&selection->codes, batch.children, row, &block, false, 0, NULL, NULL);
+            struct chosen chosen;
+            choose(selection, &block, &chosen);
+            status = block_codes(&selection->codes, batch.children, row, &chosen, &block, false, 0, NULL, NULL);
             if (status != OK) break;
             if (selection->codes.parts > 1) compact(&block, kept);
             find_cells(selection, &block, found);

@@ -86,6 +86,12 @@ class Layout(ctypes.Structure):
     )
 
 
+class _Clock(ctypes.Structure):
+    """``resolution``: 0, 1, 2, 3 for 1, 0.1, 0.01, 0.001 s, 4 for none; and whether there is any time."""
+
+    _fields_ = (("resolution", ctypes.c_int32), ("any_time", ctypes.c_int32))
+
+
 class _Sizes(ctypes.Structure):
     _fields_ = (
         *[
@@ -93,13 +99,14 @@ class _Sizes(ctypes.Structure):
             for name in ("rows", "keys", "cells", "seconds", "timeline", "classes", "class_bytes", "bytes")
         ],
         ("window_s", ctypes.c_double),
-        ("resolution", ctypes.c_int32),
-        ("any_time", ctypes.c_int32),
+        ("starts", _Clock),
+        ("ends", _Clock),
     )
 
 
 class _Found(ctypes.Structure):
     _fields_ = (
+        ("cell", ctypes.c_void_p),
         ("latency", ctypes.c_void_p),
         ("code", ctypes.c_void_p),
         ("high", ctypes.c_void_p),
@@ -137,6 +144,7 @@ _FUNCTIONS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "tally_new": (_pointer, (_int32, _pointer, _layout, _uint64, _uint32, _uint32)),
     "tally_free": (None, (_pointer,)),
     "tally_add": (_int32, (_pointer, _pointer, _pointer, _pointer, _pointer)),
+    "tally_learn": (_int32, (_pointer, _pointer, _pointer, _pointer, _pointer)),
     "tally_merge": (_int32, (_pointer, _pointer, _pointer)),
     "tally_sizes": (None, (_pointer, _pointer)),
     "tally_lines": (None, (_pointer,) * 3),
@@ -289,13 +297,26 @@ class NativeTally:
             BrokenRowError: some row breaks a rule.
             TallyFullError: more memory is needed than allowed.
         """
+        return self._coded(self._library.tally_add, batch, codes)
+
+    def learn(self, keys: pl.DataFrame) -> Codes:
+        """Gives keys their codes without counting anything; each key once, none of them known before or all.
+
+        Args:
+            keys: the key columns alone; no columns where the log is counted as a whole.
+
+        Returns:
+            The code of each key.
+        """
+        codes = np.zeros(keys.height if keys.width else 1, dtype=np.uint32)
+        self._coded(self._library.tally_learn, keys, codes)
+        return codes
+
+    def _coded(self, function: Any, batch: pl.DataFrame, codes: Codes | None) -> Ints:
         fresh = np.empty(batch.height, dtype=np.int64)
         count = ctypes.c_int64()
         stream = _Stream(batch)
-        status = self._library.tally_add(
-            self.handle, stream.address, _address(codes), fresh.ctypes.data, ctypes.byref(count)
-        )
-        _raise(status)
+        _raise(function(self.handle, stream.address, _address(codes), fresh.ctypes.data, ctypes.byref(count)))
         return fresh[: count.value].copy()
 
     def merge(self, other: "NativeTally", codes: Codes) -> None:
@@ -311,7 +332,7 @@ class NativeTally:
         _raise(self._library.tally_merge(self.handle, other.handle, codes.ctypes.data))
 
     def sizes(self) -> _Sizes:
-        """How many rows were counted, how much there is of what, the bytes taken, the clock's resolution."""
+        """How many rows were counted, how much there is of what, the bytes taken, the clocks' resolutions."""
         sizes = _Sizes()
         self._library.tally_sizes(self.handle, ctypes.byref(sizes))
         return sizes
@@ -357,14 +378,15 @@ class Found:
     """What a look at a batch finds.
 
     Attributes:
-        latencies: for each row of a wanted cell that has not the cell's pivot: number of the cell, then the
-            latency's last 44 bits.
+        cell: of each row of a wanted cell that has not the cell's pivot, the number of the cell.
+        latency: its latency's bits.
         code: of the successes from their limit on.
         high: their latency in ms.
         end: their end in s, NaN for none.
     """
 
-    latencies: Words
+    cell: Codes
+    latency: Words
     code: Codes
     high: Floats
     end: Floats
@@ -415,7 +437,7 @@ class NativeSelection:
         """Says what to look for, once.
 
         Args:
-            line: of each wanted cell, which get numbers from 0; at most 2^20 of them.
+            line: of each wanted cell, which get numbers from 0.
             bucket: likewise.
             limits: by code, the latency in ms from which on successes are told one by one; none at all where
                 it is empty.
@@ -437,16 +459,18 @@ class NativeSelection:
             UnknownKeyError: a key is new.
         """
         rows = batch.height
-        latencies = np.empty(rows, dtype=np.uint64)
+        cell, latency = np.empty(rows, dtype=np.uint32), np.empty(rows, dtype=np.uint64)
         code = np.empty(rows if high else 0, dtype=np.uint32)
         values, end = (np.empty(rows if high else 0) for _ in range(2))
-        found = _Found(latencies.ctypes.data, code.ctypes.data, values.ctypes.data, end.ctypes.data, 0, 0)
+        arrays = (cell, latency, code, values, end)
+        found = _Found(*[array.ctypes.data for array in arrays], 0, 0)
         stream = _Stream(batch)
         _raise(self._library.selection_look(self._handle, stream.address, ctypes.byref(found)))
         # Copies, so that a few rows do not keep the memory of all.
         some = slice(found.num_high)
         return Found(
-            latencies=latencies[: found.num_latencies].copy(),
+            cell=cell[: found.num_latencies].copy(),
+            latency=latency[: found.num_latencies].copy(),
             code=code[some].copy(),
             high=values[some].copy(),
             end=end[some].copy(),

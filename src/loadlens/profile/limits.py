@@ -80,6 +80,11 @@ class Limits:
         return self.memory // 8
 
     @property
+    def tally_bytes(self) -> int:
+        """How large the tally of one thread may become; merging takes another one."""
+        return self.memory // 2 // (pl.thread_pool_size() + 1)
+
+    @property
     def text_bytes(self) -> int:
         """How large text files may be to be parsed into memory instead of into a spill file."""
         return min(self.memory // 16, 64 * 2**20)

@@ -1,0 +1,339 @@
+"""The figures by configuration: counts and exact sums of a profile, put together with what was refined."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from loadlens.engine.above import Above
+from loadlens.engine.cells import CellTable, Population
+from loadlens.engine.native import FRACTION_BITS
+from loadlens.engine.profile import FAILED, Profile
+from loadlens.engine.refine import Refinement
+from loadlens.profile.fence import IQRS_ABOVE_MEAN, IQRS_ABOVE_Q75
+from loadlens.profile.plan import Outliers, Plan, below_name, percentile_name
+from loadlens.schema import LATENCY
+
+__all__ = ["FIVE", "Figures", "figures_of", "mean_of"]
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+FIVE: Final = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
+"""The quantiles that describe a population."""
+
+
+def mean_of(sums: list[int], counts: Ints) -> Floats:
+    """Means in ms of exact sums in units of 2^-55 ms, each the nearest Float64; NaN of nothing."""
+    pairs = zip(sums, counts.tolist(), strict=True)
+    return np.array([total / (count << FRACTION_BITS) if count else np.nan for total, count in pairs])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ranks:
+    """The two ranks that a quantile of each key lies between, and the weight of the upper one."""
+
+    code: Ints
+    low: Ints
+    high: Ints
+    weight: Floats
+
+    @classmethod
+    def of(cls, size: Ints, quantile: float) -> "_Ranks":
+        """Linear interpolation between order statistics (Hyndman and Fan's type 7) among so many calls."""
+        code = np.flatnonzero(size)
+        position = (size[code] - 1) * quantile
+        low = np.floor(position).astype(np.int64)
+        return cls(code=code, low=low, high=low + (position > low), weight=position - low)
+
+
+def _quantile(refinement: Refinement, population: Population, size: Ints, quantile: float) -> Floats:
+    """A quantile in ms of the lowest ``size`` calls of each key; NaN where there are none."""
+    ranks = _Ranks.of(size, quantile)
+    low = refinement.values(population, ranks.code, ranks.low)
+    high = refinement.values(population, ranks.code, ranks.high)
+    found = np.full(len(size), np.nan)
+    found[ranks.code] = low + (high - low) * ranks.weight
+    return found
+
+
+def _cells_of(population: Population, size: Ints, quantiles: Mapping[str, float]) -> Ints:
+    """The cells that quantiles lie in."""
+    cells = []
+    for quantile in quantiles.values():
+        ranks = _Ranks.of(size, quantile)
+        for rank in (ranks.low, ranks.high):
+            inner = (rank > 0) & (rank < population.size[ranks.code] - 1)
+            cells.append(population.located(ranks.code[inner], rank[inner])[0])
+    return np.concatenate([np.empty(0, dtype=np.int64), *cells])
+
+
+class Figures:
+    """Makes the table of ``Statistics`` from a profile.
+
+    Args:
+        profile: the profile.
+        plan: what is wanted.
+        table: the profile's cells.
+        refinement: tells exact order statistics.
+    """
+
+    def __init__(self, profile: Profile, plan: Plan, table: CellTable, refinement: Refinement) -> None:
+        self._profile, self._plan, self._cells, self._refinement = profile, plan, table, refinement
+        self._keys = profile.keys.height
+        self._fence_kind: Outliers = getattr(plan, "fence", plan.outliers)
+        self._of_all = _figures_by_code(profile, self._keys, successes=False)
+        self._of_successes = _figures_by_code(profile, self._keys, successes=True)
+
+    def table(self) -> pl.DataFrame:
+        """One row for each code, ascending; the columns are those of ``Statistics.table``."""
+        plan = self._plan
+        percentiles = {f"{LATENCY}_{percentile_name(q)}": q for q in plan.percentiles}
+        self._look_once(percentiles)
+        successes = self._cells.successes
+        wanted = {**{f"success_{name}": q for name, q in FIVE.items()}, **percentiles}
+        columns: dict[str, pl.Series] = self._counts()
+        found = {
+            name: _quantile(self._refinement, successes, successes.size, q) for name, q in wanted.items()
+        }
+        found["success_mean"] = self._mean(self._of_successes, found["success_min"], found["success_max"])
+        found["success_iqr"] = found["success_q75"] - found["success_q25"]
+        fence = self._fence()
+        above = self._refinement.above(fence)
+        columns |= {name: pl.Series(values, nan_to_null=True) for name, values in found.items()}
+        columns |= self._below()
+        columns["outlier_fence"] = pl.Series(fence, nan_to_null=True, dtype=pl.Float64)
+        columns["outliers_above_fence"] = pl.Series(above.counts(self._keys)[0])
+        columns |= self._kept(above if plan.outliers != "none" else Above())
+        codes = pl.Series("code", np.arange(self._keys))
+        return pl.DataFrame({"code": codes, **columns})
+
+    def _counts(self) -> dict[str, pl.Series]:
+        every, good = self._of_all, self._of_successes
+        errors = {name: pl.Series(every[name]) for name in self._profile.errors}
+        return {
+            "num_rows": pl.Series(every["calls"]),
+            "num_invocations": pl.Series(every["timed"]),
+            "num_successes": pl.Series(good["calls"]),
+            "num_timed_successes": pl.Series(good["timed"]),
+            **errors,
+            "response_size_sum": pl.Series(good["response_size_sum"].tolist(), dtype=pl.Int128),
+            "response_size_count": pl.Series(good["response_size_count"]),
+        }
+
+    def _mean(self, figures: Mapping[str, "np.ndarray"], low: Floats, high: Floats) -> Floats:
+        """Rounding could carry a mean past the minimum or the maximum."""
+        return np.clip(mean_of(figures["latency_sum"].tolist(), figures["timed"]), low, high)
+
+    # ---- the fence ----
+
+    @property
+    def _fenced(self) -> tuple[Population, Mapping[str, "np.ndarray"]]:
+        if self._plan.fence_over_failures:
+            return self._cells.all, self._of_all
+        return self._cells.successes, self._of_successes
+
+    def _fence(self) -> Floats:
+        """The fence of each key in ms; NaN for none."""
+        outliers = self._fence_kind
+        if outliers == "none":
+            return np.full(self._keys, np.nan)
+        population, figures = self._fenced
+        q25, q75 = (_quantile(self._refinement, population, population.size, q) for q in (0.25, 0.75))
+        mean = self._mean(figures, population.lowest, population.highest)
+        return _fence_of(outliers, mean, q25, q75)
+
+    def _possible_fences(self) -> tuple[Floats, Floats]:
+        """What the fence of each key is at least and at most, by the cells of its quartiles; NaN for none."""
+        population, figures = self._fenced
+        edges = {}
+        for name, quantile in (("q25", 0.25), ("q75", 0.75)):
+            ranks = _Ranks.of(population.size, quantile)
+            low, high = np.full(self._keys, np.nan), np.full(self._keys, np.nan)
+            low[ranks.code] = self._cells.edges[0][population.located(ranks.code, ranks.low)[0]]
+            high[ranks.code] = self._cells.edges[1][population.located(ranks.code, ranks.high)[0]]
+            edges[name] = low, high
+        mean = self._mean(figures, population.lowest, population.highest)
+        (q25_low, q25_high), (q75_low, q75_high) = edges["q25"], edges["q75"]
+        lowest = _fence_of(self._fence_kind, mean, q25_high, q75_low)
+        highest = _fence_of(self._fence_kind, mean, q25_low, q75_high)
+        slack = 1e-9 * (np.abs(lowest) + np.abs(highest)) + 1e-9
+        return lowest - slack, highest + slack
+
+    # ---- one look at what decides ----
+
+    def _look_once(self, percentiles: Mapping[str, float]) -> None:
+        """Looks at all that any figure may hang on."""
+        plan, table = self._plan, self._cells
+        successes = table.successes
+        quartiles = {name: FIVE[name] for name in ("q25", "median", "q75")}
+        wanted = [
+            (successes, _cells_of(successes, successes.size, {**quartiles, **percentiles})),
+            (successes, self._cells_of_limits()[1]),
+        ]
+        limits = None
+        if self._fence_kind != "none":
+            population, _ = self._fenced
+            wanted.append((population, _cells_of(population, population.size, {"q25": 0.25, "q75": 0.75})))
+            lowest, highest = self._possible_fences()
+            if plan.outliers != "none":
+                wanted.append((successes, self._cells_of_kept(lowest, highest)))
+            limits = np.where(np.isnan(lowest), np.inf, lowest)
+            first, _ = table.of_limit(limits)
+            higher = successes.size - successes.up_to(first, np.arange(self._keys))
+            limits = np.where(higher > 0, limits, np.inf)
+            if higher.sum() > self._refinement.most_rows:
+                limits = None  # too many to hold: they are counted once the fence is known
+        self._refinement.fetch(wanted, limits)
+
+    def _cells_of_limits(self) -> tuple[Ints, Ints, Ints]:
+        """Numbers of limits, the cells that these lie in and the keys of the cells, where there are such."""
+        number, cells, codes = [], [], []
+        for index, limit in enumerate(self._plan.limits_ms):
+            cell, own = self._cells.of_limit(np.full(self._keys, float(limit)))
+            inside = own & (np.append(self._cells.successes.counts, 0)[cell] > 0)
+            number.append(np.full(int(inside.sum()), index))
+            cells.append(cell[inside])
+            codes.append(np.flatnonzero(inside))
+        nothing = np.empty(0, dtype=np.int64)
+        return (
+            np.concatenate([nothing, *number]),
+            np.concatenate([nothing, *cells]),
+            np.concatenate([nothing, *codes]),
+        )
+
+    def _cells_of_kept(self, lowest: Floats, highest: Floats) -> Ints:
+        """The cells that quantiles of the kept calls may lie in, however many these turn out to be."""
+        table, codes = self._cells, np.arange(self._keys)
+        first, _ = table.of_limit(np.where(np.isnan(lowest), np.inf, lowest))
+        last, own = table.of_limit(np.where(np.isnan(highest), np.inf, highest))
+        fewest = table.successes.up_to(first, codes)
+        most = table.successes.up_to(np.minimum(last + own, table.start[1:]), codes)
+        cells = []
+        for quantile in (*FIVE.values(), *self._plan.kept_percentiles):
+            some = np.flatnonzero(most)
+            low = np.floor(np.maximum(fewest[some] - 1, 0) * quantile).astype(np.int64)
+            high = np.minimum(np.floor((most[some] - 1) * quantile).astype(np.int64) + 1, most[some] - 1)
+            begin = table.successes.located(some, low)[0]
+            count = table.successes.located(some, high)[0] - begin + 1
+            offsets = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+            cells.append(np.repeat(begin, count) + offsets)
+        found = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *cells]))
+        kept: Ints = found[table.successes.counts[found] > 0]
+        return kept
+
+    # ---- what limits and fences leave ----
+
+    def _below(self) -> dict[str, pl.Series]:
+        """The successes below each limit."""
+        number, cells, codes = self._cells_of_limits()
+        limits = np.array(self._plan.limits_ms, dtype=np.float64)
+        inside = self._refinement.below(cells, limits[number]) if len(cells) else np.empty(0, dtype=np.int64)
+        found = {}
+        for index, limit in enumerate(self._plan.limits_ms):
+            first, _ = self._cells.of_limit(np.full(self._keys, float(limit)))
+            below = self._cells.successes.up_to(first, np.arange(self._keys))
+            own = number == index
+            below[codes[own]] += inside[own]
+            found[below_name(limit)] = pl.Series(below)
+        return found
+
+    def _kept(self, above: Above) -> dict[str, pl.Series]:
+        """The figures of the successes that are left, which are the lowest of all."""
+        good, successes = self._of_successes, self._cells.successes
+        count, removed = above.counts(self._keys)
+        size = good["timed"] - count
+        names = {f"kept_{name}": q for name, q in FIVE.items()}
+        names |= {f"kept_{percentile_name(q)}": q for q in self._plan.kept_percentiles}
+        found = {name: _quantile(self._refinement, successes, size, q) for name, q in names.items()}
+        sums = [total - one for total, one in zip(good["latency_sum"].tolist(), removed, strict=True)]
+        found["kept_mean"] = np.clip(mean_of(sums, size), found["kept_min"], found["kept_max"])
+        found["kept_iqr"] = found["kept_q75"] - found["kept_q25"]
+        columns = {name: pl.Series(values, nan_to_null=True) for name, values in found.items()}
+        return {
+            "num_kept": pl.Series(size),
+            "outliers_removed": pl.Series(count),
+            **columns,
+            **_rates(self._profile, above, self._keys),
+        }
+
+
+def _fence_of(outliers: Outliers, mean: Floats, q25: Floats, q75: Floats) -> Floats:
+    """The upper fence in ms."""
+    iqr = q75 - q25
+    return q75 + IQRS_ABOVE_Q75 * iqr if outliers == "tukey" else mean + IQRS_ABOVE_MEAN * iqr
+
+
+def _figures_by_code(profile: Profile, keys: int, *, successes: bool) -> dict[str, "np.ndarray"]:
+    """Sums of the figures of all calls, or of the successes, an array each with an element for each code."""
+    chosen = profile.figures.filter("success") if successes else profile.figures
+    names = ("calls", "timed", "latency_sum", "response_size_sum", "response_size_count", *profile.errors)
+    sums = chosen.group_by("code").agg(pl.col(names).sum())
+    codes = pl.DataFrame({"code": pl.Series(np.arange(keys), dtype=pl.Int64)})
+    table = codes.join(sums, on="code", how="left", maintain_order="left").fill_null(0)
+    wide = ("latency_sum", "response_size_sum")
+    return {
+        name: np.array(table[name].to_list(), dtype=object) if name in wide else table[name].to_numpy()
+        for name in names
+    }
+
+
+def _rates(profile: Profile, above: Above, keys: int) -> dict[str, pl.Series]:
+    """Completions per second over the seconds that saw one, cut to whole numbers, and throughput.
+
+    The span of the throughput is that of all calls of the key, and one tick of the clock is added: a clock of
+    whole seconds that shows 0 to 9 saw ten seconds.
+    """
+    seconds = profile.seconds.select("code", "second", "completions").filter(pl.col("completions") > 0)
+    removed = above.seconds()
+    if not removed.is_empty():
+        joined = seconds.join(removed, on=["code", "second"], how="left")
+        left = (pl.col("completions") - pl.col("removed").fill_null(0)).alias("completions")
+        seconds = joined.select("code", left).filter(pl.col("completions") > 0)
+    counts = seconds.group_by("code", "completions").agg(pl.len().cast(pl.Int64).alias("seconds"))
+    counts = counts.sort("code", "completions")
+    spans = profile.figures.group_by("code").agg(pl.col("first_start").min(), pl.col("last_end").max())
+    span = pl.col("last_end") - pl.col("first_start") + profile.resolution_s
+    codes = pl.DataFrame({"code": pl.Series(np.arange(keys), dtype=pl.Int64)})
+    table = codes.join(_tps(counts), on="code", how="left", maintain_order="left")
+    table = table.join(spans, on="code", how="left", maintain_order="left")
+    throughput = pl.when(span > 0).then(pl.col("completed") / span).alias("throughput")
+    found = table.with_columns(throughput).drop("code", "completed", "first_start", "last_end")
+    return {column.name: column for column in found.get_columns()}
+
+
+def _tps(counts: pl.DataFrame) -> pl.DataFrame:
+    """TPS by code, and ``completed``; from how many ``seconds`` saw how many ``completions``, ascending."""
+    completions, seconds = pl.col("completions"), pl.col("seconds")
+    total = (completions * seconds).sum()
+    ranked = counts.with_columns(seconds.cum_sum().over("code").alias("up_to"))
+
+    def at(rank: pl.Expr) -> pl.Expr:
+        return completions.filter(pl.col("up_to") > rank).min()
+
+    def quantile(q: float) -> pl.Expr:
+        position = (seconds.sum() - 1) * q
+        low = at(position.floor())
+        return low + (at(position.ceil()) - low) * (position - position.floor())
+
+    found = {
+        "tps_avg": total / seconds.sum(),
+        "tps_p25": quantile(0.25),
+        "tps_p50": quantile(0.5),
+        "tps_p75": quantile(0.75),
+        "tps_max": completions.max(),
+    }
+    return ranked.group_by("code").agg(
+        *[figure.cast(pl.Int64).alias(name) for name, figure in found.items()], total.alias("completed")
+    )
+
+
+def figures_of(profile: Profile, plan: Plan, table: CellTable, refinement: Refinement) -> pl.DataFrame:
+    """The figures of a profile by ``code``."""
+    return Figures(profile, plan, table, refinement).table()
+
+
+assert FAILED < 0  # noqa: S101  # failed calls come before all latencies

@@ -1,0 +1,247 @@
+"""The engine's figures against the direct formulation, however the rows come and whatever memory there is."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadlens.engine.measure import Measured, measured
+from loadlens.engine.profile import Profile
+from loadlens.profile import Plan
+from loadlens.profile.limits import Limits
+from loadlens.profile.plan import below_name
+from loadlens.schema import LATENCY
+from loadlens.sources import open_log
+from tests import direct
+from tests.profile.cases import LOGS, TOLERANCE, keyed, log_of, near_equal, plan_of, spread
+from tests.profile.cases import assert_agree as assert_agree_but_for_throughput
+
+KEY = ("memory_size",)
+LIMITS = Limits.of(2**30)
+UNIT_MS = 2.0**-55  # of sums: latencies far below it add up to nothing
+
+
+def measured_of(source: Any, plan: Plan, **options: Any) -> Measured:
+    return measured(open_log(source), plan, limits=options.pop("limits", LIMITS), **options)
+
+
+def assert_agree(got: pl.DataFrame, frame: pl.DataFrame, plan: Plan) -> None:
+    expected = direct.measure(open_log(frame), plan).table
+    throughput = expected_throughput(frame, got, plan.key)
+    for one, other in zip(got["throughput"], throughput, strict=True):
+        assert (one is None) == (other is None)
+        assert one is None or math.isclose(one, other, rel_tol=TOLERANCE)
+    same = got.with_columns(expected["throughput"])
+    if "success_mean" in same and (expected["success_max"].max() or 1.0) < 1e-100:
+        same = same.with_columns(expected["success_mean", "kept_mean", "outlier_fence"])
+    assert_agree_but_for_throughput(same, expected, plan)
+
+
+def expected_throughput(frame: pl.DataFrame, got: pl.DataFrame, key: Sequence[str]) -> list[float | None]:
+    """Kept completions over the span of all calls, which ends one tick of the clock after the last."""
+    names = [f"key:{name}" for name in key]
+    spans = (
+        frame.group_by(key, maintain_order=True) if key else frame.group_by(pl.lit(0), maintain_order=True)
+    )
+    found = spans.agg(pl.col("start_time").min(), pl.col("end_time").max())
+    table = (
+        got.join(found, left_on=names, right_on=list(key), how="left")
+        if key
+        else pl.concat([got, found.drop("literal")], how="horizontal")
+    )
+    times = np.concatenate([frame["start_time"].drop_nulls(), frame["end_time"].drop_nulls()])
+    tick = next((tick for parts, tick in TICKS if (np.round(times * parts) / parts == times).all()), 0.0)
+    kept = table["num_kept"] + table["num_successes"] - table["num_timed_successes"]
+    return [
+        calls / (last - first + tick) if calls and last - first + tick > 0 else None
+        for calls, first, last in zip(kept, table["start_time"], table["end_time"], strict=True)
+    ]
+
+
+TICKS = ((1, 1.0), (10, 0.1), (100, 0.01), (1000, 0.001))
+
+
+@pytest.mark.parametrize("outliers", ["mean-iqr", "tukey", "none"])
+@pytest.mark.parametrize("over_failures", [True, False])
+@pytest.mark.parametrize("name", [name for name in LOGS if name != "denormals and zeros"])
+def test_figures_are_those_of_the_direct_formulation(name: str, outliers: Any, over_failures: bool) -> None:
+    for key in ((), KEY):
+        frame = keyed(LOGS[name]()) if key else LOGS[name]()
+        plan = plan_of(frame, key, outliers=outliers, fence_over_failures=over_failures)
+        assert_agree(measured_of(frame, plan).table, frame, plan)
+
+
+def test_order_statistics_of_the_smallest_numbers_are_exact() -> None:
+    frame = LOGS["denormals and zeros"]()
+    plan = plan_of(frame, outliers="none")
+    got, expected = measured_of(frame, plan).table, direct.measure(open_log(frame), plan).table
+    for name in ("success_min", "success_median", "success_max", f"{LATENCY}_p99"):
+        assert got[name].to_list() == expected[name].to_list()
+    assert 0 <= got["success_mean"].item() < UNIT_MS
+
+
+def test_limits() -> None:
+    frame = keyed(log_of([*spread(3000), 100.0, 100.0, -1.0]))
+    limits = (0.0, 5e-324, 20.0, 100.0, float(np.nextafter(100.0, 101.0)), 1e9)
+    got = measured_of(frame, plan_of(frame, KEY, limits_ms=limits)).table
+    for limit in limits:
+        below = frame.filter(pl.col(LATENCY) > 0).group_by(KEY).agg((pl.col(LATENCY) < limit).sum()).sort(KEY)
+        assert got[below_name(limit)].to_list() == below[LATENCY].to_list()
+
+
+def test_kept_percentiles() -> None:
+    frame = keyed(LOGS["several keys"]())
+    plan = plan_of(frame, KEY, outliers="tukey", kept_percentiles=(0.5, 0.99))
+    got = measured_of(frame, plan).table
+    for row in got.iter_rows(named=True):
+        own = frame.filter(pl.col("memory_size") == row["key:memory_size"], pl.col(LATENCY) > 0)
+        kept = own.filter(pl.col(LATENCY) <= row["outlier_fence"])[LATENCY].to_numpy()
+        assert row["kept_p99"] == np.quantile(kept, 0.99)
+        assert row["kept_p50"] == row["kept_median"]
+
+
+# ---- nothing hangs on order, division or threads ----
+
+
+def profiles_equal(one: Profile, other: Profile) -> bool:
+    frames = ("keys", "figures", "cells", "classes")
+    same = all(getattr(one, name).equals(getattr(other, name)) for name in frames)
+    by = ("code", "second")
+    return (
+        same
+        and one.seconds.sort(by).equals(other.seconds.sort(by))
+        and one.resolution_s == other.resolution_s
+    )
+
+
+def divided(frame: pl.DataFrame, folder: Path, cuts: Sequence[int]) -> list[Path]:
+    paths = []
+    ends = [*sorted(cuts), frame.height]
+    for number, (begin, end) in enumerate(zip([0, *ends], ends, strict=False)):
+        if end > begin:
+            paths.append(folder / f"{number}.parquet")
+            frame[begin:end].write_parquet(paths[-1], row_group_size=700)
+    return paths
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 10_000), cuts=st.lists(st.integers(0, 6000), max_size=5), data=st.data())
+def test_figures_are_the_same_to_the_bit(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, cuts: list[int], data: st.DataObject
+) -> None:
+    latencies = np.random.default_rng(seed).lognormal(3, 1, 6000)
+    frame = keyed(log_of(np.where(latencies > 100, -1, latencies)))
+    plan = plan_of(frame, KEY, outliers=data.draw(st.sampled_from(["mean-iqr", "tukey", "none"])))
+    shuffled = frame.sample(fraction=1, shuffle=True, seed=seed)
+    expected = measured_of(frame, plan)
+    got = measured_of(divided(shuffled, tmp_path_factory.mktemp("parts"), cuts), plan)
+    assert got.table.equals(expected.table)
+    assert profiles_equal(got.profiles[0], expected.profiles[0])
+
+
+# ---- bounded memory ----
+
+
+def small(most: int) -> Limits:
+    """Limits under which so many latencies may be held."""
+
+    class Small(Limits):
+        @property
+        def candidates(self) -> int:
+            return most
+
+    return Small(memory=2**30)
+
+
+@pytest.mark.parametrize(
+    "name", ["near equal", "clusters", "12 decades", "all equal", "several keys", "sorted"]
+)
+@pytest.mark.parametrize("most", [10, 1000])
+def test_cells_too_full_to_hold_are_split(name: str, most: int) -> None:
+    frame = keyed(LOGS[name]())
+    for outliers in ("none", "mean-iqr"):
+        plan = plan_of(frame, KEY, outliers=outliers, limits_ms=(100.0, 3.0))
+        whole = measured_of(frame, plan)
+        assert measured_of(frame, plan, limits=small(most)).table.equals(whole.table)
+
+
+def test_equal_latencies_are_counted_where_they_lie() -> None:
+    frame = log_of(np.full(100_000, 100.0))
+    assert measured_of(frame, plan_of(frame, outliers="none"), limits=small(10)).scans <= 2
+
+
+@pytest.mark.parametrize("parts", [2, 5])
+def test_keys_are_counted_in_parts(parts: int) -> None:
+    frame = keyed(log_of(spread(9000)), keys=300)
+    plan = plan_of(frame, KEY, outliers="mean-iqr")
+    whole = measured_of(frame, plan)
+    got = measured_of(frame, plan, parts=parts)
+    assert got.table.equals(whole.table)
+    assert sum(profile.keys.height for profile in got.profiles) == whole.profiles[0].keys.height
+
+
+def test_keys_that_outgrow_the_memory_are_counted_in_parts_by_themselves() -> None:
+    class Tight(Limits):
+        @property
+        def tally_bytes(self) -> int:
+            return 2**20
+
+    frame = keyed(log_of(spread(20_000)), keys=5000)
+    plan = plan_of(frame, KEY)
+    got = measured_of(frame, plan, limits=Tight(memory=2**30))
+    assert len(got.profiles) > 1
+    assert got.table.equals(measured_of(frame, plan).table)
+
+
+# ---- where the rows come from ----
+
+
+@pytest.mark.parametrize("name", ["several keys", "some without latency", "failures called successes"])
+def test_what_the_second_scan_needs_is_spilled(name: str, tmp_path: Path) -> None:
+    frame = keyed(LOGS[name]())
+    for outliers in ("none", "tukey"):
+        plan = plan_of(frame, KEY, outliers=outliers)
+        spilled = measured_of(frame, plan, spill=tmp_path / f"{outliers}.parquet")
+        assert spilled.table.equals(measured_of(frame, plan).table)
+        assert (tmp_path / f"{outliers}.parquet").stat().st_size > 0
+
+
+KEYS: dict[str, pl.Series] = {
+    "text": pl.Series(["b", None, "", "a long label of more than twelve bytes", "b"]),
+    "integer": pl.Series([2**62, None, -(2**63), 0, 2**62]),
+    "unsigned": pl.Series([2**64 - 1, None, 0, 2**63, 2**64 - 1], dtype=pl.UInt64),
+    "small": pl.Series([1, None, -128, 127, 1], dtype=pl.Int8),
+    "truth": pl.Series([True, None, False, True, True]),
+    "float": pl.Series([0.0, None, math.nan, -0.0, 0.1]),
+    "float32": pl.Series([0.1, None, math.inf, -0.0, 0.1], dtype=pl.Float32),
+    "date": pl.Series(["2026-01-01", None, "1900-01-01", "2026-01-01", "2026-01-02"]).str.to_date(),
+    "datetime": pl.Series(["2026-01-01", None, "1900-01-01", "2026-01-01", "2026-01-02"]).str.to_datetime(),
+    "duration": pl.Series([1, None, -1, 1, 2]).cast(pl.Duration("ms")),
+    "categorical": pl.Series(["x", None, "y", "x", "z"], dtype=pl.Categorical),
+    "enum": pl.Series(["x", None, "y", "x", "z"], dtype=pl.Enum(["z", "y", "x"])),
+    "binary": pl.Series([b"\x00", None, b"", b"\xff" * 20, b"\x00"]),
+    "decimal": pl.Series(["1.10", None, "-0.01", "1.10", "99.99"]).str.to_decimal(scale=2),
+    "wide": pl.Series([2**100, None, -(2**100), 2**100, 0], dtype=pl.Int128),
+}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_keys_of_any_type(name: str) -> None:
+    frame = log_of(spread(50)).with_columns(KEYS[name].gather(np.arange(50) % 5).alias("k"))
+    got = measured_of(frame, plan_of(frame, ("k",))).table
+    expected = frame.group_by("k").len().sort("k", nulls_last=True)
+    assert got.schema["key:k"] == frame.schema["k"]
+    assert got["key:k"].equals(expected["k"].alias("key:k"), null_equal=True)
+    assert got["num_rows"].to_list() == expected["len"].to_list()
+
+
+def test_near_equal_latencies_keep_their_last_bits() -> None:
+    frame = log_of(near_equal(5000))
+    got = measured_of(frame, plan_of(frame, outliers="none"), limits=small(100)).table
+    assert got["success_median"].item() == np.quantile(frame[LATENCY].to_numpy(), 0.5)
