@@ -13,6 +13,7 @@ from polars.testing import assert_frame_equal
 
 import loadlens
 from loadlens.sources.dialects import DIALECTS
+from loadlens.sources.wording import CLOSED_LOOP, NO_CALENDAR
 from tests import oracle, readings
 from tests.dialect_logs import BLOCKWISE, KINDS, assert_summary, sample
 
@@ -309,3 +310,16 @@ def test_a_copy_in_a_folder_of_partitions_has_their_columns(tmp_path: Path) -> N
     folder.mkdir()
     shutil.move(write(tmp_path, "vegeta-csv"), folder / "a.csv")
     assert loadlens.summarize(tmp_path, ["region"]).summary["region"].to_list() == ["eu"]
+
+
+def test_what_is_so_of_every_such_log_is_told_last_and_once(tmp_path: Path) -> None:
+    for seed, dialect in enumerate(("hey-csv", "jmeter-csv", "oha-csv", "hey-csv")):
+        write(tmp_path, dialect, f"{seed}.csv", seed=seed)
+    (tmp_path / "4.csv").write_bytes(sample("jmeter-csv", rows=9, seed=9).data + b"1,1,a,200,OK,g,true,1\n")
+    log = loadlens.read_log(tmp_path)
+    loadlens.summarize(log, ["file"])
+    told = log.findings.sentences(3)
+    assert "not in order" in " ".join(told)
+    assert [text.split(": ", 1)[1] for text in told[-2:]] == [CLOSED_LOOP, NO_CALENDAR]
+    assert sum("coordinated omission" in text for text in told) == 1
+    assert log.findings.document(3)["warnings"] == told

@@ -27,6 +27,7 @@ from loadlens.sources.saved import (
     success_rule_of,
     told_columns,
 )
+from loadlens.sources.wording import notes_last
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -207,7 +208,7 @@ def _merged_findings(saved: Sequence[SavedProfile]) -> dict[str, Any]:
     return {
         "rejected": sum(part["rejected"] for part in parts),
         "left_out": dict(sorted(left_out.items())),
-        "warnings": sorted({sentence for part in parts for sentence in part["warnings"]}),
+        "warnings": notes_last(sorted({sentence for part in parts for sentence in part["warnings"]})),
     }
 
 

@@ -2,7 +2,17 @@
 
 import pytest
 
-from loadlens.sources.wording import are, counted, counted_kind, listed, shortened, told_once
+from loadlens.sources.wording import (
+    CLOSED_LOOP,
+    NO_CALENDAR,
+    are,
+    counted,
+    counted_kind,
+    listed,
+    notes_last,
+    shortened,
+    told_once,
+)
 
 
 @pytest.mark.parametrize(
@@ -45,3 +55,12 @@ def test_long_lists_and_values_are_cut() -> None:
     assert listed(range(10, 24)) == "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21 and 2 more"
     assert shortened("a\nb") == "'a\\nb'"
     assert len(shortened("x" * 200)) == 81
+
+
+def test_notes_of_a_kind_of_log_stand_last_and_once() -> None:
+    own = ["a.csv: 1 row starts before the row before", "2 seconds saw none"]
+    one = [f"a.csv: {NO_CALENDAR}", f"a.csv and 3 more: {CLOSED_LOOP}"]
+    assert notes_last([*one, *own]) == [*own, one[1], one[0]]
+    two = [f"base: a.csv: {CLOSED_LOOP}", own[0], f"candidate: b.csv: {CLOSED_LOOP}", own[1]]
+    assert notes_last(two) == [*own, CLOSED_LOOP]
+    assert notes_last([]) == []

@@ -10,7 +10,7 @@ from loadlens.comparison.runs import PERCENTILES
 from loadlens.comparison.verdicts import LEVEL, VERDICTS
 from loadlens.prices import PriceTable
 from loadlens.sources import Findings
-from loadlens.sources.wording import counted
+from loadlens.sources.wording import counted, notes_last
 
 __all__ = ["METRICS", "MOST_DRAWN", "ComparedRun", "Comparison", "drawn_keys"]
 
@@ -133,7 +133,7 @@ class Comparison:
     def warnings(self) -> tuple[str, ...]:
         """What a reader has to know of the runs and of their comparison, one sentence each."""
         of_runs = [f"{role}: {sentence}" for role, run in self.runs.items() for sentence in run.sentences]
-        return (*of_runs, *self.remarks)
+        return (*notes_last([*of_runs, *self.remarks]),)
 
     @property
     def document(self) -> dict[str, Any]:

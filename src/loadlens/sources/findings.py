@@ -20,7 +20,7 @@ from loadlens.sources.calls import COUNTED_TWICE, Calls, same_runs
 from loadlens.sources.labels import JoinedNames
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed
 from loadlens.sources.storage.location import Location
-from loadlens.sources.wording import counted, listed
+from loadlens.sources.wording import counted, listed, notes_last
 
 __all__ = ["REJECTS_FILE", "Findings", "MaxRejects", "TooManyRejectsError", "disarmed"]
 
@@ -256,7 +256,7 @@ class Findings:
                 f"{counted(empty_seconds, 'second')} between the first and the last completion saw none: "
                 f"the load paused, the system stalled, or rows are missing"
             )
-        return found
+        return notes_last(found)
 
     def document(self, empty_seconds: int = 0) -> dict[str, Any]:
         """What was set aside or left out, and what a reader has to know, as plain values."""

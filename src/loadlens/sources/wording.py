@@ -1,11 +1,40 @@
 """How messages list and shorten what they name."""
 
 from collections.abc import Iterable
+from typing import Final
 
-__all__ = ["are", "counted", "counted_kind", "listed", "shortened", "told_once"]
+__all__ = [
+    "CLOSED_LOOP",
+    "NO_CALENDAR",
+    "are",
+    "counted",
+    "counted_kind",
+    "listed",
+    "notes_last",
+    "shortened",
+    "told_once",
+]
 
 _MAX_LISTED = 12
 _MAX_LENGTH = 80
+
+
+CLOSED_LOOP: Final = (
+    "such logs usually come from clients that wait for an answer before they ask again: slow answers thin "
+    "the load out (coordinated omission), so real users may see higher percentiles"
+)
+NO_CALENDAR: Final = "its times are of no calendar: they tell spans and rates, not when the test ran"
+
+
+def notes_last(sentences: Iterable[str]) -> list[str]:
+    """``sentences`` with those last, and each once, that every log of its kind has.
+
+    What one log alone shows must not stand behind them. Of several logs a note stands without their names.
+    """
+    texts, notes = list(sentences), (CLOSED_LOOP, NO_CALENDAR)
+    told = [[text for text in texts if text.endswith(note)] for note in notes]
+    own = [text for text in texts if not text.endswith(notes)]
+    return own + [same[0] if len(same) == 1 else note for note, same in zip(notes, told, strict=True) if same]
 
 
 def are(count: int) -> str:

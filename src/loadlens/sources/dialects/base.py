@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import polars as pl
 
@@ -12,7 +12,7 @@ from loadlens.sources.text.blocks import Block
 from loadlens.sources.text.framing import Framing
 from loadlens.sources.text.stream import Head
 
-__all__ = ["NO_CALENDAR", "BlockReader", "Clock", "Dialect", "Level", "Reader", "Refused", "StreamReader"]
+__all__ = ["BlockReader", "Clock", "Dialect", "Level", "Reader", "Refused", "StreamReader"]
 
 Clock = Literal["epoch", "relative", "monotonic"]
 
@@ -20,7 +20,6 @@ Level = Literal["requests", "transactions"]
 """What a row is: a request, or what a tool sums requests up to: a transaction, a group, an iteration."""
 
 
-NO_CALENDAR: Final = "its times are of no calendar: they tell spans and rates, not when the test ran"
 """What every log warns of whose clock is not ``epoch``."""
 
 

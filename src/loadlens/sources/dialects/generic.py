@@ -11,7 +11,7 @@ import polars as pl
 from loadlens.errors import InputError, LoadlensError
 from loadlens.schema import LATENCY
 from loadlens.sources.cells import Cell, Clock
-from loadlens.sources.dialects.base import NO_CALENDAR, Dialect
+from loadlens.sources.dialects.base import Dialect
 from loadlens.sources.dialects.headers import cells_of, is_value
 from loadlens.sources.mapped import Kind, MappedColumns, Use, uses_of
 from loadlens.sources.mapping import ColumnMap, Moment
@@ -20,7 +20,7 @@ from loadlens.sources.text.blocks import Block
 from loadlens.sources.text.delimited import Table
 from loadlens.sources.text.jsonlines import JsonLines
 from loadlens.sources.text.stream import Head
-from loadlens.sources.wording import listed
+from loadlens.sources.wording import NO_CALENDAR, listed
 
 __all__ = ["mapped_dialect", "mapped_frame", "mapped_recipe", "table_warnings"]
 

@@ -18,7 +18,6 @@ from loadlens.schema import CANONICAL_COLUMNS, LATENCY
 from loadlens.sources.calls import Calls
 from loadlens.sources.columnar import constant
 from loadlens.sources.dialects import BlockReader, Dialect, Reader
-from loadlens.sources.dialects.base import NO_CALENDAR
 from loadlens.sources.findings import Findings, MaxRejects
 from loadlens.sources.labels import JoinedNames, Naming
 from loadlens.sources.parsed import Parsed
@@ -26,6 +25,7 @@ from loadlens.sources.storage.location import Location
 from loadlens.sources.text.blocks import Block, blocks
 from loadlens.sources.text.stream import Head, open_stream
 from loadlens.sources.text.together import grouped, read_together, told_together
+from loadlens.sources.wording import CLOSED_LOOP, NO_CALENDAR
 
 __all__ = ["TextFile", "common_schema", "scan_text"]
 
@@ -77,11 +77,7 @@ class TextFile:
         """What the log cannot tell, one sentence each, given its rows and all that was counted in it."""
         found = list(self.dialect.warnings(self.head, rows, facts))
         if self.dialect.closed_loop:
-            found.append(
-                f"{self.dialect.title} usually comes from clients that wait for an answer before they ask "
-                f"again: slow answers thin the load out (coordinated omission), so real users may see "
-                f"higher percentiles"
-            )
+            found.append(CLOSED_LOOP)
         if self.dialect.clock != "epoch" and {"start_time", "end_time"} & set(self.reader.schema):
             found.append(NO_CALENDAR)
         return found
