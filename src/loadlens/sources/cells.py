@@ -11,10 +11,13 @@ import polars as pl
 from loadlens.schema import Rule
 from loadlens.sources.mapping import COUNTS_PER_SECOND, Moment
 
-__all__ = ["EARLIEST_S", "LATEST_S", "Cell", "Clock", "Size"]
+__all__ = ["EARLIEST_S", "LATEST_S", "NOTHING", "Cell", "Clock", "Size"]
 
 EARLIEST_S: Final = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp())
 LATEST_S: Final = 2**33  # in the year 2242; what is earlier fits an Int64 of ns
+NOTHING: Final = ("-", "n/a", "na", "<na>", "none", "null", "nil", "<nil>", "nan")
+"""What a cell of text holds, in lower case, where there is nothing to tell."""
+
 _ROUNDING: Final = 1e-15  # by how much the product of two Float64 may be off, of its size
 _NS: Final = COUNTS_PER_SECOND["ns"]
 _US: Final = COUNTS_PER_SECOND["us"]
@@ -90,25 +93,35 @@ class Cell:
         return self.value.str.strip_chars() if self.dtype == pl.String else self.value
 
     @property
-    def is_filled(self) -> pl.Expr:
-        """Whether there is a value."""
+    def is_given(self) -> pl.Expr:
+        """Whether there is anything, if only NaN or ``N/A``."""
         return (self.text if self.dtype == pl.String else self.value).is_not_null()
+
+    @property
+    def is_filled(self) -> pl.Expr:
+        """Whether there is a value; NaN is none, nor are words such as ``N/A`` in a column of text."""
+        if self.dtype == pl.String:
+            return ~self.text.str.to_lowercase().is_in(NOTHING).fill_null(value=True)
+        is_number = self.value.is_not_nan() if self.dtype.is_float() else pl.lit(True)
+        return self.value.is_not_null() & is_number
 
     def rule(self, expected: str, broken: pl.Expr) -> Rule:
         """A rule that this column may break."""
         return Rule(column=self.name, expected=expected, broken=broken)
 
     def number_rule(
-        self, *, at_least: float | None = None, whole: bool = False, filled: bool = False
+        self, *, at_least: float | None = None, whole: bool = False, must: pl.Expr | None = None
     ) -> Rule:
-        """That a value is a finite number (``whole``, ``at_least``); it may be missing unless ``filled``."""
-        number, expected = self.number, "a whole number" if whole else "a number"
-        good = self.whole.is_not_null() if whole else number.is_finite()
+        """That a value is a finite number (``whole``, ``at_least``) where it ``must``, else where it is."""
+        number, expected = self.finite, "a whole number" if whole else "a number"
+        good = self.whole.is_not_null() if whole else number.is_not_null()
         if at_least is not None:
             good &= number >= at_least
             expected += f", {at_least:g} or more"
-        must = pl.lit(True) if filled else self.is_filled
-        return self.rule(expected + ("" if filled else ", or empty"), must & ~good.fill_null(value=False))
+        bad = ~good.fill_null(value=False)
+        if must is None:
+            return self.rule(f"{expected}, or empty", self.is_filled & bad)
+        return self.rule(expected, must & bad)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +149,7 @@ class Size:
     def number(self) -> pl.Expr:
         """As a Float64, by the first scale."""
         scale = self.scales[0]
-        return self.cell.number.cast(pl.Float64) * scale.numerator * (1 / scale.denominator)
+        return self.cell.finite * scale.numerator * (1 / scale.denominator)
 
     def rule(self, *, filled: bool) -> Rule:
         """That a value is a whole number of ``wanted``, 0 or more; it may be missing unless ``filled``."""

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 import polars as pl
 
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY, Rule
-from loadlens.sources.cells import Cell, Clock, Size
+from loadlens.sources.cells import NOTHING, Cell, Clock, Size
 from loadlens.sources.dialects.names import error_class, without_credentials
 from loadlens.sources.mapping import (
     COUNTS_PER_SECOND,
@@ -24,13 +24,17 @@ from loadlens.sources.parsed import seconds
 
 __all__ = ["Kind", "MappedColumns", "Use", "uses_of"]
 
-Kind = Literal["number", "count", "truth", "text", "time", "key"]
-"""What a column is read as; a ``count`` is too large to be exact as a Float64, a ``key`` is kept as it is."""
+Kind = Literal["number", "count", "measure", "truth", "text", "time", "key"]
+"""What a column is read as.
+
+A ``count`` is too large to be exact as a Float64, a ``measure`` is a number or a text that says there is
+none, a ``key`` is kept as it is.
+"""
 
 _NO_LATENCY: Final = -1
 _NO_ERROR: Final = (
-    *("-", "n/a", "na", "<na>", "none", "null", "nil", "<nil>", "nan", "{}", "[]"),
-    *("false", "no", "ok", "success", "no error"),
+    *NOTHING,
+    *("{}", "[]", "false", "no", "ok", "success", "no error"),
 )
 """What an error column holds where there was no error, beside nothing and 0, in lower case."""
 
@@ -59,7 +63,7 @@ def uses_of(column_map: ColumnMap) -> list[Use]:
     moments = {"start": column_map.start, "end": column_map.end}
     success = column_map.success
     return [
-        *(Use(target, source.column, "number") for target, source in durations.items() if source),
+        *(Use(target, source.column, "measure") for target, source in durations.items() if source),
         *(Use(target, source.column, _moment_kind(source)) for target, source in moments.items() if source),
         *([Use("success", success.column, _condition_kind(success))] if success else []),
         *(Use(target, column, _column_kind(target)) for target, column in column_map.columns.items()),
@@ -81,7 +85,9 @@ def _column_kind(target: str) -> Kind:
         return "truth"
     if target in {"label", "error", "status"}:
         return "text"
-    return "number" if target in _WHOLE or target == "memory_used" else "key"
+    if target in CONFIGURATION_COLUMNS:
+        return "number"
+    return "measure" if target in {"response_size", "request_size", "memory_used"} else "key"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +119,7 @@ class MappedColumns:
         return tuple(column.alias(name) for name, column in found.items())
 
     def _number(self, source: Duration) -> pl.Expr:
-        return self.cells[source.column].number
+        return self.cells[source.column].finite
 
     def _column(self, target: str) -> pl.Expr:
         cell = self.cells[self.column_map.columns[target]]
@@ -121,8 +127,8 @@ class MappedColumns:
         if target in _WHOLE:
             return (size or cell).whole
         kind = _column_kind(target)
-        if kind == "number":
-            return (size or cell).number.cast(pl.Float64)
+        if kind == "measure":
+            return size.number if size else cell.finite
         if kind == "truth":
             return cell.truth
         if target == "status":
@@ -193,7 +199,9 @@ class MappedColumns:
     def _lacks_latency(self) -> pl.Expr:
         """Which calls have no latency: only failed ones may."""
         latency = self._latency_cell
-        return self._counts("end").is_null() if latency is None else _is_missing(latency)
+        if latency is None:
+            return self._counts("end").is_null()
+        return latency.is_null() | (latency == _NO_LATENCY)
 
     @property
     def _latency_ms(self) -> pl.Expr:
@@ -240,7 +248,7 @@ class MappedColumns:
         if source is None or number is None:
             return
         cell = self.cells[source.column]
-        yield cell.number_rule()
+        yield cell.number_rule(must=cell.is_given & ~self._failed)
         wrong = (number < 0) & ~((number == _NO_LATENCY) & self._failed)
         yield cell.rule("0 or more; a failed call without a latency may have -1", wrong)
 
@@ -267,9 +275,9 @@ class MappedColumns:
                 yield self._sizes[target].rule(filled=target in CONFIGURATION_COLUMNS)
             elif kind == "truth":
                 yield cell.rule("true, false or nothing", cell.is_filled & cell.truth.is_null())
-            elif kind == "number":
-                whole, filled = target in _WHOLE, target in CONFIGURATION_COLUMNS
-                yield cell.number_rule(at_least=0, whole=whole, filled=filled)
+            elif kind in {"number", "measure"}:
+                must = pl.lit(True) if target in CONFIGURATION_COLUMNS else None
+                yield cell.number_rule(at_least=0, whole=target in _WHOLE, must=must)
 
     def _memory_rule(self, cell: Cell) -> Rule:
         """That memory is of a size that there is, which also tells a mistaken unit."""
@@ -289,10 +297,6 @@ class MappedColumns:
             (use.column, f"{use.target}, {units[use.target]}" if use.target in units else use.target)
             for use in uses
         )
-
-
-def _is_missing(latency: pl.Expr) -> pl.Expr:
-    return latency.is_null() | (latency == _NO_LATENCY)
 
 
 def _to_ms(number: pl.Expr, source: Duration) -> pl.Expr:

@@ -458,6 +458,42 @@ def test_sizes_and_other_known_columns_have_their_types() -> None:
     assert typed.get_column("x").to_list() == [128, 256]
 
 
+@pytest.mark.parametrize("cell", ["timeout", "NaN", "inf", "-", "N/A", "-1", ""])
+def test_whatever_a_failed_call_has_as_its_latency_it_is_a_call(cell: str) -> None:
+    texts = ["latency=a:us", "end=t:relative_s", "success=s<400"]
+    cells = [cell or None, "5000"]
+    for rows in (
+        read(f"a,t,s\n{cell},1,503\n5000,1,200\n", *texts).rows,
+        read(
+            ndjson(*({"a": a, "t": 1, "s": s} for a, s in zip(cells, [503, 200], strict=True))), *texts
+        ).rows,
+        framed(texts, a=cells, t=[1, 1], s=[503, 200]),
+    ):
+        assert rows.select("success", "invocation_latency", "end_time").rows() == [
+            (False, -1, 1),
+            (True, 5, 1),
+        ]
+
+
+@pytest.mark.parametrize("cell", ["timeout", "NaN", "inf", "-", "N/A", "-1", "5ms"])
+def test_a_successful_call_has_a_number_as_its_latency_or_nothing(cell: str) -> None:
+    parsed = read(f"a,s\n{cell},200\n5,200\n", "latency=a:ms", "success=s<400")
+    assert parsed.rows.height == 1
+    assert parsed.rejects.select("line", "column").rows() == [(2, "a")]
+    assert f"got '{cell}', expected " in parsed.rejects.item(0, "reason")
+
+
+@pytest.mark.parametrize("cell", ["-", "N/A", "NaN", "null", "None", " "])
+def test_sizes_and_durations_may_be_missing_in_words(cell: str) -> None:
+    targets = ["response_size", "request_size", "memory_used", "billed_duration", "init_duration"]
+    texts = ["latency=a:ms", *(f"{target}=x{':ms' if 'duration' in target else ''}" for target in targets)]
+    rows = read(f"a,x\n5,{cell}\n5,7\n", *texts).rows
+    assert rows.select(targets).rows() == [(None,) * 5, (7,) * 5]
+    typed = framed(texts, a=[5, 5], x=[float("nan"), 7.0])
+    assert typed.select(targets).rows() == [(None,) * 5, (7,) * 5]
+    assert read("a,x\n5,many\n", *texts).rejects.get_column("column").to_list() == ["x"]
+
+
 @pytest.mark.parametrize(
     ("target", "unit", "cell", "expected"),
     [
@@ -694,7 +730,7 @@ def test_bad_rows_of_a_table_break_the_rule_of_latencies() -> None:
     columns: dict[str, Any] = {
         "a": [1.0, None, 2.0, 3.0, -1.0, float("nan")],
         "t": [1.7e9, 1.7e9, None, 5.0, 1.7e9, 1.7e9],
-        "s": ["200", "200", "200", "200", "500", "500"],
+        "s": ["200", "200", "200", "200", "500", "200"],
     }
     latencies = framed(texts, **columns).get_column("invocation_latency")
     assert latencies.is_nan().to_list() == [False, None, True, True, False, True]

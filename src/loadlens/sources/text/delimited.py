@@ -51,8 +51,8 @@ class Table(Recipe):
         types: the columns that are needed: Int64, Float64, Boolean or String. An empty cell is null; a
             quoted empty cell of a String column is an empty text.
         null: what a cell of a number holds where there is none, beside nothing.
-        narrow: makes the same rows of blocks in which some Float64 columns are whole numbers, which it reads
-            as integers; it is tried first on large files.
+        narrow: makes the same rows of blocks in which some columns hold only what a narrower type can: whole
+            numbers in the place of Float64, numbers in that of text; it is tried first on large files.
     """
 
     names: tuple[str, ...]
@@ -112,18 +112,29 @@ class Table(Recipe):
         cells = QuickCells(names=self.names, types=self.types, separator=self.separator, quote=self.quote)
         if self.narrow is None:
             return [(self, cells)]
-        return [(self.narrow, replace(cells, types=self.narrow.types, whole=True)), (self, cells)]
+        narrow = replace(cells, types=self.narrow.types, whole=self._narrow_is_whole)
+        return [(self.narrow, narrow), (self, cells)]
+
+    @property
+    def _narrow_is_whole(self) -> bool:
+        """Whether the narrow types are integers in the place of Float64."""
+        narrow = self.narrow.types if self.narrow else {}
+        return any(narrow[name].is_integer() and self.types[name].is_float() for name in narrow)
 
     def _typed(self, block: Block) -> Parsed | None:
+        narrow = None if self.narrow is None or self._narrow_is_whole else self._typed_by(self.narrow, block)
+        return narrow or self._typed_by(self, block)
+
+    def _typed_by(self, recipe: Recipe, block: Block) -> Parsed | None:
         last = len(self.names) - 1
-        types = {last: pl.String(), **{at: self.types[name] for at, name in self._positions.items()}}
+        types = {last: pl.String(), **{at: recipe.types[name] for at, name in self._positions.items()}}
         try:
             cells = self._parse(block.data, types)
         except PARSE_ERRORS:
             return None
         if not self._is_full(block.data, cells) and not self._has_width(block.data):
             return None
-        return self.quick(self._named(cells))
+        return recipe.quick(self._named(cells))
 
     def _begins_well(self, data: bytes) -> bool:
         """Whether the first line has the right number of cells; Polars makes a column of each that it has."""
