@@ -81,9 +81,14 @@ def _hey(path: Path) -> Iterator[Row]:
 
 def _jmeter(path: Path) -> Iterator[Row]:
     header = path.read_text(encoding="utf-8").split("\n", 1)[0]
-    for row in _table(path, "\t" if "\t" in header else ","):
-        if not row["responseMessage"].startswith("Number of samples in transaction"):
-            start, ms = int(row["timeStamp"]), int(row["elapsed"])
+    rows = list(_table(path, "\t" if "\t" in header else ","))
+    spans = [(row.get("threadName"), int(row["timeStamp"]), int(row["elapsed"])) for row in rows]
+    for row, (thread, start, ms) in zip(rows, spans, strict=True):
+        is_sum = row["responseMessage"].startswith("Number of samples in transaction")
+        within = [
+            other != thread or begin < start or begin + took > start + ms for other, begin, took in spans
+        ].count(False)
+        if not is_sum or within == 1:  # itself
             yield _row(row["label"], row["success"] == "true", start / 1000, (start + ms) / 1000, ms)
 
 

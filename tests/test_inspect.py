@@ -104,7 +104,7 @@ def test_json_says_the_same(tmp_path: Path) -> None:
     assert {"name": "start_time", "type": "Float64", "unit": "s"} in columns
     assert len(first) == 5
     assert first[0]["label"] == "GET /"
-    assert any("transaction controllers are left out" in text for text in warnings)
+    assert any("1 transaction controller is left out" in text for text in warnings)
 
 
 def test_nothing_is_written(tmp_path: Path) -> None:

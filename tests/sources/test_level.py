@@ -16,7 +16,8 @@ JTL = (
     "timeStamp,elapsed,label,responseCode,responseMessage,threadName,success\n"
     "1700000000000,10,a,200,OK,g 1-1,true\n"
     "1700000000010,20,b,500,no,g 1-1,false\n"
-    '1700000000000,30,Buy,,"Number of samples in transaction : 2, number of failing samples : 1",g,false\n'
+    "1700000000000,30,Buy,,"
+    '"Number of samples in transaction : 2, number of failing samples : 1",g 1-1,false\n'
 )
 COMMANDS = (
     ["analyze", "--out", "o"],

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -81,12 +81,14 @@ class Parsed:
         rejects: the bad rows, in the columns of ``REJECT_SCHEMA``, by line.
         left_out: rows left out on purpose, by what they are.
         facts: further counts, by what was counted.
+        spans: what tells which rows belong to others, a row for each of ``rows``; None where none may.
     """
 
     rows: pl.DataFrame
     rejects: pl.DataFrame = field(default_factory=lambda: rejects_frame(()))
     left_out: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, int] = field(default_factory=dict)
+    spans: pl.DataFrame | None = None
 
 
 def joined(parts: Iterable[Parsed]) -> Parsed:
@@ -99,11 +101,13 @@ def joined(parts: Iterable[Parsed]) -> Parsed:
     for part in parts:
         left_out.update(part.left_out)
         facts.update(part.facts)
+    spans = [part.spans for part in parts if part.spans is not None]
     return Parsed(
         rows=pl.concat([part.rows for part in parts]),
         rejects=pl.concat([part.rejects for part in parts]),
         left_out=left_out,
         facts=facts,
+        spans=pl.concat(spans) if len(spans) == len(parts) else None,
     )
 
 
@@ -140,6 +144,9 @@ def _cast(name: str, dtype: pl.DataType) -> pl.Expr:
     if dtype == pl.String:
         return pl.col(name)
     text = pl.col(name).str.strip_chars()
+    if dtype.is_integer():
+        # Programs that hold whole numbers as floats, such as pandas where cells are empty, add a point.
+        text = text.str.replace(r"^([+-]?\d+)\.0*$", "$1")
     if dtype != pl.Boolean:
         return text.cast(dtype, strict=False)
     truth = text.str.to_lowercase()
@@ -207,6 +214,7 @@ class Recipe:
         left_out: rows that are no invocations: what they are, and the expression that is true for them.
         required: source columns in which an empty cell is an error.
         meaning: source columns and what they are, with unit, for people.
+        spans: what tells which rows belong to others, each an expression over the source columns.
     """
 
     types: Mapping[str, pl.DataType]
@@ -215,6 +223,7 @@ class Recipe:
     left_out: Mapping[str, pl.Expr] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
     meaning: tuple[tuple[str, str], ...] = ()
+    spans: tuple[pl.Expr, ...] = ()
 
     @cached_property
     def schema(self) -> pl.Schema:
@@ -256,7 +265,10 @@ class Recipe:
         rows = kept.select(self.columns)
         if _any_broken(kept, self.checks) or _any_broken(rows, self.canonical_checks):
             return None
-        return Parsed(rows=rows, left_out=left_out, facts=self.observed(typed))
+        return Parsed(rows=rows, left_out=left_out, facts=self.observed(typed), spans=self._spans(kept))
+
+    def _spans(self, typed: pl.DataFrame) -> pl.DataFrame | None:
+        return typed.select(self.spans) if self.spans else None
 
     def observed(self, typed: pl.DataFrame) -> Mapping[str, int]:  # noqa: ARG002  # for those that count
         """Facts of rows, good, bad and left out, by what was counted; none, unless overridden."""
@@ -304,18 +316,20 @@ class Recipe:
         quick = None if faults else self.quick(typed)
         if quick is not None:
             others.update(quick.left_out)
-            return Parsed(rows=quick.rows, rejects=rejects_frame(rejects), left_out=others, facts=facts)
+            return replace(quick, rejects=rejects_frame(rejects), left_out=others, facts=facts)
         kind, found = self._kind(typed), {**self._faults(typed), **faults}
         others.update(self._counted(kind))
         bad = [index for index in found if kind[index] == _NONE]
         good = kind.to_numpy() == _NONE
         good[bad] = False
+        kept = typed.filter(good)
         added = [Reject(int(lines[index]), *found[index], bounded(raw(index))) for index in bad]
         return Parsed(
-            rows=typed.filter(good).select(self.columns),
+            rows=kept.select(self.columns),
             rejects=rejects_frame([*rejects, *added]),
             left_out=others,
             facts=facts,
+            spans=self._spans(kept),
         )
 
     def _faults(self, typed: pl.DataFrame) -> dict[int, Fault]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from loadlens.sources.dialects import NestingReader
 from loadlens.sources.files import DataFile, row_groups
 from loadlens.sources.findings import Findings
 from loadlens.sources.log import Log, Reading, reading
@@ -27,6 +28,7 @@ class Part:
         num_rows: how many rows of a single file; None for files as a whole.
         options: how the files are read.
         text_columns: what the columns of the log's text files come to together.
+        is_all_text: whether these are all the text files of the log.
     """
 
     files: tuple[DataFile, ...]
@@ -34,6 +36,7 @@ class Part:
     num_rows: int | None = None
     options: Reading
     text_columns: tuple[tuple[str, pl.DataType], ...] = ()
+    is_all_text: bool = True
 
     def __str__(self) -> str:
         name = str(self.files[0].path)
@@ -58,13 +61,28 @@ def parts_of(log: Log, most_rows: int) -> list[Part]:
     columns = tuple(common_schema(log.text).items()) if log.text else ()
     tabular = [_for_elsewhere(file) for file in log.files if file.kind != "text"]
     text = [_for_elsewhere(file) for file in log.files if file.kind == "text"]
+    groups = list(_text_groups(log, text, most_rows))
     large = [file for file in tabular if file.kind in {"parquet", "arrow"} and file.rows > most_rows]
     small = [file for file in tabular if file not in large]
     return [
         *(part for file in large for part in _cut(file, most_rows, options)),
         *(Part(files=files, options=options) for files in _grouped(small, most_rows)),
-        *(Part(files=files, options=options, text_columns=columns) for files in _grouped(text, most_rows)),
+        *(
+            Part(files=files, options=options, text_columns=columns, is_all_text=len(groups) == 1)
+            for files in groups
+        ),
     ]
+
+
+def _text_groups(log: Log, files: Sequence[DataFile], most_rows: int) -> Iterator[tuple[DataFile, ...]]:
+    """Text files that go together: those whose rows may be parts or sums of others' rows, and small ones."""
+    readers = [file.reader for file in log.text]
+    is_nested = any(isinstance(reader, NestingReader) and reader.is_nested for reader in readers)
+    pairs = zip(files, readers, strict=True)
+    nesting = [file for file, reader in pairs if is_nested and isinstance(reader, NestingReader)]
+    if nesting:
+        yield tuple(nesting)
+    yield from _grouped([file for file in files if file not in nesting], most_rows)
 
 
 def _for_elsewhere(file: DataFile) -> DataFile:
@@ -119,7 +137,8 @@ def open_part(part: Part) -> Log:
             text = [
                 replace(text_file(file.path, part.options), constants=file.constants) for file in part.files
             ]
-            frame = scan_text(text, findings, None, pl.Schema(part.text_columns))
+            schema = pl.Schema(part.text_columns)
+            frame = scan_text(text, findings, None, schema, is_part=not part.is_all_text)
         else:
             frame = scan_tabular(part.files, part.options)
         if part.num_rows is not None:

@@ -8,7 +8,16 @@ from loadlens.sources.dialects.aggregates import AGGREGATES
 from loadlens.sources.dialects.aiperf import AIPERF_JSON
 from loadlens.sources.dialects.aws_lambda import LAMBDA_REPORT, LAMBDA_TEXT_EVENTS
 from loadlens.sources.dialects.azure import AZURE_TRACE
-from loadlens.sources.dialects.base import BlockReader, Clock, Dialect, Level, Reader, Refused, StreamReader
+from loadlens.sources.dialects.base import (
+    BlockReader,
+    Clock,
+    Dialect,
+    Level,
+    NestingReader,
+    Reader,
+    Refused,
+    StreamReader,
+)
 from loadlens.sources.dialects.gatling import GATLING_OLD_TEXT, GATLING_TEXT
 from loadlens.sources.dialects.gatling_binary import GATLING_BINARY
 from loadlens.sources.dialects.hey import HEY_CSV, HEY_SUMMARY
@@ -35,6 +44,7 @@ __all__ = [
     "Clock",
     "Dialect",
     "Level",
+    "NestingReader",
     "Reader",
     "Refused",
     "RefusedFormatError",

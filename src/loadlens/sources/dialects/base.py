@@ -12,7 +12,16 @@ from loadlens.sources.text.blocks import Block
 from loadlens.sources.text.framing import Framing
 from loadlens.sources.text.stream import Head
 
-__all__ = ["BlockReader", "Clock", "Dialect", "Level", "Reader", "Refused", "StreamReader"]
+__all__ = [
+    "BlockReader",
+    "Clock",
+    "Dialect",
+    "Level",
+    "NestingReader",
+    "Reader",
+    "Refused",
+    "StreamReader",
+]
 
 Clock = Literal["epoch", "relative", "monotonic"]
 
@@ -58,6 +67,19 @@ class StreamReader(_Described, Protocol):
 
 
 Reader = BlockReader | StreamReader
+
+
+@runtime_checkable
+class NestingReader(Protocol):
+    """A reader of logs in which rows may be parts or sums of others, which may be in other files."""
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether the head of the file has such rows."""
+
+    @property
+    def spanning(self) -> Reader:
+        """Reads the same rows, with the spans of all of them."""
 
 
 def _no_warnings(_head: Head, _rows: int, _facts: Mapping[str, int]) -> list[str]:

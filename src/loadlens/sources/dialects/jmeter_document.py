@@ -9,10 +9,13 @@ from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
 from loadlens.errors import InputError
+from loadlens.sources.dialects.base import Level
+from loadlens.sources.dialects.jmeter_samples import PART_NAME, REQUESTS, TRANSACTION_MESSAGE
 from loadlens.sources.parsed import Reject, bounded
 from loadlens.sources.storage.location import Location
+from loadlens.sources.text.nesting import PARTS, TRANSACTIONS
 
-__all__ = ["FAILURE", "PARTS", "ROOT", "TRANSACTIONS", "Document", "Sample", "Samples"]
+__all__ = ["FAILURE", "ROOT", "Document", "Sample", "Samples"]
 
 ROOT: Final = "testResults"
 """The outermost element."""
@@ -20,12 +23,8 @@ ROOT: Final = "testResults"
 FAILURE: Final = "failureMessage"
 """The element with the message of an assertion; its text becomes an attribute of the sample."""
 
-TRANSACTIONS: Final = "transaction controllers"
-PARTS: Final = "parts of samples"
-
 _HTTP_SAMPLE: Final = "httpSample"
 _SAMPLES: Final = {"sample", _HTTP_SAMPLE}
-_TRANSACTION: Final = "Number of samples in transaction"
 _OUTERMOST: Final = 2  # below the root
 _PLUGIN_SAMPLE: Final = "SampleResult"
 _FOREIGN: Final = "is neither sample nor httpSample, but written by a plugin in a form of its own"
@@ -49,8 +48,8 @@ class Sample:
         line: where its start tag begins, from 1.
         tag: ``sample`` or ``httpSample``.
         attributes: those of its start tag, and ``FAILURE``.
-        is_part: whether it is within an ``httpSample``.
-        has_samples: whether samples are within it.
+        is_part: whether its time is part of a sample around it.
+        has_samples: whether samples that count are within it.
     """
 
     line: int
@@ -61,9 +60,16 @@ class Sample:
 
     @property
     def is_transaction(self) -> bool:
-        """Whether it is the sum of the samples of a transaction controller."""
-        is_sum = self.has_samples or self.attributes.get("rm", "").startswith(_TRANSACTION)
-        return is_sum and self.tag != _HTTP_SAMPLE
+        """Whether it is the sum of a transaction controller, or of other samples that count."""
+        return self.has_samples or self.attributes.get("rm", "").startswith(TRANSACTION_MESSAGE)
+
+    def includes(self, name: str) -> bool:
+        """Whether a sample of that name within it is a part of it, not one that it sums up."""
+        if self.is_part or self.tag == _HTTP_SAMPLE:
+            return True
+        own = self.attributes.get("lb", "")
+        is_named_after = name.startswith(own) and re.fullmatch(f"(?:{PART_NAME})+", name[len(own) :])
+        return bool(is_named_after) and not self.is_transaction
 
     @property
     def start_tag(self) -> str:
@@ -80,12 +86,14 @@ class Samples:
     """Collects what the elements of a document hold, in the order of their end tags.
 
     Attributes:
-        complete: the samples that count.
+        level: whether samples or transactions count.
+        complete: those that count, or may.
         rejects: what should be a sample, but cannot be read.
         left_out: samples that do not count, by what they are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, level: Level = "requests") -> None:
+        self.level = level
         self.forget()
 
     def forget(self) -> None:
@@ -105,7 +113,7 @@ class Samples:
     @property
     def waiting(self) -> Sample | None:
         """The sample that would count but is not complete, if there is one."""
-        return next((one for one in self._open if not one.is_part and not one.is_transaction), None)
+        return next((one for one in self._open if not one.is_part and not one.has_samples), None)
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._depth += 1
@@ -115,7 +123,7 @@ class Samples:
             return
         line = self._lines_before + self._parser.CurrentLineNumber
         if name in _SAMPLES:
-            is_part = self._is_part()
+            is_part = self._is_part(attributes.get("lb", ""))
             self._open.append(Sample(line=line, tag=name, attributes=attributes, is_part=is_part))
         elif self._depth == _OUTERMOST or _PLUGIN_SAMPLE in name:
             self._foreign_depth = self._depth
@@ -125,12 +133,14 @@ class Samples:
             self._open[-1].attributes.setdefault(FAILURE, "")
             self._parser.CharacterDataHandler = self._add_failure
 
-    def _is_part(self) -> bool:
-        """Whether the sample that begins here is part of an open one, which is told of it."""
+    def _is_part(self, name: str = "") -> bool:
+        """Whether the sample that begins here is part of an open one, or else counts in its place."""
         if not self._open:
             return False
-        self._open[-1].has_samples = True
-        return self._open[-1].is_part or self._open[-1].tag == _HTTP_SAMPLE
+        around = self._open[-1]
+        is_part = around.includes(name)
+        around.has_samples |= not is_part
+        return is_part
 
     def _add_failure(self, text: str) -> None:
         attributes = self._open[-1].attributes
@@ -146,9 +156,14 @@ class Samples:
         self._depth -= 1
 
     def _collect(self, sample: Sample) -> None:
-        if sample.is_part:
+        if self.level == "transactions":
+            if sample.is_transaction:
+                self.complete.append(sample)
+            else:
+                self.left_out[REQUESTS] += 1
+        elif sample.is_part:
             self.left_out[PARTS] += 1
-        elif sample.is_transaction:
+        elif sample.has_samples:
             self.left_out[TRANSACTIONS] += 1
         else:
             self.complete.append(sample)
@@ -161,8 +176,8 @@ class Document:
         samples: what has been read so far.
     """
 
-    def __init__(self, path: Location) -> None:
-        self.samples = Samples()
+    def __init__(self, path: Location, level: Level = "requests") -> None:
+        self.samples = Samples(level)
         self._path = path
         self._encoding: str | None = None
         self._parser: expat.XMLParserType | None = self._new_parser(1)

@@ -2,11 +2,12 @@
 
 What is counted is the call that a user waits for:
 
-- A sample that holds no other sample counts.
-- An ``httpSample`` that holds samples counts; they are its parts (the steps of a redirect, embedded
-  resources), whose time it includes. They are left out.
-- A ``sample`` that holds samples, or whose message begins ``Number of samples in transaction``, is the sum
-  of a transaction controller. It is left out, and the samples within it are looked at by these same rules.
+- A sample that holds no other sample counts, unless it is the sum of a transaction controller whose samples
+  the log has beside it.
+- An ``httpSample`` that holds samples counts, and so does any sample whose samples are named after it; they
+  are its parts (the steps of a redirect, embedded resources), whose time it includes. They are left out.
+- Another ``sample`` that holds samples is their sum, such as that of a transaction controller. It is left
+  out, and the samples within it are looked at by these same rules.
 
 A sample is complete with its end tag. Where the XML is damaged or cut off, the complete samples before the
 damage count, one reject tells the place, and reading goes on at the next line that begins with a sample of
@@ -15,7 +16,7 @@ the outermost level, as JMeter writes them.
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 from xml.parsers import expat
@@ -23,9 +24,18 @@ from xml.parsers import expat
 import polars as pl
 
 from loadlens.schema import LATENCY, Rule
-from loadlens.sources.dialects.base import Dialect
-from loadlens.sources.dialects.jmeter_document import FAILURE, PARTS, ROOT, TRANSACTIONS, Document, Samples
-from loadlens.sources.dialects.names import error_class, filled
+from loadlens.sources.dialects.base import Dialect, Level
+from loadlens.sources.dialects.jmeter_document import FAILURE, ROOT, Document, Samples
+from loadlens.sources.dialects.jmeter_samples import (
+    SUMS,
+    SUMS_ADVICE,
+    failure_class,
+    nesting_warnings,
+    refuse,
+    spans,
+    time_rule,
+)
+from loadlens.sources.dialects.jmeter_times import MILLISECONDS
 from loadlens.sources.parsed import Parsed, Recipe, cast_cells, seconds
 from loadlens.sources.storage.location import Location
 from loadlens.sources.text.stream import Head, open_stream
@@ -35,7 +45,6 @@ __all__ = ["JMETER_XML"]
 _CHUNK_BYTES: Final = 64 * 2**10
 _BATCH_CHUNKS: Final = 64
 _ROOT_BYTES: Final = 4096
-_FIRST_FAILED_CODE: Final = 400
 _MS_PER_S: Final = 1000
 
 _TYPES: Final[dict[str, pl.DataType]] = {
@@ -47,6 +56,9 @@ _TYPES: Final[dict[str, pl.DataType]] = {
     "s": pl.Boolean(),
     "by": pl.Int64(),
     "sby": pl.Int64(),
+    "sc": pl.Int64(),
+    "tn": pl.String(),
+    "hn": pl.String(),
     FAILURE: pl.String(),
 }
 _MEANING: Final = (
@@ -58,6 +70,9 @@ _MEANING: Final = (
     ("s", "whether the sample succeeded"),
     ("by", "size of the response, bytes"),
     ("sby", "size of the request, bytes"),
+    ("sc", "how many samples it sums up, which must be 1"),
+    ("tn", "name of the thread"),
+    ("hn", "name of the host"),
     (FAILURE, "which assertion failed"),
 )
 
@@ -68,7 +83,23 @@ class _FoundError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class _Xml(Recipe):
-    """Reads samples from their XML; the line of a row is that of its start tag."""
+    """Reads samples from their XML; the line of a row is that of its start tag.
+
+    Attributes:
+        level: whether samples or transactions count.
+    """
+
+    level: Level = "requests"
+
+    @property
+    def is_nested(self) -> bool:
+        """Rows may belong to others, which are mostly, but not always, around them."""
+        return self.level == "requests"
+
+    @property
+    def spanning(self) -> "_Xml":
+        """The same, as the spans of all rows are read anyway."""
+        return self
 
     def batches(self, path: Location) -> Iterator[Parsed]:
         """Reads the document from front to back.
@@ -77,7 +108,7 @@ class _Xml(Recipe):
             InputError: the document has a document type declaration or an encoding that is not known, or
                 its compressed data is damaged.
         """
-        document = Document(path)
+        document = Document(path, self.level)
         with open_stream(path) as stream:
             for number, chunk in enumerate(iter(partial(stream.read, _CHUNK_BYTES), b""), start=1):
                 document.feed(chunk)
@@ -100,14 +131,16 @@ class _Xml(Recipe):
             left_out=samples.left_out,
         )
         samples.forget()
-        return parsed
+        return refuse(parsed, {SUMS: SUMS_ADVICE})
 
 
 def _columns() -> tuple[pl.Expr, ...]:
     start, latency = pl.col("ts"), pl.col("t")
     return (
         pl.col("s").alias("success"),
-        pl.when(~pl.col("s")).then(_error()).alias("error"),
+        pl.when(~pl.col("s"))
+        .then(failure_class(pl.col("rc"), [pl.col(FAILURE), pl.col("rm")]))
+        .alias("error"),
         seconds(start, per_second=_MS_PER_S).alias("start_time"),
         seconds(start + latency, per_second=_MS_PER_S).alias("end_time"),
         latency.cast(pl.Float64).alias(LATENCY),
@@ -117,21 +150,27 @@ def _columns() -> tuple[pl.Expr, ...]:
     )
 
 
-def _error() -> pl.Expr:
-    """The status of a failed sample; where it has none, the beginning of its message."""
-    code = pl.col("rc").str.strip_prefix("Non HTTP response code: ")
-    passed = code.cast(pl.Int64, strict=False) < _FIRST_FAILED_CODE
-    messages = (filled(error_class(pl.col(name), r"\n:(")) for name in (FAILURE, "rm"))
-    status = pl.when(passed).then(pl.lit("failed with ") + code).otherwise(filled(code))
-    return pl.coalesce(status, *messages, pl.lit("failed"))
+def _spans() -> tuple[pl.Expr, ...]:
+    threads = [pl.col(name).fill_null("") for name in ("tn", "hn")]
+    return spans(
+        thread=pl.concat_str(threads, separator="\n"),
+        start_ms=pl.col("ts"),
+        elapsed=pl.col("t"),
+        label=pl.col("lb"),
+        message=pl.col("rm"),
+        clock_ms=1,
+    )
 
 
 _XML: Final = _Xml(
     types=_TYPES,
     columns=_columns(),
-    rules=tuple(
-        Rule(column=name, expected="0 or more", broken=pl.col(name) < 0) for name in ("t", "by", "sby")
+    rules=(
+        *(Rule(column=name, expected="0 or more", broken=pl.col(name) < 0) for name in ("t", "by", "sby")),
+        time_rule("ts", MILLISECONDS),
     ),
+    left_out={SUMS: (pl.col("sc") > 1).fill_null(value=False)},
+    spans=_spans(),
     required=frozenset({"ts", "t", "s"}),
     meaning=_MEANING,
 )
@@ -161,19 +200,12 @@ def _open(_head: Head) -> _Xml:
     return _XML
 
 
+def _open_transactions(_head: Head) -> _Xml:
+    return replace(_XML, level="transactions", spans=())
+
+
 def _warnings(_head: Head, _rows: int, facts: Mapping[str, int]) -> list[str]:
-    found = []
-    if facts.get(TRANSACTIONS):
-        found.append(
-            f"{facts[TRANSACTIONS]:,} transaction controllers are left out: "
-            f"they would count their samples twice"
-        )
-    if facts.get(PARTS):
-        found.append(
-            f"{facts[PARTS]:,} parts of samples (steps of redirects, embedded resources) are left out: "
-            f"the samples that hold them include their time"
-        )
-    return found
+    return nesting_warnings(facts)
 
 
 JMETER_XML: Final = Dialect(
@@ -184,5 +216,6 @@ JMETER_XML: Final = Dialect(
     closed_loop=True,
     matches=_matches,
     open=_open,
+    open_transactions=_open_transactions,
     warnings=_warnings,
 )

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -28,12 +28,28 @@ from loadlens.sources.text.records import Records, find_records
 if TYPE_CHECKING:
     from loadlens.sources.text.quickcells import QuickCells
 
-__all__ = ["REPEATED_HEADERS", "Table"]
+__all__ = ["REPEATED_HEADERS", "Table", "TableReader"]
 
 _BLANK_LINES: Final = re.compile(rb"(?:\s*\n)?+")
 
 REPEATED_HEADERS: Final = "repeated headers"
 """What header lines after the first are counted as, such as those of files that were concatenated."""
+
+
+@runtime_checkable
+class TableReader(Protocol):
+    """Reads blocks of separated cells, perhaps below a header."""
+
+    @property
+    def has_header(self) -> bool:
+        """Whether the first record of the file names the columns."""
+
+    @property
+    def framing(self) -> Framing:
+        """What a record is."""
+
+    def read(self, block: Block) -> Parsed:
+        """Reads one block."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,8 @@ from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import TypeAlias
 
@@ -17,12 +18,13 @@ from loadlens.errors import InputError
 from loadlens.schema import CANONICAL_COLUMNS, LATENCY
 from loadlens.sources.calls import Calls
 from loadlens.sources.columnar import constant
-from loadlens.sources.dialects import BlockReader, Dialect, Reader
+from loadlens.sources.dialects import BlockReader, Dialect, NestingReader, Reader
 from loadlens.sources.findings import Findings, MaxRejects
 from loadlens.sources.labels import JoinedNames, Naming
 from loadlens.sources.parsed import Parsed
 from loadlens.sources.storage.location import Location
 from loadlens.sources.text.blocks import Block, blocks
+from loadlens.sources.text.nesting import Nesting, Settled
 from loadlens.sources.text.stream import Head, open_stream
 from loadlens.sources.text.together import grouped, read_together, told_together
 from loadlens.sources.wording import CLOSED_LOOP, NO_CALENDAR
@@ -94,6 +96,7 @@ def scan_text(
     schema: pl.Schema | None = None,
     *,
     force: bool = False,
+    is_part: bool = False,
 ) -> pl.LazyFrame:
     """Scans text files, which are parsed in several threads; each scan parses them anew.
 
@@ -103,6 +106,7 @@ def scan_text(
         max_rejects: how many rows may be rejected; None if somebody else judges that.
         force: whether two files may be one run in two formats.
         schema: the columns to bring the files to; without it, those of all files together.
+        is_part: whether other files of the log are read elsewhere.
 
     Returns:
         The columns, null where a file lacks one.
@@ -113,7 +117,7 @@ def scan_text(
         columns: list[str] | None, predicate: pl.Expr | None, num_rows: int | None, _batch_rows: int | None
     ) -> Iterator[pl.DataFrame]:
         left = num_rows
-        for rows in _rows(files, schema, findings):
+        for rows in _rows(files, schema, findings, is_part=is_part):
             chosen = rows if left is None else rows.head(left)
             left = None if left is None else left - chosen.height
             chosen = chosen if columns is None else chosen.select(columns)
@@ -137,43 +141,72 @@ def common_schema(files: Iterable[TextFile]) -> pl.Schema:
     return pl.Schema(schema)
 
 
-def _rows(files: Sequence[TextFile], schema: pl.Schema, findings: Findings) -> Iterator[pl.DataFrame]:
+def _rows(
+    files: Sequence[TextFile], schema: pl.Schema, findings: Findings, *, is_part: bool
+) -> Iterator[pl.DataFrame]:
     # Its own, as several scans may run at once.
     found = findings.anew()
     is_large = sum(file.head.text_bytes for file in files) >= _LARGE_BYTES
+    accounts = [_Account(file, found) for file in files]
+    nesting = Nesting(partial(_spans_again, files, is_large=is_large))
+    first = 0
     for group in grouped(files):
+        members = accounts[first : first + len(group)]
         together = read_together(group)
         joined = None
         if together:
             part, joined = group[0].naming.parsed(Parsed(rows=together[0]))
         if together and joined is None:
-            yield _rows_of_all(group, part.rows, together[1], schema, found)
+            nesting.add(first, part.rows, None)
+            yield _rows_of_all(members, part.rows, together[1], schema)
         else:
-            for file in group:
-                yield from _rows_of(file, schema, found, is_large=is_large)
+            for source in range(first, first + len(group)):
+                yield from _rows_of(source, accounts, nesting, schema, is_large=is_large)
+        first += len(group)
+    for settled in nesting.finish():
+        if is_part and settled.rows.height:
+            raise InputError(
+                f"{files[settled.source].path}: other files may hold what its transactions sum up, or what "
+                f"its rows are parts of; measure it in one process, without workers"
+            )
+        yield from accounts[settled.source].settle(settled, schema)
+    for account in accounts:
+        account.close()
     findings.become(found)
 
 
-def _rows_of(file: TextFile, schema: pl.Schema, found: Findings, *, is_large: bool) -> Iterator[pl.DataFrame]:
-    account = _Account(file, found)
-    with _named(file.path), closing(_parts(file, is_large=is_large)) as parts:
+def _spans_again(files: Sequence[TextFile], *, is_large: bool) -> Iterator[pl.DataFrame]:
+    """What tells which rows belong together, of all files that have such rows, from another reading."""
+    for file in files:
+        if isinstance(file.reader, NestingReader):
+            with _named(file.path), closing(_parts(file, file.reader.spanning, is_large=is_large)) as parts:
+                yield from (part.spans for part, _ in parts if part.spans is not None)
+
+
+def _rows_of(
+    source: int, accounts: Sequence["_Account"], nesting: Nesting, schema: pl.Schema, *, is_large: bool
+) -> Iterator[pl.DataFrame]:
+    account = accounts[source]
+    file = account.file
+    with _named(file.path), closing(_parts(file, file.reader, is_large=is_large)) as parts:
         for part, joined in parts:
-            account.add(part, joined)
-            if part.rows.height:
-                yield _conformed(part.rows, file, schema)
-    account.close()
+            rows = nesting.add(source, part.rows, part.spans)
+            account.add(replace(part, rows=rows), joined)
+            if rows.height:
+                yield _conformed(rows, file, schema)
+            for settled in nesting.settled():
+                yield from accounts[settled.source].settle(settled, schema)
 
 
 def _rows_of_all(
-    files: Sequence[TextFile], rows: pl.DataFrame, counts: Sequence[int], schema: pl.Schema, found: Findings
+    accounts: Sequence["_Account"], rows: pl.DataFrame, counts: Sequence[int], schema: pl.Schema
 ) -> pl.DataFrame:
     """The rows of files that were read together, of each as many as ``counts`` says."""
     begin = 0
-    for file, count in zip(files, counts, strict=True):
-        account = _Account(file, found)
+    for account, count in zip(accounts, counts, strict=True):
         account.add(Parsed(rows=rows.slice(begin, count)), None)
-        account.close()
         begin += count
+    files = [account.file for account in accounts]
     told = [series for series in told_together(files, counts) if series.name not in rows.columns]
     return _conformed(rows.with_columns(told), files[0], schema)
 
@@ -182,7 +215,7 @@ class _Account:
     """What a scan finds in one file."""
 
     def __init__(self, file: TextFile, found: Findings) -> None:
-        self._file = file
+        self.file = file
         self._found = found
         self._facts = Counter[str]()
         self._calls = Calls(path=str(file.path), dialect=file.dialect.name)
@@ -190,7 +223,7 @@ class _Account:
 
     def add(self, part: Parsed, joined: JoinedNames | None) -> None:
         """Adds what a part of the file gave."""
-        self._found.add(self._file.path, part, joined)
+        self._found.add(self.file.path, part, joined)
         self._facts.update(part.facts)
         self._facts.update(part.left_out)
         if part.rows.height:
@@ -198,11 +231,19 @@ class _Account:
             out_of_order, self._last_start = _out_of_order(part.rows, self._last_start)
             self._found.out_of_order += out_of_order
 
+    def settle(self, settled: Settled, schema: pl.Schema) -> Iterator[pl.DataFrame]:
+        """Adds what came of rows of the file that were held, and gives those that count."""
+        self._found.add(self.file.path, Parsed(rows=settled.rows, left_out=settled.left_out))
+        self._facts.update(settled.left_out)
+        if settled.rows.height:
+            self._calls.add(settled.rows)
+            yield _conformed(settled.rows, self.file, schema)
+
     def close(self) -> None:
         """Tells what the file, now read to its end, cannot tell."""
         self._found.calls.append(self._calls)
-        for warning in self._file.warnings(self._calls.rows, self._facts):
-            self._found.warn(warning, [str(self._file.path)])
+        for warning in self.file.warnings(self._calls.rows, self._facts):
+            self._found.warn(warning, [str(self.file.path)])
 
 
 @contextmanager
@@ -221,15 +262,15 @@ _Named: TypeAlias = tuple[Parsed, JoinedNames | None]
 """What was read from a part of a file, with labels in the place of names, and which names became one."""
 
 
-def _parts(file: TextFile, *, is_large: bool) -> Generator[_Named, None, None]:
-    if isinstance(file.reader, BlockReader) and file.head.is_whole:
+def _parts(file: TextFile, reader: Reader, *, is_large: bool) -> Generator[_Named, None, None]:
+    if isinstance(reader, BlockReader) and file.head.is_whole:
         stream = io.BufferedReader(io.BytesIO(file.head.data))
-        cut = blocks(stream, file.reader.framing)
-        yield from map(file.naming.parsed, map(file.reader.read, cut))
-    elif isinstance(file.reader, BlockReader):
-        yield from _parts_of_blocks(file.path, file.reader, file.naming, is_large=is_large)
+        cut = blocks(stream, reader.framing)
+        yield from map(file.naming.parsed, map(reader.read, cut))
+    elif isinstance(reader, BlockReader):
+        yield from _parts_of_blocks(file.path, reader, file.naming, is_large=is_large)
     else:
-        yield from map(file.naming.parsed, file.reader.batches(file.path))
+        yield from map(file.naming.parsed, reader.batches(file.path))
 
 
 def _parts_of_blocks(

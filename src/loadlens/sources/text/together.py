@@ -8,7 +8,7 @@ import polars as pl
 
 from loadlens.schema import CANONICAL_COLUMNS
 from loadlens.sources.text.blocks import blocks
-from loadlens.sources.text.delimited import Table
+from loadlens.sources.text.delimited import TableReader
 from loadlens.sources.text.framing import line_end
 from loadlens.sources.text.stream import BOM
 
@@ -38,7 +38,7 @@ def _go_together(one: "TextFile", other: "TextFile") -> bool:
     names = [name for name, _ in one.constants]
     return (
         one.reader is other.reader
-        and isinstance(one.reader, Table)
+        and isinstance(one.reader, TableReader)
         and one.head.is_whole
         and other.head.is_whole
         and one.naming == other.naming
@@ -50,10 +50,11 @@ def _go_together(one: "TextFile", other: "TextFile") -> bool:
 def read_together(files: Sequence["TextFile"]) -> tuple[pl.DataFrame, list[int]] | None:
     """The rows of small files and how many each has; None if any of them needs a look of its own.
 
-    That is one with rows that are rejected, left out, or of several lines, or with blank lines.
+    That is one with rows that are rejected, left out, of several lines or perhaps parts of others, or with
+    blank lines.
     """
     first = files[0]
-    if len(files) == 1 or not isinstance(first.reader, Table):
+    if len(files) == 1 or not isinstance(first.reader, TableReader):
         return None
     header = _header_end(first.head.data) if first.reader.has_header else 0
     bodies = [_records(file.head.data, has_header=first.reader.has_header) for file in files]
@@ -62,6 +63,8 @@ def read_together(files: Sequence["TextFile"]) -> tuple[pl.DataFrame, list[int]]
     stream = io.BufferedReader(io.BytesIO(data))
     parts = list(map(first.reader.read, blocks(stream, first.reader.framing)))
     if any(part.rejects.height or any(part.left_out.values()) or any(part.facts.values()) for part in parts):
+        return None
+    if any(part.spans is not None for part in parts):
         return None
     rows = pl.concat([part.rows for part in parts])
     return (rows, counts) if rows.height == sum(counts) else None
