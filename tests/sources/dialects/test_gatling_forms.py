@@ -32,7 +32,7 @@ def text_of(rows: Sequence[Row], version: str) -> bytes:
     place = {"2.3.1": ["Buyers", "17"], "3.3.1": ["17"], "3.10.5": []}[version]
     lines = [["RUN", "com.example.Shop", "shop", START, " ", version], ["USER", "Buyers", "START", START]]
     for row in rows:
-        times = [START + row.start, START + row.start + row.ms]
+        times = [START + row.start, START + row.start + row.ms if row.ms >= 0 else -(2**63)]
         status = "OK" if row.ok else "KO"
         if row.kind == "REQUEST":
             lines.append(
@@ -63,7 +63,9 @@ def binary_of(rows: Sequence[Row]) -> bytes:
         if row.kind == "ERROR":
             return b"\4" + cached("Failed to build request") + struct.pack(">i", row.start)
         groups = struct.pack(">i", len(row.groups)) + b"".join(cached(group) for group in row.groups)
-        times = struct.pack(">ii", row.start, row.start + row.ms)
+        # The writer casts the difference to the run's start to 32 bits, whatever comes of it.
+        end = row.start + row.ms if row.ms >= 0 else (-START + 2**31) % 2**32 - 2**31
+        times = struct.pack(">ii", row.start, end)
         if row.kind == "GROUP":
             return b"\3" + groups + times + struct.pack(">ib", row.ms // 2, row.ok)
         return b"\1" + groups + cached(row.name) + times + struct.pack(">b", row.ok) + cached(row.message)
@@ -139,6 +141,15 @@ def test_bad_rows_of_groups_are_rejected_alone(tmp_path: Path, form: str) -> Non
         loadlens.summarize(log, [])
         assert log.findings.rejected == 1
         assert log.findings.rows == 3 - (bad.count("\n") == data.count("\n") and bad.endswith("\n"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_messages_that_no_check_waited_for_are_no_requests(tmp_path: Path, form: str) -> None:
+    """As in Gatling's own statistics: such a row has no end."""
+    rows, log = rows_of(tmp_path, form, [*RUN, Row("REQUEST", (), "push", 40, -1, True)], "requests")
+    assert rows.height == 3
+    assert log.findings.left_out["messages that no check waited for"] == 1
+    assert log.findings.rejected == 0
 
 
 NAMES = st.text("abc ÄßøÆ", min_size=1, max_size=5).filter(str.strip)

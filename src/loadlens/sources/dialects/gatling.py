@@ -24,6 +24,7 @@ __all__ = [
     "GATLING_TEXT",
     "GROUPS",
     "SIMULATION_ERRORS",
+    "UNMATCHED",
     "is_version",
     "request_columns",
     "warn_of_gatling",
@@ -31,6 +32,12 @@ __all__ = [
 
 SIMULATION_ERRORS: Final = "errors of the simulation"
 """What rows are counted as that tell of an error which is no request's."""
+
+UNMATCHED: Final = "messages that no check waited for"
+"""What rows are left out as that are no requests in Gatling's own statistics either."""
+
+_NO_END: Final = -(2**63)
+"""What such a row has as its end."""
 
 _MS_PER_S = 1000
 _FIRST_FAILED_CODE = 400
@@ -253,6 +260,7 @@ def _requests(names: tuple[str, ...]) -> _SimulationLog:
         pattern=_pattern(names),
         candidate=_CANDIDATE,
         rules=(extra,),
+        left_out={UNMATCHED: pl.col("end") == _NO_END},
     )
 
 
@@ -283,6 +291,7 @@ def _reader(
     pattern: str,
     candidate: str,
     rules: tuple[Rule, ...] = (),
+    left_out: Mapping[str, pl.Expr] | None = None,
 ) -> _SimulationLog:
     types: dict[str, pl.DataType] = {name: pl.String() for name in names if name != "user"}
     types |= {"start": pl.Int64(), "end": pl.Int64()}
@@ -308,6 +317,7 @@ def _reader(
             Rule(column="end", expected="an end that is not before its start", broken=end < start),
             *rules,
         ),
+        left_out=left_out or {},
         required=frozenset({"start", "end", "status"}),
         meaning=tuple((name, _MEANING[name]) for name in names if name in _MEANING),
     )

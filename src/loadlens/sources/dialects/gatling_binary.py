@@ -15,6 +15,7 @@ from loadlens.sources.dialects.base import Dialect
 from loadlens.sources.dialects.gatling import (
     GROUPS,
     SIMULATION_ERRORS,
+    UNMATCHED,
     is_version,
     request_columns,
     warn_of_gatling,
@@ -333,8 +334,11 @@ _SCHEMA: Final = pl.Schema({"record": pl.Int64(), **_TYPES})
 
 def _reader(kind: int) -> _BinaryLog:
     run, start, end = pl.col("run"), pl.col("start"), pl.col("end")
+    # The end is written as 32 bits since the run began, from which an end that is none wraps around.
+    no_end = (2**62 + 2**31 - run) % 2**32 - 2**31
     return _BinaryLog(
         kind=kind,
+        left_out={UNMATCHED: end == no_end} if kind == _REQUEST else {},
         types=_TYPES,
         columns=request_columns(
             label=pl.col("label"),
