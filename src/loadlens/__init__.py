@@ -1,5 +1,6 @@
 """Turns very large load-test logs into decisions."""
 
+import logging
 from importlib.metadata import version
 
 from loadlens.analyze import LogAnalysis, ToolkitAnalysis, analyze
@@ -18,6 +19,8 @@ from loadlens.profile import Profile, Progress
 from loadlens.profiles import load_profile, merge_profiles, profile_log
 from loadlens.results import ConcurrencyResult, CostResult, StabilityResult, SummaryResult
 from loadlens.sources import Log, Reading, read_log, scan_log
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # warnings are findings of a log
 
 __all__ = [
     "Comparison",

@@ -78,7 +78,17 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class ToolkitAnalysis:
-    """Analysis of a results folder of the toolkit; a part that is not there is None."""
+    """Analysis of a results folder of the toolkit; a part that is not there is None.
+
+    Attributes:
+        source: the folder as it was named.
+        options: how it was analysed.
+        stability: figures of the stability benchmark.
+        concurrency: figures of the concurrency benchmark.
+        cost: what calls cost.
+        no_cost_reason: why there is no cost, as a sentence.
+        notes: which of several forms of a file was read, one sentence each.
+    """
 
     source: str
     options: Options
@@ -86,6 +96,7 @@ class ToolkitAnalysis:
     concurrency: ConcurrencyResult | None
     cost: CostResult | None
     no_cost_reason: str | None
+    notes: tuple[str, ...] = ()
 
     @property
     def outliers(self) -> Outliers:
@@ -112,6 +123,7 @@ class ToolkitAnalysis:
             "concurrency": _part(self.concurrency),
             "cost": _cost(self.cost),
             "no_cost_reason": self.no_cost_reason,
+            **({"warnings": list(self.notes)} if self.notes else {}),
         }
 
     def write(self, folder: Path) -> None:
@@ -128,7 +140,11 @@ class ToolkitAnalysis:
         report = toolkit_report(
             source=self.source,
             version=version("loadlens"),
-            options={"Outlier fence": self.outliers, "Price table": self.options.prices.path},
+            options={
+                "Outlier fence": self.outliers,
+                "Price table": self.options.prices.path,
+                **({"Files": "; ".join(self.notes)} if self.notes else {}),
+            },
             stability=self.stability,
             concurrency=self.concurrency,
             cost=self.cost,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from os import PathLike
 from typing import TYPE_CHECKING, Unpack
 
@@ -54,6 +55,8 @@ __all__ = [
     "analyze",
     "analyze_toolkit_folder",
 ]
+
+_LOG = logging.getLogger(__name__)
 
 Path_ = PathSource
 
@@ -230,6 +233,8 @@ def analyze_toolkit_folder(
         concurrency = summarize_concurrency_results(
             folder.concurrency, folder.concurrency_metrics, **measuring
         )
+    for note in folder.notes:
+        _LOG.warning(note)
     cost, reason = _cost_or_reason(folder, stability, options)
     return ToolkitAnalysis(
         source=source or str(folder.path),
@@ -238,6 +243,7 @@ def analyze_toolkit_folder(
         concurrency=concurrency,
         cost=cost,
         no_cost_reason=reason,
+        notes=folder.notes,
     )
 
 

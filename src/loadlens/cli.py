@@ -1,10 +1,11 @@
 """The command line: parses, calls, prints, and maps errors to exit codes."""
 
 import gc
+import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import wraps
 from typing import Annotated, cast
 
@@ -47,6 +48,7 @@ from loadlens.terminal import inert, print_inspection, print_proposal
 
 __all__ = ["main"]
 
+_TELL_WARNINGS = ("check", "compare_command", "inspect_command")
 _ENDED_BY = 128  # plus the signal's number, as shells report it
 
 app = typer.Typer(
@@ -157,12 +159,29 @@ def _errors_as_exit_codes() -> Iterator[None]:
         raise typer.Exit(error.exit_code) from None
 
 
+class _ToStderr(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(f"loadlens: warning: {inert(' '.join(record.getMessage().split()))}", err=True)
+
+
+@contextmanager
+def _logged_to_stderr() -> Iterator[None]:
+    """Tells which files are passed over where the command itself does not."""
+    logger, handler = logging.getLogger("loadlens"), _ToStderr()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
 def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     """The same command, its errors as exit codes."""
 
     @wraps(command)
     def run(*arguments: object, **options: object) -> None:
-        with _errors_as_exit_codes():
+        is_told = command.__name__ in _TELL_WARNINGS and not (options.get("quiet") or options.get("as_json"))
+        with _errors_as_exit_codes(), nullcontext() if is_told else _logged_to_stderr():
             command(*arguments, **options)
 
     return run

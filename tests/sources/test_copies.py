@@ -19,7 +19,7 @@ from loadlens.cli import app
 from loadlens.convert import convert
 from loadlens.errors import InputError, UsageError
 from loadlens.sources import Reading
-from tests.sources.test_finding import HEADER, dated, jtl, latencies, problems_in
+from tests.sources.test_finding import HEADER, dated, jtl
 
 
 def run(*arguments: object) -> Result:
@@ -28,6 +28,19 @@ def run(*arguments: object) -> Result:
 
 def zstd(data: bytes) -> bytes:
     return bytes(pa.Codec("zstd").compress(data, asbytes=True))
+
+
+def problems_in(*sources: object) -> tuple[str, ...]:
+    log = loadlens.read_log([str(source) for source in sources])
+    with pytest.raises(InputError) as failure:
+        loadlens.summarize(log)
+    return failure.value.problems
+
+
+def latencies(*sources: object) -> list[float]:
+    log = loadlens.read_log([str(source) for source in sources])
+    loadlens.summarize(log)
+    return sorted(log.frame.collect()["invocation_latency"].to_list())
 
 
 def forced(*sources: object) -> int:
@@ -64,8 +77,8 @@ def test_a_copy_is_refused_compressed_or_not(
     assert forced(tmp_path) == 2 * rows
 
 
-@pytest.mark.parametrize("by", [[], ["--by", "label"]])
-def test_every_command_refuses_a_copy_unless_it_is_meant(tmp_path: Path, by: list[str]) -> None:
+def test_every_command_refuses_a_copy_unless_it_is_meant(tmp_path: Path) -> None:
+    by = ["--by", "label"]
     runs = tmp_path / "runs"
     path = jtl(runs / "run.jtl", 100, 110)
     (runs / "run.jtl.gz").write_bytes(gzip.compress(path.read_bytes()))
@@ -75,13 +88,25 @@ def test_every_command_refuses_a_copy_unless_it_is_meant(tmp_path: Path, by: lis
             ["analyze", runs, "--out", tmp_path / "report", *by],
             ["profile", runs, "--out", tmp_path / "run.profile", *by],
             ["compare", runs, path, *by],
-            *([] if by else [["convert", runs, "--out", tmp_path / "run.parquet"]]),
         )
     ):
         refused = run(*command)
         assert (refused.exit_code, len(refused.stderr.splitlines())) == (3, 1), number
         assert "have the same content" in refused.stderr
         assert run(*command, "--force").exit_code == 0
+
+
+def test_copies_that_the_key_keeps_apart_by_file_are_told(tmp_path: Path) -> None:
+    path = jtl(tmp_path / "run.jtl", 100, 110)
+    (tmp_path / "run.jtl.gz").write_bytes(gzip.compress(path.read_bytes()))
+    log = loadlens.read_log(tmp_path)
+    assert log.key == ("label", "file")
+    assert loadlens.summarize(log, by=log.key).summary["num_invocations"].to_list() == [2, 2]
+    told = f"{path} and {path}.gz have the same content: each is counted"
+    assert told in log.findings.sentences()
+    result = run("check", tmp_path, "--slo", "count >= 4")
+    assert result.exit_code == 1
+    assert "have the same content: each is counted" in " ".join(result.stdout.split())
 
 
 @pytest.mark.parametrize("link", ["hard", "symbolic", "folder"])
@@ -169,7 +194,9 @@ def test_two_outputs_of_one_k6_run_are_refused(tmp_path: Path, workers: list[str
     gate = ("--by", "label", "--slo", "count >= 20", "--quiet", *workers)
     refused = run("check", tmp_path / "k6", *gate)
     assert refused.exit_code == 3
-    assert "are the same run: 10 calls each, of one time span and the same latencies" in refused.stderr
+    assert (
+        "are the same run (10 calls each, of one time span and the same latencies), whose" in refused.stderr
+    )
     assert run("check", tmp_path / "k6", *gate, "--force").exit_code == 0
     assert run("check", tmp_path / "k6" / "run.csv", *gate).exit_code == 1
 
@@ -191,7 +218,7 @@ def test_csv_and_xml_of_one_jmeter_run_are_refused(tmp_path: Path) -> None:
     ]
     xml = f'<testResults version="1.2">\n{"".join(samples)}</testResults>\n'
     (tmp_path / "run.xml").write_text(f'<?xml version="1.0" encoding="UTF-8"?>\n{xml}', encoding="utf-8")
-    with pytest.raises(InputError, match="are the same run: 3 calls each"):
+    with pytest.raises(InputError, match=r"are the same run \(3 calls each"):
         loadlens.summarize(loadlens.read_log(tmp_path), by=["label"])
     assert forced(tmp_path) == 6
 
@@ -230,5 +257,6 @@ def test_an_older_copy_of_another_stem_is_refused_too(tmp_path: Path) -> None:
     shutil.copy(path, tmp_path / "run (copy).jtl")
     dated(path, 0)
     assert "have the same content" in problems_in(tmp_path)[0]
-    pl.DataFrame({"invocation_latency": [1.0]}).write_parquet(tmp_path / "run.parquet")
+    frame = pl.DataFrame({"invocation_latency": [1.0], "success": [True]})
+    frame.write_parquet(tmp_path / "run.parquet")
     assert latencies(tmp_path) == [1, 100, 110]

@@ -131,8 +131,6 @@ def _tell_findings(log: Log, parts: Sequence[Findings]) -> None:
         whole.merge(part)
     log.findings.become(whole)
     log.findings.check(log.options.max_rejects)
-    if not log.options.force:
-        log.findings.refuse_doubled_runs()
 
 
 def _under_codec(look: Look, profile: Profile, log: Log) -> Look:

@@ -110,6 +110,7 @@ def scanning(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Iterator[S
         InputError: the log cannot be read, has rows that break a rule, or needs more memory than allowed.
         UsageError: the memory limit is too small to work with.
     """
+    log.refuse_copies(plan.key)
     limits = Limits.of(execution.get("memory_limit"))
     if execution.get("executor") is None:
         limits.refuse_huge_row_groups(log.files)
@@ -129,6 +130,7 @@ def scanning(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Iterator[S
                 engine=execution.get("engine", "streaming"),
                 tracker=tracker,
             )
+        log.refuse_copies(plan.key)  # of two formats, which the calls alone tell
     except (InputError, UnusableRowsError) as error:
         if tracker.raised is not None:
             raise tracker.raised from error

@@ -6,8 +6,6 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from loadlens.errors import InputError
-from loadlens.sources.calls import COUNTED_TWICE
 from loadlens.sources.converted import sources_of_converted
 from loadlens.sources.files import DataFile
 from loadlens.sources.findings import Findings
@@ -16,7 +14,7 @@ from loadlens.sources.storage.stamps import content_digest
 from loadlens.sources.text.log import TextFile, scan_text
 from loadlens.sources.text.stream import open_stream
 
-__all__ = ["refuse_copies"]
+__all__ = ["copies_among"]
 
 _CHUNK_BYTES: Final = 2**20
 _SAMPLE_BYTES: Final = 2**14
@@ -25,14 +23,11 @@ _MOST_TOLD: Final = 12
 _Item = TypeVar("_Item")
 
 
-def refuse_copies(tabular: Sequence[DataFile], text: Sequence[TextFile]) -> None:
-    """Refuses files of which two have the same content, whatever their names, links and compression.
+def copies_among(tabular: Sequence[DataFile], text: Sequence[TextFile]) -> tuple[str, ...]:
+    """Which files have the same content, whatever their names, links and compression: a clause for each.
 
     Files of which the paths tell different columns, such as ``day=1`` and ``day=2``, are different. Whole
     files are compared only where size, beginning and samples are the same, up to the first difference.
-
-    Raises:
-        InputError: names the copies.
     """
     paths = [*(file.path for file in tabular), *(file.path for file in text)]
     linked = list(_alike(paths, _identity))
@@ -40,11 +35,9 @@ def refuse_copies(tabular: Sequence[DataFile], text: Sequence[TextFile]) -> None
     own = [file for file in text if file.path not in names]
     groups = [[file.path for file in group] for group in _same_text(own) if _has_rows(group[0])]
     groups += _same_bytes([file for file in tabular if not file.version and file.path not in names])
-    problems = [f"{_listed(group)} are one file, {COUNTED_TWICE}" for group in linked]
-    problems += [f"{_listed(group)} have the same content, {COUNTED_TWICE}" for group in groups]
-    problems += _held(tabular, text)
-    if problems:
-        raise InputError(*problems[:_MOST_TOLD])
+    found = [f"{_listed(group)} are one file" for group in linked]
+    found += [f"{_listed(group)} have the same content" for group in groups]
+    return tuple([*found, *_held(tabular, text)][:_MOST_TOLD])
 
 
 def _identity(path: Location) -> Hashable:
@@ -105,19 +98,19 @@ def _has_rows(file: TextFile) -> bool:
 
 
 def _held(tabular: Sequence[DataFile], text: Sequence[TextFile]) -> Iterator[str]:
-    """What is wrong with logs that a converted file beside them was made of."""
+    """Which logs a converted file beside them was made of: a clause for each."""
     holders: dict[str, DataFile] = {}
     for file in tabular:
         for name, content in sources_of_converted(file).items():
             other = holders.setdefault(content, file)
             if other is not file:
-                yield f"{other.path} and {file.path} were both made of {name}, {COUNTED_TWICE}"
+                yield f"{other.path} and {file.path} were both made of {name}"
     if holders:
         files = [file.path for file in tabular if not file.version]
         for path in (*files, *(file.path for file in text)):
             holder = holders.get(content_digest(path, size_of(path)))
             if holder:
-                yield f"{holder.path} was made of {path}, {COUNTED_TWICE}"
+                yield f"{holder.path} was made of {path}"
 
 
 def _alike(items: Iterable[_Item], trait: Callable[[_Item], Hashable]) -> Iterator[list[_Item]]:

@@ -20,7 +20,7 @@ from loadlens.sources.calls import COUNTED_TWICE, Calls, same_runs
 from loadlens.sources.labels import JoinedNames
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed
 from loadlens.sources.storage.location import Location
-from loadlens.sources.wording import counted, listed, notes_last
+from loadlens.sources.wording import counted, notes_last, passed_over_sentences
 
 __all__ = ["REJECTS_FILE", "Findings", "MaxRejects", "TooManyRejectsError", "disarmed"]
 
@@ -119,6 +119,7 @@ class Findings:
         joined: names of requests that are URLs, and what they became.
         labels: what to do about too many labels, as one sentence; it outlasts a scan.
         calls: what the calls of each file come to.
+        copies: which files have the same content, a clause for each; it outlasts a scan.
     """
 
     rows: int = 0
@@ -136,6 +137,7 @@ class Findings:
     joined: JoinedNames = field(default_factory=JoinedNames)
     labels: str = ""
     calls: list[Calls] = field(default_factory=list)
+    copies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for path, warning in self.brought:
@@ -143,7 +145,9 @@ class Findings:
 
     def anew(self) -> "Findings":
         """What is known of the log before a scan."""
-        return Findings(passed_over=self.passed_over, brought=self.brought, labels=self.labels)
+        return Findings(
+            passed_over=self.passed_over, brought=self.brought, labels=self.labels, copies=self.copies
+        )
 
     def become(self, other: "Findings") -> None:
         """Takes over what another scan has found, in the place of all that was known."""
@@ -219,21 +223,24 @@ class Findings:
         )
         raise TooManyRejectsError(*self.first, total, findings=self)
 
-    def refuse_doubled_runs(self) -> None:
-        """Refuses files that are one run in two formats.
+    def refuse_copies(self) -> None:
+        """Refuses files of which two hold the same calls.
 
         Raises:
             InputError: names them.
         """
-        doubled = same_runs(self.calls)
+        doubled = self._copies()
         if doubled:
-            raise InputError(
-                *[
-                    f"{one.path} and {other.path} are the same run: {counted(one.rows, 'call')} each, of one "
-                    f"time span and the same latencies, {COUNTED_TWICE}"
-                    for one, other in doubled
-                ]
-            )
+            raise InputError(*[f"{clause}, {COUNTED_TWICE}" for clause in doubled])
+
+    def _copies(self) -> list[str]:
+        """Which files hold the same calls, as far as is known by now: a clause for each."""
+        runs = [
+            f"{one.path} and {other.path} are the same run ({counted(one.rows, 'call')} each, of one time "
+            f"span and the same latencies)"
+            for one, other in same_runs(self.calls)
+        ]
+        return [*self.copies, *runs]
 
     def sentences(self, empty_seconds: int = 0) -> list[str]:
         """What a reader has to know of the log, one sentence each.
@@ -246,8 +253,8 @@ class Findings:
             found.append(joined)
         if self.labels:
             found.append(self.labels)
-        for why, paths in self.passed_over.items():
-            found.append(f"{counted(len(paths), 'file')} {why}: {listed(paths)}")
+        found += passed_over_sentences(self.passed_over)
+        found += [f"{clause}: each is counted" for clause in self._copies()]
         if self.out_of_order:
             rows = counted(self.out_of_order, "row starts", "rows start")
             found.append(f"{rows} before the row before: the log is not in order")

@@ -20,7 +20,7 @@ from loadlens.sources.files import DataFile
 from loadlens.sources.finding import find_files
 from loadlens.sources.findings import Findings
 from loadlens.sources.mapping import ColumnMap
-from loadlens.sources.opening import as_data_file, open_files, scan_tabular, templated
+from loadlens.sources.opening import Opened, as_data_file, open_files, scan_tabular, templated
 from loadlens.sources.options import Reading
 from loadlens.sources.saved import (
     SavedProfile,
@@ -80,6 +80,20 @@ class Log:
     def broken_rules(self) -> list[str]:
         """One line for each rule that rows break; none where every row can be counted."""
         return broken_rules(Frames(canonical=self.frame, raw=self.raw), self.files, self.name)
+
+    def refuse_copies(self, key: Iterable[str]) -> None:
+        """Refuses calls that several files hold, unless the key tells them apart by file, or it is meant.
+
+        Args:
+            key: what the log is grouped by.
+
+        Raises:
+            InputError: names the files.
+        """
+        is_meant = self.options is None or self.options.force
+        by_file = "file" in key and any("file" in dict(file.constants) for file in self.text)
+        if not (is_meant or by_file):
+            self.findings.refuse_copies()
 
     def without_rows(self) -> str:
         """What is wrong with a log that turned out to have no row to count."""
@@ -193,25 +207,23 @@ def _from_paths(source: PathSource | Iterable[PathSource], options: Reading) -> 
     saved = tuple(profile for profile in found if profile)
     unsaved = [file for file, profile in zip(opened.tabular, found, strict=True) if profile is None]
     if saved and not unsaved and not opened.text:
-        return _saved_log(saved, None, options)
-    log = _log_of_files(unsaved, opened.text, opened.passed_over, options)
+        log = _saved_log(saved, None, options)
+        log.findings.passed_over = opened.passed_over
+        return log
+    log = _log_of_files(unsaved, opened, options)
     return _saved_log(saved, log, options) if saved else log
 
 
-def _log_of_files(
-    tabular: Sequence[DataFile],
-    text: Sequence[TextFile],
-    passed_over: Mapping[str, Sequence[str]],
-    options: Reading,
-) -> Log:
+def _log_of_files(tabular: Sequence[DataFile], opened: Opened, options: Reading) -> Log:
+    text = opened.text
     if not text and not any(file.rows for file in tabular):
         raise InputError(*[f"{file.path}: has columns but no rows" for file in tabular])
     brought = tuple((str(file.path), text) for file in tabular for text in _brought_by(file, options))
-    findings = Findings(passed_over=passed_over, brought=brought)
+    findings = Findings(passed_over=opened.passed_over, brought=brought, copies=opened.copies)
     with reading(None):
         frames = [scan_tabular(tabular, options)] if tabular else []
         if text:
-            frames.append(scan_text(text, findings, options.max_rejects, force=options.force))
+            frames.append(scan_text(text, findings, options.max_rejects))
         frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
         columns = tuple(frame.collect_schema())
     if options.column_map:

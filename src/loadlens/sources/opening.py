@@ -1,6 +1,7 @@
 """From paths to opened files: what each of them is, and how its rows are scanned."""
 
 import io
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ import polars as pl
 
 from loadlens.errors import InputError
 from loadlens.sources.columnar import canonical_frame, constant, raw_scan, scan_files
-from loadlens.sources.copies import refuse_copies
+from loadlens.sources.copies import copies_among
 from loadlens.sources.dialects import (
     RefusedFormatError,
     UnknownFormatError,
@@ -33,7 +34,7 @@ from loadlens.sources.storage.stamps import modified_ns
 from loadlens.sources.text.compressed import DAMAGED, ArchiveError, compression_of, decompressed
 from loadlens.sources.text.log import TextFile
 from loadlens.sources.text.stream import HEAD_BYTES, Head, read_head
-from loadlens.sources.wording import counted, listed, told_once
+from loadlens.sources.wording import counted, listed, passed_over_sentences, told_once
 
 __all__ = ["Opened", "as_data_file", "open_files", "scan_tabular", "templated", "text_file"]
 
@@ -46,15 +47,18 @@ class Opened:
         tabular: the columnar files and tables.
         text: the text files.
         passed_over: files that are not read on purpose: why, and their paths.
+        copies: which files hold the same calls, a clause for each; none where that is meant.
     """
 
     tabular: tuple[DataFile, ...]
     text: tuple[TextFile, ...]
     passed_over: Mapping[str, Sequence[str]]
+    copies: tuple[str, ...] = ()
 
 
 _Opening = DataFile | TextFile | InputError
 _COLUMNAR_MAGIC: Final = (b"PAR1", b"ARRO")
+_LOG: Final = logging.getLogger(__name__)
 _NOT_A_LOG: Final = "in no known format passed over"
 
 
@@ -88,12 +92,14 @@ def open_files(found: Found, options: Reading) -> Opened:
         raise InputError(*told)
     tabular = tuple(file for _, file in pairs if isinstance(file, DataFile))
     text = [file for _, file in pairs if isinstance(file, TextFile)]
-    if not options.force:
-        refuse_copies([file for file in tabular if PROFILE_FACTS not in file.metadata], text)
+    tables = [file for file in tabular if PROFILE_FACTS not in file.metadata]
+    for sentence in passed_over_sentences(found.passed_over):
+        _LOG.warning(sentence)
     return Opened(
         tabular=tabular,
         text=_told_apart(text),
         passed_over=found.passed_over,
+        copies=() if options.force else copies_among(tables, text),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from loadlens.errors import InputError
 from loadlens.sources.finding import INVOCATION_LOG_STEM
+from loadlens.sources.forms import newest_form
 from loadlens.sources.storage.location import Location, PathSource, location
 from loadlens.sources.wording import shortened
 
@@ -37,6 +38,7 @@ class ToolkitFolder:
         concurrency: invocation log of the concurrency benchmark.
         concurrency_metrics: its endpoint metrics.
         examples: the example requests, as JSON Lines.
+        notes: which of several forms of a file is read, one sentence each.
     """
 
     path: Location
@@ -45,6 +47,7 @@ class ToolkitFolder:
     concurrency: Location | None
     concurrency_metrics: Location | None
     examples: Location | None
+    notes: tuple[str, ...] = ()
 
 
 def find_toolkit_folder(path: PathSource, options: Mapping[str, str] | None = None) -> ToolkitFolder | None:
@@ -63,14 +66,16 @@ def find_toolkit_folder(path: PathSource, options: Mapping[str, str] | None = No
 
 
 def _parts_in(folder: Location) -> ToolkitFolder:
-    logs = {part: _log(folder / raw) for part, raw in RAW_FOLDER.items()}
+    notes: list[str] = []
+    logs = {part: _log(folder / raw, notes) for part, raw in RAW_FOLDER.items()}
     return ToolkitFolder(
         path=folder,
         stability=logs["stability"],
-        stability_metrics=_table(folder / RAW_FOLDER["stability"], "endpoint_metrics"),
+        stability_metrics=_table(folder / RAW_FOLDER["stability"], "endpoint_metrics", notes),
         concurrency=logs["concurrency"],
-        concurrency_metrics=_table(folder / RAW_FOLDER["concurrency"], "endpoint_metrics"),
+        concurrency_metrics=_table(folder / RAW_FOLDER["concurrency"], "endpoint_metrics", notes),
         examples=_examples(folder),
+        notes=tuple(notes),
     )
 
 
@@ -81,15 +86,16 @@ def _is_folder(path: Location) -> bool:
         return False
 
 
-def _table(folder: Location, stem: str) -> Location | None:
-    candidates = (folder / f"{stem}{suffix}" for suffix in (".parquet", ".csv"))
-    return next((path for path in candidates if path.exists()), None)
+def _table(folder: Location, stem: str, notes: list[str]) -> Location | None:
+    path, note = newest_form(folder / f"{stem}{suffix}" for suffix in (".parquet", ".csv"))
+    notes += [note] if note else []
+    return path
 
 
-def _log(folder: Location) -> Location | None:
+def _log(folder: Location, notes: list[str]) -> Location | None:
     if not folder.is_dir():
         return None
-    log = _table(folder, INVOCATION_LOG_STEM)
+    log = _table(folder, INVOCATION_LOG_STEM, notes)
     if log is None:
         raise InputError(f"{folder}: holds no invocation log; expected {INVOCATION_LOG_STEM}.csv or .parquet")
     return log

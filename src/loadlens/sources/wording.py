@@ -1,6 +1,6 @@
 """How messages list and shorten what they name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "counted_kind",
     "listed",
     "notes_last",
+    "passed_over_sentences",
     "shortened",
     "told_once",
 ]
@@ -57,6 +58,11 @@ def counted_kind(count: int, kinds: str) -> str:
     """A count of what ``kinds`` names in the plural: of ``parts of samples``, ``1 part of samples``."""
     noun, of, whole = kinds.partition(" of ")
     return counted(count, f"{noun.removesuffix('s')}{of}{whole}", kinds)
+
+
+def passed_over_sentences(passed_over: Mapping[str, Sequence[str]]) -> list[str]:
+    """One sentence for each reason why files are not read, with their number and some of their paths."""
+    return [f"{counted(len(paths), 'file')} {why}: {listed(paths)}" for why, paths in passed_over.items()]
 
 
 def listed(names: Iterable[object]) -> str:

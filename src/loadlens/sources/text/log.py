@@ -95,7 +95,6 @@ def scan_text(
     max_rejects: MaxRejects | None,
     schema: pl.Schema | None = None,
     *,
-    force: bool = False,
     is_part: bool = False,
 ) -> pl.LazyFrame:
     """Scans text files, which are parsed in several threads; each scan parses them anew.
@@ -104,7 +103,6 @@ def scan_text(
         files: the files.
         findings: becomes what a scan has found once that has come to its end.
         max_rejects: how many rows may be rejected; None if somebody else judges that.
-        force: whether two files may be one run in two formats.
         schema: the columns to bring the files to; without it, those of all files together.
         is_part: whether other files of the log are read elsewhere.
 
@@ -126,8 +124,6 @@ def scan_text(
                 return
         if max_rejects is not None:
             findings.check(max_rejects)
-            if not force:
-                findings.refuse_doubled_runs()
 
     return register_io_source(read, schema=schema)
 
