@@ -114,6 +114,13 @@ def test_a_header_of_values_is_told() -> None:
     assert f"44.0, a; 1700000000000000000, 44.0 {hint}" in str(caught.value)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_text_in_another_encoding_is_told(encoding: str) -> None:
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    with pytest.raises(InputError, match=r"a.log: is text in UTF-16, expected UTF-8"):
+        mapped_dialect(ColumnMap.parse(["latency=a:ms"])).open(head(f"{mark}a\n5\n".encode(encoding)))
+
+
 def test_columns_that_a_file_without_a_header_lacks_are_told() -> None:
     dialect = mapped_dialect(ColumnMap.parse(["latency=c3:ms", "label=url"], no_header=True))
     with pytest.raises(InputError, match=r"missing columns: c3 \(for latency\), url .*it has: c1, c2$"):
@@ -674,7 +681,7 @@ def test_a_torn_last_line_and_bytes_that_are_no_text_are_rejected() -> None:
         ("{\n", ["latency=a:ms"], "begins like JSON, but none of its first 1 lines is an object"),
         ('[{"a": 1}]\n', ["latency=a:ms"], "is a JSON array; write one JSON object a line"),
         ("\n \n", ["latency=a:ms"], "has no line of text"),
-        ("PAR1xxxx\n", ["latency=a:ms"], "is a Parquet file, expected CSV with a header"),
+        ("PAR1xxxx\n", ["latency=a:ms"], "is a Parquet file, expected UTF-8: CSV, or one JSON object a line"),
         ("x" * 2**18, ["latency=a:ms"], "has no line of text in its first 262,144 bytes"),
     ],
 )
@@ -700,7 +707,7 @@ def test_what_the_map_does_not_fit_is_refused(text: str, texts: list[str], messa
         (
             {"a": [1], "t": [datetime.now(UTC)]},
             ["latency=a:ms", "start=t:epoch_s"],
-            "expected a number for start",
+            "expected a number, or with rfc3339 as its unit a datetime, for start",
         ),
         ({"a": [1], "t": [1]}, ["latency=a:ms", "start=t:rfc3339"], "expected a datetime or text for start"),
         ({"a": [1], "s": [[1]]}, ["latency=a:ms", "success=s"], "expected true or false for success"),

@@ -34,6 +34,8 @@ _BINARY: Final = {
     b"PAR1": "a Parquet file",
     b"ARROW1": "an Arrow IPC file",
     b"SQLite format 3\0": "an SQLite database",
+    b"\xff\xfe": "text in UTF-16",
+    b"\xfe\xff": "text in UTF-16",
 }
 _SAMPLED_OBJECTS: Final = 100
 _SAMPLED_LINES: Final = 20
@@ -132,7 +134,7 @@ def _matches(column_map: ColumnMap, head: Head) -> bool:
 def _open(column_map: ColumnMap, head: Head) -> Table | JsonLines:
     for magic, what in _BINARY.items():
         if head.data.startswith(magic):
-            raise InputError(f"{head.path}: is {what}, expected CSV with a header or one JSON object a line")
+            raise InputError(f"{head.path}: is {what}, expected UTF-8: CSV, or one JSON object a line")
     first = _first_line(head)
     if not first:
         raise InputError(f"{head.path}: has no line of text in its first {len(head.data):,} bytes")
@@ -198,6 +200,8 @@ def _misfit(dtype: pl.DataType, kind: Kind) -> str:
     """What a column is not though it should be, or nothing."""
     is_text = dtype in (pl.String, pl.Null)
     if kind in {"number", "count", "measure"}:
+        if dtype == pl.Datetime:
+            return "a number, or with rfc3339 as its unit a datetime,"
         return "" if dtype.is_numeric() or dtype in (pl.String, pl.Null) else "a number"
     if kind == "truth":
         return "" if dtype == pl.Boolean or dtype.is_numeric() or is_text else "true or false"
