@@ -677,6 +677,11 @@ def test_a_torn_last_line_and_bytes_that_are_no_text_are_rejected() -> None:
         ("a;b\n1;2\n", ["latency=a:ms", "label=d"], "missing column: d (for label); it has: a, b"),
         ("a,a\n1,2\n", ["latency=a:ms"], "the header has doubled columns: a; remove one"),
         ('{"a":{"b":1},"c":2}\n', ["latency=a.c:ms"], "missing column: a.c (for latency); it has: a.b, c"),
+        (
+            '{"a.b":1}\n{"a":{"b":1}}\n',
+            ["latency=a.b:ms"],
+            "a.b is a field in some lines, and within an object in others",
+        ),
         ('{"a":{"b":1}}\n', ["latency=a.b:ms", "k=a"], "is named as a value, and so is a field within it"),
         ("{\n", ["latency=a:ms"], "begins like JSON, but none of its first 1 lines is an object"),
         ('[{"a": 1}]\n', ["latency=a:ms"], "is a JSON array; write one JSON object a line"),

@@ -318,7 +318,10 @@ def _json_lines(column_map: ColumnMap, head: Head, objects: Sequence[dict[str, A
     )
     tree: dict[str, Any] = {}
     for name, kind in kinds.items():
-        path = [name] if any(name in item for item in objects) else name.split(".")
+        is_flat = {name in item for item in objects if _found(item, name)}
+        if len(is_flat) > 1:
+            raise InputError(f"{head.path}: {name} is a field in some lines, and within an object in others")
+        path = [name] if True in is_flat else name.split(".")
         if not _place(tree, path, _json_type(kind, samples[name])):
             raise InputError(
                 f"{head.path}: {name} is named as a value, and so is a field within it; name one"
