@@ -261,7 +261,7 @@ def lambda_report(log: Sequence[Call]) -> bytes:
     return "".join(
         f"{iso(call.end)} REPORT RequestId: 8f507cfc-xmpl-4697-b07a-ac58fc914c95\tDuration: {call.ms} ms\t"
         f"Billed Duration: {call.ms} ms\tMemory Size: {MEMORY[call.label]} MB\tMax Memory Used: 66 MB\t"
-        f"{'Init Duration: 397.68 ms' if call.cold else ''}{'' if call.ok else 'Status: timeout'}\n"
+        f"{'Init Duration: 397.68 ms ' if call.cold else ''}{'' if call.ok else 'Status: timeout'}\n"
         for call in log
     ).encode()
 

@@ -135,9 +135,10 @@ def _seconds(text: str) -> float:
 
 def _locust(path: Path) -> Iterator[Row]:
     for row in _table(path):
-        start, ms = float(row["timestamp"]), float(row["response_time_ms"])
+        start, ms = float(row["timestamp"]), float(row["response_time_ms"] or 0)
         failed = row["exception"] not in {"", "None"}
-        yield _row(row["name"], not failed, start, start + ms / 1000, ms, method=row["request_type"])
+        read = _row(row["name"], not failed, start, start + ms / 1000, ms, method=row["request_type"])
+        yield read if row["response_time_ms"] else read | {"invocation_latency": None}
 
 
 def _hit(url: str, method: str, code: int, error: str, *, start: float, ns: int) -> Row:

@@ -22,13 +22,15 @@ RECORDED = Path(__file__).parent / "sources" / "dialects" / "recorded"
 K6_RUN = LOGS / "k6" / "gateway_json_get_user_id_1000_r1.csv"
 TOOLS = ("azure", "gatling", "jmeter", "k6", "locust", "vegeta")
 FILES = [
-    *sorted(RECORDED.iterdir()),
+    # Calls without a latency have tests of their own.
+    *sorted(path for path in RECORDED.iterdir() if path.name != "locust_events.csv"),
     *[path for tool in TOOLS for path in sorted((LOGS / tool).glob("*"))],
     *sorted(LOGS.glob("toolkit-run/*/invocation_benchmark_results.csv")),
 ]
 
 REFUSED = {
     "ab.txt": "is ApacheBench's report",
+    "ab_post.txt": "is ApacheBench's report",
     "ab_percentiles.csv": "is ApacheBench's percentiles",
     "autocannon.json": "is autocannon's result",
     "autocannon.txt": "is autocannon's result",
@@ -37,6 +39,8 @@ REFUSED = {
     "locust_exceptions.csv": "is a file of Locust's --csv",
     "locust_failures.csv": "is a file of Locust's --csv",
     "locust_stats.csv": "is a file of Locust's --csv",
+    "locust_events_stats.json": "is Locust's statistics as JSON",
+    "locust_fast_stats.json": "is Locust's statistics as JSON",
     "locust_stats.json": "is Locust's statistics as JSON",
     "locust_stats_history.csv": "is a file of Locust's --csv",
     "gateway_json_get_user_id_1000_r1_summary.json": "is k6's summary as JSON",

@@ -1,4 +1,4 @@
-"""ApacheBench. ``recorded/ab*`` are of one run of ab 2.3 against a server on loopback."""
+"""ApacheBench. ``recorded/ab*`` are of two runs of ab 2.3 against a server on loopback."""
 
 import csv
 import re
@@ -31,16 +31,18 @@ def test_requests_become_canonical_rows() -> None:
 
 
 @pytest.mark.parametrize("block_bytes", [100, 2**20])
-def test_a_recorded_log_agrees_with_the_report_of_its_run(block_bytes: int) -> None:
-    assert AB_GNUPLOT.matches(head(LOG))
-    rows = read(AB_GNUPLOT, LOG, block_bytes=block_bytes).rows
+@pytest.mark.parametrize(("log", "report"), [("ab_gnuplot.tsv", "ab.txt"), ("ab_post.tsv", "ab_post.txt")])
+def test_a_recorded_log_agrees_with_the_report_of_its_run(log: str, report: str, block_bytes: int) -> None:
+    text, said = (RECORDED / log).read_text(), (RECORDED / report).read_text()
+    assert AB_GNUPLOT.matches(head(text))
+    rows = read(AB_GNUPLOT, text, block_bytes=block_bytes).rows
     latencies = sorted(rows["invocation_latency"])
-    assert len(latencies) == int(re.search(r"Complete requests: +(\d+)", REPORT)[1])  # type: ignore[index]
-    told = re.findall(r"^ +(\d+)% +(\d+)", REPORT, re.MULTILINE)
+    assert len(latencies) == int(re.search(r"Complete requests: +(\d+)", said)[1])  # type: ignore[index]
+    told = re.findall(r"^ +(\d+)% +(\d+)", said, re.MULTILINE)
     assert len(told) == 9
     for share, ms in told:  # ab's own rule: the row at that share of the rows
         assert latencies[min(int(share) * len(latencies) // 100, len(latencies) - 1)] == int(ms)
-    least, mean, _, _, most = re.search(r"Total: +(.*)", REPORT)[1].split()  # type: ignore[index]
+    least, mean, _, _, most = re.search(r"Total: +(.*)", said)[1].split()  # type: ignore[index]
     assert (latencies[0], latencies[-1]) == (int(least), int(most))
     assert sum(latencies) / len(latencies) == pytest.approx(int(mean), abs=1)
 

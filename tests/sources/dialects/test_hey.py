@@ -61,6 +61,19 @@ def test_a_recorded_log_agrees_with_an_independent_reading(block_bytes: int) -> 
         assert got == pytest.approx(np.quantile(latencies, share))
 
 
+@pytest.mark.parametrize(
+    ("name", "rows", "failed"), [("hey_flaky", 120, {"503"}), ("hey_missing", 60, {"404"})]
+)
+def test_further_recorded_logs_tell_every_answer(name: str, rows: int, failed: set[str]) -> None:
+    log = (RECORDED / f"{name}.csv").read_text()
+    found = read(HEY_CSV, log).rows
+    expected = Counter(row["status-code"] for row in csv.DictReader(log.splitlines()))
+    assert found.height == rows
+    assert Counter(found["status"]) == expected
+    assert set(found["error"].drop_nulls()) == failed
+    assert int((~found["success"]).sum()) == sum(expected[status] for status in failed)
+
+
 def test_columns_are_taken_by_name() -> None:
     rows = read(HEY_CSV, "DNS+dialup,offset,status-code,Request-write,response-time\n0,2,404,0,0.5\n").rows
     assert rows.row(0) == (False, "404", "404", 2.0, 2.5, 500.0)

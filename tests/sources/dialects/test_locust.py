@@ -213,6 +213,29 @@ def test_recorded_requests_add_up_to_what_locust_says() -> None:
     }
 
 
+@pytest.mark.parametrize("run", ["fast", "events"])
+def test_further_runs_add_up_to_what_locust_says(run: str) -> None:
+    """``fast`` is of a FastHttpUser and names that hold anything, ``events`` of events without a time."""
+    said = {
+        (entry["method"], entry["name"]): entry
+        for entry in json.loads((RECORDED / f"locust_{run}_stats.json").read_text(encoding="utf-8"))
+    }
+    parsed = read(LOCUST_CSV, (RECORDED / f"locust_{run}.csv").read_bytes())
+    assert parsed.rejects.is_empty()
+    groups = parsed.rows.group_by("method", "label")
+    found = {(str(method), str(label)): rows for (method, label), rows in groups}
+    assert found.keys() == said.keys()
+    for key, rows in found.items():
+        told, latencies = said[key], rows["invocation_latency"].drop_nulls()
+        assert rows.height == told["num_requests"]
+        assert rows.height - latencies.len() == told["num_none_requests"]
+        assert int((~rows["success"]).sum()) == told["num_failures"]
+        assert latencies.sum() == pytest.approx(told["total_response_time"])
+        assert (latencies.max() or 0) == told["max_response_time"]
+        assert latencies.min() == told["min_response_time"]
+        assert rows["response_size"].sum() == told["total_content_length"]
+
+
 @pytest.mark.parametrize("kind", ["stats", "stats_history", "failures", "exceptions"])
 def test_recorded_aggregates_are_refused(kind: str) -> None:
     top = read_head(RECORDED / f"locust_{kind}.csv")
