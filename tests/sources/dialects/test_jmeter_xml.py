@@ -234,6 +234,54 @@ def test_damage_costs_one_outermost_sample(tmp_path: Path, bad: str, message: st
         assert 'lb="d"' in lines[parsed.rejects["line"][-1] - 1]
 
 
+def thread_of_samples(count: int) -> list[str]:
+    """Samples of three threads at a time, each with a step of a redirect in it."""
+    return [
+        sample(
+            f"s{at}",
+            sample(f"s{at}-0", ts=START + 50 * at, t=30, tn=f"g {at % 3}").strip(),
+            ts=START + 50 * at,
+            t=100,
+            tn=f"g {at % 3}",
+        )
+        for at in range(count)
+    ]
+
+
+@pytest.mark.parametrize("threads", [True, False])
+@pytest.mark.parametrize("tag", ["</httpSample>", '"/>'])
+@pytest.mark.parametrize("lost", [0, 7, 39])
+def test_a_lost_end_costs_its_sample_alone(tmp_path: Path, lost: int, tag: str, threads: bool) -> None:
+    samples = thread_of_samples(40)
+    samples[lost] = samples[lost].replace(tag, '">' if tag == '"/>' else "")
+    log = document(*samples) if threads else document(*samples).replace(' tn="', ' xn="')
+    parsed = read_xml(tmp_path, log)
+    assert sorted(labels(parsed)) == sorted(f"s{at}" for at in range(40) if at != lost)
+    assert parsed.rejects["line"].to_list() == [3 + 3 * lost]
+    assert parsed.left_out["parts of samples"] in {39, 40}
+
+
+@pytest.mark.parametrize("layout", ["pretty", "one line"])
+def test_a_lost_end_costs_its_sample_alone_in_any_layout(tmp_path: Path, layout: str) -> None:
+    samples = thread_of_samples(40)
+    samples[5] = samples[5].replace("</httpSample>", "")
+    body = "".join(samples)
+    log = f"<testResults>{body.replace(chr(10), '')}</testResults>"
+    if layout == "pretty":
+        log = "<testResults>\n  " + body.replace("\n", "\n  ") + "\n</testResults>\n"
+    parsed = read_xml(tmp_path, log)
+    assert sorted(labels(parsed)) == sorted(f"s{at}" for at in range(40) if at != 5)
+    assert parsed.rejects.height == 1
+
+
+def test_a_lost_end_in_a_large_log_turns_no_sample_into_a_part(tmp_path: Path) -> None:
+    samples = [sample(f"s{at % 9}", "<a/>", ts=START + at, t=500, tn=f"g {at % 40}") for at in range(2900)]
+    samples[100] = samples[100].replace("</httpSample>", "")
+    parsed = read_xml(tmp_path, document(*samples))
+    assert (parsed.rows.height, parsed.rejects["line"].to_list()) == (2899, [303])
+    assert not parsed.left_out
+
+
 def test_invalid_utf8_costs_its_sample(tmp_path: Path) -> None:
     log = document(sample("a"), sample("b"), sample("c")).encode().replace(b'"b"', b'"\xff"')
     parsed = read_xml(tmp_path, log)

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
@@ -29,8 +29,10 @@ _OUTERMOST: Final = 2  # below the root
 _PLUGIN_SAMPLE: Final = "SampleResult"
 _FOREIGN: Final = "is neither sample nor httpSample, but written by a plugin in a form of its own"
 _DAMAGED: Final = "the XML is damaged, and skipped up to the next sample of the outermost level"
-_NEXT_SAMPLE: Final = re.compile(rb"\n<(?:sample|httpSample)[ \t]")
-_LONGEST_MARK: Final = len("\n<httpSample ")
+_SAMPLE_TAG: Final = rb"<(?:sample|httpSample)[ \t]"
+_MOST_INDENT: Final = len("<testResults>") - 1  # beyond that, samples stand behind each other
+_LONGEST_MARK: Final = len("\n<httpSample ") + _MOST_INDENT
+_MOST_SWALLOWED: Final = 10_000
 _MAX_TAG_BYTES: Final = 2**20
 _MAX_DEPTH: Final = 100
 _MAX_FAILURE_CHARACTERS: Final = 500
@@ -38,6 +40,18 @@ _MAX_FAILURE_CHARACTERS: Final = 500
 
 class _DamageError(Exception):
     """What XML allows, but no sane log holds."""
+
+
+class _UnclosedError(_DamageError):
+    """A sample begins that cannot be within the open one, whose end is lost.
+
+    Attributes:
+        begins: at which byte of what the parser was given.
+    """
+
+    def __init__(self, begins: int) -> None:
+        super().__init__("a sample is not closed before the next one of the outermost level")
+        self.begins = begins
 
 
 @dataclass(kw_only=True)
@@ -50,6 +64,9 @@ class Sample:
         attributes: those of its start tag, and ``FAILURE``.
         is_part: whether its time is part of a sample around it.
         has_samples: whether samples that count are within it.
+        column: where in its line its start tag begins, from 0.
+        swallowed: its parts that begin where samples of the outermost level do: if its end turns out to be
+            lost, they are such samples.
     """
 
     line: int
@@ -57,6 +74,8 @@ class Sample:
     attributes: dict[str, str]
     is_part: bool
     has_samples: bool = False
+    column: int = 0
+    swallowed: list["Sample"] = field(default_factory=list)
 
     @property
     def is_transaction(self) -> bool:
@@ -71,10 +90,27 @@ class Sample:
         is_named_after = name.startswith(own) and re.fullmatch(f"(?:{PART_NAME})+", name[len(own) :])
         return bool(is_named_after) and not self.is_transaction
 
+    def cannot_hold(self, other: "Sample") -> bool:
+        """Whether another sample is of another thread, or begins after this one's end."""
+        threads = {self.attributes.get("tn", ""), other.attributes.get("tn", "")} - {""}
+        if len(threads) > 1:
+            return True
+        start, other_start = _number(self.attributes.get("ts")), _number(other.attributes.get("ts"))
+        took, idle = _number(self.attributes.get("t")), _number(self.attributes.get("it"))
+        is_sum = self.attributes.get("rm", "").startswith(TRANSACTION_MESSAGE)  # may leave out pauses
+        if start is None or other_start is None or took is None or (is_sum and idle is None):
+            return False
+        end = start + took + (idle or 0)
+        return other_start > end or (other_start == end and self.column == other.column)
+
     @property
     def start_tag(self) -> str:
         """Its start tag, of bounded length."""
         return _start_tag(self.tag, self.attributes)
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() else None
 
 
 def _start_tag(name: str, attributes: Mapping[str, str]) -> str:
@@ -90,7 +126,10 @@ class Samples:
         complete: those that count, or may.
         rejects: what should be a sample, but cannot be read.
         left_out: samples that do not count, by what they are.
+        indent: the column where the first sample of the outermost level begins; None before that.
     """
+
+    indent: int | None = None
 
     def __init__(self, level: Level = "requests") -> None:
         self.level = level
@@ -110,11 +149,6 @@ class Samples:
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
 
-    @property
-    def waiting(self) -> Sample | None:
-        """The sample that would count but is not complete, if there is one."""
-        return next((one for one in self._open if not one.is_part and not one.has_samples), None)
-
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._depth += 1
         if self._depth > _MAX_DEPTH:
@@ -123,8 +157,9 @@ class Samples:
             return
         line = self._lines_before + self._parser.CurrentLineNumber
         if name in _SAMPLES:
-            is_part = self._is_part(attributes.get("lb", ""))
-            self._open.append(Sample(line=line, tag=name, attributes=attributes, is_part=is_part))
+            column = self._parser.CurrentColumnNumber
+            sample = Sample(line=line, tag=name, attributes=attributes, is_part=False, column=column)
+            self._begin(sample)
         elif self._depth == _OUTERMOST or _PLUGIN_SAMPLE in name:
             self._foreign_depth = self._depth
             if not self._is_part():
@@ -132,6 +167,24 @@ class Samples:
         elif name == FAILURE and self._open:
             self._open[-1].attributes.setdefault(FAILURE, "")
             self._parser.CharacterDataHandler = self._add_failure
+
+    def _begin(self, sample: Sample) -> None:
+        if self.indent is None:
+            self.indent = sample.column
+        if self._open and self._open[-1].cannot_hold(sample):
+            raise _UnclosedError(self._parser.CurrentByteIndex)
+        sample.is_part = self._is_part(sample.attributes.get("lb", ""))
+        self._open.append(sample)
+
+    def give_up(self) -> Sample | None:
+        """Gives the outermost sample that is open and cannot be completed; what it swallowed counts."""
+        for sample in self._open:
+            for other in sample.swallowed:
+                other.is_part = False
+                self._count(other)
+        lost = self._open[0] if self._open else None
+        self._open = []
+        return lost
 
     def _is_part(self, name: str = "") -> bool:
         """Whether the sample that begins here is part of an open one, or else counts in its place."""
@@ -152,10 +205,21 @@ class Samples:
         elif name == FAILURE:
             self._parser.CharacterDataHandler = None
         elif name in _SAMPLES and not self._foreign_depth:
-            self._collect(self._open.pop())
+            self._end_sample(self._open.pop())
         self._depth -= 1
 
-    def _collect(self, sample: Sample) -> None:
+    def _end_sample(self, sample: Sample) -> None:
+        for part in sample.swallowed:
+            self._count(part)
+        outer = self._open[-1] if self._open else None
+        if sample.is_part and outer and sample.column == self.indent == outer.column:
+            outer.swallowed.append(sample)
+            if len(outer.swallowed) > _MOST_SWALLOWED:
+                raise _UnclosedError(self._parser.CurrentByteIndex)
+        else:
+            self._count(sample)
+
+    def _count(self, sample: Sample) -> None:
         if self.level == "transactions":
             if sample.is_transaction:
                 self.complete.append(sample)
@@ -217,7 +281,7 @@ class Document:
             message, offset = damage
             self._reject(f"{_DAMAGED}: {message}", window, at + offset)
             at = self._resume(window, max(at + offset - 1, floor))
-            floor = at or floor
+            floor = floor if at is None else at + 1
         kept = min(len(window), _LONGEST_MARK - 1)
         self._line += window.count(b"\n", 0, len(window) - kept)
         self._kept = window[len(window) - kept :]
@@ -240,6 +304,8 @@ class Document:
                 raise _DamageError(f"a tag is longer than {_MAX_TAG_BYTES:,} bytes")
         except expat.ExpatError as error:
             message = expat.ErrorString(error.code)
+        except _UnclosedError as error:
+            return str(error), error.begins - self._fed + len(data)
         except _DamageError as error:
             message = str(error)
         except (LookupError, ValueError) as error:
@@ -250,11 +316,15 @@ class Document:
 
     def _resume(self, window: bytes, floor: int) -> int | None:
         """Where the next sample of the outermost level begins; a new parser is made for it."""
-        found = _NEXT_SAMPLE.search(window, max(floor, 0))
+        indent = self.samples.indent or 0
+        is_indented = indent <= _MOST_INDENT  # otherwise all samples are on one line
+        before = rb"\n[ \t]{%d}" % indent if is_indented else b""
+        pattern = re.compile(before + rb"(%b)" % _SAMPLE_TAG)
+        found = pattern.search(window, max(floor - indent if is_indented else floor, 0))
         if found is None:
             self._parser = None
             return None
-        at = found.start() + 1
+        at = found.start(1)
         self._parser = self._new_parser(self._line_of(window, at))
         root = f"<{ROOT}>".encode()
         self._parser.Parse(root, False)
@@ -265,7 +335,7 @@ class Document:
         return self._line + window.count(b"\n", 0, max(at, 0))
 
     def _reject(self, reason: str, window: bytes, at: int) -> None:
-        lost = self.samples.waiting
+        lost = self.samples.give_up()
         if lost:
             reject = Reject(lost.line, "", reason, lost.start_tag)
         else:

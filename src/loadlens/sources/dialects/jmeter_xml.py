@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import IO, Final
 from xml.parsers import expat
 
 import polars as pl
@@ -110,7 +110,7 @@ class _Xml(Recipe):
         """
         document = Document(path, self.level)
         with open_stream(path) as stream:
-            for number, chunk in enumerate(iter(partial(stream.read, _CHUNK_BYTES), b""), start=1):
+            for number, chunk in enumerate(iter(partial(_next_chunk, stream), b""), start=1):
                 document.feed(chunk)
                 if number % _BATCH_CHUNKS == 0:
                     yield self._taken(document.samples)
@@ -132,6 +132,12 @@ class _Xml(Recipe):
         )
         samples.forget()
         return refuse(parsed, {SUMS: SUMS_ADVICE})
+
+
+def _next_chunk(stream: IO[bytes]) -> bytes:
+    """The next bytes to the end of a line, so that no start tag is divided."""
+    data = stream.read(_CHUNK_BYTES)
+    return data if not data or data.endswith(b"\n") else data + stream.readline(_CHUNK_BYTES)
 
 
 def _columns() -> tuple[pl.Expr, ...]:
