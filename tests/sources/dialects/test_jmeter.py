@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
+import loadlens
 from loadlens.errors import InputError
 from loadlens.sources.dialects import BlockReader, detect
 from loadlens.sources.dialects.jmeter import JMETER_CSV
@@ -296,3 +298,138 @@ def test_recorded_logs_agree_with_an_independent_reading(path: Path, block_bytes
         assert got == pytest.approx(np.quantile(latencies, share))
     starts = [int(row["timeStamp"]) / 1000 for row in expected]
     assert sorted(rows.get_column("start_time")) == sorted(starts)
+
+
+FOURTH_OF_MARCH = 1709546400.0
+
+
+@pytest.mark.parametrize(
+    ("time", "second", "fraction"),
+    [
+        ("03/04/24 10:00:00", "03/04/24 10:00:01", ".5"),
+        ("03/04/2024 10:00:00", "03/04/2024 10:00:01", ".500"),
+        ("04.03.2024 10:00:00", "04.03.2024 10:00:01", ",500"),
+        ("04.03.24 10:00:00", "04.03.24 10:00:01", ".5"),
+        ("2024/03/04 10:00:00", "2024/03/04 10:00:01", ".5"),
+        ("2024-03-04T10:00:00", "2024-03-04T10:00:01", ".500"),
+        ("2024-03-04T11:00:00+0100", "2024-03-04T11:00:01+01:00", ""),
+        ("2024-03-04T10:00:00Z", "2024-03-04T10:00:01Z", ""),
+        ("Mon Mar  4 10:00:00 2024", "Mon Mar 04 10:00:01 2024", ""),
+        ("Mon Mar 04 10:00:00 UTC 2024", "Mon Mar 04 10:00:01 GMT 2024", ""),
+    ],
+)
+def test_times_of_every_form_are_the_same_day(time: str, second: str, fraction: str) -> None:
+    parsed = read(table(*(ROWS[0].replace(str(START), f'"{text}"') for text in (time, second + fraction))))
+    starts = [FOURTH_OF_MARCH, FOURTH_OF_MARCH + 1 + (0.5 if fraction else 0)]
+    assert parsed.rows.get_column("start_time").to_list() == starts
+    assert parsed.rejects.is_empty()
+
+
+@pytest.mark.parametrize(
+    ("times", "first"),
+    [
+        (("03/04/24", "03/13/24"), "2024-03-04"),
+        (("03/04/24", "13/04/24"), "2024-04-03"),
+        (("12/11/2024", "13/11/2024"), "2024-11-12"),
+    ],
+)
+def test_any_row_of_the_beginning_tells_month_from_day(times: tuple[str, str], first: str) -> None:
+    days = [times[0]] * 50 + [times[1]]
+    log = table(*(ROWS[0].replace(str(START), f"{day} 10:00:00") for day in days))
+    parsed = read(log)
+    assert parsed.rejects.is_empty()
+    start = pl.from_epoch(pl.Series([parsed.rows.item(0, "start_time")]), time_unit="s")
+    assert str(start.dt.date().item()) == first
+    assert "could be" not in warnings(log)
+
+
+def test_month_and_day_that_could_be_either_are_told() -> None:
+    log = table(ROWS[0].replace(str(START), "03/04/24 10:00:00"))
+    assert "could be MM/dd/yy HH:mm:ss or dd/MM/yy HH:mm:ss, and are taken as MM/dd/yy" in warnings(log)
+    assert "--map 'start=timeStamp:format:%d/%m/%y" in warnings(log)
+
+
+@pytest.mark.parametrize("decides", ["last", "middle"])
+def test_later_rows_decide_or_the_log_is_refused(tmp_path: Path, decides: str) -> None:
+    days = ["03/04/24"] * 9000
+    days[-1 if decides == "last" else 5000] = "13/04/24"
+    path = tmp_path / "a.jtl"
+    path.write_text(table(*(ROWS[0].replace(str(START), f"{day} 10:00:00") for day in days)))
+    frame = loadlens.read_log(path, max_rejects="50%").frame
+    if decides == "last":
+        starts = frame.select("start_time").collect().get_column("start_time")
+        assert (starts[0], starts.len()) == (1712138400.0, 9000)
+    else:
+        with pytest.raises(InputError, match="has times of another form: fit MM/dd/yy"):
+            frame.collect()
+
+
+@pytest.mark.parametrize("factor", [0.001, 1000, 10**6])
+def test_a_mistaken_unit_of_time_is_refused(tmp_path: Path, factor: float) -> None:
+    path = tmp_path / "a.jtl"
+    path.write_text(table(*(ROWS[0].replace(str(START), str(int((START + at) * factor))) for at in range(9))))
+    with pytest.raises(InputError, match="expected ms since 1970, from 1990 to 2242"):
+        loadlens.summarize(path)
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        {"failureMessage", "sentBytes", "grpThreads", "allThreads", "URL", "IdleTime", "Connect"},
+        {"failureMessage", "sentBytes", "URL", "IdleTime", "Connect"},
+        {"sentBytes", "URL", "Connect"},
+        {"URL"},
+    ],
+    ids=["2.4", "2.13", "3.0", "3.1"],
+)
+def test_a_file_without_a_header_may_be_of_any_version(missing: set[str]) -> None:
+    names = [name for name in HEADER.split(",") if name not in missing]
+    with_header = columns(table(*ROWS[:4]), names)
+    parsed = read(with_header.split("\n", 1)[1])
+    assert parsed.rows.equals(read(with_header).rows)
+    assert parsed.rows.get_column("response_size").to_list() == [1000, 300, 2500, 900]
+
+
+def test_a_file_saved_again_by_pandas_reads_as_before() -> None:
+    original = read(table(*ROWS[:4]))
+    names = [
+        "timeStamp",
+        "elapsed",
+        "label",
+        "responseCode",
+        "responseMessage",
+        "success",
+        "bytes",
+        "sentBytes",
+    ]
+    frame = pd.read_csv(io.StringIO(table(*ROWS[:4])), usecols=names)
+    floats = frame.astype(dict.fromkeys(("timeStamp", "elapsed", "bytes", "sentBytes"), "float64"))
+    frame["responseCode"] = ["200.0", "404.0", SOCKET, "200.0"]
+    for saved in (frame, floats):
+        text = saved.to_csv()
+        assert text.startswith(",timeStamp")
+        parsed = read(text)
+        assert parsed.rejects.is_empty()
+        same = original.rows.select(parsed.rows.columns)
+        assert parsed.rows.drop("error").equals(same.drop("error"))
+        assert parsed.rows.get_column("error").to_list()[:3] == ERRORS[:3]
+
+
+@pytest.mark.parametrize("cell", ["10.5", "1e1", "10.0.0", ".0"])
+def test_what_is_no_whole_number_is_rejected(cell: str) -> None:
+    assert read(table(ROWS[0].replace(",120,", f",{cell},"))).rejects.get_column("column").to_list() == [
+        "elapsed"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lost", "message"),
+    [
+        ("elapsed", "looks like JMeter CSV, but lacks the column elapsed"),
+        ("timeStamp", "missing column: time"),
+    ],
+)
+def test_a_log_without_a_needed_column_is_told_what_it_lacks(lost: str, message: str) -> None:
+    top = head(columns(table(*ROWS), [name for name in HEADER.split(",") if name != lost]))
+    with pytest.raises(InputError, match=message):
+        detect(top).open(top)
