@@ -21,6 +21,7 @@ from loadlens.errors import InputError, OutputError, UsageError
 from loadlens.inspection import inspect_log
 from loadlens.profile import saved as reading_of_saved
 from loadlens.sources.saved import PROFILE_FACTS
+from loadlens.sources.storage.checksum import write_checksum
 from tests import logs
 from tests.profile.cases import LOGS, assert_same_profile, keyed, log_of, spread
 
@@ -359,6 +360,7 @@ def rewritten(path: Path, change: Callable[[dict[bytes, bytes], Any], Any]) -> N
     metadata = dict(parquet.read_metadata(path).metadata)
     table = change(metadata, table)
     parquet.write_table(table.replace_schema_metadata(metadata), path)
+    write_checksum(path)  # as whoever means harm would
 
 
 def facts_with(old: bytes, new: bytes) -> Callable[[dict[bytes, bytes], Any], Any]:
@@ -378,8 +380,13 @@ def column_with(name: str, change: Callable[[pl.Expr], pl.Expr]) -> Callable[[di
     return changed
 
 
+def deep(metadata: dict[bytes, bytes], table: Any) -> Any:
+    metadata[FACTS] = b'{"format": ' + b"[" * 100_000
+    return table
+
+
 DAMAGES: dict[str, tuple[Callable[[dict[bytes, bytes], Any], Any], str]] = {
-    "another format": (facts_with(b'"format": 1', b'"format": 2'), "format 2, expected 1"),
+    "another format": (facts_with(b'"format": 2', b'"format": 3'), "format 3, expected 2"),
     "facts that are none": (facts_with(b'{"', b"{"), "facts cannot be read"),
     "facts lacking": (facts_with(b'"rows"', b'"sorw"'), "it lacks rows"),
     "facts of other rows": (facts_with(b'"rows": 50', b'"rows": 51'), "add up to 50 calls, its facts say 51"),
@@ -389,6 +396,31 @@ DAMAGES: dict[str, tuple[Callable[[dict[bytes, bytes], Any], Any], str]] = {
     "empty sums": (column_with("latency_sum", lambda _: pl.lit(None, dtype=pl.Float64)), "lacks figures"),
     "infinite sums": (column_with("latency_sum", lambda total: total / 0), "lacks figures"),
     "unknown codes": (column_with("code", lambda code: code + 9), "without a key"),
+    "negative codes": (column_with("code", lambda code: code - 1), "without a key"),
+    "buckets of no latency": (
+        column_with("bucket", lambda bucket: bucket * 0 - 1),
+        "latencies that cannot be",
+    ),
+    "buckets of other latencies": (
+        column_with("bucket", lambda bucket: bucket + 300),
+        "sums that its buckets",
+    ),
+    "windows of no width": (column_with("window_s", lambda width: -width), "times that cannot be"),
+    "times of no clock": (column_with("last_end", lambda end: end * 0 / 0), "times that cannot be"),
+    "more completions than calls": (
+        column_with("completions", lambda completions: completions + 1000),
+        "more completions than calls",
+    ),
+    "a part that is gone": (
+        lambda _, table: (
+            pl.DataFrame(table).filter(pl.col("part") != "seconds").to_arrow().cast(table.schema)
+        ),
+        "it lacks rows",
+    ),
+    "sources of nothing": (facts_with(b'"sources": [{', b'"sources": [null, {'), "it lacks sources"),
+    "a key of no text": (facts_with(b'"key": ["memory_size"]', b'"key": 1.5'), "it lacks key"),
+    "a time of no number": (facts_with(b'"first_s": ', b'"first_s": "x", "other": '), "it lacks first_s"),
+    "facts too deep": (deep, "facts cannot be read"),
 }
 
 

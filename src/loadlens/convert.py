@@ -23,8 +23,9 @@ from loadlens.sources import (
     target,
 )
 from loadlens.sources.converted import SOURCES
-from loadlens.sources.files import FACTS
+from loadlens.sources.files import CHECKSUM, FACTS
 from loadlens.sources.saved import content_of
+from loadlens.sources.storage.checksum import write_checksum
 
 __all__ = ["convert", "rejects_beside"]
 
@@ -102,13 +103,14 @@ def _write(log: Log, path: Path, out: Location) -> None:
             log.frame.sink_parquet(
                 path, metadata=lambda _: _metadata(log), maintain_order=True, engine="streaming"
             )
+        write_checksum(path)
     if not pl.scan_parquet(path, glob=False).select(pl.len()).collect().item():
         raise InputError(log.without_rows())
 
 
 def _metadata(log: Log) -> dict[str, str]:
     contents = {str(file.path): content_of(file) for file in log.files}
-    return {FACTS: _facts(log), SOURCES: json.dumps(contents)}
+    return {FACTS: _facts(log), SOURCES: json.dumps(contents), CHECKSUM: "sha256"}
 
 
 def _facts(log: Log) -> str:

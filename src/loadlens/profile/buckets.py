@@ -17,6 +17,7 @@ __all__ = [
     "BUCKET_BITS",
     "BUCKET_SHIFT",
     "FAILED_BUCKET",
+    "MAX_BUCKET",
     "NULL_BUCKET",
     "RELATIVE_ERROR",
     "above_bucket_start",
@@ -80,7 +81,8 @@ def value_of_bits(prefixes: np.ndarray, shift: int) -> np.ndarray:
 FAILED_BUCKET: Final = int(np.float64(-1.0).view(np.int64)) >> BUCKET_SHIFT
 """Where the sentinel -1 is counted; no other latency that may be used is."""
 
-_MAX_BUCKET: Final = int(np.float64(MAX_LATENCY_MS).view(np.int64)) >> BUCKET_SHIFT
+MAX_BUCKET: Final = int(np.float64(MAX_LATENCY_MS).view(np.int64)) >> BUCKET_SHIFT
+"""The first bucket above those of every latency that may be used."""
 
 
 def is_unusable() -> pl.Expr:
@@ -88,7 +90,7 @@ def is_unusable() -> pl.Expr:
     bucket, failed = pl.col("bucket"), pl.col("bucket") == FAILED_BUCKET
     negative = (bucket < 0) & (bucket != NULL_BUCKET) & ~failed
     not_sentinel = failed & (pl.col("latency_sum") != -pl.col("count").cast(pl.Float64))
-    return negative | not_sentinel | (bucket >= _MAX_BUCKET)
+    return negative | not_sentinel | (bucket >= MAX_BUCKET)
 
 
 _PARTS_PER_OCTAVE: Final = 8

@@ -14,13 +14,13 @@ from loadlens.profile.buckets import RELATIVE_ERROR
 from loadlens.profile.pace import Pace, pace_of, summed_paces
 from loadlens.profile.plan import Execution, Plan, success_rule
 from loadlens.profile.profile import Parts, Profile, key_names, new_codes, numbered, recoded, summed_seconds
+from loadlens.profile.soundness import refuse_unsound, refuse_unsound_seconds
 from loadlens.profile.storing import PARTS
 from loadlens.schema import ERROR_COLUMNS
 from loadlens.sources.diagnosis import explain
 from loadlens.sources.log import Log
 from loadlens.sources.saved import SavedProfile
 from loadlens.sources.storage.location import Location, RemotePath, scan_source, store_of
-from loadlens.sources.wording import counted, listed
 
 __all__ = ["damage_told", "merged_profile", "merged_seconds", "refuse_impossible"]
 
@@ -110,7 +110,7 @@ def _profile(saved: Sequence[SavedProfile], key: Sequence[str], *, with_pace: bo
     """The profile of a few saved ones, with a pace or without anything in the place of seconds."""
     several = dict(enumerate(saved))
     frames = _frames(several, ("buckets",)) | _frames(several, _SMALL_PARTS)
-    _refuse_damaged(saved, frames)
+    refuse_unsound(saved, frames)
     known = {name for profile in saved for name in profile.facts["errors"]}
     return Parts(
         key=tuple(key),
@@ -175,51 +175,6 @@ def _rows(saved: Sequence[SavedProfile], parts: Sequence[str], where: pl.Expr | 
     return (rows if where is None else rows.filter(where)).select("path", "part", *names, *keys)
 
 
-def _refuse_damaged(saved: Sequence[SavedProfile], frames: _Frames) -> None:
-    """Refuses profiles whose rows cannot be counts of their logs.
-
-    Raises:
-        InputError: names the first such file.
-    """
-    lacking = pl.any_horizontal(pl.col(_FILLED).is_null()) | ~pl.col("latency_sum").is_finite()
-    counts = (
-        frames["buckets"]
-        .group_by("part")
-        .agg(pl.col("count").sum(), lacking.any().alias("lacking"), pl.col("code").max())
-    )
-    num_keys = frames["keys"].group_by("part").agg(pl.len().alias("num_keys"))
-    below_0 = pl.concat(
-        frames[name].filter(pl.col(column) < 0).select("part") for name, column in _NOT_NEGATIVE
-    )
-    negative = {*below_0["part"]}
-    found = counts.join(num_keys, on="part", how="left")
-    by_part = {part: figures for part, *figures in found.iter_rows()}
-    for part, profile in enumerate(saved):
-        rows, lacks, last_code, codes = by_part.get(part, (0, False, None, 0))
-        wrong = {
-            f"its counts add up to {counted(rows, 'call')}, its facts say {profile.rows:,}": rows
-            != profile.rows,
-            "it lacks figures": lacks,
-            "it has negative counts": part in negative,
-            "it has counts without a key": last_code is not None and last_code >= (codes or 0),
-        }
-        reasons = [text for text, is_wrong in wrong.items() if is_wrong]
-        if reasons:
-            raise InputError(
-                f"{profile.file.path}: is a damaged profile: {listed(reasons)}; "
-                f"make it again with `loadlens profile`"
-            )
-
-
-_FILLED: Final = (
-    "code", "success", "bucket", "count", "latency_sum", "response_size_sum", "response_size_count",
-)  # fmt: skip
-_NOT_NEGATIVE: Final = (
-    ("buckets", "count"), ("buckets", "code"), ("heat", "count"), ("classes", "count"),
-    ("rates", "num_seconds"), ("windows", "completions"),
-)  # fmt: skip
-
-
 def merged_seconds(
     saved: Sequence[SavedProfile], keys: pl.DataFrame, key: Sequence[str], beside: Profile | None = None
 ) -> Iterator[pl.DataFrame]:
@@ -241,6 +196,7 @@ def merged_seconds(
             sums = _under_keys(numbered([beside.keys]), numbered([beside.seconds.filter(inside)]), keys)
         for some in _steps_between(saved, first, last):
             frames = _frames(some, ("keys", "seconds"), inside | (pl.col("part") == "keys"))
+            refuse_unsound_seconds(some, frames["keys"], frames["seconds"])
             rows = _under_keys(frames["keys"], frames["seconds"], keys)
             sums = summed_seconds(pl.concat([sums, rows], how="diagonal"))
         yield sums

@@ -17,6 +17,7 @@ from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.rounding import settled
 from loadlens.schema import ERROR_COLUMNS
 from loadlens.sources.saved import PROFILE_FACTS
+from loadlens.sources.storage.checksum import write_checksum
 
 __all__ = ["COLUMNS", "PARTS", "digest_of", "stored_parts", "write_profile"]
 
@@ -129,6 +130,7 @@ def write_profile(
                 num_seconds += frame.height if part == "seconds" else 0
         text = json.dumps({**facts, "num_seconds": num_seconds}, sort_keys=True, allow_nan=False)
         writer.add_key_value_metadata({PROFILE_FACTS: text})
+    write_checksum(path)
 
 
 def _sorted(seconds: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:

@@ -4,10 +4,17 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from loadlens.sources.files import FACTS, DataFile
+from loadlens.errors import InputError
+from loadlens.sources.files import CHECKSUM, FACTS, DataFile
 from loadlens.sources.wording import counted
 
-__all__ = ["SOURCES", "key_of_converted", "sources_of_converted", "warnings_of_converted"]
+__all__ = [
+    "SOURCES",
+    "key_of_converted",
+    "refuse_unverified",
+    "sources_of_converted",
+    "warnings_of_converted",
+]
 
 SOURCES: Final = f"{FACTS}:sources"
 """Under which name a converted log has the logs that it was made of in the metadata, with their digests."""
@@ -35,6 +42,16 @@ def warnings_of_converted(file: DataFile) -> list[str]:
     if isinstance(rejected, int) and rejected > 0:
         told.append(f"{counted(rejected, 'row was', 'rows were')} rejected when the log was converted")
     return told
+
+
+def refuse_unverified(file: DataFile) -> None:
+    """Refuses a file that was written with a checksum and has none.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    if CHECKSUM in file.metadata and not file.is_verified:
+        raise InputError(f"{file.path}: is a damaged Parquet file: its checksum is gone; convert it again")
 
 
 def _facts(file: DataFile) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ import polars as pl
 
 from loadlens.errors import InputError
 from loadlens.sources.lakes import TableKind, inspect_table, scan_table, table_kind
+from loadlens.sources.storage.checksum import DamagedFileError, has_checksum
 from loadlens.sources.storage.location import (
     Location,
     RemotePath,
@@ -22,6 +23,7 @@ from loadlens.sources.storage.secrets import cause_of, reason_of
 from loadlens.sources.storage.stamps import modified_ns
 
 __all__ = [
+    "CHECKSUM",
     "FACTS",
     "TITLES",
     "DataFile",
@@ -37,6 +39,9 @@ Kind = Literal["arrow", "parquet", "text"] | TableKind
 
 FACTS = "loadlens"
 """Under which name a converted log has its facts in the metadata, as JSON."""
+
+CHECKSUM = "loadlens:checksum"
+"""Under which name the metadata says that a file was written with a checksum."""
 
 _MAGIC_BYTES = 6
 _TAIL_BYTES = 8  # of a Parquet file: the length of its metadata, and PAR1
@@ -66,6 +71,7 @@ class DataFile:
         metadata: what ``loadlens`` has written into the footer of a Parquet file, by name.
         version: the version that a table had when it was opened, of which every scan is; else empty.
         modified_ns: when it was last written as it was opened, in ns; None where nothing tells.
+        is_verified: whether it carries the checksum of what loadlens writes, and agrees with it.
     """
 
     path: Location
@@ -78,6 +84,7 @@ class DataFile:
     metadata: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
     modified_ns: int | None = None
+    is_verified: bool = False
 
 
 def kind_of(path: Location) -> Kind:
@@ -117,6 +124,7 @@ def inspect_columns(path: Location, kind: Kind) -> DataFile:
     else:
         size = largest = size_of(path)
         version, files = "", (path,)
+    is_verified = kind == "parquet" and _is_verified(path)
     columns, rows = _footer(path, kind, version)
     # Reading the footer a second time costs an import; a small file has no huge row group.
     large = kind != "arrow" and largest > _SMALL_FILE_BYTES
@@ -131,7 +139,17 @@ def inspect_columns(path: Location, kind: Kind) -> DataFile:
         metadata=_metadata(path) if kind == "parquet" else {},
         version=version,
         modified_ns=modified_ns(path),
+        is_verified=is_verified,
     )
+
+
+def _is_verified(path: Location) -> bool:
+    try:
+        return has_checksum(path)
+    except DamagedFileError as error:
+        raise InputError(f"{path}: is a damaged Parquet file: {error}; write it again") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 Columns = tuple[tuple[str, pl.DataType], ...]

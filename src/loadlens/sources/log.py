@@ -12,7 +12,7 @@ from loadlens.errors import InputError
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY
 from loadlens.sources.arrow import ArrowDataset, ArrowStream, collect_stream, scan_dataset
 from loadlens.sources.columnar import canonical_frame
-from loadlens.sources.converted import key_of_converted, warnings_of_converted
+from loadlens.sources.converted import key_of_converted, refuse_unverified, warnings_of_converted
 from loadlens.sources.diagnosis import Frames, broken_rules, explain
 from loadlens.sources.dialects import refuse_transactions
 from loadlens.sources.dialects.generic import mapped_frame, table_warnings
@@ -218,6 +218,8 @@ def _log_of_files(tabular: Sequence[DataFile], opened: Opened, options: Reading)
     text = opened.text
     if not text and not any(file.rows for file in tabular):
         raise InputError(*[f"{file.path}: has columns but no rows" for file in tabular])
+    for file in tabular:
+        refuse_unverified(file)
     brought = tuple((str(file.path), text) for file in tabular for text in _brought_by(file, options))
     findings = Findings(passed_over=opened.passed_over, brought=brought, copies=opened.copies)
     with reading(None):

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -11,7 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 from loadlens.errors import InputError
-from loadlens.schema import CANONICAL_COLUMNS, LATENCY
+from loadlens.schema import CANONICAL_COLUMNS, ERROR_COLUMNS, LATENCY, MAX_TIME_S
 from loadlens.sources.files import DataFile, inspect_columns, kind_of
 from loadlens.sources.finding import find_files
 from loadlens.sources.findings import Findings
@@ -41,24 +41,71 @@ __all__ = [
 PROFILE_FACTS: Final = "loadlens:profile"
 """Under which name a saved profile has its facts in the metadata, as JSON."""
 
-PROFILE_FORMAT: Final = 1
+PROFILE_FORMAT: Final = 2
 
 _LEFT_BEHIND: Final = ("billed_duration", "init_duration", "request_size", "cold_start")
 """Columns that a cost is made of, and that a profile does not keep."""
 
-_FACTS: Final[Mapping[str, type | tuple[type, ...]]] = {
-    "key": list,
-    "columns": list,
-    "errors": list,
-    "success": str,
-    "rows": int,
-    "num_seconds": int,
-    "first_second": (int, type(None)),
-    "last_second": (int, type(None)),
-    "sources": list,
-    "findings": dict,
-    "relative_error": float,
+_MOST_ROWS_PER_BYTE: Final = 1000
+"""More rows than a profile of any log has; a file that says so would fill the memory."""
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_second(value: object) -> bool:
+    return value is None or (isinstance(value, int) and abs(value) <= MAX_TIME_S)
+
+
+def _is_time(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and abs(value) <= MAX_TIME_S)
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _are_sources(value: object) -> bool:
+    names = ("file", "content")
+    return isinstance(value, list) and all(
+        isinstance(item, dict) and all(isinstance(item.get(name), str) for name in names) for item in value
+    )
+
+
+def _are_findings(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    left_out = value.get("left_out", {})
+    return (
+        _is_count(value.get("rejected", 0))
+        and _are_texts(value.get("warnings", []))
+        and isinstance(left_out, dict)
+        and all(map(_is_count, left_out.values()))
+    )
+
+
+def _is_error(value: object) -> bool:
+    return isinstance(value, float) and 0 <= value < 1
+
+
+_FACTS: Final[Mapping[str, Callable[[object], bool]]] = {
+    "loadlens_version": lambda value: isinstance(value, str),
+    "key": _are_texts,
+    "columns": _are_texts,
+    "errors": lambda value: _are_texts(value) and set(value) <= set(ERROR_COLUMNS),  # type: ignore[call-overload]  # texts
+    "success": lambda value: isinstance(value, str),
+    "rows": _is_count,
+    "num_seconds": _is_count,
+    "first_s": _is_time,
+    "last_s": _is_time,
+    "first_second": _is_second,
+    "last_second": _is_second,
+    "sources": _are_sources,
+    "findings": _are_findings,
+    "relative_error": _is_error,
 }
+"""What the facts are, and what they can be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,19 +161,34 @@ def saved_profile(file: DataFile) -> SavedProfile | None:
     try:
         facts = json.loads(text)
         found = facts["format"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise InputError(f"{file.path}: is a damaged profile: its facts cannot be read; {again}") from None
     if found != PROFILE_FORMAT:
         raise InputError(
             f"{file.path}: is a profile of format {shortened(found)}, expected {PROFILE_FORMAT}; read it "
             f"with the loadlens that wrote it, or {again}"
         )
-    wrong = [name for name, kind in _FACTS.items() if not isinstance(facts.get(name), kind)]
-    columns = {name for name, _ in file.columns}
-    wrong += [name for name in facts.get("key") or () if f"key:{name}" not in columns]
+    if not file.is_verified:
+        raise InputError(f"{file.path}: is a profile without a checksum, so it may be damaged; {again}")
+    wrong = _wrong_facts(facts, file)
     if wrong:
         raise InputError(f"{file.path}: is a damaged profile: it lacks {listed(wrong)}; {again}")
     return SavedProfile(file=file, facts=facts)
+
+
+def _wrong_facts(facts: Mapping[str, object], file: DataFile) -> list[str]:
+    """What of the facts is missing or cannot be so."""
+    wrong = [name for name, is_sound in _FACTS.items() if name not in facts or not is_sound(facts[name])]
+    columns = {name for name, _ in file.columns}
+    if "key" not in wrong:
+        wrong += [name for name in facts["key"] if f"key:{name}" not in columns]  # type: ignore[attr-defined]  # texts
+    has_seconds = bool(facts.get("num_seconds"))
+    span = (facts.get("first_second"), facts.get("last_second"))
+    if any((second is not None) != has_seconds for second in span):
+        wrong.append("the span of its seconds")
+    if file.rows > _MOST_ROWS_PER_BYTE * file.size:
+        wrong.append("rows of a believable number")
+    return wrong
 
 
 def saved_profiles(

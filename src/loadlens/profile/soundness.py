@@ -1,0 +1,223 @@
+"""Whether the rows of saved profiles can be counts of a log: every rule that their page promises."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import polars as pl
+
+from loadlens.errors import InputError
+from loadlens.profile.buckets import BUCKET_SHIFT, FAILED_BUCKET, MAX_BUCKET, NULL_BUCKET, value_of_bits
+from loadlens.profile.profile import key_names
+from loadlens.schema import ERROR_COLUMNS, MAX_TIME_S
+from loadlens.sources.saved import SavedProfile
+from loadlens.sources.wording import counted, listed
+
+__all__ = ["refuse_unsound", "refuse_unsound_seconds"]
+
+_RELATIVE_ROUNDING: Final = 1e-6
+"""More than sums of latencies are off by, since they are rounded to 8 digits."""
+
+_BUCKET, _COUNT, _SUM = pl.col("bucket"), pl.col("count"), pl.col("latency_sum")
+
+
+def _lacks(*names: str) -> pl.Expr:
+    return pl.any_horizontal(pl.col(names).is_null())
+
+
+def _below(least: int, *names: str) -> pl.Expr:
+    return pl.any_horizontal(pl.col(names) < least)
+
+
+def _is_no_time(*names: str) -> pl.Expr:
+    """Whether a time is given, and none that a log may have; NaN is none either."""
+    return pl.any_horizontal(~pl.col(names).is_between(-MAX_TIME_S, MAX_TIME_S))
+
+
+_IS_LATENCY: Final = _BUCKET.is_between(0, MAX_BUCKET, closed="left")
+
+_RULES: Final[Mapping[str, Mapping[str, pl.Expr]]] = {
+    "keys": {},
+    "buckets": {
+        "it lacks figures": _lacks(
+            "code", "success", "bucket", "count", "latency_sum", "response_size_sum", "response_size_count"
+        )
+        | ~_SUM.is_finite(),
+        "it has negative counts": _below(0, "response_size_sum", "response_size_count") | _below(1, "count"),
+        "it has more sizes than calls": pl.col("response_size_count") > _COUNT,
+        "it has latencies that cannot be": ~_IS_LATENCY & ~_BUCKET.is_in([FAILED_BUCKET, NULL_BUCKET]),
+        "it has sums that its buckets cannot have": pl.when(_BUCKET == FAILED_BUCKET)
+        .then(-_COUNT != _SUM)
+        .when(_BUCKET == NULL_BUCKET)
+        .then(_SUM != 0)
+        .otherwise(
+            ~_SUM.is_between(
+                pl.col("low") * _COUNT * (1 - _RELATIVE_ROUNDING),
+                pl.col("high") * _COUNT * (1 + _RELATIVE_ROUNDING),
+            )
+        ),
+        "it has times that cannot be": _is_no_time("first_start", "last_end"),
+        "it has errors other than 0 and 1": pl.any_horizontal(~pl.col(ERROR_COLUMNS).is_in([0, 1])),
+    },
+    "seconds": {
+        "it lacks figures": _lacks("code", "second", "calls", "completions"),
+        "it has negative counts": _below(1, "calls") | _below(0, "completions"),
+        "it has more completions than calls": pl.col("completions") > pl.col("calls"),
+        "it has times that cannot be": _is_no_time("second"),
+    },
+    "heat": {
+        "it lacks figures": _lacks("time_s", "window_s", "octave_part", "count"),
+        "it has negative counts": _below(1, "count"),
+        "it has times that cannot be": _is_no_time("time_s")
+        | ~pl.col("window_s").is_between(0, MAX_TIME_S, closed="right"),
+        "it has latencies that cannot be": ~pl.col("octave_part").is_between(0, MAX_BUCKET),
+    },
+    "classes": {
+        "it lacks figures": _lacks("code", "error", "count"),
+        "it has negative counts": _below(1, "count"),
+    },
+    "rates": {
+        "it lacks figures": _lacks("code", "completions", "num_seconds"),
+        "it has negative counts": _below(1, "completions", "num_seconds"),
+    },
+    "windows": {
+        "it lacks figures": _lacks(
+            "second", "width_s", "first_second", "last_second", "num_seconds", "calls", "completions"
+        ),
+        "it has negative counts": _below(0, "num_seconds", "completions") | _below(1, "calls", "width_s"),
+        "it has more completions than calls": pl.col("completions") > pl.col("calls"),
+        "it has times that cannot be": _is_no_time("second", "first_second", "last_second")
+        | (pl.col("last_second") < pl.col("first_second"))
+        | (pl.col("width_s") > MAX_TIME_S),
+    },
+}
+"""What must not be true of a row, by the part of the profile that it is of."""
+
+_WITHOUT_KEY: Final = "it has counts without a key"
+
+
+def refuse_unsound(saved: Sequence[SavedProfile], frames: Mapping[str, pl.DataFrame]) -> None:
+    """Refuses profiles whose rows cannot be counts of their logs.
+
+    Args:
+        saved: the profiles.
+        frames: all their rows but the seconds, by part, each with the number of its profile as ``part``.
+
+    Raises:
+        InputError: names the first such file, and what is wrong.
+    """
+    wrong: dict[int, dict[str, None]] = {}
+    num_keys = _num_keys(frames["keys"])
+    for part, rows in frames.items():
+        for reason, numbers in _broken(part, rows, num_keys).items():
+            for number in numbers:
+                wrong.setdefault(number, {})[reason] = None
+    sums = _sums(frames)
+    keys = frames["keys"]
+    bad_keys = {*_doubled(keys, ["code"]), *_doubled(keys, key_names(saved[0].key))}
+    for number, profile in enumerate(saved):
+        reasons = wrong.get(number, {})
+        if number in bad_keys:
+            reasons["it has a key twice"] = None
+        reasons |= dict.fromkeys(_unequal(profile, sums.get(number, {})))
+        _refuse(profile, list(reasons))
+
+
+def refuse_unsound_seconds(
+    saved: Mapping[int, SavedProfile], keys: pl.DataFrame, seconds: pl.DataFrame
+) -> None:
+    """Refuses profiles with seconds that cannot be counts of their logs.
+
+    Args:
+        saved: the profiles by number.
+        keys: their keys, with the number of the profile as ``part``.
+        seconds: some of their seconds, likewise.
+
+    Raises:
+        InputError: names the first such file, and what is wrong.
+    """
+    for reason, numbers in _broken("seconds", seconds, _num_keys(keys)).items():
+        for number in numbers:
+            _refuse(saved[number], [reason])
+
+
+def _refuse(profile: SavedProfile, reasons: Sequence[str]) -> None:
+    if reasons:
+        raise InputError(
+            f"{profile.file.path}: is a damaged profile: {listed(reasons)}; "
+            f"make it again with `loadlens profile`"
+        )
+
+
+def _num_keys(keys: pl.DataFrame) -> pl.DataFrame:
+    return keys.group_by("part").agg(pl.len().cast(pl.Int64).alias("num_keys"))
+
+
+def _broken(part: str, rows: pl.DataFrame, num_keys: pl.DataFrame) -> dict[str, list[int]]:
+    """The numbers of the profiles that break each rule of a part."""
+    if rows.is_empty():
+        return {}
+    rules = dict(_RULES[part])
+    if "code" in rows.columns:
+        rows = rows.join(num_keys, on="part", how="left")
+        known = pl.col("code").is_between(0, pl.col("num_keys"), closed="left")
+        rules[_WITHOUT_KEY] = ~known.fill_null(value=False) & pl.col("code").is_not_null()
+    if part == "buckets":
+        bucket = rows["bucket"].fill_null(0).clip(0, MAX_BUCKET).to_numpy()
+        rows = rows.with_columns(
+            pl.Series("low", value_of_bits(bucket, BUCKET_SHIFT)),
+            pl.Series("high", value_of_bits(bucket + 1, BUCKET_SHIFT)),
+        )
+    found = rows.group_by("part").agg(rule.any().alias(reason) for reason, rule in rules.items())
+    return {reason: found.filter(pl.col(reason))["part"].to_list() for reason in rules}
+
+
+def _doubled(keys: pl.DataFrame, names: Sequence[str]) -> list[int]:
+    """The numbers of profiles that have a key, or a code, twice."""
+    return keys.filter(keys.select("part", *names).is_duplicated())["part"].unique().to_list()
+
+
+def _sums(frames: Mapping[str, pl.DataFrame]) -> dict[int, dict[str, int]]:
+    """What the parts of each profile add up to, by its number."""
+    found: dict[int, dict[str, int]] = {}
+    named = {
+        "calls": frames["buckets"].group_by("part").agg(_COUNT.sum().alias("calls")),
+        "failed": frames["classes"].group_by("part").agg(_COUNT.sum().alias("failed")),
+        "heat": frames["heat"].group_by("part").agg(_COUNT.sum().alias("heat")),
+        "completions": frames["rates"]
+        .group_by("part")
+        .agg((pl.col("completions") * pl.col("num_seconds")).sum().alias("completions")),
+        "windows": frames["windows"]
+        .group_by("part")
+        .agg(
+            pl.col("completions").sum().alias("window_completions"),
+            pl.col("calls").sum().alias("window_calls"),
+            pl.col("first_second").min(),
+            pl.col("last_second").max(),
+        ),
+        "rows": pl.concat(frame.select("part") for frame in frames.values())
+        .group_by("part")
+        .agg(pl.len().cast(pl.Int64).alias("rows")),
+    }
+    for sums in named.values():
+        for row in sums.iter_rows(named=True):
+            found.setdefault(row.pop("part"), {}).update(row)
+    return found
+
+
+def _unequal(profile: SavedProfile, sums: Mapping[str, int]) -> list[str]:
+    """What of a profile does not add up."""
+    calls, facts = sums.get("calls", 0), profile.facts
+    span = (sums.get("first_second"), sums.get("last_second"))
+    checks = {
+        f"its counts add up to {counted(calls, 'call')}, its facts say {profile.rows:,}": calls
+        == profile.rows,
+        "it lacks rows": sums.get("rows", 0) + facts["num_seconds"] == profile.file.rows,
+        "its seconds do not add up": (
+            sums.get("completions", 0) == sums.get("window_completions", 0)
+            and sums.get("window_calls", 0) <= calls
+            and span == (facts["first_second"], facts["last_second"])
+        ),
+        "it has more failures than calls": sums.get("failed", 0) <= calls,
+        "it has more latencies than calls": sums.get("heat", 0) <= calls,
+    }
+    return [reason for reason, holds in checks.items() if not holds]
