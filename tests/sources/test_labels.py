@@ -322,6 +322,8 @@ def test_a_saved_profile_tells_too_many_labels_once(tmp_path: Path) -> None:
     log = loadlens.read_log(tmp_path / "a.profile")
     loadlens.summarize(log, log.key, exact=False)
     assert "\n".join(log.findings.sentences()).count("different labels") == 1
+    with pytest.raises(loadlens.UsageError, match="profile the log again with --label-template"):
+        loadlens.read_log(tmp_path / "a.profile", label_template=True)
 
 
 @pytest.mark.parametrize("flag", ["keep_query", "label_template"])

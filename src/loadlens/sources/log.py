@@ -8,7 +8,7 @@ from typing import Final, Union
 
 import polars as pl
 
-from loadlens.errors import InputError
+from loadlens.errors import InputError, UsageError
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY
 from loadlens.sources.arrow import ArrowDataset, ArrowStream, collect_stream, scan_dataset
 from loadlens.sources.columnar import canonical_frame
@@ -256,6 +256,11 @@ def _brought_by(file: DataFile, options: Reading) -> list[str]:
 
 def _saved_log(saved: tuple[SavedProfile, ...], unsaved: Log | None, options: Reading) -> Log:
     """A log of saved profiles and of the logs beside them, which are counted by the profiles' key."""
+    if options.label_template and "label" in saved[0].key:
+        raise UsageError(
+            f"{saved[0].file.path}: is a saved profile, whose labels are counted already; profile the log "
+            f"again with --label-template, or leave it out"
+        )
     refuse_other_keys(saved)
     if not options.force:
         refuse_doubled(saved)
