@@ -130,6 +130,21 @@ def test_all_missing_columns_are_listed_for_each_file(tmp_path: Path) -> None:
     )
 
 
+def test_what_is_missing_in_many_files_alike_is_told_once(tmp_path: Path) -> None:
+    for name in "abc":
+        file_of(tmp_path, f"label,invocation_latency\n{name},2\n", f"{name}.csv")
+    told = "missing column: zone; it has: invocation_latency, label"
+    assert problems_in(tmp_path, by=["zone"]) == (f"{tmp_path / 'a.csv'} and 2 more files: {told}",)
+    lacking = tmp_path / "lacking"
+    lacking.mkdir()
+    for name in "de":
+        file_of(lacking, f"timeStamp,label,responseCode,threadName\n1,{name},200,g\n", f"{name}.jtl")
+    (problem,) = problems_in(lacking, by=["label"])
+    assert problem.startswith(
+        f"{lacking / 'd.jtl'} and 1 more file: looks like JMeter CSV, but lacks the col"
+    )
+
+
 def test_a_missing_column_of_a_stability_log() -> None:
     log = logs.small_log().drop("response_size")
     (problem,) = problems_of(lambda: loadlens.summarize_stability_results(log))

@@ -304,6 +304,7 @@ def test_logs_of_single_requests_are_left_alone(path: str) -> None:
         '{"name": "x", "connections": 3}\n',
         "Running the tests\n10 connections\n",
         "Label,Latency\nx,1\n",
+        '{"metadata": {"request_start_ns": 1}, "metrics": {"request_latency": {"unit": "ms", "value": 1}}}\n',
         "\x00\x01\xff" * 99,
         "{" * 10**5,
     ],

@@ -100,7 +100,9 @@ AGGREGATES: Final = (
         advice="take the profile_export.jsonl beside it, which AIPerf writes with --export-level records",
         matches=any_of(
             table("Metric", "avg", "min", "max", "p99", "p50"),
-            begins(r'\{[\s\S]*?"request_(?:latency|throughput)"\s*:\s*\{\s*"unit"\s*:'),
+            begins(
+                r'\{(?![\s\S]*"request_start_ns")[\s\S]*?"request_(?:latency|throughput)"\s*:\s*\{\s*"unit"\s*:'
+            ),
         ),
     ),
     Refused(
