@@ -120,7 +120,7 @@ def test_warnings_of_converted_logs_and_of_text_stand_together(tmp_path: Path) -
     path = file(tmp_path, sample("hey-csv").data, "c.csv")
     for name in ("a", "b"):
         convert([path], tmp_path / f"{name}.parquet")
-    log = loadlens.read_log([tmp_path / "a.parquet", tmp_path / "b.parquet", path])
+    log = loadlens.read_log([tmp_path / "a.parquet", tmp_path / "b.parquet", path], force=True)
     for _ in range(2):
         loadlens.summarize(log, ["status"])
         told = [text for text in log.findings.sentences() if "transport errors" in text]

@@ -232,10 +232,12 @@ def bad_csv(folder: Path) -> None:
 
 
 def test_rejects_of_all_partitions_add_up(processes: Executor, tmp_path: Path) -> None:
-    bad_csv(tmp_path)
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    bad_csv(logs)
     found = []
     for how in ({}, {"executor": processes, "partition_rows": 1}):
-        log = open_log(tmp_path, reading=Reading.of(max_rejects=3))
+        log = open_log(logs, reading=Reading.of(max_rejects=3))
         loadlens.summarize(log, KEY, **how)
         log.findings.write_rejects(tmp_path / "rejects")
         found.append((log.findings.document(), (tmp_path / "rejects").read_text(encoding="utf-8")))

@@ -218,7 +218,7 @@ def test_a_wrong_value_is_shown_with_its_place(
 
 
 def test_the_file_at_fault_among_several(tmp_path: Path) -> None:
-    paths = [file_of(tmp_path, HEADER + 5 * GOOD, f"{number}.csv") for number in range(3)]
+    paths = [file_of(tmp_path, HEADER + (5 + number) * GOOD, f"{number}.csv") for number in range(3)]
     bad = file_of(tmp_path, HEADER + GOOD + GOOD.replace("1.5", "nan"), "1.csv")
     (problem,) = rejected_in(paths)
     assert problem.startswith(f"{bad}, line 3, column invocation_latency: got nan")

@@ -77,6 +77,8 @@ def open_files(found: Found, options: Reading) -> Opened:
 
     if not options.force:
         keep_one_form(found, open_once, lambda candidate: not _no_log(candidate, open_once(candidate)))
+    for candidate in filter(lambda candidate: _piped(candidate.path), found.candidates):
+        open_once(candidate)  # here, as an interrupt does not reach other threads
     left = {candidate.path: candidate for candidate in found.candidates if candidate.path not in opened}
     of_each(lambda path: open_once(left[path]), list(left))
     pairs = [(candidate, open_once(candidate)) for candidate in found.candidates]
@@ -163,15 +165,21 @@ def _inspected(candidate: Candidate, options: Reading) -> _Opening:
         return error
 
 
+def _piped(path: Location) -> Spool | None:
+    store = path.store if isinstance(path, RemotePath) else None
+    return store if isinstance(store, Spool) else None
+
+
 def _refuse_endless(path: Location, options: Reading) -> None:
     """Refuses a pipe that begins like no log before all that comes through it is kept.
 
     Raises:
         InputError: it is no log.
     """
-    if not (isinstance(path, RemotePath) and isinstance(path.store, Spool)) or options.column_map:
+    piped = _piped(path)
+    if piped is None or options.column_map:
         return
-    begin = path.store.begin
+    begin = piped.begin
     if begin[:4] in _COLUMNAR_MAGIC or compression_of(begin) == "zip":  # known by their ends
         return
     with suppress(*DAMAGED):

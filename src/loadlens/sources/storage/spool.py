@@ -55,6 +55,8 @@ def spooled(source: Location, folder: Path | None) -> RemotePath | None:
     if not begin:
         raise InputError(f"{title}: is empty (0 bytes), or has been read before; expected a log")
     store = Spool(root=title, begin=begin, folder=folder, rest=stream)
+    if stream is not sys.stdin.buffer:
+        weakref.finalize(store, stream.close)
     return RemotePath(store=store, key=title.strip("/"))
 
 
@@ -127,6 +129,8 @@ class Spool:
             ) from error
         with refusing_full_disk(f"{self.root}: {where}", FREE_TEMPORARY_SPACE):
             self._copy(self.rest, self._kept.file, room)
+        if self.rest is not sys.stdin.buffer:
+            self.rest.close()
         self.path, self.rest = self._kept.path, None
 
     def _copy(self, source: IO[bytes], target: IO[bytes], room: int) -> None:
