@@ -30,6 +30,7 @@ def measure(log: Log, plan: Plan) -> Measured:
         InputError: the log has no rows, or rows that break a rule, or cannot be read.
     """
     with reading(log):
+        log = log.sifted()
         _check(log)
         rows = _rows(log, plan)
         table = _table(rows, log, plan).collect(engine="streaming")
@@ -45,9 +46,6 @@ def measure(log: Log, plan: Plan) -> Measured:
 def _check(log: Log) -> None:
     if log.frame.select(pl.len()).collect(engine="streaming").item() == 0:
         raise InputError(f"{log.name}: has no rows")
-    problems = log.broken_rules()
-    if problems:
-        raise InputError(*problems)
 
 
 def _rows(log: Log, plan: Plan) -> pl.LazyFrame:
@@ -89,15 +87,22 @@ def _table(rows: pl.LazyFrame, log: Log, plan: Plan) -> pl.LazyFrame:
     counts = _counts(rows, log, plan)
     kept = _kept(rows, counts)
     summary = kept.group_by("_key").agg(
-        pl.len().cast(pl.Int64).alias("num_kept"), *_five("kept", pl.col(LATENCY)), _throughput()
+        pl.len().cast(pl.Int64).alias("num_kept"), *_five("kept", pl.col(LATENCY)), _span()
     )
-    per_second = kept.drop_nulls("end_time").group_by("_key", pl.col("end_time").cast(pl.Int64)).len()
-    tps = per_second.group_by("_key").agg(_tps(pl.col("len")))
+    # A success without a latency completes too, though it is neither above nor below a fence.
+    completed = pl.concat([kept, rows.filter(pl.col("success") & pl.col(LATENCY).is_null())], how="diagonal")
+    per_second = completed.drop_nulls("end_time").group_by("_key", pl.col("end_time").cast(pl.Int64)).len()
+    tps = per_second.group_by("_key").agg(*_tps(pl.col("len")), pl.col("len").sum().alias("_completions"))
     joined = counts
     for part in (summary, tps):
         joined = joined.join(part, on="_key", how="left", nulls_equal=True)
     kept_rows = pl.col("num_kept").fill_null(0)
-    return joined.with_columns(kept_rows, (pl.col("_timed") - kept_rows).alias("outliers_removed"))
+    throughput = pl.when(pl.col("_span") > 0).then(pl.col("_completions") / pl.col("_span"))
+    return joined.with_columns(
+        kept_rows,
+        (pl.col("_timed") - kept_rows).alias("outliers_removed"),
+        throughput.alias("throughput"),
+    ).drop("_span", "_completions")
 
 
 def _counts(rows: pl.LazyFrame, log: Log, plan: Plan) -> pl.LazyFrame:
@@ -133,10 +138,8 @@ def _kept(rows: pl.LazyFrame, table: pl.LazyFrame) -> pl.LazyFrame:
     return joined.filter(pl.col("success") & below)
 
 
-def _throughput() -> pl.Expr:
-    """Completions per second of wall-clock time; null where no time passed."""
-    span = pl.col("end_time").max() - pl.col("start_time").min()
-    return pl.when(span > 0).then(pl.col("end_time").count() / span).alias("throughput")
+def _span() -> pl.Expr:
+    return (pl.col("end_time").max() - pl.col("start_time").min()).alias("_span")
 
 
 def _tps(completions: pl.Expr) -> list[pl.Expr]:

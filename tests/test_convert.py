@@ -296,8 +296,9 @@ def test_rows_of_a_typed_file_that_break_a_rule_are_refused(tmp_path: Path) -> N
     text = file(tmp_path, HEADER + ROW)
     for inputs in ([tmp_path / "log.parquet"], [tmp_path / "log.parquet", text]):
         with pytest.raises(loadlens.InputError, match=r"invocation_latency: got -5\.0"):
-            convert(inputs, tmp_path / "out.parquet")
-    assert {entry.name for entry in tmp_path.iterdir()} == {"log.parquet", "log.jtl"}
+            convert(inputs, tmp_path / "out.parquet", overwrite=True)
+    rejects = "out.rejects.csv"
+    assert {entry.name for entry in tmp_path.iterdir()} == {"log.parquet", "log.jtl", rejects}
 
 
 def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def test_a_typed_file_with_cells_of_any_kind(tmp_path: Path) -> None:
     pl.DataFrame(
         {
             "invocation_latency": [1.5],
-            "start_time": [float("nan")],
+            "start_time": pl.Series([None], dtype=pl.Float64),
             "when": [datetime(2024, 5, 6)],
             "raw": [b"\xff"],
             "ratio": [float("inf")],

@@ -10,7 +10,9 @@ import polars as pl
 
 from loadlens.disk import FREE_OUTPUT_SPACE, refusing_full_disk
 from loadlens.errors import InputError
+from loadlens.profile import UnusableRowsError, on_good_rows
 from loadlens.publish import move_to, publish_rejects, refuse_file, staging_beside
+from loadlens.schema import breaks_one_of
 from loadlens.sources import (
     Findings,
     Location,
@@ -69,7 +71,7 @@ def convert(
         refuse_file(place, inputs_read, overwrite=overwrite)
     with staging_beside(path) as folder:
         try:
-            _write(log, folder / _ROWS, path)
+            on_good_rows(log, lambda rows: _write(rows, folder / _ROWS, path))
         except TooManyRejectsError as error:
             publish_rejects(error, rejects_beside(path), overwrite=overwrite)
         _publish_rejects(log.findings, folder, path)
@@ -95,9 +97,8 @@ def _publish_rejects(findings: Findings, folder: Path, path: Location) -> None:
 def _write(log: Log, path: Path, out: Location) -> None:
     with reading(log):
         # Text obeys the rules as soon as it is parsed; a typed file is as it is.
-        problems = log.broken_rules() if len(log.text) < max(len(log.files), 1) else []
-        if problems:
-            raise InputError(*problems)
+        if log.open_rules and _any_broken(log):
+            raise UnusableRowsError
         # Polars asks for the metadata when all rows are written, and so all that was found is known.
         with refusing_full_disk(out, FREE_OUTPUT_SPACE):
             log.frame.sink_parquet(
@@ -111,6 +112,11 @@ def _write(log: Log, path: Path, out: Location) -> None:
 def _metadata(log: Log) -> dict[str, str]:
     contents = {str(file.path): content_of(file) for file in log.files}
     return {FACTS: _facts(log), SOURCES: json.dumps(contents), CHECKSUM: "sha256"}
+
+
+def _any_broken(log: Log) -> bool:
+    broken = log.frame.select(breaks_one_of(log.open_rules).any())
+    return bool(broken.collect(engine="streaming").item())
 
 
 def _facts(log: Log) -> str:

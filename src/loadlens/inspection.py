@@ -9,7 +9,8 @@ from typing import Any
 import polars as pl
 
 from loadlens.errors import InputError, LoadlensError
-from loadlens.schema import CANONICAL_COLUMNS
+from loadlens.profile import UnusableRowsError, on_good_rows
+from loadlens.schema import CANONICAL_COLUMNS, breaks_one_of
 from loadlens.sources import Findings, Log, PathSource, Reading, open_log, reading, shown
 from loadlens.sources.findings import MaxRejects
 from loadlens.sources.guessing import guess_map
@@ -182,9 +183,7 @@ def inspect_log(path: PathSource, options: Reading | None = None) -> Inspection:
         raise InputError(f"{log.name}: are saved profiles and logs; inspect them one at a time")
     if log.saved:
         return _of_profile(shown(path), log)
-    with reading(log):
-        first = log.frame.head(_FIRST_ROWS).collect(engine="streaming")
-        rows, *times = log.frame.select(pl.len(), *_time_bounds(log)).collect(engine="streaming").row(0)
+    first, rows, times = on_good_rows(log, _looked_at)
     known = [time for time in times if time is not None and math.isfinite(time)]
     return Inspection(
         path=shown(path),
@@ -199,6 +198,17 @@ def inspect_log(path: PathSource, options: Reading | None = None) -> Inspection:
         first=first,
         findings=log.findings,
     )
+
+
+def _looked_at(log: Log) -> tuple[pl.DataFrame, int, list[float | None]]:
+    """The first rows of a log, how many there are, and its first and last times."""
+    with reading(log):
+        first = log.frame.head(_FIRST_ROWS).collect(engine="streaming")
+        figures = (pl.len(), breaks_one_of(log.open_rules).any(), *_time_bounds(log))
+        rows, broken, *times = log.frame.select(figures).collect(engine="streaming").row(0)
+    if broken:
+        raise UnusableRowsError
+    return first, rows, times
 
 
 def _of_profile(path: str, log: Log) -> Inspection:

@@ -3,7 +3,9 @@
 Columns are declared here once, as data, and never inferred from a file.
 """
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import polars as pl
@@ -22,7 +24,11 @@ __all__ = [
     "RULES",
     "Column",
     "Rule",
+    "breaks_one_of",
+    "breaks_rule",
     "canonical",
+    "latency_is_positive",
+    "rules_for",
 ]
 
 LATENCY: Final = "invocation_latency"
@@ -88,7 +94,7 @@ ENDPOINT_METRIC_COLUMNS: Final[dict[str, pl.DataType]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """A row for which ``broken`` is true is never counted: the log is refused.
+    """A row for which ``broken`` is true is never counted: it is set aside, or the log is refused.
 
     Attributes:
         column: the column at fault.
@@ -100,15 +106,26 @@ class Rule:
     expected: str
     broken: pl.Expr
 
+    @cached_property
+    def needs(self) -> frozenset[str]:
+        """The columns that it looks at; it holds for logs that have all of them."""
+        return frozenset(self.broken.meta.root_names())
 
-def _latency_rule() -> Rule:
+
+def _latency_rules() -> tuple[Rule, ...]:
     latency = pl.col(LATENCY)
-    return Rule(
+    usable = Rule(
         column=LATENCY,
         expected=f"a finite latency from 0 to {MAX_LATENCY_MS:.0e} ms, or -1 for a failed call",
         # NaN compares as larger than every number, so one upper bound catches it too.
         broken=(latency >= MAX_LATENCY_MS) | ((latency < 0) & (latency != FAILED_LATENCY_MS)),
     )
+    of_success = Rule(
+        column=LATENCY,
+        expected="0 ms or more, or nothing, for a call that succeeded",
+        broken=pl.col("success") & (latency < 0),
+    )
+    return usable, of_success
 
 
 def _rules() -> tuple[Rule, ...]:
@@ -120,6 +137,11 @@ def _rules() -> tuple[Rule, ...]:
         )
         for name in ("start_time", "end_time")
     ]
+    order = Rule(
+        column="end_time",
+        expected="an end that is not before its start",
+        broken=pl.col("end_time") < pl.col("start_time"),
+    )
     configuration = [
         Rule(
             column=name,
@@ -138,10 +160,32 @@ def _rules() -> tuple[Rule, ...]:
         broken=pl.col("response_size") < 0,
     )
     success = Rule(column="success", expected="true or false", broken=pl.col("success").is_null())
-    return (_latency_rule(), *times, *configuration, *errors, size, success)
+    return (*_latency_rules(), *times, order, *configuration, *errors, size, success)
 
 
 RULES: Final[tuple[Rule, ...]] = _rules()
+"""What every row must keep to, whatever form of input it comes from; the first that it breaks is told."""
+
+
+def rules_for(columns: Collection[str]) -> tuple[Rule, ...]:
+    """The rules that rows with these columns must keep to."""
+    return tuple(rule for rule in RULES if rule.needs.issubset(columns))
+
+
+def breaks_rule(columns: Collection[str]) -> pl.Expr:
+    """Whether a row with these columns breaks a rule: true or false, never null."""
+    return breaks_one_of(rules_for(columns))
+
+
+def breaks_one_of(rules: Iterable[Rule]) -> pl.Expr:
+    """Whether a row breaks one of ``rules``: true or false, never null."""
+    broken = [rule.broken.fill_null(value=False) for rule in rules]
+    return pl.any_horizontal(broken) if broken else pl.lit(value=False)
+
+
+def latency_is_positive() -> pl.Expr:
+    """A call succeeded when it has a latency: failures are logged as -1."""
+    return pl.col(LATENCY) > 0
 
 
 def canonical(name: str, dtype: pl.DataType) -> pl.Expr:

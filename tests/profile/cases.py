@@ -86,12 +86,6 @@ def _clusters(seed: int = 4) -> np.ndarray[Any, Any]:
     return (centers.view(np.int64) + rng.integers(0, 40, 4000)).view(np.float64)
 
 
-def _failed_but_succeeded() -> pl.DataFrame:
-    """Rows that a log of another tool calls successes although they have no latency to speak of."""
-    latencies = [-1.0] * 60 + [0.0] * 3 + [5.0, 7.0]
-    return log_of(latencies, success=[index % 2 == 0 for index in range(len(latencies))])
-
-
 LOGS: dict[str, Callable[[], pl.DataFrame]] = {
     "all equal": lambda: log_of(np.full(1000, 12.3)),
     "two values": lambda: log_of(_two_valued(1.5, 1e6)),
@@ -103,7 +97,6 @@ LOGS: dict[str, Callable[[], pl.DataFrame]] = {
     "5 % succeed": lambda: log_of(_failed(2000, 1900)),
     "none succeeds": lambda: log_of(np.full(500, -1.0)),
     "one succeeds, fence below 0": lambda: log_of([-1.0] * 999 + [5.0]),
-    "failures called successes": _failed_but_succeeded,
     "sorted": lambda: log_of(np.sort(spread(5000))),
     "reversed": lambda: log_of(np.sort(spread(5000))[::-1]),
     "one row": lambda: log_of([12.5]),

@@ -56,10 +56,7 @@ def assert_within_bound(
 
 @pytest.mark.parametrize("name", LOGS)
 def test_order_statistics_of_hard_logs(name: str) -> None:
-    # Between -1 and a latency a quantile is no order statistic, so these are left to logs without the two.
-    mixed = name == "failures called successes"
-    names = ("success_min", "success_max") if mixed else ORDER_STATISTICS
-    assert_within_bound(keyed(LOGS[name]()), ["memory_size"], names, "mean-iqr")
+    assert_within_bound(keyed(LOGS[name]()), ["memory_size"], ORDER_STATISTICS, "mean-iqr")
 
 
 @given(logs.logs(), st.sampled_from(OUTLIERS))
@@ -69,7 +66,7 @@ def test_order_statistics_of_random_logs(frame: pl.DataFrame, outliers: Outliers
 
 @pytest.mark.parametrize("name", LOGS)
 def test_without_a_fence_the_kept_rows_are_the_successes(name: str) -> None:
-    names = ("kept_min", "kept_max", *(() if name == "failures called successes" else ("kept_median",)))
+    names = ("kept_min", "kept_max", "kept_median")
     assert_within_bound(keyed(LOGS[name]()), ["memory_size"], names, "none")
 
 

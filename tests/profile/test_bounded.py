@@ -59,7 +59,8 @@ def test_windows_around_time_0(monkeypatch: pytest.MonkeyPatch, most: int, first
     moved = frame.with_columns(pl.col("start_time", "end_time") - (1783.25 - first))
     # Whole seconds too, which are where windows meet.
     whole = pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.col("end_time").round()).otherwise("end_time")
-    got, expected, plan = both(moved.with_columns(whole.alias("end_time")), ["memory_size"])
+    ended = moved.with_columns(whole.alias("end_time"), pl.col("start_time") - 1.0)
+    got, expected, plan = both(ended, ["memory_size"])
     assert_agree(got.table, expected.table, plan)
 
 

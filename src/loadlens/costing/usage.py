@@ -15,6 +15,7 @@ from loadlens.profile import (
     Statistics,
     key_names,
     measure,
+    on_good_rows,
     percentile_name,
     success_of,
 )
@@ -136,7 +137,8 @@ def usage_from(log: Log, plan: Plan, statistics: Statistics, *, request_size: fl
     table = _joined(statistics.table, _failed(statistics.profile), key)
     told = [name for name in _MEASURED if name in log.columns]
     if told or "cold_start" in log.columns:
-        table = _joined(table, _told(log, key, plan.success, told), key)
+        found = on_good_rows(log, lambda rows: _told(rows, key, plan.success, told))
+        table = _joined(table, found, key)
     else:
         table = table.with_columns(pl.lit(None, dtype=dtype).alias(name) for name, dtype in _EMPTY.items())
     numeric = with_numeric_keys(replace(statistics, table=table), key).table

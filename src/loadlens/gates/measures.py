@@ -17,11 +17,11 @@ from loadlens.profile import (
     Scan,
     key_names,
     measure,
+    on_good_rows,
     parsed,
     scanning,
     success_of,
 )
-from loadlens.profile.buckets import NULL_BUCKET
 from loadlens.sources import Log
 
 __all__ = ["Measures", "measures"]
@@ -66,13 +66,17 @@ def measures(
     if list(by_width) == [None]:
         return {None: _of_the_run(log, key, gates, outliers, execution)}
     execution = {**execution, "executor": None}  # windows are keys that no file has
-    with scanning(log, _plan(log, key, gates, outliers), **execution) as scan, parsed(log, scan) as rows:
-        return {
-            width: _of_the_run(rows, key, chosen, outliers, execution)
-            if width is None
-            else _of_windows(window_rows(rows, key, width, chosen, scan), key, chosen, outliers, scan)
-            for width, chosen in by_width.items()
-        }
+
+    def run(log: Log) -> dict[float | None, Measures]:
+        with scanning(log, _plan(log, key, gates, outliers), **execution) as scan, parsed(log, scan) as rows:
+            return {
+                width: _of_the_run(rows, key, chosen, outliers, execution)
+                if width is None
+                else _of_windows(window_rows(rows, key, width, chosen, scan), key, chosen, outliers, scan)
+                for width, chosen in by_width.items()
+            }
+
+    return on_good_rows(log, run)
 
 
 def _widths(gates: Sequence[Gate]) -> list[float | None]:
@@ -110,7 +114,7 @@ def _of_the_run(
 ) -> Measures:
     statistics = with_numeric_keys(measure(log, _plan(log, key, gates, outliers), **execution), key)
     profile = statistics.profile
-    succeeded = profile.buckets.filter(pl.col("success") & (pl.col("bucket") != NULL_BUCKET))
+    succeeded = profile.buckets.filter("success")
     rates = profile.rates.group_by("code")
     completions = rates.agg((pl.col("completions") * pl.col("num_seconds")).sum())
     span = pl.col("last_end") - pl.col("first_start")

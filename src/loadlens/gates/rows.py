@@ -13,9 +13,8 @@ from loadlens.gates.narrowing import COARSE_SHIFT, UNDIVIDED_SHIFT, HeldRows, ce
 from loadlens.profile import Scan, key_names, success_of
 from loadlens.profile.keys import KeyCodec, codec_of_keys, find_key_codec
 from loadlens.profile.passes import UnusableRowsError
-from loadlens.profile.rows import breaks_rule
 from loadlens.profile.scan import by_batches, worth_tables
-from loadlens.schema import ERROR_COLUMNS, LATENCY
+from loadlens.schema import LATENCY, breaks_one_of
 from loadlens.sources import Log
 
 __all__ = ["WindowRows", "window_rows"]
@@ -187,8 +186,7 @@ class _Columns:
     @property
     def broken(self) -> pl.Expr:
         """Whether the row breaks a rule."""
-        checked = [*self.key, LATENCY, "start_time", "end_time", "success", *ERROR_COLUMNS]
-        return breaks_rule([name for name in checked if name in self.log.columns]).alias("broken")
+        return breaks_one_of(self.log.open_rules).alias("broken")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,10 +64,10 @@ def _counts(cells: pl.DataFrame, limits_ms: Sequence[float]) -> pl.DataFrame:
     return (
         cells.group_by("pair")
         .agg(counts.sum().alias("num_rows"), counts.filter("success").sum().alias("num_successes"))
-        .join(_described(succeeded, "success").rename({"size": "completions"}), on="pair", how="left")
+        .join(_described(succeeded, "success").rename({"size": "num_timed_successes"}), on="pair", how="left")
         .join(succeeded.group_by("pair").agg(below), on="pair", how="left")
-        .with_columns(pl.col("completions", *map(below_name, limits_ms)).fill_null(0))
-        .with_columns(num_timed_successes="completions")
+        .with_columns(pl.col("num_timed_successes", *map(below_name, limits_ms)).fill_null(0))
+        .with_columns(completions="num_successes")
     )
 
 

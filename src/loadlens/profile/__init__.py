@@ -1,6 +1,7 @@
 """The statistics engine: from a canonical log and a plan to exact figures by configuration."""
 
-from loadlens.profile.engine import measure, scanning
+from loadlens.profile.engine import measure, on_good_rows, scanning
+from loadlens.profile.passes import UnusableRowsError
 from loadlens.profile.plan import (
     DEFAULT_PERCENTILES,
     Execution,
@@ -27,11 +28,13 @@ __all__ = [
     "Progress",
     "Scan",
     "Statistics",
+    "UnusableRowsError",
     "below_name",
     "checked_outliers",
     "heatmap",
     "key_names",
     "measure",
+    "on_good_rows",
     "parsed",
     "percentile_name",
     "scanning",

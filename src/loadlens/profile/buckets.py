@@ -23,7 +23,6 @@ __all__ = [
     "above_bucket_start",
     "bits",
     "bucket_of",
-    "is_unusable",
     "octave_part",
     "octave_part_low",
     "prefix",
@@ -83,14 +82,6 @@ FAILED_BUCKET: Final = int(np.float64(-1.0).view(np.int64)) >> BUCKET_SHIFT
 
 MAX_BUCKET: Final = int(np.float64(MAX_LATENCY_MS).view(np.int64)) >> BUCKET_SHIFT
 """The first bucket above those of every latency that may be used."""
-
-
-def is_unusable() -> pl.Expr:
-    """Whether a cell of the profile holds latencies that no statistic may use."""
-    bucket, failed = pl.col("bucket"), pl.col("bucket") == FAILED_BUCKET
-    negative = (bucket < 0) & (bucket != NULL_BUCKET) & ~failed
-    not_sentinel = failed & (pl.col("latency_sum") != -pl.col("count").cast(pl.Float64))
-    return negative | not_sentinel | (bucket >= MAX_BUCKET)
 
 
 _PARTS_PER_OCTAVE: Final = 8

@@ -65,7 +65,7 @@ def candidate_rows(found: Counted, plan: Plan, *, most: int) -> Candidates:
         complete = tail is not None and tail.complete(_lowest_edges(fences))
         if not complete:
             beyond.append(_from_fence_on(profile, fences))
-    known = pl.col("bucket") == FAILED_BUCKET  # all latencies there are the same
+    known = pl.col("bucket").is_in([FAILED_BUCKET, NULL_BUCKET])  # there, no latency differs from others
     buckets = pl.concat([pl.concat(ranked).filter(~known), *beyond]).unique()
     if _num_rows(profile, buckets) > most or buckets.height > MOST_BUCKETS:
         return Candidates(latencies=None, tail=None)

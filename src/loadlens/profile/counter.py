@@ -33,10 +33,17 @@ from loadlens.profile.profile import (
     summed_seconds,
 )
 from loadlens.profile.quantiles import bucket_bounds
-from loadlens.profile.rows import Rows, breaks_rule
+from loadlens.profile.rows import Rows
 from loadlens.profile.tables import CellTable, HeatTable, SecondTable
 from loadlens.profile.tail import Histogram, Tail
-from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, FAILED_LATENCY_MS, LATENCY, MAX_TIME_S
+from loadlens.schema import (
+    ERROR_CLASS,
+    ERROR_COLUMNS,
+    FAILED_LATENCY_MS,
+    LATENCY,
+    MAX_TIME_S,
+    breaks_rule,
+)
 
 __all__ = ["Counter", "held_keys_by_table", "with_code"]
 
@@ -166,7 +173,7 @@ class Counter:
 
     def _add_irregular(self, batch: pl.DataFrame) -> None:
         """Counts rows by group-bys, after a look at the rules that the tables need no look at."""
-        if batch.select(breaks_rule((LATENCY, "start_time", "end_time")).any()).item():
+        if batch.select(breaks_rule((LATENCY, "success", "start_time", "end_time")).any()).item():
             raise UnusableRowsError
         if batch.select((pl.col("success") & pl.col(LATENCY).is_not_null()).any()).item():
             self.tail.lose()

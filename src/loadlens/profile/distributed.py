@@ -84,7 +84,7 @@ def counted_by_workers(log: Log, scan: Scan, executor: Executor, execution: Exec
 
 
 def _tasks(log: Log, scan: Scan, execution: Execution) -> list[Task]:
-    if not log.files or log.options is None or log.frame is not log.raw:
+    if not log.files or log.options is None or (log.frame is not log.raw and not log.is_sifted):
         raise InputError(
             f"{log.name}: is no log of files, of which an executor's workers could open their parts; "
             f"give paths, or leave the executor out"

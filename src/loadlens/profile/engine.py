@@ -1,10 +1,10 @@
 """From a log and a plan to statistics: a profile, and exact figures from a second look."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Unpack
+from typing import TypeVar, Unpack
 
 import polars as pl
 
@@ -32,7 +32,7 @@ from loadlens.sources.log import Log, reading
 from loadlens.sources.saved import joint_findings, lost_warning
 from loadlens.sources.storage.stamps import refuse_changed
 
-__all__ = ["measure", "scanning"]
+__all__ = ["measure", "on_good_rows", "scanning"]
 
 
 def measure(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Statistics:
@@ -44,13 +44,45 @@ def measure(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Statistics:
         **execution: how to do so.
 
     Raises:
-        InputError: the log has no rows, or rows that break a rule, or cannot be read, or needs more memory
-            than allowed.
+        InputError: the log has no rows, or more that break a rule than may be rejected, or cannot be read, or
+            needs more memory than allowed.
         UsageError: the memory limit is too small to work with.
     """
-    statistics = _of_profiles(log, plan, execution) if log.saved else _of_rows(log, plan, execution)
+    statistics = (
+        _of_profiles(log, plan, execution)
+        if log.saved
+        else on_good_rows(log, lambda rows: _of_rows(rows, plan, execution))
+    )
     log.findings.labels = _too_many_labels(statistics.profile)
     return statistics
+
+
+Result = TypeVar("Result")
+
+
+def on_good_rows(log: Log, run: Callable[[Log], Result]) -> Result:
+    """What ``run`` makes of a log; rows that break a rule are set aside first, where it meets any.
+
+    Good logs pay nothing: they are looked at row by row only after a scan has met a row that is broken.
+
+    Args:
+        log: the log.
+        run: looks at its rows, once or more often.
+
+    Raises:
+        InputError: more rows break a rule than may be rejected, or the log changed while it was read.
+    """
+    if not (log.is_sifted or log.must_be_sifted or log.findings.aside):
+        try:
+            return run(log)
+        except UnusableRowsError:
+            refuse_changed(log.files)
+    try:
+        with reading(log):
+            sifted = log.sifted()
+        return run(sifted)
+    except UnusableRowsError as error:
+        raise InputError(f"{log.name}: changed while it was read") from error
 
 
 def _too_many_labels(profile: Profile) -> str:
@@ -107,7 +139,8 @@ def scanning(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Iterator[S
         **execution: how to do so.
 
     Raises:
-        InputError: the log cannot be read, has rows that break a rule, or needs more memory than allowed.
+        InputError: the log cannot be read, or needs more memory than allowed.
+        UnusableRowsError: some row breaks a rule.
         UsageError: the memory limit is too small to work with.
     """
     log.refuse_copies(plan.key)
@@ -134,10 +167,7 @@ def scanning(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Iterator[S
     except (InputError, UnusableRowsError) as error:
         if tracker.raised is not None:
             raise tracker.raised from error
-        if isinstance(error, InputError):
-            raise
-        refuse_changed(log.files)
-        raise InputError(*(log.broken_rules() or [f"{log.name}: changed while it was read"])) from error
+        raise
 
 
 def _exact(found: Counted, plan: Plan, most: int) -> Statistics:

@@ -276,7 +276,10 @@ def _place_rows(  # noqa: C901, PLR0911, PLR0912, PLR0915, PLR0917  # one loop i
             found_sizes[0] += 1
             cell_of[row - first] = -1
             continue
-        completed = state & (SUCCESS | NO_LATENCY) == SUCCESS
+        completed = state & SUCCESS
+        timed = state & (SUCCESS | NO_LATENCY) == SUCCESS
+        if (has_start and has_end and end < start) or (timed and place == PLACE_OF_FAILED):
+            return row, BROKEN
         slot_index = code * STATES + state
         slot = slots[slot_index]
         if slot < 0:
@@ -315,12 +318,12 @@ def _place_rows(  # noqa: C901, PLR0911, PLR0912, PLR0915, PLR0917  # one loop i
             else:
                 without_second[found_sizes[1]] = row
                 found_sizes[1] += 1
-            if width > 0 and completed and latency >= 0:
+            if width > 0 and timed:
                 heat_counts[window, part_of_place[place]] += 1
         cell_of[row - first] = (page << BUCKET_BITS) + (place & (BUCKETS_PER_OCTAVE - 1))
         second_of[row - first] = second_index * 2 + completed if second_index >= 0 else -1
         rows_of_code[code] += 1
-        if completed and latency >= keep_from[code]:
+        if timed and latency >= keep_from[code]:
             held[found_sizes[2]] = row
             found_sizes[2] += 1
         place_of_code = code * NUM_PLACES + place

@@ -18,6 +18,7 @@ from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import Rows
 from loadlens.profile.scan import Scan, counted
 from loadlens.profile.steps import STEPS, CodedRows
+from loadlens.sources.columnar import absent
 from loadlens.sources.findings import Findings
 from loadlens.sources.log import Log, reading
 from loadlens.sources.parts import Part, open_part
@@ -178,7 +179,6 @@ def _refuse_changed(part: Part) -> None:
 def _with_columns(log: Log, columns: tuple[tuple[str, pl.DataType], ...]) -> Log:
     """The log with the columns that others of its parts have, in types that all of them can hold."""
     frame = log.frame.select(
-        (pl.col(name) if name in log.columns else pl.lit(None).alias(name)).cast(dtype)
-        for name, dtype in columns
+        (pl.col(name) if name in log.columns else absent(name)).cast(dtype) for name, dtype in columns
     )
     return replace(log, frame=frame, columns=tuple(name for name, _ in columns))

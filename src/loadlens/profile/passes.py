@@ -9,7 +9,6 @@ from loadlens.profile.buckets import (
     BUCKET_SHIFT,
     NULL_BUCKET,
     above_bucket_start,
-    is_unusable,
     octave_part,
     prefix,
     value_of_bits,
@@ -18,8 +17,8 @@ from loadlens.profile.keys import KeyCodec
 from loadlens.profile.plan import Engine
 from loadlens.profile.profile import Profile, coarsened, key_names, window_width
 from loadlens.profile.progress import Tracker
-from loadlens.profile.rows import Rows, breaks_rule, cell_columns, second_columns
-from loadlens.schema import ERROR_CLASS, LATENCY, MAX_TIME_S
+from loadlens.profile.rows import Rows, cell_columns, second_columns
+from loadlens.schema import ERROR_CLASS, LATENCY, breaks_rule
 
 __all__ = [
     "TooSparseError",
@@ -97,23 +96,17 @@ def bucket_counts(rows: Rows, frame: pl.LazyFrame, engine: Engine) -> pl.DataFra
     cells = frame.group_by(rows.cell()).agg(
         pl.len().cast(pl.Int64).alias("count"),
         above_bucket_start().sum().alias("latency_sum"),
-        # NaN-propagating, so that a NaN in any row shows.
-        pl.col("start_time").nan_min().alias("first_start"),
-        pl.col("end_time").nan_max().alias("last_end"),
+        pl.col("start_time").min().alias("first_start"),
+        pl.col("end_time").max().alias("last_end"),
         *_response_sizes(rows),
         *[pl.col(name).any() for name in checked],
     )
     buckets = cells.collect(engine=engine).select(*cell_columns(rows.errors), pl.exclude("cell"))
     starts = value_of_bits(buckets["bucket"].replace(NULL_BUCKET, 0).to_numpy(), BUCKET_SHIFT)
     buckets = buckets.with_columns(pl.col("latency_sum") + pl.col("count") * pl.Series(starts))
-    times = pl.any_horizontal(
-        ~pl.col(name).is_between(-MAX_TIME_S, MAX_TIME_S, closed="none").fill_null(value=True)
-        for name in ("first_start", "last_end")
-    )
-    flags = pl.any_horizontal("invalid_error", *checked)
-    if buckets.select((is_unusable() | times | flags).any()).item():
+    if checked and buckets["unusable"].any():
         raise UnusableRowsError
-    return buckets.drop("invalid_error", *checked)
+    return buckets.drop(checked)
 
 
 def _response_sizes(rows: Rows) -> list[pl.Expr]:
@@ -170,9 +163,8 @@ def _seconds(
 
 def second_counts(rows: Rows, frame: pl.LazyFrame, engine: Engine) -> pl.DataFrame:
     """The profile's seconds of the rows in ``frame``, all of which have an end."""
-    completed = pl.col("success") & pl.col(LATENCY).is_not_null()
     counts = frame.group_by(rows.second()).agg(
-        pl.len().cast(pl.Int64).alias("calls"), completed.sum().cast(pl.Int64).alias("completions")
+        pl.len().cast(pl.Int64).alias("calls"), pl.col("success").sum().cast(pl.Int64).alias("completions")
     )
     return counts.collect(engine=engine).select(*second_columns(), "calls", "completions")
 

@@ -12,7 +12,7 @@ import polars as pl
 from loadlens.errors import UsageError
 from loadlens.profile.profile import Profile
 from loadlens.profile.progress import OnProgress
-from loadlens.schema import LATENCY
+from loadlens.schema import latency_is_positive
 from loadlens.sources.saved import success_rule_of
 
 __all__ = [
@@ -47,11 +47,6 @@ def checked_outliers(outliers: Outliers) -> Outliers:
     if outliers not in choices:
         raise UsageError(f"outliers: got {outliers!r}, expected one of {', '.join(choices)}")
     return outliers
-
-
-def latency_is_positive() -> pl.Expr:
-    """A call succeeded when it has a latency: failures are logged as -1."""
-    return pl.col(LATENCY) > 0
 
 
 SUCCESS_RULES: Final[Mapping[str, pl.Expr]] = MappingProxyType(

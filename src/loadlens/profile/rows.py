@@ -9,15 +9,22 @@ import polars as pl
 
 from loadlens.profile.buckets import BUCKET_SHIFT, prefix
 from loadlens.profile.keys import KeyCodec
-from loadlens.profile.plan import Plan
+from loadlens.profile.plan import SUCCESS_RULES, Plan
 from loadlens.profile.profile import key_names
-from loadlens.schema import CANONICAL_COLUMNS, ERROR_CLASS, ERROR_COLUMNS, LATENCY, MAX_TIME_S, RULES
+from loadlens.schema import (
+    CANONICAL_COLUMNS,
+    ERROR_CLASS,
+    ERROR_COLUMNS,
+    LATENCY,
+    MAX_TIME_S,
+    Rule,
+    breaks_one_of,
+)
 from loadlens.sources.log import Log
 
 __all__ = [
     "Look",
     "Rows",
-    "breaks_rule",
     "cell_columns",
     "error_columns",
     "has_classes",
@@ -27,7 +34,7 @@ __all__ = [
 ]
 
 _BUCKET_BITS = 21
-_FLAG_BITS = 2 + len(ERROR_COLUMNS)  # success, the error columns, and whether one of them is invalid
+_FLAG_BITS = 1 + len(ERROR_COLUMNS)  # success and the error columns
 _SECOND_BITS = 35
 
 
@@ -59,7 +66,8 @@ class Rows:
     @classmethod
     def of(cls, log: Log, plan: Plan, codec: KeyCodec) -> "Rows":
         """The rows of ``log``, their keys coded by an expression."""
-        frame = log.frame.select(codec.encode().alias("code"), *needed_columns(log, plan))
+        needed = needed_columns(log, plan, log.open_rules)
+        frame = log.frame.select(codec.encode().alias("code"), *needed)
         return cls(
             frame=frame,
             latencies=frame.select("code", "success", LATENCY),
@@ -74,7 +82,8 @@ class Rows:
         keys = [
             pl.col(name).alias(internal) for name, internal in zip(plan.key, key_names(plan.key), strict=True)
         ]
-        frame = log.frame.select(*keys, *needed_columns(log, plan))
+        rules = [rule for rule in log.open_rules if not _is_counted(rule, plan)]
+        frame = log.frame.select(*keys, *needed_columns(log, plan, rules))
         return cls(
             frame=frame,
             latencies=frame.select(*key_names(plan.key), "success", LATENCY),
@@ -109,13 +118,13 @@ def has_classes(log: Log) -> bool:
     return ERROR_CLASS in log.columns and log.frame.collect_schema()[ERROR_CLASS] == pl.String
 
 
-def needed_columns(log: Log, plan: Plan) -> list[pl.Expr]:
-    """What ``plan`` needs of a log beside its key."""
+def needed_columns(log: Log, plan: Plan, rules: Sequence[Rule]) -> list[pl.Expr]:
+    """What ``plan`` needs of a log beside its key, and as ``unusable`` whether a row breaks a rule."""
     measures = ("start_time", "end_time", *(("response_size",) if plan.response_sizes else ()))
     return [
         plan.success.fill_null(value=False).alias("success"),
         pl.col(LATENCY),
-        *[breaks_rule(checked).alias("unusable") for checked in _checked_apart(log, plan)],
+        *([breaks_one_of(rules).alias("unusable")] if rules else []),
         *map(pl.col, error_columns(log)),
         *([pl.col(ERROR_CLASS)] if has_classes(log) else []),
         *[
@@ -127,19 +136,12 @@ def needed_columns(log: Log, plan: Plan) -> list[pl.Expr]:
     ]
 
 
-def _checked_apart(log: Log, plan: Plan) -> list[list[str]]:
-    """The used columns whose rules neither buckets nor keys can check afterwards, if there are any."""
-    used = [*plan.success.meta.root_names(), *(["response_size"] if plan.response_sizes else [])]
-    checked: list[str] = [
-        name for name in ("success", "response_size") if name in used and name in log.columns
-    ]
-    return [checked] if checked else []
-
-
-def breaks_rule(columns: Sequence[str]) -> pl.Expr:
-    """Whether a row breaks a rule for one of ``columns``."""
-    broken = [rule.broken.fill_null(value=False) for rule in RULES if rule.column in columns]
-    return pl.any_horizontal(broken) if broken else pl.lit(value=False)
+def _is_counted(rule: Rule, plan: Plan) -> bool:
+    """Whether tables notice a row that breaks a rule while they count it, and keys when they are known."""
+    told = {LATENCY, "start_time", "end_time", *ERROR_COLUMNS}
+    if plan.success.meta.eq(SUCCESS_RULES["success"]):
+        told.add("success")  # not of its nulls, which are no success there
+    return rule.column in plan.key or (rule.column != "success" and rule.needs <= told)
 
 
 def place(code: pl.Expr, bucket: pl.Expr) -> pl.Expr:
@@ -148,19 +150,15 @@ def place(code: pl.Expr, bucket: pl.Expr) -> pl.Expr:
 
 
 def _error_flags(errors: tuple[str, ...]) -> pl.Expr:
-    """One bit for each error column, and one above them for a value other than 0, 1 and null."""
-    if not errors:
-        return pl.lit(0)
+    """One bit for each error column."""
     columns = [pl.col(name).fill_null(0) for name in errors]
-    flags = reduce(
+    return reduce(
         lambda sum_, item: sum_ + (item[1] & 1) * (1 << item[0]), enumerate(columns), pl.lit(0, pl.Int8)
     )
-    invalid = reduce(lambda union, column: union | column, columns) & -2
-    return flags + (invalid != 0).cast(pl.Int8) * (1 << len(ERROR_COLUMNS))
 
 
 def cell_columns(errors: tuple[str, ...]) -> list[pl.Expr]:
-    """Takes a cell apart: ``code``, ``success``, ``bucket``, the error columns, ``invalid_error``."""
+    """Takes a cell apart: ``code``, ``success``, ``bucket``, the error columns."""
     cell = pl.col("cell")
     flags = cell // (1 << _BUCKET_BITS)
     digits = [(flags // 2 ** (1 + place) % 2).alias(name) for place, name in enumerate(errors)]
@@ -169,7 +167,6 @@ def cell_columns(errors: tuple[str, ...]) -> list[pl.Expr]:
         (flags % 2 == 1).alias("success"),
         (cell % (1 << _BUCKET_BITS) - (1 << (_BUCKET_BITS - 1))).alias("bucket"),
         *digits,
-        (flags // 2 ** (1 + len(ERROR_COLUMNS)) % 2 == 1).alias("invalid_error"),
     ]
 
 

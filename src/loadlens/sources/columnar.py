@@ -1,24 +1,40 @@
 """Parquet and Arrow files, and frames, whose columns have the canonical names, as one canonical LazyFrame."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 import polars as pl
 
 from loadlens.errors import InputError
-from loadlens.schema import CANONICAL_COLUMNS, RULES, canonical
+from loadlens.schema import (
+    CANONICAL_COLUMNS,
+    RULES,
+    breaks_rule,
+    canonical,
+    latency_is_positive,
+)
 from loadlens.sources.files import DataFile, scan_columns
+from loadlens.sources.parsed import Recipe
 from loadlens.sources.storage.location import Location, store_of
 
-__all__ = ["canonical_frame", "constant", "raw_scan", "scan_files"]
+__all__ = [
+    "absent",
+    "canonical_frame",
+    "canonical_recipe",
+    "constant",
+    "good_rows",
+    "joined_frames",
+    "raw_scan",
+    "scan_files",
+]
 
 
-def scan_files(files: Sequence[DataFile], row_index: str | None = None) -> pl.LazyFrame:
+def scan_files(files: Sequence[DataFile], *, good: bool = False) -> pl.LazyFrame:
     """Scans columnar files into canonical columns; files of different columns are joined by name.
 
     Args:
         files: the files.
-        row_index: name of a column for each row's number in its file, from 0; none without it.
+        good: whether rows that break a rule are left out.
 
     Raises:
         InputError: a canonical column has a type that cannot be cast, or a partition's value cannot.
@@ -31,8 +47,33 @@ def scan_files(files: Sequence[DataFile], row_index: str | None = None) -> pl.La
         )
 
     groups = [list(group) for _, group in groupby(sorted(files, key=alike), key=alike)]
-    frames = [canonical_frame(raw_scan(group, row_index), str(group[0].path)) for group in groups]
-    return frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
+    frames = [canonical_frame(raw_scan(group), str(group[0].path)) for group in groups]
+    return joined_frames(map(good_rows, frames) if good else frames)
+
+
+def good_rows(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Canonical rows without those that break a rule."""
+    return frame.filter(~breaks_rule(frame.collect_schema().names()))
+
+
+def joined_frames(frames: Iterable[pl.LazyFrame]) -> pl.LazyFrame:
+    """Canonical rows of several sources, by column name, each ``absent`` where a source lacks it."""
+    frames = list(frames)
+    if len(frames) == 1:
+        return frames[0]
+    if any("success" in frame.collect_schema() for frame in frames):
+        frames = [
+            frame if "success" in frame.collect_schema() else frame.with_columns(absent("success"))
+            for frame in frames
+        ]
+    return pl.concat(frames, how="diagonal_relaxed")
+
+
+def absent(name: str) -> pl.Expr:
+    """A column that other sources of a log have: success as the latency tells it, else null."""
+    if name == "success":
+        return latency_is_positive().fill_null(value=False).alias(name)
+    return pl.lit(None).alias(name)
 
 
 def raw_scan(files: Sequence[DataFile], row_index: str | None = None) -> pl.LazyFrame:
@@ -73,15 +114,27 @@ def canonical_frame(frame: pl.LazyFrame, name: str) -> pl.LazyFrame:
     Raises:
         InputError: a number is expected and the column's type is not one; ``name`` says where.
     """
-    schema = {
-        column: dtype for column, dtype in frame.collect_schema().items() if column in CANONICAL_COLUMNS
-    }
+    return frame.with_columns(_canonical_columns(frame.collect_schema(), name))
+
+
+def canonical_recipe(schema: Mapping[str, pl.DataType], name: str) -> Recipe:
+    """How the rows of a typed table with canonical columns become canonical, and which are set aside.
+
+    Raises:
+        InputError: a number is expected and the column's type is not one; ``name`` says where.
+    """
+    types = {column: dtype for column, dtype in schema.items() if column in CANONICAL_COLUMNS}
+    return Recipe(types=types, columns=tuple(_canonical_columns(schema, name)), finite=False)
+
+
+def _canonical_columns(schema: Mapping[str, pl.DataType], name: str) -> list[pl.Expr]:
+    known = {column: dtype for column, dtype in schema.items() if column in CANONICAL_COLUMNS}
     wrong = [
         f"{name}: column {column} is {dtype}, expected {CANONICAL_COLUMNS[column].dtype}; convert it first"
-        for column, dtype in schema.items()
+        for column, dtype in known.items()
         if CANONICAL_COLUMNS[column].dtype.is_numeric()
         and not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null))
     ]
     if wrong:
         raise InputError(*wrong)
-    return frame.with_columns(canonical(column, dtype) for column, dtype in schema.items())
+    return [canonical(column, dtype) for column, dtype in known.items()]

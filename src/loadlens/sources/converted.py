@@ -12,6 +12,7 @@ __all__ = [
     "SOURCES",
     "key_of_converted",
     "refuse_unverified",
+    "rejected_before_conversion",
     "sources_of_converted",
     "warnings_of_converted",
 ]
@@ -38,8 +39,8 @@ def warnings_of_converted(file: DataFile) -> list[str]:
     # Of several sources, the name tells which one cannot.
     known = f"{names[0]}: " if len(names) == 1 else ""
     told = [text.removeprefix(known) for text in _texts(facts, "warnings")]
-    rejected = facts.get("rejected")
-    if isinstance(rejected, int) and rejected > 0:
+    rejected = rejected_before_conversion(file)
+    if rejected:
         told.append(f"{counted(rejected, 'row was', 'rows were')} rejected when the log was converted")
     return told
 
@@ -52,6 +53,13 @@ def refuse_unverified(file: DataFile) -> None:
     """
     if CHECKSUM in file.metadata and not file.is_verified:
         raise InputError(f"{file.path}: is a damaged Parquet file: its checksum is gone; convert it again")
+
+
+def rejected_before_conversion(file: DataFile) -> int:
+    """How many rows of the source were rejected when a file was written by ``convert``; else 0."""
+    facts = _facts(file)
+    counts = [facts.get(name) for name in ("rejected", "rejected_earlier")]
+    return sum(count for count in counts if isinstance(count, int) and count > 0)
 
 
 def _facts(file: DataFile) -> Mapping[str, Any]:

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import unquote
 
 import polars as pl
 
 from loadlens.errors import InputError
+from loadlens.schema import CANONICAL_COLUMNS, RULES
 from loadlens.sources.lakes import TableKind, inspect_table, scan_table, table_kind
 from loadlens.sources.storage.checksum import DamagedFileError, has_checksum
 from loadlens.sources.storage.location import (
@@ -68,6 +69,7 @@ class DataFile:
         size: its size in bytes.
         rows: how many rows it holds; estimated for text from its size and first lines.
         row_group_bytes: decoded size of the largest row group of a Parquet file, else 0.
+        sound: canonical columns of a large Parquet file that keep to their rules by its own statistics.
         metadata: what ``loadlens`` has written into the footer of a Parquet file, by name.
         version: the version that a table had when it was opened, of which every scan is; else empty.
         modified_ns: when it was last written as it was opened, in ns; None where nothing tells.
@@ -81,6 +83,7 @@ class DataFile:
     size: int
     rows: int
     row_group_bytes: int = 0
+    sound: frozenset[str] = frozenset()
     metadata: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
     modified_ns: int | None = None
@@ -136,6 +139,7 @@ def inspect_columns(path: Location, kind: Kind) -> DataFile:
         size=size,
         rows=rows,
         row_group_bytes=max(map(_largest_row_group, files)) if large else 0,
+        sound=_sound_columns(path) if large and kind == "parquet" else frozenset(),
         metadata=_metadata(path) if kind == "parquet" else {},
         version=version,
         modified_ns=modified_ns(path),
@@ -190,11 +194,45 @@ def scan_columns(
 
 def row_groups(path: Location) -> list[tuple[int, int]]:
     """The row groups of a Parquet file: the rows of each, and its decoded size in bytes."""
+    return [(group.num_rows, group.total_byte_size) for group in _groups(path)]
+
+
+def _groups(path: Location) -> list[Any]:
+    """What the footer of a Parquet file says of each row group."""
     from pyarrow import parquet
 
     metadata = parquet.read_metadata(_footer_file(path) if isinstance(path, RemotePath) else path)
-    groups = map(metadata.row_group, range(metadata.num_row_groups))
-    return [(group.num_rows, group.total_byte_size) for group in groups]
+    return [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+
+
+def _sound_columns(path: Location) -> frozenset[str]:
+    """The columns of integers or truth values whose ends and nulls, as the footer tells them, break no rule.
+
+    Every rule of one such column is a range, so that its ends stand for all that is between.
+    """
+    ends: dict[str, list[object]] = {}
+    unknown: set[str] = set()
+    for group in _groups(path):
+        for number in range(group.num_columns):
+            column = group.column(number)
+            found = column.statistics if column.is_stats_set else None
+            if found is None or not found.has_min_max or not found.has_null_count:
+                unknown.add(column.path_in_schema)
+                continue
+            nulls = [None] if found.null_count else []
+            ends.setdefault(column.path_in_schema, []).extend([found.min, found.max, *nulls])
+    return frozenset(name for name, values in ends.items() if name not in unknown and _keeps(name, values))
+
+
+def _keeps(name: str, values: Sequence[object]) -> bool:
+    if not all(value is None or isinstance(value, int) for value in values):
+        return False  # of floats, statistics leave NaN out
+    rules = [rule for rule in RULES if rule.needs == {name}]
+    try:
+        column = pl.Series(name, values, dtype=CANONICAL_COLUMNS[name].dtype).to_frame()
+    except (KeyError, TypeError, OverflowError, pl.exceptions.PolarsError):
+        return False
+    return not any(column.select(rule.broken.any()).item() for rule in rules)
 
 
 def _largest_row_group(path: Location) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Literal
 
 import polars as pl
 
@@ -101,10 +101,10 @@ class _Spool:
 
 @dataclass(kw_only=True)
 class Findings:
-    """Facts of the last whole scan of a text log; rejected rows lie in a temporary file, not in memory.
+    """Facts of the last whole scan of a log; rejected rows lie in a temporary file, not in memory.
 
     Attributes:
-        rows: rows that were read.
+        rows: rows that were read, as far as they were looked at one by one.
         rejected: rows that could not be read or broke a rule.
         reasons: how many of them for each reason.
         left_out: rows left out on purpose, by what they are.
@@ -120,6 +120,8 @@ class Findings:
         labels: what to do about too many labels, as one sentence; it outlasts a scan.
         calls: what the calls of each file come to.
         copies: which files have the same content, a clause for each; it outlasts a scan.
+        earlier: rows that were rejected before, when the log was converted or profiled.
+        aside: what was found in the log's typed tables, once their broken rows had to be set aside.
     """
 
     rows: int = 0
@@ -138,16 +140,31 @@ class Findings:
     labels: str = ""
     calls: list[Calls] = field(default_factory=list)
     copies: tuple[str, ...] = ()
+    earlier: int = 0
+    aside: "Findings | None" = None
 
     def __post_init__(self) -> None:
         for path, warning in self.brought:
             self.warn(warning, [path])
 
     def anew(self) -> "Findings":
-        """What is known of the log before a scan."""
-        return Findings(
-            passed_over=self.passed_over, brought=self.brought, labels=self.labels, copies=self.copies
+        """What is known of the log before a scan of its text."""
+        found = Findings(
+            passed_over=self.passed_over,
+            brought=self.brought,
+            labels=self.labels,
+            copies=self.copies,
+            earlier=self.earlier,
+            aside=self.aside,
         )
+        if self.aside is not None:
+            found.merge(self.aside)
+        return found
+
+    @property
+    def unjudged(self) -> int:
+        """Rows that no figure counts, as they were rejected now or before."""
+        return self.rejected + self.earlier
 
     def become(self, other: "Findings") -> None:
         """Takes over what another scan has found, in the place of all that was known."""
@@ -188,16 +205,17 @@ class Findings:
         self.left_out.update({what: count for what, count in part.left_out.items() if count})
         self.facts.update({what: count for what, count in part.facts.items() if count})
         if not part.rejects.is_empty():
-            self._add_rejects(path, part.rejects)
+            self.add_rejects(str(path), part.rejects, place="line")
 
-    def _add_rejects(self, path: Location, rejects: pl.DataFrame) -> None:
+    def add_rejects(self, name: str, rejects: pl.DataFrame, *, place: Literal["line", "row"]) -> None:
+        """Adds rejected rows, in the columns of ``REJECT_SCHEMA``, of what messages call ``name``."""
         self.rejected += rejects.height
         self._add_reasons((_general(column, reason), count) for column, reason, count in _counted(rejects))
         for line, column, reason in rejects.head(_SHOWN - len(self.first)).drop("raw").iter_rows():
             where = f", column {column}" if column else ""
-            self.first.append(f"{path}, line {line}{where}: {reason}")
+            self.first.append(f"{name}, {place} {line}{where}: {reason}")
         self.spool = self.spool or _Spool()
-        rows = rejects.select(pl.lit(str(path)).alias("file"), *REJECT_SCHEMA)
+        rows = rejects.select(pl.lit(name).alias("file"), *REJECT_SCHEMA)
         with _full_told():
             rows.write_csv(self.spool.file, include_header=False)
 
@@ -215,11 +233,12 @@ class Findings:
         read = self.rows + self.rejected
         if not self.rejected or (self.rows and allowed.allows(self.rejected, read)):
             return
+        hint = ", or name the format with --format" if self.aside is None else ""
         total = (
             f"{self.rejected:,} of {counted(read, 'row')} rejected, allowed: {allowed}; mend them, or allow "
             f"more with --max-rejects (max_rejects=)"
             if self.rows
-            else f"{_all_rows(read)} rejected: none is left; mend them, or name the format with --format"
+            else f"{_all_rows(read)} rejected: none is left; mend them{hint}"
         )
         raise TooManyRejectsError(*self.first, total, findings=self)
 
@@ -269,6 +288,7 @@ class Findings:
         """What was set aside or left out, and what a reader has to know, as plain values."""
         return {
             "rejected": self.rejected,
+            **({"rejected_earlier": self.earlier} if self.earlier else {}),
             "rejects_by_reason": dict(self.reasons.most_common()),
             "left_out": dict(self.left_out),
             "warnings": self.sentences(empty_seconds),

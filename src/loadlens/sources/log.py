@@ -9,11 +9,16 @@ from typing import Final, Union
 import polars as pl
 
 from loadlens.errors import InputError, UsageError
-from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY
+from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY, Rule, rules_for
 from loadlens.sources.arrow import ArrowDataset, ArrowStream, collect_stream, scan_dataset
-from loadlens.sources.columnar import canonical_frame
-from loadlens.sources.converted import key_of_converted, refuse_unverified, warnings_of_converted
-from loadlens.sources.diagnosis import Frames, broken_rules, explain
+from loadlens.sources.columnar import canonical_frame, good_rows, joined_frames
+from loadlens.sources.converted import (
+    key_of_converted,
+    refuse_unverified,
+    rejected_before_conversion,
+    warnings_of_converted,
+)
+from loadlens.sources.diagnosis import explain
 from loadlens.sources.dialects import refuse_transactions
 from loadlens.sources.dialects.generic import mapped_frame, table_warnings
 from loadlens.sources.files import DataFile
@@ -33,6 +38,7 @@ from loadlens.sources.saved import (
     saved_profile,
     success_rule_of,
 )
+from loadlens.sources.set_aside import TypedRows, rows_of_file, set_aside
 from loadlens.sources.storage.location import PathSource, RemotePath, secrets_of
 from loadlens.sources.storage.secrets import cause_of
 from loadlens.sources.storage.stamps import refuse_changed
@@ -54,14 +60,15 @@ class Log:
         columns: the names of the frame's columns.
         files: the files behind it; none for a frame from memory.
         name: what messages call it.
-        raw: the rows as they were given, before their columns were cast.
+        raw: the rows as they were given, before their columns were cast and any were set aside.
         num_rows: how many rows a table in memory has; None for other logs.
         key: the columns that naturally tell its rows apart.
         text: the text files among the files.
         findings: what the last scan of the text files found.
         saved: saved profiles in the place of rows; ``frame`` then has columns alone.
         unsaved: the logs beside saved profiles, which are counted in one pass; None where there are none.
-        options: how its files were read; None for a log from memory.
+        options: how it was read.
+        is_sifted: whether its rows that break a rule have been left out.
     """
 
     frame: pl.LazyFrame
@@ -76,10 +83,64 @@ class Log:
     saved: tuple[SavedProfile, ...] = ()
     unsaved: "Log | None" = None
     options: Reading | None = None
+    is_sifted: bool = False
 
-    def broken_rules(self) -> list[str]:
-        """One line for each rule that rows break; none where every row can be counted."""
-        return broken_rules(Frames(canonical=self.frame, raw=self.raw), self.files, self.name)
+    @property
+    def typed_files(self) -> tuple[DataFile, ...]:
+        """The files whose rows are typed, and so obey no rule before somebody looks."""
+        return tuple(file for file in self.files if file.kind != "text")
+
+    @property
+    def open_rules(self) -> tuple[Rule, ...]:
+        """The rules that a scan has to check: those that reading has not, nor statistics in files."""
+        files = self.typed_files
+        if self.is_sifted or (self.files and not files):
+            return ()
+        sound = frozenset[str].intersection(*(file.sound for file in files)) if files else frozenset()
+        return tuple(rule for rule in rules_for(self.columns) if not rule.needs <= sound)
+
+    @property
+    def must_be_sifted(self) -> bool:
+        """Whether only a look at each file tells which rows break a rule, as files differ in columns."""
+        files = self.typed_files
+        if self.is_sifted or not files or len(self.files) == 1:
+            return False
+        told = [_ruled_columns(file) for file in self.files]
+        return len(files) < len(self.files) or any(names != told[0] for names in told)
+
+    def sifted(self) -> "Log":
+        """The log without the rows of its typed tables that break a rule, which its findings then tell.
+
+        They are looked for once; from then on every scan adds them to what it finds.
+
+        Raises:
+            InputError: they are more than may be rejected, or all rows.
+        """
+        if self.is_sifted:
+            return self
+        options = self.options or Reading()
+        if self.findings.aside is None:
+            aside = Findings()
+            set_aside(self._typed_rows(options), aside)
+            self.findings.aside = aside
+            self.findings.become(self.findings.anew())
+            if not self.text:  # else the scan of the text judges all of them together
+                self.findings.check(options.max_rejects)
+        frame = self._good_rows(options) if self.findings.aside.rejected else self.frame
+        return replace(self, frame=frame, is_sifted=True)
+
+    def _typed_rows(self, options: Reading) -> list[TypedRows]:
+        if not self.files:
+            return [TypedRows.of(self.raw, self.name, options.column_map)]
+        return [rows_of_file(file, options.column_map) for file in self.typed_files]
+
+    def _good_rows(self, options: Reading) -> pl.LazyFrame:
+        if not self.typed_files:
+            return good_rows(self.frame)
+        frames = [scan_tabular(self.typed_files, options, good=True)]
+        if self.text:
+            frames.append(scan_text(self.text, self.findings, options.max_rejects))
+        return joined_frames(frames)
 
     def refuse_copies(self, key: Iterable[str]) -> None:
         """Refuses calls that several files hold, unless the key tells them apart by file, or it is meant.
@@ -123,6 +184,12 @@ class Log:
             found[-1] += f"; say which column is what with --map (`loadlens inspect {path}` proposes how)"
         if found:
             raise InputError(*found)
+
+
+def _ruled_columns(file: DataFile) -> frozenset[str]:
+    """The canonical columns of a file in which a missing value breaks a rule."""
+    names = {name for name, _ in (*file.columns, *file.constants)}
+    return frozenset(names & {"success", *CONFIGURATION_COLUMNS})
 
 
 def _missing(wanted: Sequence[str], columns: Sequence[str], needed_for: str) -> str:
@@ -179,12 +246,13 @@ def _from_memory(source: Source, name: str, options: Reading) -> Log | None:
         return None
     brought: tuple[tuple[str, str], ...] = ()
     with reading(None):
+        mapped = frame
         if options.column_map:
             brought = tuple(
                 (name, text) for text in table_warnings(frame.collect_schema(), options.column_map)
             )
-            frame = mapped_frame(frame, options.column_map, name)
-        canonical = templated(canonical_frame(frame, name), options)
+            mapped = mapped_frame(frame, options.column_map, name)
+        canonical = templated(canonical_frame(mapped, name), options)
         columns = tuple(canonical.collect_schema())
     key = _natural_key(DEFAULT_KEY, columns)
     return Log(
@@ -195,6 +263,7 @@ def _from_memory(source: Source, name: str, options: Reading) -> Log | None:
         num_rows=num_rows,
         key=key,
         findings=Findings(brought=brought),
+        options=options,
     )
 
 
@@ -221,12 +290,15 @@ def _log_of_files(tabular: Sequence[DataFile], opened: Opened, options: Reading)
     for file in tabular:
         refuse_unverified(file)
     brought = tuple((str(file.path), text) for file in tabular for text in _brought_by(file, options))
-    findings = Findings(passed_over=opened.passed_over, brought=brought, copies=opened.copies)
+    earlier = sum(map(rejected_before_conversion, tabular))
+    findings = Findings(
+        passed_over=opened.passed_over, brought=brought, copies=opened.copies, earlier=earlier
+    )
     with reading(None):
         frames = [scan_tabular(tabular, options)] if tabular else []
         if text:
             frames.append(scan_text(text, findings, options.max_rejects))
-        frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
+        frame = joined_frames(frames)
         columns = tuple(frame.collect_schema())
     if options.column_map:
         mapped = tuple(frame.collect_schema().items())
@@ -344,7 +416,7 @@ def read_log(
         keep_query: whether labels that are absolute URLs keep query and fragment.
         label_template: whether ids in the paths of labels (numbers, UUIDs, hexadecimal runs) become ``{id}``.
         key_from_name: a regular expression over file names whose named groups become columns.
-        max_rejects: how many rows of text may be rejected: a count, or a percentage such as ``"0.5%"``.
+        max_rejects: how many rows may be rejected: a count, or a percentage such as ``"0.5%"``.
         force: whether calls that several files hold may count several times.
         spill_folder: where standard input (``"-"``) and pipes are kept while they are read; without it,
             where the system puts temporary files.

@@ -10,7 +10,7 @@ from typing import Final
 import polars as pl
 
 from loadlens.errors import InputError
-from loadlens.sources.columnar import canonical_frame, constant, raw_scan, scan_files
+from loadlens.sources.columnar import canonical_frame, constant, good_rows, raw_scan, scan_files
 from loadlens.sources.copies import copies_among
 from loadlens.sources.dialects import (
     RefusedFormatError,
@@ -224,17 +224,24 @@ def text_file(path: Location, options: Reading, *, is_sure: bool = True) -> Text
     return file
 
 
-def scan_tabular(files: Sequence[DataFile], options: Reading) -> pl.LazyFrame:
-    """Scans columnar files into canonical columns, by the map of columns if there is one."""
+def scan_tabular(files: Sequence[DataFile], options: Reading, *, good: bool = False) -> pl.LazyFrame:
+    """Scans columnar files into canonical columns, by the map of columns if there is one.
+
+    Args:
+        files: the files.
+        options: how they are read.
+        good: whether rows that break a rule are left out.
+    """
     if options.column_map is None:
-        return templated(scan_files(files), options)
+        return templated(scan_files(files, good=good), options)
     frames = [
         mapped_frame(raw_scan([file]), options.column_map, str(file.path)).with_columns(
             constant(file.path, name, text) for name, text in dict(file.constants).items()
         )
         for file in files
     ]
-    return templated(canonical_frame(pl.concat(frames, how="diagonal_relaxed"), "the log"), options)
+    frame = canonical_frame(pl.concat(frames, how="diagonal_relaxed"), "the log")
+    return templated(good_rows(frame) if good else frame, options)
 
 
 def templated(frame: pl.LazyFrame, options: Reading) -> pl.LazyFrame:

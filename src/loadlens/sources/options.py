@@ -30,7 +30,7 @@ class Reading:
         keep_query: whether names that are absolute URLs keep query and fragment.
         label_template: whether ids in the paths of labels become ``{id}``.
         name_keys: columns that the names of files tell.
-        max_rejects: how many rows of text may be rejected.
+            max_rejects: how many rows may be rejected.
         force: whether calls that several files hold may count several times.
         spill_folder: where standard input and pipes are kept while they are read.
         storage_options: options of object stores, such as ``aws_region``, under the names of Polars.

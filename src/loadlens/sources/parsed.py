@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from loadlens.schema import CANONICAL_COLUMNS, RULES, Rule
+from loadlens.schema import CANONICAL_COLUMNS, Rule, rules_for
 from loadlens.sources.wording import shortened
 
 __all__ = [
@@ -48,12 +48,6 @@ REJECT_SCHEMA: Final = pl.Schema(
 
 _LARGEST: Final = float(np.finfo(np.float64).max)
 _LARGEST_WRITTEN_OUT: Final = 1e15
-
-_ORDER = Rule(
-    column="end_time",
-    expected="an end that is not before its start",
-    broken=pl.col("end_time") < pl.col("start_time"),
-)
 
 
 class Fault(NamedTuple):
@@ -213,6 +207,8 @@ class Recipe:
         rules: what a source column must hold, beyond the rules of the canonical columns.
         left_out: rows that are no invocations: what they are, and the expression that is true for them.
         required: source columns in which an empty cell is an error.
+        finite: whether every number must be finite, in whatever column it is; of typed tables only those
+            in columns with a rule.
         meaning: source columns and what they are, with unit, for people.
         spans: what tells which rows belong to others, each an expression over the source columns.
     """
@@ -222,6 +218,7 @@ class Recipe:
     rules: tuple[Rule, ...] = ()
     left_out: Mapping[str, pl.Expr] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
+    finite: bool = True
     meaning: tuple[tuple[str, str], ...] = ()
     spans: tuple[pl.Expr, ...] = ()
 
@@ -249,15 +246,14 @@ class Recipe:
                 column=name, expected="a finite number", broken=~pl.col(name).is_between(-_LARGEST, _LARGEST)
             )
             for name, dtype in self.types.items()
-            if dtype.is_float()
+            if self.finite and dtype.is_float()
         ]
         return (*empty, *infinite, *self.rules)
 
     @cached_property
     def canonical_checks(self) -> tuple[Rule, ...]:
         """Every rule over the canonical columns that this recipe makes."""
-        order = [_ORDER] if {"start_time", "end_time"} <= set(self.schema) else []
-        return (*(rule for rule in RULES if rule.column in self.schema), *order)
+        return rules_for(self.schema)
 
     def quick(self, typed: pl.DataFrame) -> Parsed | None:
         """The canonical rows of ``typed`` if no row breaks a rule, else None."""
@@ -317,7 +313,7 @@ class Recipe:
         if quick is not None:
             others.update(quick.left_out)
             return replace(quick, rejects=rejects_frame(rejects), left_out=others, facts=facts)
-        kind, found = self._kind(typed), {**self._faults(typed), **faults}
+        kind, found = self._kind(typed), {**self.faults(typed), **faults}
         others.update(self._counted(kind))
         bad = [index for index in found if kind[index] == _NONE]
         good = kind.to_numpy() == _NONE
@@ -332,7 +328,8 @@ class Recipe:
             spans=self._spans(kept),
         )
 
-    def _faults(self, typed: pl.DataFrame) -> dict[int, Fault]:
+    def faults(self, typed: pl.DataFrame) -> dict[int, Fault]:
+        """What is wrong with each row that is not good: the first rule that it breaks, by its index."""
         canonical = typed.select(self.columns)
         # A message shows what was logged, not what it became.
         logged = canonical.with_columns(typed[name] for name in typed.columns if name in self.schema)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from loadlens.sources.columnar import good_rows
 from loadlens.sources.dialects import NestingReader
 from loadlens.sources.files import DataFile, row_groups
 from loadlens.sources.findings import Findings
@@ -29,6 +30,7 @@ class Part:
         options: how the files are read.
         text_columns: what the columns of the log's text files come to together.
         is_all_text: whether these are all the text files of the log.
+        good: whether rows that break a rule are left out, as somebody else has told them.
     """
 
     files: tuple[DataFile, ...]
@@ -37,6 +39,7 @@ class Part:
     options: Reading
     text_columns: tuple[tuple[str, pl.DataType], ...] = ()
     is_all_text: bool = True
+    good: bool = False
 
     def __str__(self) -> str:
         name = str(self.files[0].path)
@@ -64,7 +67,7 @@ def parts_of(log: Log, most_rows: int) -> list[Part]:
     groups = list(_text_groups(log, text, most_rows))
     large = [file for file in tabular if file.kind in {"parquet", "arrow"} and file.rows > most_rows]
     small = [file for file in tabular if file not in large]
-    return [
+    parts = [
         *(part for file in large for part in _cut(file, most_rows, options)),
         *(Part(files=files, options=options) for files in _grouped(small, most_rows)),
         *(
@@ -72,6 +75,7 @@ def parts_of(log: Log, most_rows: int) -> list[Part]:
             for files in groups
         ),
     ]
+    return [replace(part, good=log.is_sifted) for part in parts]
 
 
 def _text_groups(log: Log, files: Sequence[DataFile], most_rows: int) -> Iterator[tuple[DataFile, ...]]:
@@ -140,9 +144,10 @@ def open_part(part: Part) -> Log:
             schema = pl.Schema(part.text_columns)
             frame = scan_text(text, findings, None, schema, is_part=not part.is_all_text)
         else:
-            frame = scan_tabular(part.files, part.options)
+            frame = scan_tabular(part.files, part.options, good=part.good and part.num_rows is None)
         if part.num_rows is not None:
             frame = frame.slice(part.first_row, part.num_rows)
+            frame = good_rows(frame) if part.good else frame
         columns = tuple(frame.collect_schema())
     return Log(
         frame=frame,
@@ -152,4 +157,5 @@ def open_part(part: Part) -> Log:
         raw=frame,
         text=tuple(text),
         findings=findings,
+        is_sifted=part.good,
     )

@@ -87,7 +87,7 @@ def mapped_recipe(schema: pl.Schema, column_map: ColumnMap, name: str) -> Recipe
         raise InputError(*wrong)
     used = {use.column if use.column in schema else use.column.split(".")[0] for use in uses_of(column_map)}
     types = {column: dtype for column, dtype in schema.items() if column in used}
-    return Recipe(types=types, **_recipe(column_map, cells))
+    return Recipe(types=types, finite=False, **_recipe(column_map, cells))
 
 
 def mapped_frame(frame: pl.LazyFrame, column_map: ColumnMap, name: str = "the log") -> pl.LazyFrame:

@@ -15,9 +15,9 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from loadlens.errors import InputError
-from loadlens.schema import CANONICAL_COLUMNS, LATENCY
+from loadlens.schema import CANONICAL_COLUMNS
 from loadlens.sources.calls import Calls
-from loadlens.sources.columnar import constant
+from loadlens.sources.columnar import absent, constant
 from loadlens.sources.dialects import BlockReader, Dialect, NestingReader, Reader
 from loadlens.sources.findings import Findings, MaxRejects
 from loadlens.sources.labels import JoinedNames, Naming
@@ -306,13 +306,6 @@ def _out_of_order(rows: pl.DataFrame, last_start: float) -> tuple[int, float]:
 def _conformed(rows: pl.DataFrame, file: TextFile, schema: pl.Schema) -> pl.DataFrame:
     told = file.told()
     return rows.select(
-        (pl.col(name) if name in rows.columns else told.get(name, _missing(name, dtype))).cast(dtype)
+        (pl.col(name) if name in rows.columns else told.get(name, absent(name))).cast(dtype)
         for name, dtype in schema.items()
     )
-
-
-def _missing(name: str, dtype: pl.DataType) -> pl.Expr:
-    """A column that other files have: success as the latency tells it, or null."""
-    if name == "success":
-        return (pl.col(LATENCY) > 0).fill_null(value=False).alias(name)
-    return pl.lit(None, dtype=dtype).alias(name)

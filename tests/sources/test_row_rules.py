@@ -1,0 +1,137 @@
+"""One set of rules for rows, whatever form of input they come in: the same figures, the same rejects."""
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+import loadlens
+from loadlens.cli import app
+
+FORMS = ("csv", "parquet", "arrow", "frame", "lazy")
+GOOD: dict[str, Any] = {
+    "invocation_latency": 50.0,
+    "start_time": 1000.0,
+    "end_time": 1000.05,
+    "success": True,
+    "response_size": 100,
+    "memory_size": 1024,
+    "throttle_exception": 0,
+    "label": "a",
+}
+SCHEMA = {
+    "invocation_latency": pl.Float64,
+    "start_time": pl.Float64,
+    "end_time": pl.Float64,
+    "success": pl.Boolean,
+    "response_size": pl.Int64,
+    "memory_size": pl.Int64,
+    "throttle_exception": pl.Int8,
+    "label": pl.String,
+}
+FAULTS: dict[str, dict[str, Any]] = {
+    "end before start": {"end_time": 999.0},
+    "success with -1": {"invocation_latency": -1.0},
+    "negative latency": {"invocation_latency": -5.0},
+    "latency NaN": {"invocation_latency": math.nan},
+    "latency infinite": {"invocation_latency": math.inf},
+    "absurd latency": {"invocation_latency": 1e13},
+    "start NaN": {"start_time": math.nan},
+    "times far off": {"start_time": 1e11, "end_time": 1e11},
+    "negative size": {"response_size": -1},
+    "no memory size": {"memory_size": None},
+    "negative memory size": {"memory_size": -1},
+    "flag of 2": {"throttle_exception": 2},
+    "no outcome": {"success": None},
+}
+USUAL: dict[str, dict[str, Any]] = {
+    "good": {},
+    "failed": {"success": False},
+    "failed without latency": {"success": False, "invocation_latency": -1.0},
+    "failed with none": {"success": False, "invocation_latency": None},
+    "success without latency": {"invocation_latency": None},
+    "no time": {"start_time": None, "end_time": None},
+    "no size": {"response_size": None},
+}
+ALL = {**FAULTS, **USUAL}
+
+
+def table(kinds: list[str]) -> pl.DataFrame:
+    return pl.DataFrame([{**GOOD, **ALL[kind]} for kind in kinds], schema=SCHEMA)
+
+
+def source(folder: Path, rows: pl.DataFrame, form: str) -> Any:
+    if form in {"frame", "lazy"}:
+        return rows if form == "frame" else rows.lazy()
+    path = folder / f"log.{form}"
+    if form == "csv":
+        rows.write_csv(path)
+    elif form == "parquet":
+        rows.write_parquet(path)
+    else:
+        rows.write_ipc(path)
+    return path
+
+
+def outcome(folder: Path, rows: pl.DataFrame, form: str) -> tuple[list[tuple[Any, ...]], list[int], int]:
+    """The figures, the rows that were rejected (from 1), and how many there are."""
+    log = loadlens.read_log(source(folder, rows, form), max_rejects="100%")
+    result = loadlens.summarize(log, ["memory_size"])
+    log.findings.write_rejects(folder / "rejects.csv")
+    with (folder / "rejects.csv").open(encoding="utf-8", newline="") as lines:
+        found = [int(row["line"]) - (form == "csv") for row in csv.DictReader(lines)]
+    return result.summary.rows(), sorted(found), log.findings.rejected
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_broken_row_is_set_aside_in_every_form(tmp_path: Path, fault: str, form: str) -> None:
+    kinds = ["good", "failed", fault, "good"]
+    figures, rejected, count = outcome(tmp_path, table(kinds), form)
+    assert rejected == [3]
+    assert count == 1
+    assert figures == loadlens.summarize(table(["good", "failed", "good"]), ["memory_size"]).summary.rows()
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_without_leave_the_row_is_told_and_nothing_counted(tmp_path: Path, fault: str, form: str) -> None:
+    log = source(tmp_path, table(["good", fault, "good"]), form)
+    with pytest.raises(loadlens.InputError) as raised:
+        loadlens.summarize(log)
+    place = "line 3" if form == "csv" else "row 2"
+    assert f"{place}, column {next(iter(FAULTS[fault]))}: got " in raised.value.problems[0]
+    assert raised.value.problems[-1].startswith("1 of 3 rows rejected, allowed: 0;")
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.sampled_from(sorted(ALL)), min_size=1, max_size=30))
+def test_all_forms_agree(tmp_path_factory: pytest.TempPathFactory, kinds: list[str]) -> None:
+    kinds = ["good", *kinds]
+    folder = tmp_path_factory.mktemp("forms")
+    expected = [number for number, kind in enumerate(kinds, start=1) if kind in FAULTS]
+    found = [outcome(folder, table(kinds), form) for form in FORMS]
+    assert all(rejected == expected for _, rejected, _ in found)
+    assert all(figures == found[0][0] for figures, _, _ in found)
+
+
+def test_a_success_without_a_latency_counts_where_none_is_needed() -> None:
+    rows = table(["good", "success without latency", "success without latency", "failed"])
+    (found,) = loadlens.summarize(rows).summary.to_dicts()
+    assert (found["num_errors"], found["error_rate"]) == (1, 0.25)
+    assert (found["tps_max"], found["invocation_latency_max"]) == (3, 50.0)
+
+
+@pytest.mark.parametrize("command", ["analyze", "convert", "profile"])
+def test_commands_heed_the_limit(tmp_path: Path, command: str) -> None:
+    table(["good", "end before start"] * 5).write_parquet(tmp_path / "log.parquet")
+    out = {"analyze": "out", "convert": "out.parquet", "profile": "out.profile"}[command]
+    args = [command, str(tmp_path / "log.parquet"), "--out", str(tmp_path / out), "--quiet"]
+    assert CliRunner().invoke(app, args).exit_code == 3
+    assert CliRunner().invoke(app, [*args, "--max-rejects", "5", "--overwrite"]).exit_code == 0
