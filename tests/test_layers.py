@@ -14,7 +14,7 @@ PACKAGE = Path(loadlens.__file__).parent
 
 # From the bottom up. Rooms of one layer know nothing of each other.
 LAYERS = (
-    ("errors",),
+    ("errors", "keywords"),
     ("schema", "disk"),
     ("compiled", "replacing"),
     ("sources",),

@@ -16,8 +16,9 @@ from loadlens.api import (
 )
 from loadlens.decisions import Questions, decide
 from loadlens.errors import InputError, PriceError, UsageError
+from loadlens.keywords import refusing_unknown_keywords
 from loadlens.prices import PriceTable, load_prices
-from loadlens.profile import DEFAULT_PERCENTILES
+from loadlens.profile import DEFAULT_PERCENTILES, Execution
 from loadlens.publish import (
     existing_paths,
     publish_folder,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
     from loadlens.costing import Costing
     from loadlens.gates import Gate
-    from loadlens.profile import Execution, Outliers
+    from loadlens.profile import Outliers
     from loadlens.results import ChartFormat, CostResult, StabilityResult
     from loadlens.sources import Source
 
@@ -61,6 +62,7 @@ _LOG = logging.getLogger(__name__)
 Path_ = PathSource
 
 
+@refusing_unknown_keywords(Execution)
 def analyze(
     inputs: Path_ | Sequence[Path_],
     out: Path_,

@@ -6,8 +6,9 @@ from os import PathLike
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from loadlens.analysis import concurrency_statistics, cost_analysis, stability_statistics, summary_statistics
+from loadlens.keywords import refusing_unknown_keywords
 from loadlens.prices import PriceTable, load_prices
-from loadlens.profile import DEFAULT_PERCENTILES, checked_outliers
+from loadlens.profile import DEFAULT_PERCENTILES, Execution, checked_outliers
 from loadlens.results import ConcurrencyResult, CostResult, SavedResult, StabilityResult, SummaryResult
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from loadlens.profile import Execution, Outliers
+    from loadlens.profile import Outliers
     from loadlens.sources import EndpointMetricsSource, Source
 
 __all__ = [
@@ -29,6 +30,7 @@ SavePath = str | PathLike[str] | None
 _Result = TypeVar("_Result", bound=SavedResult)
 
 
+@refusing_unknown_keywords(Execution)
 def summarize_stability_results(
     invocations: Source,
     endpoint_metrics: EndpointMetricsSource | None = None,
@@ -66,6 +68,7 @@ def summarize_stability_results(
     return _saved(StabilityResult(**vars(statistics)), result_save_path, overwrite=overwrite)
 
 
+@refusing_unknown_keywords(Execution)
 def summarize_concurrency_results(
     invocations: Source,
     endpoint_metrics: EndpointMetricsSource | None = None,
@@ -137,6 +140,7 @@ def compute_cost_savings(
     return _saved(CostResult(**vars(analysis)), result_save_path, overwrite=overwrite)
 
 
+@refusing_unknown_keywords(Execution)
 def summarize(
     log: Source,
     by: Sequence[str] = (),

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 import polars as pl
 
 from loadlens.errors import InputError
-from loadlens.profile import Plan, Profile, measure, success_of
+from loadlens.keywords import refusing_unknown_keywords
+from loadlens.profile import Execution, Plan, Profile, measure, success_of
 from loadlens.profile.buckets import RELATIVE_ERROR
 from loadlens.profile.saved import damage_told, merged_profile, merged_seconds
 from loadlens.profile.storing import digest_of, stored_parts, write_profile
@@ -33,12 +34,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from loadlens.profile import Execution
     from loadlens.sources import Findings, Source
 
 __all__ = ["load_profile", "merge_profiles", "profile_log"]
 
 
+@refusing_unknown_keywords(Execution)
 def profile_log(
     inputs: Source,
     out: PathSource,

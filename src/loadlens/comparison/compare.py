@@ -16,6 +16,7 @@ from loadlens.comparison.runs import Run, measured_run, with_common_types
 from loadlens.comparison.verdicts import FAMILY_LEVEL, LEVEL, key_verdicts, metric_verdict
 from loadlens.costing import FIGURES, MEMORY, check_tables, require_memory_prices
 from loadlens.errors import InputError, UsageError
+from loadlens.keywords import refusing_unknown_keywords
 from loadlens.prices import PriceTable, load_prices
 from loadlens.profile import Execution, key_names, spectrum
 from loadlens.schema import LATENCY
@@ -60,6 +61,7 @@ _TAKEN: Final = frozenset(
 """Columns of the results and measured columns, which no key may be called."""
 
 
+@refusing_unknown_keywords(Execution)
 def compare(
     base: Source,
     candidate: Source,

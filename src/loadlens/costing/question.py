@@ -9,6 +9,7 @@ from loadlens.costing.choosing import Strategy
 from loadlens.costing.comparison import CostComparison, compare_costs
 from loadlens.costing.traffic import Traffic
 from loadlens.costing.usage import MEMORY, usage_of
+from loadlens.keywords import refusing_unknown_keywords
 from loadlens.prices import PriceTable, load_prices
 from loadlens.profile import Execution
 from loadlens.sources import Log, Reading, Source, open_log
@@ -45,6 +46,7 @@ class Costing:
         return objective.percentile if objective else self.percentile
 
 
+@refusing_unknown_keywords(Execution)
 def cost_comparison(
     log: Log,
     costing: Costing,

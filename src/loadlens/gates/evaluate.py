@@ -13,6 +13,7 @@ from loadlens.gates.bounds import refuse_unbounded, value_bounds
 from loadlens.gates.figures import value_of, values_behind
 from loadlens.gates.grammar import Gate, Scope, parse_gates
 from loadlens.gates.measures import Measures, measures
+from loadlens.keywords import refusing_unknown_keywords
 from loadlens.profile import Execution, Outliers, checked_outliers, key_names
 from loadlens.schema import LATENCY
 from loadlens.sources import Log, Reading, Source, open_log
@@ -96,6 +97,7 @@ class GateCheck:
         return tuple(verdict for verdict in self.verdicts if verdict.gate is gate)
 
 
+@refusing_unknown_keywords(Execution)
 def check_gates(
     log: Source,
     gates: Sequence[Gate | str],

@@ -1,0 +1,47 @@
+"""Misspelt options are refused, and a key may be named without a list."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import loadlens
+from loadlens.costing import Costing
+from loadlens.costing.question import cost_comparison
+
+
+def log() -> pl.DataFrame:
+    return pl.DataFrame(
+        {"invocation_latency": [1.0, 2.0], "response_size": [5, 6], "memory_size": [1024, 2048]}
+    )
+
+
+CALLS: dict[str, Callable[..., Any]] = {
+    "summarize": lambda **options: loadlens.summarize(log(), **options),
+    "summarize_stability_results": lambda **options: loadlens.summarize_stability_results(log(), **options),
+    "summarize_concurrency_results": lambda **options: loadlens.summarize_concurrency_results(
+        log(), **options
+    ),
+    "check_gates": lambda **options: loadlens.check_gates(log(), ["p99 < 1s"], **options),
+    "compare": lambda **options: loadlens.compare(log(), log(), **options),
+    "profile_log": lambda **options: loadlens.profile_log(log(), "never.profile", **options),
+    "analyze": lambda **options: loadlens.analyze(["never.csv"], Path("never"), **options),
+    "cost_comparison": lambda **options: cost_comparison(log(), Costing(prices=()), **options),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize(
+    ("wrong", "meant"), [("memory_limt", "memory_limit"), ("exat", "exact"), ("on_progres", "on_progress")]
+)
+def test_a_misspelt_option_is_refused_with_the_one_that_was_meant(name: str, wrong: str, meant: str) -> None:
+    with pytest.raises(TypeError, match=rf"{name}\(\) got an .*'{wrong}'; did you mean '{meant}'\?"):
+        CALLS[name](**{wrong: 1})
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_an_option_like_no_other_is_refused_with_all_that_there_are(name: str) -> None:
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'zzzzzz'; it takes .*memory_limit"):
+        CALLS[name](zzzzzz=True)
