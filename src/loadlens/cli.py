@@ -4,12 +4,15 @@ import gc
 import logging
 import os
 import signal
+import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import wraps
 from typing import Annotated, cast
 
 import typer
+from typer.exceptions import TyperException
 
 from loadlens import __version__
 from loadlens.commands.analyze import analyze_command, demo_command
@@ -49,6 +52,7 @@ from loadlens.terminal import inert, print_inspection, print_proposal
 __all__ = ["main"]
 
 _TELL_WARNINGS = ("check", "compare_command", "inspect_command")
+_INTERNAL_ERROR = 70  # as sysexits.h has it
 _ENDED_BY = 128  # plus the signal's number, as shells report it
 
 app = typer.Typer(
@@ -157,6 +161,31 @@ def _errors_as_exit_codes() -> Iterator[None]:
         for problem in error.problems:
             typer.echo(f"loadlens: {inert(' '.join(problem.split()))}", err=True)
         raise typer.Exit(error.exit_code) from None
+    except MemoryError:
+        typer.echo("loadlens: out of memory; set --memory-limit lower, or free some memory", err=True)
+        raise typer.Exit(_INTERNAL_ERROR) from None
+    except (typer.Exit, typer.Abort, TyperException, BrokenPipeError):
+        raise
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is no verdict on a gate
+        where = _details_of(error)
+        typer.echo(
+            f"loadlens: internal error: {inert(' '.join(f'{type(error).__name__}: {error}'.split())[:200])}; "
+            f"this is a mistake of loadlens; details: {where}",
+            err=True,
+        )
+        raise typer.Exit(_INTERNAL_ERROR) from None
+
+
+def _details_of(error: BaseException) -> str:
+    """Writes what went wrong into a file; where that is."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="loadlens-error-", suffix=".txt", delete=False, encoding="utf-8", errors="replace"
+        ) as file:
+            file.writelines(traceback.format_exception(error))
+            return file.name
+    except OSError:
+        return "could not be written"
 
 
 class _ToStderr(logging.Handler):

@@ -102,7 +102,7 @@ def _facts(log: Log, profile: Profile) -> dict[str, Any]:
         "success": rule,
         "sources": _sources(log, profile),
         "findings": {
-            "rejected": findings["rejected"],
+            "rejected": log.findings.unjudged,
             "left_out": findings["left_out"],
             # Too many labels are told again, of all labels that a profile of several runs then has.
             "warnings": [

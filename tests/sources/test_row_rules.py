@@ -135,3 +135,44 @@ def test_commands_heed_the_limit(tmp_path: Path, command: str) -> None:
     args = [command, str(tmp_path / "log.parquet"), "--out", str(tmp_path / out), "--quiet"]
     assert CliRunner().invoke(app, args).exit_code == 3
     assert CliRunner().invoke(app, [*args, "--max-rejects", "5", "--overwrite"]).exit_code == 0
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_gates_gain_nothing_from_rejects(tmp_path: Path, form: str) -> None:
+    rows = table(["good"] * 98 + ["end before start"] * 2)
+    log = loadlens.read_log(source(tmp_path, rows, form), max_rejects="100%")
+    gates = ["error_rate < 1%", "error_rate <= 2%", "count >= 98", "count >= 99", "count < 99", "p99 < 1s"]
+    found = loadlens.check_gates(log, gates, ["label"])
+    assert [verdict.holds for verdict in found.verdicts] == [False, True, True, False, False, True]
+    first = found.verdicts[0]
+    assert (first.value, first.low, first.high) == (0.0, 0.0, 0.02)
+    assert "2 rejected rows may have failed" in first.reason
+    within = loadlens.check_gates(log, ["error_rate < 1% within 60s of every window"], ["label"])
+    assert not within.holds
+
+
+@pytest.mark.parametrize("command", ["convert", "profile"])
+def test_rows_rejected_before_count_against_gates(tmp_path: Path, command: str) -> None:
+    table(["good"] * 98 + ["end before start"] * 2).write_parquet(tmp_path / "log.parquet")
+    out = tmp_path / ("out.parquet" if command == "convert" else "out.profile")
+    args = [command, str(tmp_path / "log.parquet"), "--out", str(out), "--quiet", "--max-rejects", "2"]
+    assert CliRunner().invoke(app, args).exit_code == 0
+    check = ["check", str(out), "--slo"]
+    assert CliRunner().invoke(app, [*check, "error_rate < 1%"]).exit_code == 1
+    result = CliRunner().invoke(app, [*check, "error_rate < 3%"])
+    assert result.exit_code == 0
+    assert "Not judged, as they were rejected: 2 rows" in result.stdout
+
+
+def test_an_internal_error_is_no_failed_gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise KeyError("boom")
+
+    monkeypatch.setattr("loadlens.commands.check.open_log", fail)
+    result = CliRunner().invoke(app, ["check", str(tmp_path), "--slo", "p99 < 1s"])
+    assert result.exit_code == 70
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("loadlens: internal error: KeyError: 'boom'; ")
+    details = Path(line.rpartition("details: ")[2])
+    assert "Traceback" in details.read_text(encoding="utf-8")
+    details.unlink()

@@ -171,7 +171,7 @@ def check(  # noqa: PLR0917  # the parameters of a command are its options
                 on_progress=display.on_progress,
                 **work,
             )
-    rejected = log.findings.rejected
+    rejected = log.findings.unjudged
     texts = {
         junit: junit_xml(found, inputs, rejected=rejected),
         markdown: markdown_text(found, rejected=rejected),
@@ -236,6 +236,8 @@ def _print(found: GateCheck, findings: Findings, rejects: Path | None) -> None:
         print_line(f"Warning: {sentence}")
     if findings.rejected:
         print_line(f"Rejected rows: {findings.rejected:,}: {rejects or '--rejects FILE writes them'}")
+    if findings.unjudged:
+        print_line(f"Not judged, as they were rejected: {counted(findings.unjudged, 'row')}")
     if found.relative_error:
         print_line(f"Not exact: percentiles are off by at most {found.relative_error:.1%}.")
     if found.holds:

@@ -42,14 +42,20 @@ def edges_of(limit_ms: float) -> tuple[float, float]:
     return (low, low) if low == limit_ms else (low, high)
 
 
-def value_bounds(gate: Gate, relative_error: float) -> tuple[pl.Expr, pl.Expr]:
+def value_bounds(gate: Gate, relative_error: float, unjudged: int = 0) -> tuple[pl.Expr, pl.Expr]:
     """The least and the greatest that the figure of a gate can be, of a table of measures.
 
     Args:
         gate: the gate.
         relative_error: bound of the relative error of latencies; 0 for exact figures.
+        unjudged: rows that were rejected; each may be a call of any configuration, failed or not.
     """
     value = value_of(gate)
+    if unjudged and gate.metric == "error_rate":
+        failed, calls = pl.col("num_rows") - pl.col("num_successes"), pl.col("num_rows") + unjudged
+        return failed / calls, (failed + unjudged) / calls
+    if unjudged and gate.metric == "count":
+        return value, value + unjudged
     if relative_error and gate.metric in _LATENCIES:
         return value / (1 + relative_error), value / (1 - relative_error)
     if relative_error and gate.below_ms is not None:

@@ -54,6 +54,8 @@ class Verdict:
         holds: whether the gate holds.
         reason: why there is no figure, or why a figure that is not exact fails; else empty.
         windows: how its windows went, for a gate on every window.
+        low: the least that the figure of the whole run can be; a gate holds if it holds at both ends.
+        high: the greatest.
     """
 
     gate: Gate
@@ -63,6 +65,8 @@ class Verdict:
     holds: bool
     reason: str = ""
     windows: Windows | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +147,8 @@ def check_gates(
     if outliers is None:
         outliers = "mean-iqr" if any(gate.filtered for gate in known) else "none"
     found = measures(opened, key, known, outliers, execution)
-    verdicts = tuple(verdict for gate in known for verdict in _verdicts(gate, found[gate.window_s]))
+    unjudged = opened.findings.unjudged
+    verdicts = tuple(verdict for gate in known for verdict in _verdicts(gate, found[gate.window_s], unjudged))
     some = next(iter(found.values()))
     return GateCheck(
         by=key,
@@ -172,8 +177,8 @@ def _refuse_other_columns(gates: Sequence[Gate], key: Sequence[str], log: Log) -
         raise GateError.all_of(errors)
 
 
-def _verdicts(gate: Gate, found: Measures) -> Iterator[Verdict]:
-    low, high = value_bounds(gate, found.relative_error)
+def _verdicts(gate: Gate, found: Measures, unjudged: int) -> Iterator[Verdict]:
+    low, high = value_bounds(gate, found.relative_error, unjudged)
     figures = {"value": value_of(gate), "low": low, "high": high, "calls": values_behind(gate)}
     table = found.table.with_columns(figure.alias(name) for name, figure in figures.items())
     table = _in_scope(gate, table)
@@ -182,12 +187,33 @@ def _verdicts(gate: Gate, found: Measures) -> Iterator[Verdict]:
         key = {name: group[internal][0] for name, internal in names}
         if found.window_s is None:
             value = group["value"][0]
-            sides = [gate.allows(group[side][0]) for side in ("low", "high")]
-            reason = _no_value(gate) if value is None else "" if len({*sides}) == 1 else _TOO_CLOSE
-            calls = int(group["calls"][0])
-            yield Verdict(gate=gate, key=key, value=value, calls=calls, holds=all(sides), reason=reason)
+            ends = (group["low"][0], group["high"][0])
+            yield Verdict(
+                gate=gate,
+                key=key,
+                value=value,
+                calls=int(group["calls"][0]),
+                holds=all(map(gate.allows, ends)),
+                reason=_reason(gate, value, ends, unjudged),
+                low=ends[0],
+                high=ends[1],
+            )
         else:
-            yield _over_windows(gate, key, _rows(group, found), found.first_start)
+            # Each window is judged at its worse end.
+            worse = group.with_columns(pl.col("high" if gate.is_upper else "low").alias("value"))
+            yield _over_windows(gate, key, _rows(worse, found), found.first_start)
+
+
+def _reason(gate: Gate, value: float | None, ends: tuple[float | None, float | None], unjudged: int) -> str:
+    """Why there is no figure, or why it is judged at another one."""
+    if value is None:
+        return _no_value(gate)
+    if unjudged and gate.metric in ("error_rate", "count"):
+        worse = ends[1] if gate.is_upper else ends[0]
+        rows = counted(unjudged, "rejected row may have", "rejected rows may have")
+        outcome = "failed" if (gate.metric == "error_rate") == gate.is_upper else "succeeded"
+        return f"judged as {gate.shown(worse)}: {rows} {outcome}"
+    return "" if gate.allows(ends[0]) == gate.allows(ends[1]) else _TOO_CLOSE
 
 
 _TOO_CLOSE: Final = "too close to the bound for the figures of a saved profile: fails to be safe"

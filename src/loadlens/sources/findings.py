@@ -183,6 +183,7 @@ class Findings:
         """Adds what a scan of other files of the same log has found."""
         self.rows += other.rows
         self.rejected += other.rejected
+        self.earlier += other.earlier
         self.out_of_order += other.out_of_order
         self.left_out.update(other.left_out)
         self.facts.update(other.facts)

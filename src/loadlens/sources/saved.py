@@ -353,7 +353,7 @@ def saved_findings(saved: Sequence[SavedProfile], *, with_logs: bool = False) ->
     sentences = [f"figures come from {files} of {calls}{beside}: percentiles are off by at most {bound:.1%}"]
     if rejected:
         sentences.append(f"{counted(rejected, 'row was', 'rows were')} rejected when the logs were profiled")
-    return Findings(rows=rows, left_out=left_out, warnings=[*sentences, *warnings])
+    return Findings(rows=rows, left_out=left_out, warnings=[*sentences, *warnings], earlier=rejected)
 
 
 def joint_findings(saved: Sequence[SavedProfile], own: Findings, lost: Sequence[str]) -> Findings:
