@@ -69,9 +69,10 @@ def test_a_log_rotated_between_a_transaction_and_its_samples(tmp_path: Path, wor
 LONE = "Number of samples in transaction : 3, number of failing samples : 0"
 
 
-def log(
-    *lines: str, header: str = "timeStamp,elapsed,label,responseCode,responseMessage,threadName,success"
-) -> str:
+COLUMNS = "timeStamp,elapsed,label,responseCode,responseMessage,threadName,success"
+
+
+def log(*lines: str, header: str = COLUMNS) -> str:
     return "\n".join((header, *lines)) + "\n"
 
 
@@ -145,3 +146,49 @@ def test_transactions_asked_of_a_log_without_any_are_told(tmp_path: Path) -> Non
     path = written(tmp_path, "a.jtl", log("1700000000000,900,a,200,OK,t 1,true"))
     with pytest.raises(loadlens.InputError, match="has no rows to count, only 1 request"):
         loadlens.summarize(loadlens.read_log(path, level="transactions"))
+
+
+def test_pauses_that_a_transaction_leaves_out_are_within_its_span(tmp_path: Path) -> None:
+    lines = (
+        f'1700000000000,30,Buy,200,"{LONE}",t 1,true,5000',
+        "1700000003000,30,a,200,OK,t 1,true,0",
+        "1700000006000,30,b,200,OK,t 1,true,0",
+    )
+    assert labels(tmp_path, log(*lines, header=f"{COLUMNS},IdleTime")) == ["a", "b"]
+
+
+RECORDED = Path(__file__).parent / "recorded"
+
+
+@pytest.mark.parametrize(
+    ("name", "in_csv"),
+    [("jmeter_transactions", {"Home": 12, "Pay": 12}), ("jmeter_parents", {"Buy": 12})],
+)
+def test_recorded_runs_hold_the_calls_that_the_plan_made(name: str, in_csv: dict[str, int]) -> None:
+    """Three users did four times: Home (a redirect, a page and two images), then Pay, which fails.
+
+    Recorded with JMeter 2.13 (Debian) against a server on loopback, CSV and XML at once. Its CSV has no
+    header and holds no parts; of parents ("Generate parent sample") it holds no samples either.
+    """
+    calls = rows(RECORDED / f"{name}.jtl")
+    assert Counter(label for label, *_ in calls.elements()) == in_csv
+    nested = rows(RECORDED / f"{name}.xml")
+    assert Counter(label for label, *_ in nested.elements()) == {"Home": 12, "Pay": 12}
+    if "Home" in in_csv:
+        assert calls == nested
+    assert all(ok == (label == "Home") for label, _, _, ok in nested)
+    transactions = [rows(RECORDED / f"{name}.{end}", level="transactions") for end in ("jtl", "xml")]
+    assert transactions[0] == transactions[1]
+    assert transactions[0].total() == 12
+
+
+def test_transactions_that_count_beside_others_that_do_not_are_told(tmp_path: Path) -> None:
+    lines = (
+        f'1700000000000,30,Buy,200,"{LONE}",t 1,true',
+        "1700000000010,9,a,200,OK,t 1,true",
+        f'1700000001000,30,Buy,200,"{LONE}",t 1,true',
+        "1700000002000,9,a,200,OK,t 1,true",
+    )
+    found = loadlens.read_log(written(tmp_path, "a.jtl", log(*lines)))
+    assert sorted(found.frame.collect().get_column("label")) == ["Buy", "a", "a"]
+    assert any("1 transaction controller counts as a call" in text for text in found.findings.sentences())

@@ -242,7 +242,7 @@ def _samples(layout: _Layout) -> SampleTable:
         spanning = replace(table, spans=_spans(layout))
         return SampleTable(plain=table, spanning=spanning, is_nested=False, refused=refused)
     needed: dict[str, pl.DataType] = {
-        name: pl.String() for name in ("threadName", "Hostname") if name in names
+        name: pl.String() for name in ("threadName", "Hostname", "IdleTime") if name in names
     }
     marks = may_belong(_text("responseMessage", names), _text("label", names))
     return SampleTable(
@@ -275,6 +275,7 @@ def _spans(layout: _Layout) -> tuple[pl.Expr, ...]:
         thread=pl.concat_str(threads, separator="\n") if "threadName" in layout.names else None,
         start_ms=layout.form.ms(pl.col("timeStamp")),
         elapsed=pl.col("elapsed"),
+        idle=pl.col("IdleTime") if "IdleTime" in layout.names else None,
         label=_text("label", layout.names),
         message=_text("responseMessage", layout.names),
         clock_ms=layout.clock_ms,

@@ -14,8 +14,8 @@ from loadlens.sources.parsed import Parsed
 from loadlens.sources.text.blocks import Block
 from loadlens.sources.text.delimited import Table
 from loadlens.sources.text.framing import Framing
-from loadlens.sources.text.nesting import EMPTY_TRANSACTIONS, PARTS, SPANS, TRANSACTIONS
-from loadlens.sources.wording import are, counted_kind
+from loadlens.sources.text.nesting import DOUBTFUL, EMPTY_TRANSACTIONS, PARTS, SPANS, TRANSACTIONS
+from loadlens.sources.wording import are, counted, counted_kind
 
 __all__ = [
     "PART_NAME",
@@ -52,6 +52,7 @@ _WHY_LEFT_OUT: Final = {
     EMPTY_TRANSACTIONS: "they made no call",
     PARTS: "steps of redirects and embedded resources, whose time the samples around them include",
 }
+_COUNT_AS_CALLS: Final = "transaction controllers count as calls"
 _FIRST_FAILED_CODE: Final = 400
 _SAMPLES: Final = rf"^{TRANSACTION_MESSAGE} : (\d+)"
 
@@ -69,6 +70,7 @@ def may_belong(message: pl.Expr, label: pl.Expr) -> pl.Expr:
 def spans(
     *,
     thread: pl.Expr | None,
+    idle: pl.Expr | None,
     start_ms: pl.Expr,
     elapsed: pl.Expr,
     label: pl.Expr,
@@ -81,11 +83,14 @@ def spans(
         thread: the name of the thread; None where the log does not tell it.
         start_ms: when a sample starts.
         elapsed: how long it took, ms.
+        idle: pauses within it that are not in ``elapsed``, ms as text; None where the log does not tell them.
         label: its name.
         message: the message of its response.
         clock_ms: how fine its times are.
     """
     end = start_ms + elapsed
+    if idle is not None:
+        end += idle.str.extract(r"^\s*(\d{1,12})").cast(pl.Int64).fill_null(0)
     stem, root = label.str.replace(rf"{PART_NAME}$", ""), label.str.replace(rf"({PART_NAME})+$", "")
     columns = {
         "thread": pl.lit(0) if thread is None else thread.fill_null("").hash(),
@@ -147,11 +152,18 @@ def refuse(parsed: Parsed, reasons: Mapping[str, str]) -> Parsed:
 
 def nesting_warnings(facts: Mapping[str, int]) -> list[str]:
     """What was left out, one sentence each."""
-    return [
+    found = [
         f"{counted_kind(facts[what], what)} {are(facts[what])} left out: {why}"
         for what, why in _WHY_LEFT_OUT.items()
         if facts.get(what)
     ]
+    if facts.get(DOUBTFUL):
+        calls = counted(facts[DOUBTFUL], "transaction controller counts as a call", _COUNT_AS_CALLS)
+        found.append(
+            f"{calls}, as the log has no sample within the time logged, though it has those of others of "
+            f"that name: samples are missing, or pauses are left out of the time (write idle_time=true)"
+        )
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

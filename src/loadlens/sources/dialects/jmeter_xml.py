@@ -59,6 +59,7 @@ _TYPES: Final[dict[str, pl.DataType]] = {
     "sc": pl.Int64(),
     "tn": pl.String(),
     "hn": pl.String(),
+    "it": pl.String(),
     FAILURE: pl.String(),
 }
 _MEANING: Final = (
@@ -73,6 +74,7 @@ _MEANING: Final = (
     ("sc", "how many samples it sums up, which must be 1"),
     ("tn", "name of the thread"),
     ("hn", "name of the host"),
+    ("it", "pauses within it that are not in t, ms"),
     (FAILURE, "which assertion failed"),
 )
 
@@ -162,6 +164,7 @@ def _spans() -> tuple[pl.Expr, ...]:
         thread=pl.concat_str(threads, separator="\n"),
         start_ms=pl.col("ts"),
         elapsed=pl.col("t"),
+        idle=pl.col("it"),
         label=pl.col("lb"),
         message=pl.col("rm"),
         clock_ms=1,

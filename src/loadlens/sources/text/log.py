@@ -24,7 +24,7 @@ from loadlens.sources.labels import JoinedNames, Naming
 from loadlens.sources.parsed import Parsed
 from loadlens.sources.storage.location import Location
 from loadlens.sources.text.blocks import Block, blocks
-from loadlens.sources.text.nesting import Nesting, Settled
+from loadlens.sources.text.nesting import DOUBTFUL, Nesting, Settled
 from loadlens.sources.text.stream import Head, open_stream
 from loadlens.sources.text.together import grouped, read_together, told_together
 from loadlens.sources.wording import CLOSED_LOOP, NO_CALENDAR
@@ -231,6 +231,7 @@ class _Account:
         """Adds what came of rows of the file that were held, and gives those that count."""
         self._found.add(self.file.path, Parsed(rows=settled.rows, left_out=settled.left_out))
         self._facts.update(settled.left_out)
+        self._facts[DOUBTFUL] += settled.doubtful
         if settled.rows.height:
             self._calls.add(settled.rows)
             yield _conformed(settled.rows, self.file, schema)

@@ -20,13 +20,16 @@ from numpy.typing import NDArray
 
 from loadlens.errors import InputError
 
-__all__ = ["EMPTY_TRANSACTIONS", "PARTS", "SPANS", "TRANSACTIONS", "Nesting", "Settled"]
+__all__ = ["DOUBTFUL", "EMPTY_TRANSACTIONS", "PARTS", "SPANS", "TRANSACTIONS", "Nesting", "Settled"]
 
 Array = NDArray[Any]
 
 TRANSACTIONS: Final = "transaction controllers"
 EMPTY_TRANSACTIONS: Final = "transaction controllers without samples"
 PARTS: Final = "parts of samples"
+
+DOUBTFUL: Final = "transaction controllers beside others of their name with samples"
+"""What transactions that count as calls are counted as, though others of their name do not."""
 
 SPANS: Final = pl.Schema(
     {
@@ -63,21 +66,27 @@ class Settled:
         source: where they are from.
         rows: those that stand for calls.
         left_out: how many do not, by what they are.
+        doubtful: how many of the rows are transactions of a name of which others were left out.
     """
 
     source: int
     rows: pl.DataFrame
     left_out: Counter[str]
+    doubtful: int = 0
 
 
 @dataclass(kw_only=True)
 class _Held:
-    """Rows that may belong to others, their spans, and the number of the window that they came in."""
+    """Rows that may belong to others, their spans, and the number of the window that they came in.
+
+    ``summed`` are the names of all transactions that were left out, by their hashes.
+    """
 
     source: int
     window: int
     rows: pl.DataFrame
     spans: pl.DataFrame
+    summed: set[int]
     left_out: Counter[str] = field(default_factory=Counter)
 
     def take_out(self, kinds: Array) -> None:
@@ -86,12 +95,16 @@ class _Held:
             return
         for kind, what in _LEFT_OUT.items():
             self.left_out[what] += int(np.count_nonzero(kinds == kind))
+        self.summed.update(self.spans["label"].filter(pl.Series(kinds == _TRANSACTION)))
         others = pl.Series(kinds == _OTHER)
         self.rows, self.spans = self.rows.filter(others), self.spans.filter(others)
 
     def settled(self) -> Settled:
         left_out, self.left_out = +self.left_out, Counter()
-        return Settled(source=self.source, rows=self.rows, left_out=left_out)
+        names = pl.Series(list(self.summed), dtype=pl.UInt64)
+        is_doubtful = pl.col("samples").is_not_null() & pl.col("label").is_in(names.implode())
+        doubtful = self.spans.filter(is_doubtful).height
+        return Settled(source=self.source, rows=self.rows, left_out=left_out, doubtful=doubtful)
 
 
 class Nesting:
@@ -126,6 +139,7 @@ class Nesting:
         self._unseen: list[tuple[float, float, int]] = []
         self._released = pl.DataFrame(schema={"thread": pl.UInt64(), "last": pl.Int64()})
         self._released_stems: set[int] = set()
+        self._summed: set[int] = set()
 
     @property
     def is_undecided(self) -> bool:
@@ -152,7 +166,13 @@ class Nesting:
         if not nested.any():
             return rows
         self._held.append(
-            _Held(source=source, window=self._window, rows=rows.filter(nested), spans=spans.filter(nested))
+            _Held(
+                source=source,
+                window=self._window,
+                rows=rows.filter(nested),
+                spans=spans.filter(nested),
+                summed=self._summed,
+            )
         )
         return rows.filter(~nested)
 
@@ -222,7 +242,8 @@ class Nesting:
             if is_released or held.left_out:
                 settled = held.settled()
                 rows = settled.rows if is_released else settled.rows.clear()
-                yield Settled(source=settled.source, rows=rows, left_out=settled.left_out)
+                doubtful = settled.doubtful if is_released else 0
+                yield Settled(source=settled.source, rows=rows, left_out=settled.left_out, doubtful=doubtful)
         self._held = [held for held in self._held if held.window > last_window and held.rows.height]
 
     def _note_released(self, spans: pl.DataFrame) -> None:
