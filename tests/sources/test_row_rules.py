@@ -176,3 +176,20 @@ def test_an_internal_error_is_no_failed_gate(tmp_path: Path, monkeypatch: pytest
     details = Path(line.rpartition("details: ")[2])
     assert "Traceback" in details.read_text(encoding="utf-8")
     details.unlink()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pl.Series("k", [[1], [2]]),
+        pl.Series("k", [{"a": 1}, {"a": 2}]),
+        pl.Series("k", [b"1", b"2"]),
+        pl.Series("k", [1, 2], dtype=pl.Duration("ms")),
+        pl.Series("k", [1, 2], dtype=pl.Int128),
+    ],
+    ids=lambda values: str(values.dtype),
+)
+def test_keys_of_types_that_are_no_keys_are_refused(values: pl.Series) -> None:
+    rows = table(["good", "good"]).with_columns(values)
+    with pytest.raises(loadlens.InputError, match=r"column k is .*, expected text, numbers"):
+        loadlens.summarize(rows, ["k"])

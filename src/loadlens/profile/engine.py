@@ -48,6 +48,7 @@ def measure(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Statistics:
             needs more memory than allowed.
         UsageError: the memory limit is too small to work with.
     """
+    log.refuse_odd_keys(plan.key)
     statistics = (
         _of_profiles(log, plan, execution)
         if log.saved

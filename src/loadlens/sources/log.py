@@ -156,6 +156,23 @@ class Log:
         if not (is_meant or by_file):
             self.findings.refuse_copies()
 
+    def refuse_odd_keys(self, key: Iterable[str]) -> None:
+        """Refuses key columns whose values no table can show, or whose type holds no single values.
+
+        Raises:
+            InputError: names each of them, its type and what to do.
+        """
+        schema = self.frame.collect_schema()
+        odd = [name for name in key if name in schema and _is_odd_key(schema[name])]
+        if odd:
+            raise InputError(
+                *[
+                    f"{self.name}: column {name} is {schema[name]}, expected text, numbers, truth values or "
+                    f"dates to group by; convert it first, such as to text"
+                    for name in odd
+                ]
+            )
+
     def without_rows(self) -> str:
         """What is wrong with a log that turned out to have no row to count."""
         left_out = [counted_kind(count, what) for what, count in sorted(self.findings.left_out.items())]
@@ -184,6 +201,10 @@ class Log:
             found[-1] += f"; say which column is what with --map (`loadlens inspect {path}` proposes how)"
         if found:
             raise InputError(*found)
+
+
+def _is_odd_key(dtype: pl.DataType) -> bool:
+    return dtype.is_nested() or dtype in (pl.Binary, pl.Object, pl.Duration, pl.Int128, pl.UInt128)
 
 
 def _ruled_columns(file: DataFile) -> frozenset[str]:
