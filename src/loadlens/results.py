@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
+import polars as pl
+
 from loadlens.analysis import (
     ConcurrencyStatistics,
     CostAnalysis,
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import altair as alt
-    import polars as pl
 
     from loadlens.sources import PathSource
 
@@ -102,7 +103,9 @@ def _write_chart(chart: alt.TopLevelMixin, folder: Path, name: str, formats: Seq
 
 def write_csv(frame: pl.DataFrame, path: Path) -> None:
     r"""Writes a frame as UTF-8 CSV with shortest round-trip floats and ``\\n`` line ends."""
-    frame.write_csv(path, line_terminator="\n")
+    durations = [name for name, dtype in frame.schema.items() if dtype == pl.Duration]
+    texts = frame.with_columns(pl.col(name).dt.to_string("polars") for name in durations)
+    texts.write_csv(path, line_terminator="\n")
 
 
 class _Views(InvocationStatistics):

@@ -184,7 +184,6 @@ def test_an_internal_error_is_no_failed_gate(tmp_path: Path, monkeypatch: pytest
         pl.Series("k", [[1], [2]]),
         pl.Series("k", [{"a": 1}, {"a": 2}]),
         pl.Series("k", [b"1", b"2"]),
-        pl.Series("k", [1, 2], dtype=pl.Duration("ms")),
         pl.Series("k", [1, 2], dtype=pl.Int128),
     ],
     ids=lambda values: str(values.dtype),

@@ -204,7 +204,7 @@ class Log:
 
 
 def _is_odd_key(dtype: pl.DataType) -> bool:
-    return dtype.is_nested() or dtype in (pl.Binary, pl.Object, pl.Duration, pl.Int128, pl.UInt128)
+    return dtype.is_nested() or dtype in (pl.Binary, pl.Object, pl.Int128, pl.UInt128)
 
 
 def _ruled_columns(file: DataFile) -> frozenset[str]:
