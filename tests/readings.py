@@ -4,7 +4,7 @@ import csv
 import json
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -36,9 +36,9 @@ def frame(path: Path, dialect: str) -> pl.DataFrame:
     return pl.DataFrame(list(readings[dialect](path)), infer_schema_length=None)
 
 
-def _table(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
+def _table(path: Path, delimiter: str = ",", names: Sequence[str] | None = None) -> list[dict[str, str]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file, delimiter=delimiter))
+        return list(csv.DictReader(file, names, delimiter=delimiter))
 
 
 def _row(label: str | None, success: bool, start: float, end: float, ms: float, **others: str) -> Row:
@@ -79,9 +79,16 @@ def _hey(path: Path) -> Iterator[Row]:
         yield _row(None, int(row["status-code"]) < 400, start, round(start + latency, 9), latency * 1000)
 
 
+_OF_JMETER_2_13 = (
+    "timeStamp,elapsed,label,responseCode,responseMessage,threadName,dataType,success,bytes,grpThreads,"
+    "allThreads,Latency"
+)
+
+
 def _jmeter(path: Path) -> Iterator[Row]:
     header = path.read_text(encoding="utf-8").split("\n", 1)[0]
-    rows = list(_table(path, "\t" if "\t" in header else ","))
+    names = None if "timeStamp" in header else _OF_JMETER_2_13.split(",")
+    rows = _table(path, "\t" if "\t" in header else ",", names)
     spans = [(row.get("threadName"), int(row["timeStamp"]), int(row["elapsed"])) for row in rows]
     for row, (thread, start, ms) in zip(rows, spans, strict=True):
         is_sum = row["responseMessage"].startswith("Number of samples in transaction")
