@@ -167,12 +167,13 @@ def test_calls_by_error_class() -> None:
 def test_any_column_that_is_not_measured_can_be_a_key(name: str) -> None:
     log = logs.small_log().with_columns(pl.Series(name, [0, 1] * 60))
     if name == "success":
-        log = log.with_columns((pl.col(name) == 1) & (pl.col("invocation_latency") >= 0))
+        has_latency = (pl.col("invocation_latency") >= 0).fill_null(value=False)
+        log = log.with_columns((pl.col(name) == 1) & has_latency)
     summary = loadlens.summarize(log, by=[name]).summary
     assert summary[name].to_list() == [0, 1]
 
 
-def test_a_success_without_a_latency_is_neither_an_outlier_nor_a_completion() -> None:
+def test_a_success_without_a_latency_is_a_completion_and_no_outlier() -> None:
     log = pl.DataFrame(
         {
             "invocation_latency": [1.0, None, 3.0],
@@ -184,7 +185,7 @@ def test_a_success_without_a_latency_is_neither_an_outlier_nor_a_completion() ->
     for outliers in OUTLIERS:
         row = loadlens.summarize(log, outliers=outliers).summary.row(0, named=True)
         assert (row["num_invocations"], row["num_errors"], row["outliers_removed"]) == (2, 0, 0)
-        assert row["throughput"] == pytest.approx(2 / 3)
+        assert row["throughput"] == pytest.approx(1.0)
 
 
 def test_quality_counts_rows_failures_and_outliers() -> None:
