@@ -341,6 +341,8 @@ def test_a_name_that_is_no_text_is_an_error_unless_it_is_hidden(tmp_path: Path) 
     hidden = os.fsencode(tmp_path) + b"/.\xff.jtl"
     Path(os.fsdecode(hidden)).touch()
     assert latencies(tmp_path) == [1]
+    (names,) = loadlens.read_log(tmp_path).findings.passed_over.values()
+    assert list(names) == [f"{tmp_path}/.\ufffd.jtl"]
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jtl")).touch()
     (problem,) = problems_in(tmp_path)
     assert "its name is not UTF-8 text" in problem

@@ -55,8 +55,9 @@ class Found:
     passed_over: dict[str, list[str]] = field(default_factory=dict)
 
     def pass_over(self, why: str, path: object) -> None:
-        """Adds a file that is not read on purpose."""
-        self.passed_over.setdefault(why, []).append(str(path))
+        """Adds a file that is not read on purpose; bytes of its name that are no UTF-8 are replaced."""
+        name = str(path).encode(errors="surrogateescape").decode(errors="replace")
+        self.passed_over.setdefault(why, []).append(name)
 
 
 def find_files(
