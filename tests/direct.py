@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from loadlens.errors import InputError
@@ -13,6 +14,7 @@ __all__ = ["Measured", "measure"]
 
 _BINS_PER_BANDWIDTH = 8
 _MAX_BINS = 4096
+TIMES = ("start_time", "end_time")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,7 @@ def measure(log: Log, plan: Plan) -> Measured:
         log = log.sifted()
         _check(log)
         rows = _rows(log, plan)
-        table = _table(rows, log, plan).collect(engine="streaming")
+        table = _table(rows, log, plan, _resolution(rows)).collect(engine="streaming")
         kept = _kept(rows, table.lazy())
         histogram = _histogram(kept, table).collect(engine="streaming")
     named = _named(histogram, table, plan)
@@ -50,7 +52,7 @@ def _check(log: Log) -> None:
 
 def _rows(log: Log, plan: Plan) -> pl.LazyFrame:
     """The needed columns, with ``success``; the key as one struct column ``_key``."""
-    absent = [name for name in ("start_time", "end_time") if name not in log.columns]
+    absent = [name for name in TIMES if name not in log.columns]
     key = pl.struct(plan.key) if plan.key else pl.lit(0)
     return log.frame.with_columns(
         key.alias("_key"),
@@ -83,26 +85,32 @@ def _fence(outliers: Outliers, values: pl.Expr) -> pl.Expr:
     return mean + 5 * _iqr(values)
 
 
-def _table(rows: pl.LazyFrame, log: Log, plan: Plan) -> pl.LazyFrame:
+def _resolution(rows: pl.LazyFrame) -> float:
+    """The largest of 1, 0.1, 0.01 and 0.001 s of which all times are multiples; 0 for none."""
+    times = np.concatenate([rows.select(name).collect()[name].drop_nulls().to_numpy() for name in TIMES])
+    found = (1 / ticks for ticks in (1, 10, 100, 1000) if (np.round(times * ticks) / ticks == times).all())
+    return next(found, 0.0)
+
+
+def _table(rows: pl.LazyFrame, log: Log, plan: Plan, resolution: float) -> pl.LazyFrame:
     counts = _counts(rows, log, plan)
     kept = _kept(rows, counts)
     summary = kept.group_by("_key").agg(
-        pl.len().cast(pl.Int64).alias("num_kept"), *_five("kept", pl.col(LATENCY)), _span()
+        pl.len().cast(pl.Int64).alias("num_kept"), *_five("kept", pl.col(LATENCY))
     )
-    # A success without a latency completes too, though it is neither above nor below a fence.
-    completed = pl.concat([kept, rows.filter(pl.col("success") & pl.col(LATENCY).is_null())], how="diagonal")
+    completed = _kept(rows, counts, untimed=True).drop_nulls("end_time")
+    span = rows.group_by("_key").agg(_span=pl.col("end_time").max() - pl.col("start_time").min() + resolution)
+    rates = completed.group_by("_key").agg(_completions=pl.len()).join(span, on="_key", nulls_equal=True)
+    throughput = rates.select(
+        "_key", throughput=pl.when(pl.col("_span") > 0).then(pl.col("_completions") / pl.col("_span"))
+    )
     per_second = completed.drop_nulls("end_time").group_by("_key", pl.col("end_time").cast(pl.Int64)).len()
-    tps = per_second.group_by("_key").agg(*_tps(pl.col("len")), pl.col("len").sum().alias("_completions"))
+    tps = per_second.group_by("_key").agg(_tps(pl.col("len")))
     joined = counts
-    for part in (summary, tps):
+    for part in (summary, tps, throughput):
         joined = joined.join(part, on="_key", how="left", nulls_equal=True)
     kept_rows = pl.col("num_kept").fill_null(0)
-    throughput = pl.when(pl.col("_span") > 0).then(pl.col("_completions") / pl.col("_span"))
-    return joined.with_columns(
-        kept_rows,
-        (pl.col("_timed") - kept_rows).alias("outliers_removed"),
-        throughput.alias("throughput"),
-    ).drop("_span", "_completions")
+    return joined.with_columns(kept_rows, (pl.col("_timed") - kept_rows).alias("outliers_removed"))
 
 
 def _counts(rows: pl.LazyFrame, log: Log, plan: Plan) -> pl.LazyFrame:
@@ -130,16 +138,14 @@ def _counts(rows: pl.LazyFrame, log: Log, plan: Plan) -> pl.LazyFrame:
     )
 
 
-def _kept(rows: pl.LazyFrame, table: pl.LazyFrame) -> pl.LazyFrame:
+def _kept(rows: pl.LazyFrame, table: pl.LazyFrame, *, untimed: bool = False) -> pl.LazyFrame:
+    """The successes at or below the fence, those without a latency among them or not."""
     fences = table.select("_key", "outlier_fence")
-    fence = pl.col("outlier_fence")
-    below = pl.col(LATENCY).is_not_null() & (fence.is_null() | (pl.col(LATENCY) <= fence))
+    fence, latency = pl.col("outlier_fence"), pl.col(LATENCY)
+    below = latency.is_not_null() & (fence.is_null() | (latency <= fence))
+    below = below | latency.is_null() if untimed else below
     joined = rows.join(fences, on="_key", how="left", nulls_equal=True)
     return joined.filter(pl.col("success") & below)
-
-
-def _span() -> pl.Expr:
-    return (pl.col("end_time").max() - pl.col("start_time").min()).alias("_span")
 
 
 def _tps(completions: pl.Expr) -> list[pl.Expr]:

@@ -18,15 +18,28 @@ PERCENTILES = {"p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 
 
 def stability_summary(log: pl.DataFrame, outliers: str = "mean-iqr") -> list[Row]:
-    return [_stability_row(key, group, outliers) for key, group in _groups(log, ("memory_size",))]
+    clock = resolution_of(log)
+    return [_stability_row(key, group, outliers, clock) for key, group in _groups(log, ("memory_size",))]
 
 
 def concurrency_summary(log: pl.DataFrame, outliers: str = "mean-iqr") -> list[Row]:
-    return [_concurrency_row(key, group, outliers) for key, group in _groups(log, CONCURRENCY_KEY)]
+    clock = resolution_of(log)
+    return [_concurrency_row(key, group, outliers, clock) for key, group in _groups(log, CONCURRENCY_KEY)]
 
 
 def summary(log: pl.DataFrame, by: Sequence[str], outliers: str = "none") -> list[Row]:
-    return [_summary_row(key, group, outliers) for key, group in _groups(log, by)]
+    clock = resolution_of(log)
+    return [_summary_row(key, group, outliers, clock) for key, group in _groups(log, by)]
+
+
+def resolution_of(log: pl.DataFrame) -> float:
+    """The largest of 1, 0.1, 0.01 and 0.001 s of which every start and end is a multiple; 0 for none."""
+    names = [name for name in ("start_time", "end_time") if name in log.columns]
+    times = [time for name in names for time in log[name].to_list() if time is not None]
+    for ticks in (1, 10, 100, 1000):
+        if all(round(time * ticks) / ticks == time for time in times):
+            return 1 / ticks
+    return 0.0
 
 
 def _groups(log: pl.DataFrame, by: Sequence[str]) -> list[tuple[Row, pd.DataFrame]]:
@@ -40,7 +53,7 @@ def _groups(log: pl.DataFrame, by: Sequence[str]) -> list[tuple[Row, pd.DataFram
     ]
 
 
-def _stability_row(key: Row, group: pd.DataFrame, outliers: str) -> Row:
+def _stability_row(key: Row, group: pd.DataFrame, outliers: str, clock: float) -> Row:
     success = _positive(group[LATENCY]) & _positive(_column(group, "response_size"))
     five = five_numbers(group[LATENCY][success])
     figures = {f"{LATENCY}_{name}": five[name] for name in ("min", "mean", "median", "max", "iqr")}
@@ -48,11 +61,11 @@ def _stability_row(key: Row, group: pd.DataFrame, outliers: str) -> Row:
         **key,
         "successful_invocations": int(success.sum()),
         **figures,
-        **_extras(group, success, outliers, group[LATENCY][success]),
+        **_extras(group, success, outliers, group[LATENCY][success], clock),
     }
 
 
-def _concurrency_row(key: Row, group: pd.DataFrame, outliers: str) -> Row:
+def _concurrency_row(key: Row, group: pd.DataFrame, outliers: str, clock: float) -> Row:
     success = _positive(group[LATENCY])
     fence = fence_of(group[LATENCY], outliers)
     kept = _kept(group, success, fence)
@@ -63,16 +76,16 @@ def _concurrency_row(key: Row, group: pd.DataFrame, outliers: str) -> Row:
         "num_invocations": int(group[LATENCY].count()),
         **{f"{LATENCY}_{name}": five[name] for name in ("median", "mean", "max", "iqr")},
         **completions_per_second(kept),
-        **_extras(group, success, outliers, group[LATENCY]),
+        **_extras(group, success, outliers, group[LATENCY], clock),
     }
 
 
-def _summary_row(key: Row, group: pd.DataFrame, outliers: str) -> Row:
+def _summary_row(key: Row, group: pd.DataFrame, outliers: str, clock: float) -> Row:
     success = group["success"].to_numpy(bool) if "success" in group else _positive(group[LATENCY])
     fence = fence_of(group[LATENCY], outliers)
     kept = _kept(group, success, fence)
     five = five_numbers(kept[LATENCY])
-    extras = _extras(group, success, outliers, group[LATENCY])
+    extras = _extras(group, success, outliers, group[LATENCY], clock)
     return {
         **key,
         "num_invocations": int(group[LATENCY].count()),
@@ -84,7 +97,7 @@ def _summary_row(key: Row, group: pd.DataFrame, outliers: str) -> Row:
     }
 
 
-def _extras(group: pd.DataFrame, success: Values, outliers: str, fenced: pd.Series) -> Row:
+def _extras(group: pd.DataFrame, success: Values, outliers: str, fenced: pd.Series, clock: float) -> Row:
     """``fenced`` is what the fence is made of: mean + 5 IQR where no other is asked for."""
     kept = _kept(group, success, fence_of(fenced, outliers))
     shown = fence_of(fenced, "mean-iqr" if outliers == "none" else outliers)
@@ -96,7 +109,7 @@ def _extras(group: pd.DataFrame, success: Values, outliers: str, fenced: pd.Seri
         "outliers_removed": int(success.sum()) - len(kept),
         "outliers_above_fence": int(success.sum()) - len(_kept(group, success, shown)),
         "outlier_fence": shown,
-        "throughput": _throughput(kept),
+        "throughput": _throughput(group, kept, clock),
         **true_maximum,
     }
 
@@ -170,10 +183,11 @@ def completions_per_second(kept: pd.DataFrame) -> Row:
     return {name: int(statistic(counts)) for name, statistic in names.items()}
 
 
-def _throughput(kept: pd.DataFrame) -> float | None:
+def _throughput(group: pd.DataFrame, kept: pd.DataFrame, clock: float) -> float | None:
+    """Kept completions over the span of all calls and the resolution of the clock."""
     if not {"start_time", "end_time"} <= set(kept) or not len(kept):
         return None
-    span = kept["end_time"].max() - kept["start_time"].min()
+    span = group["end_time"].max() - group["start_time"].min() + clock
     return float(len(kept) / span) if span > 0 else None
 
 

@@ -261,6 +261,8 @@ def _part(part: StabilityResult | ConcurrencyResult | None) -> dict[str, Any] | 
 def _figures_of(part: StabilityResult | ConcurrencyResult | SummaryResult) -> dict[str, Any]:
     return {
         "relative_error": part.relative_error,
+        "resolution_s": part.profile.resolution_s,
+        "throughput_bounds": _rows(part.bounds.with_columns(_finite("throughput_high"))),
         "quality": _rows(part.quality),
     }
 
@@ -279,6 +281,13 @@ def _cost(cost: CostResult | None) -> dict[str, Any] | None:
         "currency": cost.prices.currency,
         "metrics_with_cost": _rows(cost.metrics_with_cost),
     }
+
+
+def _finite(name: str) -> pl.Expr:
+    """A column of numbers that JSON can say: one without a bound is null."""
+    import polars as pl
+
+    return pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name)
 
 
 def _rows(frame: pl.DataFrame) -> list[dict[str, Any]]:

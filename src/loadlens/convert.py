@@ -128,6 +128,7 @@ def _facts(log: Log) -> str:
             for file in log.files
         ],
         "key": list(log.key),
+        "logged_times": list(log.logged_times),
         **log.findings.document(),
     }
     return json.dumps(facts)

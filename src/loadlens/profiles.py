@@ -96,6 +96,7 @@ def _plan(log: Log, key: tuple[str, ...]) -> Plan:
 
 def _facts(log: Log, profile: Profile) -> dict[str, Any]:
     findings, rule = log.findings.document(), success_rule_of(log.columns)
+    told_again = (log.findings.clock, log.findings.labels)
     return {
         **_counted(profile),
         "columns": told_columns(log.columns, profile.key, rule),
@@ -104,9 +105,9 @@ def _facts(log: Log, profile: Profile) -> dict[str, Any]:
         "findings": {
             "rejected": log.findings.unjudged,
             "left_out": findings["left_out"],
-            # Too many labels are told again, of all labels that a profile of several runs then has.
+            # What a clock or too many labels leave open is told again, of all that a profile then holds.
             "warnings": [
-                *(text for text in findings["warnings"] if text != log.findings.labels),
+                *(text for text in findings["warnings"] if text not in told_again),
                 *lost_warning(log.columns, profile.key),
             ],
         },
@@ -147,6 +148,7 @@ def _counted(profile: Profile) -> dict[str, Any]:
         "rows": rows,
         "first_s": first,
         "last_s": last,
+        "resolution_s": profile.resolution_s,
         "first_second": first_second,
         "last_second": last_second,
     }

@@ -154,6 +154,8 @@ def print_results(analysis: ToolkitAnalysis | LogAnalysis, out: Location) -> Non
     if isinstance(analysis, LogAnalysis):
         _print_summary("Invocations", analysis.summary, analysis.summary.by, _SUMMARY_COLUMNS)
         report = out / "report.html"
+        if analysis.findings.clock:
+            print_line(f"Warning: {analysis.findings.clock}")
         _print_decisions(analysis.decisions)
         if analysis.findings.rejected:
             where = inert(str(out / REJECTS_FILE))
@@ -181,7 +183,7 @@ def _print_decisions(decisions: Decisions) -> None:
         print_line(f"Choice: {decisions.costing.choice.reason}")
 
 
-_SUMMARY_COLUMNS = ("num_invocations", "error_rate", *_LATENCIES, "tps_p50")
+_SUMMARY_COLUMNS = ("num_invocations", "error_rate", *_LATENCIES, "tps_p50", "throughput")
 
 
 def _print_toolkit(console: Console, analysis: ToolkitAnalysis) -> None:

@@ -173,7 +173,7 @@ def test_any_column_that_is_not_measured_can_be_a_key(name: str) -> None:
     assert summary[name].to_list() == [0, 1]
 
 
-def test_a_success_without_a_latency_is_a_completion_and_no_outlier() -> None:
+def test_a_success_without_a_latency_is_a_call_and_a_completion_and_no_outlier() -> None:
     log = pl.DataFrame(
         {
             "invocation_latency": [1.0, None, 3.0],
@@ -184,8 +184,9 @@ def test_a_success_without_a_latency_is_a_completion_and_no_outlier() -> None:
     )
     for outliers in OUTLIERS:
         row = loadlens.summarize(log, outliers=outliers).summary.row(0, named=True)
-        assert (row["num_invocations"], row["num_errors"], row["outliers_removed"]) == (2, 0, 0)
-        assert row["throughput"] == pytest.approx(1.0)
+        assert (row["num_invocations"], row["num_errors"], row["outliers_removed"]) == (3, 0, 0)
+        assert (row["tps_avg"], row["invocation_latency_mean"]) == (1, 2.0)
+        assert row["throughput"] == pytest.approx(3 / (3 + 1))
 
 
 def test_quality_counts_rows_failures_and_outliers() -> None:

@@ -18,6 +18,7 @@ from loadlens.profile import (
     spectrum,
     timeline,
 )
+from loadlens.profile.clock import FINE_S
 from loadlens.schema import ERROR_COLUMNS, LATENCY
 
 __all__ = [
@@ -55,6 +56,9 @@ class InvocationStatistics:
         heatmap: ``time_s``, ``window_s``, ``latency_low_ms``, ``latency_high_ms``, ``count``; empty unless
             it was asked for.
         outliers: the fence above which calls were removed; ``none`` where none were.
+        bounds: between which rates the clock leaves the throughput of each key: the key columns,
+            ``throughput``, which the summary has, and ``throughput_high`` (per s), infinite where
+            there is no bound; without rows for a clock of 1 ms or finer.
         profile: the counts that all of this comes from.
         relative_error: bound of the relative error of quantiles, minima and maxima; 0 for exact figures.
         spilled_bytes: size of the temporary file that a text log went through, else 0.
@@ -67,6 +71,7 @@ class InvocationStatistics:
     timeline: pl.DataFrame
     heatmap: pl.DataFrame
     outliers: Outliers
+    bounds: pl.DataFrame
     profile: Profile
     relative_error: float
     spilled_bytes: int
@@ -76,6 +81,11 @@ class InvocationStatistics:
         """Columns of the summary that leave out the calls above the fence; none where none were removed."""
         latencies = (f"{LATENCY}_{name}" for name in ("min", "mean", "median", "max", "iqr"))
         return () if self.outliers == "none" else (*latencies, *TPS_COLUMNS, "throughput")
+
+    @property
+    def clock_note(self) -> str:
+        """How fine the clock of the log is, as a clause."""
+        return f"times are known to {self.profile.resolution_s:g} s"
 
     @property
     def seconds_without_completion(self) -> int:
@@ -99,6 +109,7 @@ class Common(TypedDict):
     timeline: pl.DataFrame
     heatmap: pl.DataFrame
     outliers: Outliers
+    bounds: pl.DataFrame
     profile: Profile
     relative_error: float
     spilled_bytes: int
@@ -113,10 +124,16 @@ def common(statistics: Statistics, plan: Plan) -> Common:
         timeline=timeline(statistics.profile),
         heatmap=heatmap(statistics.profile),
         outliers=plan.outliers,
+        bounds=_throughput_bounds(statistics, plan.key),
         profile=statistics.profile,
         relative_error=statistics.relative_error,
         spilled_bytes=statistics.spilled_bytes,
     )
+
+
+def _throughput_bounds(statistics: Statistics, key: Sequence[str]) -> pl.DataFrame:
+    bounds = statistics.table.select(*key_columns(key), "throughput", "throughput_high")
+    return bounds if statistics.profile.resolution_s > FINE_S else bounds.clear()
 
 
 def average_response_size(statistics: Statistics) -> float | None:

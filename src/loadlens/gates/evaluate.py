@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Unpack
 
 import numpy as np
@@ -15,6 +15,7 @@ from loadlens.gates.grammar import Gate, Scope, parse_gates
 from loadlens.gates.measures import Measures, measures
 from loadlens.keywords import refusing_unknown_keywords
 from loadlens.profile import Execution, Outliers, checked_outliers, key_names
+from loadlens.profile.clock import FINE_S
 from loadlens.schema import LATENCY
 from loadlens.sources import Log, Reading, Source, open_log
 from loadlens.sources.wording import counted, listed
@@ -55,7 +56,7 @@ class Verdict:
         reason: why there is no figure, or why a figure that is not exact fails; else empty.
         windows: how its windows went, for a gate on every window.
         low: the least that the figure of the whole run can be; a gate holds if it holds at both ends.
-        high: the greatest.
+        high: the greatest; infinite where there is no bound.
     """
 
     gate: Gate
@@ -81,6 +82,7 @@ class GateCheck:
         first_start: when the first call of the log started, in s on its clock; None if no call tells.
         last_end: when the last one ended.
         relative_error: bound of the relative error of latencies; 0 but for logs that are saved profiles.
+        resolution_s: of what part of a second all times are multiples: 1, 0.1, 0.01, 0.001 s, or 0 for none.
     """
 
     by: tuple[str, ...]
@@ -90,6 +92,7 @@ class GateCheck:
     first_start: float | None = None
     last_end: float | None = None
     relative_error: float = 0.0
+    resolution_s: float = 0.0
 
     @property
     def holds(self) -> bool:
@@ -158,6 +161,7 @@ def check_gates(
         first_start=some.first_start,
         last_end=some.last_end,
         relative_error=max(figures.relative_error for figures in found.values()),
+        resolution_s=max(figures.resolution_s for figures in found.values()),
     )
 
 
@@ -178,7 +182,7 @@ def _refuse_other_columns(gates: Sequence[Gate], key: Sequence[str], log: Log) -
 
 
 def _verdicts(gate: Gate, found: Measures, unjudged: int) -> Iterator[Verdict]:
-    low, high = value_bounds(gate, found.relative_error, unjudged)
+    low, high = value_bounds(gate, found.relative_error, found.resolution_s, unjudged)
     figures = {"value": value_of(gate), "low": low, "high": high, "calls": values_behind(gate)}
     table = found.table.with_columns(figure.alias(name) for name, figure in figures.items())
     table = _in_scope(gate, table)
@@ -194,17 +198,23 @@ def _verdicts(gate: Gate, found: Measures, unjudged: int) -> Iterator[Verdict]:
                 value=value,
                 calls=int(group["calls"][0]),
                 holds=all(map(gate.allows, ends)),
-                reason=_reason(gate, value, ends, unjudged),
+                reason=_reason(gate, value, ends, found, unjudged),
                 low=ends[0],
                 high=ends[1],
             )
         else:
-            # Each window is judged at its worse end.
-            worse = group.with_columns(pl.col("high" if gate.is_upper else "low").alias("value"))
-            yield _over_windows(gate, key, _rows(worse, found), found.first_start)
+            worse = pl.col("high" if gate.is_upper else "low").alias("value")
+            shown = group.with_columns(worse) if unjudged else group
+            yield _over_windows(gate, key, _rows(shown, found), found)
 
 
-def _reason(gate: Gate, value: float | None, ends: tuple[float | None, float | None], unjudged: int) -> str:
+def _reason(
+    gate: Gate,
+    value: float | None,
+    ends: tuple[float | None, float | None],
+    found: Measures,
+    unjudged: int,
+) -> str:
     """Why there is no figure, or why it is judged at another one."""
     if value is None:
         return _no_value(gate)
@@ -213,10 +223,19 @@ def _reason(gate: Gate, value: float | None, ends: tuple[float | None, float | N
         rows = counted(unjudged, "rejected row may have", "rejected rows may have")
         outcome = "failed" if (gate.metric == "error_rate") == gate.is_upper else "succeeded"
         return f"judged as {gate.shown(worse)}: {rows} {outcome}"
-    return "" if gate.allows(ends[0]) == gate.allows(ends[1]) else _TOO_CLOSE
+    return "" if gate.allows(ends[0]) == gate.allows(ends[1]) else _open(gate, ends[1], found)
 
 
 _TOO_CLOSE: Final = "too close to the bound for the figures of a saved profile: fails to be safe"
+
+
+def _open(gate: Gate, highest: float | None, found: Measures) -> str:
+    """Why a figure that may lie on either side of the bound fails."""
+    if gate.metric != "throughput":
+        return _TOO_CLOSE
+    bounded = highest is not None and math.isfinite(highest)
+    most = f"may be up to {gate.shown(highest)}" if bounded else "has no upper bound"
+    return f"{most}, as times are known to {found.resolution_s:g} s: fails to be safe"
 
 
 def _no_value(gate: Gate) -> str:
@@ -259,6 +278,8 @@ class _Rows:
     Attributes:
         window: which multiple of the width each is, ascending.
         value: its figure, NaN where there is none.
+        low: the least that it can be.
+        high: the greatest.
         calls: how many calls that is made of.
         first: the first whole window.
         end: the window after the last whole one.
@@ -266,6 +287,8 @@ class _Rows:
 
     window: np.ndarray[Any, np.dtype[np.int64]]
     value: np.ndarray[Any, np.dtype[np.float64]]
+    low: np.ndarray[Any, np.dtype[np.float64]]
+    high: np.ndarray[Any, np.dtype[np.float64]]
     calls: np.ndarray[Any, np.dtype[np.int64]]
     first: int
     end: int
@@ -274,10 +297,8 @@ class _Rows:
     def whole(self) -> "_Rows":
         """The whole windows alone, those without a call among them with the value 0."""
         inside = (self.window >= self.first) & (self.window < self.end)
-        window, value, calls = self.window[inside], self.value[inside], self.calls[inside]
-        return _Rows(
-            window=window, value=value, calls=calls, first=self.first, end=self.end, width_s=self.width_s
-        )
+        columns = ("window", "value", "low", "high", "calls")
+        return replace(self, **{name: getattr(self, name)[inside] for name in columns})
 
     @property
     def first_gap(self) -> int | None:
@@ -297,7 +318,10 @@ def _rows(group: pl.DataFrame, found: Measures) -> _Rows:
     assert end is not None  # noqa: S101  # else there would be no windows
     return _Rows(
         window=windows,
-        value=group["value"].cast(pl.Float64).fill_null(math.nan).to_numpy(),
+        **{
+            name: group[name].cast(pl.Float64).fill_null(math.nan).to_numpy()
+            for name in ("value", "low", "high")
+        },
         calls=group["calls"].to_numpy(),
         first=int(windows[0]) if begin is None else math.ceil(begin / width),
         end=math.floor(end / width),
@@ -305,14 +329,15 @@ def _rows(group: pl.DataFrame, found: Measures) -> _Rows:
     )
 
 
-def _over_windows(gate: Gate, key: Mapping[str, object], rows: _Rows, begin: float | None) -> Verdict:
+def _over_windows(gate: Gate, key: Mapping[str, object], rows: _Rows, found: Measures) -> Verdict:
     """Judges a gate in each window; throughput and counts in whole windows only, empty ones too."""
     gap = None
     judged = len(rows.window)
     if gate.metric in ("throughput", "count"):
         rows = rows.whole()
         gap, judged = rows.first_gap, max(rows.end - rows.first, 0)
-    good = np.array([gate.allows(value) for value in rows.value.tolist()], dtype=np.bool_)
+    sides = zip(rows.low.tolist(), rows.high.tolist(), strict=True)
+    good = np.array([gate.allows(low) and gate.allows(high) for low, high in sides], dtype=np.bool_)
     empty = judged - len(rows.window)
     failed = int((~good).sum()) + (0 if gate.allows(0.0) else empty)
     value, start = _worst(gate, rows, gap)
@@ -320,6 +345,14 @@ def _over_windows(gate: Gate, key: Mapping[str, object], rows: _Rows, begin: flo
     unknown = int(np.isnan(rows.value).sum())
     if unknown:
         reason = f"no successful calls in {counted(unknown, 'window')}"
+    begin, resolution_s = found.first_start, found.resolution_s
+    if failed and (rows.low != rows.high).any() and gate.allows(value):
+        reason = f"times are known to {resolution_s:g} s, and so are the windows: fails to be safe"
+    if not _are_told(rows.width_s, resolution_s):
+        failed, reason = (
+            judged,
+            f"times are known to {resolution_s:g} s, which tells no windows of this width",
+        )
     return Verdict(
         gate=gate,
         key=key,
@@ -335,6 +368,11 @@ def _over_windows(gate: Gate, key: Mapping[str, object], rows: _Rows, begin: flo
             worst_after_s=None if start is None or begin is None else round(start - begin, 6),
         ),
     )
+
+
+def _are_told(width_s: float, resolution_s: float) -> bool:
+    """Whether the clock tells in which window a call ended: a coarse one only of whole numbers of ticks."""
+    return resolution_s <= FINE_S or math.isclose(width_s / resolution_s, round(width_s / resolution_s))
 
 
 def _worst(gate: Gate, rows: _Rows, gap: int | None) -> tuple[float | None, float | None]:

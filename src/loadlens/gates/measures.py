@@ -22,6 +22,8 @@ from loadlens.profile import (
     scanning,
     success_of,
 )
+from loadlens.profile.clock import clock_warning
+from loadlens.profile.table import with_throughput
 from loadlens.sources import Log
 
 __all__ = ["Measures", "measures"]
@@ -41,6 +43,7 @@ class Measures:
         first_start: when the first call of the log started, in s on its clock; None if no call tells.
         last_end: when the last one ended.
         window_s: the width of the windows in s; None for the whole run.
+        resolution_s: the resolution of the log's clock; see ``Profile.resolution_s``.
         relative_error: bound of the relative error of latencies.
     """
 
@@ -50,6 +53,7 @@ class Measures:
     first_start: float | None = None
     last_end: float | None = None
     window_s: float | None = None
+    resolution_s: float = 0.0
     relative_error: float = 0.0
 
 
@@ -76,7 +80,9 @@ def measures(
                 for width, chosen in by_width.items()
             }
 
-    return on_good_rows(log, run)
+    found = on_good_rows(log, run)
+    log.findings.clock = clock_warning(max(figures.resolution_s for figures in found.values()))
+    return found
 
 
 def _widths(gates: Sequence[Gate]) -> list[float | None]:
@@ -114,18 +120,15 @@ def _of_the_run(
 ) -> Measures:
     statistics = with_numeric_keys(measure(log, _plan(log, key, gates, outliers), **execution), key)
     profile = statistics.profile
-    succeeded = profile.buckets.filter("success")
     rates = profile.rates.group_by("code")
     completions = rates.agg((pl.col("completions") * pl.col("num_seconds")).sum())
-    span = pl.col("last_end") - pl.col("first_start")
-    throughput = pl.when(span > 0).then(pl.col("completions") / span).alias("success_throughput")
+    throughput = with_throughput(completions, profile).rename(
+        {"throughput": "success_throughput", "throughput_high": "success_throughput_high"}
+    )
     # The rows of the table and of the keys are in one order.
     table = (
         statistics.table.with_columns(profile.keys["code"])
-        .join(completions, on="code", how="left", maintain_order="left")
-        .join(_spans(succeeded), on="code", how="left", maintain_order="left")
-        .with_columns(throughput)
-        .drop("first_start", "last_end")
+        .join(throughput, on="code", how="left", maintain_order="left")
         .with_row_index("group")
     )
     first, last = profile.buckets.select(pl.col("first_start").min(), pl.col("last_end").max()).row(0)
@@ -134,12 +137,9 @@ def _of_the_run(
         table=table,
         first_start=first,
         last_end=last,
+        resolution_s=profile.resolution_s,
         relative_error=statistics.relative_error,
     )
-
-
-def _spans(buckets: pl.DataFrame) -> pl.DataFrame:
-    return buckets.group_by("code").agg(pl.col("first_start").min(), pl.col("last_end").max())
 
 
 def _of_windows(
@@ -162,4 +162,5 @@ def _of_windows(
         first_start=groups.select(pl.col("first_start").min()).item(),
         last_end=groups.select(pl.col("last_end").max()).item(),
         window_s=rows.width_s,
+        resolution_s=rows.resolution_s,
     )

@@ -117,6 +117,7 @@ def check_document(check: GateCheck, inputs: Iterable[str]) -> dict[str, Any]:
         "by": list(check.by),
         "outliers": check.outliers,
         "relative_error": check.relative_error,
+        "resolution_s": check.resolution_s,
         "holds": check.holds,
         "gates": [_gate_document(check, gate) for gate in check.gates],
     }
@@ -142,11 +143,18 @@ def _verdict_document(verdict: Verdict) -> dict[str, Any]:
     return {
         "key": {name: _json_cell(value) for name, value in verdict.key.items()},
         "value": verdict.value,
+        "low": _finite(verdict.low),
+        "high": _finite(verdict.high),
         "calls": verdict.calls,
         "holds": verdict.holds,
         "reason": verdict.reason or None,
         "windows": None if verdict.windows is None else vars(verdict.windows),
     }
+
+
+def _finite(value: float | None) -> float | None:
+    """A number that JSON can say: one without a bound is none."""
+    return None if value is None or not math.isfinite(value) else value
 
 
 def _json_cell(value: object) -> object:

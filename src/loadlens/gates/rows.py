@@ -11,8 +11,10 @@ from loadlens.gates.figures import quantile_of
 from loadlens.gates.grammar import Gate
 from loadlens.gates.narrowing import COARSE_SHIFT, UNDIVIDED_SHIFT, HeldRows, cell_counts, side_of
 from loadlens.profile import Scan, key_names, success_of
+from loadlens.profile.clock import ClockWatch
 from loadlens.profile.keys import KeyCodec, codec_of_keys, find_key_codec
 from loadlens.profile.passes import UnusableRowsError
+from loadlens.profile.plan import runs_here
 from loadlens.profile.scan import by_batches, worth_tables
 from loadlens.schema import LATENCY, breaks_one_of
 from loadlens.sources import Log
@@ -36,6 +38,7 @@ class WindowRows:
         count: how many windows there are from the first to the last.
         limits_ms: latencies that no cell lies on both sides of.
         cells: the calls counted by ``pair`` and ``success``, as ``cell_counts`` does.
+        resolution_s: the resolution of the log's clock.
         held: successes of high latency, where they were held back.
     """
 
@@ -46,6 +49,7 @@ class WindowRows:
     count: int
     limits_ms: tuple[float, ...]
     cells: pl.DataFrame
+    resolution_s: float
     held: HeldRows | None = None
 
     @property
@@ -79,7 +83,8 @@ def window_rows(
         UnusableRowsError: some row breaks a rule.
     """
     cut = _Cut.of(gates)
-    columns = _Columns(log=log, key=tuple(key), window_s=window_s)
+    clock = ClockWatch(log.logged_times)
+    columns = _Columns(log=log, key=tuple(key), window_s=window_s, clock=clock)
     by_table = _by_table(columns, cut, scan) if worth_tables(log, scan) else None
     found = by_table or _by_groups(columns, scan)
     if found.spans.is_empty():
@@ -117,6 +122,7 @@ def window_rows(
         count=count,
         limits_ms=cut.limits_ms,
         cells=cells,
+        resolution_s=columns.clock.resolution_s,
         held=held,
     )
 
@@ -166,6 +172,7 @@ class _Columns:
     log: Log
     key: tuple[str, ...]
     window_s: float
+    clock: ClockWatch
 
     @property
     def window(self) -> pl.Expr:
@@ -224,7 +231,12 @@ def _by_groups(columns: _Columns, scan: Scan) -> _Found:
         pl.col("window").max().alias("last"),
         pl.col("broken").any(),
     )
-    spans = scan.tracker.watch(rows).group_by("code").agg(aggregates).collect(engine=scan.engine)
+    watched = scan.tracker.watch(rows)
+    if runs_here(scan.engine):
+        watched = columns.clock.watch(watched)
+    else:
+        columns.clock.watch(columns.log.frame.select(columns.start, "end_time")).collect(engine="streaming")
+    spans = watched.group_by("code").agg(aggregates).collect(engine=scan.engine)
     if spans["broken"].any():
         raise UnusableRowsError
     first, last = spans.select(pl.col("first").min(), pl.col("last").max()).row(0)
@@ -258,6 +270,7 @@ def _by_table(columns: _Columns, cut: _Cut, scan: Scan) -> _Found | None:
 
     def count(batch: pl.DataFrame) -> pl.DataFrame:
         counter.add(batch)
+        columns.clock.add(batch)
         return nothing
 
     def run(frame: pl.LazyFrame) -> None:

@@ -106,6 +106,7 @@ def _tasks(log: Log, scan: Scan, execution: Execution) -> list[Task]:
     first = Task(
         part=parts[0],
         columns=tuple((name, schema[name]) for name in needed_names(log, scan.plan)),
+        logged_times=log.logged_times,
         plan=plain_plan(scan.plan),
         num_rows=sum(part.rows for part in parts),
         with_heat=scan.with_heat,

@@ -12,6 +12,7 @@ from loadlens.errors import InputError
 from loadlens.profile.attainment import CountsInside, counts_below, inside_by_middle, inside_by_scan
 from loadlens.profile.buckets import RELATIVE_ERROR
 from loadlens.profile.candidates import candidate_rows
+from loadlens.profile.clock import clock_warning
 from loadlens.profile.distributed import counted_by_workers
 from loadlens.profile.exact import OrderedCounts, order_statistics
 from loadlens.profile.fence import Kept, counts_in_tail, fence, kept_by_bucket, kept_exactly
@@ -25,7 +26,14 @@ from loadlens.profile.quantiles import OrderStatistics, middle_of_buckets, quant
 from loadlens.profile.rows import Look
 from loadlens.profile.saved import merged_profile, refuse_impossible
 from loadlens.profile.scan import Counted, Scan, counted
-from loadlens.profile.table import FENCE_QUANTILES, FIVE, clipped_mean, count_table, kept_columns
+from loadlens.profile.table import (
+    FENCE_QUANTILES,
+    FIVE,
+    clipped_mean,
+    count_table,
+    kept_columns,
+    with_throughput,
+)
 from loadlens.schema import LATENCY
 from loadlens.sources.labels import many_labels
 from loadlens.sources.log import Log, reading
@@ -55,6 +63,7 @@ def measure(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Statistics:
         else on_good_rows(log, lambda rows: _of_rows(rows, plan, execution))
     )
     log.findings.labels = _too_many_labels(statistics.profile)
+    log.findings.clock = _coarse_clock(statistics.profile)
     return statistics
 
 
@@ -84,6 +93,12 @@ def on_good_rows(log: Log, run: Callable[[Log], Result]) -> Result:
         return run(sifted)
     except UnusableRowsError as error:
         raise InputError(f"{log.name}: changed while it was read") from error
+
+
+def _coarse_clock(profile: Profile) -> str:
+    times = profile.buckets.select("first_start", "last_end")
+    told = times.height and any(times[name].null_count() < times.height for name in times.columns)
+    return clock_warning(profile.resolution_s) if told else ""
 
 
 def _too_many_labels(profile: Profile) -> str:
@@ -268,7 +283,7 @@ def _statistics(
     removing = pl.col("outlier_fence") if plan.outliers != "none" else pl.lit(None, dtype=pl.Float64)
     limits = table.select("code", removing.alias("outlier_fence"))
     kept = inside if plan.outliers == plan.fence else kept_by_bucket(profile, limits)
-    table = _with_kept(table, plan, kept, statistics_of)
+    table = with_throughput(_with_kept(table, plan, kept, statistics_of), profile)
     histogram = kept_histogram(kept, table.drop("outlier_fence").join(limits, on="code"), look)
     keys = key_names(plan.key)
     named = profile.keys.join(table, on="code", how="left", maintain_order="left")

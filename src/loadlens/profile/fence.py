@@ -37,7 +37,7 @@ class Kept:
     """The successes at or below the fence.
 
     Attributes:
-        table: for each ``code``: ``num_kept``, ``kept_mean`` (ms), ``first_start`` and ``last_end`` (s).
+        table: for each ``code``: ``num_kept``, ``kept_mean`` (ms).
         cells: their latency buckets: ``code``, ``bucket``, ``count``, ``latency_sum`` (ms).
         rates: ``code``, ``completions`` of one second, ``num_seconds`` that saw as many kept calls complete.
     """
@@ -95,7 +95,7 @@ def kept_exactly(profile: Profile, fences: pl.DataFrame, counts: CountsAbove) ->
     found = counts(above=above.select("code", "bucket").unique(), fences=fences)
     limit = above.group_by("code").agg(pl.col("limit").first().alias("bucket"))
     edge = found.filter("kept").join(limit, on="code")
-    measures = ("code", "bucket", "count", "latency_sum", "first_start", "last_end")
+    measures = ("code", "bucket", "count", "latency_sum")
     cells = pl.concat([below.select(measures), edge.select(measures)])
     return _kept(profile, cells, _rates_without(profile, found.filter(~pl.col("kept"))))
 
@@ -104,13 +104,12 @@ def counts_above(rows: pl.LazyFrame, above: pl.DataFrame, fences: pl.DataFrame) 
     """Counts the successes in or above the fence's bucket.
 
     Args:
-        rows: ``code``, ``success``, the latency in ms, start and end in s.
+        rows: ``code``, ``success``, the latency in ms, the end in s.
         above: ``code`` and ``bucket`` of the buckets from the fence's own on.
         fences: ``code`` and ``outlier_fence`` in ms.
 
     Returns:
-        ``code``, ``kept`` (whether at or below the fence), ``second``, ``count``, ``latency_sum`` (ms),
-        ``first_start`` and ``last_end`` (s).
+        ``code``, ``kept`` (whether at or below the fence), ``second``, ``count``, ``latency_sum`` (ms).
     """
     second = pl.col("end_time").cast(pl.Int64).alias("second")
     is_kept = (pl.col(LATENCY) <= pl.col("outlier_fence")).alias("kept")
@@ -118,8 +117,6 @@ def counts_above(rows: pl.LazyFrame, above: pl.DataFrame, fences: pl.DataFrame) 
     return removable.group_by("code", is_kept, second).agg(
         pl.len().cast(pl.Int64).alias("count"),
         pl.col(LATENCY).sum().alias("latency_sum"),
-        pl.col("start_time").min().alias("first_start"),
-        pl.col("end_time").max().alias("last_end"),
     )
 
 
@@ -147,8 +144,6 @@ def _kept(profile: Profile, cells: pl.DataFrame, rates: pl.DataFrame) -> Kept:
     table = cells.group_by("code").agg(
         pl.col("count").sum().alias("num_kept"),
         settled(pl.col("latency_sum").sum() / pl.col("count").sum()).alias("kept_mean"),
-        pl.col("first_start").min(),
-        pl.col("last_end").max(),
     )
     return Kept(
         table=profile.keys.select("code")

@@ -49,6 +49,7 @@ class Task:
     Attributes:
         part: the partition.
         columns: the columns that are needed, in the types that they have in the log as a whole.
+        logged_times: which times the log as a whole holds as they were logged.
         plan: the fields of the plan, its success by name.
         num_rows: about how many rows the log as a whole has.
         with_heat: whether latencies are counted over time.
@@ -61,6 +62,7 @@ class Task:
 
     part: Part
     columns: tuple[tuple[str, pl.DataType], ...]
+    logged_times: tuple[str, ...]
     plan: Mapping[str, Any]
     num_rows: int
     with_heat: bool
@@ -162,6 +164,7 @@ def _opened(task: Task) -> Iterator[Log]:
     try:
         _refuse_changed(task.part)
         log = _with_columns(open_part(task.part), task.columns)
+        log = replace(log, logged_times=task.logged_times)
         with reading(log):
             yield log
     except LoadlensError as error:

@@ -13,8 +13,9 @@ from loadlens.profile.buckets import (
     prefix,
     value_of_bits,
 )
+from loadlens.profile.clock import ClockWatch
 from loadlens.profile.keys import KeyCodec
-from loadlens.profile.plan import Engine
+from loadlens.profile.plan import Engine, runs_here
 from loadlens.profile.profile import Profile, coarsened, key_names, window_width
 from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import Rows, cell_columns, second_columns
@@ -44,7 +45,14 @@ class TooSparseError(Exception):
 
 
 def profile_rows(
-    rows: Rows, codec: KeyCodec, engine: Engine, *, max_groups: int, with_heat: bool, tracker: Tracker
+    rows: Rows,
+    codec: KeyCodec,
+    engine: Engine,
+    clock: ClockWatch,
+    *,
+    max_groups: int,
+    with_heat: bool,
+    tracker: Tracker,
 ) -> Profile:
     """Makes the profile of ``rows`` by group-bys: a scan each for the buckets, the seconds and the heat.
 
@@ -52,6 +60,7 @@ def profile_rows(
         rows: the log.
         codec: how its keys are coded.
         engine: what runs the queries.
+        clock: looks at the times.
         max_groups: how many (key, second) pairs one scan may hold; more are taken in several windows of
             time, which costs little where a file's statistics tell the rows of a window.
         with_heat: whether latencies are counted over time.
@@ -61,7 +70,12 @@ def profile_rows(
         UnusableRowsError: some row breaks a rule.
     """
     tracker.stage("Counting latencies")
-    buckets = bucket_counts(rows, tracker.watch(rows.frame), engine)
+    frame = tracker.watch(rows.frame)
+    if runs_here(engine):
+        frame = clock.watch(frame)
+    else:
+        clock.watch(rows.frame.select("start_time", "end_time")).collect(engine="streaming")
+    buckets = bucket_counts(rows, frame, engine)
     keys = _keys(codec, buckets["code"].unique().sort())
     tracker.stage("Counting completions per second")
     seconds = _seconds(rows, buckets, engine, max_groups, tracker)
@@ -71,7 +85,15 @@ def profile_rows(
     if width:
         heat = coarsened(heat_counts(tracker.watch(rows.frame), width, engine))
     classes = class_counts(rows.frame, engine)
-    return Profile(key=rows.plan.key, keys=keys, buckets=buckets, seconds=seconds, heat=heat, classes=classes)
+    return Profile(
+        key=rows.plan.key,
+        keys=keys,
+        buckets=buckets,
+        seconds=seconds,
+        heat=heat,
+        classes=classes,
+        resolution_s=clock.resolution_s,
+    )
 
 
 def _keys(codec: KeyCodec, codes: pl.Series) -> pl.DataFrame:

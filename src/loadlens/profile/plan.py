@@ -162,7 +162,8 @@ class Statistics:
             successes; ``outlier_fence``, ``outliers_above_fence``, ``outliers_removed``; ``num_kept`` and
             ``kept_min``, ``_mean``, ``_median``, ``_max``, ``_iqr`` of the kept successes: those at or below
             the fence, or all where nothing is removed; ``tps_avg``,
-            ``tps_p25``, ``tps_p50``, ``tps_p75``, ``tps_max`` and ``throughput`` of these, and a
+            ``tps_p25``, ``tps_p50``, ``tps_p75``, ``tps_max``, ``throughput`` and ``throughput_high`` (the
+            most that the resolution of the clock leaves open) of these, and a
             ``kept_<percentile>`` for each that was asked for; ``num_below_<ms>``, the successes below each
             limit.
         histogram: the kept latencies, binned: the key columns as ``key:<name>``, ``latency_ms`` (mean of

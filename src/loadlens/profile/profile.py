@@ -72,6 +72,8 @@ class Profile:
         seconds: ``code``, ``second`` (of completion), ``calls``, ``completions`` (successful calls).
         classes: calls with an error class: ``code``, ``error``, ``count``; empty where the log tells none.
         pace: what remains of the seconds, in their place, where they would be too many to hold.
+        resolution_s: of what part of a second all starts and ends are multiples: 1, 0.1, 0.01 or 0.001 s, or
+            0 where they are of none; see ``ClockWatch``.
         heat: latencies of the successes over time, whatever their key: ``time_s`` (start of a window, a
             multiple of its width), ``window_s`` (its width, a power of two), ``octave_part`` (an eighth of
             a doubling of the latency) and ``count``; at most 256 windows.
@@ -84,6 +86,7 @@ class Profile:
     heat: pl.DataFrame
     classes: pl.DataFrame
     pace: Pace | None = None
+    resolution_s: float = 1.0
 
     @classmethod
     def empty(cls, key: Sequence[str]) -> "Profile":
@@ -112,6 +115,11 @@ class Profile:
     def windows(self) -> pl.DataFrame:
         """Calls and completions of the whole log over time, as in ``Pace.windows``."""
         return self.pace.windows if self.pace else windows_of(self.seconds)
+
+    @property
+    def spans(self) -> pl.DataFrame:
+        """``first_start`` and ``last_end`` of all calls of each ``code``, in s."""
+        return self.buckets.group_by("code").agg(pl.col("first_start").min(), pl.col("last_end").max())
 
     @property
     def even_heat(self) -> pl.DataFrame:
@@ -153,6 +161,7 @@ class Profile:
             classes=numbered([profile.classes for profile in profiles]),
             rates=numbered([pace.rates for pace in paces]) if paces else None,
             windows=pl.concat([pace.windows for pace in paces]) if paces else None,
+            resolution_s=min(profile.resolution_s for profile in profiles),
         ).merged()
 
 
@@ -169,6 +178,7 @@ class Parts:
         classes: as ``keys``.
         rates: those of the paces; None where profiles have seconds.
         windows: likewise, without ``part``.
+        resolution_s: the finest of all.
     """
 
     key: tuple[str, ...]
@@ -179,6 +189,7 @@ class Parts:
     classes: pl.DataFrame
     rates: pl.DataFrame | None = None
     windows: pl.DataFrame | None = None
+    resolution_s: float = 1.0
 
     def merged(self) -> Profile:
         """The profile of all together."""
@@ -195,6 +206,7 @@ class Parts:
             heat=coarsened(self.heat),
             classes=summed_classes(recoded(self.classes, codes)),
             pace=pace,
+            resolution_s=self.resolution_s,
         )
 
 

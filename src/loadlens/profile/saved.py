@@ -121,6 +121,7 @@ def _profile(saved: Sequence[SavedProfile], key: Sequence[str], *, with_pace: bo
         classes=frames["classes"],
         rates=frames["rates"] if with_pace else None,
         windows=frames["windows"].drop("part") if with_pace else None,
+        resolution_s=min(float(profile.facts.get("resolution_s", 0.0)) for profile in saved),
     ).merged()
 
 

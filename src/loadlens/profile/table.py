@@ -1,13 +1,16 @@
 """The figures by configuration, put together."""
 
+import math
+
 import polars as pl
 
 from loadlens.profile.buckets import NULL_BUCKET
+from loadlens.profile.clock import FINE_S
 from loadlens.profile.fence import Kept
 from loadlens.profile.profile import Profile
 from loadlens.profile.rounding import settled
 
-__all__ = ["FENCE_QUANTILES", "FIVE", "clipped_mean", "count_table", "kept_columns"]
+__all__ = ["FENCE_QUANTILES", "FIVE", "clipped_mean", "count_table", "kept_columns", "with_throughput"]
 
 FIVE = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
 """The quantiles that describe a population."""
@@ -48,12 +51,27 @@ def clipped_mean(population: str) -> pl.Expr:
 
 
 def kept_columns(kept: Kept) -> pl.DataFrame:
-    """``num_kept``, ``kept_mean``, TPS and throughput by ``code``."""
-    tps = _tps(kept.rates)
-    table = kept.table.join(tps, on="code", how="left")
+    """``num_kept``, ``kept_mean``, TPS and ``completions`` by ``code``."""
+    return kept.table.join(_tps(kept.rates), on="code", how="left")
+
+
+def with_throughput(table: pl.DataFrame, profile: Profile) -> pl.DataFrame:
+    """A table by ``code`` with the rate of its ``completions`` in their place, per s.
+
+    The span is that of all calls, from the first start to the last end, and the resolution of the clock:
+    one of whole seconds that shows seconds 0 to 9 saw 10 s. ``throughput`` is what a clock of that
+    resolution can tell at least; ``throughput_high`` what it can tell at most, infinite where the
+    span may have been nothing.
+    """
+    resolution = profile.resolution_s
     span = pl.col("last_end") - pl.col("first_start")
-    throughput = pl.when(span > 0).then(pl.col("completions") / span).alias("throughput")
-    return table.with_columns(throughput).drop("first_start", "last_end", "completions")
+    completions = pl.col("completions")
+    lowest = pl.when(span + resolution > 0).then(completions / (span + resolution))
+    shortest = span - resolution if resolution > FINE_S else span + resolution
+    highest = pl.when(shortest > 0).then(completions / shortest).otherwise(math.inf)
+    rates = (lowest.alias("throughput"), pl.when(lowest.is_not_null()).then(highest).alias("throughput_high"))
+    joined = table.join(profile.spans, on="code", how="left", maintain_order="left")
+    return joined.with_columns(rates).drop("first_start", "last_end", "completions")
 
 
 def _tps(rates: pl.DataFrame) -> pl.DataFrame:

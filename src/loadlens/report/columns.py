@@ -89,6 +89,7 @@ _COLUMNS: Final[Mapping[str, _Column]] = {
     "tps_avg": _column("TPS mean", "1/s", _count),
     "tps_max": _column("TPS max", "1/s", _count),
     "throughput": _column("Throughput", "1/s", _measure),
+    "throughput_high": _column("Throughput at most", "1/s", _measure),
     "MemoryUtilization": _column("Memory used", "%", _measure),
     "ModelLatency": _column("Model latency", "ms", _measure),
     "ModelSetupTime": _column("Model setup time", "ms", _measure),

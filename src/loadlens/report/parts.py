@@ -116,8 +116,13 @@ def _grouped(
     rest = [name for name in names if name not in (*kept, *latencies)]
     groups = {KEPT_CALLS: kept, ALL_CALLS: latencies} if kept or part.outliers != "none" else {}
     ordered = [*kept, *latencies, *rest] if groups else names
-    table = _headed(caption, part.summary.select(*key, *calls, *ordered), len(key), file)
-    return replace(table, groups=groups)
+    frame, note = part.summary.select(*key, *calls, *ordered), ""
+    if part.bounds.height and "throughput" in ordered:
+        at = frame.columns.index("throughput") + 1
+        frame = frame.insert_column(at, part.bounds["throughput_high"])
+        note = f"Throughput is known to lie between these two: {part.clock_note}."
+    table = _headed(caption, frame, len(key), file)
+    return replace(table, groups=groups, note=f"{note} {table.note}".strip())
 
 
 def endpoint_table(metrics: pl.DataFrame, key: Sequence[str]) -> Table:
@@ -213,7 +218,8 @@ def how_to_read(items: Mapping[str, str], options: Mapping[str, str]) -> Section
             "mean, quartiles and maximum of these counts are cut to whole numbers."
         ),
         "Throughput": (
-            "Completions divided by the time from the first start to the last end, idle time included."
+            "Completions divided by the time from the first start to the last end of all calls, idle time "
+            "and the resolution of the clock (at most 1 s) included."
         ),
         NOTHING: "No such value: nothing was measured, or no call succeeded.",
     }

@@ -11,6 +11,7 @@ from loadlens.sources.wording import counted
 __all__ = [
     "SOURCES",
     "key_of_converted",
+    "logged_times_of_converted",
     "refuse_unverified",
     "rejected_before_conversion",
     "sources_of_converted",
@@ -30,6 +31,11 @@ def sources_of_converted(file: DataFile) -> dict[str, str]:
     """The logs that a file was converted from, each with a digest of its content; none for other files."""
     sources = _json(file.metadata.get(SOURCES, "{}"))
     return {name: content for name, content in sources.items() if isinstance(content, str)}
+
+
+def logged_times_of_converted(file: DataFile) -> tuple[str, ...]:
+    """Which of start and end the logs held that ``convert`` read; none for other files."""
+    return tuple(_texts(_facts(file), "logged_times"))
 
 
 def warnings_of_converted(file: DataFile) -> list[str]:

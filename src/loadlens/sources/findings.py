@@ -118,6 +118,7 @@ class Findings:
         spool: all rejected rows.
         joined: names of requests that are URLs, and what they became.
         labels: what to do about too many labels, as one sentence; it outlasts a scan.
+        clock: what a coarse clock leaves open, likewise.
         calls: what the calls of each file come to.
         copies: which files have the same content, a clause for each; it outlasts a scan.
         earlier: rows that were rejected before, when the log was converted or profiled.
@@ -138,6 +139,7 @@ class Findings:
     spool: _Spool | None = None
     joined: JoinedNames = field(default_factory=JoinedNames)
     labels: str = ""
+    clock: str = ""
     calls: list[Calls] = field(default_factory=list)
     copies: tuple[str, ...] = ()
     earlier: int = 0
@@ -153,6 +155,7 @@ class Findings:
             passed_over=self.passed_over,
             brought=self.brought,
             labels=self.labels,
+            clock=self.clock,
             copies=self.copies,
             earlier=self.earlier,
             aside=self.aside,
@@ -271,8 +274,7 @@ class Findings:
         found = list(self.warnings)
         if joined := self.joined.sentence():
             found.append(joined)
-        if self.labels:
-            found.append(self.labels)
+        found += [sentence for sentence in (self.clock, self.labels) if sentence]
         found += passed_over_sentences(self.passed_over)
         found += [f"{clause}: each is counted" for clause in self._copies()]
         if self.out_of_order:

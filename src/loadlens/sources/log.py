@@ -14,6 +14,7 @@ from loadlens.sources.arrow import ArrowDataset, ArrowStream, collect_stream, sc
 from loadlens.sources.columnar import canonical_frame, good_rows, joined_frames
 from loadlens.sources.converted import (
     key_of_converted,
+    logged_times_of_converted,
     refuse_unverified,
     rejected_before_conversion,
     warnings_of_converted,
@@ -48,6 +49,8 @@ from loadlens.sources.wording import counted_kind, listed, told_once
 __all__ = ["Log", "Reading", "Source", "open_log", "read_log", "reading", "scan_log"]
 
 
+TIMES: Final = ("start_time", "end_time")
+
 Source = Union[PathSource, Iterable[PathSource], pl.LazyFrame, pl.DataFrame, ArrowStream, ArrowDataset, "Log"]
 
 
@@ -69,6 +72,8 @@ class Log:
         unsaved: the logs beside saved profiles, which are counted in one pass; None where there are none.
         options: how it was read.
         is_sifted: whether its rows that break a rule have been left out.
+        logged_times: which of ``start_time`` and ``end_time`` all of its files hold as their tools wrote
+            them, and not as derived from the other by a latency.
     """
 
     frame: pl.LazyFrame
@@ -84,6 +89,7 @@ class Log:
     unsaved: "Log | None" = None
     options: Reading | None = None
     is_sifted: bool = False
+    logged_times: tuple[str, ...] = TIMES
 
     @property
     def typed_files(self) -> tuple[DataFile, ...]:
@@ -285,6 +291,7 @@ def _from_memory(source: Source, name: str, options: Reading) -> Log | None:
         key=key,
         findings=Findings(brought=brought),
         options=options,
+        logged_times=options.column_map.logged_times if options.column_map else TIMES,
     )
 
 
@@ -338,6 +345,7 @@ def _log_of_files(tabular: Sequence[DataFile], opened: Opened, options: Reading)
         text=tuple(text),
         findings=findings,
         options=options,
+        logged_times=_logged_times(tabular, text, options),
     )
 
 
@@ -385,6 +393,14 @@ def _refuse_beside(saved: Sequence[SavedProfile], log: Log) -> None:
             f"{log.name}: its calls count as successful by '{rule}', those of {saved[0].file.path} by "
             f"'{other}'; analyse them apart"
         )
+
+
+def _logged_times(tabular: Sequence[DataFile], text: Sequence[TextFile], options: Reading) -> tuple[str, ...]:
+    """The times that no file derives from another by a latency."""
+    told = [file.dialect.logged_times for file in text]
+    mapped = options.column_map.logged_times if options.column_map else None
+    told += [mapped or logged_times_of_converted(file) or TIMES for file in tabular]
+    return tuple(name for name in TIMES if all(name in names for names in told))
 
 
 def _name_of(files: Sequence[DataFile]) -> str:

@@ -201,6 +201,12 @@ class ColumnMap:
     size_units: Mapping[str, str] = field(default_factory=dict)
     no_header: bool = False
 
+    @property
+    def logged_times(self) -> tuple[str, ...]:
+        """Which of ``start_time`` and ``end_time`` a column tells."""
+        told = {"start_time": self.start, "end_time": self.end}
+        return tuple(name for name, moment in told.items() if moment)
+
     def __post_init__(self) -> None:
         if self.latency and self.start and self.end:
             raise UsageError(

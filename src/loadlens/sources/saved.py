@@ -117,7 +117,8 @@ class SavedProfile:
         facts: what its metadata says: ``format``, ``loadlens_version`` and ``polars_version`` that wrote it;
             ``key``; ``columns`` that the logs had and the profile can tell of; ``errors``, the error columns
             among them; ``success``, the rule by which calls count as successful; ``rows``; ``first_s`` and
-            ``last_s`` on the logs' clock; ``num_seconds``, ``first_second``, ``last_second`` of its
+            ``last_s`` on the logs' clock and its resolution, ``resolution_s``; ``num_seconds``,
+            ``first_second``, ``last_second`` of its
             seconds; ``sources``, the logs, each with ``file``, ``bytes``, ``format`` and ``content``;
             ``findings``, what was rejected or left out, and what the logs cannot tell;
             ``relative_error``, the bound of that of latencies.

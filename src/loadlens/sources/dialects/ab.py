@@ -69,6 +69,7 @@ AB_GNUPLOT: Final = Dialect(
     key=(),
     clock="epoch",
     closed_loop=True,
+    logged_times=("start_time",),
     matches=_COLUMNS.match,
     near_miss=_COLUMNS.near_miss,
     open=_open,

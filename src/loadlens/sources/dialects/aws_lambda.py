@@ -109,6 +109,7 @@ LAMBDA_REPORT: Final = Dialect(
     key=("memory_size",),
     clock="epoch",
     closed_loop=False,
+    logged_times=("end_time",),
     matches=_matches,
     open=_open,
     warnings=_warnings,

@@ -75,6 +75,7 @@ AZURE_TRACE: Final = Dialect(
     key=("label", "app"),
     clock="relative",
     closed_loop=False,
+    logged_times=("end_time",),
     matches=_COLUMNS.match,
     near_miss=_COLUMNS.near_miss,
     open=_open,

@@ -103,6 +103,8 @@ class Dialect:
             slow answers thin out the load that is measured (coordinated omission).
         logs_urls: whether the names of its requests may be URLs as the tool called them, whose queries are
             of no group of requests; False where somebody chose the names.
+        logged_times: which of ``start_time`` and ``end_time`` the tool logs; the other one is derived from
+            it by the latency.
         matches: whether a file is of this dialect, judged by the content of its head. Never raises.
         open: makes the reader of a file of this dialect. Raises an InputError that says what is missing.
         open_transactions: the same for the level of transactions; None where its logs hold requests alone.
@@ -118,6 +120,7 @@ class Dialect:
     clock: Clock
     closed_loop: bool
     logs_urls: bool = True
+    logged_times: tuple[str, ...] = ("start_time", "end_time")
     matches: Callable[[Head], bool]
     open: Callable[[Head], Reader]
     open_transactions: Callable[[Head], Reader] | None = None

@@ -54,6 +54,7 @@ def mapped_dialect(column_map: ColumnMap) -> Dialect:
         title="mapped columns",
         key=column_map.keys,
         clock=_clock(column_map),
+        logged_times=column_map.logged_times,
         closed_loop=False,
         logs_urls=False,
         matches=partial(_matches, column_map),

@@ -95,6 +95,7 @@ HEY_CSV: Final = Dialect(
     key=(),
     clock="relative",
     closed_loop=True,
+    logged_times=("start_time",),
     matches=_COLUMNS.match,
     near_miss=_COLUMNS.near_miss,
     open=_open,

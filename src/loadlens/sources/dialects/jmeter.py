@@ -439,6 +439,7 @@ JMETER_CSV: Final = Dialect(
     key=("label",),
     clock="epoch",
     closed_loop=True,
+    logged_times=("start_time",),
     matches=_matches,
     near_miss=_COLUMNS.near_miss,
     open=_open,

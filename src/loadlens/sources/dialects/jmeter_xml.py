@@ -223,6 +223,7 @@ JMETER_XML: Final = Dialect(
     key=("label",),
     clock="epoch",
     closed_loop=True,
+    logged_times=("start_time",),
     matches=_matches,
     open=_open,
     open_transactions=_open_transactions,

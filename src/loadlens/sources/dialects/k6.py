@@ -154,7 +154,6 @@ def _table(head: Head, calls: tuple[str, ...]) -> Table:
     sample = Sample(
         metric=pl.col("metric_name"),
         time_ns=text_ns(time) if is_text else unix_ns(time, form),
-        is_whole_second=~time.str.contains(".", literal=True) if is_text else time % UNITS[form] == 0,
         value=pl.col("metric_value"),
         tag=tag,
         tags=tags,
@@ -281,7 +280,6 @@ _JSON_TIME: Final = pl.col("data").struct.field("time")
 _JSON_SAMPLE: Final = Sample(
     metric=pl.col("metric"),
     time_ns=text_ns(_JSON_TIME),
-    is_whole_second=~_JSON_TIME.str.contains(".", literal=True),
     value=pl.col("data").struct.field("value"),
     tag=_tag_in_json,
     tags=tuple(TAGS),
@@ -348,6 +346,7 @@ K6_CSV: Final = Dialect(
     key=("label", "method"),
     clock="epoch",
     closed_loop=True,
+    logged_times=("end_time",),
     matches=_COLUMNS.match,
     near_miss=_COLUMNS.near_miss,
     open=_open_csv,
@@ -361,6 +360,7 @@ K6_JSON: Final = Dialect(
     key=("label", "method"),
     clock="epoch",
     closed_loop=True,
+    logged_times=("end_time",),
     matches=_is_json,
     open=_open_json,
     open_transactions=_open_json_transactions,

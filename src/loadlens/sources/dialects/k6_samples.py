@@ -71,7 +71,6 @@ _DROPPED_ITERATIONS: Final = "iterations that were dropped"
 _UNTOLD: Final = "requests without expected_response"
 _HANDSHAKES: Final = "WebSocket calls"
 _UNANSWERED: Final = "WebSocket calls without a status"
-_SECONDS: Final = "whole seconds"
 _AS_TRANSACTIONS: Final = "groups and iterations"
 _MOST_METRICS = 50
 _SHOWN_METRICS = 10
@@ -154,7 +153,6 @@ class Sample:
     Attributes:
         metric: its metric, String.
         time_ns: its time, ns since 1970, Int64.
-        is_whole_second: whether its time has no fraction of a second.
         value: its value, Float64.
         tag: gives the expression of a tag; null where ``tags`` lacks it.
         tags: the tags that there are.
@@ -162,7 +160,6 @@ class Sample:
 
     metric: pl.Expr
     time_ns: pl.Expr
-    is_whole_second: pl.Expr
     value: pl.Expr
     tag: Tag
     tags: Collection[str]
@@ -310,7 +307,6 @@ def observed(sample: Sample, calls: Collection[str], typed: pl.DataFrame) -> dic
     untold = sample.filled("expected_response").is_null()
     dropped = pl.when(sample.metric == _DROPPED).then(sample.value).round().cast(pl.Int64, strict=False)
     counts = {
-        _SECONDS: is_call & sample.is_whole_second,
         _DROPPED_ITERATIONS: dropped,
         _AS_TRANSACTIONS: is_call & sample.metric.is_in(TRANSACTIONS),
         _UNTOLD: is_call & is_http & untold,
@@ -375,11 +371,6 @@ def warnings_of(tags: Collection[str], rows: int, facts: Mapping[str, int]) -> l
         facts: all that ``observed`` has counted in it.
     """
     found = [_UNJUDGED if facts.get(_AS_TRANSACTIONS) else _UNMEASURED]
-    if rows and facts.get(_SECONDS, 0) >= rows:
-        found.append(
-            "its times are whole seconds, so that starts and ends are up to a second too early; "
-            "write it with K6_CSV_TIME_FORMAT=unix_milli"
-        )
     if facts.get(_UNTOLD):
         found.append(f"{_have(facts[_UNTOLD], 'request')} no {_derived(tags)}")
     if facts.get(_UNANSWERED):

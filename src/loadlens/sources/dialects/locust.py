@@ -143,6 +143,7 @@ LOCUST_CSV: Final = Dialect(
     key=("label", "method"),
     clock="epoch",
     closed_loop=True,
+    logged_times=("start_time",),
     matches=_COLUMNS.match,
     near_miss=_COLUMNS.near_miss,
     open=_open,

@@ -111,6 +111,7 @@ OHA_CSV: Final = Dialect(
     key=(),
     clock="relative",
     closed_loop=True,
+    logged_times=("start_time",),
     matches=_CSV_COLUMNS.match,
     near_miss=_CSV_COLUMNS.near_miss,
     open=_open_csv,

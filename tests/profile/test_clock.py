@@ -1,0 +1,120 @@
+"""The resolution of a log's clock, against a search in whole numbers of ticks."""
+
+import threading
+from fractions import Fraction
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadlens.profile import Plan, Profile, measure
+from loadlens.profile.clock import ClockWatch, clock_warning
+from loadlens.sources import open_log
+
+BOTH = ("start_time", "end_time")
+TICKS = (1, 10, 100, 1000)
+
+
+def times(start: list[float | None], end: list[float | None]) -> pl.DataFrame:
+    return pl.DataFrame({"start_time": start, "end_time": end}, schema=dict.fromkeys(BOTH, pl.Float64))
+
+
+def resolution(frame: pl.DataFrame, logged: tuple[str, ...] = BOTH) -> float:
+    watch = ClockWatch(logged)
+    watch.add(frame)
+    return watch.resolution_s
+
+
+def is_tick(time: float, ticks: int) -> bool:
+    """Whether a time is the Float64 of some whole number of ticks: neighbours of the nearest are tried."""
+    nearest = round(Fraction(time) * ticks)
+    return any(float(Fraction(number, ticks)) == time for number in (nearest - 1, nearest, nearest + 1))
+
+
+def expected(found: list[float]) -> float:
+    return next((1 / ticks for ticks in TICKS if all(is_tick(time, ticks) for time in found)), 0.0)
+
+
+@st.composite
+def clocks(draw: st.DrawFn) -> list[float]:
+    ticks = draw(st.sampled_from([*TICKS, 10_000, 3]))
+    zero = draw(st.sampled_from([0, 1_700_000_000, -5_000]))
+    counts = draw(st.lists(st.integers(0, 10_000), min_size=1, max_size=40))
+    return [zero + count / ticks for count in counts]
+
+
+@given(clocks(), st.randoms(use_true_random=False), st.integers(1, 5))
+def test_order_and_division_do_not_matter(found: list[float], random: object, parts: int) -> None:
+    random.shuffle(found)  # type: ignore[attr-defined]
+    watch = ClockWatch(BOTH)
+    for part in range(parts):
+        some = found[part::parts]
+        watch.add(times(some, [None] * len(some)))
+    assert watch.resolution_s == expected(found) == resolution(times([None] * len(found), found))
+
+
+@given(clocks(), clocks())
+def test_the_finer_of_start_and_end_counts(start: list[float], end: list[float]) -> None:
+    rows = min(len(start), len(end))
+    start, end = start[:rows], end[:rows]
+    assert resolution(times(start, end)) == expected([*start, *end])  # type: ignore[arg-type]
+
+
+@given(st.lists(clocks(), min_size=1, max_size=6))
+def test_threads_do_not_matter(parts: list[list[float]]) -> None:
+    watch = ClockWatch(BOTH)
+    threads = [threading.Thread(target=watch.add, args=(times(part, part),)) for part in parts]  # type: ignore[arg-type]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert watch.resolution_s == expected([time for part in parts for time in part])
+
+
+def test_one_time_out_of_millions_counts() -> None:
+    end = np.arange(1_000_000.0)
+    end[777_777] += 0.25
+    assert resolution(pl.DataFrame({"end_time": end})) == 0.01
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "logged", "found"),
+    [
+        ([0.0, 1.0], [0.2501, 1.1337], ("start_time",), 1.0),
+        ([0.0, 1.0], [0.2501, 1.1337], ("end_time",), 0.0),
+        ([0.0, 1.0], [0.2501, 1.1337], BOTH, 0.0),
+        ([0.0, 1.0], [0.2501, 1.1337], (), 0.0),
+        # Calls that begin at even tenths of a second do not make a clock of ms a coarse one.
+        ([0.0, 0.1, 0.2], [0.02, 0.121, 1.2], ("start_time",), 0.001),
+        ([0.5, 1.5], [1.0, 2.0], BOTH, 0.1),
+        ([None, None], [None, None], BOTH, 1.0),
+        ([None, 3.0], [2.0, None], BOTH, 1.0),
+    ],
+)
+def test_a_time_that_is_derived_tells_nothing_of_whole_seconds(
+    start: list[float | None], end: list[float | None], logged: tuple[str, ...], found: float
+) -> None:
+    assert resolution(times(start, end), logged) == found
+
+
+@pytest.mark.parametrize(
+    ("resolution_s", "words"), [(1.0, "whole seconds"), (0.1, "of 0.1 s"), (0.001, ""), (0.0, "")]
+)
+def test_only_a_coarse_clock_is_told(resolution_s: float, words: str) -> None:
+    assert words in clock_warning(resolution_s)
+    assert bool(words) == bool(clock_warning(resolution_s))
+
+
+def test_the_finer_profile_decides_a_merge() -> None:
+    fine, coarse = (
+        measure(
+            open_log(pl.DataFrame({"invocation_latency": [5.0], "start_time": [0.0], "end_time": [end]})),
+            Plan(key=()),
+        ).profile
+        for end in (0.25, 3.0)
+    )
+    assert (fine.resolution_s, coarse.resolution_s) == (0.01, 1.0)
+    assert fine.merge(coarse).resolution_s == coarse.merge(fine).resolution_s == 0.01
+    assert coarse.merge(Profile.empty(())).resolution_s == 1.0
