@@ -67,7 +67,7 @@ def test_completions_per_second_leave_out_idle_seconds_and_truncate() -> None:
     summary = loadlens.summarize_concurrency_results(calls([1.0] * 6, ends)).summary
     row = summary.select("tps_avg", "tps_p25", "tps_p50", "tps_p75", "tps_max").row(0)
     assert row == (2, 1, 2, 2, 3)
-    assert summary["throughput"].item() == pytest.approx(6 / 50.6)
+    assert summary["throughput"].item() == pytest.approx(6 / (50.6 + 0.01))
 
 
 def test_seconds_before_zero_are_truncated_toward_zero() -> None:
@@ -105,9 +105,14 @@ def test_a_single_call() -> None:
     assert (row["tps_avg"], row["tps_max"]) == (1, 1)
 
 
-def test_no_time_passed_no_throughput() -> None:
-    row = loadlens.summarize_concurrency_results(calls([7.5], [0.0])).summary.row(0, named=True)
+def test_no_time_passed_no_throughput_but_for_the_tick_of_a_clock() -> None:
+    log = calls([7.5], [0.12345])
+    row = loadlens.summarize_concurrency_results(log.with_columns(start_time="end_time")).summary.row(
+        0, named=True
+    )
     assert row["throughput"] is None
+    row = loadlens.summarize_concurrency_results(calls([7.5], [0.0])).summary.row(0, named=True)
+    assert row["throughput"] == 1
 
 
 @pytest.mark.parametrize("outliers", OUTLIERS)

@@ -55,7 +55,7 @@ def value(rows: pl.DataFrame, metric: str, argument: float = 0, *, filtered: boo
     if not len(found):
         return None
     if metric == "throughput":
-        span = column(chosen, "end_time").max() - column(chosen, "start_time").min()
+        span = column(rows, "end_time").max() - column(rows, "start_time").min()
         return float(len(found) / span) if span > 0 else None
     figures: dict[str, Callable[[], float]] = {
         "percentile": lambda: np.quantile(found, argument / 100),

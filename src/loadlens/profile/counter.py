@@ -12,6 +12,7 @@ from loadlens.compiled import frozen, frozen_column
 from loadlens.profile import kernels
 from loadlens.profile.brackets import Brackets, numbered_places
 from loadlens.profile.buckets import NULL_BUCKET
+from loadlens.profile.clock import ClockWatch
 from loadlens.profile.coding import KeyCoder
 from loadlens.profile.exact import held_keys
 from loadlens.profile.kernels import NO_LATENCY, SUCCESS
@@ -81,6 +82,7 @@ class Counter:
         self._rows = rows
         self._coder = coder
         self._lock = threading.Lock()
+        self._clock = ClockWatch(rows.logged_times)
         self._cells = CellTable(budget, sized=rows.plan.response_sizes)
         self._seconds = SecondTable(budget)
         self._heat = HeatTable(counts=with_heat and rows.timed)
@@ -101,6 +103,7 @@ class Counter:
         code = self._coder.encode(rows)
         if len(code):
             self._add(rows, code)
+            self._clock.add(rows)
         return code
 
     def _add(self, rows: pl.DataFrame, code: Ints) -> None:
@@ -218,6 +221,7 @@ class Counter:
             seconds=self._second_counts(),
             heat=self._heat_frame(buckets),
             classes=summed_classes(pl.concat([Profile.empty(()).classes, *self._irregular["classes"]])),
+            resolution_s=self._clock.resolution_s,
         )
 
     def _keys(self, buckets: pl.DataFrame) -> pl.DataFrame:

@@ -48,7 +48,6 @@ def profile_rows(
     rows: Rows,
     codec: KeyCodec,
     engine: Engine,
-    clock: ClockWatch,
     *,
     max_groups: int,
     with_heat: bool,
@@ -60,7 +59,6 @@ def profile_rows(
         rows: the log.
         codec: how its keys are coded.
         engine: what runs the queries.
-        clock: looks at the times.
         max_groups: how many (key, second) pairs one scan may hold; more are taken in several windows of
             time, which costs little where a file's statistics tell the rows of a window.
         with_heat: whether latencies are counted over time.
@@ -70,7 +68,7 @@ def profile_rows(
         UnusableRowsError: some row breaks a rule.
     """
     tracker.stage("Counting latencies")
-    frame = tracker.watch(rows.frame)
+    clock, frame = ClockWatch(rows.logged_times), tracker.watch(rows.frame)
     if runs_here(engine):
         frame = clock.watch(frame)
     else:

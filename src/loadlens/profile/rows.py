@@ -55,6 +55,7 @@ class Rows:
         plan: what is measured.
         errors: the error columns that the log has.
         timed: whether the log has an ``end_time``.
+        logged_times: which times it holds as they were logged.
     """
 
     frame: pl.LazyFrame
@@ -62,6 +63,7 @@ class Rows:
     plan: Plan
     errors: tuple[str, ...]
     timed: bool
+    logged_times: tuple[str, ...]
 
     @classmethod
     def of(cls, log: Log, plan: Plan, codec: KeyCodec) -> "Rows":
@@ -74,6 +76,7 @@ class Rows:
             plan=plan,
             errors=error_columns(log),
             timed="end_time" in log.columns,
+            logged_times=log.logged_times,
         )
 
     @classmethod
@@ -90,6 +93,7 @@ class Rows:
             plan=plan,
             errors=error_columns(log),
             timed="end_time" in log.columns,
+            logged_times=log.logged_times,
         )
 
     def over(self, frame: pl.LazyFrame, latencies: pl.LazyFrame) -> "Rows":

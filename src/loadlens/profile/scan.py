@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from loadlens.compiled import can_compile
-from loadlens.profile.clock import ClockWatch
 from loadlens.profile.keys import find_key_codec
 from loadlens.profile.limits import Limits
 from loadlens.profile.passes import TooSparseError, UnusableRowsError, profile_rows
@@ -175,8 +174,7 @@ def _by_tables(log: Log, scan: Scan, path: Path | None) -> Counted | None:
         rows, coder, most_bytes=scan.limits.table_bytes, most_tail_rows=most, with_heat=scan.with_heat
     )
     scan.tracker.stage("Parsing text" if path else "Counting latencies")
-    clock = ClockWatch(log.logged_times)
-    if not _count(counter, clock, rows, scan, path):
+    if not _count(counter, rows, scan, path):
         return None
     if scan.is_of_part:
         counter.narrow()
@@ -188,7 +186,7 @@ def _by_tables(log: Log, scan: Scan, path: Path | None) -> Counted | None:
         held_keys = partial(held_keys_by_table, rows.latencies, coder=coder)
     rows = rows.over(with_code(rows.frame, coder), latencies)
     return Counted(
-        profile=replace(counter.profile(), resolution_s=clock.resolution_s),
+        profile=counter.profile(),
         look=local_look(CodedRows(rows=rows, held_keys=held_keys), scan.engine),
         tail=counter.tail,
         brackets=counter.brackets,
@@ -196,14 +194,13 @@ def _by_tables(log: Log, scan: Scan, path: Path | None) -> Counted | None:
     )
 
 
-def _count(counter: "Counter", clock: ClockWatch, rows: Rows, scan: Scan, path: Path | None) -> bool:
+def _count(counter: "Counter", rows: Rows, scan: Scan, path: Path | None) -> bool:
     """Counts all rows, into the file at ``path`` if there is one; false where tables cannot."""
     schema = _SPILLED if path else {"code": pl.UInt32()}
     nothing = pl.DataFrame(schema=schema)
 
     def count(batch: pl.DataFrame) -> pl.DataFrame:
         code = counter.add(batch)
-        clock.add(batch)
         if not path:
             return nothing
         return batch.select(pl.Series("code", code, dtype=pl.UInt32), "success", LATENCY)
@@ -271,7 +268,6 @@ def _by_groups(log: Log, scan: Scan, path: Path | None) -> Counted:
         rows,
         codec,
         scan.engine,
-        ClockWatch(log.logged_times),
         max_groups=scan.limits.groups,
         with_heat=scan.with_heat,
         tracker=scan.tracker,
