@@ -94,6 +94,7 @@ def test_facts_of_the_source_are_in_the_metadata(tmp_path: Path) -> None:
         "version": loadlens.__version__,
         "sources": [{"file": str(path), "bytes": path.stat().st_size, "format": "jmeter-csv"}],
         "key": ["label"],
+        "logged_times": ["start_time"],
         "rejected": 1,
         "rejects_by_reason": {"elapsed: expected a whole number": 1},
         "left_out": {"transaction controllers": 2},

@@ -41,7 +41,7 @@ def assert_same_summary(got: loadlens.SummaryResult, expected: loadlens.SummaryR
     for name in ("summary", "quality", "spectrum", "timeline"):
         assert_frame_equal(getattr(got, name), getattr(expected, name), rel_tol=SUMS, abs_tol=1e-300)
     # Points of a curve lie around 0, where the last digits of a bandwidth are large.
-    close = 1e-5 + 1e-9 * float(expected.density["latency_ms"].max() or 0.0)  # type: ignore[arg-type]
+    close = 1e-5 + 1e-8 * float(expected.density["latency_ms"].max() or 0.0)  # type: ignore[arg-type]
     assert_frame_equal(got.density, expected.density, rel_tol=1e-5, abs_tol=close)
     # How wide windows of the heat map are depends on the parts that it is made of.
     heats = [
