@@ -16,7 +16,7 @@ def calls(latency: list[float | None], end_time: list[float] | None = None) -> p
     """Calls of one configuration without errors."""
     ends = [float(index) for index in range(len(latency))] if end_time is None else end_time
     return pl.DataFrame({"invocation_latency": latency, "end_time": ends}).with_columns(
-        start_time=pl.lit(0.0),
+        start_time=pl.min_horizontal("end_time", 0.0),
         **dict.fromkeys(ERRORS, pl.lit(0)),
         memory_size=pl.lit(1024),
         max_concurrency=pl.lit(2),

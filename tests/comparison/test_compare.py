@@ -197,7 +197,8 @@ def test_names_of_files_are_no_key(tmp_path):
     for folder in ("base", "candidate"):
         (tmp_path / folder).mkdir()
         for part in (1, 2):
-            rows = [f"{time},{time + 1},200,/a" for time in range(30)]
+            rows = [f"{1_700_000_000_000 + time},{time + 1},200,/{folder}{part}" for time in range(30)]
+            rows += [f"{1_700_000_001_000 + time},{time + 1},200,/a" for time in range(30)]
             text = "\n".join(["timeStamp,elapsed,responseCode,label", *rows])
             (tmp_path / folder / f"{folder}{part}.csv").write_text(text + "\n")
     assert compare(tmp_path / "base", tmp_path / "candidate").by == ("label",)

@@ -114,7 +114,7 @@ def test_one_configuration_may_lack_billed_durations() -> None:
 
 @pytest.mark.parametrize("billed", [[-1.0, 1.0], [float("nan"), 1.0], [1.0, float("inf")], ["soon", "1"]])
 def test_a_billed_duration_that_is_none_is_refused(billed: list[object]) -> None:
-    with pytest.raises(InputError, match="1 rows have a billed_duration"):
+    with pytest.raises(InputError, match="1 row has a billed_duration"):
         usage({"invocation_latency": [10.0, 10.0], "billed_duration": billed})
 
 

@@ -202,7 +202,7 @@ def test_keys_that_outgrow_the_memory_are_counted_in_parts_by_themselves() -> No
 # ---- where the rows come from ----
 
 
-@pytest.mark.parametrize("name", ["several keys", "some without latency", "failures called successes"])
+@pytest.mark.parametrize("name", ["several keys", "some without latency"])
 def test_what_the_second_scan_needs_is_spilled(name: str, tmp_path: Path) -> None:
     frame = keyed(LOGS[name]())
     for outliers in ("none", "tukey"):

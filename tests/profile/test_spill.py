@@ -86,9 +86,9 @@ def test_text_is_parsed_again_only_for_the_times_of_a_tail_that_came_too_early(
     parsed = []
     rows = text._rows
 
-    def watched(*arguments: Any) -> Iterator[pl.DataFrame]:
+    def watched(*arguments: Any, **options: Any) -> Iterator[pl.DataFrame]:
         parsed.append(arguments)
-        return rows(*arguments)
+        return rows(*arguments, **options)
 
     monkeypatch.setattr(text, "_rows", watched)
     early = [1.0 + row * 7919 % 10_000 for row in range(4_000)]
