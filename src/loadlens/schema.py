@@ -45,6 +45,9 @@ MAX_LATENCY_MS: Final = 2.0**40
 MAX_TIME_S: Final = 2**34
 """A time from this on (the year 2514 of the epoch) is a unit mistake, not a time."""
 
+_COARSE_FROM_S: Final = {pl.Float32: 2.0**24, pl.Float16: 2.0**11}
+"""From where on narrow floats tell times to 2 s or worse."""
+
 _NOT_WHOLE: Final = -128  # fits the narrowest canonical integer and breaks every rule for integers
 
 
@@ -132,7 +135,7 @@ def _rules() -> tuple[Rule, ...]:
     times = [
         Rule(
             column=name,
-            expected=f"a finite number of seconds below {MAX_TIME_S:.0e}",
+            expected=f"a finite number of seconds below {MAX_TIME_S:.0e}, in 64 bits",
             broken=~pl.col(name).is_between(-MAX_TIME_S, MAX_TIME_S, closed="none"),
         )
         for name in ("start_time", "end_time")
@@ -192,12 +195,16 @@ def canonical(name: str, dtype: pl.DataType) -> pl.Expr:
     """Casts column ``name`` of type ``dtype`` to its canonical type, losing nothing.
 
     A fraction in an integer column becomes a negative number and so breaks that column's rule; text
-    that is no number is left to Polars, which raises on the cast.
+    that is no number is left to Polars, which raises on the cast. Times in floats of 32 or 16 bits become
+    NaN, and so break their rule, where these tell them to 2 s or worse.
     """
     target = CANONICAL_COLUMNS[name].dtype
     column = pl.col(name)
     if dtype == target:
         return column
+    if name in ("start_time", "end_time") and (coarse_from := _COARSE_FROM_S.get(dtype.base_type())):
+        time = column.cast(target)
+        return pl.when(time.abs() < coarse_from).then(time).otherwise(time * float("nan")).alias(name)
     if target == pl.Boolean and dtype == pl.String:
         text = column.str.strip_chars().str.to_lowercase()
         truth = pl.when(text.is_in(["true", "1"])).then(pl.lit(True))

@@ -107,3 +107,15 @@ def test_a_curve_is_as_long_for_many_rows_as_for_few() -> None:
     few, many = (loadlens.summarize(logs.log_of([Configuration(rows=rows)])).density for rows in (10, 20_000))
     assert few.height == many.height == 200
     assert peak(many) > 0
+
+
+def test_a_key_of_nan_has_a_curve_of_its_own() -> None:
+    nan = float("nan")
+    rows = pl.DataFrame(
+        {"invocation_latency": [10.0, 20.0, 30.0, 50.0, 70.0, 90.0], "k": [1.0, 1.0, None, None, nan, nan]}
+    )
+    curves = loadlens.summarize(rows, ["k"]).density
+    assert curves.partition_by("k", maintain_order=True)[0]["k"].unique().to_list() == [1.0]
+    assert curves["k"].is_nan().sum() == 200
+    assert curves["k"].null_count() == 200
+    assert area(curves, ["k"]) == pytest.approx(1, abs=0.01)

@@ -192,3 +192,26 @@ def test_keys_of_types_that_are_no_keys_are_refused(values: pl.Series) -> None:
     rows = table(["good", "good"]).with_columns(values)
     with pytest.raises(loadlens.InputError, match=r"column k is .*, expected text, numbers"):
         loadlens.summarize(rows, ["k"])
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow", "frame", "lazy"])
+@pytest.mark.parametrize("dtype", [pl.Float32, pl.Float16])
+def test_times_that_narrow_floats_tell_to_seconds_only_are_refused(
+    tmp_path: Path, form: str, dtype: type[pl.DataType]
+) -> None:
+    since = 1.7e9 if dtype == pl.Float32 else 5000.0
+    seconds = pl.Series([since + n / 10 for n in range(20)])
+    rows = pl.DataFrame({"invocation_latency": [50.0] * 20, "end_time": seconds.cast(dtype)})
+    source: Any = {"frame": rows, "lazy": rows.lazy()}.get(form, tmp_path / f"log.{form}")
+    if form == "parquet":
+        rows.write_parquet(source)
+    elif form == "arrow":
+        rows.write_ipc(source)
+    with pytest.raises(loadlens.InputError, match=r"column end_time: got .*, in 64 bits"):
+        loadlens.summarize(source)
+
+
+def test_narrow_floats_tell_short_clocks_well_enough() -> None:
+    ends = pl.Series("end_time", [0.5, 1.5, None, 2.5], dtype=pl.Float32)
+    rows = pl.DataFrame({"invocation_latency": [50.0] * 4}).with_columns(ends)
+    assert loadlens.summarize(rows).summary["num_invocations"].item() == 4

@@ -53,9 +53,9 @@ def _literals(key: Sequence[object], schema: pl.Schema) -> list[pl.Expr]:
 def _partitions(frame: pl.DataFrame, by: Sequence[str]) -> list[tuple[tuple[object, ...], pl.DataFrame]]:
     if not by:
         return [((), frame)]
-    parts = frame.partition_by(by, as_dict=True)
-    keys = frame.select(by).unique().sort(by, nulls_last=True)
-    return [(key, parts[key]) for key in keys.iter_rows()]
+    in_order = frame.sort(by, nulls_last=True, maintain_order=True)
+    parts = in_order.partition_by(by, maintain_order=True)  # no dictionary: NaN is no key of one
+    return [(part.select(by).row(0), part) for part in parts]
 
 
 def _curve(histogram: pl.DataFrame, panel_rows: float) -> list[pl.DataFrame]:
