@@ -45,7 +45,7 @@ MAX_LATENCY_MS: Final = 2.0**40
 MAX_TIME_S: Final = 2**34
 """A time from this on (the year 2514 of the epoch) is a unit mistake, not a time."""
 
-_COARSE_FROM_S: Final = {pl.Float32: 2.0**24, pl.Float16: 2.0**11}
+_COARSE_FROM_S: Final[dict[type[pl.DataType], float]] = {pl.Float32: 2.0**24, pl.Float16: 2.0**11}
 """From where on narrow floats tell times to 2 s or worse."""
 
 _NOT_WHOLE: Final = -128  # fits the narrowest canonical integer and breaks every rule for integers

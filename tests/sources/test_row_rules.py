@@ -215,3 +215,13 @@ def test_narrow_floats_tell_short_clocks_well_enough() -> None:
     ends = pl.Series("end_time", [0.5, 1.5, None, 2.5], dtype=pl.Float32)
     rows = pl.DataFrame({"invocation_latency": [50.0] * 4}).with_columns(ends)
     assert loadlens.summarize(rows).summary["num_invocations"].item() == 4
+
+
+def test_a_key_of_nan_is_analysed(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"invocation_latency": [10.0, 20.0, 30.0, 40.0], "k": [1.0, 1.0] + [math.nan] * 2})
+    rows.write_parquet(tmp_path / "log.parquet")
+    args = ["analyze", str(tmp_path / "log.parquet"), "--by", "k", "--out", str(tmp_path / "out"), "--quiet"]
+    result = CliRunner().invoke(app, args)
+    assert result.exit_code == 0, result.stderr
+    summary = (tmp_path / "out" / "summary.csv").read_text(encoding="utf-8").splitlines()
+    assert [line.split(",")[:2] for line in summary[1:]] == [["1.0", "2"], ["NaN", "2"]]

@@ -7,7 +7,7 @@ from typing import Literal
 import altair as alt
 import polars as pl
 
-from loadlens.charts.parts import inline, message_chart, printable, thousands, titled
+from loadlens.charts.parts import inline, message_chart, printable, series_of, thousands, titled
 from loadlens.charts.theme import PANEL_HEIGHT, PANEL_WIDTH, category_scale, themed
 
 __all__ = ["concurrency_density_chart", "density_chart", "stability_density_chart", "summary_density_chart"]
@@ -157,11 +157,9 @@ def _area_and_line(base: alt.Chart, fill: float, drawn: _Curves) -> list[alt.Cha
 
 def _labelled(curves: pl.DataFrame, by: Sequence[str], notes: list[str]) -> _Curves:
     """Series named by their key, in the order of the key."""
-    keys = curves.select(by).unique().sort(by, nulls_last=True) if by else pl.DataFrame([{}])
-    labels = {key: " · ".join(map(printable, key)) for key in keys.iter_rows()}
-    series = [labels[key] for key in curves.select(by).iter_rows()] if by else [""] * curves.height
-    points = curves.select(pl.Series("series", series, dtype=pl.String), "latency_ms", "density")
-    return _Curves(points=_from_zero(points), series=list(dict.fromkeys(labels.values())), notes=notes)
+    named, names = series_of(curves, by)
+    points = curves.select(named, "latency_ms", "density")
+    return _Curves(points=_from_zero(points), series=names, notes=notes)
 
 
 def _from_zero(points: pl.DataFrame) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """What the charts share: data as they go into a spec, text that is safe in XML, a chart that only tells."""
 
 import re
+from collections.abc import Sequence
 
 import altair as alt
 import polars as pl
@@ -8,7 +9,7 @@ import polars.selectors as cs
 
 from loadlens.charts.theme import MUTED, PANEL_WIDTH
 
-__all__ = ["inline", "message_chart", "money", "printable", "thousands", "titled"]
+__all__ = ["inline", "message_chart", "money", "printable", "series_of", "thousands", "titled"]
 
 # XML 1.0 cannot hold these, not even escaped.
 _NOT_IN_XML = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
@@ -18,6 +19,7 @@ _KEPT_AT_END = 30
 _SIGNIFICANT_DIGITS = 7  # finer than a pixel; hides that sums run in an order that changes between runs
 _MESSAGE_HEIGHT = 60
 _SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
+_SERIES = "\0series"  # no column of a log has this name
 
 
 def inline(frame: pl.DataFrame) -> alt.InlineData:
@@ -25,6 +27,23 @@ def inline(frame: pl.DataFrame) -> alt.InlineData:
     return alt.InlineData(
         values=frame.with_columns(cs.float().round_sig_figs(_SIGNIFICANT_DIGITS)).to_dicts()
     )
+
+
+def series_of(rows: pl.DataFrame, by: Sequence[str]) -> tuple[pl.Series, list[str]]:
+    """The name of each row's key, as column ``series``, and all names in the order of the keys."""
+    if not by:
+        return pl.Series("series", [""] * rows.height, dtype=pl.String), [""] if rows.height else []
+    keys = rows.select(by).unique().sort(by, nulls_last=True)
+    names = [" · ".join(map(printable, key)) for key in keys.iter_rows()]
+    # A join, as a dictionary would not find NaN again.
+    named = rows.select(by).join(
+        keys.with_columns(pl.Series(_SERIES, names, dtype=pl.String)),
+        on=by,
+        how="left",
+        nulls_equal=True,
+        maintain_order="left",
+    )
+    return named[_SERIES].alias("series"), list(dict.fromkeys(names))
 
 
 def printable(value: object) -> str:

@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from loadlens.charts.axes import LATENCY_LABEL, log_latency_axis, log_latency_scale
-from loadlens.charts.parts import inline, message_chart, printable, thousands, titled
+from loadlens.charts.parts import inline, message_chart, printable, series_of, thousands, titled
 from loadlens.charts.theme import PANEL_HEIGHT, PANEL_WIDTH, category_scale, themed
 
 __all__ = ["LEAST_LOG_RATIO", "LEAST_REACH", "PERCENTILES", "spectrum_chart"]
@@ -76,18 +76,14 @@ def spectrum_chart(spectrum: pl.DataFrame, by: Sequence[str]) -> alt.LayerChart 
 def _labelled(spectrum: pl.DataFrame, by: Sequence[str]) -> _Lines:
     """Lines named by their key, in the order of the key."""
     drawn = spectrum.filter(pl.col("latency_ms") > 0, pl.col("quantile") < 1)
-    keys = spectrum.select(by).unique().sort(by, nulls_last=True) if by else pl.DataFrame([{}])
-    labels = {key: " · ".join(map(printable, key)) for key in keys.iter_rows()}
-    series = [labels[key] for key in drawn.select(by).iter_rows()] if by else [""] * drawn.height
+    named, names = series_of(drawn, by)
     # Rounded, so that p99.999 is the end of the axis and not just beyond it.
     rarity = (1 / (1 - pl.col("quantile"))).round_sig_figs(_SIGNIFICANT_DIGITS)
-    named = pl.Series("series", series, dtype=pl.String)
     points = drawn.select(named, rarity.alias("rarity"), "latency_ms")
-    present = set(series)
     return _Lines(
         points=points.sort("series", "rarity"),
-        series=[name for name in dict.fromkeys(labels.values()) if name in present],
-        notes=_missing(len(labels) - len(present)),
+        series=names,
+        notes=_missing(len(series_of(spectrum, by)[1]) - len(names)),
     )
 
 
