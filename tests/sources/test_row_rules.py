@@ -225,3 +225,13 @@ def test_a_key_of_nan_is_analysed(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.stderr
     summary = (tmp_path / "out" / "summary.csv").read_text(encoding="utf-8").splitlines()
     assert [line.split(",")[:2] for line in summary[1:]] == [["1.0", "2"], ["NaN", "2"]]
+
+
+def test_whole_numbers_are_one_key_whatever_the_types_of_files(tmp_path: Path) -> None:
+    for name, shards in {"a": [1, 2], "b": [1.0, None], "c": [2.5, 2.0], "d": ["1", "x"]}.items():
+        rows = pl.DataFrame({"invocation_latency": [10.0, 20.0 + len(name)], "shard": shards})
+        rows.write_parquet(tmp_path / f"{name}.parquet")
+    pl.DataFrame({"invocation_latency": [10.0, 30.0], "shard": [1, 2]}).write_csv(tmp_path / "e.csv")
+    found = loadlens.summarize(tmp_path, ["shard"]).summary
+    counts = dict(found.select("shard", "num_invocations").rows())
+    assert counts == {"1": 4, "2": 3, "2.5": 1, "x": 1, None: 1}

@@ -66,7 +66,22 @@ def joined_frames(frames: Iterable[pl.LazyFrame]) -> pl.LazyFrame:
             frame if "success" in frame.collect_schema() else frame.with_columns(absent("success"))
             for frame in frames
         ]
+    schemas = [frame.collect_schema() for frame in frames]
+    texts = {name for schema in schemas for name, dtype in schema.items() if dtype == pl.String}
+    frames = [
+        frame.with_columns(
+            _number_as_text(name) for name, dtype in schema.items() if name in texts and dtype.is_float()
+        )
+        for frame, schema in zip(frames, schemas, strict=True)
+    ]
     return pl.concat(frames, how="diagonal_relaxed")
+
+
+def _number_as_text(name: str) -> pl.Expr:
+    """Floats as the text that the same number has as an integer, where it is whole: 1, not 1.0."""
+    number = pl.col(name)
+    whole = number.cast(pl.Int64, strict=False)
+    return pl.when(whole == number).then(whole.cast(pl.String)).otherwise(number.cast(pl.String)).alias(name)
 
 
 def absent(name: str) -> pl.Expr:
