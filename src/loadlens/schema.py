@@ -3,22 +3,26 @@
 Columns are declared here once, as data, and never inferred from a file.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Final
 
 import polars as pl
 
 __all__ = [
+    "CALENDAR_RULES",
     "CANONICAL_COLUMNS",
     "CONFIGURATION_COLUMNS",
+    "EARLIEST_S",
     "ENDPOINT_METRIC_COLUMNS",
     "ENDPOINT_STATISTICS",
     "ERROR_CLASS",
     "ERROR_COLUMNS",
     "FAILED_LATENCY_MS",
     "LATENCY",
+    "LATEST_S",
     "MAX_LATENCY_MS",
     "MAX_TIME_S",
     "RULES",
@@ -27,8 +31,10 @@ __all__ = [
     "breaks_one_of",
     "breaks_rule",
     "canonical",
+    "coarse_time_rules",
     "latency_is_positive",
     "rules_for",
+    "told_date",
 ]
 
 LATENCY: Final = "invocation_latency"
@@ -45,8 +51,14 @@ MAX_LATENCY_MS: Final = 2.0**40
 MAX_TIME_S: Final = 2**34
 """A time from this on (the year 2514 of the epoch) is a unit mistake, not a time."""
 
-_COARSE_FROM_S: Final[dict[type[pl.DataType], float]] = {pl.Float32: 2.0**24, pl.Float16: 2.0**11}
-"""From where on narrow floats tell times to 2 s or worse."""
+EARLIEST_S: Final = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp())
+"""Calendar times before this one are counts in another unit, or of nothing."""
+
+LATEST_S: Final = 2**33
+"""Calendar times after this one (in 2242) are counts in another unit; what is earlier fits an Int64 of ns."""
+
+_UNITS: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_KNOWN_TO_1_MS: Final = {pl.Float32: 2**14, pl.Float16: 2}  # the s from which on they are coarser
 
 _NOT_WHOLE: Final = -128  # fits the narrowest canonical integer and breaks every rule for integers
 
@@ -103,16 +115,55 @@ class Rule:
         column: the column at fault.
         expected: what the column must hold, as a message says it.
         broken: a Boolean expression over canonical columns; null means unbroken.
+        told: what to say of a value that breaks it; empty where there is nothing to say.
     """
 
     column: str
     expected: str
     broken: pl.Expr
+    told: Callable[[object], str] | None = None
 
     @cached_property
     def needs(self) -> frozenset[str]:
         """The columns that it looks at; it holds for logs that have all of them."""
         return frozenset(self.broken.meta.root_names())
+
+
+def told_date(value: object, *, unit: str = "s") -> str:
+    """The date that a count since 1970 stands for, and the units in which it would be one of our days.
+
+    Args:
+        value: the count; of anything else nothing is told.
+        unit: the unit that it should be in: ``s``, ``ms``, ``us`` or ``ns``.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return ""
+    is_date = 0 <= value / _UNITS[unit] <= LATEST_S
+    told = [_date(value / _UNITS[unit])] if is_date else []
+    told += [
+        f"in {other} it would be {_date(value / count)}"
+        for other, count in _UNITS.items()
+        if other != unit and EARLIEST_S <= value / count <= LATEST_S
+    ]
+    return ", ".join(told)
+
+
+def _told_scaled(value: object) -> str:
+    """The date of a time that was in another unit in the log, and by what it is off."""
+    if not isinstance(value, int | float):
+        return ""
+    told = [_date(value)] if 0 <= value <= LATEST_S else []
+    told += [
+        f"{how} by {factor:,} it would be {_date(scaled)}"
+        for factor in (10**3, 10**6, 10**9)
+        for how, scaled in (("multiplied", value * factor), ("divided", value / factor))
+        if EARLIEST_S <= scaled <= LATEST_S
+    ]
+    return ", ".join(told)
+
+
+def _date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).date().isoformat()
 
 
 def _latency_rules() -> tuple[Rule, ...]:
@@ -137,6 +188,7 @@ def _rules() -> tuple[Rule, ...]:
             column=name,
             expected=f"a finite number of seconds below {MAX_TIME_S:.0e}, in 64 bits",
             broken=~pl.col(name).is_between(-MAX_TIME_S, MAX_TIME_S, closed="none"),
+            told=told_date,
         )
         for name in ("start_time", "end_time")
     ]
@@ -168,6 +220,37 @@ def _rules() -> tuple[Rule, ...]:
 
 RULES: Final[tuple[Rule, ...]] = _rules()
 """What every row must keep to, whatever form of input it comes from; the first that it breaks is told."""
+
+
+CALENDAR_RULES: Final[tuple[Rule, ...]] = tuple(
+    Rule(
+        column=name,
+        expected="a time from 1990 to 2242 in the unit of the format",
+        broken=~pl.col(name).is_between(EARLIEST_S, LATEST_S),
+        told=_told_scaled,
+    )
+    for name in ("start_time", "end_time")
+)
+"""What rows must keep to besides, of a log whose times are calendar times: it tells mistaken units."""
+
+
+def coarse_time_rules(schema: Mapping[str, pl.DataType]) -> tuple[Rule, ...]:
+    """That times in narrow floats are small enough to be known to 1 ms, for the columns that are narrow."""
+    narrow = {
+        name: limit
+        for name in ("start_time", "end_time")
+        for dtype, limit in _KNOWN_TO_1_MS.items()
+        if schema.get(name) == dtype
+    }
+    return tuple(
+        Rule(
+            column=name,
+            expected=f"less than {limit:,} s in a column of {schema[name]}, which knows larger times to more "
+            f"than 1 ms only; keep times as Float64",
+            broken=pl.col(name).abs() >= limit,
+        )
+        for name, limit in narrow.items()
+    )
 
 
 def rules_for(columns: Collection[str]) -> tuple[Rule, ...]:
@@ -202,9 +285,10 @@ def canonical(name: str, dtype: pl.DataType) -> pl.Expr:
     column = pl.col(name)
     if dtype == target:
         return column
-    if name in ("start_time", "end_time") and (coarse_from := _COARSE_FROM_S.get(dtype.base_type())):
-        time = column.cast(target)
-        return pl.when(time.abs() < coarse_from).then(time).otherwise(time * float("nan")).alias(name)
+    coarse = coarse_time_rules({name: dtype})
+    if coarse:  # infinity breaks the rule of times
+        too_large = pl.lit(float("inf"))
+        return pl.when(coarse[0].broken).then(too_large).otherwise(column.cast(target)).alias(name)
     if target == pl.Boolean and dtype == pl.String:
         text = column.str.strip_chars().str.to_lowercase()
         truth = pl.when(text.is_in(["true", "1"])).then(pl.lit(True))

@@ -2,19 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Final, Literal
 
 import polars as pl
 
-from loadlens.schema import Rule
+from loadlens.schema import EARLIEST_S, LATEST_S, Rule
 from loadlens.sources.mapping import COUNTS_PER_SECOND, Moment
 
-__all__ = ["EARLIEST_S", "LATEST_S", "NOTHING", "Cell", "Clock", "Size"]
+__all__ = ["NOTHING", "Cell", "Clock", "Size"]
 
-EARLIEST_S: Final = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp())
-LATEST_S: Final = 2**33  # in the year 2242; what is earlier fits an Int64 of ns
 NOTHING: Final = ("-", "n/a", "na", "<na>", "none", "null", "nil", "<nil>", "nan")
 """What a cell of text holds, in lower case, where there is nothing to tell."""
 

@@ -11,6 +11,7 @@ from loadlens.schema import (
     RULES,
     breaks_rule,
     canonical,
+    coarse_time_rules,
     latency_is_positive,
 )
 from loadlens.sources.files import DataFile, scan_columns
@@ -139,7 +140,8 @@ def canonical_recipe(schema: Mapping[str, pl.DataType], name: str) -> Recipe:
         InputError: a number is expected and the column's type is not one; ``name`` says where.
     """
     types = {column: dtype for column, dtype in schema.items() if column in CANONICAL_COLUMNS}
-    return Recipe(types=types, columns=tuple(_canonical_columns(schema, name)), finite=False)
+    columns = tuple(_canonical_columns(schema, name))
+    return Recipe(types=types, columns=columns, rules=coarse_time_rules(types), finite=False)
 
 
 def _canonical_columns(schema: Mapping[str, pl.DataType], name: str) -> list[pl.Expr]:

@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 import polars as pl
 
-from loadlens.sources.cells import EARLIEST_S, LATEST_S
+from loadlens.schema import EARLIEST_S, LATEST_S
 from loadlens.sources.mapping import COUNTS_PER_SECOND, ColumnMap
 from loadlens.sources.parsed import PARSE_ERRORS
 from loadlens.sources.samples import Sample, SampleColumn

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from loadlens.schema import CANONICAL_COLUMNS, Rule, rules_for
+from loadlens.schema import CALENDAR_RULES, CANONICAL_COLUMNS, Rule, rules_for
 from loadlens.sources.wording import shortened
 
 __all__ = [
@@ -211,6 +211,7 @@ class Recipe:
             in columns with a rule.
         meaning: source columns and what they are, with unit, for people.
         spans: what tells which rows belong to others, each an expression over the source columns.
+        is_calendar: whether its times are calendar times, which must then be of our days.
     """
 
     types: Mapping[str, pl.DataType]
@@ -221,6 +222,7 @@ class Recipe:
     finite: bool = True
     meaning: tuple[tuple[str, str], ...] = ()
     spans: tuple[pl.Expr, ...] = ()
+    is_calendar: bool = False
 
     @cached_property
     def schema(self) -> pl.Schema:
@@ -253,7 +255,10 @@ class Recipe:
     @cached_property
     def canonical_checks(self) -> tuple[Rule, ...]:
         """Every rule over the canonical columns that this recipe makes."""
-        return rules_for(self.schema)
+        rules = rules_for(self.schema)
+        if not self.is_calendar:
+            return rules
+        return (*(rule for rule in CALENDAR_RULES if rule.column in self.schema), *rules)
 
     def quick(self, typed: pl.DataFrame) -> Parsed | None:
         """The canonical rows of ``typed`` if no row breaks a rule, else None."""
@@ -365,6 +370,8 @@ def _broken(frame: pl.DataFrame, rules: Sequence[Rule], logged: pl.DataFrame) ->
 def _fault(frame: pl.DataFrame, index: int, rule: Rule) -> Fault:
     value = as_logged(_value(frame, index, rule.column), rule.column)
     got = "nothing" if value is None else shortened(value)
+    told = rule.told(value) if rule.told else ""
+    got += f" ({told})" if told else ""
     return Fault(rule.column, f"got {got}, expected {rule.expected}")
 
 

@@ -1,5 +1,6 @@
 """The dialects of load-test logs, and which of them a file is in."""
 
+from dataclasses import replace
 from typing import Final
 
 from loadlens.errors import InputError, UsageError
@@ -34,6 +35,7 @@ from loadlens.sources.dialects.locust import LOCUST_CSV, LOCUST_STATISTICS, LOCU
 from loadlens.sources.dialects.oha import OHA_CSV, OHA_SQLITE, OHA_SUMMARY
 from loadlens.sources.dialects.toolkit import LOADLENS_CSV
 from loadlens.sources.dialects.vegeta import VEGETA_CSV, VEGETA_GOB, VEGETA_JSON, VEGETA_REPORT
+from loadlens.sources.parsed import Recipe
 from loadlens.sources.text.stream import Head
 from loadlens.sources.wording import listed, shortened
 
@@ -155,6 +157,13 @@ def open_reader(dialect: Dialect, head: Head, level: Level) -> Reader:
         InputError: the file lacks what the dialect needs.
         UsageError: the dialect has no such level.
     """
+    reader = _opened(dialect, head, level)
+    if dialect.clock == "epoch" and isinstance(reader, Recipe):
+        return replace(reader, is_calendar=True)
+    return reader
+
+
+def _opened(dialect: Dialect, head: Head, level: Level) -> Reader:
     if level == "requests":
         return dialect.open(head)
     if dialect.open_transactions is None:

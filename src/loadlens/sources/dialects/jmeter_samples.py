@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import polars as pl
 
 from loadlens.errors import InputError
-from loadlens.schema import Rule
-from loadlens.sources.dialects.jmeter_times import EARLIEST_MS, LATEST_MS, TimeForm
+from loadlens.schema import EARLIEST_S, LATEST_S, Rule, told_date
+from loadlens.sources.dialects.jmeter_times import TimeForm
 from loadlens.sources.dialects.names import error_class, filled
 from loadlens.sources.parsed import Parsed
 from loadlens.sources.text.blocks import Block
@@ -134,8 +135,9 @@ def time_rule(column: str, form: TimeForm) -> Rule:
     """That a time is of that form, and of our days, which also tells a mistaken unit."""
     time = form.ms(pl.col(column))
     how = f"a time as {form.name}" if form.is_text else form.name
-    broken = ~time.is_between(EARLIEST_MS, LATEST_MS).fill_null(value=not form.is_text)
-    return Rule(column=column, expected=f"{how}, from 1990 to 2242", broken=broken)
+    broken = ~time.is_between(EARLIEST_S * 1000, LATEST_S * 1000).fill_null(value=not form.is_text)
+    told = None if form.is_text else partial(told_date, unit="ms")
+    return Rule(column=column, expected=f"{how}, from 1990 to 2242", broken=broken, told=told)
 
 
 def refuse(parsed: Parsed, reasons: Mapping[str, str]) -> Parsed:

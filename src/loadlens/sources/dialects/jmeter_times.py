@@ -7,13 +7,7 @@ from typing import Final
 
 import polars as pl
 
-__all__ = ["EARLIEST_MS", "LATEST_MS", "MILLISECONDS", "TimeForm", "form_names", "time_form"]
-
-EARLIEST_MS: Final = 631_152_000_000
-"""What is before 1990 is a count of seconds, or of nothing."""
-
-LATEST_MS: Final = 2**33 * 1000
-"""What is after 2242 is a count of microseconds or nanoseconds."""
+__all__ = ["MILLISECONDS", "TimeForm", "form_names", "time_form"]
 
 _CLOCK: Final = r"\d\d:\d\d:\d\d"
 _FRACTION: Final = r"(?:[.,]\d{1,9})?"
