@@ -21,7 +21,8 @@ with every_row as (
         quantile_cont(invocation_latency, [0.9, 0.95, 0.99, 0.999]) filter (invocation_latency > 0) as tail,
         avg(invocation_latency) as mean,
         quantile_cont(invocation_latency, [0.25, 0.75]) as quartiles,
-        mean + 5 * (quartiles[2] - quartiles[1]) as outlier_fence
+        mean + 5 * (quartiles[2] - quartiles[1]) as outlier_fence,
+        max(end_time) - min(start_time) as span
     from log
     group by all
 ),
@@ -36,8 +37,7 @@ kept_rows as (
         count(*) as kept,
         quantile_cont(invocation_latency, [0.25, 0.5, 0.75]) as quartiles,
         avg(invocation_latency) as invocation_latency_mean,
-        max(invocation_latency) as invocation_latency_max,
-        count(*) / (max(end_time) - min(start_time)) as throughput
+        max(invocation_latency) as invocation_latency_max
     from kept
     group by all
 ),
@@ -74,7 +74,7 @@ select
     tail[4] as invocation_latency_p999,
     successes - kept as outliers_removed,
     outlier_fence,
-    throughput
+    kept / span as throughput
 from every_row
 left join kept_rows using (max_concurrency, num_clients, memory_size)
 left join tps using (max_concurrency, num_clients, memory_size)

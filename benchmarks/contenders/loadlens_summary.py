@@ -10,7 +10,7 @@ __all__ = ["query"]
 
 def query(path: Path) -> Rows:
     """The summary by configuration, with the error classes beside it."""
-    result = loadlens.summarize(path, by=KEY)
+    result = loadlens.summarize(path, by=KEY, outliers="mean-iqr")
     return result.summary.join(result.quality.select(*KEY, *ERRORS), on=KEY).sort(KEY).to_dicts()
 
 

@@ -22,9 +22,12 @@ def query(path: Path) -> Rows:
     kept = successes.merge(fences, on=KEY)
     kept = kept[kept[LATENCY] <= kept["outlier_fence"]]
     _density(kept)
-    parts = [_counts(log), fences, _tail(successes), _five(kept), _tps(kept), _throughput(kept)]
+    parts = [_counts(log), fences, _tail(successes), _five(kept), _tps(kept)]
     answer = pd.concat([part.set_index(KEY) for part in parts], axis=1)
     answer["outliers_removed"] = answer["num_invocations"] - answer["num_errors"] - kept.groupby(KEY).size()
+    calls = log.groupby(KEY)
+    span = calls["end_time"].max() - calls["start_time"].min()
+    answer["throughput"] = kept.groupby(KEY).size() / span
     rows: Rows = answer.sort_index().reset_index().to_dict("records")
     return rows
 
@@ -74,12 +77,6 @@ def _tps(kept: pd.DataFrame) -> pd.DataFrame:
         "tps_max": per_second.max(),
     }
     return pd.DataFrame(figures).astype("int64").reset_index()
-
-
-def _throughput(kept: pd.DataFrame) -> pd.DataFrame:
-    groups = kept.groupby(KEY)
-    throughput = groups.size() / (groups["end_time"].max() - groups["start_time"].min())
-    return throughput.rename("throughput").reset_index()
 
 
 def _density(kept: pd.DataFrame) -> pd.DataFrame:

@@ -22,8 +22,10 @@ def query(path: Path) -> Rows:
     answer = (
         every.join(_kept_rows(kept), on=KEY, how="left")
         .join(_completions(kept), on=KEY, how="left")
-        .with_columns(outliers_removed=pl.col("successes") - pl.col("kept"))
-        .drop("successes", "kept")
+        .with_columns(
+            outliers_removed=pl.col("successes") - pl.col("kept"), throughput=pl.col("kept") / pl.col("span")
+        )
+        .drop("successes", "kept", "span")
         .sort(KEY)
     )
     return answer.collect(engine="streaming").to_dicts()
@@ -45,18 +47,17 @@ def _every_row(log: pl.LazyFrame) -> pl.LazyFrame:
         *[pl.col(name).cast(pl.Int64).sum() for name in ERRORS],
         *[_quantile(SUCCESS, q).alias(f"invocation_latency_{name}") for name, q in PERCENTILES.items()],
         (LATENCY.mean() + 5 * _iqr(LATENCY)).alias("outlier_fence"),
+        (pl.col("end_time").max() - pl.col("start_time").min()).alias("span"),
     )
 
 
 def _kept_rows(kept: pl.LazyFrame) -> pl.LazyFrame:
-    span = pl.col("end_time").max() - pl.col("start_time").min()
     return kept.group_by(KEY).agg(
         pl.len().cast(pl.Int64).alias("kept"),
         _quantile(LATENCY, 0.5).alias("invocation_latency_median"),
         LATENCY.mean().alias("invocation_latency_mean"),
         LATENCY.max().alias("invocation_latency_max"),
         _iqr(LATENCY).alias("invocation_latency_iqr"),
-        (pl.len() / span).alias("throughput"),
     )
 
 
