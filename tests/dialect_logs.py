@@ -386,8 +386,9 @@ def assert_summary(got: pl.DataFrame, expected: Sequence[dict[str, object]]) -> 
     assert got.height == len(expected)
     for row, wanted in zip(got.to_dicts(), expected, strict=True):
         for name, value in wanted.items():
-            # Differences of two epoch times in s keep 7 digits after the point.
-            tolerance = 1e-5 if name == "throughput" else 1e-9
+            # A time that is a sum of two floats does not tell whether the clock is one of 1 ms: in spans of
+            # some seconds, that much is known.
+            tolerance = 2e-4 if name == "throughput" else 1e-9
             assert _agree(row[name], value, tolerance), f"{row}: {name}: expected {value!r}"
         assert sum(row[name] for name in classes) == (wanted["num_errors"] if classes else 0)
 

@@ -27,8 +27,14 @@ def concurrency_summary(log: pl.DataFrame, outliers: str = "mean-iqr") -> list[R
     return [_concurrency_row(key, group, outliers, clock) for key, group in _groups(log, CONCURRENCY_KEY)]
 
 
-def summary(log: pl.DataFrame, by: Sequence[str], outliers: str = "none") -> list[Row]:
-    clock = resolution_of(log)
+def summary(
+    log: pl.DataFrame,
+    by: Sequence[str],
+    outliers: str = "none",
+    logged_times: Sequence[str] = ("start_time", "end_time"),
+) -> list[Row]:
+    logged = log.select(name for name in logged_times if name in log.columns)
+    clock = 1.0 if logged_times and resolution_of(logged) == 1 else resolution_of(log)
     return [_summary_row(key, group, outliers, clock) for key, group in _groups(log, by)]
 
 

@@ -187,9 +187,11 @@ def test_parquet_is_preferred_to_csv(
 ) -> None:
     for part in (STABILITY, CONCURRENCY):
         (folder / part / f"{LOG}.csv").write_text("not,a,log\n1,2,3\n")
+        os.utime(folder / part / f"{LOG}.csv", ns=(1, 1))  # a newer one would be read
         metrics = folder / part / f"{METRICS}.csv"
         pl.read_csv(metrics, infer_schema_length=None).write_parquet(metrics.with_suffix(".parquet"))
         metrics.write_text("not,endpoint,metrics\n1,2,3\n")
+        os.utime(metrics, ns=(1, 1))
     analysis = toolkit_analysis(folder, tmp_path / "out")
     assert analysis.stability is not None
     assert whole[0].stability is not None

@@ -237,7 +237,8 @@ def test_a_log_by_its_natural_key(log: Path, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_drawings")
 def test_folders_and_globs_of_logs(log: Path, tmp_path: Path) -> None:
-    shutil.copy(log, log.with_name("second.csv"))
+    second = pl.read_csv(log).with_columns(pl.col("start_time", "end_time") + 1000)
+    second.write_csv(log.with_name("second.csv"))
     for number, source in enumerate((log.parent, log.parent / "*.csv")):
         assert_done(loadlens_("analyze", source, "--out", tmp_path / str(number)))
         summary = pl.read_csv(tmp_path / str(number) / "summary.csv")
@@ -606,14 +607,12 @@ def size_without_price(folder: Path) -> Path:
         (empty_file, "is empty"),
         (header_alone, "no rows"),
         (no_log_at_all, "fits no known format"),
-        (latency_nan, "nan"),
         (pickled_log, "pickle"),
         (damaged_parquet, "damaged"),
         (pickled_requests, "JSON Lines"),
         (pickled_requests_in_disguise, "JSON Lines"),
         (malformed_requests, "line 2"),
         (raw_folder_without_log, "holds no invocation log"),
-        (folder_with_nan, "nan"),
         (size_without_price, "7168 MB"),
     ],
 )
@@ -629,6 +628,16 @@ def test_an_input_that_cannot_be_used(
         assert says in line
         assert str(folder) in line or make is size_without_price
         assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("make", [latency_nan, folder_with_nan])
+def test_a_latency_that_is_no_number(folder: Path, tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    source, old = make(folder), old_report(tmp_path / "old")
+    *lines, total, where = assert_fails(3, "analyze", source, "--out", old, "--overwrite")
+    assert all(str(folder) in line and "got nan, expected a finite latency" in line for line in lines)
+    assert "rejected" in total
+    assert where == f"loadlens: {old}.rejects.csv: has all rejected rows"
+    assert tree(old) == OLD_REPORT
 
 
 @pytest.mark.parametrize(

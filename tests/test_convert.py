@@ -99,7 +99,7 @@ def test_facts_of_the_source_are_in_the_metadata(tmp_path: Path) -> None:
         "rejects_by_reason": {"elapsed: expected a whole number": 1},
         "left_out": {"transaction controllers": 2},
     }
-    assert any("2 rows of transaction controllers are left out" in text for text in warnings)
+    assert any("2 transaction controllers are left out" in text for text in warnings)
     assert any("coordinated omission" in text for text in warnings)
 
 
@@ -195,7 +195,7 @@ def test_rejects_lie_beside(tmp_path: Path) -> None:
     assert result.exit_code == 0
     beside = rejects_beside(out)
     assert beside.name == "out.rejects.csv"
-    assert f"{beside}: 1 rejected rows" in result.stdout
+    assert f"{beside}: 1 rejected row\n" in result.stdout
     assert pl.read_csv(beside).rows() == [
         (str(path), 3, "elapsed", "got 'abc', expected a whole number", BAD.decode().strip())
     ]

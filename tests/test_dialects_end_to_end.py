@@ -90,7 +90,9 @@ def test_a_log_is_known_by_its_content_and_summarised(tmp_path: Path, dialect: s
     result = loadlens.summarize(log, log.key)
     assert [file.dialect.name for file in log.text] == [dialect]
     assert log.key == expected.key
-    assert_summary(result.summary, oracle.summary(expected.truth, expected.key))
+    assert_summary(
+        result.summary, oracle.summary(expected.truth, expected.key, logged_times=log.logged_times)
+    )
     found = log.findings
     assert (found.rows, found.rejected) == (expected.truth.height, 0)
     assert found.left_out.total() + found.facts.total() == expected.records
@@ -114,7 +116,8 @@ def test_recorded_logs_are_summarised_or_refused_for_a_reason(path: Path) -> Non
         return
     log = loadlens.read_log(path)
     expected = readings.frame(path, log.text[0].dialect.name)
-    assert_summary(loadlens.summarize(log, log.key).summary, oracle.summary(expected, log.key))
+    wanted = oracle.summary(expected, log.key, logged_times=log.logged_times)
+    assert_summary(loadlens.summarize(log, log.key).summary, wanted)
     assert (log.findings.rows, log.findings.rejected) == (expected.height, 0)
 
 

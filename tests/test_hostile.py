@@ -124,7 +124,7 @@ def test_the_terminal_shows_markup_as_text(attacked: tuple[Path, Result], tmp_pa
     path.write_bytes(jmeter(LABELS) + b"x,[red]y[/red]\x1b[31m\n")
     inspected = run("inspect", path)
     refused = run("analyze", path, "--out", tmp_path / "out")
-    converted = run("convert", path, "--out", tmp_path / "out.parquet")
+    converted = run("convert", path, "--out", tmp_path / "converted.parquet")
     for result in (attacked[1], inspected, refused, converted):
         assert not controls(result.output)
     assert "[red]x[/red]" in attacked[1].output

@@ -108,13 +108,13 @@ def test_the_document_is_the_last_to_appear(s3: S3, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_existing_prefix_is_refused_and_with_overwrite_replaced(s3: S3) -> None:
-    s3.put("out/old.csv", b"old")
+    s3.put("out/charts/old.svg", b"old")
     s3.put("out/summary.json", MARK)
     s3.put("output/other.csv", b"of somebody else")
     out = location("s3://logs/out", s3.options)
     with pytest.raises(OutputError, match="s3://logs/out: exists; pass --overwrite"):
         publish_folder(out, write_new)
-    assert s3.tree("out") == {"old.csv": b"old", "summary.json": MARK}
+    assert s3.tree("out") == {"charts/old.svg": b"old", "summary.json": MARK}
     publish_folder(out, write_new, overwrite=True)
     assert s3.tree("out") == NEW
     assert s3.tree("output") == {"other.csv": b"of somebody else"}
@@ -167,7 +167,7 @@ def test_a_failed_overwrite_leaves_no_document_that_vouches_for_a_mixture(
     s3: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     s3.put("out/summary.json", MARK)
-    s3.put("out/old.csv", b"old")
+    s3.put("out/charts/old.svg", b"old")
     put = Bucket.put
 
     def failing(self: Bucket, key: str, file: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_failed_overwrite_leaves_no_document_that_vouches_for_a_mixture(
     monkeypatch.setattr(Bucket, "put", failing)
     with pytest.raises(OutputError, match="s3://logs/out: cannot be written: the line went down"):
         publish_folder(location("s3://logs/out", s3.options), write_new, overwrite=True)
-    assert s3.tree("out") == {"old.csv": b"old"}
+    assert s3.tree("out") == {"charts/old.svg": b"old"}
 
 
 def test_nothing_is_uploaded_when_the_analysis_fails(s3: S3) -> None:
