@@ -119,3 +119,16 @@ def test_a_key_of_nan_has_a_curve_of_its_own() -> None:
     assert curves["k"].is_nan().sum() == 200
     assert curves["k"].null_count() == 200
     assert area(curves, ["k"]) == pytest.approx(1, abs=0.01)
+
+
+def test_of_very_many_groups_the_busiest_have_curves() -> None:
+    count = 1500
+    log = pl.DataFrame(
+        {
+            "invocation_latency": [float(1 + row % 7) for row in range(3 * count + 10)],
+            "label": [f"/{row % count}" for row in range(3 * count)] + ["/7"] * 10,
+        }
+    )
+    curves = loadlens.summarize(log, by=["label"]).density
+    assert curves["label"].n_unique() == 1000
+    assert "/7" in curves["label"]
