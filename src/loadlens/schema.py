@@ -245,8 +245,8 @@ def coarse_time_rules(schema: Mapping[str, pl.DataType]) -> tuple[Rule, ...]:
     return tuple(
         Rule(
             column=name,
-            expected=f"less than {limit:,} s in a column of {schema[name]}, which knows larger times to more "
-            f"than 1 ms only; keep times as Float64",
+            expected=f"less than {limit:,} s in a column of {schema[name]}, in 64 bits otherwise: it knows "
+            f"larger times to more than 1 ms only; keep times as Float64",
             broken=pl.col(name).abs() >= limit,
         )
         for name, limit in narrow.items()

@@ -52,7 +52,7 @@ def _literals(key: Sequence[object], schema: pl.Schema) -> list[pl.Expr]:
 
 
 def _busiest(rows: pl.DataFrame, group: Sequence[str]) -> pl.DataFrame:
-    """The rows of the groups with the most calls: charts show fewer, and a curve takes about a millisecond."""
+    """The rows of the groups with the most calls; charts show fewer, and a curve takes a millisecond."""
     sizes = rows.group_by(group).agg(pl.col("count").sum()) if group else pl.DataFrame()
     if sizes.height <= _MOST_CURVES:
         return rows
