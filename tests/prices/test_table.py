@@ -123,3 +123,22 @@ def test_the_table_says_which_sizes_it_lacks() -> None:
     prices.require([1024, 6144])
     with pytest.raises(loadlens.PriceError, match="8192, 10240 MB"):
         prices.require([10240, 1024, 8192, 10240])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a = " + "[" * 3000, "a = " + "{b = " * 3000, "currency = " + "9" * 5000, "a = 0x" + "f" * 5000],
+    ids=["deep lists", "deep tables", "a long number", "a long number in hexadecimal"],
+)
+def test_toml_of_any_depth_and_size_ends_in_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "prices.toml").write_text(text)
+    with pytest.raises(loadlens.PriceError) as error:
+        loadlens.load_prices(tmp_path / "prices.toml")
+    (problem,) = error.value.problems
+    assert "prices.toml" in problem
+    assert "\n" not in problem
+
+
+def test_a_name_that_no_file_can_have() -> None:
+    with pytest.raises(loadlens.PriceError, match="cannot be read"):
+        loadlens.load_prices("lambda-arm\0")

@@ -68,12 +68,14 @@ def load_prices(table: str | PathLike[str] | None = None) -> PriceTable:
         ) from error
     except UnicodeDecodeError as error:
         raise PriceError(f"{shown(table)}: is not UTF-8 text; expected a price table as TOML") from error
+    except ValueError as error:  # of a name that no file can have
+        raise PriceError(f"{shown(table)}: cannot be read: {error}") from error
 
 
 def _parse(text: str, path: str) -> PriceTable:
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise PriceError(f"{path}: is not TOML: {error}") from error
     kind = _kind(data, path)
     _check_sections(data, kind, path)
