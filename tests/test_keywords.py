@@ -45,3 +45,15 @@ def test_a_misspelt_option_is_refused_with_the_one_that_was_meant(name: str, wro
 def test_an_option_like_no_other_is_refused_with_all_that_there_are(name: str) -> None:
     with pytest.raises(TypeError, match=r"unexpected keyword argument 'zzzzzz'; it takes .*memory_limit"):
         CALLS[name](zzzzzz=True)
+
+
+def test_one_column_may_be_named_without_a_list(tmp_path: Path) -> None:
+    assert loadlens.summarize(log(), by="memory_size").by == ("memory_size",)
+    assert loadlens.check_gates(log(), ["p99 < 1s"], by="memory_size").by == ("memory_size",)
+    assert loadlens.compare(log(), log(), by="memory_size").by == ("memory_size",)
+    loadlens.profile_log(log(), tmp_path / "a.profile", by="memory_size")
+    assert loadlens.load_profile(tmp_path / "a.profile").key == ("memory_size",)
+    log().write_parquet(tmp_path / "log.parquet")
+    analysis = loadlens.analyze([tmp_path / "log.parquet"], tmp_path / "out", by="memory_size")
+    assert isinstance(analysis, loadlens.LogAnalysis)
+    assert analysis.summary.by == ("memory_size",)

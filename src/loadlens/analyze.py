@@ -16,7 +16,7 @@ from loadlens.api import (
 )
 from loadlens.decisions import Questions, decide
 from loadlens.errors import InputError, PriceError, UsageError
-from loadlens.keywords import refusing_unknown_keywords
+from loadlens.keywords import columns_of, refusing_unknown_keywords
 from loadlens.prices import PriceTable, load_prices
 from loadlens.profile import DEFAULT_PERCENTILES, Execution
 from loadlens.publish import (
@@ -120,7 +120,7 @@ def analyze(
         OutputError: ``out`` exists and may not be replaced, lies in an input or cannot be written.
     """
     options = Options(
-        by=tuple(by),
+        by=columns_of(by),
         outliers=outliers,
         prices=prices if isinstance(prices, PriceTable) else load_prices(prices),
         chart_formats=tuple(dict.fromkeys(chart_formats)),

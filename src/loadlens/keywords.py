@@ -1,15 +1,20 @@
-"""Misspelt keyword arguments are refused where a function hands its options on as a whole."""
+"""Arguments as callers may write them: one column without a list, and no misspelt keywords."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import wraps
 from typing import ParamSpec, TypeVar, cast
 
-__all__ = ["refusing_unknown_keywords"]
+__all__ = ["columns_of", "refusing_unknown_keywords"]
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
+
+
+def columns_of(by: str | Sequence[str]) -> tuple[str, ...]:
+    """The columns that ``by`` names; a text alone is one column, and not its letters."""
+    return (by,) if isinstance(by, str) else tuple(by)
 
 
 def refusing_unknown_keywords(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import polars as pl
 
 from loadlens.errors import InputError
-from loadlens.keywords import refusing_unknown_keywords
+from loadlens.keywords import columns_of, refusing_unknown_keywords
 from loadlens.profile import Execution, Plan, Profile, measure, success_of
 from loadlens.profile.buckets import RELATIVE_ERROR
 from loadlens.profile.saved import damage_told, merged_profile, merged_seconds
@@ -71,7 +71,7 @@ def profile_log(
         raise InputError(
             f"{log.saved[0].file.path}: is a saved profile already; merge several with `loadlens merge`"
         )
-    key = log.key if by is None else tuple(dict.fromkeys(by))
+    key = log.key if by is None else tuple(dict.fromkeys(columns_of(by)))
     log.require((*key, LATENCY))
     how: Execution = {**execution, "exact": False, "heatmap": True}
 
@@ -178,7 +178,7 @@ def merge_profiles(
         OutputError: ``out`` exists and may not be replaced, is an input, or cannot be written.
     """
     saved = saved_profiles(inputs, storage_options)
-    key = saved[0].key if by is None else tuple(dict.fromkeys(by))
+    key = saved[0].key if by is None else tuple(dict.fromkeys(columns_of(by)))
     refuse_other_keys(saved, by)
     if not force:
         refuse_doubled(saved)

@@ -20,6 +20,7 @@ from loadlens.analysis.shared import (
     with_numeric_keys,
 )
 from loadlens.errors import UsageError
+from loadlens.keywords import columns_of
 from loadlens.profile import DEFAULT_PERCENTILES, Execution, Outliers, Plan, key_names, measure, success_of
 from loadlens.schema import LATENCY
 from loadlens.sources import Source, open_log
@@ -127,7 +128,7 @@ def checked_key(by: Sequence[str]) -> tuple[str, ...]:
     Raises:
         UsageError: ``by`` names a column twice, or one that is measured and not configured.
     """
-    key = (by,) if isinstance(by, str) else tuple(by)
+    key = columns_of(by)
     doubled = sorted({name for name in key if key.count(name) > 1})
     measured = sorted(name for name in key if name in _TAKEN or name.startswith((LATENCY, "tps_")))
     if doubled:

@@ -16,7 +16,7 @@ from loadlens.comparison.runs import Run, measured_run, with_common_types
 from loadlens.comparison.verdicts import FAMILY_LEVEL, LEVEL, key_verdicts, metric_verdict
 from loadlens.costing import FIGURES, MEMORY, check_tables, require_memory_prices
 from loadlens.errors import InputError, UsageError
-from loadlens.keywords import refusing_unknown_keywords
+from loadlens.keywords import columns_of, refusing_unknown_keywords
 from loadlens.prices import PriceTable, load_prices
 from loadlens.profile import Execution, key_names, spectrum
 from loadlens.schema import LATENCY
@@ -142,7 +142,7 @@ def _key(logs: Sequence[Log], by: Sequence[str] | None, figures: frozenset[str])
     base, candidate = logs
     if by is None:
         return tuple(name for name in base.key if name in candidate.columns and name != "file")
-    key = (by,) if isinstance(by, str) else tuple(by)
+    key = columns_of(by)
     doubled = sorted({name for name in key if key.count(name) > 1})
     taken = sorted(name for name in key if name in figures or name.startswith(LATENCY))
     if doubled:

@@ -8,6 +8,7 @@ import polars as pl
 
 from loadlens.analysis.shared import key_columns, num_errors, with_numeric_keys
 from loadlens.errors import InputError, UsageError
+from loadlens.keywords import columns_of
 from loadlens.profile import (
     Execution,
     Plan,
@@ -104,7 +105,7 @@ def usage_of(
         InputError: the log cannot be read, lacks a key column, or holds a duration that is none.
         UsageError: ``by`` lacks ``memory_size``, which prices go by, or names a column twice or a figure.
     """
-    key = tuple(by)
+    key = columns_of(by)
     if MEMORY not in key or len(set(key)) < len(key):
         raise UsageError(f"by: got {', '.join(key) or 'nothing'}, expected each column once and {MEMORY}")
     if taken := sorted(FIGURES.intersection(key)):

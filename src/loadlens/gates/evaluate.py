@@ -13,7 +13,7 @@ from loadlens.gates.bounds import refuse_unbounded, value_bounds
 from loadlens.gates.figures import value_of, values_behind
 from loadlens.gates.grammar import Gate, Scope, parse_gates
 from loadlens.gates.measures import Measures, measures
-from loadlens.keywords import refusing_unknown_keywords
+from loadlens.keywords import columns_of, refusing_unknown_keywords
 from loadlens.profile import Execution, Outliers, checked_outliers, key_names
 from loadlens.profile.clock import FINE_S
 from loadlens.schema import LATENCY
@@ -143,8 +143,8 @@ def check_gates(
     parsed = parse_gates([gate for gate in gates if isinstance(gate, str)])
     texts = iter(parsed)
     known = tuple(gate if isinstance(gate, Gate) else next(texts) for gate in gates)
-    opened = open_log(log, required=(*by, LATENCY), reading=reading)
-    key = tuple(dict.fromkeys(by)) or opened.key
+    opened = open_log(log, required=(*columns_of(by), LATENCY), reading=reading)
+    key = tuple(dict.fromkeys(columns_of(by))) or opened.key
     _refuse_other_columns(known, key, opened)
     refuse_unbounded(known, opened)
     if outliers is None:
