@@ -186,7 +186,7 @@ def _rules() -> tuple[Rule, ...]:
     times = [
         Rule(
             column=name,
-            expected=f"a finite number of seconds below {MAX_TIME_S:.0e}, in 64 bits",
+            expected=f"a finite number of seconds below {MAX_TIME_S:.0e}",
             broken=~pl.col(name).is_between(-MAX_TIME_S, MAX_TIME_S, closed="none"),
             told=told_date,
         )
@@ -245,7 +245,7 @@ def coarse_time_rules(schema: Mapping[str, pl.DataType]) -> tuple[Rule, ...]:
     return tuple(
         Rule(
             column=name,
-            expected=f"less than {limit:,} s in a column of {schema[name]}, in 64 bits otherwise: it knows "
+            expected=f"less than {limit:,} s in a column of {schema[name]}: it knows "
             f"larger times to more than 1 ms only; keep times as Float64",
             broken=pl.col(name).abs() >= limit,
         )
