@@ -53,6 +53,7 @@ def test_one_column_may_be_named_without_a_list(tmp_path: Path) -> None:
     assert loadlens.compare(log(), log(), by="memory_size").by == ("memory_size",)
     loadlens.profile_log(log(), tmp_path / "a.profile", by="memory_size")
     assert loadlens.load_profile(tmp_path / "a.profile").key == ("memory_size",)
+    loadlens.merge_profiles([tmp_path / "a.profile"], tmp_path / "b.profile", by="memory_size")
     log().write_parquet(tmp_path / "log.parquet")
     analysis = loadlens.analyze([tmp_path / "log.parquet"], tmp_path / "out", by="memory_size")
     assert isinstance(analysis, loadlens.LogAnalysis)

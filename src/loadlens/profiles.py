@@ -179,7 +179,7 @@ def merge_profiles(
     """
     saved = saved_profiles(inputs, storage_options)
     key = saved[0].key if by is None else tuple(dict.fromkeys(columns_of(by)))
-    refuse_other_keys(saved, by)
+    refuse_other_keys(saved, None if by is None else key)
     if not force:
         refuse_doubled(saved)
 
