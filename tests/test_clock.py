@@ -226,3 +226,40 @@ def test_throughput_is_over_the_span_of_all_calls() -> None:
     for outliers, completions in (("none", 4), ("tukey", 3)):
         row = loadlens.summarize(log, outliers=outliers).summary.row(0, named=True)  # type: ignore[arg-type]
         assert row["throughput"] == pytest.approx(completions / (20.0 + 0.001), rel=1e-6), outliers
+
+
+ADVICE = {
+    "JMeter text times": "timestamp_format=ms",
+    "k6 whole seconds": "K6_CSV_TIME_FORMAT=unix_milli",
+    "Locust whole seconds": "listener",
+    "canonical CSV": "",
+    "canonical Parquet": "",
+}
+
+
+@pytest.mark.parametrize("name", LOGS)
+@pytest.mark.parametrize("gate", ["p99 < 1s", "p99 < 1s within 5s of every window"])
+def test_the_clock_is_told_of_its_file_with_what_its_tool_can_do(
+    name: str, gate: str, tmp_path: Path
+) -> None:
+    path = LOGS[name][0](tmp_path)
+    log = loadlens.read_log(path)
+    check_gates(log, [gate])
+    (told,) = [sentence for sentence in log.findings.sentences() if "whole seconds" in sentence]
+    assert told.startswith(f"{path}: its times are whole seconds")
+    assert {advice for advice in ADVICE.values() if advice and advice in told} == {ADVICE[name]} - {""}
+
+
+def test_several_files_are_told_of_together(tmp_path: Path) -> None:
+    log = loadlens.read_log([locust_csv(tmp_path), jmeter_text(tmp_path)], force=True)
+    loadlens.summarize(log)
+    (told,) = [sentence for sentence in log.findings.sentences() if "whole seconds" in sentence]
+    assert told.startswith(f"{tmp_path / 'locust.csv'} and 1 more: its times")
+    assert "listener" in told
+    assert "timestamp_format=ms" in told
+
+
+def test_a_canonical_log_tells_once_that_its_times_are_of_no_calendar(tmp_path: Path) -> None:
+    log = loadlens.read_log(canonical_csv(tmp_path))
+    loadlens.summarize(log)
+    assert sum("calendar" in sentence for sentence in log.findings.sentences()) == 1

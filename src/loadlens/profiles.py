@@ -96,7 +96,6 @@ def _plan(log: Log, key: tuple[str, ...]) -> Plan:
 
 def _facts(log: Log, profile: Profile) -> dict[str, Any]:
     findings, rule = log.findings.document(), success_rule_of(log.columns)
-    told_again = (log.findings.clock, log.findings.labels)
     return {
         **_counted(profile),
         "columns": told_columns(log.columns, profile.key, rule),
@@ -105,9 +104,9 @@ def _facts(log: Log, profile: Profile) -> dict[str, Any]:
         "findings": {
             "rejected": log.findings.unjudged,
             "left_out": findings["left_out"],
-            # What a clock or too many labels leave open is told again, of all that a profile then holds.
+            # What counts of rows show is told again, of all that a profile then holds.
             "warnings": [
-                *(text for text in findings["warnings"] if text not in told_again),
+                *(text for text in findings["warnings"] if text not in log.findings.of_rows),
                 *lost_warning(log.columns, profile.key),
             ],
         },

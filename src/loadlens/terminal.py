@@ -154,8 +154,8 @@ def print_results(analysis: ToolkitAnalysis | LogAnalysis, out: Location) -> Non
     if isinstance(analysis, LogAnalysis):
         _print_summary("Invocations", analysis.summary, analysis.summary.by, _SUMMARY_COLUMNS)
         report = out / "report.html"
-        if analysis.findings.clock:
-            print_line(f"Warning: {analysis.findings.clock}")
+        for sentence in analysis.findings.of_rows:
+            print_line(f"Warning: {sentence}")
         _print_decisions(analysis.decisions)
         if analysis.findings.rejected:
             where = inert(str(out / REJECTS_FILE))

@@ -22,7 +22,7 @@ from loadlens.profile import (
     scanning,
     success_of,
 )
-from loadlens.profile.clock import clock_warning
+from loadlens.profile.row_warnings import window_warnings
 from loadlens.profile.table import with_throughput
 from loadlens.sources import Log
 
@@ -45,6 +45,8 @@ class Measures:
         window_s: the width of the windows in s; None for the whole run.
         resolution_s: the resolution of the log's clock; see ``Profile.resolution_s``.
         relative_error: bound of the relative error of latencies.
+        of_rows: for windows, what the counts of all rows show, one sentence each.
+        units: for windows, what is in another unit than it is read in.
     """
 
     key: tuple[str, ...]
@@ -55,6 +57,8 @@ class Measures:
     window_s: float | None = None
     resolution_s: float = 0.0
     relative_error: float = 0.0
+    of_rows: tuple[str, ...] = ()
+    units: str = ""
 
 
 def measures(
@@ -81,7 +85,9 @@ def measures(
             }
 
     found = on_good_rows(log, run)
-    log.findings.clock = clock_warning(max(figures.resolution_s for figures in found.values()))
+    if None not in found:  # what all rows show is told with the figures of the run
+        figures = next(iter(found.values()))
+        log.findings.of_rows, log.findings.units = figures.of_rows, figures.units
     return found
 
 
@@ -162,5 +168,7 @@ def _of_windows(
         first_start=groups.select(pl.col("first_start").min()).item(),
         last_end=groups.select(pl.col("last_end").max()).item(),
         window_s=rows.width_s,
-        resolution_s=rows.resolution_s,
+        resolution_s=rows.clock.resolution_s,
+        of_rows=window_warnings(rows.cells, rows.clock, rows.log),
+        units=rows.clock.unit_warning,
     )

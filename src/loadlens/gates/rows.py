@@ -31,6 +31,7 @@ class WindowRows:
     """A log's calls by configuration and window.
 
     Attributes:
+        log: the log.
         frame: ``pair`` (configuration and window in one number), ``success`` and the latency.
         configurations: ``code``, the key columns as ``key:<name>``, ``first_start`` and ``last_end`` in s.
         width_s: the width of the windows in s.
@@ -38,10 +39,11 @@ class WindowRows:
         count: how many windows there are from the first to the last.
         limits_ms: latencies that no cell lies on both sides of.
         cells: the calls counted by ``pair`` and ``success``, as ``cell_counts`` does.
-        resolution_s: the resolution of the log's clock.
+        clock: has looked at the times of all rows.
         held: successes of high latency, where they were held back.
     """
 
+    log: Log
     frame: pl.LazyFrame
     configurations: pl.DataFrame
     width_s: float
@@ -49,7 +51,7 @@ class WindowRows:
     count: int
     limits_ms: tuple[float, ...]
     cells: pl.DataFrame
-    resolution_s: float
+    clock: ClockWatch
     held: HeldRows | None = None
 
     @property
@@ -115,6 +117,7 @@ def window_rows(
     named = zip(found.codec.decode(pl.col("code")), key_names(key), strict=True)
     keys = [column.alias(name) for column, name in named]
     return WindowRows(
+        log=log,
         frame=frame,
         configurations=found.spans.select("code", *keys, "first_start", "last_end"),
         width_s=window_s,
@@ -122,7 +125,7 @@ def window_rows(
         count=count,
         limits_ms=cut.limits_ms,
         cells=cells,
-        resolution_s=columns.clock.resolution_s,
+        clock=clock,
         held=held,
     )
 
@@ -222,7 +225,7 @@ def _by_groups(columns: _Columns, scan: Scan) -> _Found:
     scan.tracker.stage("Finding windows of time")
     codec = find_key_codec(columns.log, columns.key, scan.engine)
     rows = columns.log.frame.select(
-        codec.encode().alias("code"), columns.start, "end_time", columns.window, columns.broken
+        codec.encode().alias("code"), LATENCY, columns.start, "end_time", columns.window, columns.broken
     )
     aggregates = (
         pl.col("start_time").min().alias("first_start"),
@@ -235,7 +238,7 @@ def _by_groups(columns: _Columns, scan: Scan) -> _Found:
     if runs_here(scan.engine):
         watched = columns.clock.watch(watched)
     else:
-        columns.clock.watch(columns.log.frame.select(columns.start, "end_time")).collect(engine="streaming")
+        columns.clock.look_at(columns.log.frame)
     spans = watched.group_by("code").agg(aggregates).collect(engine=scan.engine)
     if spans["broken"].any():
         raise UnusableRowsError

@@ -1,4 +1,4 @@
-"""How fine the clock of a log is: found from all of its times, while its rows pass for other reasons."""
+"""The clock of a log: how fine it is and its unit, from all of its times, while its rows pass anyway."""
 
 import threading
 from collections.abc import Iterable
@@ -8,7 +8,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.profile.plan import Engine
+from loadlens.profile.units import UnitCounts
+from loadlens.schema import LATENCY
+from loadlens.sources.log import Log
 
 __all__ = ["FINE_S", "ClockWatch", "clock_warning"]
 
@@ -24,9 +26,11 @@ _TIMES: Final = ("start_time", "end_time")
 class ClockWatch:
     """Finds the resolution of a log's times, from batches of its rows in any order and from any thread.
 
-    That is the largest of 1, 0.1, 0.01 and 0.001 s of which every start and end is a multiple, and 0 where
-    there is none. Where a tool logs one of start and end in whole seconds and the other one is derived from
-    it by a latency, the logged one alone tells: then the clock counts whole seconds.
+    Where start and end are both logged, it also counts calls whose latency is in another unit: ``units``.
+
+    The resolution is the largest of 1, 0.1, 0.01 and 0.001 s of which every start and end is a multiple,
+    and 0 where there is none. Where a tool logs one of start and end in whole seconds and the other one is
+    derived from it by a latency, the logged one alone tells: then the clock counts whole seconds.
     """
 
     def __init__(self, logged_times: Iterable[str]) -> None:
@@ -36,6 +40,8 @@ class ClockWatch:
             logged_times: which of ``start_time`` and ``end_time`` the log holds as its tool wrote them.
         """
         self._logged = frozenset(logged_times)
+        self._is_span_logged = self._logged.issuperset(_TIMES)
+        self.units = UnitCounts()
         self._whole_seconds = bool(self._logged)
         self._level = 0
         self._lock = threading.Lock()
@@ -47,8 +53,17 @@ class ClockWatch:
             return 1.0
         return 0.0 if self._level == _FINER else 1 / _TICKS_A_SECOND[self._level]
 
+    @property
+    def unit_warning(self) -> str:
+        """What is in another unit than it is read in, as one sentence; nothing where nothing seems so."""
+        return self.units.sentence(self.resolution_s)
+
     def add(self, rows: pl.DataFrame) -> None:
         """Looks at the times of some rows, as far as these could still say something new."""
+        if self._is_span_logged and {LATENCY, *_TIMES}.issubset(rows.columns):
+            units = UnitCounts.of(rows, self.resolution_s)
+            with self._lock:
+                self.units = self.units.merge(units)
         for name in _TIMES:
             told = name in self._logged and self._whole_seconds
             if name not in rows.columns or (self._level == _FINER and not told):
@@ -69,25 +84,17 @@ class ClockWatch:
 
         return frame.map_batches(look, schema=frame.collect_schema(), streamable=True)
 
-    def ask(self, frame: pl.LazyFrame, engine: Engine) -> None:
-        """Finds the same by one more query, for an engine that calls no functions of this process."""
-        names = [name for name in _TIMES if name in frame.collect_schema()]
-        found = frame.select(
-            _is_multiple(pl.col(name), ticks).all().alias(f"{name} {level}")
-            for name in names
-            for level, ticks in enumerate(_TICKS_A_SECOND)
-        ).collect(engine=engine)
-        levels = {
-            name: next((level for level in range(_FINER) if found.item(0, f"{name} {level}")), _FINER)
-            for name in names
-        }
-        self._level = max(self._level, *levels.values(), 0)
-        self._whole_seconds &= all(levels.get(name, 0) == 0 for name in self._logged)
+    def look_at(self, frame: pl.LazyFrame) -> None:
+        """Looks at all rows of a frame by a query of its own."""
+        nothing = pl.DataFrame(schema={"time": pl.Float64})
+        columns = [name for name in (LATENCY, *_TIMES) if name in frame.collect_schema()]
 
+        def look(rows: pl.DataFrame) -> pl.DataFrame:
+            self.add(rows)
+            return nothing
 
-def _is_multiple(time: pl.Expr, ticks_a_second: float) -> pl.Expr:
-    # Polars divides by a literal through its inverse, which is off in the last digit.
-    return (time * ticks_a_second).round() / (time * 0 + ticks_a_second) == time
+        query = frame.select(columns).map_batches(look, schema=nothing.schema, streamable=True)
+        query.collect(engine="streaming")
 
 
 def _finest(times: NDArray[np.float64], level: int) -> int:
@@ -105,14 +112,14 @@ def _are_multiples(times: NDArray[np.float64], ticks_a_second: float) -> bool:
     return np.array_equal(np.rint(times * ticks_a_second) / ticks_a_second, times)
 
 
-def clock_warning(resolution_s: float) -> str:
+def clock_warning(resolution_s: float, log: Log) -> str:
     """What a reader has to know of times of this resolution, as one sentence; nothing of a fine clock."""
     if resolution_s <= FINE_S:
         return ""
     what = "whole seconds" if resolution_s == 1 else f"multiples of {resolution_s:g} s"
-    return (
-        f"its times are {what}, so that spans are known to {resolution_s:g} s only: throughput lies between "
-        f"calls / (span + {resolution_s:g} s), which is shown, and calls / (span - {resolution_s:g} s); have "
-        f"the tool log finer times (k6: K6_CSV_TIME_FORMAT=unix_milli, JMeter: "
-        f"jmeter.save.saveservice.timestamp_format=ms)"
+    told = (
+        f"{log.name}: its times are {what}, so that spans are known to {resolution_s:g} s only: throughput "
+        f"lies between calls / (span + {resolution_s:g} s), which is shown, and calls / (span - "
+        f"{resolution_s:g} s)"
     )
+    return "; ".join([told, *log.finer_times])

@@ -222,6 +222,7 @@ class Counter:
             heat=self._heat_frame(buckets),
             classes=summed_classes(pl.concat([Profile.empty(()).classes, *self._irregular["classes"]])),
             resolution_s=self._clock.resolution_s,
+            units=self._clock.units,
         )
 
     def _keys(self, buckets: pl.DataFrame) -> pl.DataFrame:

@@ -12,7 +12,6 @@ from loadlens.errors import InputError
 from loadlens.profile.attainment import CountsInside, counts_below, inside_by_middle, inside_by_scan
 from loadlens.profile.buckets import RELATIVE_ERROR
 from loadlens.profile.candidates import candidate_rows
-from loadlens.profile.clock import clock_warning
 from loadlens.profile.distributed import counted_by_workers
 from loadlens.profile.exact import OrderedCounts, order_statistics
 from loadlens.profile.fence import Kept, counts_in_tail, fence, kept_by_bucket, kept_exactly
@@ -23,6 +22,7 @@ from loadlens.profile.plan import Execution, Plan, Statistics, percentile_name, 
 from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.progress import Tracker
 from loadlens.profile.quantiles import OrderStatistics, middle_of_buckets, quantile_ranks, quantiles
+from loadlens.profile.row_warnings import row_warnings
 from loadlens.profile.rows import Look
 from loadlens.profile.saved import merged_profile, refuse_impossible
 from loadlens.profile.scan import Counted, Scan, counted
@@ -35,7 +35,6 @@ from loadlens.profile.table import (
     with_throughput,
 )
 from loadlens.schema import LATENCY
-from loadlens.sources.labels import many_labels
 from loadlens.sources.log import Log, reading
 from loadlens.sources.saved import joint_findings, lost_warning
 from loadlens.sources.storage.stamps import refuse_changed
@@ -62,8 +61,11 @@ def measure(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Statistics:
         if log.saved
         else on_good_rows(log, lambda rows: _of_rows(rows, plan, execution))
     )
-    log.findings.labels = _too_many_labels(statistics.profile)
-    log.findings.clock = _coarse_clock(statistics.profile)
+    profile = statistics.profile
+    log.findings.of_rows, log.findings.units = (
+        row_warnings(profile, log),
+        profile.units.sentence(profile.resolution_s),
+    )
     return statistics
 
 
@@ -93,19 +95,6 @@ def on_good_rows(log: Log, run: Callable[[Log], Result]) -> Result:
         return run(sifted)
     except UnusableRowsError as error:
         raise InputError(f"{log.name}: changed while it was read") from error
-
-
-def _coarse_clock(profile: Profile) -> str:
-    times = profile.buckets.select("first_start", "last_end")
-    told = times.height and any(times[name].null_count() < times.height for name in times.columns)
-    return clock_warning(profile.resolution_s) if told else ""
-
-
-def _too_many_labels(profile: Profile) -> str:
-    if "label" not in profile.key:
-        return ""
-    calls = int(profile.buckets.get_column("count").sum())
-    return many_labels(profile.keys.get_column("key:label"), calls)
 
 
 def _of_rows(log: Log, plan: Plan, execution: Execution) -> Statistics:

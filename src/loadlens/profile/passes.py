@@ -72,7 +72,7 @@ def profile_rows(
     if runs_here(engine):
         frame = clock.watch(frame)
     else:
-        clock.ask(rows.frame, engine)
+        clock.look_at(rows.frame)
     buckets = bucket_counts(rows, frame, engine)
     keys = _keys(codec, buckets["code"].unique().sort())
     tracker.stage("Counting completions per second")
@@ -91,6 +91,7 @@ def profile_rows(
         heat=heat,
         classes=classes,
         resolution_s=clock.resolution_s,
+        units=clock.units,
     )
 
 

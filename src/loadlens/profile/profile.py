@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
 from loadlens.profile.pace import Pace, pace_of, rates_of, summed_paces, windows_of
+from loadlens.profile.units import UnitCounts
 from loadlens.schema import ERROR_COLUMNS
 
 __all__ = [
@@ -74,6 +75,7 @@ class Profile:
         pace: what remains of the seconds, in their place, where they would be too many to hold.
         resolution_s: of what part of a second all starts and ends are multiples: 1, 0.1, 0.01 or 0.001 s, or
             0 where they are of none; see ``ClockWatch``.
+        units: calls whose latency is in another unit than their start and end; of saved profiles none.
         heat: latencies of the successes over time, whatever their key: ``time_s`` (start of a window, a
             multiple of its width), ``window_s`` (its width, a power of two), ``octave_part`` (an eighth of
             a doubling of the latency) and ``count``; at most 256 windows.
@@ -87,6 +89,7 @@ class Profile:
     classes: pl.DataFrame
     pace: Pace | None = None
     resolution_s: float = 1.0
+    units: UnitCounts = field(default_factory=UnitCounts)
 
     @classmethod
     def empty(cls, key: Sequence[str]) -> "Profile":
@@ -162,6 +165,7 @@ class Profile:
             rates=numbered([pace.rates for pace in paces]) if paces else None,
             windows=pl.concat([pace.windows for pace in paces]) if paces else None,
             resolution_s=min(profile.resolution_s for profile in profiles),
+            units=UnitCounts.merge_all(profile.units for profile in profiles),
         ).merged()
 
 
@@ -179,6 +183,7 @@ class Parts:
         rates: those of the paces; None where profiles have seconds.
         windows: likewise, without ``part``.
         resolution_s: the finest of all.
+        units: the counts of all.
     """
 
     key: tuple[str, ...]
@@ -190,6 +195,7 @@ class Parts:
     rates: pl.DataFrame | None = None
     windows: pl.DataFrame | None = None
     resolution_s: float = 1.0
+    units: UnitCounts = field(default_factory=UnitCounts)
 
     def merged(self) -> Profile:
         """The profile of all together."""
@@ -207,6 +213,7 @@ class Parts:
             classes=summed_classes(recoded(self.classes, codes)),
             pace=pace,
             resolution_s=self.resolution_s,
+            units=self.units,
         )
 
 

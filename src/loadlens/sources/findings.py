@@ -117,8 +117,8 @@ class Findings:
         first: the first rejected rows, one sentence each.
         spool: all rejected rows.
         joined: names of requests that are URLs, and what they became.
-        labels: what to do about too many labels, as one sentence; it outlasts a scan.
-        clock: what a coarse clock leaves open, likewise.
+        of_rows: what the counts of all rows show, one sentence each; it outlasts a scan.
+        units: what is in another unit than it is read in, likewise, as one sentence.
         calls: what the calls of each file come to.
         copies: which files have the same content, a clause for each; it outlasts a scan.
         earlier: rows that were rejected before, when the log was converted or profiled.
@@ -138,8 +138,8 @@ class Findings:
     first: list[str] = field(default_factory=list)
     spool: _Spool | None = None
     joined: JoinedNames = field(default_factory=JoinedNames)
-    labels: str = ""
-    clock: str = ""
+    of_rows: tuple[str, ...] = ()
+    units: str = ""
     calls: list[Calls] = field(default_factory=list)
     copies: tuple[str, ...] = ()
     earlier: int = 0
@@ -154,8 +154,8 @@ class Findings:
         found = Findings(
             passed_over=self.passed_over,
             brought=self.brought,
-            labels=self.labels,
-            clock=self.clock,
+            of_rows=self.of_rows,
+            units=self.units,
             copies=self.copies,
             earlier=self.earlier,
             aside=self.aside,
@@ -274,7 +274,7 @@ class Findings:
         found = list(self.warnings)
         if joined := self.joined.sentence():
             found.append(joined)
-        found += [sentence for sentence in (self.clock, self.labels) if sentence]
+        found += [sentence for sentence in (self.units, *self.of_rows) if sentence]
         found += passed_over_sentences(self.passed_over)
         found += [f"{clause}: each is counted" for clause in self._copies()]
         if self.out_of_order:

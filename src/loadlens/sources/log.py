@@ -74,6 +74,7 @@ class Log:
         is_sifted: whether its rows that break a rule have been left out.
         logged_times: which of ``start_time`` and ``end_time`` all of its files hold as their tools wrote
             them, and not as derived from the other by a latency.
+        finer_times: how the tools that wrote it are told to log finer times, a clause each.
     """
 
     frame: pl.LazyFrame
@@ -90,6 +91,7 @@ class Log:
     options: Reading | None = None
     is_sifted: bool = False
     logged_times: tuple[str, ...] = TIMES
+    finer_times: tuple[str, ...] = ()
 
     @property
     def typed_files(self) -> tuple[DataFile, ...]:
@@ -346,6 +348,9 @@ def _log_of_files(tabular: Sequence[DataFile], opened: Opened, options: Reading)
         findings=findings,
         options=options,
         logged_times=_logged_times(tabular, text, options),
+        finer_times=tuple(
+            dict.fromkeys(file.dialect.finer_times for file in text if file.dialect.finer_times)
+        ),
     )
 
 

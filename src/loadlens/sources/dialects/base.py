@@ -105,6 +105,8 @@ class Dialect:
             of no group of requests; False where somebody chose the names.
         logged_times: which of ``start_time`` and ``end_time`` the tool logs; the other one is derived from
             it by the latency.
+        finer_times: how its tool is told to log finer times than whole seconds, as a clause; empty where it
+            cannot be, or always does.
         matches: whether a file is of this dialect, judged by the content of its head. Never raises.
         open: makes the reader of a file of this dialect. Raises an InputError that says what is missing.
         open_transactions: the same for the level of transactions; None where its logs hold requests alone.
@@ -121,6 +123,7 @@ class Dialect:
     closed_loop: bool
     logs_urls: bool = True
     logged_times: tuple[str, ...] = ("start_time", "end_time")
+    finer_times: str = ""
     matches: Callable[[Head], bool]
     open: Callable[[Head], Reader]
     open_transactions: Callable[[Head], Reader] | None = None

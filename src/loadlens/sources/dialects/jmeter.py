@@ -440,6 +440,7 @@ JMETER_CSV: Final = Dialect(
     clock="epoch",
     closed_loop=True,
     logged_times=("start_time",),
+    finer_times="JMeter logs finer times with jmeter.save.saveservice.timestamp_format=ms",
     matches=_matches,
     near_miss=_COLUMNS.near_miss,
     open=_open,

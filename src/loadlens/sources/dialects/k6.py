@@ -347,6 +347,7 @@ K6_CSV: Final = Dialect(
     clock="epoch",
     closed_loop=True,
     logged_times=("end_time",),
+    finer_times="k6 logs finer times with K6_CSV_TIME_FORMAT=unix_milli",
     matches=_COLUMNS.match,
     near_miss=_COLUMNS.near_miss,
     open=_open_csv,

@@ -144,6 +144,7 @@ LOCUST_CSV: Final = Dialect(
     clock="epoch",
     closed_loop=True,
     logged_times=("start_time",),
+    finer_times="let the listener of requests write its time unrounded",
     matches=_COLUMNS.match,
     near_miss=_COLUMNS.near_miss,
     open=_open,

@@ -76,8 +76,6 @@ def _meaning(name: str) -> str:
 def _warnings(head: Head, _rows: int, _facts: Mapping[str, int]) -> list[str]:
     names = set(header_of(head))
     found = []
-    if names & {"start_time", "end_time"}:
-        found.append("its times are taken as those of a monotonic clock: they have no calendar time")
     if "end_time" not in names:
         found.append("it has no column end_time: there is no throughput")
     if "success" not in names and set(ERROR_COLUMNS) & names:
