@@ -142,3 +142,15 @@ def test_toml_of_any_depth_and_size_ends_in_one_line(tmp_path: Path, text: str) 
 def test_a_name_that_no_file_can_have() -> None:
     with pytest.raises(loadlens.PriceError, match="cannot be read"):
         loadlens.load_prices("lambda-arm\0")
+
+
+@pytest.mark.parametrize("step", ["1e-9", "1e300", "86400001"])
+def test_a_billing_step_that_no_service_has_is_refused(tmp_path: Path, step: str) -> None:
+    with pytest.raises(loadlens.PriceError, match=r"\[billing\] step_ms: got .*, expected 0 \(no rounding\)"):
+        loadlens.load_prices(written(tmp_path, f"{VALID}[billing]\nstep_ms = {step}\n"))
+
+
+@pytest.mark.parametrize("step", ["0", "0.001", "100", "86400000"])
+def test_a_billing_step_of_any_service_is_read(tmp_path: Path, step: str) -> None:
+    table = loadlens.load_prices(written(tmp_path, f"{VALID}[billing]\nstep_ms = {step}\n"))
+    assert table.billed_step_ms == float(step)

@@ -378,5 +378,8 @@ def _print(comparison: CostComparison, out: Location) -> None:
             print_line(f"Warning: {table.short_name}: {table.note}")
     if comparison.relative_error:
         print_line(f"Not exact: percentiles are off by at most {comparison.relative_error:.1%}.")
+    if comparison.rounding_error:
+        steps = f"{comparison.rounding_error:g} of a billing step"
+        print_line(f"Not exact: what a call is billed is off by at most {steps}.")
     print_line(f"Choice: {comparison.choice.reason}")
     print_line(f"Report: {out / 'report.html'}")

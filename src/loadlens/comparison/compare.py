@@ -185,7 +185,7 @@ def _compared(
         ),
         prices=tables,
         costs=costs,
-        remarks=tuple(cost_remarks(costs, tables)),
+        remarks=tuple(cost_remarks(base, candidate, costs, tables)),
     )
 
 

@@ -73,7 +73,9 @@ def _costs(run: Run, codes: pl.Series, table: PriceTable, role: str) -> pl.DataF
     )
 
 
-def cost_remarks(costs: pl.DataFrame, tables: Sequence[PriceTable]) -> Iterator[str]:
+def cost_remarks(
+    base: Run, candidate: Run, costs: pl.DataFrame, tables: Sequence[PriceTable]
+) -> Iterator[str]:
     """What a reader of the costs has to know, one sentence each."""
     for table in tables:
         if table.from_memory:
@@ -81,8 +83,8 @@ def cost_remarks(costs: pl.DataFrame, tables: Sequence[PriceTable]) -> Iterator[
         if table.kind == "provisioned":
             yield f"{table.short_name}: what keeping environments ready costs is left out"
     mixed = costs.filter(pl.col("base_basis") != pl.col("candidate_basis"))
-    for base, candidate in mixed.select("base_basis", "candidate_basis").unique().sort(pl.all()).iter_rows():
-        yield f"costs: the base was priced by its {base}, the candidate by its {candidate}, which may differ"
+    for first, second in mixed.select("base_basis", "candidate_basis").unique().sort(pl.all()).iter_rows():
+        yield f"costs: the base was priced by its {first}, the candidate by its {second}, which may differ"
     # The failures are those of the log, whichever table prices them.
     once = costs.filter(pl.col("prices") == pl.col("prices").first())
     for role in _ROLES:
@@ -90,3 +92,7 @@ def cost_remarks(costs: pl.DataFrame, tables: Sequence[PriceTable]) -> Iterator[
         if unpriced:
             were = counted(unpriced, "failure was", "failures were")
             yield f"{role}: {were} throttled or have no duration and cost nothing here"
+    for role, run in zip(_ROLES, (base, candidate), strict=True):
+        if run.usage and run.usage.rounding_error:
+            error = f"at most {run.usage.rounding_error:g} of a billing step"
+            yield f"{role}: a saved profile tells ranges of latencies: billed durations are off by {error}"

@@ -22,7 +22,7 @@ from loadlens.comparison.intervals import (
     percentile_ranks,
     share_estimate,
 )
-from loadlens.costing import MEMORY, Usage, usage_from
+from loadlens.costing import MEMORY, Usage, billing_steps, usage_from
 from loadlens.errors import UsageError
 from loadlens.prices import PriceTable
 from loadlens.profile import Execution, Plan, Statistics, key_names, measure, percentile_name, success_of
@@ -163,7 +163,8 @@ def measured_run(
         response_sizes="response_size" in log.columns and any(table.price_per_gib for table in prices),
     )
     measured = measure(log, plan, **execution)
-    usage = usage_from(log, plan, measured, request_size=request_size) if prices else None
+    steps_ms = billing_steps(prices)
+    usage = usage_from(log, plan, measured, steps_ms=steps_ms, request_size=request_size) if prices else None
     statistics = with_numeric_keys(measured, plan.key)
     if len(plan.key) > len(key):
         statistics = _without_memory(statistics, key, name)

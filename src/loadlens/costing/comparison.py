@@ -60,6 +60,8 @@ class CostComparison:
             ``latency_ms``, ``error_rate`` and ``dominated``.
         choice: what to run.
         ways: the configurations and instance types as functions of the monthly volume.
+        rounding_error: by how many billing steps the rounded latency of a call may be off; 0 but for saved
+            profiles.
         relative_error: bound of the relative error of latencies; 0 for exact figures.
     """
 
@@ -74,6 +76,7 @@ class CostComparison:
     candidates: pl.DataFrame
     choice: Choice
     ways: tuple[Running, ...]
+    rounding_error: float = 0.0
     relative_error: float = 0.0
 
     @property
@@ -131,6 +134,7 @@ def compare_costs(
         candidates=candidates,
         choice=choose(candidates, strategy, percentile=usage.percentile, currency=tables[0].currency),
         ways=ways,
+        rounding_error=usage.rounding_error,
         relative_error=usage.relative_error,
     )
 

@@ -1,15 +1,16 @@
 """What a call of each configuration costs, from the invocation log alone."""
 
-import math
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import polars as pl
 
+from loadlens.costing.billing import step_column
 from loadlens.costing.usage import MEMORY, Usage
-from loadlens.errors import PriceError
+from loadlens.errors import PriceError, UsageError
 from loadlens.prices import PriceTable
 
-__all__ = ["BILLED", "MEAN_LATENCY", "configuration_costs", "require_memory_prices"]
+__all__ = ["BILLED", "MEAN_LATENCY", "configuration_costs", "priced_text", "require_memory_prices"]
 
 BILLED: Final = "billed duration"
 MEAN_LATENCY: Final = "mean latency"
@@ -24,8 +25,8 @@ def configuration_costs(usage: Usage, prices: PriceTable) -> pl.DataFrame:
     Everything is per successful call: what a warm call costs, what cold starts add, what failures add, and
     the three together.
 
-    - A call is billed its mean billed duration where the log tells one, else the mean latency, rounded
-      up to the table's step (off by less than a step, as calls are rounded one by one).
+    - A call is billed the mean billed duration where the log tells one, else the mean of the latencies,
+      each rounded up to the table's step.
     - Cold starts add what they were billed beyond warm calls; without billed durations, their init
       durations where the table bills these; null where the log tells neither.
     - Failures add their billed durations, else their latencies; a throttled call or one without a duration
@@ -44,8 +45,12 @@ def configuration_costs(usage: Usage, prices: PriceTable) -> pl.DataFrame:
 
     Raises:
         PriceError: the table lacks a memory size, or prices instances alone.
+        UsageError: the usage was measured without this table's billing step.
     """
     require_memory_prices(prices)
+    if prices.billed_step_ms not in {0.0, *usage.steps_ms}:
+        step = f"{prices.billed_step_ms:g} ms"
+        raise UsageError(f"{prices.path}: the usage was not measured for its step of {step}; see usage_of")
     table = _durations(usage.table, prices)
     per_ms, calls = pl.col("price_per_ms"), pl.col("num_successes")
     size = pl.col("request_size").fill_null(0) + pl.col("response_size").fill_null(0)
@@ -74,6 +79,51 @@ def configuration_costs(usage: Usage, prices: PriceTable) -> pl.DataFrame:
     )
 
 
+def priced_text(
+    bases: Collection[str | None], prices: Iterable[PriceTable], *, rounding_error: float = 0.0
+) -> str:
+    """What a call was billed, in sentences.
+
+    Args:
+        bases: the ``duration_basis`` of the configurations.
+        prices: the tables.
+        rounding_error: see ``Usage``.
+    """
+    parts = []
+    if BILLED in bases:
+        parts.append(
+            "The mean billed duration of the successful calls that have one; of the warm ones where cold "
+            "starts are told."
+        )
+    if MEAN_LATENCY in bases:
+        where = "Where no billed duration is told, the" if parts else "The"
+        parts.append(f"{where} mean latency of all successful calls{_as_rounded(prices)}.")
+        if rounding_error:
+            parts.append(
+                f"A saved profile tells ranges of latencies: a call's is rounded up to within "
+                f"{rounding_error:g} of a step."
+            )
+        parts.append(
+            "A latency seen by a client includes the network, which is not billed, so that this is rather "
+            "too much."
+        )
+    return " ".join(parts)
+
+
+def _as_rounded(prices: Iterable[PriceTable]) -> str:
+    tables = [table for table in prices if table.kind != "instances"]
+    steps = {table.short_name: table.billed_step_ms for table in tables}
+    if not any(steps.values()):
+        return ""
+    if len(set(steps.values())) == 1:
+        return f", each rounded up to {tables[0].billed_step_ms:g} ms"
+    texts = [
+        f"each rounded up to {step:g} ms for {name}" if step else f"as logged for {name}"
+        for name, step in steps.items()
+    ]
+    return f": {', '.join(texts)}"
+
+
 def require_memory_prices(prices: PriceTable) -> None:
     """Raises a PriceError for a table that prices instances alone."""
     if prices.kind == "instances":
@@ -82,6 +132,7 @@ def require_memory_prices(prices: PriceTable) -> None:
 
 def _durations(table: pl.DataFrame, prices: PriceTable) -> pl.DataFrame:
     """Adds what is billed, in ms: of a warm call, more of cold starts, and of all failures."""
+    step_ms = prices.billed_step_ms
     per_ms = {size: prices.price_of_second(size) / _MS_PER_SECOND for size in _sizes(table)}
     told = pl.col("billed_count") > 0
     warm = _mean(
@@ -98,12 +149,12 @@ def _durations(table: pl.DataFrame, prices: PriceTable) -> pl.DataFrame:
         .then(warm)
         .when(told)
         .then(everything)
-        .otherwise(_rounded_up(pl.col("mean_ms"), prices.billed_step_ms))
+        .otherwise(_mean_duration(step_ms))
         .alias("billed_ms"),
         pl.when(split).then(everything - warm).when(~told.fill_null(value=False)).then(init).alias("cold_ms"),
         pl.when(failures_told)
         .then(pl.col("failed_billed_sum"))
-        .otherwise(pl.col("failed_ms_sum"))
+        .otherwise(pl.col(step_column("failed", step_ms) if step_ms else "failed_ms_sum"))
         .alias("failed_ms"),
         pl.when(failures_told)
         .then(pl.col("failed_billed_count"))
@@ -124,7 +175,8 @@ def _mean(total: pl.Expr, count: pl.Expr) -> pl.Expr:
     return pl.when(count > 0).then(total / count)
 
 
-def _rounded_up(duration_ms: pl.Expr, step_ms: float) -> pl.Expr:
-    if not step_ms or not math.isfinite(step_ms):
-        return duration_ms
-    return (duration_ms / step_ms).ceil() * step_ms
+def _mean_duration(step_ms: float) -> pl.Expr:
+    """The mean latency of the successes, each rounded up to the step; plain where there is no step."""
+    if not step_ms:
+        return pl.col("mean_ms")
+    return _mean(pl.col(step_column("success", step_ms)), pl.col("timed_count"))

@@ -22,6 +22,7 @@ def cost_document(comparison: CostComparison) -> dict[str, Any]:
         "by": list(comparison.by),
         "percentile": comparison.percentile,
         "relative_error": comparison.relative_error,
+        "rounding_error_steps": comparison.rounding_error,
         "strategy": strategy.name,
         "weight": strategy.weight if strategy.name == "balanced" else None,
         "objective": str(strategy.objective) if strategy.objective else None,

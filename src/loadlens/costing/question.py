@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Unpack
 
+from loadlens.costing.billing import billing_steps
 from loadlens.costing.capacity import Capacity, measured_capacity
 from loadlens.costing.choosing import Strategy
 from loadlens.costing.comparison import CostComparison, compare_costs
@@ -69,7 +70,14 @@ def cost_comparison(
         PriceError: a memory size or an instance has no price.
         UsageError: ``by`` lacks ``memory_size``, or the price tables do not go together.
     """
-    usage = usage_of(log, by, percentile=costing.quantile, request_size=costing.request_size, **execution)
+    usage = usage_of(
+        log,
+        by,
+        steps_ms=billing_steps(costing.prices),
+        percentile=costing.quantile,
+        request_size=costing.request_size,
+        **execution,
+    )
     loads_reading = replace(reading or Reading(), name_keys=None)
     measured = [
         measured_capacity(

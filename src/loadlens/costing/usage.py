@@ -1,12 +1,19 @@
 """What the calls of each configuration used: durations, bytes, failures, cold starts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Unpack
 
 import polars as pl
 
 from loadlens.analysis.shared import key_columns, num_errors, with_numeric_keys
+from loadlens.costing.billing import (
+    BUILT_IN_STEPS_MS,
+    ROUNDING_ERROR,
+    rounded_sums_of_cells,
+    step_column,
+    steps_of,
+)
 from loadlens.errors import InputError, UsageError
 from loadlens.keywords import columns_of
 from loadlens.profile import (
@@ -44,12 +51,14 @@ _EMPTY: Final = {
     "cold_starts": pl.Int64,
     "request_size": pl.Float64,
 }
+_DURATIONS: Final = {"timed_count": pl.Int64, "failed_ms_sum": pl.Float64, "failed_count": pl.Int64}
 
 FIGURES: Final = frozenset(
     {
         *_EMPTY,
+        *_DURATIONS,
         *("option", "prices", "num_rows", "num_successes", "num_errors", "latency_ms", "mean_ms"),
-        *("response_size", "failed_ms_sum", "failed_count", "failed_ms", "failures_priced", "cold_ms"),
+        *("response_size", "failed_ms", "failures_priced", "cold_ms"),
         *("price_per_ms", "duration_basis", "billed_ms", "failures_without_duration"),
         *("call_cost_per_1M", "cold_start_cost_per_1M", "failure_cost_per_1M"),
         *("cost_per_invocation", "cost_per_1M_invocations"),
@@ -71,13 +80,19 @@ class Usage:
             ``billed_count`` where the log tells billed durations, the same with ``cold_`` for its cold
             starts, ``init_sum`` (ms) and ``cold_starts``; of the failures ``failed_billed_sum`` and
             ``_count``, ``failed_ms_sum`` and ``failed_count``, which are those with a latency, throttled
-            calls left out. What the log does not tell is null.
+            calls left out. What the log does not tell is null. For each of ``steps_ms`` two columns besides,
+            named by ``step_column``: the sums (ms) of the latencies of the successes, and of the durations
+            of those failures, each call's rounded up to the step.
+        steps_ms: the billing steps that durations were rounded up to.
+        rounding_error: by how many steps the rounded duration of a call may be off; 0 for exact figures.
         relative_error: bound of the relative error of latencies; 0 for exact figures.
     """
 
     by: tuple[str, ...]
     percentile: float
     table: pl.DataFrame
+    steps_ms: tuple[float, ...] = ()
+    rounding_error: float = 0.0
     relative_error: float = 0.0
 
 
@@ -85,18 +100,21 @@ def usage_of(
     log: Log,
     by: Sequence[str] = (MEMORY,),
     *,
+    steps_ms: Sequence[float] = BUILT_IN_STEPS_MS,
     percentile: float = 0.95,
     request_size: float | None = None,
     **execution: Unpack[Execution],
 ) -> Usage:
     """Measures what each configuration used.
 
-    The log is measured as for a summary; where it tells billed durations, cold starts or request sizes,
-    one more scan sums these up.
+    The log is measured as for a summary. One more scan sums up what else a cost is made of, if anything:
+    billed durations, cold starts and request sizes that the log tells, and latencies rounded up to the steps
+    of the price tables. A saved profile is not scanned: it tells ranges of latencies, see ``rounding_error``.
 
     Args:
         log: the log.
         by: the key columns.
+        steps_ms: the billing steps of the price tables; by default those of the built-in ones.
         percentile: which latency to report, 0 to 1.
         request_size: mean bytes of a request, for a log that does not tell sizes.
         **execution: how to measure; see ``Execution``.
@@ -118,37 +136,55 @@ def usage_of(
         percentiles=(percentile,),
         response_sizes="response_size" in log.columns,
     )
-    return usage_from(log, plan, measure(log, plan, **execution), request_size=request_size)
+    return usage_from(
+        log, plan, measure(log, plan, **execution), steps_ms=steps_ms, request_size=request_size
+    )
 
 
-def usage_from(log: Log, plan: Plan, statistics: Statistics, *, request_size: float | None = None) -> Usage:
+def usage_from(
+    log: Log,
+    plan: Plan,
+    statistics: Statistics,
+    *,
+    steps_ms: Sequence[float] = (),
+    request_size: float | None = None,
+) -> Usage:
     """What each configuration used, of a log that is measured already.
 
     Args:
-        log: the log; scanned once more where it tells billed durations, cold starts or request sizes.
+        log: the log; scanned once more where the statistics do not tell all, as in ``usage_of``.
         plan: what it was measured by: ``memory_size`` is in its key, the first
             percentile is the one to report, and response sizes are summed up where bytes are paid for.
         statistics: what was measured.
+        steps_ms: the billing steps of the price tables.
         request_size: mean bytes of a request, for a log that does not tell sizes.
 
     Raises:
         InputError: the log holds a duration that is none.
     """
     key, percentile = plan.key, plan.percentiles[0]
-    table = _joined(statistics.table, _failed(statistics.profile), key)
-    told = [name for name in _MEASURED if name in log.columns]
-    if told or "cold_start" in log.columns:
-        found = on_good_rows(log, lambda rows: _told(rows, key, plan.success, told))
-        table = _joined(table, found, key)
+    told = [name for name in (*_MEASURED, "cold_start") if name in log.columns]
+    if not log.saved and (told or steps_ms):
+        found = on_good_rows(log, lambda rows: _scanned(rows, key, plan.success, steps_ms))
     else:
-        table = table.with_columns(pl.lit(None, dtype=dtype).alias(name) for name, dtype in _EMPTY.items())
+        found = _of_profile(statistics.profile, steps_ms)
+    table = statistics.table.join(
+        found, on=key_names(key), how="left", nulls_equal=True, maintain_order="left"
+    )
     numeric = with_numeric_keys(replace(statistics, table=table), key).table
     latency = pl.col(f"{LATENCY}_{percentile_name(percentile)}").alias("latency_ms")
-    figures = numeric.select(*key_columns(key), latency, *_figures(request_size))
-    return Usage(by=key, percentile=percentile, table=figures, relative_error=statistics.relative_error)
+    figures = numeric.select(*key_columns(key), latency, *_figures(request_size, steps_ms))
+    return Usage(
+        by=key,
+        percentile=percentile,
+        table=figures,
+        steps_ms=tuple(steps_ms),
+        rounding_error=ROUNDING_ERROR if log.saved and steps_ms else 0.0,
+        relative_error=statistics.relative_error,
+    )
 
 
-def _figures(request_size: float | None) -> list[pl.Expr]:
+def _figures(request_size: float | None, steps_ms: Sequence[float]) -> list[pl.Expr]:
     """The columns of a usage table after the key and the latency."""
     mean_size = pl.col("response_size_sum") / pl.col("response_size_count")
     return [
@@ -159,31 +195,48 @@ def _figures(request_size: float | None) -> list[pl.Expr]:
         mean_size.fill_nan(None).alias("response_size"),
         *[pl.col(name) for name in _EMPTY if name != "request_size"],
         pl.coalesce("request_size", pl.lit(request_size, dtype=pl.Float64)),
-        pl.col("failed_ms_sum").fill_null(0.0),
-        pl.col("failed_count").fill_null(0),
+        pl.col("timed_count", "failed_ms_sum", "failed_count", *_rounded(steps_ms)).fill_null(0),
     ]
 
 
-def _joined(table: pl.DataFrame, more: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
-    return table.join(more, on=key_names(key), how="left", nulls_equal=True, maintain_order="left")
+def _rounded(steps_ms: Sequence[float]) -> list[str]:
+    return [step_column(population, step) for step in steps_ms for population in ("success", "failed")]
 
 
-def _failed(profile: Profile) -> pl.DataFrame:
-    """Latencies of the failed calls that have one; a throttled call never ran."""
-    ran = ~pl.col("success") & ~pl.col("bucket").is_in([FAILED_BUCKET, NULL_BUCKET])
-    if "throttle_exception" in profile.buckets.columns:
-        ran &= pl.col("throttle_exception").fill_null(0) == 0
-    sums = profile.buckets.filter(ran).group_by("code")
-    totals = sums.agg(
-        settled(pl.col("latency_sum").sum()).alias("failed_ms_sum"),
-        pl.col("count").sum().alias("failed_count"),
+def _may_have_run(columns: Iterable[str]) -> pl.Expr:
+    """The failed calls that were not throttled; a throttled call never ran."""
+    failed = ~pl.col("success")
+    return (
+        failed & (pl.col("throttle_exception").fill_null(0) == 0)
+        if "throttle_exception" in columns
+        else failed
     )
-    return profile.keys.join(totals, on="code").drop("code")
 
 
-def _told(log: Log, key: Sequence[str], success: pl.Expr, told: Sequence[str]) -> pl.DataFrame:
-    """What the log tells beside latencies, by key."""
+def _of_profile(profile: Profile, steps_ms: Sequence[float]) -> pl.DataFrame:
+    """By key, what the counts by range of latency tell of durations."""
+    timed = profile.buckets.filter(~pl.col("bucket").is_in([FAILED_BUCKET, NULL_BUCKET]))
+    successes = timed.filter(pl.col("success"))
+    failures = timed.filter(_may_have_run(timed.columns))
+    parts = [
+        successes.group_by("code").agg(pl.col("count").sum().alias("timed_count")),
+        failures.group_by("code").agg(
+            settled(pl.col("latency_sum").sum()).alias("failed_ms_sum"),
+            pl.col("count").sum().alias("failed_count"),
+        ),
+        rounded_sums_of_cells(successes, "success", steps_ms),
+        rounded_sums_of_cells(failures, "failed", steps_ms),
+    ]
+    found = profile.keys
+    for part in parts:
+        found = found.join(part, on="code", how="left")
+    return found.drop("code").with_columns(_columns(found, _EMPTY))
+
+
+def _scanned(log: Log, key: Sequence[str], success: pl.Expr, steps_ms: Sequence[float]) -> pl.DataFrame:
+    """By key, what the rows tell beside latencies, and each call's duration rounded up."""
     named = [pl.col(name).alias(internal) for name, internal in zip(key, key_names(key), strict=True)]
+    told = [name for name in _MEASURED if name in log.columns]
     with reading(log):
         schema = log.frame.collect_schema()
         rows = log.frame.select(
@@ -192,13 +245,37 @@ def _told(log: Log, key: Sequence[str], success: pl.Expr, told: Sequence[str]) -
             *[pl.col(name).cast(pl.Float64, strict=False) for name in told],
             *[_is_bad(name).alias(f"bad_{name}") for name in told],
             _cold(schema).alias("cold"),
+            *[pl.col(name) for name in ("throttle_exception",) if name in schema],
+            pl.when(pl.col(LATENCY) >= 0).then(pl.col(LATENCY)).alias("duration"),
         )
         sums = rows.group_by(key_names(key)).agg(
-            *_sums(told), *[pl.col(f"bad_{name}").sum() for name in told]
+            *_sums(told),
+            *_durations(rows.collect_schema().names(), steps_ms),
+            *[pl.col(f"bad_{name}").sum() for name in told],
         )
         found = sums.collect(engine="streaming")
     _refuse_bad(found, told, log.name)
-    return found.select(*key_names(key), *[_column(found, name, dtype) for name, dtype in _EMPTY.items()])
+    return found.select(*key_names(key), *_columns(found, {**_EMPTY, **_DURATIONS}), *_rounded(steps_ms))
+
+
+def _durations(columns: Iterable[str], steps_ms: Sequence[float]) -> list[pl.Expr]:
+    duration = pl.col("duration")
+    populations = {"success": pl.col("success"), "failed": _may_have_run(columns)}
+    return [
+        duration.filter(populations["success"]).count().alias("timed_count"),
+        duration.filter(populations["failed"]).sum().alias("failed_ms_sum"),
+        duration.filter(populations["failed"]).count().alias("failed_count"),
+        *[
+            (steps_of(duration.filter(rows), step).sum() * step).alias(step_column(population, step))
+            for step in steps_ms
+            for population, rows in populations.items()
+        ],
+    ]
+
+
+def _columns(found: pl.DataFrame, dtypes: Mapping[str, type[pl.DataType]]) -> list[pl.Expr]:
+    """Columns of these types, null where nothing tells them, and sums of floats without their last digits."""
+    return [_column(found, name, dtype) for name, dtype in dtypes.items()]
 
 
 def _column(found: pl.DataFrame, name: str, dtype: type[pl.DataType]) -> pl.Expr:

@@ -41,6 +41,8 @@ _ENTRIES: Final[Mapping[str, tuple[str, ...]]] = {
 
 _BY_NAME: Final = ("per_second", "provisioned_per_second", "instance_per_hour", "comparable_instance")
 _TEXTS: Final = ("name", "region", "source", "valid_from", "valid_until", "note")
+_LEAST_STEP_MS: Final = 0.001
+_MOST_STEP_MS: Final = 86_400_000
 _MOST_MB: Final = 2**31
 _Value = TypeVar("_Value")
 
@@ -94,7 +96,7 @@ def _parse(text: str, path: str) -> PriceTable:
         ),
         price_per_gib=_prices(data, "data", path).get("per_gib", 0.0),
         price_per_request=_prices(data, "request", path).get("price", 0.0),
-        billed_step_ms=_number(billing.get("step_ms", 0), f"{path}: [billing] step_ms"),
+        billed_step_ms=_step(billing, path),
         bills_init=_truth(billing, "init", f"{path}: [billing]"),
         instance_price_per_hour=_prices(data, "instance_per_hour", path),
         comparable_instance=_by_size(_names(data, path), path, "comparable_instance"),
@@ -152,6 +154,16 @@ def _number(value: object, where: str, expected: str = "a number of 0 or more") 
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
         raise PriceError(f"{where}: got {value!r}, expected {expected}")
     return float(value)
+
+
+def _step(billing: Mapping[str, Any], path: str) -> float:
+    where = f"{path}: [billing] step_ms"
+    step = _number(billing.get("step_ms", 0), where)
+    if step and not _LEAST_STEP_MS <= step <= _MOST_STEP_MS:
+        raise PriceError(
+            f"{where}: got {step:g}, expected 0 (no rounding), or 0.001 (1 us) to 86400000 (1 day)"
+        )
+    return step
 
 
 def _truth(data: Mapping[str, Any], name: str, where: str) -> bool:

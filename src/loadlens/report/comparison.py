@@ -6,7 +6,7 @@ from typing import Any, Final
 import polars as pl
 
 from loadlens.comparison import LEVEL, METRICS, MOST_DRAWN, VERDICTS, Comparison
-from loadlens.costing import MEMORY
+from loadlens.costing import MEMORY, priced_text
 from loadlens.report.columns import NOTHING, column_header, format_value, key_text
 from loadlens.report.model import Block, Callout, Card, Figure, Notes, Report, Section, Table
 from loadlens.report.parts import counted, joined, settings_table
@@ -27,13 +27,6 @@ _MOST_KEYS: Final = 200
 _MOST_METRIC_ROWS: Final = 210  # those of 30 keys
 _MOST_NAMED: Final = 5
 _INTERVAL: Final = f"{LEVEL:.0%} interval"
-_COST_NOTES: Final = {
-    "Cost": (
-        "The price of a second of the calls' memory size, times the mean billed duration where the log tells "
-        "it, else the mean latency of the successful calls at or below the outlier fence; and what requests, "
-        "bytes, cold starts and failures cost."
-    ),
-}
 _BASES: Final = ("base_basis", "candidate_basis")
 _COST: Final = "cost_per_1M_invocations"
 _HEADERS: Final = {"error_rate": "Error rate", "mean": "Mean (ms)", "throughput": "Throughput (1/s)"}
@@ -341,11 +334,24 @@ def _how_to_read(comparison: Comparison) -> Section:
         ),
         "Metrics": f"{', '.join(map(metric_header, METRICS))}; throughput decides nothing.",
         "Throughput": (
-            "Successful calls at or below the outlier fence, divided by the time from the first start to the "
-            "last end. It has no interval: seconds are not independent."
+            "Successful calls, divided by the time from the first start to the last end and the resolution "
+            "of the clock. It has no interval: seconds are not independent."
         ),
-        **(_COST_NOTES if comparison.prices else {}),
+        **_cost_note(comparison),
         "pp": "Percentage points.",
         NOTHING: "No such value.",
     }
     return Section(title="How to read this", anchor="how-to-read", blocks=(Notes(items=items),))
+
+
+def _cost_note(comparison: Comparison) -> dict[str, str]:
+    if not comparison.prices:
+        return {}
+    bases = {basis for name in _BASES for basis in comparison.costs[name]}
+    return {
+        "Cost": (
+            "The price of a second of the calls' memory size, times what a call is billed; and what "
+            "requests, bytes, cold starts and failures cost. A call is billed: "
+            f"{priced_text(bases, comparison.prices)}"
+        )
+    }

@@ -5,7 +5,7 @@ from typing import Final
 
 import polars as pl
 
-from loadlens.costing import Capacity, CostComparison, percentile_text
+from loadlens.costing import Capacity, CostComparison, percentile_text, priced_text
 from loadlens.prices import PriceTable
 from loadlens.report.columns import format_money, format_value
 from loadlens.report.model import Block, Callout, Card, Figure, Notes, Report, Section, Table
@@ -73,7 +73,7 @@ def cost_report(
             *_month(comparison),
             _break_even(comparison, figures),
             _prices(comparison.tables),
-            _how_to_read(),
+            _how_to_read(comparison),
         ),
         footer=f"Made by loadlens {version}.",
     )
@@ -94,7 +94,7 @@ def cost_section(comparison: CostComparison, figures: Mapping[str, str]) -> Sect
             *_month(comparison, whole),
             _break_even(comparison, figures, whole),
             _prices(comparison.tables),
-            _how_to_read(),
+            _how_to_read(comparison),
         ),
         title="Cost",
         anchor="cost",
@@ -273,12 +273,12 @@ def _table(
     )
 
 
-def _how_to_read() -> Section:
+def _how_to_read(comparison: CostComparison) -> Section:
     items = {
-        "Billed a call": (
-            "The mean billed duration of a warm successful call where the log tells one; else the mean "
-            "latency of all successful calls, none left out. A latency seen by a client includes the "
-            "network, which is not billed, so that this is rather too much."
+        "Billed a call": priced_text(
+            set(comparison.costs["duration_basis"]),
+            comparison.tables,
+            rounding_error=comparison.rounding_error,
         ),
         "Per 1M": "Per million successful calls; failures and cold starts are spread over them.",
         "Cold starts": "What they were billed beyond warm calls; a dash where the log does not tell them.",

@@ -90,9 +90,13 @@ class Report:
         return pl.when(lacks).then(together).otherwise(self.billed)
 
     def _start_of_environment(self) -> tuple[pl.Expr, ...]:
+        """An environment begins by INIT or by the restoring of a snapshot."""
         if self.init is None:
             return ()
-        return self.init.is_not_null().alias("cold_start"), number(self.init).alias("init_duration")
+        begun = self.init.is_not_null()
+        if self.restore is not None:
+            begun |= self.restore.is_not_null()
+        return begun.alias("cold_start"), number(self.init).alias("init_duration")
 
     def rules(self, columns: Mapping[str, str], where: pl.Expr | None = None) -> Iterator[Rule]:
         """The rules of the parts.
