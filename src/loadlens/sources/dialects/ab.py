@@ -8,7 +8,7 @@ import polars as pl
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.headers import Columns
-from loadlens.sources.dialects.signs import begins, table
+from loadlens.sources.dialects.signs import any_of, begins, has_line, table
 from loadlens.sources.text.delimited import Table
 from loadlens.sources.text.stream import Head
 
@@ -82,7 +82,21 @@ AB_REPORT: Final = Refused(
     title="ApacheBench's report",
     reason="it holds aggregates, not single requests",
     advice=_LOG_REQUESTS,
-    matches=begins("This is ApacheBench, Version "),
+    matches=any_of(
+        has_line(
+            r"This is ApacheBench, Version ",
+            r"Benchmarking \S+ \(be patient\)",
+            r"Server Software: ",
+            r"Document Path: ",
+            r"Concurrency Level: +\d",
+            r"Time taken for tests: ",
+            r"Requests per second: +\S+ \[#/sec\]",
+            r"Time per request: +\S+ \[ms\]",
+            r"Connection Times \(ms\)",
+            r"Percentage of the requests served within a certain time",
+        ),
+        begins(r"(?:<p>\s*This is ApacheBench|<table[^>]*>\s*<tr[^>]*><th[^>]*>Server Software:)"),
+    ),
 )
 """What ``ab`` prints."""
 

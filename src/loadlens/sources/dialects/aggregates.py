@@ -23,9 +23,16 @@ AGGREGATES: Final = (
         ),
         matches=any_of(
             begins(r'\{\s*"aggregate"\s*:\s*\{[\s\S]*?"(?:counters|scenariosCreated)"\s*:'),
-            has_line(r"Summary report @ \d\d:\d\d:\d\d"),
-            has_line(r"Metrics for period to: \d\d:\d\d:\d\d"),
-            has_line(r"Report @ \d\d:\d\d:\d\d\S* \d{4}-\d\d-\d\d"),
+            document("aggregate", "intermediate"),
+            document("aggregate", "summaries"),
+            document("counters", "summaries"),
+            document("intermediate", "counters"),
+            has_line(
+                r"Summary report @ \d\d:\d\d:\d\d",
+                r"Metrics for period to: \d\d:\d\d:\d\d",
+                r"Report @ \d\d:\d\d:\d\d\S* \d{4}-\d\d-\d\d",
+                r"(?:http\.(?:codes\.\d{3}|requests?\w*|response\w*)|vusers\.\w+):(?: \.{3,}|$)",
+            ),
         ),
     ),
     Refused(
@@ -36,16 +43,40 @@ AGGREGATES: Final = (
             "in ms), and say which column is what with --map"
         ),
         matches=any_of(
-            document("connections", "pipelining", "latency", "non2xx"),
-            has_line(r"Running \d+\S* test @ \S+\s+\d+ connections\b"),
-            has_line(r"│ Stat +│ 2\.5%"),
+            document("latency", "non2xx"),
+            document("latency", "p97_5"),
+            has_line(
+                r"Running \d+\S* test @ \S+\s+\d+ connections\b",
+                r"│ Stat +│ +\d",
+                r"│ Req/Sec +│",
+                r"Req/Bytes counts sampled ",
+            ),
+        ),
+    ),
+    Refused(
+        title="bombardier's result",
+        reason=_REASON,
+        advice=_ANOTHER_TOOL.format(tool="bombardier"),
+        matches=any_of(
+            document("spec", "numberOfConnections", "result"),
+            document("req1xx", "req2xx"),
+            has_line(
+                r"Bombarding \S+ (?:with|for) ", r"Statistics +Avg +Stdev +Max", r"HTTP codes:\n +1xx - \d"
+            ),
         ),
     ),
     Refused(
         title="what wrk or wrk2 prints",
         reason=_REASON,
         advice=_ANOTHER_TOOL.format(tool="wrk"),
-        matches=begins(r"Running \d\S* test @ \S+\s+\d+ threads? and \d+ connections?\b"),
+        matches=has_line(
+            r"Running \d\S* test @ \S+\s+\d+ threads? and \d+ connections?\b",
+            r"\d+ threads? and \d+ connections?$",
+            r"Thread Stats +Avg +Stdev +Max",
+            r"Latency Distribution(?: \(HdrHistogram[^\n]*\))?\n +\d+(?:\.\d+)?% ",
+            r"\d+ requests in \d\S*, \d\S*B read$",
+            r"Transfer/sec: +\d",
+        ),
     ),
     Refused(
         title="the percentiles of an HdrHistogram (wrk2 --latency, vegeta report -type=hdrplot)",
@@ -54,22 +85,19 @@ AGGREGATES: Final = (
         matches=has_line(r"\s*Value(?:\(ms\))?\s+Percentile\s+TotalCount\s+1/\(1-Percentile\)"),
     ),
     Refused(
-        title="bombardier's result",
-        reason=_REASON,
-        advice=_ANOTHER_TOOL.format(tool="bombardier"),
-        matches=any_of(
-            document("spec", "numberOfConnections", "result"),
-            begins(r"Bombarding \S+ (?:with|for) "),
-        ),
-    ),
-    Refused(
         title="siege's result",
         reason=_REASON,
         advice=_ANOTHER_TOOL.format(tool="siege"),
         matches=any_of(
-            document("transactions", "availability", "elapsed_time", "transaction_rate"),
-            begins(r"\*\* SIEGE \d"),
-            has_line(r"Transactions:\s+\d+ hits\s+Availability:"),
+            document("transactions", "transaction_rate"),
+            document("transactions", "availability"),
+            has_line(
+                r"\*\* SIEGE \d",
+                r"Transactions:\s+\d+\s+hits$",
+                r"Availability:\s+\d+\.\d+ %$",
+                r"Transaction rate:\s+\S+ trans/sec$",
+                r"(?:Longest|Shortest) transaction:\s+\d",
+            ),
             table("Date & Time", "Trans", "Elap Time", "OKAY", "Failed"),
         ),
     ),

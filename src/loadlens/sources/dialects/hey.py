@@ -8,7 +8,7 @@ import polars as pl
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.headers import Columns
-from loadlens.sources.dialects.signs import begins
+from loadlens.sources.dialects.signs import has_line
 from loadlens.sources.text.delimited import Table
 from loadlens.sources.text.stream import Head
 
@@ -107,5 +107,12 @@ HEY_SUMMARY: Final = Refused(
     title="hey's summary",
     reason="it holds statistics, not single requests",
     advice="run `hey -o csv` and save what it prints",
-    matches=begins(r"Summary:\s+Total:\t\S+ secs\b"),
+    matches=has_line(
+        r"(?:Total|Slowest|Fastest|Average):\s+\d+\.\d+ secs\b",
+        r"(?:DNS\+dialup|DNS-lookup|req write|resp wait|resp read):\s+\d+\.\d+ secs\b",
+        r"\d+%+ in \d+\.\d+ secs\b",
+        r"\d+\.\d+ \[\d+\]\s+\|",
+        r"\[\d{3}\]\s+\d+ responses$",
+        r"Requests/sec:\s+\d+\.\d{4}$",
+    ),
 )

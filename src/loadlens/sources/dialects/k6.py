@@ -63,12 +63,12 @@ _JSON_BEGINNINGS: Final = (b'{"metric":"', b'{"type":"Point","metric":"')
 """How a sample begins in JSON; older versions write the metric last."""
 
 _METRICS: Final = (
-    "http_req_[a-z_]+|http_reqs|iterations|iteration_duration|vus|vus_max|data_sent|data_received"
+    "http_req_[a-z_]+|http_reqs|iterations|iteration_duration|vus|vus_max|data_sent|data_received|"
+    "grpc_req_duration|ws_[a-z_]+|checks(?:_total|_succeeded|_failed)?"
 )
-_SUMMARY_KEY: Final = re.compile(r'"metrics"\s*:\s*[{\[]')
+_SUMMARY_KEY: Final = re.compile(r'"metrics"\s*:\s*[{\[]|"p\(\d+(?:\.\d+)?\)"\s*:')
 _SUMMARY_METRIC: Final = re.compile(rf'"(?:{_METRICS})"')
 _SUMMARY_LINE: Final = re.compile(rf"\s*(?:[✓✗] )?(?:{_METRICS})\s?\.{{2,}}:\s")
-_LEAST_SUMMARY_METRICS = 2
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -331,13 +331,12 @@ def _is_summary_json(head: Head) -> bool:
     text = head.data.decode("utf-8-sig", errors="replace")
     if not text.lstrip().startswith("{") or _is_json(head):
         return False
-    has_metrics = len(set(_SUMMARY_METRIC.findall(text))) >= _LEAST_SUMMARY_METRICS
-    return has_metrics and bool(_SUMMARY_KEY.search(text))
+    return bool(_SUMMARY_METRIC.search(text) and _SUMMARY_KEY.search(text))
 
 
 def _is_summary_text(head: Head) -> bool:
     lines = (_COLOUR.sub("", line) for line in head.lines)
-    return sum(bool(_SUMMARY_LINE.match(line)) for line in lines) >= _LEAST_SUMMARY_METRICS
+    return any(map(_SUMMARY_LINE.match, lines))
 
 
 K6_CSV: Final = Dialect(

@@ -56,13 +56,18 @@ _RAISED = r"^\s*([A-Za-z_][\w.]*)\("  # what Python shows of an exception
 _END_OF_CLASS: Final = r""""'?(:\n"""
 
 _AGGREGATES: Final = (
-    {"Timestamp", "User Count", "Type", "Name"},
-    {"Name", "Request Count", "Failure Count"},
+    {"Timestamp", "User Count"},
+    {"Name", "Request Count"},
+    {"Name", "Median Response Time"},
+    {"Name", "Average Response Time"},
     {"Name", "# requests"},
     {"Method", "Name", "Error", "Occurrences"},
     {"Count", "Message", "Traceback", "Nodes"},
 )
 """What tells the files of --csv: history, statistics (of two ages), failures, exceptions."""
+
+_WORKERS: Final = (b'"num_requests":', b'"num_failures":')
+"""What tells the statistics of workers, of ``--json`` and of the web page."""
 
 
 def _open(head: Head) -> Table:
@@ -133,8 +138,7 @@ def _matches_statistics(head: Head) -> bool:
 
 
 def _matches_workers(head: Head) -> bool:
-    known = (b'"num_requests":', b'"response_times":', b'"last_request_timestamp":')
-    return head.data[:1] in {b"{", b"["} and all(name in head.data for name in known)
+    return head.data[:1] in {b"{", b"["} and all(name in head.data for name in _WORKERS)
 
 
 LOCUST_CSV: Final = Dialect(
@@ -173,5 +177,9 @@ LOCUST_TABLE: Final = Refused(
     title="a table of statistics that Locust prints",
     reason="it holds aggregates, not single requests",
     advice=_LOG_REQUESTS,
-    matches=has_line(r"Type\s+Name\s+# reqs\s+# fails\b"),
+    matches=has_line(
+        r"(?:Type +)?Name +# reqs +# fails\b",
+        r"(?:Type +)?Name +50% +66% +75%",
+        r"Response time percentiles \(approximated\)",
+    ),
 )

@@ -16,7 +16,7 @@ from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.headers import Columns
-from loadlens.sources.dialects.signs import begins
+from loadlens.sources.dialects.signs import any_of, document, has_line
 from loadlens.sources.parsed import Fault, Parsed, Recipe
 from loadlens.sources.storage.location import Location, local_copy, size_of
 from loadlens.sources.text.delimited import Table
@@ -310,5 +310,16 @@ OHA_SUMMARY: Final = Refused(
     title="oha's summary",
     reason="it holds statistics, not single requests",
     advice="run oha with `--output-format csv`, or with `--db-url FILE`",
-    matches=begins(r'\{\s*"summary"\s*:\s*\{\s*"successRate"|Summary:\s+Success rate:'),
+    matches=any_of(
+        document("successRate"),
+        document("latencyPercentiles", "statusCodeDistribution"),
+        document("responseTimeHistogram"),
+        has_line(
+            r"Success rate:\s",
+            r"(?:Total|Slowest|Fastest|Average):\s+\d+\.\d+ (?:sec|ms|us)$",
+            r"Response time distribution:$",
+            r"(?:DNS\+dialup|DNS-lookup):\s+\d+\.\d+ (?:sec|ms|us),",
+            r"\d+\.\d+% in \d+\.\d+ (?:sec|ms|us)$",
+        ),
+    ),
 )

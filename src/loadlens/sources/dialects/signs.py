@@ -18,9 +18,9 @@ Matches = Callable[[Head], bool]
 
 @lru_cache(maxsize=4)  # every sign looks at the same beginning
 def _text(head: Head) -> str:
-    """The beginning of a file, without the colours of a terminal."""
+    """The beginning of a file, without the colours of a terminal and line ends of Windows."""
     start = head.data.removeprefix(BOM)[:_LOOKED_AT_BYTES].decode(errors="replace")
-    return _STYLE.sub("", start).lstrip()
+    return _STYLE.sub("", start).replace("\r\n", "\n").lstrip()
 
 
 def begins(pattern: str) -> Matches:
@@ -29,9 +29,12 @@ def begins(pattern: str) -> Matches:
     return lambda head: compiled.match(_text(head)) is not None
 
 
-def has_line(pattern: str) -> Matches:
-    """Matches files with a line that begins so near their beginning."""
-    compiled = re.compile(rf"(?m)^{pattern}")
+def has_line(*patterns: str) -> Matches:
+    """Matches files with a line near their beginning that begins in one of these ways, after blanks.
+
+    So a report is known of which somebody kept a part.
+    """
+    compiled = re.compile(rf"(?m)^[ \t]*(?:{'|'.join(patterns)})")
     return lambda head: compiled.search(_text(head)) is not None
 
 

@@ -13,7 +13,7 @@ from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.headers import Columns
 from loadlens.sources.dialects.names import error_class, filled, numberless
-from loadlens.sources.dialects.signs import begins
+from loadlens.sources.dialects.signs import any_of, document, has_line
 from loadlens.sources.parsed import seconds, spread
 from loadlens.sources.text.delimited import Table
 from loadlens.sources.text.jsonlines import JsonLines
@@ -294,6 +294,19 @@ VEGETA_REPORT: Final = Refused(
     title="a report of vegeta",
     reason="it holds aggregates, not single requests",
     advice=_TO_CSV,
-    matches=begins(r'\{"latencies":\{"total":|Requests +\[total, rate|Bucket +# +% +Histogram'),
+    matches=any_of(
+        document("latencies", "mean"),
+        document("requests", "rate", "throughput", "status_codes"),
+        document("mean", "50th", "99th"),
+        has_line(
+            r"Requests +\[total, rate",
+            r"Duration +\[total, attack, wait\]",
+            r"Latencies +\[(?:min, )?mean, 50,",
+            r"Bytes (?:In|Out) +\[total, mean\]",
+            r"Success +\[ratio\]",
+            r"Status Codes +\[code:count\]",
+            r"Bucket +# +% +Histogram",
+        ),
+    ),
 )
 """What ``vegeta report`` writes."""
