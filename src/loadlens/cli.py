@@ -248,11 +248,9 @@ def main() -> None:
     interrupt = Interrupt()
     if _is_interrupted(interrupt):
         gc.collect()  # frames that the interrupt came through may hold temporary folders
-        number = interrupt.number or signal.SIGINT
-        name = signal.Signals(number).name
-        typer.echo(f"loadlens: interrupted by {name}; no output is left half-written", err=True)
+        typer.echo(f"loadlens: {interrupt}", err=True)
         # Threads of a query that was broken off may crash in a Python that goes down.
-        os._exit(_ENDED_BY + number)
+        os._exit(interrupt.exit_code)
 
 
 def _is_interrupted(interrupt: Interrupt) -> bool:
@@ -262,7 +260,7 @@ def _is_interrupted(interrupt: Interrupt) -> bool:
             take_signals(interrupt)
             cast("Callable[[], None]", app)()
         finally:
-            ignore_signals()
+            ignore_signals(interrupt)
     except KeyboardInterrupt:
         pass
     except BaseException as end:
@@ -270,5 +268,5 @@ def _is_interrupted(interrupt: Interrupt) -> bool:
         # Typer makes this exit of an interrupt, and compiled code may make any error of it.
         if code != _ENDED_BY + signal.SIGINT and (code == 0 or interrupt.number is None):
             raise
-    ignore_signals()  # again, as a second interrupt may have come in the way of the first time
+    ignore_signals(interrupt)  # again, as a second interrupt may have come in the way of the first time
     return True

@@ -197,6 +197,62 @@ def seconds_of_work(running: subprocess.Popen[str]) -> float:
     return time.monotonic() - started
 
 
+WAIT = """
+import os, signal, sys, threading
+from loadlens.signals import Interrupt, ignore_signals, take_signals
+
+interrupt = Interrupt()
+interrupt.seconds_to_tidy_up = 1
+take_signals(interrupt)
+number = signal.Signals(int(sys.argv[1]))
+
+def signalled():
+    \"\"\"The system hands the signal to this thread; what the main thread waits in goes on.\"\"\"
+    event.wait(0.3)
+    signal.pthread_kill(threading.get_ident(), number)
+
+class Lost:
+    def __del__(self):
+        os.kill(os.getpid(), number)
+        threading.Event().wait()
+
+event = threading.Event()
+def reading():
+    threading.Thread(target=signalled, daemon=True).start()
+    sys.stdin.buffer.read()
+
+def finaliser():
+    Lost()
+    sys.stdin.buffer.read()
+
+def swallowing():
+    os.kill(os.getpid(), number)
+    while True:
+        try:
+            sys.stdin.buffer.read()
+        except KeyboardInterrupt:
+            pass
+
+try:
+    {"reading": reading, "finaliser": finaliser, "swallowing": swallowing}[sys.argv[2]]()
+except KeyboardInterrupt:
+    event.set()
+    ignore_signals(interrupt)
+    sys.exit(interrupt.exit_code)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("what", ["reading", "finaliser", "swallowing"])
+def test_no_wait_outlasts_a_signal(number: signal.Signals, what: str) -> None:
+    waiting = [sys.executable, "-c", WAIT, str(int(number)), what]
+    with subprocess.Popen(waiting, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.wait(30) == 128 + number
+        finally:
+            running.kill()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("name", COMMANDS)
