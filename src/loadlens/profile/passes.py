@@ -72,7 +72,7 @@ def profile_rows(
     if runs_here(engine):
         frame = clock.watch(frame)
     else:
-        clock.look_at(rows.frame)
+        clock.ask(rows.frame, engine)
     buckets = bucket_counts(rows, frame, engine)
     keys = _keys(codec, buckets["code"].unique().sort())
     tracker.stage("Counting completions per second")

@@ -20,7 +20,7 @@ from loadlens.schema import ERROR_COLUMNS
 from loadlens.sources.diagnosis import explain
 from loadlens.sources.log import Log
 from loadlens.sources.saved import SavedProfile
-from loadlens.sources.storage.location import Location, RemotePath, scan_source, store_of
+from loadlens.sources.storage.location import address_of, scan_source, store_of
 
 __all__ = ["damage_told", "merged_profile", "merged_seconds", "refuse_impossible"]
 
@@ -130,7 +130,7 @@ def _frames(
 ) -> dict[str, pl.DataFrame]:
     """The rows of some parts of profiles that have these numbers, or those of them that are asked for."""
     groups = _of_one_schema(saved.values())
-    numbers = {_address(profile.file.path): number for number, profile in saved.items()}
+    numbers = {address_of(profile.file.path): number for number, profile in saved.items()}
     found = [
         _with_numbers(_rows(group, parts, where).collect(engine="streaming"), numbers) for group in groups
     ]
@@ -149,11 +149,6 @@ def _with_numbers(rows: pl.DataFrame, numbers: Mapping[str, int]) -> pl.DataFram
     runs = rows["path"].rle().struct.unnest()
     of_runs = np.array([numbers[path] for path in runs["value"]], dtype=np.int32)
     return rows.drop("path").with_columns(pl.Series("number", np.repeat(of_runs, runs["len"].to_numpy())))
-
-
-def _address(path: Location) -> str:
-    """What a scan calls a file."""
-    return path.url if isinstance(path, RemotePath) else str(path)
 
 
 def _of_one_schema(saved: Iterable[SavedProfile]) -> list[list[SavedProfile]]:

@@ -16,7 +16,7 @@ from loadlens.schema import (
 )
 from loadlens.sources.files import DataFile, scan_columns
 from loadlens.sources.parsed import Recipe
-from loadlens.sources.storage.location import Location, store_of
+from loadlens.sources.storage.location import Location, address_of, store_of
 
 __all__ = [
     "absent",
@@ -43,9 +43,8 @@ def scan_files(files: Sequence[DataFile], *, good: bool = False) -> pl.LazyFrame
 
     def alike(file: DataFile) -> str:
         is_table = file.version != ""
-        return repr(
-            (file.kind, store_of(file.path), file.columns, file.constants, is_table and str(file.path))
-        )
+        constants = [item for item in file.constants if item[0] != "file"]
+        return repr((file.kind, store_of(file.path), file.columns, constants, is_table and str(file.path)))
 
     groups = [list(group) for _, group in groupby(sorted(files, key=alike), key=alike)]
     frames = [canonical_frame(raw_scan(group), str(group[0].path)) for group in groups]
@@ -93,15 +92,21 @@ def absent(name: str) -> pl.Expr:
 
 
 def raw_scan(files: Sequence[DataFile], row_index: str | None = None) -> pl.LazyFrame:
-    """Scans columnar files that agree in columns and constants, their columns as they are."""
+    """Scans columnar files that agree in columns and constants but ``file``, their columns as they are."""
     first = files[0]
     if first.kind == "text":
         raise AssertionError("text is parsed by its dialect")
-    frame = scan_columns([file.path for file in files], first.kind, row_index, first.version)
     own = {name for name, _ in first.columns}
-    return frame.with_columns(
-        constant(first.path, name, text) for name, text in dict(first.constants).items() if name not in own
-    )
+    constants = {name: text for name, text in dict(first.constants).items() if name not in own}
+    paths = [file.path for file in files]
+    if "file" in constants and len(files) > 1:
+        del constants["file"]
+        frame = scan_columns(paths, first.kind, row_index, first.version, with_paths="file")
+        names = {address_of(file.path): dict(file.constants)["file"] for file in files}
+        frame = frame.with_columns(pl.col("file").replace_strict(names, return_dtype=pl.String))
+    else:
+        frame = scan_columns(paths, first.kind, row_index, first.version)
+    return frame.with_columns(constant(first.path, name, text) for name, text in constants.items())
 
 
 def constant(path: Location, name: str, text: str | None) -> pl.Expr:

@@ -182,14 +182,33 @@ def _metadata(path: Location) -> dict[str, str]:
 
 
 def scan_columns(
-    paths: Sequence[Location], kind: Kind, row_index: str | None = None, version: str = ""
+    paths: Sequence[Location],
+    kind: Kind,
+    row_index: str | None = None,
+    version: str = "",
+    *,
+    with_paths: str | None = None,
 ) -> pl.LazyFrame:
-    """Scans columnar files of one schema and one store, or one table, their columns as they are."""
+    """Scans columnar files of one schema and one store, or one table, their columns as they are.
+
+    Args:
+        paths: the files.
+        kind: their format.
+        row_index: what a column is called that numbers the rows; without it, there is none.
+        version: that of a table.
+        with_paths: likewise for a column with the address of each row's file; a table has none.
+    """
     if kind in {"delta", "iceberg"}:
         frame = scan_table(paths[0], kind, version)
         return frame.with_row_index(row_index) if row_index else frame
     scan = pl.scan_parquet if kind == "parquet" else pl.scan_ipc
-    return scan(**scan_source(paths), glob=False, hive_partitioning=False, row_index_name=row_index)
+    return scan(
+        **scan_source(paths),
+        glob=False,
+        hive_partitioning=False,
+        row_index_name=row_index,
+        include_file_paths=with_paths,
+    )
 
 
 def row_groups(path: Location) -> list[tuple[int, int]]:

@@ -160,7 +160,7 @@ class Log:
             InputError: names the files.
         """
         is_meant = self.options is None or self.options.force
-        by_file = "file" in key and any("file" in dict(file.constants) for file in self.text)
+        by_file = "file" in key and any("file" in dict(file.constants) for file in self.files)
         if not (is_meant or by_file):
             self.findings.refuse_copies()
 
@@ -199,7 +199,7 @@ class Log:
         if self.saved:
             refuse_unknown(self.name, self.key, self.columns, wanted)
         tables = [
-            (str(file.path), [name for name, _ in (*file.columns, *file.constants)])
+            (str(file.path), list(dict.fromkeys(name for name, _ in (*file.columns, *file.constants))))
             for file in (() if self.saved else self.files)
         ] or [(self.name, list(self.columns))]
         lacking = ((name, _missing(wanted, columns, needed_for)) for name, columns in tables)
@@ -227,7 +227,8 @@ def _missing(wanted: Sequence[str], columns: Sequence[str], needed_for: str) -> 
         return ""
     noun = "column" if len(missing) == 1 else "columns"
     purpose = f", needed for {needed_for}" if needed_for else ""
-    return f"missing {noun}: {listed(missing)}{purpose}; it has: {listed(columns)}"
+    own = [name for name in columns if name != "file"]  # which tells files apart
+    return f"missing {noun}: {listed(missing)}{purpose}; it has: {listed(own)}"
 
 
 def open_log(
@@ -336,7 +337,7 @@ def _log_of_files(tabular: Sequence[DataFile], opened: Opened, options: Reading)
     files = (*tabular, *map(as_data_file, text))
     natural = [name for file in text for name in file.dialect.key]
     natural += [name for file in tabular for name in key_of_converted(file) or DEFAULT_KEY]
-    several = ["file"] if "file" in columns and len(text) > 1 else []
+    several = ["file"] if opened.by_file else []
     return Log(
         frame=frame,
         columns=columns,

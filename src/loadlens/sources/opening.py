@@ -2,6 +2,7 @@
 
 import io
 import logging
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ import polars as pl
 
 from loadlens.errors import InputError
 from loadlens.sources.columnar import canonical_frame, constant, good_rows, raw_scan, scan_files
+from loadlens.sources.converted import key_of_converted
 from loadlens.sources.copies import copies_among
 from loadlens.sources.dialects import (
     RefusedFormatError,
@@ -46,17 +48,20 @@ class Opened:
     Attributes:
         tabular: the columnar files and tables.
         text: the text files.
+        by_file: whether they are of several runs, which the column ``file`` tells apart.
         passed_over: files that are not read on purpose: why, and their paths.
         copies: which files hold the same calls, a clause for each; none where that is meant.
     """
 
     tabular: tuple[DataFile, ...]
     text: tuple[TextFile, ...]
+    by_file: bool
     passed_over: Mapping[str, Sequence[str]]
     copies: tuple[str, ...] = ()
 
 
-_Opening = DataFile | TextFile | InputError
+_LogFile = DataFile | TextFile
+_Opening = _LogFile | InputError
 _COLUMNAR_MAGIC: Final = (b"PAR1", b"ARRO")
 _LOG: Final = logging.getLogger(__name__)
 _NOT_A_LOG: Final = "in no known format passed over"
@@ -92,16 +97,19 @@ def open_files(found: Found, options: Reading) -> Opened:
     told = [*_problems_of_folders(pairs), *told_once(problems)]
     if told:
         raise InputError(*told)
-    tabular = tuple(file for _, file in pairs if isinstance(file, DataFile))
-    text = [file for _, file in pairs if isinstance(file, TextFile)]
-    tables = [file for file in tabular if PROFILE_FACTS not in file.metadata]
+    files = [file for _, file in pairs if not isinstance(file, InputError)]
+    logs = [file for file in files if not _is_profile(file)]
+    named = _with_names(logs)
+    tabular = [file for file in logs if isinstance(file, DataFile)]
+    text = [file for file in logs if isinstance(file, TextFile)]
     for sentence in passed_over_sentences(found.passed_over):
         _LOG.warning(sentence)
     return Opened(
-        tabular=tabular,
-        text=_told_apart(text),
+        tabular=tuple(file for file in (*filter(_is_profile, files), *named) if isinstance(file, DataFile)),
+        text=tuple(file for file in named if isinstance(file, TextFile)),
+        by_file=_are_runs(logs),
         passed_over=found.passed_over,
-        copies=() if options.force else copies_among(tables, text),
+        copies=() if options.force else copies_among(tabular, text),
     )
 
 
@@ -137,16 +145,41 @@ def _told(error: InputError) -> str:
     return f", such as {error.problems[0]}"
 
 
-def _told_apart(text: Sequence[TextFile]) -> tuple[TextFile, ...]:
-    """Text files of several runs with the column ``file``: the shortest paths that tell them apart."""
-    runs = [file for file in text if file.dialect.name != LOADLENS_CSV.name]
-    if len(runs) < 2 or any("file" in file.schema for file in text):  # noqa: PLR2004  # one is no comparison
-        return tuple(text)
-    names = distinct_names(file.path for file in text)
-    return tuple(
+def _is_profile(file: _LogFile) -> bool:
+    return isinstance(file, DataFile) and PROFILE_FACTS in file.metadata
+
+
+def _with_names(files: list[_LogFile]) -> list[_LogFile]:
+    """Several files with the column ``file``: the shortest paths that tell them apart; else as they are."""
+    if len(files) == 1 or any("file" in _columns_of(file) for file in files):
+        return files
+    names = distinct_names(file.path for file in files)
+    return [
         replace(file, constants=(*file.constants, ("file", name)))
-        for file, name in zip(text, names, strict=True)
+        for file, name in zip(files, names, strict=True)
+    ]
+
+
+def _columns_of(file: _LogFile) -> Collection[str]:
+    return (
+        file.schema if isinstance(file, TextFile) else {name for name, _ in (*file.columns, *file.constants)}
     )
+
+
+def _are_runs(files: Sequence[_LogFile]) -> bool:
+    """Whether files are of several runs: logs of tools, or files of one name in several folders.
+
+    Other canonical files are parts of one log, and so are partitions.
+    """
+    of_tools = [file for file in files if _is_of_a_tool(file)]
+    names = Counter(file.path.name for file in files if not file.constants)
+    return len(of_tools) > 1 or any(count > 1 for count in names.values())
+
+
+def _is_of_a_tool(file: _LogFile) -> bool:
+    if isinstance(file, DataFile):
+        return bool(key_of_converted(file))
+    return file.dialect.name != LOADLENS_CSV.name
 
 
 def _inspected(candidate: Candidate, options: Reading) -> _Opening:

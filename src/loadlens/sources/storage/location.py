@@ -27,6 +27,7 @@ __all__ = [
     "Location",
     "PathSource",
     "RemotePath",
+    "address_of",
     "local_copy",
     "location",
     "locations",
@@ -367,6 +368,11 @@ def scan_source(paths: Sequence[Location]) -> dict[str, Any]:
         "source": [path.url if isinstance(path, RemotePath) else path for path in paths],
         "storage_options": dict(first.store.options) or None if isinstance(first, RemotePath) else None,
     }
+
+
+def address_of(path: Location) -> str:
+    """What Polars calls a file that it scans."""
+    return path.url if isinstance(path, RemotePath) else str(path)
 
 
 def store_of(path: Location) -> str:
