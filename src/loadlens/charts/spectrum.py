@@ -65,26 +65,33 @@ def spectrum_chart(spectrum: pl.DataFrame, by: Sequence[str]) -> alt.LayerChart 
         spectrum: the ``by`` columns, ``quantile`` (from 0 to below 1), ``latency_ms`` (null: not drawn).
         by: the key columns; none for a single line without a legend.
     """
-    lines = _thinned(_labelled(spectrum, by))
+    drawn = spectrum.filter(pl.col("latency_ms") > 0, pl.col("quantile") < 1)
+    num_drawn, num_keys = (_num_keys(rows, by) for rows in (drawn, spectrum))
+    notes = _missing(num_keys - num_drawn)
+    if num_drawn > _MOST_LINES:
+        drawn = _slowest(drawn, by, _MOST_PANELS)
+        if num_drawn > _MOST_PANELS:
+            notes.append(f"Shown: the {_MOST_PANELS} of {thousands(num_drawn)} groups with the highest p99.")
+    lines = _thinned(_labelled(drawn, by, notes))
     if lines.points.is_empty():
         return themed(message_chart("No latency to draw: no invocation succeeded.", titled(_TITLE, [])))
-    if len(lines.series) <= _MOST_LINES:
-        return themed(_panel(lines, by))
-    return themed(_small_panels(_slowest(lines, _MOST_PANELS), by))
+    return themed(_panel(lines, by) if num_drawn <= _MOST_LINES else _small_panels(lines, by))
 
 
-def _labelled(spectrum: pl.DataFrame, by: Sequence[str]) -> _Lines:
+def _num_keys(rows: pl.DataFrame, by: Sequence[str]) -> int:
+    return rows.select(by).n_unique() if by else min(rows.height, 1)
+
+
+def _labelled(drawn: pl.DataFrame, by: Sequence[str], notes: list[str]) -> _Lines:
     """Lines named by their key, in the order of the key."""
-    drawn = spectrum.filter(pl.col("latency_ms") > 0, pl.col("quantile") < 1)
     named, names = series_of(drawn, by)
     # Rounded, so that p99.999 is the end of the axis and not just beyond it.
-    rarity = (1 / (1 - pl.col("quantile"))).round_sig_figs(_SIGNIFICANT_DIGITS)
-    points = drawn.select(named, rarity.alias("rarity"), "latency_ms")
-    return _Lines(
-        points=points.sort("series", "rarity"),
-        series=names,
-        notes=_missing(len(series_of(spectrum, by)[1]) - len(names)),
-    )
+    points = drawn.select(named, _rarity().alias("rarity"), "latency_ms")
+    return _Lines(points=points.sort("series", "rarity"), series=names, notes=notes)
+
+
+def _rarity() -> pl.Expr:
+    return (1 / (1 - pl.col("quantile"))).round_sig_figs(_SIGNIFICANT_DIGITS)
 
 
 def _missing(without_latency: int) -> list[str]:
@@ -106,18 +113,12 @@ def _thinned(lines: _Lines) -> _Lines:
     return _Lines(points=kept.drop("part", "len"), series=lines.series, notes=lines.notes)
 
 
-def _slowest(lines: _Lines, most: int) -> _Lines:
-    if len(lines.series) <= most:
-        return lines
-    bulk = pl.col("rarity") <= _RANKED_AT
-    ranked = lines.points.group_by("series").agg(tail=pl.col("latency_ms").filter(bulk).max())
-    kept = ranked.sort(["tail", "series"], descending=[True, False], nulls_last=True).head(most)["series"]
-    note = f"Shown: the {most} of {thousands(len(lines.series))} groups with the highest p99."
-    return _Lines(
-        points=lines.points.filter(pl.col("series").is_in(kept.implode())),
-        series=[name for name in lines.series if name in set(kept)],
-        notes=[*lines.notes, note],
-    )
+def _slowest(drawn: pl.DataFrame, by: Sequence[str], most: int) -> pl.DataFrame:
+    """The rows of the keys with the highest p99, so that only these get a name."""
+    tail = pl.col("latency_ms").filter(_rarity() <= _RANKED_AT).max().alias("latency_ms")
+    ranked = drawn.group_by(by).agg(tail)
+    kept = ranked.sort(["latency_ms", *by], descending=[True, *(False for _ in by)], nulls_last=True)
+    return drawn.join(kept.head(most).select(by), on=by, how="semi", nulls_equal=True)
 
 
 def _panel(lines: _Lines, by: Sequence[str]) -> alt.LayerChart:
