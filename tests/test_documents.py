@@ -4,6 +4,7 @@ from datetime import date
 
 import pytest
 
+from loadlens.analysis.shared import MOST_KEYS, keys_left_out
 from loadlens.documents import json_text
 
 
@@ -32,3 +33,21 @@ def test_control_characters_stay_out() -> None:
     text = json_text({"key": "\x1b[31m\x7f\x9b"})
     assert text.isprintable() or all(character.isprintable() or character == "\n" for character in text)
     assert json.loads(text) == {"key": "\x1b[31m\x7f\x9b"}
+
+
+@pytest.mark.parametrize("size", [3, 300])
+def test_short_documents_are_indented_and_long_lists_have_a_line_for_each_item(size: int) -> None:
+    rows = [{"key": f"a\n{number}", "day": date(2026, 11, 22), "ms": number / 3} for number in range(size)]
+    document = {"rows": rows, "nothing": [], "none": {}, "one": {"a": [1]}}
+    text = json_text(document)
+    read = json.loads(text)
+    assert read == {**document, "rows": [{**row, "day": "2026-11-22"} for row in rows]}
+    if size <= 100:
+        assert text == json.dumps(read, indent=2, ensure_ascii=False) + "\n"
+    else:
+        assert sum(line.startswith('    {"key": "a\\n') for line in text.splitlines()) == size
+
+
+def test_a_document_says_how_many_keys_it_leaves_out() -> None:
+    assert keys_left_out(MOST_KEYS) == {}
+    assert keys_left_out(MOST_KEYS + 5) == {"keys_left_out": 5}

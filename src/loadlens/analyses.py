@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
+from loadlens.analysis.shared import MOST_KEYS, keys_left_out
 from loadlens.decisions import Decisions, Questions
 from loadlens.documents import json_text
 from loadlens.profile import DEFAULT_PERCENTILES, Execution, checked_outliers
@@ -202,6 +203,7 @@ class LogAnalysis:
         return {
             **_head(self.sources, self.summary.outliers),
             "by": list(self.summary.by),
+            **keys_left_out(self.summary.summary.height),
             "summary": _rows(self.summary.summary),
             **_figures_of(self.summary),
             **self.findings.document(self.summary.seconds_without_completion),
@@ -290,14 +292,10 @@ def _finite(name: str) -> pl.Expr:
     return pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name)
 
 
-_MOST_ROWS = 10_000
-"""What of a table summary.json has; summary.csv has all of it."""
-
-
 def _rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
     """The rows of a table; of very many, those of the configurations with the most calls."""
     calls = next((name for name in ("num_invocations", "num_rows") if name in frame.columns), None)
-    if frame.height > _MOST_ROWS and calls:
+    if frame.height > MOST_KEYS and calls:
         order = frame[calls].rank("ordinal", descending=True)
-        frame = frame.filter(order <= _MOST_ROWS)
-    return frame.head(_MOST_ROWS).to_dicts()
+        frame = frame.filter(order <= MOST_KEYS)
+    return frame.head(MOST_KEYS).to_dicts()

@@ -29,6 +29,9 @@ _OWN_FILES: Final = (
     # compare
     "comparison.csv",
     "comparison.json",
+    "keys.csv",
+    "only_in_base.csv",
+    "only_in_candidate.csv",
     "base_rejects.csv",
     "candidate_rejects.csv",
     # cost

@@ -22,6 +22,7 @@ from loadlens.profile.clock import FINE_S
 from loadlens.schema import ERROR_COLUMNS, LATENCY
 
 __all__ = [
+    "MOST_KEYS",
     "TPS_COLUMNS",
     "InvocationStatistics",
     "average_response_size",
@@ -31,6 +32,7 @@ __all__ = [
     "error_rate",
     "extras",
     "key_columns",
+    "keys_left_out",
     "num_errors",
     "numeric_casts",
     "quality",
@@ -38,6 +40,9 @@ __all__ = [
     "with_numeric_keys",
 ]
 
+
+MOST_KEYS: Final = 10_000
+"""Of how many configurations a document of JSON holds the figures; a CSV file beside it has all of them."""
 
 TPS_COLUMNS: Final = ("tps_avg", "tps_p25", "tps_p50", "tps_p75", "tps_max")
 
@@ -91,6 +96,11 @@ class InvocationStatistics:
     def seconds_without_completion(self) -> int:
         """Seconds between the first and the last completion that saw none."""
         return seconds_without_completion(self.profile)
+
+
+def keys_left_out(num_keys: int) -> dict[str, int]:
+    """What a document says of the configurations that it leaves out; nothing where it has all."""
+    return {"keys_left_out": num_keys - MOST_KEYS} if num_keys > MOST_KEYS else {}
 
 
 def seconds_without_completion(profile: Profile) -> int:

@@ -75,7 +75,9 @@ def spectrum_chart(spectrum: pl.DataFrame, by: Sequence[str]) -> alt.LayerChart 
     lines = _thinned(_labelled(drawn, by, notes))
     if lines.points.is_empty():
         return themed(message_chart("No latency to draw: no invocation succeeded.", titled(_TITLE, [])))
-    return themed(_panel(lines, by) if num_drawn <= _MOST_LINES else _small_panels(lines, by))
+    if num_drawn <= _MOST_LINES:
+        return themed(_panel(lines, by))
+    return themed(_small_panels(lines, by))
 
 
 def _num_keys(rows: pl.DataFrame, by: Sequence[str]) -> int:

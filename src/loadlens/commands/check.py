@@ -1,6 +1,6 @@
 """``loadlens check``: judges gates on logs, for pipelines."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -172,11 +172,11 @@ def check(  # noqa: PLR0917  # the parameters of a command are its options
                 **work,
             )
     rejected = log.findings.unjudged
-    texts = {
-        junit: junit_xml(found, inputs, rejected=rejected),
-        markdown: markdown_text(found, rejected=rejected),
-    }
-    files = [(path, partial(write_text, text=text)) for path, text in texts.items() if path is not None]
+    files: list[tuple[Path, Callable[[Path], None]]] = []
+    if junit is not None:
+        files.append((junit, partial(write_text, text=junit_xml(found, inputs, rejected=rejected))))
+    if markdown is not None:
+        files.append((markdown, partial(write_text, text=markdown_text(found, rejected=rejected))))
     if rejects is not None:
         files.append((rejects, partial(log.findings.write_rejects, safe=safe_csv)))
     publish_files(files)

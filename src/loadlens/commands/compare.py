@@ -227,8 +227,8 @@ def write_comparison(
 ) -> None:
     """Writes a comparison into an existing folder.
 
-    That is comparison.csv, comparison.json, report.html and charts, costs.csv if there are prices, and the
-    rejected rows of each run that has some.
+    That is comparison.csv, comparison.json, report.html and charts, costs.csv if there are prices, the
+    rejected rows of each run that has some, and keys.csv and the like where comparison.json has not all.
 
     Args:
         comparison: the comparison.
@@ -238,8 +238,7 @@ def write_comparison(
     """
     from loadlens.charts import save_chart, svg_text
 
-    tables = {"comparison": comparison.metrics, **({"costs": comparison.costs} if comparison.prices else {})}
-    for name, frame in tables.items():
+    for name, frame in comparison.tables.items():
         write_csv(disarmed(frame) if safe_csv else frame, folder / f"{name}.csv")
     for role, run in comparison.runs.items():
         if run.findings.rejected:
@@ -276,7 +275,8 @@ def _print(comparison: Comparison, out: Location | None) -> None:
     console = console_of_width(_WIDTH_WITHOUT_TERMINAL)
     console.print(_table(comparison))
     rest = comparison.keys.height - MOST_ROWS
-    lines = [f"{counted(rest, 'more key')}."] if rest > 0 else []
+    where = "comparison.csv has all of them" if out is not None else "--out DIR writes all of them"
+    lines = [f"{counted(rest, 'more key')}: {where}."] if rest > 0 else []
     lines += [*_one_run_only(comparison), *[f"Warning: {sentence}" for sentence in comparison.warnings]]
     lines.append(verdict_sentence(comparison))
     if out is not None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from loadlens.analysis.shared import MOST_KEYS, keys_left_out
 from loadlens.comparison.runs import PERCENTILES
 from loadlens.comparison.verdicts import LEVEL, VERDICTS
 from loadlens.prices import PriceTable
@@ -136,28 +137,60 @@ class Comparison:
         return (*notes_last([*of_runs, *self.remarks]),)
 
     @property
-    def document(self) -> dict[str, Any]:
-        """The content of comparison.json but for the version."""
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """CSV files by name: the metrics, costs, and what comparison.json has a part of alone."""
+        whole = {
+            "keys": self.keys,
+            "only_in_base": self.only_in_base,
+            "only_in_candidate": self.only_in_candidate,
+        }
         return {
+            "comparison": self.metrics,
+            **({"costs": self.costs} if self.prices else {}),
+            **{name: frame for name, frame in whole.items() if frame.height > MOST_KEYS},
+        }
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The content of comparison.json but for the version.
+
+        Of more than 10,000 keys it has those with the gravest verdicts, then the most calls.
+        """
+        most = gravest_keys(self.keys, MOST_KEYS).select(self.by) if self.keys.height > MOST_KEYS else None
+
+        def rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
+            if most is not None and not frame.is_empty():
+                frame = frame.join(most, on=self.by, how="semi", nulls_equal=True, maintain_order="left")
+            return frame.to_dicts()
+
+        return {
+            **keys_left_out(self.keys.height),
             **{role: run.document for role, run in self.runs.items()},
             "by": list(self.by),
             "min_effect": self.min_effect,
             "confidence": LEVEL,
             "relative_error": self.relative_error,
             "verdicts": self.verdicts,
-            "keys": self.keys.to_dicts(),
-            "metrics": self.metrics.to_dicts(),
+            "keys": rows(self.keys),
+            "metrics": rows(self.metrics),
             "prices": [table.short_name for table in self.prices],
             "currency": self.prices[0].currency if self.prices else None,
-            "costs": self.costs.to_dicts(),
-            "only_in_base": self.only_in_base.to_dicts(),
-            "only_in_candidate": self.only_in_candidate.to_dicts(),
+            "costs": rows(self.costs),
+            "num_only_in_base": self.only_in_base.height,
+            "only_in_base": self.only_in_base.head(MOST_KEYS).to_dicts(),
+            "num_only_in_candidate": self.only_in_candidate.height,
+            "only_in_candidate": self.only_in_candidate.head(MOST_KEYS).to_dicts(),
             "warnings": list(self.remarks),
         }
 
 
 def drawn_keys(keys: pl.DataFrame) -> pl.DataFrame:
-    """At most 12 of the ``keys`` of a comparison: the gravest verdicts first, then the most calls."""
+    """At most 12 of the ``keys`` of a comparison, which have curves."""
+    return gravest_keys(keys, MOST_DRAWN)
+
+
+def gravest_keys(keys: pl.DataFrame, most: int) -> pl.DataFrame:
+    """The first of the ``keys`` of a comparison: the gravest verdicts first, then the most calls."""
     gravity = pl.col("verdict").cast(pl.Enum(VERDICTS))
     calls = pl.col("base_calls") + pl.col("candidate_calls")
-    return keys.sort(gravity, -calls, maintain_order=True).head(MOST_DRAWN)
+    return keys.sort(gravity, -calls, maintain_order=True).head(most)

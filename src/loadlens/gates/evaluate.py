@@ -186,26 +186,32 @@ def _verdicts(gate: Gate, found: Measures, unjudged: int) -> Iterator[Verdict]:
     figures = {"value": value_of(gate), "low": low, "high": high, "calls": values_behind(gate)}
     table = found.table.with_columns(figure.alias(name) for name, figure in figures.items())
     table = _in_scope(gate, table)
+    if found.window_s is None:
+        yield from _over_the_run(gate, table, found, unjudged)
+        return
+    worse = pl.col("high" if gate.is_upper else "low").alias("value")
     for group in table.partition_by("group", maintain_order=True):
-        names = zip(found.key, key_names(found.key), strict=True)
-        key = {name: group[internal][0] for name, internal in names}
-        if found.window_s is None:
-            value = group["value"][0]
-            ends = (group["low"][0], group["high"][0])
-            yield Verdict(
-                gate=gate,
-                key=key,
-                value=value,
-                calls=int(group["calls"][0]),
-                holds=all(map(gate.allows, ends)),
-                reason=_reason(gate, value, ends, found, unjudged),
-                low=ends[0],
-                high=ends[1],
-            )
-        else:
-            worse = pl.col("high" if gate.is_upper else "low").alias("value")
-            shown = group.with_columns(worse) if unjudged else group
-            yield _over_windows(gate, key, _rows(shown, found), found)
+        key = (
+            dict(zip(found.key, group.select(key_names(found.key)).row(0), strict=True)) if found.key else {}
+        )
+        shown = group.with_columns(worse) if unjudged else group
+        yield _over_windows(gate, key, _rows(shown, found), found)
+
+
+def _over_the_run(gate: Gate, table: pl.DataFrame, found: Measures, unjudged: int) -> Iterator[Verdict]:
+    """The verdicts of configurations of which there is one row each, and may be very many."""
+    rows = table.select(*key_names(found.key), "value", "low", "high", pl.col("calls").cast(pl.Int64))
+    for *values, value, low, high, calls in rows.iter_rows():
+        yield Verdict(
+            gate=gate,
+            key=dict(zip(found.key, values, strict=True)),
+            value=value,
+            calls=calls,
+            holds=gate.allows(low) and gate.allows(high),
+            reason=_reason(gate, value, (low, high), found, unjudged),
+            low=low,
+            high=high,
+        )
 
 
 def _reason(

@@ -29,6 +29,7 @@ __all__ = [
 _NOT_XML: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MARKDOWN: Final = re.compile(r"([\\`*_\[\]|~])")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_MOST_MARKDOWN_ROWS: Final = 1000
 _EPOCH: Final = datetime(1970, 1, 1)  # the schema has times without a zone
 _ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "#": "&#35;"}
 
@@ -248,6 +249,8 @@ def _xml(text: str) -> str:
 def markdown_text(check: GateCheck, *, rejected: int = 0) -> str:
     """Judged gates as a Markdown table, those that failed first, for pull requests and job summaries.
 
+    Of very many there are the first 1,000, as these places hold no more than a megabyte.
+
     Args:
         check: the judged gates.
         rejected: how many rows of the logs were rejected and so not judged.
@@ -258,7 +261,8 @@ def markdown_text(check: GateCheck, *, rejected: int = 0) -> str:
         "| | Gate | Configuration | Value | Calls | |",
         "|---|---|---|---:|---:|---|",
     ]
-    for verdict in sorted(check.verdicts, key=lambda verdict: verdict.holds):
+    verdicts = sorted(check.verdicts, key=lambda verdict: verdict.holds)
+    for verdict in verdicts[:_MOST_MARKDOWN_ROWS]:
         gate = verdict.gate
         cells = [
             gate_text(gate),
@@ -268,6 +272,10 @@ def markdown_text(check: GateCheck, *, rejected: int = 0) -> str:
         ]
         texts = [_markdown(text) for text in (*cells, detail(verdict))]
         lines.append(f"| {'✅ holds' if verdict.holds else '❌ failed'} | {' | '.join(texts)} |")
+    rest = len(verdicts) - _MOST_MARKDOWN_ROWS
+    if rest > 0:
+        failed = sum(not verdict.holds for verdict in verdicts[_MOST_MARKDOWN_ROWS:])
+        lines += ["", f"{counted(rest, 'more row')}, {failed:,} of them failed: --json has all of them"]
     if rejected:
         lines += ["", f"Rejected rows, not judged: {rejected:,}"]
     return "\n".join(lines) + "\n"
