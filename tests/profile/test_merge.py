@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import loadlens
 from loadlens.profile import Profile
 from loadlens.profile.profile import coarsened
+from loadlens.sources.common_types import with_common_types
 from tests import logs
 from tests.profile.cases import assert_same_profile, assert_same_rows, keyed, log_of, spread
 
@@ -126,7 +127,7 @@ KEY_PAIRS: dict[str, tuple[pl.Series, pl.Series]] = {
 @pytest.mark.parametrize("name", KEY_PAIRS)
 def test_keys_of_both_are_keys_of_the_whole(name: str) -> None:
     frames = [by_key(keys, seed) for seed, keys in enumerate(KEY_PAIRS[name])]
-    whole = profile_of(pl.concat(frames, how="vertical_relaxed"), ["k"])
+    whole = profile_of(pl.concat(with_common_types(frames), how="vertical_relaxed"), ["k"])
     a, b = (profile_of(frame, ["k"]) for frame in frames)
     assert_same_profile(a.merge(b), whole, with_heat=False)
     assert_same_profile(b.merge(a), whole, with_heat=False)

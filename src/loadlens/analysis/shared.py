@@ -20,6 +20,7 @@ from loadlens.profile import (
 )
 from loadlens.profile.clock import FINE_S
 from loadlens.schema import ERROR_COLUMNS, LATENCY
+from loadlens.sources.common_types import numeric_casts
 
 __all__ = [
     "MOST_KEYS",
@@ -34,7 +35,6 @@ __all__ = [
     "key_columns",
     "keys_left_out",
     "num_errors",
-    "numeric_casts",
     "quality",
     "seconds_without_completion",
     "with_numeric_keys",
@@ -227,7 +227,7 @@ def error_classes(statistics: Statistics) -> pl.DataFrame:
 
 
 def with_numeric_keys(statistics: Statistics, key: Sequence[str]) -> Statistics:
-    """Keys that were text but all read as whole numbers become numbers, so that 2 sorts before 10.
+    """Keys that were text but all read as numbers become numbers, so that 2 sorts before 10.
 
     Decided on the distinct keys, all of which are known by now, never on a sample of the rows.
     """
@@ -242,14 +242,3 @@ def with_numeric_keys(statistics: Statistics, key: Sequence[str]) -> Statistics:
         histogram=histogram.with_columns(casts).sort([*names, "latency_ms"], nulls_last=True),
         profile=replace(statistics.profile, keys=keys),
     )
-
-
-def numeric_casts(keys: pl.DataFrame) -> list[pl.Expr]:
-    """The columns of distinct keys that are text but all read as whole numbers, as numbers."""
-    texts = [name for name, dtype in keys.schema.items() if dtype == pl.String]
-    return [pl.col(name).cast(pl.Int64) for name in texts if _reads_as_numbers(keys[name])]
-
-
-def _reads_as_numbers(values: pl.Series) -> bool:
-    numbers = values.cast(pl.Int64, strict=False)
-    return bool((numbers.cast(pl.String).eq_missing(values)).all()) and values.null_count() < len(values)

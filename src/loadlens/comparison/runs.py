@@ -1,6 +1,6 @@
 """One run of a comparison: its exact figures by key, and their limits from the profile's buckets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Unpack
@@ -31,6 +31,7 @@ from loadlens.profile.quantiles import bucket_bounds
 from loadlens.profile.rounding import settled
 from loadlens.schema import LATENCY
 from loadlens.sources import Findings, Log
+from loadlens.sources.common_types import common_type, numeric_casts, with_types
 
 __all__ = ["PERCENTILES", "Run", "measured_run", "with_common_types"]
 
@@ -201,25 +202,21 @@ def _without_memory(statistics: Statistics, key: Sequence[str], name: str) -> St
 
 
 def with_common_types(base: Run, candidate: Run) -> tuple[Run, Run]:
-    """Both runs with key columns of one type each: numbers where both have numbers, else text."""
+    """Both runs with key columns of one type each, numbers where all keys of both read as numbers."""
     names = key_names(base.statistics.profile.key)
-    types = {name: _common_type(base.keys.schema[name], candidate.keys.schema[name]) for name in names}
-    return _cast(base, types), _cast(candidate, types)
+    types = {name: common_type([run.keys.schema[name] for run in (base, candidate)]) for name in names}
+    both = pl.concat([with_types(run.keys.select(names), types) for run in (base, candidate)])
+    casts = numeric_casts(both)
+    return _cast(base, types, casts), _cast(candidate, types, casts)
 
 
-def _common_type(first: pl.DataType, second: pl.DataType) -> pl.DataType:
-    if first == second:
-        return first
-    if first.is_numeric() and second.is_numeric():
-        both = [pl.Series("key", [], dtype=dtype).to_frame() for dtype in (first, second)]
-        return pl.concat(both, how="vertical_relaxed").schema["key"]
-    return pl.String()
-
-
-def _cast(run: Run, types: dict[str, pl.DataType]) -> Run:
+def _cast(run: Run, types: Mapping[str, pl.DataType], casts: Sequence[pl.Expr]) -> Run:
     statistics = run.statistics
-    profile = replace(statistics.profile, keys=statistics.profile.keys.cast(types))  # type: ignore[arg-type]
-    table, histogram = (frame.cast(types) for frame in (statistics.table, statistics.histogram))  # type: ignore[arg-type]
+    profile, table, histogram = statistics.profile, statistics.table, statistics.histogram
+    keys, table, histogram = (
+        with_types(frame, types).with_columns(casts) for frame in (profile.keys, table, histogram)
+    )
+    profile = replace(profile, keys=keys)
     return replace(run, statistics=replace(statistics, profile=profile, table=table, histogram=histogram))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from loadlens.analysis.shared import numeric_casts, with_numeric_keys
+from loadlens.analysis.shared import with_numeric_keys
 from loadlens.gates.bounds import edges_of
 from loadlens.gates.grammar import Gate
 from loadlens.gates.rows import WindowRows, window_rows
@@ -25,6 +25,7 @@ from loadlens.profile import (
 from loadlens.profile.row_warnings import window_warnings
 from loadlens.profile.table import with_throughput
 from loadlens.sources import Log
+from loadlens.sources.common_types import numeric_casts
 
 __all__ = ["Measures", "measures"]
 

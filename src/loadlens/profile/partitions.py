@@ -19,6 +19,7 @@ from loadlens.profile.rows import Rows
 from loadlens.profile.scan import Scan, counted
 from loadlens.profile.steps import STEPS, CodedRows
 from loadlens.sources.columnar import absent
+from loadlens.sources.common_types import as_type
 from loadlens.sources.findings import Findings
 from loadlens.sources.log import Log, reading
 from loadlens.sources.parts import Part, open_part
@@ -181,7 +182,9 @@ def _refuse_changed(part: Part) -> None:
 
 def _with_columns(log: Log, columns: tuple[tuple[str, pl.DataType], ...]) -> Log:
     """The log with the columns that others of its parts have, in types that all of them can hold."""
+    schema = log.frame.collect_schema()
     frame = log.frame.select(
-        (pl.col(name) if name in log.columns else absent(name)).cast(dtype) for name, dtype in columns
+        as_type(pl.col(name), schema[name], dtype) if name in schema else absent(name).cast(dtype)
+        for name, dtype in columns
     )
     return replace(log, frame=frame, columns=tuple(name for name, _ in columns))

@@ -10,6 +10,7 @@ import polars as pl
 from loadlens.profile.pace import Pace, pace_of, rates_of, summed_paces, windows_of
 from loadlens.profile.units import UnitCounts
 from loadlens.schema import ERROR_COLUMNS
+from loadlens.sources.common_types import keys_of_one_type
 
 __all__ = [
     "Parts",
@@ -157,7 +158,7 @@ class Profile:
         seconds = [profile.seconds.clear() if paces else profile.seconds for profile in profiles]
         return Parts(
             key=first.key,
-            keys=numbered(_of_one_type([profile.keys for profile in profiles])),
+            keys=numbered(keys_of_one_type([profile.keys for profile in profiles])),
             buckets=numbered([profile.buckets for profile in profiles]),
             seconds=numbered(seconds),
             heat=pl.concat([profile.heat for profile in profiles]),
@@ -316,18 +317,6 @@ def _summed_by_groups(seconds: pl.DataFrame) -> pl.DataFrame:
 def summed_classes(classes: pl.DataFrame) -> pl.DataFrame:
     """Counts of error classes, each class once."""
     return classes.group_by("code", "error").agg(pl.col("count").sum())
-
-
-def _of_one_type(parts: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
-    """Tables of keys, their categories as text where they differ."""
-    schemas = {repr(part.schema): part.schema for part in parts}.values()
-    texts = [
-        name
-        for name in parts[0].columns
-        if len({str(schema[name]) for schema in schemas}) > 1
-        and any(isinstance(schema[name], pl.Enum | pl.Categorical) for schema in schemas)
-    ]
-    return [part.with_columns(pl.col(texts).cast(pl.String)) for part in parts] if texts else list(parts)
 
 
 def window_width(span_s: float) -> float:

@@ -17,6 +17,7 @@ from loadlens.profile.profile import Parts, Profile, key_names, new_codes, numbe
 from loadlens.profile.soundness import refuse_unsound, refuse_unsound_seconds
 from loadlens.profile.storing import PARTS
 from loadlens.schema import ERROR_COLUMNS
+from loadlens.sources.common_types import with_common_types, with_types
 from loadlens.sources.diagnosis import explain
 from loadlens.sources.log import Log
 from loadlens.sources.saved import SavedProfile
@@ -134,7 +135,7 @@ def _frames(
     found = [
         _with_numbers(_rows(group, parts, where).collect(engine="streaming"), numbers) for group in groups
     ]
-    rows = pl.concat(found, how="diagonal_relaxed")
+    rows = pl.concat(with_common_types(found), how="diagonal_relaxed")
     keys = [name for name in rows.columns if name.startswith("key:")]
     return {
         part: rows.filter(pl.col("part") == part).select(
@@ -200,7 +201,7 @@ def merged_seconds(
 
 def _under_keys(own_keys: pl.DataFrame, seconds: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
     """The seconds of numbered profiles under the codes of ``keys`` in the place of their own."""
-    return recoded(seconds, new_codes(own_keys.select("part", *keys.columns).cast(keys.schema), keys))
+    return recoded(seconds, new_codes(with_types(own_keys.select("part", *keys.columns), keys.schema), keys))
 
 
 def _steps_between(saved: Sequence[SavedProfile], first: int, last: int) -> Iterator[dict[int, SavedProfile]]:

@@ -14,6 +14,7 @@ from loadlens.schema import (
     coarse_time_rules,
     latency_is_positive,
 )
+from loadlens.sources.common_types import with_common_types
 from loadlens.sources.files import DataFile, scan_columns
 from loadlens.sources.parsed import Recipe
 from loadlens.sources.storage.location import Location, address_of, store_of
@@ -66,22 +67,7 @@ def joined_frames(frames: Iterable[pl.LazyFrame]) -> pl.LazyFrame:
             frame if "success" in frame.collect_schema() else frame.with_columns(absent("success"))
             for frame in frames
         ]
-    schemas = [frame.collect_schema() for frame in frames]
-    texts = {name for schema in schemas for name, dtype in schema.items() if dtype == pl.String}
-    frames = [
-        frame.with_columns(
-            _number_as_text(name) for name, dtype in schema.items() if name in texts and dtype.is_float()
-        )
-        for frame, schema in zip(frames, schemas, strict=True)
-    ]
-    return pl.concat(frames, how="diagonal_relaxed")
-
-
-def _number_as_text(name: str) -> pl.Expr:
-    """Floats as the text that the same number has as an integer, where it is whole: 1, not 1.0."""
-    number = pl.col(name)
-    whole = number.cast(pl.Int64, strict=False)
-    return pl.when(whole == number).then(whole.cast(pl.String)).otherwise(number.cast(pl.String)).alias(name)
+    return pl.concat(with_common_types(frames), how="diagonal_relaxed")
 
 
 def absent(name: str) -> pl.Expr:

@@ -12,6 +12,7 @@ from loadlens.errors import InputError, UsageError
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY, Rule, rules_for
 from loadlens.sources.arrow import ArrowDataset, ArrowStream, collect_stream, scan_dataset
 from loadlens.sources.columnar import canonical_frame, good_rows, joined_frames
+from loadlens.sources.common_types import has_no_text
 from loadlens.sources.converted import (
     key_of_converted,
     logged_times_of_converted,
@@ -170,16 +171,17 @@ class Log:
         Raises:
             InputError: names each of them, its type and what to do.
         """
-        schema = self.frame.collect_schema()
-        odd = [name for name in key if name in schema and _is_odd_key(schema[name])]
+        tables = [(str(file.path), dict(file.columns)) for file in self.typed_files if not self.saved]
+        tables = tables or [(self.name, dict(self.frame.collect_schema()))]
+        expected = "expected text, numbers, truth values or dates to group by; convert it first, as to text"
+        odd = told_once(
+            (where, f"column {name} is {columns[name]}, {expected}")
+            for where, columns in tables
+            for name in dict.fromkeys(key)
+            if name in columns and _is_odd_key(columns[name])
+        )
         if odd:
-            raise InputError(
-                *[
-                    f"{self.name}: column {name} is {schema[name]}, expected text, numbers, truth values or "
-                    f"dates to group by; convert it first, such as to text"
-                    for name in odd
-                ]
-            )
+            raise InputError(*odd)
 
     def without_rows(self) -> str:
         """What is wrong with a log that turned out to have no row to count."""
@@ -212,7 +214,7 @@ class Log:
 
 
 def _is_odd_key(dtype: pl.DataType) -> bool:
-    return dtype.is_nested() or dtype in (pl.Binary, pl.Object, pl.Int128, pl.UInt128)
+    return has_no_text(dtype) or dtype in (pl.Int128, pl.UInt128)
 
 
 def _ruled_columns(file: DataFile) -> frozenset[str]:

@@ -11,7 +11,14 @@ from typing import Final
 import polars as pl
 
 from loadlens.errors import InputError
-from loadlens.sources.columnar import canonical_frame, constant, good_rows, raw_scan, scan_files
+from loadlens.sources.columnar import (
+    canonical_frame,
+    constant,
+    good_rows,
+    joined_frames,
+    raw_scan,
+    scan_files,
+)
 from loadlens.sources.converted import key_of_converted
 from loadlens.sources.copies import copies_among
 from loadlens.sources.dialects import (
@@ -273,7 +280,7 @@ def scan_tabular(files: Sequence[DataFile], options: Reading, *, good: bool = Fa
         )
         for file in files
     ]
-    frame = canonical_frame(pl.concat(frames, how="diagonal_relaxed"), "the log")
+    frame = canonical_frame(joined_frames(frames), "the log")
     return templated(good_rows(frame) if good else frame, options)
 
 

@@ -6,6 +6,7 @@ from typing import Final
 import polars as pl
 
 from loadlens.schema import CANONICAL_COLUMNS, CONFIGURATION_COLUMNS, ERROR_COLUMNS, LATENCY, Rule, canonical
+from loadlens.sources.common_types import without_zero_fractions
 from loadlens.sources.dialects.base import Dialect
 from loadlens.sources.dialects.headers import Columns, header_of
 from loadlens.sources.parsed import Recipe
@@ -53,7 +54,7 @@ def _parsed_as(name: str) -> pl.DataType:
 
 
 def _column(name: str, dtype: pl.DataType) -> pl.Expr:
-    return canonical(name, dtype) if name in CANONICAL_COLUMNS else pl.col(name)
+    return canonical(name, dtype) if name in CANONICAL_COLUMNS else without_zero_fractions(pl.col(name))
 
 
 def _not_empty(names: Sequence[str]) -> Rule:

@@ -18,6 +18,7 @@ from loadlens.errors import InputError
 from loadlens.schema import CANONICAL_COLUMNS
 from loadlens.sources.calls import Calls
 from loadlens.sources.columnar import absent, constant
+from loadlens.sources.common_types import as_type, common_type
 from loadlens.sources.dialects import BlockReader, Dialect, NestingReader, Reader
 from loadlens.sources.findings import Findings, MaxRejects
 from loadlens.sources.labels import JoinedNames, Naming
@@ -129,11 +130,11 @@ def scan_text(
 
 
 def common_schema(files: Iterable[TextFile]) -> pl.Schema:
-    """All columns; where files differ in a type, text."""
+    """All columns, each in the common type of those it has in the files."""
     schema: dict[str, pl.DataType] = {}
     for file in files:
         for name, dtype in file.schema.items():
-            schema[name] = dtype if schema.get(name, dtype) == dtype else pl.String()
+            schema[name] = common_type([schema.get(name, dtype), dtype])
     return pl.Schema(schema)
 
 
@@ -307,6 +308,8 @@ def _out_of_order(rows: pl.DataFrame, last_start: float) -> tuple[int, float]:
 def _conformed(rows: pl.DataFrame, file: TextFile, schema: pl.Schema) -> pl.DataFrame:
     told = file.told()
     return rows.select(
-        (pl.col(name) if name in rows.columns else told.get(name, absent(name))).cast(dtype)
+        as_type(pl.col(name), rows.schema[name], dtype)
+        if name in rows.columns
+        else told.get(name, absent(name)).cast(dtype)
         for name, dtype in schema.items()
     )
