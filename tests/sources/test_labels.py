@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 import loadlens
 from loadlens.cli import app
+from loadlens.convert import convert
 from loadlens.sources.labels import JoinedNames, Naming, with_ids_replaced
 
 START = 1_700_000_000
@@ -150,14 +152,13 @@ def test_ids_become_one_label_by_a_template(tmp_path: Path, dialect: str) -> Non
     ]
 
 
-@pytest.mark.parametrize("kind", ["parquet", "arrow", "frame", "lazy", "arrow table", "map", "mapped frame"])
-def test_a_template_applies_to_every_form_of_input(tmp_path: Path, kind: str) -> None:
-    frame = pl.DataFrame(
-        {
-            "label": [f"/user/{n}" for n in range(40)] + ["/v2/x?token=1"] * 2,
-            "invocation_latency": [5.0] * 42,
-        }
-    )
+FORMS = ["parquet", "arrow", "csv", "frame", "lazy", "arrow table", "map", "mapped frame"]
+
+
+def in_form(tmp_path: Path, kind: str, labels: pl.Series, **options: Any) -> loadlens.Log:
+    """A log with these labels, all calls of 5 ms."""
+    frame = pl.DataFrame({"label": labels, "invocation_latency": [5.0] * len(labels)})
+    frame.write_csv(tmp_path / "canonical.csv")
     frame.write_parquet(tmp_path / "a.parquet")
     frame.write_ipc(tmp_path / "a.arrow")
     frame.rename({"label": "url", "invocation_latency": "ms"}).write_csv(tmp_path / "a.csv")
@@ -165,14 +166,64 @@ def test_a_template_applies_to_every_form_of_input(tmp_path: Path, kind: str) ->
     source: object = {
         "parquet": tmp_path / "a.parquet",
         "arrow": tmp_path / "a.arrow",
+        "csv": tmp_path / "canonical.csv",
         "frame": frame,
         "lazy": frame.lazy(),
         "arrow table": frame.to_arrow(),
         "map": tmp_path / "a.csv",
         "mapped frame": frame.rename({"label": "url", "invocation_latency": "ms"}),
     }[kind]
-    log = loadlens.read_log(source, column_map=column_map, label_template=True)  # type: ignore[arg-type]
+    return loadlens.read_log(source, column_map=column_map, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_a_template_applies_to_every_form_of_input(tmp_path: Path, kind: str) -> None:
+    labels = pl.Series([f"/user/{n}" for n in range(40)] + ["/v2/x?token=1"] * 2)
+    log = in_form(tmp_path, kind, labels, label_template=True)
     assert labels_of(log) == ["/user/{id}", "/v2/x?token=***"]
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_credentials_are_masked_in_every_form_of_input(tmp_path: Path, kind: str) -> None:
+    secret = [
+        "https://user:pw@h/a?id=1",
+        "/pay?api_key=k1",
+        "/pay?api_key=k2",
+        "/s?sig=x#/top",
+        "/a?token=${}",
+    ]
+    log = in_form(tmp_path, kind, pl.Series([*secret, " spaced ", None, "plain?q=1"]))
+    found = loadlens.summarize(log, by=["label"]).summary
+    assert dict(found.select("label", "num_invocations").rows()) == {
+        "https://h/a?id=1": 1,
+        "/pay?api_key=***": 2,
+        "/s?sig=***#/top": 1,
+        "/a?token=${}": 1,
+        " spaced ": 1,
+        None: 1,
+        "plain?q=1": 1,
+    }
+
+
+@pytest.mark.parametrize("dtype", [pl.Categorical, pl.Enum(["/x?token=1", "/x?token=2", "b"])])
+def test_credentials_are_masked_in_categories(dtype: Any) -> None:
+    labels = pl.Series(["/x?token=1", "/x?token=2", "b", None], dtype=dtype)
+    found = loadlens.summarize(
+        pl.DataFrame({"label": labels, "invocation_latency": 1.0}), by=["label"]
+    ).summary
+    assert dict(found.select("label", "num_invocations").rows()) == {"/x?token=***": 2, "b": 1, None: 1}
+
+
+def test_gates_comparisons_and_converted_logs_mask_credentials_too(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"label": ["/x?token=1", "/x?token=2"], "invocation_latency": 1.0})
+    frame.write_parquet(tmp_path / "a.parquet")
+    (verdict,) = loadlens.check_gates(tmp_path / "a.parquet", ["p50 < 1s"], ["label"]).verdicts
+    assert (dict(verdict.key), verdict.calls) == ({"label": "/x?token=***"}, 2)
+    assert loadlens.compare(frame, frame, ["label"]).keys["label"].to_list() == ["/x?token=***"]
+    frame.write_csv(tmp_path / "a.csv")
+    convert([tmp_path / "a.csv"], tmp_path / "converted.parquet")
+    assert set(pl.read_parquet(tmp_path / "converted.parquet")["label"]) == {"/x?token=***"}
+    assert labels_of(loadlens.read_log(tmp_path / "converted.parquet")) == ["/x?token=***"]
 
 
 @pytest.mark.parametrize(

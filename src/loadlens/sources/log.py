@@ -27,7 +27,7 @@ from loadlens.sources.files import DataFile
 from loadlens.sources.finding import find_files
 from loadlens.sources.findings import Findings
 from loadlens.sources.mapping import ColumnMap
-from loadlens.sources.opening import Opened, as_data_file, open_files, scan_tabular, templated
+from loadlens.sources.opening import Opened, as_data_file, named, open_files, scan_tabular
 from loadlens.sources.options import Reading
 from loadlens.sources.saved import (
     SavedProfile,
@@ -284,7 +284,7 @@ def _from_memory(source: Source, name: str, options: Reading) -> Log | None:
                 (name, text) for text in table_warnings(frame.collect_schema(), options.column_map)
             )
             mapped = mapped_frame(frame, options.column_map, name)
-        canonical = templated(canonical_frame(mapped, name), options)
+        canonical = named(canonical_frame(mapped, name), options)
         columns = tuple(canonical.collect_schema())
     key = _natural_key(DEFAULT_KEY, columns)
     return Log(

@@ -45,7 +45,7 @@ from loadlens.sources.text.log import TextFile
 from loadlens.sources.text.stream import HEAD_BYTES, Head, read_head
 from loadlens.sources.wording import counted, listed, passed_over_sentences, told_once
 
-__all__ = ["Opened", "as_data_file", "open_files", "scan_tabular", "templated", "text_file"]
+__all__ = ["Opened", "as_data_file", "named", "open_files", "scan_tabular", "text_file"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,7 +273,9 @@ def scan_tabular(files: Sequence[DataFile], options: Reading, *, good: bool = Fa
         good: whether rows that break a rule are left out.
     """
     if options.column_map is None:
-        return templated(scan_files(files, good=good), options)
+        frame = scan_files(files, good=good)
+        is_named = not options.label_template and all(key_of_converted(file) for file in files)
+        return frame if is_named else named(frame, options)
     frames = [
         mapped_frame(raw_scan([file]), options.column_map, str(file.path)).with_columns(
             constant(file.path, name, text) for name, text in dict(file.constants).items()
@@ -281,14 +283,17 @@ def scan_tabular(files: Sequence[DataFile], options: Reading, *, good: bool = Fa
         for file in files
     ]
     frame = canonical_frame(joined_frames(frames), "the log")
-    return templated(good_rows(frame) if good else frame, options)
+    return named(good_rows(frame) if good else frame, options)
 
 
-def templated(frame: pl.LazyFrame, options: Reading) -> pl.LazyFrame:
-    """Canonical columns, with ids in the paths of labels replaced where that is asked for."""
-    if not options.label_template or "label" not in frame.collect_schema():
+def named(frame: pl.LazyFrame, options: Reading) -> pl.LazyFrame:
+    """Canonical columns of a table, its labels without credentials and, if asked for, with ids replaced.
+
+    A user has named these calls, so that nothing is cut.
+    """
+    if "label" not in frame.collect_schema():
         return frame
-    return frame.with_columns(Naming(cuts=False, template=True).of(pl.col("label")))
+    return frame.with_columns(Naming(cuts=False, template=options.label_template).of(pl.col("label")))
 
 
 def as_data_file(file: TextFile) -> DataFile:
