@@ -260,3 +260,105 @@ def test_an_older_copy_of_another_stem_is_refused_too(tmp_path: Path) -> None:
     frame = pl.DataFrame({"invocation_latency": [1.0], "success": [True]})
     frame.write_parquet(tmp_path / "run.parquet")
     assert latencies(tmp_path) == [1, 100, 110]
+
+
+def canonical(rows: int = 20, *, later: float = 0.0) -> pl.DataFrame:
+    start = [1000.25 + later + number for number in range(rows)]
+    latency = [20.0 + 1.5 * number for number in range(rows)]
+    end = [time + ms / 1000 for time, ms in zip(start, latency, strict=True)]
+    return pl.DataFrame({"invocation_latency": latency, "start_time": start, "end_time": end})
+
+
+WRITERS: dict[str, Callable[[pl.DataFrame, Path], None]] = {
+    "csv": lambda frame, path: frame.write_csv(path),
+    "csv.gz": lambda frame, path: path.write_bytes(gzip.compress(frame.write_csv().encode())) and None,
+    "parquet": lambda frame, path: frame.write_parquet(path),
+    "arrow": lambda frame, path: frame.write_ipc(path),
+}
+
+
+def write(frame: pl.DataFrame, path: Path) -> Path:
+    WRITERS[path.name.partition(".")[2]](frame, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("r.csv", "q.parquet"), ("r.csv.gz", "q.arrow"), ("r.arrow", "q.parquet"), ("r.csv", "r2.parquet")],
+)
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_the_same_calls_as_text_and_as_columns_are_refused(
+    tmp_path: Path, names: tuple[str, str], *, shuffled: bool
+) -> None:
+    write(canonical(), tmp_path / names[0])
+    second = canonical().sample(fraction=1, shuffle=True, seed=1) if shuffled else canonical()
+    write(second, tmp_path / names[1])
+    (problem,) = problems_in(tmp_path)
+    assert "are the same run (20 calls each, of one time span and the same latencies), whose" in problem
+    assert names[0] in problem
+    assert names[1] in problem
+    assert forced(tmp_path) == 40
+    gate = ["check", tmp_path, "--slo", "p99 < 1s"]
+    assert run(*gate).exit_code == 3
+    assert run(*gate, "--force").exit_code == 0
+    windows = ["check", tmp_path, "--slo", "p99 < 1s within 5s of every window"]
+    assert run(*windows).exit_code == 3
+    assert run("compare", tmp_path, tmp_path / names[0]).exit_code == 3
+
+
+def test_the_same_calls_under_a_map_are_refused(tmp_path: Path) -> None:
+    frame = canonical().rename({"invocation_latency": "ms", "start_time": "start"}).select("ms", "start")
+    write(frame, tmp_path / "r.csv")
+    write(frame, tmp_path / "q.parquet")
+    log = loadlens.read_log(tmp_path, column_map=["latency=ms:ms", "start=start:relative_s"])
+    with pytest.raises(InputError, match="are the same run"):
+        loadlens.summarize(log)
+
+
+def test_rejected_rows_do_not_hide_the_same_calls(tmp_path: Path) -> None:
+    frame = canonical().with_columns(
+        end_time=pl.when(pl.int_range(pl.len()) == 7).then(0.5).otherwise("end_time")
+    )
+    write(frame, tmp_path / "r.csv")
+    write(frame, tmp_path / "q.parquet")
+    log = loadlens.read_log(tmp_path, max_rejects=2)
+    with pytest.raises(InputError, match=r"are the same run \(19 calls each"):
+        loadlens.summarize(log)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [canonical(later=30.0), canonical(21), canonical().with_columns(pl.col("invocation_latency") + 1)],
+)
+def test_other_calls_of_other_formats_are_counted(tmp_path: Path, other: pl.DataFrame) -> None:
+    write(canonical(), tmp_path / "r.csv")
+    write(other, tmp_path / "q.parquet")
+    assert len(latencies(tmp_path)) == 20 + other.height
+
+
+def test_the_same_calls_that_the_key_keeps_apart_by_file_are_told(tmp_path: Path) -> None:
+    write(canonical(), tmp_path / "r.csv")
+    write(canonical(), tmp_path / "q.parquet")
+    log = loadlens.read_log(tmp_path)
+    assert loadlens.summarize(log, by=["file"]).summary["num_invocations"].to_list() == [20, 20]
+    told = [sentence for sentence in log.findings.sentences() if "same run" in sentence]
+    assert len(told) == 1
+    assert told[0].endswith("each is counted")
+    loadlens.summarize(log, by=["file"])
+    assert [sentence for sentence in log.findings.sentences() if "same run" in sentence] == told
+
+
+def test_parquet_files_without_rows_are_no_copies(tmp_path: Path) -> None:
+    for name in ("a.parquet", "b.parquet"):
+        write(canonical(0), tmp_path / name)
+    write(canonical(), tmp_path / "c.parquet")
+    assert len(latencies(tmp_path)) == 20
+
+
+def test_a_scan_reads_all_forms_if_it_is_meant(tmp_path: Path) -> None:
+    write(canonical(), tmp_path / "r.csv")
+    write(canonical(), tmp_path / "r.parquet")
+    assert loadlens.scan_log(tmp_path).collect().height == 20
+    assert loadlens.scan_log(tmp_path, force=True).collect().height == 40
+    with pytest.raises(UsageError, match="force"):
+        loadlens.scan_log(tmp_path, force="yes")  # type: ignore[arg-type]  # on purpose

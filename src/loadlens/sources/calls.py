@@ -22,7 +22,7 @@ _DIGITS_MS: Final = 1e-5  # formats write latencies with different numbers of di
 
 @dataclass(kw_only=True)
 class Calls:
-    """What the calls of one text file come to.
+    """What the calls of one file come to.
 
     Attributes:
         path: the file.
@@ -50,6 +50,27 @@ class Calls:
                 low, high = rows[name].min(), rows[name].max()
                 self.first_s = min(self.first_s, low if isinstance(low, float) else self.first_s)
                 self.last_s = max(self.last_s, high if isinstance(high, float) else self.last_s)
+
+    @classmethod
+    def of(cls, frame: pl.LazyFrame, path: str, dialect: str) -> "Calls":
+        """What the canonical rows of a file of typed columns come to, by one query."""
+        names = [name for name in ("start_time", "end_time") if name in frame.collect_schema()]
+        found = frame.select(
+            pl.len(),
+            pl.col(LATENCY).sum(),
+            *(pl.col(name).min().alias(f"{name} first") for name in names),
+            *(pl.col(name).max().alias(f"{name} last") for name in names),
+        ).collect(engine="streaming")
+        rows, latency_ms, *times = found.row(0)
+        known = [time for time in times if time is not None]
+        return cls(
+            path=path,
+            dialect=dialect,
+            rows=rows,
+            latency_ms=latency_ms,
+            first_s=min(known, default=math.inf),
+            last_s=max(known, default=-math.inf),
+        )
 
     def is_same_run(self, other: "Calls") -> bool:
         """Whether another file has the same calls in another format."""

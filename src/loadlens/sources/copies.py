@@ -34,7 +34,8 @@ def copies_among(tabular: Sequence[DataFile], text: Sequence[TextFile]) -> tuple
     names = {path for group in linked for path in group[1:]}
     own = [file for file in text if file.path not in names]
     groups = [[file.path for file in group] for group in _same_text(own) if _has_rows(group[0])]
-    groups += _same_bytes([file for file in tabular if not file.version and file.path not in names])
+    own_tables = [file for file in tabular if file.rows and not file.version and file.path not in names]
+    groups += _same_bytes(own_tables)
     found = [f"{_listed(group)} are one file" for group in linked]
     found += [f"{_listed(group)} have the same content" for group in groups]
     return tuple([*found, *_held(tabular, text)][:_MOST_TOLD])

@@ -119,7 +119,8 @@ class Findings:
         joined: names of requests that are URLs, and what they became.
         of_rows: what the counts of all rows show, one sentence each; it outlasts a scan.
         units: what is in another unit than it is read in, likewise, as one sentence.
-        calls: what the calls of each file come to.
+        calls: what the calls of each text file come to.
+        typed_calls: what those of files of typed columns come to that may be the same; it outlasts a scan.
         copies: which files have the same content, a clause for each; it outlasts a scan.
         earlier: rows that were rejected before, when the log was converted or profiled.
         aside: what was found in the log's typed tables, once their broken rows had to be set aside.
@@ -141,6 +142,7 @@ class Findings:
     of_rows: tuple[str, ...] = ()
     units: str = ""
     calls: list[Calls] = field(default_factory=list)
+    typed_calls: dict[str, Calls] = field(default_factory=dict)
     copies: tuple[str, ...] = ()
     earlier: int = 0
     aside: "Findings | None" = None
@@ -154,6 +156,7 @@ class Findings:
         found = Findings(
             passed_over=self.passed_over,
             brought=self.brought,
+            typed_calls=self.typed_calls,
             of_rows=self.of_rows,
             units=self.units,
             copies=self.copies,
@@ -261,7 +264,7 @@ class Findings:
         runs = [
             f"{one.path} and {other.path} are the same run ({counted(one.rows, 'call')} each, of one time "
             f"span and the same latencies)"
-            for one, other in same_runs(self.calls)
+            for one, other in same_runs([*self.calls, *self.typed_calls.values()])
         ]
         return [*self.copies, *runs]
 

@@ -11,6 +11,7 @@ import polars as pl
 from loadlens.errors import InputError, UsageError
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY, Rule, rules_for
 from loadlens.sources.arrow import ArrowDataset, ArrowStream, collect_stream, scan_dataset
+from loadlens.sources.calls import Calls
 from loadlens.sources.columnar import canonical_frame, good_rows, joined_frames
 from loadlens.sources.common_types import has_no_text
 from loadlens.sources.converted import (
@@ -162,8 +163,25 @@ class Log:
         """
         is_meant = self.options is None or self.options.force
         by_file = "file" in key and any("file" in dict(file.constants) for file in self.files)
-        if not (is_meant or by_file):
+        if is_meant:
+            return
+        self._count_typed_calls()
+        if not by_file:
             self.findings.refuse_copies()
+
+    def _count_typed_calls(self) -> None:
+        """Looks what calls are in files of typed columns, where their number is that of another format."""
+        counts = {(calls.dialect, calls.rows) for calls in self.findings.calls}
+        counts |= {(file.kind, file.rows) for file in self.typed_files}
+        most_rejected = self.findings.rejected
+        for file in self.typed_files:
+            may_be_same = any(
+                dialect != file.kind and 0 <= file.rows - rows <= most_rejected for dialect, rows in counts
+            )
+            if may_be_same and str(file.path) not in self.findings.typed_calls:
+                frame = scan_tabular([file], self.options or Reading(), good=True)
+                with reading(self):
+                    self.findings.typed_calls[str(file.path)] = Calls.of(frame, str(file.path), file.kind)
 
     def refuse_odd_keys(self, key: Iterable[str]) -> None:
         """Refuses key columns whose values no table can show, or whose type holds no single values.
@@ -492,13 +510,17 @@ def read_log(
     return open_log(source, reading=options)
 
 
-def scan_log(source: Source, *, storage_options: Mapping[str, str] | None = None) -> pl.LazyFrame:
+def scan_log(
+    source: Source, *, force: bool = False, storage_options: Mapping[str, str] | None = None
+) -> pl.LazyFrame:
     """Scans a log lazily into its canonical columns.
 
     Args:
         source: a path, glob or folder of logs of any known dialect (hive partitions become columns), a list
             of them, a Polars frame, any table that speaks the Arrow stream interface (which is read into
             memory), or a PyArrow dataset.
+        force: whether all forms of a log are read, such as a Parquet file and the text of the same name
+            beside it.
         storage_options: options of object stores, for paths such as ``s3://bucket/folder``.
 
     Returns:
@@ -509,7 +531,7 @@ def scan_log(source: Source, *, storage_options: Mapping[str, str] | None = None
     Raises:
         InputError: nothing is there, it cannot be read, or it has no ``invocation_latency``.
     """
-    return open_log(source, reading=Reading.of(storage_options=storage_options)).frame
+    return open_log(source, reading=Reading.of(force=force, storage_options=storage_options)).frame
 
 
 @contextmanager
