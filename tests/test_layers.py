@@ -14,7 +14,7 @@ PACKAGE = Path(loadlens.__file__).parent
 
 # From the bottom up. Rooms of one layer know nothing of each other.
 LAYERS = (
-    ("errors", "keywords"),
+    ("errors", "keywords", "visible"),
     ("schema", "disk"),
     ("compiled", "replacing"),
     ("sources",),
@@ -41,6 +41,7 @@ LAYERS = (
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 ENGINE = (
     "errors",
+    "visible",
     "schema",
     "disk",
     "compiled",

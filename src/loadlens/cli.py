@@ -47,7 +47,8 @@ from loadlens.signals import Interrupt, ignore_signals, take_signals
 from loadlens.sources import target
 from loadlens.sources.storage.location import size_of
 from loadlens.sources.wording import counted
-from loadlens.terminal import inert, print_inspection, print_proposal
+from loadlens.terminal import print_inspection, print_proposal
+from loadlens.visible import visible
 
 __all__ = ["main"]
 
@@ -159,7 +160,7 @@ def _errors_as_exit_codes() -> Iterator[None]:
         yield
     except LoadlensError as error:
         for problem in error.problems:
-            typer.echo(f"loadlens: {inert(' '.join(problem.split()))}", err=True)
+            typer.echo(f"loadlens: {visible(' '.join(problem.split()))}", err=True)
         raise typer.Exit(error.exit_code) from None
     except MemoryError:
         typer.echo("loadlens: out of memory; set --memory-limit lower, or free some memory", err=True)
@@ -168,9 +169,9 @@ def _errors_as_exit_codes() -> Iterator[None]:
         raise
     except Exception as error:  # noqa: BLE001  # whatever it is, it is no verdict on a gate
         where = _details_of(error)
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         typer.echo(
-            f"loadlens: internal error: {inert(' '.join(f'{type(error).__name__}: {error}'.split())[:200])}; "
-            f"this is a mistake of loadlens; details: {where}",
+            f"loadlens: internal error: {visible(what)}; this is a mistake of loadlens; details: {where}",
             err=True,
         )
         raise typer.Exit(_INTERNAL_ERROR) from None
@@ -190,7 +191,7 @@ def _details_of(error: BaseException) -> str:
 
 class _ToStderr(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        typer.echo(f"loadlens: warning: {inert(' '.join(record.getMessage().split()))}", err=True)
+        typer.echo(f"loadlens: warning: {visible(' '.join(record.getMessage().split()))}", err=True)
 
 
 @contextmanager

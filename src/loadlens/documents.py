@@ -2,23 +2,23 @@
 
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from loadlens.visible import escaped_lines
+
 __all__ = ["json_text"]
 
-_CONTROL = re.compile(r"[\x7f-\x9f]")  # those below 0x20 are escaped by JSON itself
 _LONG_LIST: Final = 100
 
 
 def json_text(document: Mapping[str, Any]) -> str:
-    """A document as JSON that no terminal takes for commands, on lines of its own.
+    """A document as JSON in which all characters are seen, on lines of its own.
 
     Keys of configurations may be of any type: what JSON cannot say, such as a date, becomes text. Each item
     of a list of more than 100 is one line.
     """
-    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", _text(document, "\n")) + "\n"
+    return escaped_lines(_text(document, "\n")) + "\n"
 
 
 def _text(value: object, line: str) -> str:

@@ -1,7 +1,6 @@
 """What the command line shows: progress on standard error, short result tables on standard output."""
 
 import math
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,12 +26,12 @@ from loadlens.report.parts import ALL_CALLS, KEPT_CALLS
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY
 from loadlens.sources import REJECTS_FILE, Location
 from loadlens.sources.wording import counted
+from loadlens.visible import visible
 
 __all__ = [
     "MOST_ROWS",
     "ProgressDisplay",
     "console_of_width",
-    "inert",
     "print_frame",
     "print_inspection",
     "print_line",
@@ -43,7 +42,6 @@ __all__ = [
 _WIDTH_WITHOUT_TERMINAL = 160
 MOST_ROWS = 40
 _MOST_REASONS = 10
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LATENCIES = (f"{LATENCY}_median", f"{LATENCY}_mean", f"{LATENCY}_p99")
 
 
@@ -128,24 +126,24 @@ def print_frame(
         groups: what stands above the header of a column, by its name.
     """
     console = console_of_width()
-    table = Table(title=Text(inert(title)), title_justify="left", title_style="bold")
+    table = Table(title=Text(visible(title)), title_justify="left", title_style="bold")
     for name, dtype in frame.schema.items():
         above = f"{groups[name]}\n" if groups and name in groups else ""
-        header = Text(f"{above}{inert(column_header(name, currency))}")
+        header = Text(f"{above}{visible(column_header(name, currency))}")
         table.add_column(header, justify="right" if dtype.is_numeric() else "left")
     for row in frame.head(MOST_ROWS).iter_rows():
         cells = zip(frame.columns, row, strict=True)
-        table.add_row(*[Text(inert(format_value(name, value))) for name, value in cells])
+        table.add_row(*[Text(visible(format_value(name, value))) for name, value in cells])
     console.print(table)
     if frame.height > MOST_ROWS:
         console.print(
-            Text(f"{counted(frame.height - MOST_ROWS, 'more row is', 'more rows are')} in {inert(rest)}.")
+            Text(f"{counted(frame.height - MOST_ROWS, 'more row is', 'more rows are')} in {visible(rest)}.")
         )
 
 
 def print_line(text: str) -> None:
     """Prints a line, wrapped by the terminal alone."""
-    console_of_width().print(Text(inert(text)), soft_wrap=True)
+    console_of_width().print(Text(visible(text)), soft_wrap=True)
 
 
 def print_results(analysis: ToolkitAnalysis | LogAnalysis, out: Location) -> None:
@@ -158,7 +156,7 @@ def print_results(analysis: ToolkitAnalysis | LogAnalysis, out: Location) -> Non
             print_line(f"Warning: {sentence}")
         _print_decisions(analysis.decisions)
         if analysis.findings.rejected:
-            where = inert(str(out / REJECTS_FILE))
+            where = visible(str(out / REJECTS_FILE))
             console.print(Text(f"Rejected rows: {analysis.findings.rejected:,}: {where}"), soft_wrap=True)
     else:
         _print_toolkit(console, analysis)
@@ -169,7 +167,7 @@ def print_results(analysis: ToolkitAnalysis | LogAnalysis, out: Location) -> Non
     if analysis.spilled_bytes:
         size = decimal(analysis.spilled_bytes)
         console.print(Text(f"Temporary file of the parsed text, now gone: {size}."))
-    console.print(Text(f"Report: {inert(str(report))}"), soft_wrap=True)
+    console.print(Text(f"Report: {visible(str(report))}"), soft_wrap=True)
 
 
 def _print_decisions(decisions: Decisions) -> None:
@@ -200,14 +198,15 @@ def _print_toolkit(console: Console, analysis: ToolkitAnalysis) -> None:
             Text(f"Recommended: {cost.optimal_memory_config:,} MB. {_break_even(cost)}"), soft_wrap=True
         )
     else:
-        console.print(Text(f"No cost part: {inert(analysis.no_cost_reason or '')}"), soft_wrap=True)
+        console.print(Text(f"No cost part: {visible(analysis.no_cost_reason or '')}"), soft_wrap=True)
 
 
 def _break_even(cost: CostAnalysis) -> str:
     if not math.isfinite(cost.break_even_invocations):
         return "At these prices an invocation costs nothing."
     invocations = math.floor(cost.break_even_invocations)
-    return f"Up to {invocations:,} invocations a month it costs less than {inert(cost.comparable_instance)}."
+    instance = visible(cost.comparable_instance)
+    return f"Up to {invocations:,} invocations a month it costs less than {instance}."
 
 
 def _print_summary(
@@ -227,11 +226,6 @@ def _print_summary(
 def _print_columns(title: str, frame: pl.DataFrame, columns: Sequence[str], currency: str = "USD") -> None:
     """Prints those of ``columns`` that there are: percentiles are the user's choice."""
     print_frame(title, frame.select(name for name in columns if name in frame.columns), currency=currency)
-
-
-def inert(text: str) -> str:
-    """Text without control characters, so that a log cannot steer the terminal."""
-    return _CONTROL.sub("�", text)
 
 
 def print_inspection(found: Inspection) -> None:
@@ -263,7 +257,7 @@ def print_inspection(found: Inspection) -> None:
     if found.first.height:
         _print_first(console, found.first)
     for sentence in found.findings.sentences():
-        console.print(Text(f"Warning: {inert(sentence)}"), soft_wrap=True)
+        console.print(Text(f"Warning: {visible(sentence)}"), soft_wrap=True)
 
 
 def print_proposal(found: Proposal) -> None:
@@ -283,16 +277,16 @@ def print_proposal(found: Proposal) -> None:
 def _print_first(console: Console, rows: pl.DataFrame) -> None:
     first = Table(title="First rows", title_justify="left")
     for name in rows.columns:
-        first.add_column(Text(inert(name)))
+        first.add_column(Text(visible(name)))
     for row in rows.iter_rows():
-        first.add_row(*[Text("–" if cell is None else inert(str(cell))) for cell in row])
+        first.add_row(*[Text("–" if cell is None else visible(str(cell))) for cell in row])
     console.print(first)
 
 
 def _print_pairs(console: Console, title: str, pairs: Iterable[tuple[str, str]]) -> None:
     table = Table(title=title, title_justify="left", show_header=False)
     for name, value in pairs:
-        table.add_row(Text(inert(name)), Text(inert(value)))
+        table.add_row(Text(visible(name)), Text(visible(value)))
     console.print(table)
 
 

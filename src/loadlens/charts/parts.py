@@ -1,6 +1,5 @@
 """What the charts share: data as they go into a spec, text that is safe in XML, a chart that only tells."""
 
-import re
 from collections.abc import Sequence
 
 import altair as alt
@@ -8,11 +7,10 @@ import polars as pl
 import polars.selectors as cs
 
 from loadlens.charts.theme import MUTED, PANEL_WIDTH
+from loadlens.visible import visible
 
 __all__ = ["inline", "message_chart", "money", "printable", "series_of", "thousands", "titled"]
 
-# XML 1.0 cannot hold these, not even escaped.
-_NOT_IN_XML = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 _MOST_CHARACTERS = 120
 _KEPT_AT_START = 80
 _KEPT_AT_END = 30
@@ -47,10 +45,10 @@ def series_of(rows: pl.DataFrame, by: Sequence[str]) -> tuple[pl.Series, list[st
 
 
 def printable(value: object) -> str:
-    """A key value as text of bounded length; what XML cannot hold becomes a replacement character."""
+    """A key value as text of bounded length; hidden characters are replaced."""
     if value is None:
         return "(none)"
-    text = _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", str(value))
+    text = visible(str(value))
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_KEPT_AT_START]}…{text[-_KEPT_AT_END:]}"
 
 

@@ -56,7 +56,8 @@ from loadlens.publish import publish_files, refuse_files, write_text
 from loadlens.report.columns import column_header, format_value
 from loadlens.sources import Findings, TooManyRejectsError, open_log
 from loadlens.sources.wording import counted
-from loadlens.terminal import MOST_ROWS, console_of_width, inert, print_line, progress_display
+from loadlens.terminal import MOST_ROWS, console_of_width, print_line, progress_display
+from loadlens.visible import visible
 
 __all__ = ["Slo", "SloFile", "check", "excerpts_shown", "gates_of"]
 
@@ -207,7 +208,7 @@ def excerpts_shown() -> Iterator[None]:
         yield
     except GateError as error:
         for excerpt in error.excerpts:
-            typer.echo("\n".join(inert(line) for line in excerpt.split("\n")), err=True)
+            typer.echo("\n".join(visible(line) for line in excerpt.split("\n")), err=True)
         raise
 
 
@@ -250,7 +251,7 @@ def _table(by: Sequence[str], verdicts: Sequence[Verdict]) -> Table:
     headers = ["", "Gate", *map(column_header, by), "Value", "Calls", *(["Detail"] if details else [])]
     for number, header in enumerate(headers):
         is_figure = header in {"Value", "Calls"} and number > len(by) + 1
-        table.add_column(Text(inert(header)), justify="right" if is_figure else "left")
+        table.add_column(Text(visible(header)), justify="right" if is_figure else "left")
     for verdict in verdicts:
         outcome = Text("holds", style="green") if verdict.holds else Text("FAILED", style="bold red")
         cells = [
@@ -260,5 +261,5 @@ def _table(by: Sequence[str], verdicts: Sequence[Verdict]) -> Table:
             f"{verdict.calls:,}",
             *([detail(verdict)] if details else []),
         ]
-        table.add_row(outcome, *[Text(inert(cell)) for cell in cells])
+        table.add_row(outcome, *[Text(visible(cell)) for cell in cells])
     return table

@@ -75,7 +75,8 @@ from loadlens.sources import (
     target,
 )
 from loadlens.sources.wording import counted
-from loadlens.terminal import MOST_ROWS, ProgressDisplay, console_of_width, inert, progress_display
+from loadlens.terminal import MOST_ROWS, ProgressDisplay, console_of_width, progress_display
+from loadlens.visible import visible
 
 __all__ = ["FailOn", "compare_command", "write_comparison"]
 
@@ -282,17 +283,17 @@ def _print(comparison: Comparison, out: Location | None) -> None:
     if out is not None:
         lines.append(f"Report: {out / 'report.html'}")
     for line in lines:
-        console.print(Text(inert(line)), soft_wrap=True)
+        console.print(Text(visible(line)), soft_wrap=True)
 
 
 def _table(comparison: Comparison) -> Table:
     title = f"{comparison.candidate.name} against {comparison.base.name}: candidate and its change"
-    table = Table(title=Text(inert(title), style="bold"), title_justify="left")
+    table = Table(title=Text(visible(title), style="bold"), title_justify="left")
     for name in comparison.by:
-        table.add_column(Text(inert(column_header(name))), overflow="fold")
+        table.add_column(Text(visible(column_header(name))), overflow="fold")
     for name in ("Verdict", "Because of"):
         table.add_column(name)
-    costs = [f"Per 1M ({inert(prices.currency)})\n{inert(prices.short_name)}" for prices in comparison.prices]
+    costs = [f"Per 1M ({visible(of.currency)})\n{visible(of.short_name)}" for of in comparison.prices]
     for name in ("Calls", *map(metric_header, _SHOWN), *costs):
         table.add_column(Text(name), justify="right")
     keys = comparison.keys.with_row_index("row").sort(pl.col("verdict").cast(pl.Enum(VERDICTS)), "row")
@@ -300,7 +301,7 @@ def _table(comparison: Comparison) -> Table:
     for key in keys.head(MOST_ROWS).iter_rows(named=True):
         figures = metrics[len(_SHOWN) * key["row"] : len(_SHOWN) * (key["row"] + 1)]
         priced = comparison.costs[len(costs) * key["row"] : len(costs) * (key["row"] + 1)]
-        cells = [inert(format_value(name, key[name])) for name in comparison.by]
+        cells = [visible(format_value(name, key[name])) for name in comparison.by]
         cells += [
             key["verdict"],
             deciding_text(key["deciding"]),

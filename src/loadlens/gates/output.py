@@ -13,6 +13,7 @@ from loadlens.gates.evaluate import GateCheck, Verdict
 from loadlens.gates.grammar import Gate
 from loadlens.sources import shown
 from loadlens.sources.wording import counted
+from loadlens.visible import visible, visible_lines
 
 __all__ = [
     "check_document",
@@ -26,9 +27,7 @@ __all__ = [
     "worst_of",
 ]
 
-_NOT_XML: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MARKDOWN: Final = re.compile(r"([\\`*_\[\]|~])")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MOST_MARKDOWN_ROWS: Final = 1000
 _EPOCH: Final = datetime(1970, 1, 1)  # the schema has times without a zone
 _ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "#": "&#35;"}
@@ -203,7 +202,7 @@ def junit_xml(check: GateCheck, inputs: Iterable[str], *, rejected: int = 0) -> 
         "rejected_rows": str(rejected),
     }
     for name, value in facts.items():
-        ET.SubElement(properties, "property", {"name": name, "value": _xml(value)})
+        ET.SubElement(properties, "property", {"name": name, "value": visible_lines(value)})
     for verdict, name in zip(cases, _case_names(cases), strict=True):
         _add_case(suite, verdict, name)
     for stream in ("system-out", "system-err"):
@@ -223,7 +222,7 @@ def _case_names(verdicts: Sequence[Verdict]) -> list[str]:
     taken: set[str] = set()
     for verdict in verdicts:
         where = f" [{key_text(verdict.key)}]" if verdict.key else ""
-        name = " ".join(_xml(f"{verdict.gate.title}{where}").split())
+        name = " ".join(visible_lines(f"{verdict.gate.title}{where}").split())
         numbered = (f"{name} ({number})" for number in count(2))
         names.append(name if name not in taken else next(each for each in numbered if each not in taken))
         taken.add(names[-1])
@@ -236,14 +235,9 @@ def _add_case(suite: ET.Element, verdict: Verdict, name: str) -> None:
     if verdict.holds:
         return
     got = f"got {_got(verdict)}, expected {gate.text}"
-    failure = ET.SubElement(case, "failure", {"message": _xml(got), "type": "gate"})
+    failure = ET.SubElement(case, "failure", {"message": visible_lines(got), "type": "gate"})
     lines = [got, key_text(verdict.key), counted(verdict.calls, "call"), detail(verdict)]
-    failure.text = _xml("\n".join(line for line in lines if line))
-
-
-def _xml(text: str) -> str:
-    """Text without the characters that no XML document may have."""
-    return _NOT_XML.sub("�", text)
+    failure.text = visible_lines("\n".join(line for line in lines if line))
 
 
 def markdown_text(check: GateCheck, *, rejected: int = 0) -> str:
@@ -283,6 +277,5 @@ def markdown_text(check: GateCheck, *, rejected: int = 0) -> str:
 
 def _markdown(text: str) -> str:
     """Text that Markdown shows as it is: no markup, no tags, no mentions."""
-    text = _CONTROL.sub("�", text)
-    text = "".join(_ENTITIES.get(character, character) for character in text)
+    text = "".join(_ENTITIES.get(character, character) for character in visible(text))
     return _MARKDOWN.sub(r"\\\1", text)

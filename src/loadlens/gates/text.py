@@ -5,10 +5,10 @@ import unicodedata
 from dataclasses import dataclass, field
 
 from loadlens.errors import GateError
+from loadlens.visible import visible
 
 __all__ = ["Place", "Scanner"]
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _TOKEN = re.compile(r"[<>=!~≤≥]+|[\w.%/µμ+-]+|\S")
 
 
@@ -30,7 +30,7 @@ class Place:
         """An error that shows the text with a caret under the character ``at``."""
         found = _TOKEN.match(self.text, at)
         got = repr(found[0]) if found else "nothing"
-        shown = _CONTROL.sub("�", self.text)
+        shown = visible(self.text)
         caret = " " * sum(map(_cells, shown[:at])) + "^"
         problem = f"{self.source}, character {at + 1}: got {got}, expected {expected}"
         return GateError(problem, excerpts=(f"{shown}\n{caret}",))

@@ -9,15 +9,13 @@ from markupsafe import Markup, escape
 
 from loadlens.report.columns import column_header, format_value
 from loadlens.report.model import Block, Figure, Report, Table
+from loadlens.visible import visible_lines
 
 __all__ = ["render"]
 
 _ROOT: Final = re.compile(r"<svg\b([^>]*)>")
 _REPLACED: Final = re.compile(r"""\s(?:width|height|style|role|aria-[a-z]+)\s*=\s*(?:"[^"]*"|'[^']*')""")
 _SIZE: Final = r"""\s{}\s*=\s*["']([\d.]+)(?:px)?["']"""
-
-
-_NOT_IN_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def render(report: Report) -> str:
@@ -42,7 +40,7 @@ def render(report: Report) -> str:
         "inline_svg": _inline_svg,
     }
     page = environment.get_template("page.html").render(report=report)
-    return _NOT_IN_HTML.sub("\N{REPLACEMENT CHARACTER}", page) + "\n"
+    return visible_lines(page) + "\n"
 
 
 def _block_name(block: Block) -> str:
