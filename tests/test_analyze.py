@@ -12,6 +12,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import loadlens
+from loadlens.analysis.shared import MOST_KEYS
 from loadlens.analyze import LogAnalysis, ToolkitAnalysis, analyze
 from loadlens.errors import InputError, OutputError, PriceError, UsageError
 from tests.folders import (
@@ -463,3 +464,22 @@ def test_a_file_name_that_is_no_text_is_read_or_refused(log: Path, tmp_path: Pat
         assert strict_json(tmp_path / "out" / "summary.json")
     else:
         assert tree(tmp_path) == before
+
+
+def test_very_many_configurations_are_whole_in_csv_and_counted_in_json(tmp_path: Path) -> None:
+    keys = MOST_KEYS + 7
+    labels = [f"/{number:05}" for number in range(keys)] + [f"/{keys - 1:05}"]
+    pl.DataFrame({"label": labels, "invocation_latency": 5.0}).write_parquet(tmp_path / "log.parquet")
+    analyze(tmp_path / "log.parquet", tmp_path / "out", by=["label"])
+    document = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))
+    assert document["keys_left_out"] == 7
+    assert len(document["summary"]) == len(document["quality"]) == MOST_KEYS
+    assert document["summary"][-1] == {
+        **document["summary"][-1],
+        "label": f"/{keys - 1:05}",
+        "num_invocations": 2,
+    }
+    for name, calls in (("summary", "num_invocations"), ("quality", "num_rows")):
+        table = pl.read_csv(tmp_path / "out" / f"{name}.csv")
+        assert (table.height, table[calls].sum()) == (keys, keys + 1)
+    analyze(tmp_path / "log.parquet", tmp_path / "out", by=["label"], overwrite=True)

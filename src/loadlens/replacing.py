@@ -17,6 +17,7 @@ _OWN_FILES: Final = (
     # analyze
     "summary.csv",
     "summary.json",
+    "quality.csv",
     "report.html",
     "rejects.csv",
     "charts/*.png",

@@ -15,6 +15,7 @@ from loadlens.analysis import (
     StabilityStatistics,
     SummaryStatistics,
 )
+from loadlens.analysis.shared import MOST_KEYS
 from loadlens.publish import publish_folder
 from loadlens.sources import disarmed, target
 
@@ -248,8 +249,15 @@ class SummaryResult(SummaryStatistics, _Views):
     def write(
         self, folder: Path, chart_formats: Sequence[ChartFormat] = ("png",), *, safe_csv: bool = False
     ) -> None:
-        """Writes the summary as CSV, its cells disarmed for spreadsheets if asked, and the charts."""
-        write_csv(disarmed(self.summary) if safe_csv else self.summary, folder / "summary.csv")
+        """Writes the summary as CSV, its cells disarmed for spreadsheets if asked, and the charts.
+
+        Of more configurations than summary.json has, the rows of the log are in quality.csv.
+        """
+        tables = {"summary": self.summary}
+        if self.quality.height > MOST_KEYS:
+            tables["quality"] = self.quality
+        for name, frame in tables.items():
+            write_csv(disarmed(frame) if safe_csv else frame, folder / f"{name}.csv")
         charts = folder / "charts"
         charts.mkdir()
         _write_chart(self.chart, charts, "latency_density", chart_formats)

@@ -220,7 +220,11 @@ def _print_summary(
     if removes:
         latencies = {name: ALL_CALLS for name in shown if name.startswith(LATENCY)}
         groups = latencies | dict.fromkeys(part.kept_columns, KEPT_CALLS)
-    print_frame(title, part.summary.select(shown), groups=groups)
+    figures = part.summary.select(shown)
+    if figures.height > MOST_ROWS and "num_invocations" in shown:
+        title = f"{title}: those with the most calls"
+        figures = figures.sort("num_invocations", descending=True, maintain_order=True)
+    print_frame(title, figures, groups=groups)
 
 
 def _print_columns(title: str, frame: pl.DataFrame, columns: Sequence[str], currency: str = "USD") -> None:

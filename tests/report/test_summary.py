@@ -78,3 +78,32 @@ def test_many_configurations_are_cut_with_a_note():
     assert all(table.frame.height == 200 for table in cut)
     assert cut[0].note == f"The first 200 of {copies.height} rows; summary.csv has them all."
     assert cut[2].totals["num_rows"] == copies.height
+
+
+def test_the_configurations_that_stand_out_come_first_where_not_all_are_shown():
+    labels = [f"/{number:03}" for number in range(300)]
+    log = pl.DataFrame({"label": labels * 2, "invocation_latency": [10.0] * 600, "success": True})
+    more = pl.DataFrame(
+        {
+            "label": ["/299"] * 5 + ["/250"] + ["/200"] * 2,
+            "invocation_latency": [10.0] * 5 + [9_000.0] + [-1.0] * 2,
+            "success": [True] * 6 + [False] * 2,
+        }
+    )
+    found = report(["label"], pl.concat([log, more]))
+    calls, slowest, failing = [
+        table for table in tables_of(found) if "of 300 configurations" in table.caption
+    ]
+    assert calls.caption == "Most calls: 20 of 300 configurations; summary.csv has all"
+    assert calls.frame.row(0, named=True)["label"] == "/299"
+    assert slowest.frame.row(0, named=True)["label"] == "/250"
+    assert slowest.frame["invocation_latency_p99"].is_sorted(descending=True)
+    assert failing.caption == "Most failures: 1 of 300 configurations; summary.csv has all"
+    assert failing.frame.select("label", "num_errors").rows() == [("/200", 2)]
+    assert calls.frame.height == slowest.frame.height == 20
+
+
+def test_few_configurations_are_all_in_one_table():
+    assert not [
+        table for table in tables_of(report(["memory_size"])) if "summary.csv has all" in table.caption
+    ]

@@ -26,6 +26,7 @@ __all__ = [
     "invocation_tables",
     "joined",
     "latency_note",
+    "leading_tables",
     "percentile_note",
     "quality_lead",
     "quality_table",
@@ -36,6 +37,8 @@ __all__ = [
 FENCE_OPTION: Final = "Outlier fence"
 
 _MOST_ROWS: Final = 200
+_MOST_LEADING: Final = 20
+_BY_LATENCY: Final = (f"{LATENCY}_p99", f"{LATENCY}_p999", f"{LATENCY}_p95", f"{LATENCY}_max")
 _MOST_COLUMNS: Final = 16  # as many as a printed page can hold
 _CALLS: Final = ("num_invocations", "successful_invocations")
 _TPS: Final = ("tps_avg", "tps_p25", "tps_p50", "tps_p75", "tps_max")
@@ -100,6 +103,32 @@ def invocation_tables(part: InvocationStatistics, key: Sequence[str], *, file: s
     if len(key) + len(figures) <= _MOST_COLUMNS:
         captions = {"Latency, errors and throughput": [*latencies, *rates]}
     return tuple(_grouped(caption, part, key, (calls, names), file) for caption, names in captions.items())
+
+
+def leading_tables(part: InvocationStatistics, key: Sequence[str], *, file: str) -> tuple[Table, ...]:
+    """Of more configurations than a table shows, those with the most calls, the slowest, the most failing.
+
+    Args:
+        part: the summary.
+        key: the names of the key columns.
+        file: the CSV file that holds the whole summary.
+    """
+    summary = part.summary
+    if summary.height <= _MOST_ROWS:
+        return ()
+    slowest = next((name for name in _BY_LATENCY if name in summary.columns), None)
+    rankings = {"Most calls": "num_invocations", "Slowest": slowest, "Most failures": "num_errors"}
+    shown = [*rankings.values(), "error_rate", f"{LATENCY}_median", f"{LATENCY}_max", "throughput"]
+    columns = [name for name in dict.fromkeys(shown) if name in summary.columns]
+    tables = []
+    for title, name in rankings.items():
+        if name not in columns:
+            continue
+        frame = summary.filter(pl.col(name) > 0).select(*key, *columns)
+        first = frame.sort(name, descending=True, maintain_order=True).head(_MOST_LEADING)
+        caption = f"{title}: {first.height} of {counted(summary.height, 'configuration')}; {file} has all"
+        tables += [Table(caption=caption, frame=first, num_keys=len(key))] if first.height else []
+    return tuple(tables)
 
 
 def _grouped(

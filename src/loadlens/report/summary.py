@@ -7,6 +7,7 @@ from typing import Final
 import polars as pl
 
 from loadlens.analysis import SummaryStatistics
+from loadlens.analysis.shared import MOST_KEYS
 from loadlens.report.columns import format_value, key_text
 from loadlens.report.model import Block, Callout, Card, Figure, Report, Section, Table
 from loadlens.report.parts import (
@@ -17,6 +18,7 @@ from loadlens.report.parts import (
     how_to_read,
     invocation_tables,
     latency_note,
+    leading_tables,
     percentile_note,
     quality_lead,
     quality_table,
@@ -117,6 +119,7 @@ def _summary(summary: SummaryStatistics, figures: Mapping[str, str | tuple[str, 
         anchor="summary",
         lead=f"{_population(summary)}{latency_note(summary.relative_error)}",
         blocks=(
+            *leading_tables(summary, summary.by, file="summary.csv"),
             *invocation_tables(summary, summary.by, file="summary.csv"),
             *[_figure(name, figure, summary.outliers) for name, figure in figures.items()],
         ),
@@ -140,7 +143,8 @@ def _figure(name: str, figure: str | tuple[str, str], outliers: str) -> Figure:
 
 
 def _quality(summary: SummaryStatistics, findings: Findings) -> Section:
-    table = quality_table("Rows of the log", summary, summary.by, file="summary.json")
+    file = "quality.csv" if summary.quality.height > MOST_KEYS else "summary.json"
+    table = quality_table("Rows of the log", summary, summary.by, file=file)
     blocks: list[Block] = [
         Callout(text=f"{sentence[:1].upper()}{sentence[1:]}.")
         for sentence in findings.sentences(summary.seconds_without_completion)
