@@ -9,6 +9,7 @@ from typing import Final, Unpack
 import polars as pl
 
 from loadlens.analysis.density import density
+from loadlens.analysis.shared import key_columns
 from loadlens.comparison.costs import COST_COLUMNS, compared_costs, cost_remarks
 from loadlens.comparison.intervals import Floats, difference_limits
 from loadlens.comparison.result import METRICS, ComparedRun, Comparison, drawn_keys
@@ -218,7 +219,7 @@ def _missing(run: Run, found: pl.Series, key: Sequence[str]) -> pl.DataFrame:
     """Keys of ``run`` that are not among those found in both, with their rows."""
     rest = run.keys.join(run.figures.select("code", "num_rows"), on="code")
     rest = rest.filter(~pl.col("code").is_in(found.implode())).sort(key_names(key), nulls_last=True)
-    return rest.rename(dict(zip(key_names(key), key, strict=True))).select(*key, "num_rows")
+    return rest.select(*key_columns(key), "num_rows")
 
 
 def _counts(base: Run, candidate: Run, pairs: pl.DataFrame) -> pl.DataFrame:

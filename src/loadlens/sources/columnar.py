@@ -116,12 +116,18 @@ def constant(path: Location, name: str, text: str | None) -> pl.Expr:
 
 
 def canonical_frame(frame: pl.LazyFrame, name: str) -> pl.LazyFrame:
-    """Casts the canonical columns that ``frame`` has to their types; other columns stay as they are.
+    """Casts the canonical columns that ``frame`` has to their types; others stay as they are, but for -0.0.
 
     Raises:
         InputError: a number is expected and the column's type is not one; ``name`` says where.
     """
-    return frame.with_columns(_canonical_columns(frame.collect_schema(), name))
+    schema = frame.collect_schema()
+    others = [
+        column for column, dtype in schema.items() if column not in CANONICAL_COLUMNS and dtype.is_float()
+    ]
+    # Of -0.0 and 0.0, which are one key, the order of rows would tell which is shown.
+    zeros = [(pl.col(column) + 0.0).alias(column) for column in others]
+    return frame.with_columns(*_canonical_columns(schema, name), *zeros)
 
 
 def canonical_recipe(schema: Mapping[str, pl.DataType], name: str) -> Recipe:

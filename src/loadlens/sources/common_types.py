@@ -92,8 +92,8 @@ def _as_text(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     if dtype == pl.Time:
         return column.dt.strftime("%H:%M:%S%.f")
     if dtype == pl.Duration:
-        is_zero = column == pl.duration()
-        return pl.when(is_zero).then(pl.lit(_ZERO_DURATION)).otherwise(column.dt.to_string("polars"))
+        text = pl.when(column != pl.duration()).then(column.dt.to_string("polars"))
+        return text.when(column == pl.duration()).then(pl.lit(_ZERO_DURATION))
     return column.cast(pl.String)
 
 
