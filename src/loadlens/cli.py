@@ -7,7 +7,7 @@ import signal
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import wraps
 from typing import Annotated, cast
 
@@ -52,7 +52,8 @@ from loadlens.visible import visible
 
 __all__ = ["main"]
 
-_TELL_WARNINGS = ("check", "compare_command", "inspect_command")
+_TELL_WARNINGS = ("analyze_command", "check", "compare_command", "inspect_command")
+_PASSES_OVER = "loadlens.sources.opening"
 _INTERNAL_ERROR = 70  # as sysexits.h has it
 _ENDED_BY = 128  # plus the signal's number, as shells report it
 
@@ -190,14 +191,20 @@ def _details_of(error: BaseException) -> str:
 
 
 class _ToStderr(logging.Handler):
+    """Tells what is found on the way, but for files passed over where the command itself tells these."""
+
+    def __init__(self, *, is_told: bool) -> None:
+        super().__init__()
+        if is_told:
+            self.addFilter(lambda record: record.name != _PASSES_OVER)
+
     def emit(self, record: logging.LogRecord) -> None:
         typer.echo(f"loadlens: warning: {visible(' '.join(record.getMessage().split()))}", err=True)
 
 
 @contextmanager
-def _logged_to_stderr() -> Iterator[None]:
-    """Tells which files are passed over where the command itself does not."""
-    logger, handler = logging.getLogger("loadlens"), _ToStderr()
+def _logged_to_stderr(*, is_told: bool) -> Iterator[None]:
+    logger, handler = logging.getLogger("loadlens"), _ToStderr(is_told=is_told)
     logger.addHandler(handler)
     try:
         yield
@@ -211,7 +218,7 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(*arguments: object, **options: object) -> None:
         is_told = command.__name__ in _TELL_WARNINGS and not (options.get("quiet") or options.get("as_json"))
-        with _errors_as_exit_codes(), nullcontext() if is_told else _logged_to_stderr():
+        with _errors_as_exit_codes(), _logged_to_stderr(is_told=is_told):
             command(*arguments, **options)
 
     return run

@@ -14,6 +14,7 @@ from loadlens.schema import CANONICAL_COLUMNS, breaks_one_of
 from loadlens.sources import Findings, Log, PathSource, Reading, open_log, reading, shown
 from loadlens.sources.findings import MaxRejects
 from loadlens.sources.guessing import guess_map
+from loadlens.sources.labels import many_labels
 from loadlens.sources.samples import sample_of
 from loadlens.sources.wording import counted
 
@@ -183,8 +184,12 @@ def inspect_log(path: PathSource, options: Reading | None = None) -> Inspection:
         raise InputError(f"{log.name}: are saved profiles and logs; inspect them one at a time")
     if log.saved:
         return _of_profile(shown(path), log)
-    first, rows, times = on_good_rows(log, _looked_at)
-    known = [time for time in times if time is not None and math.isfinite(time)]
+    first, of_labels = on_good_rows(log, _looked_at)
+    rows, first_s, last_s = of_labels.select(
+        pl.col("rows").sum(), pl.col("first").min(), pl.col("last").max()
+    ).row(0)
+    too_many = many_labels(of_labels["label"].cast(pl.String), rows)
+    log.findings.of_rows = (too_many,) if too_many else ()
     return Inspection(
         path=shown(path),
         format=_format(log),
@@ -193,22 +198,29 @@ def inspect_log(path: PathSource, options: Reading | None = None) -> Inspection:
         columns=_columns(log),
         key=log.key,
         rows=rows,
-        first_s=min(known, default=None),
-        last_s=max(known, default=None),
+        first_s=first_s,
+        last_s=last_s,
         first=first,
         findings=log.findings,
     )
 
 
-def _looked_at(log: Log) -> tuple[pl.DataFrame, int, list[float | None]]:
-    """The first rows of a log, how many there are, and its first and last times."""
+def _looked_at(log: Log) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The first rows of a log; and for each label how many rows there are, and their first and last time."""
+    label = pl.col("label") if "label" in log.key else pl.lit(None, dtype=pl.String).alias("label")
+    times = [name for name in ("start_time", "end_time") if name in log.columns]
+    figures = (
+        pl.len().alias("rows"),
+        pl.min_horizontal(times).min().alias("first") if times else pl.lit(None, pl.Float64).alias("first"),
+        pl.max_horizontal(times).max().alias("last") if times else pl.lit(None, pl.Float64).alias("last"),
+        breaks_one_of(log.open_rules).any().alias("broken"),
+    )
     with reading(log):
         first = log.frame.head(_FIRST_ROWS).collect(engine="streaming")
-        figures = (pl.len(), breaks_one_of(log.open_rules).any(), *_time_bounds(log))
-        rows, broken, *times = log.frame.select(figures).collect(engine="streaming").row(0)
-    if broken:
+        found = log.frame.group_by(label).agg(figures).collect(engine="streaming")
+    if found["broken"].any():
         raise UnusableRowsError
-    return first, rows, times
+    return first, found
 
 
 def _of_profile(path: str, log: Log) -> Inspection:
@@ -243,15 +255,6 @@ def _columns(log: Log) -> tuple[tuple[str, str, str], ...]:
         (name, str(dtype), CANONICAL_COLUMNS[name].unit if name in CANONICAL_COLUMNS else "")
         for name, dtype in log.frame.collect_schema().items()
     )
-
-
-def _time_bounds(log: Log) -> list[pl.Expr]:
-    times = [name for name in ("start_time", "end_time") if name in log.columns]
-    return [
-        bound.alias(f"{name}_{index}")
-        for name in times
-        for index, bound in enumerate((pl.col(name).min(), pl.col(name).max()))
-    ]
 
 
 def _plain(cell: object) -> object:

@@ -25,7 +25,7 @@ from loadlens.report.comparison import verdict_sentence
 from loadlens.report.parts import ALL_CALLS, KEPT_CALLS
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY
 from loadlens.sources import REJECTS_FILE, Location
-from loadlens.sources.wording import counted
+from loadlens.sources.wording import counted, notes_last
 from loadlens.visible import visible
 
 __all__ = [
@@ -146,14 +146,20 @@ def print_line(text: str) -> None:
     console_of_width().print(Text(visible(text)), soft_wrap=True)
 
 
+def print_warnings(sentences: Iterable[str]) -> None:
+    """Prints what a reader has to know, a line each, to standard error."""
+    console = Console(highlight=False, stderr=True)
+    for sentence in sentences:
+        console.print(Text(f"Warning: {visible(sentence)}"), soft_wrap=True)
+
+
 def print_results(analysis: ToolkitAnalysis | LogAnalysis, out: Location) -> None:
     """Prints the main figures of ``analysis`` and where its files are."""
     console = console_of_width()
     if isinstance(analysis, LogAnalysis):
         _print_summary("Invocations", analysis.summary, analysis.summary.by, _SUMMARY_COLUMNS)
         report = out / "report.html"
-        for sentence in analysis.findings.of_rows:
-            print_line(f"Warning: {sentence}")
+        print_warnings(analysis.findings.sentences(analysis.summary.seconds_without_completion))
         _print_decisions(analysis.decisions)
         if analysis.findings.rejected:
             where = visible(str(out / REJECTS_FILE))
@@ -176,6 +182,8 @@ def _print_decisions(decisions: Decisions) -> None:
         print_line(f"Gates: {summary_line(decisions.gates)}.")
     if decisions.comparison:
         found = decisions.comparison
+        of_base = [f"base: {sentence}" for sentence in found.base.sentences]
+        print_warnings(notes_last([*of_base, *found.remarks]))
         print_line(f"Compared with {found.base.name}: {verdict_sentence(found)}")
     if decisions.costing:
         print_line(f"Choice: {decisions.costing.choice.reason}")

@@ -106,7 +106,7 @@ def test_copies_that_the_key_keeps_apart_by_file_are_told(tmp_path: Path) -> Non
     assert told in log.findings.sentences()
     result = run("check", tmp_path, "--slo", "count >= 4")
     assert result.exit_code == 1
-    assert "have the same content: each is counted" in " ".join(result.stdout.split())
+    assert "have the same content: each is counted" in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize("link", ["hard", "symbolic", "folder"])

@@ -56,7 +56,7 @@ from loadlens.publish import publish_files, refuse_files, write_text
 from loadlens.report.columns import column_header, format_value
 from loadlens.sources import Findings, TooManyRejectsError, open_log
 from loadlens.sources.wording import counted
-from loadlens.terminal import MOST_ROWS, console_of_width, print_line, progress_display
+from loadlens.terminal import MOST_ROWS, console_of_width, print_line, print_warnings, progress_display
 from loadlens.visible import visible
 
 __all__ = ["Slo", "SloFile", "check", "excerpts_shown", "gates_of"]
@@ -233,8 +233,7 @@ def _print(found: GateCheck, findings: Findings, rejects: Path | None) -> None:
     console.print(_table(found.by, verdicts[:MOST_ROWS]))
     if len(verdicts) > MOST_ROWS:
         console.print(Text(f"{counted(len(verdicts) - MOST_ROWS, 'more row')}: --json has all of them."))
-    for sentence in findings.sentences():
-        print_line(f"Warning: {sentence}")
+    print_warnings(findings.sentences())
     if findings.rejected:
         print_line(f"Rejected rows: {findings.rejected:,}: {rejects or '--rejects FILE writes them'}")
     if findings.unjudged:

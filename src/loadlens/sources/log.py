@@ -46,7 +46,7 @@ from loadlens.sources.storage.location import PathSource, RemotePath, secrets_of
 from loadlens.sources.storage.secrets import cause_of
 from loadlens.sources.storage.stamps import refuse_changed
 from loadlens.sources.text.log import TextFile, scan_text
-from loadlens.sources.wording import counted_kind, listed, told_once
+from loadlens.sources.wording import NOT_ANALYSED, counted_kind, listed, told_once
 
 __all__ = ["Log", "Reading", "Source", "open_log", "read_log", "reading", "scan_log"]
 
@@ -204,7 +204,13 @@ class Log:
     def without_rows(self) -> str:
         """What is wrong with a log that turned out to have no row to count."""
         left_out = [counted_kind(count, what) for what, count in sorted(self.findings.left_out.items())]
-        return f"{self.name}: has no rows" + (f" to count, only {listed(left_out)}" if left_out else "")
+        only = f" to count, only {listed(left_out)}" if left_out else ""
+        named = [
+            f"{what.removeprefix(NOT_ANALYSED)} ({count:,})"
+            for what, count in self.findings.facts.items()
+            if what.startswith(NOT_ANALYSED)
+        ]
+        return f"{self.name}: has no rows{only}" + (f", among them of {listed(named)}" if named else "")
 
     def require(self, columns: Iterable[str], needed_for: str = "") -> None:
         """Raises an InputError that lists all of ``columns`` that are missing, for each file.

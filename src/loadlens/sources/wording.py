@@ -5,6 +5,7 @@ from typing import Final
 
 __all__ = [
     "CLOSED_LOOP",
+    "NOT_ANALYSED",
     "NO_CALENDAR",
     "are",
     "counted",
@@ -24,6 +25,9 @@ CLOSED_LOOP: Final = (
     "such logs usually come from clients that wait for an answer before they ask again: slow answers thin "
     "the load out (coordinated omission), so real users may see higher percentiles"
 )
+NOT_ANALYSED: Final = "not analysed: "
+"""What stands before the name of samples that are counted and not read."""
+
 NO_CALENDAR: Final = "its times are of no calendar: they tell spans and rates, not when the test ran"
 
 

@@ -10,7 +10,7 @@ import polars as pl
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.names import error_class, filled
 from loadlens.sources.parsed import seconds
-from loadlens.sources.wording import counted, listed
+from loadlens.sources.wording import NOT_ANALYSED, are, counted, listed
 
 __all__ = [
     "EVERYDAY",
@@ -66,7 +66,7 @@ EVERYDAY: Final = frozenset(
 OTHER_SAMPLES: Final = "samples of other metrics"
 """What all other samples are left out as."""
 
-_SAMPLES_OF: Final = "not analysed: "
+_SAMPLES_OF: Final = NOT_ANALYSED
 _DROPPED_ITERATIONS: Final = "iterations that were dropped"
 _UNTOLD: Final = "requests without expected_response"
 _HANDSHAKES: Final = "WebSocket calls"
@@ -383,6 +383,12 @@ def warnings_of(tags: Collection[str], rows: int, facts: Mapping[str, int]) -> l
             f"k6 dropped {counted(facts[_DROPPED_ITERATIONS], 'iteration')}, as no virtual user was free or "
             f"time was up: the load was lower than asked for"
         )
+    sessions = _covered_sessions(facts)
+    if sessions:
+        found.append(
+            f"{counted(sessions, 'sample')} of {_SESSION} {are(sessions)} left out: of a WebSocket session "
+            f"the handshake ({_WEBSOCKET}) is the call"
+        )
     unread = _unread(facts)
     if unread:
         found.append(
@@ -410,14 +416,19 @@ def _derived(tags: Collection[str]) -> str:
     return "expected_response, error, error_code and status: every request counts as successful"
 
 
+def _covered_sessions(facts: Mapping[str, int]) -> int:
+    """How many WebSocket sessions there are if each may have begun with a handshake that was read, else 0."""
+    sessions = facts.get(f"{_SAMPLES_OF}{_SESSION}", 0)
+    return sessions if sessions <= facts.get(_HANDSHAKES, 0) else 0
+
+
 def _unread(facts: Mapping[str, int]) -> str:
     """The metrics that are not read and may tell of calls, with their samples; nothing if there are none."""
     counts = {
         what.removeprefix(_SAMPLES_OF): count for what, count in facts.items() if what.startswith(_SAMPLES_OF)
     }
-    # Every session began with a handshake, which is the call.
-    if counts.get(_SESSION, 0) <= facts.get(_HANDSHAKES, 0):
-        counts.pop(_SESSION, None)
+    if _covered_sessions(facts):
+        del counts[_SESSION]
     shown = sorted(counts, key=lambda name: (-counts[name], name))[:_SHOWN_METRICS]
     more = f" and {len(counts) - len(shown)} more" if len(counts) > len(shown) else ""
     return ", ".join(f"{name} ({counts[name]:,})" for name in shown) + more
