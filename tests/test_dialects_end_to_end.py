@@ -247,7 +247,8 @@ def test_a_log_without_success_beside_one_with_it_counts_by_its_latency(tmp_path
 def test_text_and_parquet_may_be_mixed(tmp_path: Path) -> None:
     path = write(tmp_path, "jmeter-csv", "a.jtl")
     loadlens.scan_log(path).collect().write_parquet(tmp_path / "b.parquet")
-    once, twice = (loadlens.summarize(source, ["label"]).summary for source in (path, tmp_path))
+    both = loadlens.read_log(tmp_path, force=True)  # the same calls, which are refused else
+    once, twice = (loadlens.summarize(source, ["label"]).summary for source in (path, both))
     assert twice["num_invocations"].to_list() == [2 * count for count in once["num_invocations"]]
     names = [name for name in once.columns if name.startswith("invocation_latency_m")]
     assert_frame_equal(twice.select("label", *names[:-1]), once.select("label", *names[:-1]), rel_tol=1e-2)
