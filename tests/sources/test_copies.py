@@ -362,3 +362,27 @@ def test_a_scan_reads_all_forms_if_it_is_meant(tmp_path: Path) -> None:
     assert loadlens.scan_log(tmp_path, force=True).collect().height == 40
     with pytest.raises(UsageError, match="force"):
         loadlens.scan_log(tmp_path, force="yes")  # type: ignore[arg-type]  # on purpose
+
+
+@pytest.mark.parametrize("shards", [("1", "3"), ("a", "b"), (2, 1)])
+def test_calls_of_other_keys_are_others(tmp_path: Path, shards: tuple[object, object]) -> None:
+    frame = canonical(12)
+    write(frame.with_columns(shard=pl.Series(["1", "2"] * 6)), tmp_path / "r.csv")
+    write(frame.with_columns(shard=pl.Series(shards * 6)), tmp_path / "q.parquet")
+    if set(map(str, shards)) == {"1", "2"}:
+        assert len(problems_in(tmp_path)) == 1
+    else:
+        assert len(latencies(tmp_path)) == 24
+
+
+def test_calls_of_other_labels_are_others_in_arrow_and_parquet(tmp_path: Path) -> None:
+    write(canonical(12).with_columns(label=pl.lit("a")), tmp_path / "r.arrow")
+    write(canonical(12).with_columns(label=pl.lit("b")), tmp_path / "q.parquet")
+    assert len(latencies(tmp_path)) == 24
+
+
+@pytest.mark.parametrize("other", ["r.csv", "r.arrow"])
+def test_a_few_calls_in_typed_columns_may_be_equal_by_chance(tmp_path: Path, other: str) -> None:
+    write(canonical(9), tmp_path / other)
+    write(canonical(9), tmp_path / "q.parquet")
+    assert len(latencies(tmp_path)) == 18

@@ -7,14 +7,17 @@ from typing import Final
 
 import polars as pl
 
-from loadlens.schema import LATENCY
+from loadlens.schema import CANONICAL_COLUMNS, CONFIGURATION_COLUMNS, LATENCY
 
-__all__ = ["COUNTED_TWICE", "Calls", "same_runs"]
+__all__ = ["COUNTED_TWICE", "FEWEST_TYPED_CALLS", "Calls", "same_runs", "values_of"]
 
 COUNTED_TWICE: Final = (
     "whose calls would count twice; leave out all but one, or pass --force (force=True) if it is meant"
 )
 """What is wrong with the same calls in two files, and what to do."""
+
+FEWEST_TYPED_CALLS: Final = 10
+"""Fewer calls in a file of typed columns may be those of another file by chance."""
 
 _CLOCK_S: Final = 1.0  # k6 writes whole seconds into one of its formats
 _DIGITS_MS: Final = 1e-5  # formats write latencies with different numbers of digits
@@ -31,6 +34,7 @@ class Calls:
         latency_ms: the sum of their latencies.
         first_s: the first start or, without starts, end; infinite where nothing tells.
         last_s: the last end or start.
+        values: the different values of each column that is no measure, as text; None where nobody has looked.
     """
 
     path: str
@@ -39,6 +43,7 @@ class Calls:
     latency_ms: float = 0.0
     first_s: float = float("inf")
     last_s: float = float("-inf")
+    values: dict[str, frozenset[str]] | None = None
 
     def add(self, rows: pl.DataFrame) -> None:
         """Adds some calls."""
@@ -70,6 +75,7 @@ class Calls:
             latency_ms=latency_ms,
             first_s=min(known, default=math.inf),
             last_s=max(known, default=-math.inf),
+            values=values_of(frame),
         )
 
     def is_same_run(self, other: "Calls") -> bool:
@@ -80,7 +86,29 @@ class Calls:
             and abs(self.latency_ms - other.latency_ms) <= _DIGITS_MS * self.rows
             and _is_near(self.first_s, other.first_s)
             and _is_near(self.last_s, other.last_s)
+            and self._has_values_of(other)
         )
+
+    def _has_values_of(self, other: "Calls") -> bool:
+        """Whether the columns that both files have are of the same values, as far as these are known."""
+        one, two = self.values or {}, other.values or {}
+        return all(one[name] == two[name] for name in one.keys() & two.keys())
+
+
+def values_of(frame: pl.LazyFrame) -> dict[str, frozenset[str]]:
+    """The different values of the columns of ``frame`` that tell calls apart, as text; 1.0 as 1."""
+    names = [name for name, dtype in frame.collect_schema().items() if _tells_calls_apart(name, dtype)]
+    found = {name: frame.select(name).unique().collect(engine="streaming").to_series() for name in names}
+    return {name: frozenset(map(_text, values.drop_nulls())) for name, values in found.items()}
+
+
+def _tells_calls_apart(name: str, dtype: pl.DataType) -> bool:
+    is_key = name == "label" or name in CONFIGURATION_COLUMNS or name not in CANONICAL_COLUMNS
+    return is_key and name != "file" and not (dtype.is_nested() or dtype.is_float() or dtype == pl.Object)
+
+
+def _text(value: object) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _is_near(one: float, other: float) -> bool:

@@ -11,7 +11,7 @@ import polars as pl
 from loadlens.errors import InputError, UsageError
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY, Rule, rules_for
 from loadlens.sources.arrow import ArrowDataset, ArrowStream, collect_stream, scan_dataset
-from loadlens.sources.calls import Calls
+from loadlens.sources.calls import FEWEST_TYPED_CALLS, Calls, values_of
 from loadlens.sources.columnar import canonical_frame, good_rows, joined_frames
 from loadlens.sources.common_types import has_no_text
 from loadlens.sources.converted import (
@@ -175,13 +175,22 @@ class Log:
         counts |= {(file.kind, file.rows) for file in self.typed_files}
         most_rejected = self.findings.rejected
         for file in self.typed_files:
-            may_be_same = any(
+            may_be_same = file.rows >= FEWEST_TYPED_CALLS and any(
                 dialect != file.kind and 0 <= file.rows - rows <= most_rejected for dialect, rows in counts
             )
             if may_be_same and str(file.path) not in self.findings.typed_calls:
                 frame = scan_tabular([file], self.options or Reading(), good=True)
                 with reading(self):
                     self.findings.typed_calls[str(file.path)] = Calls.of(frame, str(file.path), file.kind)
+        self._compare_values()
+
+    def _compare_values(self) -> None:
+        """Looks at the values of text files of which the calls seem to be those of files of typed columns."""
+        texts = {str(file.path): file for file in self.text}
+        for calls in self.findings.calls:
+            if calls.values is None and any(map(calls.is_same_run, self.findings.typed_calls.values())):
+                with reading(self):
+                    calls.values = values_of(scan_text([texts[calls.path]], Findings(), None))
 
     def refuse_odd_keys(self, key: Iterable[str]) -> None:
         """Refuses key columns whose values no table can show, or whose type holds no single values.
