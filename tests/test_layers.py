@@ -33,7 +33,7 @@ LAYERS = (
     ("analyses",),
     ("analyze", "convert", "inspection", "profiles", "simulate"),
     ("__init__",),
-    ("terminal", "signals"),
+    ("terminal", "signals", "endings"),
     ("commands",),
     ("cli",),
     ("__main__",),

@@ -3,16 +3,14 @@
 import gc
 import logging
 import os
-import signal
-import tempfile
-import traceback
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Annotated, cast
+from typing import Annotated, Any
 
 import typer
-from typer.exceptions import TyperException
+from typer.core import TyperGroup
 
 from loadlens import __version__
 from loadlens.commands.analyze import analyze_command, demo_command
@@ -40,7 +38,8 @@ from loadlens.commands.prices import prices_command
 from loadlens.commands.profiles import merge_command, profile_command
 from loadlens.convert import convert, rejects_beside
 from loadlens.documents import json_text
-from loadlens.errors import InputError, LoadlensError
+from loadlens.endings import INTERNAL_ERROR, errors_as_exit_codes, native_errors_kept, output_flushed, say
+from loadlens.errors import InputError
 from loadlens.inspection import Inspection, Proposal, inspect_log, propose_map
 from loadlens.publish import refuse_file
 from loadlens.signals import Interrupt, ignore_signals, take_signals
@@ -48,16 +47,29 @@ from loadlens.sources import target
 from loadlens.sources.storage.location import size_of
 from loadlens.sources.wording import counted
 from loadlens.terminal import print_inspection, print_proposal
-from loadlens.visible import visible
 
 __all__ = ["main"]
 
 _TELL_WARNINGS = ("analyze_command", "check", "compare_command", "inspect_command")
 _PASSES_OVER = "loadlens.sources.opening"
-_INTERNAL_ERROR = 70  # as sysexits.h has it
-_ENDED_BY = 128  # plus the signal's number, as shells report it
+
+
+class _Commands(TyperGroup):
+    """The commands, whose errors become exit codes: those of their help and options too."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Understands the options of all commands."""
+        with errors_as_exit_codes():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs a command."""
+        with errors_as_exit_codes():
+            return super().invoke(ctx)
+
 
 app = typer.Typer(
+    cls=_Commands,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -155,41 +167,6 @@ def convert_command(
             typer.echo(f"{rejects_beside(place)}: {counted(findings.rejected, 'rejected row')}")
 
 
-@contextmanager
-def _errors_as_exit_codes() -> Iterator[None]:
-    try:
-        yield
-    except LoadlensError as error:
-        for problem in error.problems:
-            typer.echo(f"loadlens: {visible(' '.join(problem.split()))}", err=True)
-        raise typer.Exit(error.exit_code) from None
-    except MemoryError:
-        typer.echo("loadlens: out of memory; set --memory-limit lower, or free some memory", err=True)
-        raise typer.Exit(_INTERNAL_ERROR) from None
-    except (typer.Exit, typer.Abort, TyperException, BrokenPipeError):
-        raise
-    except Exception as error:  # noqa: BLE001  # whatever it is, it is no verdict on a gate
-        where = _details_of(error)
-        what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        typer.echo(
-            f"loadlens: internal error: {visible(what)}; this is a mistake of loadlens; details: {where}",
-            err=True,
-        )
-        raise typer.Exit(_INTERNAL_ERROR) from None
-
-
-def _details_of(error: BaseException) -> str:
-    """Writes what went wrong into a file; where that is."""
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", prefix="loadlens-error-", suffix=".txt", delete=False, encoding="utf-8", errors="replace"
-        ) as file:
-            file.writelines(traceback.format_exception(error))
-            return file.name
-    except OSError:
-        return "could not be written"
-
-
 class _ToStderr(logging.Handler):
     """Tells what is found on the way, but for files passed over where the command itself tells these."""
 
@@ -199,7 +176,7 @@ class _ToStderr(logging.Handler):
             self.addFilter(lambda record: record.name != _PASSES_OVER)
 
     def emit(self, record: logging.LogRecord) -> None:
-        typer.echo(f"loadlens: warning: {visible(' '.join(record.getMessage().split()))}", err=True)
+        say(f"warning: {record.getMessage()}")
 
 
 @contextmanager
@@ -212,28 +189,28 @@ def _logged_to_stderr(*, is_told: bool) -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def _guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """The same command, its errors as exit codes."""
+def _warned(command: Callable[..., None]) -> Callable[..., None]:
+    """The same command, which tells warnings of logs where it has no other place for them."""
 
     @wraps(command)
     def run(*arguments: object, **options: object) -> None:
         is_told = command.__name__ in _TELL_WARNINGS and not (options.get("quiet") or options.get("as_json"))
-        with _errors_as_exit_codes(), _logged_to_stderr(is_told=is_told):
+        with _logged_to_stderr(is_told=is_told):
             command(*arguments, **options)
 
     return run
 
 
-app.command("analyze")(_guarded(analyze_command))
-app.command("inspect")(_guarded(inspect_command))
-app.command("convert")(_guarded(convert_command))
-app.command("demo")(_guarded(demo_command))
-app.command("check")(_guarded(check))
-app.command("compare")(_guarded(compare_command))
-app.command("cost")(_guarded(cost_command))
-app.command("prices")(_guarded(prices_command))
-app.command("profile")(_guarded(profile_command))
-app.command("merge")(_guarded(merge_command))
+app.command("analyze")(_warned(analyze_command))
+app.command("inspect")(_warned(inspect_command))
+app.command("convert")(_warned(convert_command))
+app.command("demo")(_warned(demo_command))
+app.command("check")(_warned(check))
+app.command("compare")(_warned(compare_command))
+app.command("cost")(_warned(cost_command))
+app.command("prices")(_warned(prices_command))
+app.command("profile")(_warned(profile_command))
+app.command("merge")(_warned(merge_command))
 
 
 def _version(value: bool) -> None:  # the signature that typer calls
@@ -254,27 +231,34 @@ def _root(
 def main() -> None:
     """Entry point of the command line."""
     interrupt = Interrupt()
-    if _is_interrupted(interrupt):
-        gc.collect()  # frames that the interrupt came through may hold temporary folders
-        typer.echo(f"loadlens: {interrupt}", err=True)
-        # Threads of a query that was broken off may crash in a Python that goes down.
-        os._exit(interrupt.exit_code)
+    with native_errors_kept():
+        code = _exit_code(interrupt)
+        if code is None:
+            gc.collect()  # frames that the interrupt came through may hold temporary folders
+            say(str(interrupt))
+            # Threads of a query that was broken off may crash in a Python that goes down.
+            os._exit(interrupt.exit_code)
+        if not output_flushed():
+            code = INTERNAL_ERROR
+    sys.exit(code)
 
 
-def _is_interrupted(interrupt: Interrupt) -> bool:
-    """Runs the command line; comes back if a signal has ended it, else leaves as that does."""
+def _exit_code(interrupt: Interrupt) -> int | None:
+    """Runs the command line; what it is to exit with, or None if a signal has ended it."""
+    code: int | None = None
     try:
         try:
             take_signals(interrupt)
-            cast("Callable[[], None]", app)()
+            app()
         finally:
             ignore_signals(interrupt)
     except KeyboardInterrupt:
         pass
-    except BaseException as end:
-        code = end.code if isinstance(end, SystemExit) else None
-        # Typer makes this exit of an interrupt, and compiled code may make any error of it.
-        if code != _ENDED_BY + signal.SIGINT and (code == 0 or interrupt.number is None):
-            raise
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0
+    except BaseException:  # noqa: BLE001  # typer itself could not print something
+        code = INTERNAL_ERROR
     ignore_signals(interrupt)  # again, as a second interrupt may have come in the way of the first time
-    return True
+    # Typer makes an exit of an interrupt, and compiled code may make any error of it.
+    is_interrupted = code == Interrupt().exit_code or (code != 0 and interrupt.number is not None)
+    return None if is_interrupted else code

@@ -43,6 +43,7 @@ FREE_TEMPORARY_SPACE: Final = "free space there, or set TMPDIR to another folder
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 _TEMPORARY: Final = re.compile(r"loadlens-[0-9a-f]{16}")
+_SPARE_FILES: Final = 3
 _SECONDS_UNTIL_LOCKED: Final = 0.1
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2  # Linux's RENAME_EXCHANGE and macOS's RENAME_SWAP
@@ -94,11 +95,15 @@ class _Claim:
         self._folder = folder
         self._is_ours = False
         self._lock: int | None = None
+        self._spare: list[int] = []
 
     def take(self) -> None:
         """Makes the folder or takes it over, and locks it where the system has locks."""
         while not self._is_taken():
             self._unlock()
+        if self._lock is not None:  # so that it can be removed even where there are too many open files
+            for _ in range(_SPARE_FILES):
+                self._spare.append(os.dup(self._lock))
 
     def _is_taken(self) -> bool:
         """Whether the folder is ours now; False where somebody has just tidied it up."""
@@ -112,6 +117,8 @@ class _Claim:
         except OSError as error:
             if error.errno in _NO_LOCKS and self._is_ours:
                 return True
+            if self._is_ours:  # it is empty
+                self._folder.rmdir()
             self._is_ours = False
             raise (_in_use(self._folder) if error.errno in _NO_LOCKS else error) from error
         else:
@@ -143,6 +150,8 @@ class _Claim:
             with suppress(OSError):
                 self._lock_it()
                 self._is_ours = self._is_there()
+        while self._spare:
+            os.close(self._spare.pop())
         try:
             if self._is_ours:
                 shutil.rmtree(self._folder, ignore_errors=True)

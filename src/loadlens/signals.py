@@ -108,7 +108,8 @@ def _insist(numbers: socket.socket, _told: socket.socket, interrupt: Interrupt) 
                 signal.pthread_kill(threading.main_thread().ident or 0, again)
         time.sleep(_SECONDS_BETWEEN_CALLS)
         if time.monotonic() > deadline:
-            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"loadlens: {interrupt}\n".encode())
+            with suppress(OSError):
+                sys.stderr.write(f"loadlens: {interrupt}\n")
             os._exit(interrupt.exit_code)
 
 

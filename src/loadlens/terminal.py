@@ -102,10 +102,18 @@ def progress_display(*, quiet: bool) -> Iterator[ProgressDisplay]:
         yield ProgressDisplay(bars)
 
 
+class _Console(Console):
+    """Standard output; where that is closed, it says so as other files do, and does not end the process."""
+
+    def on_broken_pipe(self) -> None:
+        """Raises the error that is being dealt with."""
+        raise  # noqa: PLE0704  # rich calls this where it has caught the error
+
+
 def console_of_width(width: int = _WIDTH_WITHOUT_TERMINAL) -> Console:
     """Standard output, ``width`` characters wide where it is no terminal."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=width)
+    console = _Console(highlight=False)
+    return console if console.is_terminal else _Console(highlight=False, width=width)
 
 
 def print_frame(
