@@ -34,7 +34,7 @@ enum status {
 };
 
 enum { BLOCK = 1024, MOST_KEY_COLUMNS = 31, ERRORS = 3 };
-enum { BUCKET_SHIFT = 44, BUCKETS_A_PAGE = 8, FAILED_BUCKET = (1 << 19) - 1 };
+enum { BUCKET_SHIFT = 44, PAGE_BITS = 4, BUCKETS_A_PAGE = 1 << PAGE_BITS, LINE_SHIFT = 19 - PAGE_BITS, FAILED_BUCKET = (1 << 19) - 1 };
 enum { SECONDS_A_PAGE = 4, SECOND_FIGURES = 3, PARTS_AN_OCTAVE = 16, MOST_WINDOWS = 256, WINDOW_MASK = 511 };
 enum { FRACTION_BITS = 55 };
 
@@ -233,6 +233,13 @@ static int64_t texts_number(struct texts *texts, struct text text, uint64_t hash
 
 /* ---- codes: keys as numbers from 0, in the order in which they are met ---- */
 
+/* The code that a hash had last: a guess, which the words of the key confirm. */
+struct recent {
+    uint32_t tag, code;
+};
+
+enum { RECENT_KEYS = 4096 };
+
 struct codes {
     int columns;
     bool direct;                  /* the only column holds the code */
@@ -243,6 +250,7 @@ struct codes {
     uint64_t *words;              /* columns + 1 a code: values or numbers of texts, then which are null */
     size_t used, room_hashes, room_words;
     uint32_t part, parts;         /* only the keys of one part, by hash, are coded */
+    struct recent recent[RECENT_KEYS];
 };
 
 struct block {
@@ -347,20 +355,38 @@ static bool of_other_part(const struct codes *codes, uint64_t hash) {
     return codes->parts > 1 && (uint32_t)(((hash >> 32) * codes->parts) >> 32) != codes->part;
 }
 
-static enum status codes_of_hashes(struct codes *codes, uint64_t words[][BLOCK], const uint64_t *hashes,
+/* Guesses the codes of rows; `differing` is 0 where the words of the key confirm it. */
+static void guess_codes(const struct codes *codes, uint64_t words[][BLOCK], const uint64_t *hashes, int rows,
+                        uint32_t *code, uint64_t *differing) {
+    size_t width = (size_t)codes->columns + 1;
+    for (int i = 0; i < rows; i++) {
+        struct recent recent = codes->recent[hashes[i] % RECENT_KEYS];
+        code[i] = recent.tag == (uint32_t)(hashes[i] >> 32) ? recent.code : 0;
+        differing[i] = codes->used == 0;
+    }
+    for (size_t word = 0; word < width && codes->used > 0; word++) {
+        const uint64_t *known = codes->words + word;
+        for (int i = 0; i < rows; i++) differing[i] |= words[word][i] ^ known[code[i] * width];
+    }
+}
+
+static enum status codes_of_hashes(struct codes *codes, uint64_t words[][BLOCK], uint64_t *hashes,
                                    const struct chosen *chosen, struct block *block, bool add, int64_t first_row,
                                    int64_t *fresh, int64_t *num_fresh) {
-    uint64_t key[MOST_KEY_COLUMNS + 1];
+    uint64_t key[MOST_KEY_COLUMNS + 1], differing[BLOCK];
+    for (int i = 0; i < chosen->rows; i++) hashes[i] = mixed(hashes[i], words[codes->columns][i]);
+    guess_codes(codes, words, hashes, chosen->rows, block->code, differing);
     for (int i = 0; i < chosen->rows; i++) {
-        uint64_t hash = mixed(hashes[i], words[codes->columns][i]);
-        if (of_other_part(codes, hash)) {
+        if (differing[i] == 0) continue;
+        if (of_other_part(codes, hashes[i])) {
             block->code[i] = NO_CODE;
             continue;
         }
         for (int word = 0; word <= codes->columns; word++) key[word] = words[word][i];
         size_t before = codes->used;
-        enum status status = code_of(codes, key, hash, add, &block->code[i]);
+        enum status status = code_of(codes, key, hashes[i], add, &block->code[i]);
         if (status != OK) return status;
+        codes->recent[hashes[i] % RECENT_KEYS] = (struct recent){(uint32_t)(hashes[i] >> 32), block->code[i]};
         if (codes->used > before && fresh != NULL) fresh[(*num_fresh)++] = first_row + chosen->row[i];
     }
     return OK;
@@ -508,6 +534,8 @@ struct tally {
     struct rest *rests;
     size_t room_lines, room_rests, lines_used;
     struct pages cells, seconds, timeline;
+    struct page_slot *last_seconds; /* by code: its last pages of seconds, even and odd, as logs are mostly in order */
+    size_t room_last_seconds, last_seconds_used;
     uint64_t rows;
     struct clock starts, ends;
     double window_s;               /* of the timeline; 0 before the first row */
@@ -559,12 +587,23 @@ static bool make_lines(struct tally *tally) {
     return true;
 }
 
+/* Room for the pages of seconds that each code met last. */
+static bool make_last_seconds(struct tally *tally) {
+    size_t needed = 2 * tally->codes.used, before = tally->last_seconds_used;
+    if (!grow((void **)&tally->last_seconds, &tally->room_last_seconds, needed, sizeof *tally->last_seconds))
+        return false;
+    for (size_t last = before; last < needed; last++) tally->last_seconds[last] = (struct page_slot){EMPTY, NO_PAGE};
+    tally->last_seconds_used = needed;
+    return true;
+}
+
 static size_t bytes_of(const struct tally *tally) {
     size_t width = (size_t)tally->codes.columns + 1;
     size_t slots = tally->codes.index.slots == NULL ? 0 : tally->codes.index.mask + 1;
     size_t bytes = tally->codes.room_words * 8 + tally->codes.room_hashes * 8 + slots * 4 + width;
     for (int column = 0; column < tally->codes.columns; column++)
         bytes += tally->codes.texts[column].room_bytes + tally->codes.texts[column].room_hashes * 28;
+    bytes += tally->room_last_seconds * sizeof *tally->last_seconds;
     bytes += tally->room_lines * (sizeof *tally->lines + sizeof *tally->rests) + tally->room_classes * 64;
     return bytes + pages_bytes(&tally->cells) + pages_bytes(&tally->seconds) + pages_bytes(&tally->timeline);
 }
@@ -675,7 +714,7 @@ static bool count_cells(struct tally *tally, const struct block *block) {
     for (int i = 0; i < block->rows; i++) {
         uint64_t bucket = (uint64_t)bucket_of(block->latency[i]);
         uint64_t line = 2 * (uint64_t)block->code[i] + block->success[i];
-        name[rows] = line << 17 | bucket / BUCKETS_A_PAGE;
+        name[rows] = line << LINE_SHIFT | bucket / BUCKETS_A_PAGE;
         place[rows] = bucket % BUCKETS_A_PAGE;
         rows += block->timed[i];
     }
@@ -702,7 +741,12 @@ static bool count_ends(struct tally *tally, const struct block *block, uint64_t 
         name[rows] = seconds_name(block->code[i], second_of(end == end ? end : 0));
         rows += end == end;
     }
-    if (!find_pages(&tally->seconds, name, rows, page)) return false;
+    for (int i = 0; i < rows; i++) {
+        struct page_slot *last = &tally->last_seconds[2 * (size_t)block->code[row[i]] + name[i] % 2];
+        if (last->name != name[i]) *last = (struct page_slot){name[i], page_of(&tally->seconds, name[i])};
+        page[i] = last->page;
+        if (page[i] == NO_PAGE) return false;
+    }
     for (int i = 0; i < rows; i++) {
         uint32_t *counts = second_counts(tally, page[i], second_of(block->end[row[i]]));
         counts[1]++;
@@ -734,7 +778,7 @@ static bool count_starts(struct tally *tally, const struct block *block, const u
 static bool count_seconds(struct tally *tally, const struct block *block) {
     uint64_t name[BLOCK];
     uint32_t page[BLOCK];
-    return count_ends(tally, block, name, page) && count_starts(tally, block, name, page);
+    return make_last_seconds(tally) && count_ends(tally, block, name, page) && count_starts(tally, block, name, page);
 }
 
 static double rounded(double x) { /* to the nearest integer, for |x| < 2^51; as one addition and one subtraction */
@@ -761,21 +805,34 @@ static void merge_clocks(struct clock *into, const struct clock *from) {
     into->any_time |= from->any_time;
 }
 
+/* Counts one error column's calls. Most flags are 0, so eight are looked at together. */
+static bool count_errors(struct tally *tally, int error, const struct ArrowArray *column, int64_t row, int rows,
+                         const struct block *block, const uint8_t *kept) {
+    const int8_t *flags = (const int8_t *)column->buffers[1] + column->offset + row;
+    bool nullable = has_nulls(column);
+    for (int i = 0, at = 0; i < rows; i++) {
+        uint64_t eight = 1;
+        if (kept == NULL && i + 8 <= rows) memcpy(&eight, flags + i, sizeof eight);
+        if (eight == 0) {
+            i += 7;
+            at += 8;
+            continue;
+        }
+        int flag = nullable && !is_valid(column, row + i) ? 0 : flags[i];
+        if ((unsigned)flag > 1) return false;
+        if (kept != NULL && !kept[i]) continue;
+        if (flag) tally->rests[2 * (size_t)block->code[at] + block->success[at]].errors[error]++;
+        at++;
+    }
+    return true;
+}
+
 static bool count_rests(struct tally *tally, struct ArrowArray **columns, int64_t row, int rows,
                         const struct block *block, const uint8_t *kept) {
     const struct layout *layout = &tally->layout;
     for (int error = 0; error < ERRORS; error++) {
-        if (layout->errors[error] < 0) continue;
-        const struct ArrowArray *column = columns[layout->errors[error]];
-        const int8_t *flags = (const int8_t *)column->buffers[1] + column->offset + row;
-        bool nullable = has_nulls(column);
-        for (int i = 0, at = 0; i < rows; i++) {
-            int flag = nullable && !is_valid(column, row + i) ? 0 : flags[i];
-            if ((unsigned)flag > 1) return false;
-            if (!kept[i]) continue;
-            if (flag) tally->rests[2 * (size_t)block->code[at] + block->success[at]].errors[error]++;
-            at++;
-        }
+        int32_t at = layout->errors[error];
+        if (at >= 0 && !count_errors(tally, error, columns[at], row, rows, block, kept)) return false;
     }
     if (layout->size < 0) return true;
     const struct ArrowArray *column = columns[layout->size];
@@ -783,7 +840,7 @@ static bool count_rests(struct tally *tally, struct ArrowArray **columns, int64_
     for (int i = 0, at = 0; i < rows; i++) {
         bool valid = is_valid(column, row + i);
         if (valid && sizes[i] < 0) return false;
-        if (!kept[i]) continue;
+        if (kept != NULL && !kept[i]) continue;
         if (valid) {
             struct rest *rest = &tally->rests[2 * (size_t)block->code[at] + block->success[at]];
             rest->sized++;
@@ -799,7 +856,7 @@ static enum status count_classes(struct tally *tally, const struct ArrowArray *c
                                  const struct block *block, const uint8_t *kept) {
     if (column->null_count == column->length) return OK;
     for (int i = 0, at = 0; i < rows; i++) {
-        if (!kept[i]) continue;
+        if (kept != NULL && !kept[i]) continue;
         uint64_t code = block->code[at++];
         if (has_nulls(column) && !is_valid(column, row + i)) continue;
         struct text text = text_at(column, row + i);
@@ -835,6 +892,11 @@ static uint64_t timeline_name(uint64_t code, int64_t window, uint64_t octave) {
 static int64_t window_of_name(const struct tally *tally, uint64_t name) {
     int64_t low = (int64_t)(name >> 11) & WINDOW_MASK;
     return tally->first_window + ((low - tally->first_window) & WINDOW_MASK);
+}
+
+static int64_t floored(double x) {
+    int64_t whole = (int64_t)x;
+    return whole - (x < (double)whole);
 }
 
 static int64_t half(int64_t window) { return (window - (window & 1)) / 2; }
@@ -879,21 +941,39 @@ static bool cover(struct tally *tally, double end, int64_t *window) {
     }
 }
 
-static bool count_timeline(struct tally *tally, const struct block *block) {
+/* Makes windows wide enough for all ends of a block; false without memory. */
+static bool cover_block(struct tally *tally, const struct block *block) {
+    double first = INFINITY, last = -INFINITY;
+    int64_t ignored;
     for (int i = 0; i < block->rows; i++) {
-        double end = block->end[i], latency = block->latency[i];
-        if (!block->success[i] || !block->timed[i] || latency < 0 || end != end) continue;
-        if (tally->window_s == 0) {
-            tally->window_s = 0.0078125; /* 2^-7 s, which doubles as the log gets longer */
-            tally->first_window = tally->last_window = (int64_t)floor(end / tally->window_s);
-        }
-        int64_t window;
-        if (!cover(tally, end, &window)) return false;
-        uint64_t bucket = (uint64_t)bucket_of(latency);
-        uint32_t page = page_of(&tally->timeline, timeline_name(block->code[i], window, bucket >> 8));
-        if (page == NO_PAGE) return false;
-        tally->timeline.counts[(size_t)page * PARTS_AN_OCTAVE + part_of_mantissa[bucket & 255]]++;
+        first = lower(first, block->end[i]);
+        last = higher(last, block->end[i]);
     }
+    if (first > last) return true; /* no row has an end */
+    if (tally->window_s == 0) {
+        tally->window_s = 0.0078125; /* 2^-7 s, which doubles as the log gets longer */
+        tally->first_window = tally->last_window = (int64_t)floor(first / tally->window_s);
+    }
+    return cover(tally, first, &ignored) && cover(tally, last, &ignored);
+}
+
+static bool count_timeline(struct tally *tally, const struct block *block) {
+    uint64_t name[BLOCK];
+    uint32_t page[BLOCK];
+    uint8_t part[BLOCK];
+    int rows = 0;
+    if (!cover_block(tally, block)) return false;
+    double windows_a_second = 1 / tally->window_s; /* exact, as both are powers of two */
+    for (int i = 0; i < block->rows; i++) {
+        double end = block->end[i];
+        uint64_t bucket = (uint64_t)bucket_of(block->latency[i]);
+        int64_t window = floored(end == end ? end * windows_a_second : 0);
+        name[rows] = timeline_name(block->code[i], window, bucket >> 8);
+        part[rows] = part_of_mantissa[bucket & 255];
+        rows += block->success[i] & block->timed[i] & (block->latency[i] >= 0) & (end == end);
+    }
+    if (!find_pages(&tally->timeline, name, rows, page)) return false;
+    for (int i = 0; i < rows; i++) tally->timeline.counts[(size_t)page[i] * PARTS_AN_OCTAVE + part[i]]++;
     return true;
 }
 
@@ -917,16 +997,16 @@ static enum status add_block(struct tally *tally, struct ArrowArray **columns, i
     if (out != NULL) memcpy(out + first_row, block->code, (size_t)rows * sizeof *out);
     if (tally->starts.resolution < 4) watch_clock(&tally->starts, block->start, rows);
     if (tally->ends.resolution < 4) watch_clock(&tally->ends, block->end, rows);
-    memset(kept, 1, sizeof kept);
     if (tally->codes.parts > 1) compact(block, kept);
+    const uint8_t *some = tally->codes.parts > 1 ? kept : NULL; /* NULL: all rows are counted here */
     if (!make_lines(tally)) return NO_MEMORY;
     count_lines(tally, block);
-    if (!count_rests(tally, columns, row, rows, block, kept)) return BROKEN_ROW;
+    if (!count_rests(tally, columns, row, rows, block, some)) return BROKEN_ROW;
     if (!count_cells(tally, block)) return NO_MEMORY;
     if ((start || end) && !count_seconds(tally, block)) return NO_MEMORY;
     if (layout->timeline && end && !count_timeline(tally, block)) return NO_MEMORY;
     if (layout->error_class >= 0)
-        return count_classes(tally, columns[layout->error_class], row, rows, block, kept);
+        return count_classes(tally, columns[layout->error_class], row, rows, block, some);
     return OK;
 }
 
@@ -1034,6 +1114,7 @@ API void tally_free(struct tally *tally) {
     free(tally->lines);
     free(tally->rests);
     free(tally->class_calls);
+    free(tally->last_seconds);
     pages_free(&tally->cells);
     pages_free(&tally->seconds);
     pages_free(&tally->timeline);
@@ -1139,7 +1220,7 @@ API int32_t tally_merge(struct tally *into, struct tally *from, const uint32_t *
         if (code[own] >= into->codes.used) return UNKNOWN_KEY;
     if (!make_lines(into)) return NO_MEMORY;
     merge_lines(into, from, code);
-    if (!merge_pages(&into->cells, &from->cells, code, 17, true) ||
+    if (!merge_pages(&into->cells, &from->cells, code, LINE_SHIFT, true) ||
         !merge_pages(&into->seconds, &from->seconds, code, 33, false) || !merge_timelines(into, from, code))
         return NO_MEMORY;
     merge_clocks(&into->starts, &from->starts);
@@ -1197,8 +1278,8 @@ API void tally_cells(const struct tally *tally, int64_t *line, int64_t *bucket, 
         for (int place = 0; place < BUCKETS_A_PAGE; place++) {
             uint32_t found = pages->counts[(size_t)pages->slots[at].page * BUCKETS_A_PAGE + place];
             if (found == 0) continue;
-            line[used] = (int64_t)(name >> 17);
-            bucket[used] = (int64_t)(name & 0x1FFFF) * BUCKETS_A_PAGE + place;
+            line[used] = (int64_t)(name >> LINE_SHIFT);
+            bucket[used] = (int64_t)(name & ((1 << LINE_SHIFT) - 1)) * BUCKETS_A_PAGE + place;
             count[used++] = found;
         }
     }
@@ -1310,7 +1391,7 @@ API int32_t selection_want(struct selection *selection, const int64_t *line, con
                            const double *limits, uint64_t codes) {
     for (uint64_t cell = 0; cell < cells; cell++) {
         if (line[cell] < 0 || bucket[cell] < 0 || bucket[cell] > FAILED_BUCKET) return UNKNOWN_KEY;
-        uint64_t name = (uint64_t)line[cell] << 17 | (uint64_t)bucket[cell] / BUCKETS_A_PAGE;
+        uint64_t name = (uint64_t)line[cell] << LINE_SHIFT | (uint64_t)bucket[cell] / BUCKETS_A_PAGE;
         uint32_t page = page_of(&selection->wanted, name);
         if (page == NO_PAGE) return NO_MEMORY;
         size_t place = (size_t)page * BUCKETS_A_PAGE + (size_t)bucket[cell] % BUCKETS_A_PAGE;
@@ -1345,7 +1426,7 @@ static void find_cells(struct selection *selection, const struct block *block, s
         if (!block->timed[i]) continue;
         uint64_t bucket = (uint64_t)bucket_of(block->latency[i]);
         uint64_t line = 2 * (uint64_t)block->code[i] + block->success[i];
-        uint64_t name = line << 17 | bucket / BUCKETS_A_PAGE;
+        uint64_t name = line << LINE_SHIFT | bucket / BUCKETS_A_PAGE;
         size_t at = slot_of(name, wanted->mask);
         while (wanted->slots[at].name != name && wanted->slots[at].name != EMPTY) at = (at + 1) & wanted->mask;
         if (wanted->slots[at].name == EMPTY) continue;
