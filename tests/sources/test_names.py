@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,14 @@ def test_a_column_of_the_configuration_must_be_a_whole_number() -> None:
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        (r"run_(?P<run>\d+", "is no regular expression: missing"),
+        (r"run_(?P<run>\d+", "is no regular expression: unclosed group"),
         ("a{99999999999999999999}", "is no regular expression"),
+        (r"(?P<run>a)(?=b)", "look-around, including look-ahead and look-behind, is not supported"),
+        (r"(?<!a)(?P<run>b)", "look-around"),
+        (r"(?P<run>a)\1", "backreferences are not supported"),
+        (r"(?P<run>a)(?P<run>b)", "duplicate capture group name"),
+        (r"(?P<run>\w{1000}{1000})", "exceeds size limit"),
+        ("(?P<run>\ud800)", "is no regular expression"),
         ("(" * 100_000, "is no regular expression"),
         (r"run_(\d+)", r"has no named group; expected one such as \(\?P<run>"),
         ("", "has no named group"),
@@ -54,3 +61,28 @@ def test_a_column_of_the_configuration_must_be_a_whole_number() -> None:
 def test_a_bad_pattern_is_refused(pattern: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         key_from_name(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"^(?P<run>(a+)+)$", r"^(?P<run>(a|a)*)b$", r"(?P<run>(.*)*)x$", r"^(?P<run>(\w+\s?)*)!$"]
+)
+def test_no_pattern_takes_longer_than_its_name(pattern: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(InputError, match="its name does not match"):
+        key_from_name(pattern).values(Path("a" * 200 + "-.csv"))
+    assert time.monotonic() - started < 5
+
+
+def test_digits_and_letters_of_every_script() -> None:
+    assert key_from_name(r"(?P<memory_size>\d+)").values(Path("size-٥١٢.csv")) == {"memory_size": "٥١٢"}
+    assert key_from_name(r"^(?P<tool>\w+)-").values(Path("größe-1.csv")) == {"tool": "größe"}
+
+
+def test_groups_without_a_name_are_no_columns() -> None:
+    keys = key_from_name(r"(a|b)-(?P<run>\d+)-(c)?(?P<part>x)?")
+    assert keys.columns == ("run", "part")
+    assert keys.values(Path("a-1-c.csv")) == {"run": "1", "part": ""}
+
+
+def test_a_name_that_is_no_unicode() -> None:
+    assert key_from_name(r"run_(?P<run>\d+)").values(Path("odd\udcff_run_7.csv")) == {"run": "7"}

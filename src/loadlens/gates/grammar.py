@@ -3,7 +3,6 @@
 import math
 import operator
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,7 +13,7 @@ import polars as pl
 
 from loadlens.errors import GateError
 from loadlens.gates.text import Place, Scanner
-from loadlens.sources.storage.documents import read_document
+from loadlens.sources.storage.documents import read_toml
 from loadlens.sources.wording import listed, shortened
 
 __all__ = ["Gate", "Metric", "Scope", "parse_gate", "parse_gates", "read_gates"]
@@ -185,12 +184,7 @@ def read_gates(path: str | PathLike[str]) -> tuple[Gate, ...]:
     Raises:
         GateError: the file cannot be read, or does not hold such tables, or some are no gates.
     """
-    try:
-        found = tomllib.loads(read_document(path))
-    except OSError as error:
-        raise GateError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise GateError(f"{path}: is not TOML: {error}") from error
+    found = read_toml(path, GateError, "gates as TOML")
     tables = found.pop("gate", None)
     if found or not isinstance(tables, list) or not tables:
         got = listed([*found, *(["gate"] if tables is not None else [])]) or "nothing"

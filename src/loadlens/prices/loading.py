@@ -1,7 +1,6 @@
 """How price tables are found and read from TOML."""
 
 import math
-import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from os import PathLike
@@ -10,7 +9,7 @@ from typing import Any, Final, TypeVar, get_args
 
 from loadlens.errors import PriceError
 from loadlens.prices.table import Kind, PriceTable
-from loadlens.sources.storage.documents import read_document
+from loadlens.sources.storage.documents import parse_toml, read_toml
 from loadlens.sources.storage.secrets import shown
 
 __all__ = ["BUILT_IN_TABLES", "DEFAULT_TABLE", "load_prices"]
@@ -60,25 +59,12 @@ def load_prices(table: str | PathLike[str] | None = None) -> PriceTable:
     if table is None or (isinstance(table, str | Path) and str(table) in BUILT_IN_TABLES):
         file = f"{table or DEFAULT_TABLE}.toml"
         text = resources.files("loadlens.prices").joinpath(file).read_text(encoding="utf-8")
-        return _parse(text, file)
-    try:
-        return _parse(read_document(table), shown(table))
-    except OSError as error:
-        raise PriceError(
-            f"{shown(table)}: cannot be read: {error.strerror}; expected a price table as TOML, or one of "
-            f"{', '.join(BUILT_IN_TABLES)}"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise PriceError(f"{shown(table)}: is not UTF-8 text; expected a price table as TOML") from error
-    except ValueError as error:  # of a name that no file can have
-        raise PriceError(f"{shown(table)}: cannot be read: {error}") from error
+        return _table(parse_toml(text, file, PriceError), file)
+    expected = f"a price table as TOML, or one of {', '.join(BUILT_IN_TABLES)}"
+    return _table(read_toml(table, PriceError, expected), shown(table))
 
 
-def _parse(text: str, path: str) -> PriceTable:
-    try:
-        data = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise PriceError(f"{path}: is not TOML: {error}") from error
+def _table(data: Mapping[str, Any], path: str) -> PriceTable:
     kind = _kind(data, path)
     _check_sections(data, kind, path)
     billing, gb_second = data.get("billing", {}), data.get("gb_second", {})

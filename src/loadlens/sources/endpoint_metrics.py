@@ -3,11 +3,11 @@
 import polars as pl
 
 from loadlens.errors import InputError
-from loadlens.schema import CONFIGURATION_COLUMNS, ENDPOINT_METRIC_COLUMNS
+from loadlens.schema import CONFIGURATION_COLUMNS, ENDPOINT_METRIC_COLUMNS, ENDPOINT_STATISTICS
 from loadlens.sources.files import kind_of
 from loadlens.sources.storage.location import PathSource, location, scan_source
 from loadlens.sources.storage.secrets import cause_of, reason_of
-from loadlens.sources.wording import listed
+from loadlens.sources.wording import counted, listed
 
 __all__ = ["EndpointMetricsSource", "read_endpoint_metrics"]
 
@@ -24,11 +24,11 @@ def read_endpoint_metrics(source: EndpointMetricsSource, key: tuple[str, ...]) -
         key: the configuration columns that must be there.
 
     Returns:
-        The columns of ``ENDPOINT_METRIC_COLUMNS`` that the source has; statistics in Float64 with NaN
-        as null, configuration in Int64.
+        The columns of ``ENDPOINT_METRIC_COLUMNS`` that the source has; statistics in Float64,
+        configuration in Int64.
 
     Raises:
-        InputError: the file cannot be read, or lacks columns.
+        InputError: the file cannot be read, lacks columns, or has impossible statistics.
     """
     frame, name = _scan(source)
     try:
@@ -36,10 +36,27 @@ def read_endpoint_metrics(source: EndpointMetricsSource, key: tuple[str, ...]) -
         missing = [column for column in (*_REQUIRED, *key) if column not in columns]
         if missing:
             raise InputError(f"{name}: missing columns: {listed(missing)}; it has: {listed(columns)}")
-        metrics = frame.select(_cast(name) for name in ENDPOINT_METRIC_COLUMNS if name in columns).collect()
+        casts = [pl.col(column).cast(dtype) for column, dtype in ENDPOINT_METRIC_COLUMNS.items()]
+        metrics = frame.select(cast for cast in casts if cast.meta.output_name() in columns).collect()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise InputError(f"{name}: cannot be read: {reason_of(error)}") from cause_of(error)
+    _refuse_impossible(metrics, name)
     return _with_whole_keys(metrics, key, name)
+
+
+def _refuse_impossible(metrics: pl.DataFrame, name: str) -> None:
+    """Raises an InputError at the first statistic that no measurement can be."""
+    for column in ENDPOINT_STATISTICS:
+        if column not in metrics.columns:
+            continue
+        values = metrics[column]
+        wrong = (values.is_nan() | values.is_infinite() | (values < 0)).arg_true()
+        if wrong.len():
+            row = wrong[0]
+            raise InputError(
+                f"{name}: row {row + 1:,}, column {column}: got {values[row]}, expected a finite number of "
+                f"0 or more, or nothing; {counted(wrong.len(), 'row is', 'rows are')} wrong there"
+            )
 
 
 def _scan(source: EndpointMetricsSource) -> tuple[pl.LazyFrame, str]:
@@ -51,12 +68,6 @@ def _scan(source: EndpointMetricsSource) -> tuple[pl.LazyFrame, str]:
     if kind_of(path) == "parquet":
         return pl.scan_parquet(**scan_source([path]), glob=False), str(path)
     return pl.scan_csv(**scan_source([path]), glob=False, infer_schema=False), str(path)
-
-
-def _cast(column: str) -> pl.Expr:
-    dtype = ENDPOINT_METRIC_COLUMNS[column]
-    cast = pl.col(column).cast(dtype)
-    return cast.fill_nan(None) if dtype == pl.Float64 else cast
 
 
 def _with_whole_keys(metrics: pl.DataFrame, key: tuple[str, ...], name: str) -> pl.DataFrame:

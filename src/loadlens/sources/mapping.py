@@ -4,7 +4,6 @@
 """
 
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ import polars as pl
 from loadlens.errors import UsageError
 from loadlens.schema import CANONICAL_COLUMNS, CONFIGURATION_COLUMNS
 from loadlens.sources.parsed import PARSE_ERRORS
-from loadlens.sources.storage.documents import read_document
+from loadlens.sources.storage.documents import read_toml
 from loadlens.sources.wording import shortened
 
 __all__ = [
@@ -246,17 +245,13 @@ class ColumnMap:
         Raises:
             UsageError: the file cannot be read, or does not hold such a map.
         """
+        found = read_toml(path, UsageError, "a map of columns as TOML")
         try:
-            found = tomllib.loads(read_document(path))
             no_header = found.pop("no_header", False)
             if not isinstance(no_header, bool):
                 raise UsageError(f"column map: no_header is {shortened(no_header)}, expected true or false")
             entries = [_toml_entry(target, value) for target, value in found.items()]
             return cls._of(entries, no_header=no_header)
-        except OSError as error:
-            raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"{path}: is not TOML: {error}") from error
         except UsageError as error:
             raise UsageError(*(f"{path}: {problem}" for problem in error.problems)) from error
 
