@@ -14,8 +14,8 @@ PACKAGE = Path(loadlens.__file__).parent
 
 # From the bottom up. Rooms of one layer know nothing of each other.
 LAYERS = (
-    ("errors", "keywords", "visible"),
-    ("schema", "disk"),
+    ("errors", "visible"),
+    ("schema", "disk", "keywords"),
     ("compiled", "replacing"),
     ("sources",),
     ("profile", "prices"),

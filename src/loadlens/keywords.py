@@ -6,6 +6,8 @@ from difflib import get_close_matches
 from functools import wraps
 from typing import ParamSpec, TypeVar, cast
 
+from loadlens.errors import UsageError
+
 __all__ = ["columns_of", "refusing_unknown_keywords"]
 
 _Arguments = ParamSpec("_Arguments")
@@ -13,8 +15,15 @@ _Result = TypeVar("_Result")
 
 
 def columns_of(by: str | Sequence[str]) -> tuple[str, ...]:
-    """The columns that ``by`` names; a text alone is one column, and not its letters."""
-    return (by,) if isinstance(by, str) else tuple(by)
+    """The columns that ``by`` names; a text alone is one column, and not its letters.
+
+    Raises:
+        UsageError: it names none.
+    """
+    columns = (by,) if isinstance(by, str) else by
+    if not isinstance(columns, Sequence) or not all(isinstance(name, str) for name in columns):
+        raise UsageError(f"by: got {by!r}, expected names of columns, such as ['memory_size']")
+    return tuple(columns)
 
 
 def refusing_unknown_keywords(

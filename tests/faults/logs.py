@@ -8,9 +8,9 @@ import polars as pl
 KEY = ["memory_size"]
 
 
-def invocations(rows: int) -> pl.DataFrame:
+def invocations(rows: int, seed: int = 1) -> pl.DataFrame:
     """Invocations of three memory sizes over ten minutes."""
-    random = np.random.default_rng(1)
+    random = np.random.default_rng(seed)
     end = np.sort(random.uniform(0, 600, rows))
     return pl.DataFrame(
         {
@@ -23,9 +23,9 @@ def invocations(rows: int) -> pl.DataFrame:
     )
 
 
-def written(path: Path, rows: int) -> Path:
+def written(path: Path, rows: int, seed: int = 1) -> Path:
     """A log as a file of the format that its name tells."""
-    frame = invocations(rows)
+    frame = invocations(rows, seed)
     if path.suffix == ".csv":
         frame.write_csv(path)
     else:

@@ -43,7 +43,7 @@ RUNS = [(name, number) for name in COMMANDS for number in SIGNALS]
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("logs")
     written(folder / "log.csv", 60_000)
-    written(folder / "log.parquet", 60_000)
+    written(folder / "log.parquet", 60_000, seed=2)
     for name, log in (("one", "log.csv"), ("other", "log.parquet")):
         done = process("profile", folder / log, "--out", folder / f"{name}.profile", "--quiet")
         assert done.returncode == 0, done.stderr

@@ -50,7 +50,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A text log that does not fit in memory by the limit above, and a columnar one."""
     folder = tmp_path_factory.mktemp("logs")
     written(folder / "log.csv", 300_000)
-    written(folder / "log.parquet", 300_000)
+    written(folder / "log.parquet", 300_000, seed=2)
     return folder
 
 

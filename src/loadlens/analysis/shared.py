@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Final, TypedDict
 
 import polars as pl
@@ -159,9 +160,12 @@ def checked_percentiles(percentiles: Sequence[float]) -> tuple[float, ...]:
     Raises:
         UsageError: one is not between 0 and 1.
     """
-    wrong = [quantile for quantile in percentiles if not 0 < quantile < 1]
+    if isinstance(percentiles, str) or not isinstance(percentiles, Iterable):
+        raise UsageError(f"percentiles: got {percentiles!r}, expected quantiles such as [0.5, 0.99]")
+    given = list(percentiles)
+    wrong = [quantile for quantile in given if not (isinstance(quantile, Real) and 0 < quantile < 1)]
     if wrong:
-        raise UsageError(f"percentiles: got {wrong[0]}, expected quantiles between 0 and 1, such as 0.99")
+        raise UsageError(f"percentiles: got {wrong[0]!r}, expected quantiles between 0 and 1, such as 0.99")
     return tuple(sorted(set(percentiles)))
 
 

@@ -96,6 +96,8 @@ def compare(
         UsageError: ``by``, ``min_effect`` or the price tables make no sense, or costs were asked for and
             the calls of a key used several memory sizes.
     """
+    if not isinstance(min_effect, int | float):
+        raise UsageError(f"min_effect: got {min_effect!r}, expected a share such as 0.05 for 5 %")
     if not 0 < min_effect < 1:
         raise UsageError(
             f"min_effect: got {min_effect:.4g}, expected more than 0 and less than 1, such as 0.05 for 5 %: "

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, cast
 
 import polars as pl
 
-from loadlens.errors import GateError
+from loadlens.errors import GateError, UsageError
 from loadlens.gates.text import Place, Scanner
 from loadlens.sources.storage.documents import read_toml
 from loadlens.sources.wording import listed, shortened
@@ -173,9 +173,16 @@ def parse_gates(texts: Iterable[str]) -> tuple[Gate, ...]:
     """Reads gates, such as ``p99 < 300ms``.
 
     Raises:
+        UsageError: they are no texts.
         GateError: some are no gates; it names each, and where in it the mistake is.
     """
-    return _parsed((f"gate {shortened(text)}", text, "") for text in texts)
+    if isinstance(texts, str) or not isinstance(texts, Iterable):
+        raise UsageError(f"gates: got {shortened(texts)}, expected a list of texts such as ['p99 < 300ms']")
+    given = list(texts)
+    wrong = [text for text in given if not isinstance(text, str)]
+    if wrong:
+        raise UsageError(f"gates: got {shortened(wrong[0])}, expected texts such as 'p99 < 300ms'")
+    return _parsed((f"gate {shortened(text)}", text, "") for text in given)
 
 
 def read_gates(path: str | PathLike[str]) -> tuple[Gate, ...]:

@@ -1,5 +1,6 @@
 """How much memory a run may take, and what follows for the sizes of its steps."""
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,9 +54,10 @@ class Limits:
             UsageError: the limit is too small to work with.
         """
         memory = default_memory_limit() if memory_limit is None else memory_limit
-        if memory < _SMALLEST_LIMIT:
+        if not isinstance(memory, int | float) or not _SMALLEST_LIMIT <= memory < math.inf:
+            got = f"{memory:,}" if isinstance(memory, int | float) else repr(memory)
             raise UsageError(
-                f"memory_limit: got {memory:,} bytes, expected at least {_SMALLEST_LIMIT:,} (256 MiB)"
+                f"memory_limit: got {got} bytes, expected at least {_SMALLEST_LIMIT:,} (256 MiB)"
             )
         return cls(memory=memory)
 

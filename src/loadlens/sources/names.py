@@ -58,6 +58,8 @@ def key_from_name(pattern: str) -> NameKeys:
         UsageError: it is none, or asks to look around or back, which takes time without a bound; it has no
             named group, or a group has the name of a canonical column other than those of the configuration.
     """
+    if not isinstance(pattern, str):
+        raise UsageError(f"key from name: got {pattern!r}, expected a regular expression as text")
     columns = _named_groups(pattern)
     if not columns:
         raise UsageError(

@@ -22,6 +22,7 @@ from loadlens.sources.storage.bucket import Bucket
 from loadlens.sources.storage.secrets import OBJECT_SCHEMES, StorageOptions, shown
 from loadlens.sources.storage.store import ObjectFacts, StorageError, Store
 from loadlens.sources.storage.web import WEB_SCHEMES, WebServer
+from loadlens.sources.wording import shortened
 
 __all__ = [
     "Location",
@@ -267,7 +268,11 @@ def location(source: PathSource, options: Mapping[str, str] | None = None) -> Lo
     """
     if isinstance(source, RemotePath):
         return source.with_options(options) if options else source
-    text = os.fspath(source)
+    text = os.fspath(source) if isinstance(source, str | os.PathLike) else None
+    if not isinstance(text, str):
+        raise InputError(f"a path: got {shortened(source)}, expected text or a pathlib.Path")
+    if "\0" in text:
+        raise InputError(f"{shown(text)}: holds a NUL character, which no path can")
     found = _SCHEME.match(text)
     if not found:
         return source if isinstance(source, Path) else Path(text)

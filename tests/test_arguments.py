@@ -1,0 +1,82 @@
+"""Wrong arguments of the Python API: one line with the argument, what was given and what is expected."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import loadlens
+from loadlens.errors import LoadlensError
+from tests.faults.logs import KEY, written
+from tests.folders import tree
+
+api: Any = loadlens  # called with arguments of the wrong types
+NUL = "a\0b"
+
+CALLS: dict[str, Callable[[Path], object]] = {
+    **{
+        f"by {by!r}": lambda log, by=by: api.summarize(log, by=by)
+        for by in (None, 3, [1], [None], ["memory_size", 2], {"memory_size": 1})
+    },
+    **{
+        f"memory_limit {size!r}": lambda log, size=size: api.summarize(log, by=KEY, memory_limit=size)
+        for size in (0, -1, 1.5, math.nan, math.inf, "2GiB", True)
+    },
+    **{
+        f"percentiles {wanted!r}": lambda log, wanted=wanted: api.summarize(log, by=KEY, percentiles=wanted)
+        for wanted in (None, 0.5, [0], [1], [50], [-1], [math.nan], ["0.5"], "0.5", [None])
+    },
+    **{
+        f"outliers {name!r}": lambda log, name=name: api.summarize(log, by=KEY, outliers=name)
+        for name in (None, "", "iqr", 3)
+    },
+    **{
+        f"min_effect {share!r}": lambda log, share=share: api.compare(log, log, min_effect=share)
+        for share in (None, 0, -1, 1, math.nan, math.inf, "5%")
+    },
+    **{
+        f"gates {gates!r}": lambda log, gates=gates: api.check_gates(log, api.parse_gates(gates))
+        for gates in (None, [], "p99 < 3ms", [3], [None], 3)
+    },
+    **{f"log {log!r}": lambda _, log=log: api.read_log(log) for log in (None, [], 3, b"log", NUL, [3])},
+    **{
+        f"out {out!r}": lambda log, out=out: api.analyze([log], out, by=KEY, overwrite=True)
+        for out in (None, 3, NUL, b"out", "/", ".", "-", "/proc/out", "ftp://host/out")
+    },
+    **{
+        f"file {out!r}": lambda log, out=out: api.profile_log(log, out, by=KEY, overwrite=True)
+        for out in (None, 3, NUL, "/", "/dev/full/out", "hdfs://host/out")
+    },
+    "out is the log": lambda log: api.analyze([log], log, by=KEY, overwrite=True),
+    "out holds the log": lambda log: api.analyze([log], log.parent, by=KEY, overwrite=True),
+    "file is the log": lambda log: api.profile_log(log, log, by=KEY, overwrite=True),
+    **{f"prices {table!r}": lambda _, table=table: api.load_prices(table) for table in (3, [], NUL, "/")},
+    **{f"gates file {path!r}": lambda _, path=path: api.read_gates(path) for path in (None, 3, NUL, "/")},
+    **{
+        f"key_from_name {pattern!r}": lambda log, pattern=pattern: api.read_log(log, key_from_name=pattern)
+        for pattern in (3, "(", "x", "(?P<run>x)")
+    },
+    **{
+        f"max_rejects {limit!r}": lambda log, limit=limit: api.read_log(log, max_rejects=limit)
+        for limit in ("many", -1, math.nan, "101%", "-1%")
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(tmp_path_factory.mktemp("logs") / "log.parquet", 50)
+
+
+@pytest.mark.parametrize("name", CALLS, ids=ascii)
+def test_a_wrong_argument_is_refused_in_one_line(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = tree(log.parent)
+    with pytest.raises(LoadlensError) as told:
+        CALLS[name](log)
+    assert all(problem and "\n" not in problem for problem in told.value.problems)
+    assert (tree(log.parent), tree(tmp_path)) == (before, {})
