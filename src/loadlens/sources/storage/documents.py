@@ -65,15 +65,15 @@ def parse_toml(text: str, name: str, error: type[LoadlensError]) -> dict[str, An
 
 
 def read_document(path: PathSource) -> str:
-    """The text of a small file.
+    """The text of a small file, which may be an endless one such as ``/dev/zero``.
 
     Raises:
-        OSError: it cannot be read, is a device or a pipe, or holds more than 16 MiB.
+        OSError: it cannot be read, is a pipe, or holds more than 16 MiB.
         UnicodeDecodeError: it is not UTF-8.
     """
     place = location(path)
-    if isinstance(place, Path) and place.exists() and not (place.is_file() or place.is_dir()):
-        raise OSError(errno.EINVAL, "it is no regular file")  # a pipe may never end, nor begin
+    if isinstance(place, Path) and (place.is_fifo() or place.is_socket()):
+        raise OSError(errno.EINVAL, "it is a pipe, which may never begin; name a file")
     data = read_part(place, 0, _MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
         raise OSError(errno.EFBIG, f"it holds more than {_MOST_BYTES:,} bytes")
