@@ -57,18 +57,12 @@ def test_what_is_none_is_refused_in_one_line(tmp_path: Path, kind: str, what: st
 
 
 @pytest.mark.parametrize("kind", READERS)
-def test_only_regular_files_are_read(tmp_path: Path, kind: str) -> None:
+def test_other_files_are_refused(tmp_path: Path, kind: str) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for path in (
-        "/dev/zero",
-        "/dev/null",
-        tmp_path / "pipe",
-        tmp_path,
-        tmp_path / "none",
-        "a\0b",
-        "x" * 5000,
-    ):
+    others = ("/dev/zero", tmp_path / "pipe", tmp_path, tmp_path / "none", "x" * 5000)
+    for path in others:
         assert "cannot be read" in refused(READERS[kind], path)
+    assert "NUL" in refused(READERS[kind], "a\0b")
 
 
 @pytest.mark.parametrize("kind", READERS)
