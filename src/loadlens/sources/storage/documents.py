@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
-from loadlens.errors import LoadlensError
+from loadlens.errors import InputError, LoadlensError
 from loadlens.sources.storage.location import PathSource, location, read_part
 from loadlens.sources.storage.secrets import shown
 
@@ -35,6 +35,8 @@ def read_toml(path: PathSource, error: type[LoadlensError], expected: str) -> di
         text = read_document(path)
     except UnicodeDecodeError as wrong:
         raise error(f"{name}: is not TOML: it is not UTF-8 text; expected {expected}") from wrong
+    except InputError as wrong:
+        raise error(*(f"{problem}; expected {expected}" for problem in wrong.problems)) from None
     except (OSError, ValueError) as wrong:  # ValueError: of a name that no file can have
         reason = getattr(wrong, "strerror", None) or wrong
         raise error(f"{name}: cannot be read: {reason}; expected {expected}") from wrong

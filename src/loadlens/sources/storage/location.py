@@ -272,7 +272,7 @@ def location(source: PathSource, options: Mapping[str, str] | None = None) -> Lo
     if not isinstance(text, str):
         raise InputError(f"a path: got {shortened(source)}, expected text or a pathlib.Path")
     if "\0" in text:
-        raise InputError(f"{shown(text)}: holds a NUL character, which no path can")
+        raise InputError(f"{shown(text)}: cannot be read: it holds a NUL character, which no name can")
     found = _SCHEME.match(text)
     if not found:
         return source if isinstance(source, Path) else Path(text)
