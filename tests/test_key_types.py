@@ -35,7 +35,7 @@ KINDS: dict[str, tuple[pl.Series, pl.Series, list[Any]]] = {
     "decimals": (
         pl.Series(["1.50", "2"], dtype=pl.Decimal(10, 2)),
         pl.Series(["1.5", "3"], dtype=pl.Decimal(12, 3)),
-        [1.5, 2.0, 1.5, 3.0],
+        ["1.5", "2", "1.5", "3"],
     ),
     "enums": (
         pl.Series(["a", "b"], dtype=pl.Enum(["a", "b"])),

@@ -166,28 +166,22 @@ def _common_type_of(name: str, types: Iterable[pl.DataType]) -> pl.DataType:
 
 
 def numeric_casts(keys: pl.DataFrame) -> list[pl.Expr]:
-    """The columns of distinct keys that are text but all read as numbers, as numbers.
+    """The columns of distinct keys that are text but all read as whole numbers, as such.
 
-    A text reads as a number where it is just how ``as_type`` writes one, so that 007 and 1.50 stay text.
+    A text reads as a number where it is just how ``as_type`` writes one, so that 007 stays text.
     """
-    found = {name: _type_of_numbers(keys[name]) for name, dtype in keys.schema.items() if dtype == pl.String}
-    return [pl.col(name).cast(dtype) for name, dtype in found.items() if dtype]
+    texts = [name for name, dtype in keys.schema.items() if dtype == pl.String]
+    return [pl.col(name).cast(pl.Int64) for name in texts if _are_whole_numbers(keys[name])]
 
 
-def _type_of_numbers(values: pl.Series) -> pl.DataType | None:
+def _are_whole_numbers(values: pl.Series) -> bool:
     if values.null_count() == len(values):
-        return None
-    whole = values.cast(pl.Int64, strict=False)
-    if whole.cast(pl.String).eq_missing(values).all():
-        return pl.Int64()
-    numbers = values.cast(pl.Float64, strict=False)
-    texts = pl.select(numbers_as_text(pl.lit(numbers))).to_series()
-    is_finite = numbers.is_finite().all()  # a text of NaN or inf is a name
-    return pl.Float64() if is_finite and texts.eq_missing(values).all() else None
+        return False
+    return values.cast(pl.Int64, strict=False).cast(pl.String).eq_missing(values).all()
 
 
 def keys_of_one_type(tables: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
-    """Tables of distinct keys with columns of one type each: where types meet, numbers if all read so."""
+    """Tables of distinct keys with columns of one type each: where types meet, whole numbers if all read so."""
     common = with_common_types(tables)
     if all(table is given for table, given in zip(common, tables, strict=True)):
         return common
