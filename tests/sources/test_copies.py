@@ -188,6 +188,15 @@ def k6_logs(folder: Path, calls: int = 10, *, later: int = 0) -> None:
     (folder / "out.json").write_text("\n".join(points) + "\n", encoding="utf-8")
 
 
+def test_workers_know_files_of_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(canonical(), tmp_path / "r.csv")
+    write(canonical(), tmp_path / "q.parquet")
+    monkeypatch.chdir(tmp_path)
+    refused = run("check", "r.csv", "q.parquet", "--slo", "count > 0", "--workers", "2")
+    assert refused.exit_code == 3
+    assert "are the same run (20 calls each" in refused.stderr
+
+
 @pytest.mark.parametrize("workers", [[], ["--workers", "2"]])
 def test_two_outputs_of_one_k6_run_are_refused(tmp_path: Path, workers: list[str]) -> None:
     k6_logs(tmp_path / "k6")

@@ -17,7 +17,6 @@ __all__ = [
     "common_type",
     "has_no_text",
     "keys_of_one_type",
-    "numbers_as_text",
     "numeric_casts",
     "with_common_types",
     "with_types",
@@ -83,7 +82,7 @@ def as_type(column: pl.Expr, given: pl.DataType, wanted: pl.DataType) -> pl.Expr
 
 def _as_text(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     if dtype.is_float():
-        return numbers_as_text(column)
+        return _numbers_as_text(column)
     if isinstance(dtype, pl.Decimal):
         text = column.cast(pl.String)
         return text.str.replace(r"\.?0+$", "") if dtype.scale else text
@@ -106,7 +105,7 @@ def _moment_as_text(moment: pl.Expr, *, is_zoned: bool) -> pl.Expr:
     return date.otherwise(moment.dt.strftime("%Y-%m-%d %H:%M:%S%.f"))
 
 
-def numbers_as_text(number: pl.Expr) -> pl.Expr:
+def _numbers_as_text(number: pl.Expr) -> pl.Expr:
     """Floats as text: whole numbers as integers are written, others in their shortest form."""
     is_whole = number == number.floor()
     whole = pl.when(is_whole).then(number.cast(pl.Int128, strict=False).cast(pl.String))
@@ -181,7 +180,7 @@ def _are_whole_numbers(values: pl.Series) -> bool:
 
 
 def keys_of_one_type(tables: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
-    """Tables of distinct keys with columns of one type each: where types meet, whole numbers if all read so."""
+    """Tables of distinct keys, columns of one type each: where types meet, whole numbers if all read so."""
     common = with_common_types(tables)
     if all(table is given for table, given in zip(common, tables, strict=True)):
         return common

@@ -42,7 +42,7 @@ from loadlens.sources.saved import (
     success_rule_of,
 )
 from loadlens.sources.set_aside import TypedRows, rows_of_file, set_aside
-from loadlens.sources.storage.location import PathSource, RemotePath, secrets_of
+from loadlens.sources.storage.location import PathSource, RemotePath, absolute, secrets_of
 from loadlens.sources.storage.secrets import cause_of
 from loadlens.sources.storage.stamps import refuse_changed
 from loadlens.sources.text.log import TextFile, scan_text
@@ -186,7 +186,7 @@ class Log:
 
     def _compare_values(self) -> None:
         """Looks at the values of text files of which the calls seem to be those of files of typed columns."""
-        texts = {str(file.path): file for file in self.text}
+        texts = {str(path): file for file in self.text for path in (file.path, absolute(file.path))}
         for calls in self.findings.calls:
             if calls.values is None and any(map(calls.is_same_run, self.findings.typed_calls.values())):
                 with reading(self):

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import polars as pl
 
@@ -12,6 +11,7 @@ from loadlens.sources.files import DataFile, row_groups
 from loadlens.sources.findings import Findings
 from loadlens.sources.log import Log, Reading, reading
 from loadlens.sources.opening import scan_tabular, text_file
+from loadlens.sources.storage.location import absolute
 from loadlens.sources.text.log import TextFile, common_schema, scan_text
 
 __all__ = ["Part", "open_part", "parts_of"]
@@ -91,8 +91,7 @@ def _text_groups(log: Log, files: Sequence[DataFile], most_rows: int) -> Iterato
 
 def _for_elsewhere(file: DataFile) -> DataFile:
     """A file as a process with another working folder finds it."""
-    path = file.path.absolute() if isinstance(file.path, Path) else file.path
-    return replace(file, path=path, metadata={})
+    return replace(file, path=absolute(file.path), metadata={})
 
 
 def _rows_of(file: DataFile) -> int:

@@ -28,6 +28,7 @@ __all__ = [
     "Location",
     "PathSource",
     "RemotePath",
+    "absolute",
     "address_of",
     "local_copy",
     "location",
@@ -345,6 +346,11 @@ def locations(sources: Iterable[PathSource], options: Mapping[str, str] | None =
             path = replace(path, store=buckets.setdefault(path.store.root, path.store))
         found.append(path)
     return found
+
+
+def absolute(path: Location) -> Location:
+    """A path as a process with another working folder finds it."""
+    return path.absolute() if isinstance(path, Path) else path
 
 
 def of_each(ask: Callable[[Location], _Answer], paths: Sequence[Location]) -> list[_Answer]:
