@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadlens.errors import LoadlensError
+from loadlens.sources.dialects import detect
 from loadlens.sources.dialects.aiperf import AIPERF_JSON
 from loadlens.sources.dialects.base import BlockReader
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed
@@ -164,6 +165,12 @@ def test_it_is_known_by_its_fields() -> None:
         "[" * 10**5,
     ):
         assert not AIPERF_JSON.matches(head(text))
+
+
+def test_metrics_of_the_trace_are_no_summary_of_k6() -> None:
+    traced = {"http_req_duration": {"value": 1827.9, "unit": "ms"}}
+    text = lines(record(metrics=traced), record(metrics={}, error=CANCELLED))
+    assert detect(head(text)) is AIPERF_JSON
 
 
 @pytest.mark.skipif(not SHARED_FILES, reason="the recorded logs are not here")

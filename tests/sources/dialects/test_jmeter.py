@@ -119,6 +119,15 @@ def test_transaction_controllers_are_left_out_and_counted() -> None:
     assert "1 transaction controller is left out" in warnings(table(*ROWS), **{"transaction controllers": 1})
 
 
+@pytest.mark.parametrize(("late_ms", "calls"), [(0, 1), (1, 1), (2, 2)])
+@pytest.mark.parametrize("name", ["Home-0", "GET /"])
+def test_ends_that_are_a_tick_apart_are_the_same(name: str, late_ms: int, calls: int) -> None:
+    message = "OK" if name == "Home-0" else SUMS
+    outer = f"{START},2000,Home,200,{message},g 1-1,,true,,900,150,1,1,x,0,0,0"
+    inner = f"{START + 1900},{100 + late_ms},{name},200,OK,g 1-1,text,true,,900,150,1,1,x,0,0,0"
+    assert read(table(outer, inner)).rows.height == calls
+
+
 @pytest.mark.parametrize("separator", [",", "\t", ";"])
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
 def test_any_separator_and_line_ending(separator: str, ending: str) -> None:

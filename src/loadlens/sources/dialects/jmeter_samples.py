@@ -97,7 +97,7 @@ def spans(
         "thread": pl.lit(0) if thread is None else thread.fill_null("").hash(),
         "start": start_ms,
         "end": end,
-        "until": end + (clock_ms - 1),
+        "until": end + clock_ms,  # starts and durations come from two clocks: ends may be a tick apart
         "label": label.hash(),
         "stem": pl.when(stem != label).then(stem.hash()),
         "root": pl.when(stem != label).then(root.hash()),

@@ -68,6 +68,7 @@ _METRICS: Final = (
 )
 _SUMMARY_KEY: Final = re.compile(r'"metrics"\s*:\s*[{\[]|"p\(\d+(?:\.\d+)?\)"\s*:')
 _SUMMARY_METRIC: Final = re.compile(rf'"(?:{_METRICS})"')
+_UNIT: Final = re.compile(r'"unit"\s*:')  # calls of AIPerf hold metrics of k6's names, each with its unit
 _SUMMARY_LINE: Final = re.compile(rf"\s*(?:[✓✗] )?(?:{_METRICS})\s?\.{{2,}}:\s")
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -329,7 +330,7 @@ def _warnings_json(_head: Head, rows: int, facts: Mapping[str, int]) -> list[str
 
 def _is_summary_json(head: Head) -> bool:
     text = head.data.decode("utf-8-sig", errors="replace")
-    if not text.lstrip().startswith("{") or _is_json(head):
+    if not text.lstrip().startswith("{") or _is_json(head) or _UNIT.search(text):
         return False
     return bool(_SUMMARY_METRIC.search(text) and _SUMMARY_KEY.search(text))
 
