@@ -238,7 +238,7 @@ def test_workers_warn_of_the_same(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pl.DataFrame({"when": ["2024-03-31T01:59:55Z"], "ms": [5.0]}).write_parquet(path)
     result = check(path, "latency=ms:ms", "start=when:rfc3339", slo="count >= 1", options=["--workers", "1"])
-    assert "every call counts as successful" in result.stdout
+    assert "every call counts as successful" in result.stderr
 
 
 def test_keys_of_canonical_tables_stay_as_they_are_too(tmp_path: Path) -> None:
