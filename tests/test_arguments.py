@@ -80,3 +80,8 @@ def test_a_wrong_argument_is_refused_in_one_line(
         CALLS[name](log)
     assert all(problem and "\n" not in problem for problem in told.value.problems)
     assert (tree(log.parent), tree(tmp_path)) == (before, {})
+
+
+def test_percentiles_may_be_read_once_only(log: Path) -> None:
+    summary = loadlens.summarize(log, percentiles=(quantile for quantile in (0.99, 0.5))).summary
+    assert {"invocation_latency_p50", "invocation_latency_p99"} <= set(summary.columns)

@@ -166,7 +166,7 @@ def checked_percentiles(percentiles: Sequence[float]) -> tuple[float, ...]:
     wrong = [quantile for quantile in given if not (isinstance(quantile, Real) and 0 < quantile < 1)]
     if wrong:
         raise UsageError(f"percentiles: got {wrong[0]!r}, expected quantiles between 0 and 1, such as 0.99")
-    return tuple(sorted(set(percentiles)))
+    return tuple(sorted(set(given)))
 
 
 _MOST_CLASSES = 12
@@ -231,7 +231,7 @@ def error_classes(statistics: Statistics) -> pl.DataFrame:
 
 
 def with_numeric_keys(statistics: Statistics, key: Sequence[str]) -> Statistics:
-    """Keys that were text but all read as numbers become numbers, so that 2 sorts before 10.
+    """Keys that were text but all read as whole numbers become numbers, so that 2 sorts before 10.
 
     Decided on the distinct keys, all of which are known by now, never on a sample of the rows.
     """
