@@ -19,6 +19,7 @@ from loadlens.convert import convert
 from loadlens.gates import check_gates
 from loadlens.profile.units import UnitCounts
 from loadlens.sources import Log
+from tests.forms import arrow, csv, parquet
 
 CALLS = 400
 SHIFTED = "another unit"
@@ -49,21 +50,6 @@ def told(log: Log | pl.DataFrame | Path) -> list[str]:
     log = loadlens.read_log(log)
     loadlens.summarize(log)
     return [sentence for sentence in log.findings.sentences() if SHIFTED in sentence]
-
-
-def csv(frame: pl.DataFrame, folder: Path) -> Path:
-    frame.write_csv(folder / "log.csv")
-    return folder / "log.csv"
-
-
-def parquet(frame: pl.DataFrame, folder: Path) -> Path:
-    frame.write_parquet(folder / "log.parquet", row_group_size=100)
-    return folder / "log.parquet"
-
-
-def arrow(frame: pl.DataFrame, folder: Path) -> Path:
-    frame.write_ipc(folder / "log.arrow")
-    return folder / "log.arrow"
 
 
 def in_memory(frame: pl.DataFrame, _folder: Path) -> pl.DataFrame:

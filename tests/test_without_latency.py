@@ -13,6 +13,7 @@ import loadlens
 from loadlens.cli import app
 from loadlens.gates import check_gates
 from loadlens.sources import Log
+from tests.forms import arrow, csv, parquet
 
 Form = Callable[[pl.DataFrame, Path], object]
 
@@ -25,21 +26,6 @@ def frame(calls: int = 6, lacking: int = 2) -> pl.DataFrame:
         {"invocation_latency": latency, "end_time": end, "success": [True] * calls + [False]},
         schema_overrides={"invocation_latency": pl.Float64},
     )
-
-
-def csv(rows: pl.DataFrame, folder: Path) -> object:
-    rows.write_csv(folder / "log.csv")
-    return folder / "log.csv"
-
-
-def parquet(rows: pl.DataFrame, folder: Path) -> object:
-    rows.write_parquet(folder / "log.parquet", row_group_size=2)
-    return folder / "log.parquet"
-
-
-def arrow(rows: pl.DataFrame, folder: Path) -> object:
-    rows.write_ipc(folder / "log.arrow")
-    return folder / "log.arrow"
 
 
 def in_memory(rows: pl.DataFrame, _folder: Path) -> object:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.logs import written
 from tests.faults.test_signals import MOST_SECONDS, Place, is_old, is_whole, processes_of
-from tests.test_cli import command, process
+from tests.test_cli import process
 
 pytestmark = [
     pytest.mark.slow,
@@ -50,19 +50,6 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def started(place: Place, name: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command(*COMMANDS[name]),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        cwd=place.folder / "work",
-        env={**os.environ, "TMPDIR": str(place.folder / "temporary")},
-        start_new_session=True,
-    )
-
-
 def ended(running: subprocess.Popen[str]) -> str:
     """What a run says on standard error, once all its processes are gone."""
     _, errors = running.communicate(timeout=MOST_SECONDS)
@@ -83,12 +70,12 @@ def test_kills_at_random_moments(tmp_path: Path, logs: Path, name: str, number: 
     place = Place.of(tmp_path, logs, name)
     out = place.folder / "work" / "out"
     before = time.monotonic()
-    assert ended(whole := started(place, name)) == ""
+    assert ended(whole := place.started(COMMANDS[name])) == ""
     assert whole.returncode == 0
     seconds = time.monotonic() - before
     at = RUNS.index((name, number))
     for _ in range(at, KILLS, len(RUNS)):
-        running = started(place, name)
+        running = place.started(COMMANDS[name])
         time.sleep(chance.uniform(0, seconds))
         if running.poll() is None:
             os.kill(running.pid, number)
@@ -98,7 +85,7 @@ def test_kills_at_random_moments(tmp_path: Path, logs: Path, name: str, number: 
         if number != signal.SIGKILL and running.returncode == 128 + number and errors:
             assert place.temporary() == []
     time.sleep(0.2)  # younger folders may belong to a process that is about to lock them
-    assert ended(last := started(place, name)) == ""
+    assert ended(last := place.started(COMMANDS[name])) == ""
     assert last.returncode == 0
     assert is_whole_of(out, name)
     assert place.temporary() == []

@@ -74,9 +74,10 @@ class Place:
             out.write_text("old", encoding="utf-8")
         return cls(folder=folder)
 
-    def started(self, name: str) -> subprocess.Popen[str]:
+    def started(self, arguments: tuple[str, ...]) -> subprocess.Popen[str]:
+        """A run of loadlens that works here, in a session of its own."""
         return subprocess.Popen(
-            command(*COMMANDS[name]),
+            command(*arguments),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
@@ -178,7 +179,7 @@ def test_a_signal_while_something_lies_about(
 ) -> None:
     for attempt in range(ATTEMPTS):
         place = Place.of(tmp_path / str(attempt), logs, name)
-        running = place.started(name)
+        running = place.started(COMMANDS[name])
         wait_until(place.is_busy, running)
         send(running, number, to_all=to_all)
         assert_ended_well(running, place, number)
@@ -258,11 +259,11 @@ def test_no_wait_outlasts_a_signal(number: signal.Signals, what: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_signals_at_random_moments(tmp_path: Path, logs: Path, name: str, number: signal.Signals) -> None:
     chance = random.Random(f"{name} {number}")
-    seconds = seconds_of_work(Place.of(tmp_path / "whole", logs, name).started(name))
+    seconds = seconds_of_work(Place.of(tmp_path / "whole", logs, name).started(COMMANDS[name]))
     ended = []
     for moment in range(MOMENTS):
         place = Place.of(tmp_path / str(moment), logs, name)
-        running = place.started(name)
+        running = place.started(COMMANDS[name])
         wait_until(lambda running=running: hears_signals(running), running)
         time.sleep(chance.uniform(0, seconds))
         send(running, number, to_all=bool(chance.getrandbits(1)))
