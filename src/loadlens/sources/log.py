@@ -46,7 +46,7 @@ from loadlens.sources.storage.location import PathSource, RemotePath, absolute, 
 from loadlens.sources.storage.secrets import cause_of
 from loadlens.sources.storage.stamps import refuse_changed
 from loadlens.sources.text.log import TextFile, scan_text
-from loadlens.sources.wording import NOT_ANALYSED, counted_kind, listed, told_once
+from loadlens.sources.wording import NOT_ANALYSED, brief, counted_kind, listed, told_once
 
 __all__ = ["Log", "Reading", "Source", "open_log", "read_log", "reading", "scan_log"]
 
@@ -215,7 +215,7 @@ class Log:
         left_out = [counted_kind(count, what) for what, count in sorted(self.findings.left_out.items())]
         only = f" to count, only {listed(left_out)}" if left_out else ""
         named = [
-            f"{what.removeprefix(NOT_ANALYSED)} ({count:,})"
+            f"{brief(what.removeprefix(NOT_ANALYSED))} ({count:,})"
             for what, count in self.findings.facts.items()
             if what.startswith(NOT_ANALYSED)
         ]

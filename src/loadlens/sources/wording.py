@@ -8,6 +8,7 @@ __all__ = [
     "NOT_ANALYSED",
     "NO_CALENDAR",
     "are",
+    "brief",
     "counted",
     "counted_kind",
     "listed",
@@ -19,6 +20,7 @@ __all__ = [
 
 _MAX_LISTED = 12
 _MAX_LENGTH = 80
+_MAX_NAME_LENGTH = 40
 
 
 CLOSED_LOOP: Final = (
@@ -90,6 +92,11 @@ def told_once(problems: Iterable[tuple[str, str]]) -> list[str]:
 
 def _and_more(first: str, *others: str) -> str:
     return f"{first} and {counted(len(others), 'more file')}" if others else first
+
+
+def brief(name: str) -> str:
+    """A name in a sentence, of bounded length."""
+    return name if len(name) <= _MAX_NAME_LENGTH else name[: _MAX_NAME_LENGTH - 1] + "…"
 
 
 def shortened(value: object) -> str:

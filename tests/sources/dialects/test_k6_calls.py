@@ -132,6 +132,28 @@ def test_requests_rpcs_and_connections_are_calls(write: Any, tmp_path: Path) -> 
 
 
 @WRITERS
+def test_calls_without_a_response_that_the_script_expects_are_told_with_their_count(
+    write: Any, tmp_path: Path
+) -> None:
+    samples = [
+        http(1000, 20, 200, True),
+        http(2000, 0, 0, True, error_code="1212", error="dial: connection refused"),
+        http(3000, 60_000, 0, True, error_code="1050"),
+        http(4000, 5, 0, True),
+        http(5000, 5, 0, False, error_code="1101"),
+        http(6000, 5, 404, True),
+        http(7000, 5, 200, True, error_code="1701"),
+    ]
+    path = write(tmp_path / "log", samples)
+    assert rows_of(path)["success"].to_list() == [True, True, True, True, False, True, True]
+    said = warnings_of(path)
+    assert "expected_response is true of 3 requests that got no response (status 0): they count" in said
+    rarely = write(tmp_path / "other", [*samples[:2], *samples[4:]])
+    assert "of 1 request that got no response (status 0): it counts as successful" in warnings_of(rarely)
+    assert "no response" not in warnings_of(write(tmp_path / "good", samples[4:]))
+
+
+@WRITERS
 def test_what_may_tell_of_calls_and_is_not_analysed_is_named_with_its_count(
     write: Any, tmp_path: Path
 ) -> None:

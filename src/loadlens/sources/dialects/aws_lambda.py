@@ -21,7 +21,7 @@ _BEFORE: Final = (
     rf'^(?P<before>(?:"?(?:{EPOCH_MS}|{ISO_TIME}|{_STREAM}|/[\w./-]+)"?[\s,]+)*(?:[^\t{{]*[\s,"|])?"?)'
 )
 _REPORT: Final = r"REPORT RequestId: \S*(?P<rest>(?s:.*))$"
-_CANDIDATE: Final = r'(?:^|[\s,"|])REPORT RequestId:'
+_CANDIDATE: Final = r'(?:^|[\s,"|\x00])REPORT RequestId:'
 _TIME: Final = rf"(?:^|[^\w.:-])({EPOCH_MS}|{ISO_TIME})(?:[^\w.:-]|$)"
 _JSON_FIELD: Final = re.compile(r'\s*"@?\w+"\s*:')
 _TEXT_LINE: Final = re.compile(_BEFORE + r"REPORT RequestId: .*\sDuration: \S+ ms")

@@ -70,7 +70,10 @@ _REQUESTS: Final = {
 }
 _OLD: Final = re.compile(r"[^\t]*\t[^\t]*\t(?:RUN\t[0-9]+\t|(?:REQUEST|USER|GROUP)\t.*\t[0-9]{10,})")
 _CANDIDATE: Final = r"^REQUEST|^(?:R|RE|REQ|REQU|REQUE|REQUES)$|\t[0-9]{10,}\t[0-9]{10,}\t(?:OK|KO)(?:\t|$)"
-_GROUP_CANDIDATE: Final = r"^GROUP\t[^\t]*(?:\t[0-9]{0,9})?$|^GROUP(?:\t[^\t]*){3}|^(?:G|GR|GRO|GROU|GROUP)$"
+_GROUP_CANDIDATE: Final = (
+    r"^GROUP\t[^\t]*(?:\t[0-9]{0,9})?$|^GROUP(?:\t[^\t]*){3}|^(?:G|GR|GRO|GROU|GROUP)$"
+    r"|\t[0-9]{10,}\t[0-9]{10,}\t[0-9]+\t(?:OK|KO)$"
+)
 _TWO_IN_ONE: Final = r"\t[0-9]+\t[0-9]+\t(?:OK|KO)"
 
 # Gatling 2 wrote its errors as groups, of three cells.

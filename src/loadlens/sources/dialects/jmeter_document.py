@@ -28,6 +28,7 @@ _SAMPLES: Final = {"sample", _HTTP_SAMPLE}
 _OUTERMOST: Final = 2  # below the root
 _PLUGIN_SAMPLE: Final = "SampleResult"
 _FOREIGN: Final = "is neither sample nor httpSample, but written by a plugin in a form of its own"
+_STRAY: Final = "is text where a sample is expected: its beginning is lost"
 _DAMAGED: Final = "the XML is damaged, and skipped up to the next sample of the outermost level"
 _SAMPLE_TAG: Final = rb"<(?:sample|httpSample)[ \t]"
 _MOST_INDENT: Final = len("<testResults>") - 1  # beyond that, samples stand behind each other
@@ -148,6 +149,8 @@ class Samples:
         self._parser, self._lines_before = parser, first_line - 1
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._text
+        parser.buffer_text = True
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._depth += 1
@@ -195,6 +198,12 @@ class Samples:
         around.has_samples |= not is_part
         return is_part
 
+    def _text(self, text: str) -> None:
+        """Takes text, which has no place between samples: the rest of one whose beginning is lost."""
+        if self._depth < _OUTERMOST and not text.isspace():
+            line = self._lines_before + self._parser.CurrentLineNumber
+            self.rejects.append(Reject(line, "", _STRAY, bounded(text.strip())))
+
     def _add_failure(self, text: str) -> None:
         attributes = self._open[-1].attributes
         attributes[FAILURE] = (attributes[FAILURE] + text)[:_MAX_FAILURE_CHARACTERS]
@@ -203,7 +212,7 @@ class Samples:
         if self._foreign_depth == self._depth:
             self._foreign_depth = 0
         elif name == FAILURE:
-            self._parser.CharacterDataHandler = None
+            self._parser.CharacterDataHandler = self._text
         elif name in _SAMPLES and not self._foreign_depth:
             self._end_sample(self._open.pop())
         self._depth -= 1

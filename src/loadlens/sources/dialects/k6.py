@@ -27,6 +27,7 @@ from loadlens.sources.dialects.k6_samples import (
     VALUE_MEANING,
     Sample,
     observed,
+    other_samples,
     request_columns,
     sample_rules,
     text_ns,
@@ -172,7 +173,7 @@ def _table(head: Head, calls: tuple[str, ...]) -> Table:
         columns=_columns(sample, calls),
         rules=(
             text_rule("timestamp", time) if is_text else unix_rule("timestamp", form),
-            *sample_rules(sample, "metric_value"),
+            *sample_rules(sample, "metric_name", "metric_value"),
         ),
         left_out=_left_out(sample, calls),
         required=frozenset(_LEADING),
@@ -191,7 +192,7 @@ def _columns(sample: Sample, calls: tuple[str, ...]) -> tuple[pl.Expr, ...]:
 
 def _left_out(sample: Sample, calls: tuple[str, ...]) -> dict[str, pl.Expr]:
     requests = {_REQUESTS_LEFT_OUT: sample.metric.is_in(REQUESTS)} if calls == TRANSACTIONS else {}
-    return {**requests, OTHER_SAMPLES: ~sample.metric.is_in(calls)}
+    return {**requests, OTHER_SAMPLES: other_samples(sample, calls)}
 
 
 def _time_form(head: Head, names: Sequence[str]) -> str:
@@ -311,7 +312,7 @@ def _lines(head: Head, calls: tuple[str, ...]) -> JsonLines:
         columns=_columns(_JSON_SAMPLE, calls),
         rules=(
             text_rule("data.time", _JSON_TIME),
-            *sample_rules(_JSON_SAMPLE, "data.value", "data.tags."),
+            *sample_rules(_JSON_SAMPLE, "metric", "data.value", "data.tags."),
         ),
         left_out={_DEFINITIONS: pl.col("type") == "Metric", **_left_out(_JSON_SAMPLE, calls)},
         required=frozenset({"type", "metric"}),

@@ -9,8 +9,8 @@ import polars as pl
 
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.names import error_class, filled
-from loadlens.sources.parsed import seconds
-from loadlens.sources.wording import NOT_ANALYSED, are, counted, listed
+from loadlens.sources.parsed import seconds, spread
+from loadlens.sources.wording import NOT_ANALYSED, are, brief, counted, listed
 
 __all__ = [
     "EVERYDAY",
@@ -25,6 +25,7 @@ __all__ = [
     "Sample",
     "Tag",
     "observed",
+    "other_samples",
     "request_columns",
     "sample_rules",
     "text_ns",
@@ -66,9 +67,14 @@ EVERYDAY: Final = frozenset(
 OTHER_SAMPLES: Final = "samples of other metrics"
 """What all other samples are left out as."""
 
+_KNOWN_METRICS: Final = (*EVERYDAY, *REQUESTS, *TRANSACTIONS, _DROPPED)
+# What k6 has let a metric be called, in any version.
+_METRIC_NAME: Final = r"^[\p{L}\p{N}._ !?/&#()<>%-]{1,128}$"
+
 _SAMPLES_OF: Final = NOT_ANALYSED
 _DROPPED_ITERATIONS: Final = "iterations that were dropped"
 _UNTOLD: Final = "requests without expected_response"
+_EXPECTED_UNANSWERED: Final = "requests without a response that were expected"
 _HANDSHAKES: Final = "WebSocket calls"
 _UNANSWERED: Final = "WebSocket calls without a status"
 _AS_TRANSACTIONS: Final = "groups and iterations"
@@ -265,11 +271,23 @@ def _grpc_error(status: pl.Expr) -> pl.Expr:
     return pl.lit("gRPC ") + status.replace_strict(names, default=status, return_dtype=pl.String)
 
 
-def sample_rules(sample: Sample, value: str, prefix: str = "") -> tuple[Rule, ...]:
+def other_samples(sample: Sample, calls: Collection[str]) -> pl.Expr:
+    """Whether a sample is of a metric that is not read; a damaged name may be that of any metric."""
+    return ~sample.metric.is_in(calls) & ~_is_damaged(sample.metric)
+
+
+def _is_damaged(metric: pl.Expr) -> pl.Expr:
+    """Whether k6 can have no metric of that name: a hole in a file leaves zero bytes before one."""
+    unknown = ~metric.is_in(_KNOWN_METRICS).fill_null(value=True)
+    return spread(~metric.filter(unknown).str.contains(_METRIC_NAME), unknown).fill_null(value=False)
+
+
+def sample_rules(sample: Sample, metric: str, value: str, prefix: str = "") -> tuple[Rule, ...]:
     """What a sample must hold.
 
     Args:
         sample: the sample.
+        metric: what messages call its metric.
         value: what messages call its value.
         prefix: what stands before the names of tags in messages.
     """
@@ -289,6 +307,7 @@ def sample_rules(sample: Sample, value: str, prefix: str = "") -> tuple[Rule, ..
         broken=~tag("expected_response").is_in(["true", "false", ""]),
     )
     return (
+        Rule(column=metric, expected="the name of a metric", broken=_is_damaged(sample.metric)),
         Rule(column=value, expected="0 or more", broken=sample.value.is_null() | (sample.value < 0)),
         *([truth] if "expected_response" in sample.tags else []),
         *numbers,
@@ -310,6 +329,7 @@ def observed(sample: Sample, calls: Collection[str], typed: pl.DataFrame) -> dic
         _DROPPED_ITERATIONS: dropped,
         _AS_TRANSACTIONS: is_call & sample.metric.is_in(TRANSACTIONS),
         _UNTOLD: is_call & is_http & untold,
+        _EXPECTED_UNANSWERED: is_call & is_http & _is_unanswered(sample) & _is_expected(sample),
         _HANDSHAKES: is_call & (sample.metric == _WEBSOCKET),
         _UNANSWERED: is_call & (sample.metric == _WEBSOCKET) & untold & sample.status.is_null(),
     }
@@ -319,10 +339,22 @@ def observed(sample: Sample, calls: Collection[str], typed: pl.DataFrame) -> dic
     return {**{what: int(count) for what, count in found.items() if count}, **_unknown(sample, typed)}
 
 
+def _is_expected(sample: Sample) -> pl.Expr:
+    return (sample.filled("expected_response") == "true").fill_null(value=False)
+
+
+def _is_unanswered(sample: Sample) -> pl.Expr:
+    """Whether no response came: the status is 0 or is lacking, and the error, if any, is of no status."""
+    code = sample.filled("error_code").cast(pl.Int64, strict=False)
+    lacks_status = sample.status.is_null() & ~code.is_between(*_STATUS_CODES)
+    return ((sample.status == 0) | lacks_status).fill_null(value=False)
+
+
 def _unknown(sample: Sample, typed: pl.DataFrame) -> dict[str, int]:
     """The samples of each metric that may tell of calls and is not read, those of the most samples first."""
     metric = typed.select(sample.metric.alias("metric")).to_series()
-    other = metric.filter(~metric.is_in([*EVERYDAY, *REQUESTS, *TRANSACTIONS, _DROPPED, ""]))
+    damaged = typed.select(_is_damaged(sample.metric)).to_series()
+    other = metric.filter(~metric.is_in([*_KNOWN_METRICS, ""]) & ~damaged)
     counts = other.value_counts(sort=True).rows()[:_MOST_METRICS]
     return {f"{_SAMPLES_OF}{name}": count for name, count in counts}
 
@@ -373,6 +405,12 @@ def warnings_of(tags: Collection[str], rows: int, facts: Mapping[str, int]) -> l
     found = [_UNJUDGED if facts.get(_AS_TRANSACTIONS) else _UNMEASURED]
     if facts.get(_UNTOLD):
         found.append(f"{_have(facts[_UNTOLD], 'request')} no {_derived(tags)}")
+    if unanswered := facts.get(_EXPECTED_UNANSWERED):
+        requests = counted(unanswered, "request that got", "requests that got")
+        found.append(
+            f"expected_response is true of {requests} no response (status 0): "
+            f"{'it counts' if unanswered == 1 else 'they count'} as successful, as in k6's http_req_failed"
+        )
     if facts.get(_UNANSWERED):
         found.append(
             f"{_have(facts[_UNANSWERED], 'WebSocket call')} no status, which tells that no response came: "
@@ -431,4 +469,4 @@ def _unread(facts: Mapping[str, int]) -> str:
         del counts[_SESSION]
     shown = sorted(counts, key=lambda name: (-counts[name], name))[:_SHOWN_METRICS]
     more = f" and {len(counts) - len(shown)} more" if len(counts) > len(shown) else ""
-    return ", ".join(f"{name} ({counts[name]:,})" for name in shown) + more
+    return ", ".join(f"{brief(name)} ({counts[name]:,})" for name in shown) + more
