@@ -16,7 +16,7 @@ PACKAGE = Path(loadlens.__file__).parent
 LAYERS = (
     ("errors", "visible"),
     ("schema", "disk", "keywords"),
-    ("compiled", "replacing"),
+    ("compiled", "native", "replacing"),
     ("sources",),
     ("profile", "prices"),
     ("engine",),
@@ -45,6 +45,7 @@ ENGINE = (
     "schema",
     "disk",
     "compiled",
+    "native",
     "sources",
     "profile",
     "engine",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import loadlens
-from loadlens.engine.compiling import library_name
+from loadlens.native.compiling import SOURCES, library_name
 
 PROJECT = Path(__file__).parents[1]
 
@@ -49,9 +49,10 @@ def package_files(folder: Path) -> set[str]:
 
 def test_the_package_is_whole_and_nothing_else_is_in_the_wheel(unpacked: Path) -> None:
     files = package_files(unpacked)
-    library = f"loadlens/engine/{library_name()}"  # beside its source only once it was used there
+    library = f"loadlens/native/{library_name()}"  # beside its source only once it was used there
     assert library in files
-    assert files - {library} == package_files(PROJECT / "src") - {library, "loadlens/engine/_tally.c"}
+    sources = {f"loadlens/native/{source.name}" for source in SOURCES}
+    assert files - {library} == package_files(PROJECT / "src") - {library, *sources}
     assert {"loadlens/py.typed", "loadlens/prices/sagemaker-serverless.toml"} <= files
     assert {"loadlens/report/templates/page.html", "loadlens/report/templates/style.css"} <= files
     tops = {path.name for path in unpacked.iterdir()}
@@ -79,9 +80,9 @@ def test_the_wheel_is_what_is_imported(unpacked: Path) -> None:
 
 
 def test_the_counting_library_is_loaded_from_the_wheel(unpacked: Path) -> None:
-    done = run(unpacked, "from loadlens.engine.native import library; print(library()._name)")
+    done = run(unpacked, "from loadlens.engine.binding import library; print(library()._name)")
     assert (done.returncode, done.stderr) == (0, "")
-    assert Path(done.stdout.strip()) == unpacked / "loadlens" / "engine" / library_name()
+    assert Path(done.stdout.strip()) == unpacked / "loadlens" / "native" / library_name()
 
 
 def test_the_demo_runs_from_the_wheel(unpacked: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from loadlens.engine.native import FAILED_BUCKET, Layout, NativeTally
+from loadlens.engine.binding import FAILED_BUCKET, Layout, NativeTally
 
 ERRORS = ("throttle_exception", "insufficient_memory_error", "other_model_error")
 UNIT = 2**55

@@ -1,7 +1,7 @@
 """The engine that is being introduced beside ``loadlens.profile``: a native tally, and what is made of it.
 
 1. ``scanning.count`` runs a log once through tallies, one for each thread (``tally``, over the C library
-   that ``native`` binds), and merges them.
+   that ``binding`` binds), and merges them.
 2. ``profile`` is what the merged tally comes to: the only state, exact and the same to the last bit however
    the rows were ordered or divided.
 3. ``cells`` tells in which latency cell each wanted rank lies; ``refine`` looks once more at the rows of

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.engine.native import Layout, NativeTally
+from loadlens.engine.binding import Layout, NativeTally
 
 __all__ = ["Above"]
 

@@ -9,8 +9,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from loadlens.engine.above import Above
+from loadlens.engine.binding import FRACTION_BITS
 from loadlens.engine.cells import CellTable, Population
-from loadlens.engine.native import FRACTION_BITS
 from loadlens.engine.profile import FAILED, Profile
 from loadlens.engine.refine import Refinement
 from loadlens.profile.fence import IQRS_ABOVE_MEAN, IQRS_ABOVE_Q75

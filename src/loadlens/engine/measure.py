@@ -6,9 +6,9 @@ from pathlib import Path
 
 import polars as pl
 
+from loadlens.engine.binding import TallyFullError
 from loadlens.engine.cells import CellTable
 from loadlens.engine.figures import figures_of
-from loadlens.engine.native import TallyFullError
 from loadlens.engine.profile import Profile
 from loadlens.engine.refine import Refinement
 from loadlens.engine.scanning import Source, count

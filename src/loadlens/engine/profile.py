@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.engine.native import FAILED_BUCKET, FRACTION_BITS
+from loadlens.engine.binding import FAILED_BUCKET, FRACTION_BITS
 from loadlens.engine.tally import Columns, Tally
 from loadlens.schema import ERROR_COLUMNS
 

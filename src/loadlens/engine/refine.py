@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadlens.engine.above import Above
+from loadlens.engine.binding import NativeSelection
 from loadlens.engine.cells import CellTable, Population
-from loadlens.engine.native import NativeSelection
 from loadlens.engine.profile import FAILED
 from loadlens.engine.selections import Latencies, Looked, Prefixes, Selections, Wanted
 

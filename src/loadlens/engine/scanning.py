@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.engine.native import (
+from loadlens.engine.binding import (
     BrokenRowError,
     Layout,
     NativeSelection,

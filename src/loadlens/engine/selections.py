@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadlens.engine.above import Above
-from loadlens.engine.native import Found, NativeSelection
+from loadlens.engine.binding import Found, NativeSelection
 
 __all__ = ["Latencies", "Looked", "Prefixes", "Selections", "Wanted"]
 

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from loadlens.engine.binding import BrokenRowError, Codes, Layout, NativeTally
 from loadlens.engine.keys import KeyColumn, key_columns_of
-from loadlens.engine.native import BrokenRowError, Codes, Layout, NativeTally
 from loadlens.profile.profile import key_names
 from loadlens.profile.rows import Rows
 from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, LATENCY

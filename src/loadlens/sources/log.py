@@ -9,6 +9,7 @@ from typing import Final, Union
 import polars as pl
 
 from loadlens.errors import InputError, UsageError
+from loadlens.native.truncation import Truncation, surviving_truncation
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY, Rule, rules_for
 from loadlens.sources.arrow import ArrowDataset, ArrowStream, collect_stream, scan_dataset
 from loadlens.sources.calls import FEWEST_TYPED_CALLS, Calls, values_of
@@ -556,13 +557,20 @@ def reading(log: Log | None) -> Iterator[None]:
     Nor may a file of the log have changed in the end, whatever came of reading it.
     """
     files = log.files if log else ()
-    try:
-        yield
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, InputError) as error:
-        refuse_changed(files)
-        if isinstance(error, InputError):
-            raise
-        secrets = [secret for file in files for secret in secrets_of(file.path)]
-        problems = explain(files, log.name if log else "the log", error)
-        raise InputError(*problems) from cause_of(error, secrets)
+    with surviving_truncation() as truncation:
+        try:
+            yield
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, InputError) as error:
+            _refuse_changed_or_cut(files, truncation)
+            if isinstance(error, InputError):
+                raise
+            secrets = [secret for file in files for secret in secrets_of(file.path)]
+            problems = explain(files, log.name if log else "the log", error)
+            raise InputError(*problems) from cause_of(error, secrets)
+        _refuse_changed_or_cut(files, truncation)
+
+
+def _refuse_changed_or_cut(files: Sequence[DataFile], truncation: Truncation) -> None:
     refuse_changed(files)
+    if truncation.happened:
+        raise InputError("a file was cut short while it was read; analyse it once nothing writes to it")

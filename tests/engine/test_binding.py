@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from loadlens.engine.native import (
+from loadlens.engine.binding import (
     NO_CODE,
     BrokenRowError,
     Found,

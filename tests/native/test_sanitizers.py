@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 import loadlens
-from loadlens.engine.compiling import compile_library, library_name
+from loadlens.native.compiling import compile_library, library_name
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1")
 SEEDS = 1000  # each counts three batches, merges two tallies and looks at a fourth batch
 
 PROGRAM = """
 import sys
-from loadlens.engine import native
-from tests.engine.test_native import check_seed
+from loadlens.engine import binding
+from tests.engine.test_binding import check_seed
 
-assert native.__file__.startswith(sys.argv[1])
+assert binding.__file__.startswith(sys.argv[1])
 for seed in range(int(sys.argv[2])):
     check_seed(seed)
 print("done")
@@ -33,7 +33,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(
         Path(loadlens.__file__).parent, folder / "loadlens", ignore=shutil.ignore_patterns("*.so")
     )
-    compile_library(folder / "loadlens" / "engine" / library_name(), options=SANITIZERS)
+    compile_library(folder / "loadlens" / "native" / library_name(), options=SANITIZERS)
     return folder
 
 

@@ -6,18 +6,15 @@ without a copy.
 
 import ctypes
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.engine.compiling import SOURCE, CompilerError, compile_library, library_name
-from loadlens.errors import InputError, LoadlensError
+from loadlens.errors import InputError
+from loadlens.native import Functions, declared
 
 __all__ = [
     "FAILED_BUCKET",
@@ -48,7 +45,6 @@ FRACTION_BITS: Final = 55
 NO_CODE: Final = 2**32 - 1
 """In the place of the code of a row whose key is of another part."""
 
-_INTERFACE_VERSION: Final = 1
 _MOST_KEY_COLUMNS: Final = 31
 _ERRORS: Final = 3
 
@@ -139,8 +135,7 @@ _REST: Final = np.dtype(
 
 _pointer, _int32, _uint32, _uint64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_uint32, ctypes.c_uint64
 _layout = ctypes.POINTER(Layout)
-_FUNCTIONS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
-    "interface_version": (_int32, ()),
+_FUNCTIONS: Final[Functions] = {
     "tally_new": (_pointer, (_int32, _pointer, _layout, _uint64, _uint32, _uint32)),
     "tally_free": (None, (_pointer,)),
     "tally_add": (_int32, (_pointer, _pointer, _pointer, _pointer, _pointer)),
@@ -162,40 +157,13 @@ _FUNCTIONS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
 }
 
 
-@cache
 def library() -> ctypes.CDLL:
-    """The library, its functions declared.
-
-    An installed package has it. In a source tree it is compiled on first use, and again once its source has
-    changed: packages do not ship the source, so that nothing is ever compiled where the package is installed.
+    """The native library, the functions of tallies and selections declared.
 
     Raises:
         LoadlensError: it is missing and cannot be compiled, or cannot be loaded; the message says what to do.
     """
-    path = Path(__file__).with_name(library_name())
-    try:
-        if SOURCE.exists() and not _is_current(path):
-            compile_library(path)
-        loaded = ctypes.CDLL(str(path))
-    except CompilerError as error:
-        raise LoadlensError(str(error)) from error
-    except OSError as error:
-        raise LoadlensError(
-            f"{path.name}, the library that counts rows, cannot be loaded: {error}; "
-            f"install loadlens again on this machine: pip install --force-reinstall --no-deps loadlens"
-        ) from error
-    for name, (result, arguments) in _FUNCTIONS.items():
-        function = getattr(loaded, name)
-        function.restype, function.argtypes = result, arguments
-    if loaded.interface_version() != _INTERFACE_VERSION:
-        raise LoadlensError(f"{path.name} is of another version of loadlens; install loadlens again")
-    return loaded
-
-
-def _is_current(path: Path) -> bool:
-    with suppress(FileNotFoundError):
-        return path.stat().st_mtime >= SOURCE.stat().st_mtime
-    return False
+    return declared(_FUNCTIONS)
 
 
 def _raise(status: int) -> None:

@@ -1,4 +1,4 @@
-"""Compiles the counting library from its C source: when the package is built, or in a source tree.
+"""Compiles the native library from its C sources: when the package is built, or in a source tree.
 
 The build hook loads this file by its path, before the package is installed: it needs the standard library
 alone, and Polars least of all.
@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-__all__ = ["CompilerError", "compile_library", "compiler", "library_name", "zig_is_needed"]
+__all__ = ["SOURCES", "CompilerError", "compile_library", "compiler", "library_name", "zig_is_needed"]
 
-SOURCE: Final = Path(__file__).with_name("_tally.c")
+SOURCES: Final = tuple(Path(__file__).with_name(name) for name in ("_tally.c", "_truncation.c"))
 
 _SUFFIXES: Final = {"win32": ".dll", "darwin": ".dylib"}
 _FLAGS: Final = ("-std=c11", "-O3", "-DNDEBUG", "-fno-math-errno", "-fvisibility=hidden", "-shared")
@@ -34,7 +34,7 @@ class CompilerError(Exception):
 
 def library_name(platform: str = sys.platform) -> str:
     """The file name of the library on a platform, as ``sys.platform`` calls it."""
-    return f"_tally{_SUFFIXES.get(platform, '.so')}"
+    return f"_loadlens{_SUFFIXES.get(platform, '.so')}"
 
 
 def compiler() -> tuple[str, ...] | None:
@@ -77,12 +77,12 @@ def compile_library(target: Path, *, options: Sequence[str] = ()) -> Path:
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / target.name
         position = () if os.name == "nt" else ("-fPIC",)
-        arguments = [*command, *_FLAGS, *position, *options, str(SOURCE), "-o", str(made), "-lm"]
+        arguments = [*command, *_FLAGS, *position, *options, *map(str, SOURCES), "-o", str(made), "-lm"]
         # The command is a compiler that the machine names, and constants.
         done = subprocess.run(arguments, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
             output = (done.stderr or done.stdout).strip()
-            raise CompilerError(f"{' '.join(command)} cannot compile {SOURCE.name}:\n{output}\n{_HELP}")
+            raise CompilerError(f"{' '.join(command)} cannot compile the native library:\n{output}\n{_HELP}")
         made.replace(target)
     return target
 
