@@ -1,10 +1,14 @@
-"""Property tests draw the same few examples in every run, so that a red build means a changed program."""
+"""Property tests draw the same few examples in every run, so that a red build means a changed program.
+
+With ``pytest -m slow`` they draw more, again the same in every run.
+"""
 
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
+from tests.extent import THOROUGH
 from tests.stores import S3, serving
 
 settings.register_profile(
@@ -12,10 +16,25 @@ settings.register_profile(
     derandomize=True,
     database=None,
     deadline=None,
-    max_examples=15,
+    max_examples=5,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
+settings.register_profile(THOROUGH, settings.get_profile("steady"), max_examples=50)
 settings.load_profile("steady")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.markexpr == "slow":
+        settings.load_profile(THOROUGH)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Property tests are slow tests too where they draw more examples."""
+    if settings.get_current_profile_name() == THOROUGH:
+        for item in items:
+            if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
@@ -16,6 +16,7 @@ import loadlens
 from loadlens.cli import app
 from loadlens.errors import UsageError
 from loadlens.sources import Reading
+from tests.extent import examples
 
 STATUSES = (
     "ts,ms,code\n1700000000,10,200\n1700000001,20,301\n1700000002,30000,timeout\n1700000002,30,Non HTTP: x\n"
@@ -292,7 +293,7 @@ def canonical_by_pandas(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(12)
 @given(rows=st.lists(ROWS, min_size=1, max_size=30))
 def test_one_map_makes_the_same_of_every_form(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     schema = {"ms": pl.Float64, "ts": pl.Int64, "mem": pl.Float64}

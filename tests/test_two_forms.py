@@ -7,12 +7,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 import loadlens
 from tests.dialect_logs import KINDS, MEMORY, START_MS, Call, csv_text, iso, lambda_json, lambda_report
+from tests.extent import examples
 
 EXAMPLES = 5
 CALLS = st.lists(
@@ -113,7 +114,7 @@ def assert_same_calls(one: pl.DataFrame, other: pl.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("tool", PAIRS)
-@settings(max_examples=EXAMPLES, deadline=None)
+@examples(EXAMPLES)
 @given(log=CALLS)
 def test_two_forms_of_one_run_agree(tool: str, log: list[Call]) -> None:
     one, other = (read(KINDS[name].write(log), name) for name in PAIRS[tool])
@@ -121,7 +122,7 @@ def test_two_forms_of_one_run_agree(tool: str, log: list[Call]) -> None:
 
 
 @pytest.mark.parametrize("form", list(LAMBDA)[1:])
-@settings(max_examples=EXAMPLES, deadline=None)
+@examples(EXAMPLES)
 @given(log=CALLS)
 def test_every_form_of_a_lambda_log_agrees_with_its_lines(form: str, log: list[Call]) -> None:
     lines = read(lambda_report(log))

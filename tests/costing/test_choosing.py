@@ -1,10 +1,11 @@
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens import UsageError
 from loadlens.costing import Objective, Strategy, StrategyName, choose, with_dominated
+from tests.extent import examples
 
 OPTIONS = {"small": (1.0, 400.0), "medium": (1.5, 200.0), "large": (3.0, 150.0), "wasteful": (3.5, 210.0)}
 
@@ -30,7 +31,7 @@ def test_equal_options_do_not_dominate_each_other() -> None:
     assert table["dominated"].to_list() == [False, False, True, None]
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=12))
 def test_the_front_holds_what_every_strategy_chooses(points: list[tuple[int, int]]) -> None:
     table = with_dominated(candidates({str(at): (float(c), float(ms)) for at, (c, ms) in enumerate(points)}))

@@ -3,10 +3,11 @@ from itertools import pairwise
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.costing import Running, cheaper_intervals, cost_curves, instances_needed
+from tests.extent import examples
 
 
 def calls(price: float) -> Running:
@@ -103,7 +104,7 @@ WAYS = st.builds(
 )
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(base=WAYS, other=WAYS)
 def test_intervals_say_for_every_volume_which_is_cheaper(base: Running, other: Running) -> None:
     found = cheaper_intervals(base, other)

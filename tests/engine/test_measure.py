@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.engine.measure import Measured, measured
@@ -19,6 +19,7 @@ from loadlens.profile.plan import below_name
 from loadlens.schema import LATENCY
 from loadlens.sources import open_log
 from tests import direct
+from tests.extent import combinations, examples
 from tests.profile.cases import LOGS, TOLERANCE, keyed, log_of, near_equal, plan_of, spread
 from tests.profile.cases import assert_agree as assert_agree_but_for_throughput
 
@@ -67,9 +68,12 @@ def expected_throughput(frame: pl.DataFrame, got: pl.DataFrame, key: Sequence[st
 TICKS = ((1, 1.0), (10, 0.1), (100, 0.01), (1000, 0.001))
 
 
-@pytest.mark.parametrize("outliers", ["mean-iqr", "tukey", "none"])
-@pytest.mark.parametrize("over_failures", [True, False])
-@pytest.mark.parametrize("name", [name for name in LOGS if name != "denormals and zeros"])
+@pytest.mark.parametrize(
+    ("name", "outliers", "over_failures"),
+    combinations(
+        [name for name in LOGS if name != "denormals and zeros"], ["mean-iqr", "tukey", "none"], [True, False]
+    ),
+)
 def test_figures_are_those_of_the_direct_formulation(name: str, outliers: Any, over_failures: bool) -> None:
     for key in ((), KEY):
         frame = keyed(LOGS[name]()) if key else LOGS[name]()
@@ -130,7 +134,7 @@ def divided(frame: pl.DataFrame, folder: Path, cuts: Sequence[int]) -> list[Path
     return paths
 
 
-@settings(max_examples=12, deadline=None)
+@examples(12)
 @given(seed=st.integers(0, 10_000), cuts=st.lists(st.integers(0, 6000), max_size=5), data=st.data())
 def test_figures_are_the_same_to_the_bit(
     tmp_path_factory: pytest.TempPathFactory, seed: int, cuts: list[int], data: st.DataObject

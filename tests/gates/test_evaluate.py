@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import loadlens
@@ -17,6 +17,7 @@ from loadlens.profile import scan
 from loadlens.profile.limits import Limits
 from loadlens.sources.text import log as textlog
 from tests import logs, oracle
+from tests.extent import examples
 from tests.gates import numbers
 from tests.logs import Configuration, log_of
 
@@ -129,7 +130,7 @@ def test_every_metric_equals_the_oracle_in_every_window(
 
 
 @pytest.mark.parametrize("text", [text for text in METRICS if "error" not in text])
-@settings(max_examples=10)
+@examples(3)
 @given(
     log=logs.logs(),
     sign=st.sampled_from(list(numbers.COMPARE)),

@@ -1,11 +1,12 @@
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.gates import narrowing
 from loadlens.gates.narrowing import COARSE_SHIFT, Narrowing, cell_counts
+from tests.extent import examples
 
 QUANTILES = {"p01": 0.01, "median": 0.5, "p99": 0.99, "p999": 0.999}
 CROWD = 300.0 + np.spacing(300.0) * np.arange(-4000, 4000)
@@ -42,7 +43,7 @@ latency = st.one_of(
 )
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(
     st.dictionaries(
         st.integers(0, 2**40), st.lists(latency, min_size=1, max_size=40), min_size=1, max_size=5

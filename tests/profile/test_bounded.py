@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from loadlens.profile import limits, passes, scan, steps
 from loadlens.profile.plan import Outliers
 from tests import logs, oracle
+from tests.extent import combinations
 from tests.profile.cases import LOGS, assert_agree, both, keyed, log_of, near_equal, spread
 
 SMALL_LOGS = [name for name in LOGS if name != "near equal"]
@@ -21,15 +22,16 @@ def cramped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("cramped")
-@pytest.mark.parametrize("outliers", ["mean-iqr", "tukey", "none"])
-@pytest.mark.parametrize("name", SMALL_LOGS)
+@pytest.mark.parametrize(("name", "outliers"), combinations(SMALL_LOGS, ["mean-iqr", "tukey", "none"]))
 def test_hard_logs(name: str, outliers: Outliers) -> None:
     got, expected, plan = both(keyed(LOGS[name]()), ["memory_size"], outliers=outliers)
     assert_agree(got.table, expected.table, plan)
 
 
-@pytest.mark.parametrize("most", [0, 1, 20, 200])
-@pytest.mark.parametrize("name", ["clusters", "two adjacent values", "several keys", "12 decades"])
+@pytest.mark.parametrize(
+    ("name", "most"),
+    combinations(["clusters", "two adjacent values", "several keys", "12 decades"], [0, 1, 20, 200]),
+)
 def test_a_few_candidates(monkeypatch: pytest.MonkeyPatch, name: str, most: int) -> None:
     monkeypatch.setattr(limits, "_MOST_CANDIDATES", most)
     got, expected, plan = both(keyed(LOGS[name]()), ["memory_size"])
@@ -51,8 +53,7 @@ def test_windows_of_time_name_each_second_once(monkeypatch: pytest.MonkeyPatch) 
     assert got.profile.seconds["calls"].sum() == 3000
 
 
-@pytest.mark.parametrize("first", [-20.3, -10.0, -1.5, -0.5, 0.0, 0.5])
-@pytest.mark.parametrize("most", [1, 3, 10])
+@pytest.mark.parametrize(("first", "most"), combinations([-20.3, -10.0, -1.5, -0.5, 0.0, 0.5], [1, 3, 10]))
 def test_windows_around_time_0(monkeypatch: pytest.MonkeyPatch, most: int, first: float) -> None:
     monkeypatch.setattr(limits, "_MOST_GROUPS", most)
     frame = keyed(log_of(spread(1000), seconds=20.4))

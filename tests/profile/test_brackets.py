@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.profile import brackets as module
@@ -17,6 +17,7 @@ from loadlens.profile.places import NUM_PLACES, PLACE_OF_FAILED, places_of_bucke
 from loadlens.profile.plan import Outliers, Plan
 from loadlens.profile.scan import Counted
 from loadlens.schema import LATENCY
+from tests.extent import combinations, examples
 from tests.profile.cases import keyed, log_of, plan_of, spread
 from tests.profile.test_tail import MANY, assert_exact, counted_in_order, with_outliers
 
@@ -61,8 +62,7 @@ def test_an_even_log_is_read_once(name: str) -> None:
     assert_exact(read_once(found), frame, plan)
 
 
-@pytest.mark.parametrize("name", PLANS)
-@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize(("name", "backwards"), combinations(PLANS, [False, True]))
 def test_sorted_latencies_are_exact_too(name: str, backwards: bool) -> None:
     latencies = np.sort(with_outliers())
     frame = log_of(latencies[::-1] if backwards else latencies)
@@ -105,7 +105,7 @@ def test_failures_with_a_latency_are_held_as_such() -> None:
     ]
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(
     st.lists(
         st.tuples(st.integers(1, 6000), st.sampled_from([1e-3, 1.0, 1.001, 50.0])), min_size=1, max_size=4

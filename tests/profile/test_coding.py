@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.profile import coding
 from loadlens.profile.coding import KeyCoder
 from loadlens.profile.passes import TooSparseError
+from tests.extent import examples
 
 VALUES = {
     "small integers": pl.Series([-7, 0, 3, None]),
@@ -75,7 +76,7 @@ def batches(draw: st.DrawFn) -> list[pl.DataFrame]:
     ]
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(batches())
 def test_keys_of_any_types_over_many_batches(parts: list[pl.DataFrame]) -> None:
     coder, whole = coder_of(parts[0]), pl.concat(parts)

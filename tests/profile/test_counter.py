@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.profile import Plan, counter
@@ -24,6 +24,7 @@ from loadlens.profile.rows import Rows
 from loadlens.schema import LATENCY
 from loadlens.sources import open_log
 from tests import logs, oracle
+from tests.extent import examples
 from tests.profile.cases import LOGS, assert_same_profile, assert_same_rows, keyed, log_of, plan_of, spread
 
 KEY = tuple(oracle.CONCURRENCY_KEY)
@@ -114,7 +115,7 @@ def plan_for(frame: pl.DataFrame, key: Sequence[str] = KEY) -> Plan:
 CUTS = st.lists(st.integers(0, 2000), max_size=8)
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(logs.logs(), CUTS, st.integers(1, 4), st.randoms(use_true_random=False))
 def test_random_logs_in_random_batches(
     frame: pl.DataFrame, cuts: list[int], threads: int, random: Any
@@ -124,7 +125,7 @@ def test_random_logs_in_random_batches(
     assert_same(by_tables(frame[order], plan, cuts, threads), by_groups(frame, plan))
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(odd_logs(), CUTS, st.integers(1, 4), st.sampled_from([KEY, KEY[:1], ()]))
 def test_odd_logs_in_random_batches(
     frame: pl.DataFrame, cuts: list[int], threads: int, key: tuple[str, ...]
@@ -249,7 +250,7 @@ def test_a_log_without_rows() -> None:
         assert by_tables(frame, Plan(key=key)).buckets.is_empty()
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(odd_logs(), st.integers(1, 5))
 def test_held_latencies_as_by_a_join(frame: pl.DataFrame, step: int) -> None:
     plan = plan_for(frame)

@@ -16,6 +16,7 @@ from loadlens.profile.plan import Outliers
 from loadlens.schema import LATENCY
 from loadlens.sources import open_log
 from tests import direct, logs, oracle
+from tests.extent import combinations
 from tests.profile.cases import (
     LOGS,
     SMALLEST,
@@ -56,8 +57,7 @@ def _same(got: object, expected: object, scale: float) -> bool:
     return close(got, expected, scale) if numbers else got == expected
 
 
-@pytest.mark.parametrize("outliers", OUTLIERS)
-@pytest.mark.parametrize("name", LOGS)
+@pytest.mark.parametrize(("name", "outliers"), combinations(LOGS, OUTLIERS))
 def test_hard_logs_as_the_direct_formulation(name: str, outliers: Outliers) -> None:
     frame = LOGS[name]()
     got, expected, plan = both(frame, outliers=outliers)
@@ -75,8 +75,7 @@ def test_hard_logs_by_key_as_the_direct_formulation(name: str) -> None:
     assert_agree(got.table, expected.table, plan)
 
 
-@pytest.mark.parametrize("outliers", OUTLIERS)
-@pytest.mark.parametrize("name", LOGS)
+@pytest.mark.parametrize(("name", "outliers"), combinations(LOGS, OUTLIERS))
 def test_hard_logs_as_numpy(name: str, outliers: Outliers) -> None:
     assert_agrees_with_numpy(LOGS[name](), [], outliers)
 

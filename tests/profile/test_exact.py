@@ -13,6 +13,7 @@ from loadlens.profile.rows import Rows
 from loadlens.profile.steps import CodedRows, local_look
 from loadlens.schema import LATENCY
 from loadlens.sources import open_log
+from tests.extent import combinations
 from tests.profile.cases import LOGS, keyed, near_equal, plan_of
 
 SMALL_LOGS = [name for name in LOGS if name != "near equal"]
@@ -53,8 +54,7 @@ def all_values(frame: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-@pytest.mark.parametrize("most_values", [0, 3, 10**9])
-@pytest.mark.parametrize("name", SMALL_LOGS)
+@pytest.mark.parametrize(("name", "most_values"), combinations(SMALL_LOGS, [0, 3, 10**9]))
 def test_every_rank(name: str, most_values: int) -> None:
     frame = keyed(LOGS[name]())
     expected = all_values(frame)

@@ -22,6 +22,7 @@ from loadlens.profile.distributed import Merging
 from loadlens.schema import LATENCY
 from loadlens.sources import Reading, open_log
 from tests import logs
+from tests.extent import combinations
 from tests.profile.cases import LOGS, assert_agree, assert_same_profile, keyed, log_of, plan_of, spread
 
 KEY = ["memory_size"]
@@ -110,8 +111,12 @@ def test_tables(threads: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert_same_in_partitions(keyed(LOGS[name]()), threads, tmp_path)
 
 
-@pytest.mark.parametrize("outliers", ["mean-iqr", "tukey", "none"])
-@pytest.mark.parametrize("name", ["near equal", "clusters", "several keys", "denormals and zeros"])
+@pytest.mark.parametrize(
+    ("name", "outliers"),
+    combinations(
+        ["near equal", "clusters", "several keys", "denormals and zeros"], ["mean-iqr", "tukey", "none"]
+    ),
+)
 def test_more_candidates_than_fit(
     threads: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, outliers: Any
 ) -> None:

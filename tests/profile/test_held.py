@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.profile import Plan, Statistics, brackets, distributed, limits, measure, partitions, scan
@@ -21,6 +21,7 @@ from loadlens.profile.scan import Scan
 from loadlens.sources import open_log
 from loadlens.sources.log import Log
 from tests import direct
+from tests.extent import combinations, examples
 from tests.profile.cases import assert_agree, keyed, log_of, plan_of, spread
 from tests.profile.test_executor import Inline, assert_same
 from tests.profile.test_tail import with_outliers
@@ -119,8 +120,7 @@ def test_an_even_log_is_read_once(tmp_path: Path, name: str) -> None:
     assert executor.times(look_at_partition) == 0
 
 
-@pytest.mark.parametrize("name", PLANS)
-@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize(("name", "backwards"), combinations(PLANS, [False, True]))
 def test_a_log_whose_latencies_drift_is_exact_too(tmp_path: Path, name: str, backwards: bool) -> None:
     latencies = np.sort(with_outliers(60_000))
     frame, executor = keyed(log_of(latencies[::-1] if backwards else latencies)), Noting()
@@ -302,7 +302,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     return tmp_path_factory.mktemp("phases")
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(12)
 @given(
     st.lists(
         st.tuples(st.integers(1, 6000), st.sampled_from([1e-3, 1.0, 1.001, 50.0])), min_size=1, max_size=4

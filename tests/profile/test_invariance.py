@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from loadlens.profile import Plan, Statistics, measure
 from loadlens.sources import open_log
 from tests import logs, oracle
+from tests.extent import combinations
 from tests.profile.cases import LOGS, assert_agree, assert_same_profile, keyed, log_of, plan_of, spread
 
 
@@ -24,8 +25,7 @@ def measured(source: Any, plan: Plan, **execution: Any) -> Statistics:
     return measure(open_log(source), plan, heatmap=True, **execution)
 
 
-@pytest.mark.parametrize("exact", [True, False])
-@pytest.mark.parametrize("name", LOGS)
+@pytest.mark.parametrize(("name", "exact"), combinations(LOGS, [True, False]))
 def test_the_order_of_rows(name: str, exact: bool) -> None:
     frame = keyed(LOGS[name]())
     plan = plan_of(frame, ["memory_size"])
@@ -47,8 +47,7 @@ def test_the_order_of_rows_of_random_logs(frame: pl.DataFrame, random: Any) -> N
     assert_same(measured(frame[order], plan), measured(frame, plan), plan)
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
-@pytest.mark.parametrize("rows", [100, 999, 2000])
+@pytest.mark.parametrize(("rows", "suffix"), combinations([100, 999, 2000], [".parquet", ".csv"]))
 def test_the_partition_into_files(tmp_path: Path, rows: int, suffix: str) -> None:
     frame = keyed(log_of([*spread(1900), *[-1.0] * 100]))
     plan = plan_of(frame, ["memory_size"])

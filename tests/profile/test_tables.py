@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.compiled import frozen
@@ -32,6 +32,7 @@ from loadlens.profile.passes import TooSparseError
 from loadlens.profile.places import GROUPS, NUM_PLACES, buckets_of_places, places_of_buckets
 from loadlens.profile.tables import CellTable, HeatTable, SecondTable
 from loadlens.schema import MAX_TIME_S
+from tests.extent import examples
 
 MIB = 2**20
 PAGE_BYTES = BUCKETS_PER_OCTAVE * 6 * 8
@@ -132,7 +133,7 @@ def _bucket(latency: float) -> int:
     return FAILED_BUCKET if latency == -1 else int(bucket_of(np.array([latency]))[0])
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(rows_of(ENDS, codes=40))
 def test_cells_as_a_dictionary(parts: list[list[Row]]) -> None:
     tables = Tables()
@@ -238,7 +239,7 @@ def counted_seconds(tables: Tables) -> dict[tuple[int, int], tuple[int, int]]:
     return found
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(rows_of(ENDS), st.booleans())
 def test_seconds_as_a_dictionary(parts: list[list[Row]], backward: bool) -> None:
     rows = sorted((row for part in parts for row in part), key=lambda row: row[2], reverse=backward)
@@ -250,7 +251,7 @@ def test_seconds_as_a_dictionary(parts: list[list[Row]], backward: bool) -> None
         assert not tables.without_second
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(rows_of(ENDS | st.sampled_from([LAST, -LAST, 1e9, -1e9])))
 def test_stray_times(parts: list[list[Row]]) -> None:
     tables = Tables(MIB)
@@ -316,7 +317,7 @@ def test_more_calls_in_a_second_than_its_number_holds() -> None:
     assert [figures.tolist() for figures in tables.seconds.used()] == [[0], [5], [COMPLETION // 2], [1]]
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(rows_of(ENDS | st.sampled_from([LAST, -LAST, 1e9, 1e-300, -1e-300])))
 def test_heat_as_windows_by_numpy(parts: list[list[Row]]) -> None:
     tables = Tables(heat=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.profile import engine
@@ -21,6 +21,7 @@ from loadlens.profile.tail import Histogram, Tail
 from loadlens.schema import LATENCY
 from loadlens.sources import open_log
 from tests import direct
+from tests.extent import combinations, examples
 from tests.profile.cases import assert_agree, keyed, log_of, plan_of, spread
 
 MANY = 10**6
@@ -98,8 +99,7 @@ def test_an_even_log_holds_few_rows_and_needs_no_others(outcomes: list[bool], na
     assert 200 <= held(found) < 8000
 
 
-@pytest.mark.parametrize("name", PLANS)
-@pytest.mark.parametrize("rows", [1, 37, 500, 10**6])
+@pytest.mark.parametrize(("rows", "name"), combinations([1, 37, 500, 10**6], PLANS))
 def test_the_size_of_batches(name: str, rows: int) -> None:
     frame = keyed(log_of(with_outliers(4000)))
     plan = plan_of(frame, ["memory_size"], **PLANS[name])
@@ -212,7 +212,7 @@ def test_logs_without_times(outcomes: list[bool], missing: Sequence[str]) -> Non
     assert outcomes == [True]
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(
     st.lists(
         st.tuples(st.integers(1, 1500), st.sampled_from([1e-3, 1.0, 50.0, 1e5])), min_size=1, max_size=5

@@ -3,12 +3,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.errors import UsageError
 from loadlens.schema import CANONICAL_COLUMNS
 from loadlens.sources.mapping import DURATION_UNITS, TIME_UNITS, ColumnMap, Condition, Duration, Moment
+from tests.extent import examples
 
 MAP = ("latency=elapsed:ms", "end=ts:epoch_ms", "success=status<400", "label=url")
 
@@ -257,7 +258,7 @@ def maps(draw: st.DrawFn) -> ColumnMap:
     return ColumnMap.parse([*texts, *(f"{key}={draw(names)}" for key in draw(st.sets(keys, max_size=4)))])
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(20)
 @given(column_map=maps())
 def test_maps_survive_a_round_trip(tmp_path: Path, column_map: ColumnMap) -> None:
     path = tmp_path / "map.toml"
@@ -274,7 +275,7 @@ targets = st.sampled_from(["latency", "start", "success"])
 nearly = st.tuples(targets, st.text(":<=>'in format%", max_size=12)).map("=".join)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(texts=st.lists(st.one_of(st.text(), nearly)))
 def test_any_text_is_read_or_refused(texts: list[str]) -> None:
     try:

@@ -7,12 +7,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import loadlens
 from loadlens.cli import app
+from tests.extent import examples
 
 FORMS = ("csv", "parquet", "arrow", "frame", "lazy")
 GOOD: dict[str, Any] = {
@@ -110,7 +111,7 @@ def test_without_leave_the_row_is_told_and_nothing_counted(tmp_path: Path, fault
     assert raised.value.problems[-1].startswith("1 of 3 rows rejected, allowed: 0;")
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.lists(st.sampled_from(sorted(ALL)), min_size=1, max_size=30))
 def test_all_forms_agree(tmp_path_factory: pytest.TempPathFactory, kinds: list[str]) -> None:
     kinds = ["good", *kinds]

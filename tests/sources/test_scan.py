@@ -10,12 +10,13 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 import loadlens
 from tests import logs
+from tests.extent import examples
 
 KEY = ["memory_size", "max_concurrency"]
 SUFFIXES = ("csv", "parquet")
@@ -128,7 +129,7 @@ def test_every_form_serves_every_analysis(
         assert_frame_equal(got.density, expected.density, rel_tol=1e-6)
 
 
-@settings(max_examples=8)
+@examples(8)
 @given(
     log=logs.logs(max_rows=15),
     cuts=st.lists(st.integers(0, 500), max_size=4),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from loadlens.errors import LoadlensError
 from loadlens.sources.dialects import BlockReader, Dialect
@@ -16,6 +17,8 @@ from loadlens.sources.text.stream import HEAD_BYTES, Head
 LOGS = Path(__file__).parents[4] / "shared" / "logs"
 RECORDED = Path(__file__).parent / "recorded"
 BAD_BYTES = b'\0\t\n",-.0x\xc3\xff'
+TIMES_DAMAGED = [15, pytest.param(150, marks=pytest.mark.slow)]
+"""How often a log is damaged."""
 
 
 def logs_of_others(*folders: str) -> list[Path]:
@@ -53,7 +56,7 @@ def damaged(data: bytes, times: int) -> Iterator[bytes]:
         yield data[: chance.randrange(len(data))]
 
 
-def check_damage(dialect: Dialect, log: str, times: int = 60) -> None:
+def check_damage(dialect: Dialect, log: str, times: int) -> None:
     """Whatever is damaged, the log is refused or read, with no more rows and rejects than it has lines."""
     for changed in damaged(log.encode(), times):
         dialect.matches(head(changed))
@@ -65,7 +68,7 @@ def check_damage(dialect: Dialect, log: str, times: int = 60) -> None:
         assert parsed.rows.height + parsed.rejects.height <= lines
 
 
-def check_one_bad_byte(dialect: Dialect, log: str, times: int = 150) -> None:
+def check_one_bad_byte(dialect: Dialect, log: str, times: int) -> None:
     """A changed byte damages the row that it is in, or the two that it joins, and no other."""
     data, chance = log.encode(), random.Random(8)
     rows = read(dialect, data).rows.height

@@ -8,7 +8,7 @@ import pytest
 from loadlens.errors import InputError
 from loadlens.sources.dialects.ab import AB_GNUPLOT, AB_PERCENTILES, AB_REPORT
 
-from .reading import RECORDED, check_damage, check_one_bad_byte, head, read
+from .reading import RECORDED, TIMES_DAMAGED, check_damage, check_one_bad_byte, head, read
 
 LOG = (RECORDED / "ab_gnuplot.tsv").read_text()
 REPORT = (RECORDED / "ab.txt").read_text()
@@ -74,9 +74,10 @@ def test_bad_rows_are_rejected_alone(old: str, new: str, column: str) -> None:
     assert parsed.rejects.select("line", "column").rows() == [(2, column)]
 
 
-def test_damage_is_refused_or_costs_what_it_hits() -> None:
-    check_damage(AB_GNUPLOT, HEADER + "".join(ROWS) * 9)
-    check_one_bad_byte(AB_GNUPLOT, HEADER + "".join(ROWS) * 9)
+@pytest.mark.parametrize("times", TIMES_DAMAGED)
+def test_damage_is_refused_or_costs_what_it_hits(times: int) -> None:
+    check_damage(AB_GNUPLOT, HEADER + "".join(ROWS) * 9, times)
+    check_one_bad_byte(AB_GNUPLOT, HEADER + "".join(ROWS) * 9, times)
 
 
 def test_what_lacks_a_column_is_refused() -> None:

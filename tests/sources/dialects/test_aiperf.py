@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.errors import LoadlensError
@@ -19,6 +19,7 @@ from loadlens.sources.dialects.base import BlockReader
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed
 from loadlens.sources.text.blocks import blocks
 from loadlens.sources.text.stream import Head, read_head
+from tests.extent import examples
 
 SHARED = Path(__file__).parents[4] / "shared" / "logs"
 SHARED_FILES = [path for path in sorted(SHARED.rglob("*")) if path.is_file()]
@@ -196,7 +197,7 @@ def intact(before: bytes, after: bytes) -> list[bytes]:
     ]
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(flips=st.dictionaries(st.integers(0, 3000), st.integers(0, 255), max_size=4), cut=st.integers(0, 3500))
 def test_damage_gives_rejects_and_never_anything_else(flips: dict[int, int], cut: int) -> None:
     before = lines(*RECORDS).encode()

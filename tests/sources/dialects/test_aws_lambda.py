@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.errors import InputError, LoadlensError
@@ -22,6 +22,7 @@ from loadlens.sources.dialects.lambda_events import LAMBDA_CSV, LAMBDA_JSON
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed, joined
 from loadlens.sources.text.blocks import blocks
 from loadlens.sources.text.stream import Head, read_head
+from tests.extent import examples
 
 SHARED = Path(__file__).parents[4] / "shared" / "logs"
 SHARED_FILES = [path for path in sorted(SHARED.rglob("*")) if path.is_file()]
@@ -366,7 +367,7 @@ FIELDS = ("Duration: 130.27 ms", "Billed Duration: 131 ms", "Memory Size: 256 MB
     order=st.permutations([*FIELDS, "Init Duration: 7.5 ms", "Status: error", "Error Type: Runtime.Unknown"]),
     separator=st.sampled_from(["\t", " ", " \t"]),
 )
-@settings(max_examples=40)
+@examples(40)
 def test_the_fields_of_a_report_come_in_any_order(order: list[str], separator: str) -> None:
     text = lines(f"REPORT RequestId: {ID}{separator}{separator.join(order)}")
     assert LAMBDA_REPORT.matches(head(text))
@@ -749,7 +750,7 @@ def physical_lines(data: bytes | bytearray) -> int:
     return data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(
     log=st.sampled_from([(LAMBDA_REPORT, exported("timestamp,message")), (LAMBDA_JSON, JSON_LOGS["mixed"])]),
     flips=st.dictionaries(st.integers(0, 1500), st.integers(0, 255), max_size=4),

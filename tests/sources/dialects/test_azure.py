@@ -11,7 +11,7 @@ from loadlens.errors import InputError
 from loadlens.sources.dialects.azure import AZURE_TRACE
 from loadlens.sources.text.stream import read_head
 
-from .reading import LOGS, check_damage, check_one_bad_byte, head, logs_of_others, read
+from .reading import LOGS, TIMES_DAMAGED, check_damage, check_one_bad_byte, head, logs_of_others, read
 
 RECORDED_LOGS = sorted((LOGS / "azure").glob("*.csv"))
 HEADER = "app,func,end_timestamp,duration"
@@ -77,9 +77,10 @@ def test_a_torn_last_line_is_rejected() -> None:
     assert parsed.rejects.select("line", "reason").rows() == [(5, "torn last line")]
 
 
-def test_damage_is_refused_or_costs_what_it_hits() -> None:
-    check_damage(AZURE_TRACE, table(*ROWS))
-    check_one_bad_byte(AZURE_TRACE, table(*ROWS))
+@pytest.mark.parametrize("times", TIMES_DAMAGED)
+def test_damage_is_refused_or_costs_what_it_hits(times: int) -> None:
+    check_damage(AZURE_TRACE, table(*ROWS), times)
+    check_one_bad_byte(AZURE_TRACE, table(*ROWS), times)
 
 
 @pytest.mark.parametrize("log", ["", "\n", "app,func\n", "{}\n", "\xff", "app;func;end_timestamp;duration\n"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.errors import InputError, LoadlensError
@@ -18,6 +18,7 @@ from loadlens.sources.dialects.gatling_binary import GATLING_BINARY
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed, joined
 from loadlens.sources.text.blocks import blocks
 from loadlens.sources.text.stream import Head, open_stream, read_head
+from tests.extent import examples
 
 SHARED = Path(__file__).parents[4] / "shared" / "logs"
 SHARED_FILES = [path for path in sorted(SHARED.rglob("*")) if path.is_file()]
@@ -236,7 +237,7 @@ def test_the_dialect_says_what_it_is_and_what_the_log_cannot_tell() -> None:
     byte=st.integers(0, 255),
     block_bytes=st.sampled_from([50, 2**20]),
 )
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_a_flipped_byte_costs_the_rows_of_its_line_only(
     layout: str, at: int, byte: int, block_bytes: int
 ) -> None:
@@ -253,7 +254,7 @@ def test_a_flipped_byte_costs_the_rows_of_its_line_only(
 
 
 @given(layout=st.sampled_from(sorted(LAYOUTS)), end=st.integers(1, 10**6))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_a_cut_file_gives_its_whole_lines_or_an_error(layout: str, end: int) -> None:
     data = text(LAYOUTS[layout]).encode()
     data = data[: end % len(data)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.errors import InputError, LoadlensError
@@ -16,6 +16,7 @@ from loadlens.sources.dialects import StreamReader, gatling_binary
 from loadlens.sources.dialects.gatling_binary import GATLING_BINARY
 from loadlens.sources.parsed import Parsed, joined
 from loadlens.sources.text.stream import Head, read_head
+from tests.extent import examples
 
 SHARED = Path(__file__).parents[4] / "shared" / "logs" / "gatling"
 SHARED_BINARIES = [path for path in sorted(SHARED.glob("*.log")) if path.read_bytes().startswith(b"\0")]
@@ -278,7 +279,7 @@ def test_the_dialect_says_what_it_is() -> None:
 
 
 @given(at=st.integers(0, 10**6), byte=st.integers(0, 255), end=st.integers(1, 10**6) | st.none())
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(20)
 def test_flipped_bytes_and_cuts_give_rows_or_an_error(
     tmp_path: Path, at: int, byte: int, end: int | None
 ) -> None:

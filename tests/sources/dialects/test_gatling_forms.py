@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 import loadlens
+from tests.extent import examples
 
 START = 1_700_000_000_123
 SHARED = Path(__file__).parents[4] / "shared" / "logs" / "gatling"
@@ -167,7 +168,7 @@ ROWS = st.builds(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(rows=st.lists(ROWS, min_size=1, max_size=20), level=st.sampled_from(["requests", "transactions"]))
 def test_text_and_binary_of_one_run_agree(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Row], level: str

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.errors import InputError
@@ -22,7 +22,15 @@ from loadlens.sources.dialects.generic import mapped_dialect, mapped_frame, mapp
 from loadlens.sources.mapping import ColumnMap
 from loadlens.sources.parsed import Parsed
 from loadlens.sources.text.stream import read_head
-from tests.sources.dialects.reading import LOGS, check_damage, check_one_bad_byte, head, logs_of_others
+from tests.extent import examples
+from tests.sources.dialects.reading import (
+    LOGS,
+    TIMES_DAMAGED,
+    check_damage,
+    check_one_bad_byte,
+    head,
+    logs_of_others,
+)
 from tests.sources.dialects.reading import read as read_as
 
 MAP = ("latency=elapsed:ms", "end=ts:epoch_ms", "success=status<400", "label=url", "model=model")
@@ -234,7 +242,7 @@ def test_the_latency_from_start_to_end_is_exact() -> None:
     assert column(text, "invocation_latency", "start=a:epoch_ms", "end=b:epoch_ns") == [0.25]
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(
     start=st.integers(631152000 * 10**6, 2**33 * 10**6),
     micros=st.integers(0, 10**9),
@@ -830,10 +838,11 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize(("log", "texts"), DAMAGED, ids=["csv", "ndjson"])
-def test_damaged_files_are_read_or_refused(log: str, texts: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("times", TIMES_DAMAGED)
+def test_damaged_files_are_read_or_refused(log: str, texts: tuple[str, ...], times: int) -> None:
     dialect = mapped_dialect(ColumnMap.parse(texts))
-    check_damage(dialect, log)
-    check_one_bad_byte(dialect, log)
+    check_damage(dialect, log, times)
+    check_one_bad_byte(dialect, log, times)
 
 
 def shared(name: str, *texts: str) -> pl.DataFrame:

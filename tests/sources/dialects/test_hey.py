@@ -10,7 +10,7 @@ import pytest
 from loadlens.errors import InputError
 from loadlens.sources.dialects.hey import HEY_CSV, HEY_SUMMARY
 
-from .reading import RECORDED, check_damage, head, logs_of_others, read
+from .reading import RECORDED, TIMES_DAMAGED, check_damage, head, logs_of_others, read
 
 HEADER = "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset"
 LOG = (RECORDED / "hey.csv").read_text()
@@ -111,8 +111,9 @@ def test_a_torn_last_line_and_invalid_bytes_are_rejects() -> None:
     assert (broken.rows.height, broken.rejects["column"].to_list()) == (1, ["status-code"])
 
 
-def test_damage_never_escapes() -> None:
-    check_damage(HEY_CSV, LOG)
+@pytest.mark.parametrize("times", TIMES_DAMAGED)
+def test_damage_never_escapes(times: int) -> None:
+    check_damage(HEY_CSV, LOG, times)
 
 
 def test_warnings_say_what_hey_leaves_out() -> None:

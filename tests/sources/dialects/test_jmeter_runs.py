@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import loadlens
 from loadlens.cluster import workforce
+from tests.extent import examples
 from tests.jmeter_runs import Element, calls, csv_rows, csv_text, run, xml_text
 
 Row = tuple[object, ...]
@@ -32,7 +33,7 @@ def written(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40)
 @given(seed=st.integers(0, 10**6), files=st.integers(1, 4))
 def test_csv_and_xml_of_one_run_hold_the_same_calls(tmp_path: Path, seed: int, files: int) -> None:
     elements = run(seed)

@@ -19,7 +19,7 @@ from loadlens.sources.dialects.jmeter_xml import JMETER_XML
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed, joined
 from loadlens.sources.text.stream import read_head
 
-from .reading import LOGS, damaged, head, logs_of_others, read
+from .reading import LOGS, TIMES_DAMAGED, damaged, head, logs_of_others, read
 
 SHARED_XML = [path for path in sorted(LOGS.glob("jmeter/*.jtl")) if path.read_bytes().startswith(b"<")]
 PLUGIN = "taurus_nonstandard-unicode"
@@ -290,12 +290,13 @@ def test_invalid_utf8_costs_its_sample(tmp_path: Path) -> None:
     assert "\ufffd" in parsed.rejects["raw"].item()
 
 
-def test_a_file_cut_anywhere_gives_the_samples_before(tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_file_cut_anywhere_gives_the_samples_before(tmp_path: Path, step: int) -> None:
     log = document(sample("a", "<java.net.URL>u</java.net.URL>"), sample("b"), sample("c"))
     whole = read_xml(tmp_path, log)
     assert whole.rejects.is_empty()
     done = log.index("</testResults>") + len("</testResults>")
-    for end in range(1, len(log)):
+    for end in range(1, len(log), step):
         parsed = read_xml(tmp_path, log[:end])
         assert_frame_equal(parsed.rows, whole.rows.head(parsed.rows.height))
         assert parsed.rows.height == log[:end].count("/httpSample>") + log[:end].count("/>")
@@ -305,10 +306,11 @@ def test_a_file_cut_anywhere_gives_the_samples_before(tmp_path: Path) -> None:
     assert 'lb="a"' in parsed.rejects["raw"].item()
 
 
-def test_damage_never_escapes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", TIMES_DAMAGED)
+def test_damage_never_escapes(tmp_path: Path, times: int) -> None:
     samples = [sample(f"s{at}", sample("p") if at % 3 else "") for at in range(20)]
     data = document(*samples, sample("all", sample("last"), tag="sample", rm=SUMS)).encode()
-    for changed in damaged(data, 150):
+    for changed in damaged(data, times):
         JMETER_XML.matches(head(changed))
         try:
             parsed = read_xml(tmp_path, changed or b" ")
@@ -331,7 +333,7 @@ def test_a_file_of_many_chunks_is_read_whole(tmp_path: Path) -> None:
 
 
 def test_only_a_part_of_a_file_is_held(tmp_path: Path) -> None:
-    count = 40_000
+    count = 24_000
     path = tmp_path / "a.jtl"
     path.write_text(document(*(sample("a", "<b>" + "x" * 900 + "</b>") for _ in range(count))))
     reader = JMETER_XML.open(read_head(path))

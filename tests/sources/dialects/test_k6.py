@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -24,6 +24,7 @@ from loadlens.sources.dialects.k6 import K6_CSV, K6_JSON, K6_SUMMARY_JSON, K6_SU
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed
 from loadlens.sources.text.blocks import blocks
 from loadlens.sources.text.stream import Head, open_stream, read_head
+from tests.extent import examples
 
 SHARED = Path(__file__).parents[4] / "shared" / "logs"
 RUN = SHARED / "k6" / "gateway_json_get_user_id_1000_r1.csv"
@@ -616,7 +617,7 @@ def test_a_compressed_file_reads_the_same(dialect: Dialect, log: str, tmp_path: 
 
 
 @LOGS
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(seed=st.integers(0, 2**32))
 def test_damage_costs_the_damaged_lines_only(dialect: Dialect, log: str, seed: int) -> None:
     rng = random.Random(seed)

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from typer.testing import CliRunner
 
 import loadlens
 from loadlens.cli import app
+from tests.extent import examples
 
 BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TAGS = ("error", "error_code", "expected_response", "group", "method", "name", "scenario", "status", "url")
@@ -253,7 +254,7 @@ SAMPLES = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     samples=st.lists(SAMPLES, min_size=1, max_size=30), level=st.sampled_from(["requests", "transactions"])
 )

@@ -15,7 +15,16 @@ from loadlens.errors import InputError
 from loadlens.sources.dialects.locust import LOCUST_CSV, LOCUST_STATISTICS, LOCUST_WORKERS
 from loadlens.sources.text.stream import read_head
 
-from .reading import LOGS, RECORDED, check_damage, check_one_bad_byte, head, logs_of_others, read
+from .reading import (
+    LOGS,
+    RECORDED,
+    TIMES_DAMAGED,
+    check_damage,
+    check_one_bad_byte,
+    head,
+    logs_of_others,
+    read,
+)
 
 REQUESTS = RECORDED / "locust_requests.csv"
 FOLDER = LOGS / "locust"
@@ -145,9 +154,10 @@ def test_a_torn_last_line_is_rejected() -> None:
     assert parsed.rejects.select("line", "reason").rows() == [(7, "torn last line")]  # one row has two lines
 
 
-def test_damage_is_refused_or_costs_what_it_hits() -> None:
-    check_damage(LOCUST_CSV, table(*ROWS))
-    check_one_bad_byte(LOCUST_CSV, table(*ROWS))
+@pytest.mark.parametrize("times", TIMES_DAMAGED)
+def test_damage_is_refused_or_costs_what_it_hits(times: int) -> None:
+    check_damage(LOCUST_CSV, table(*ROWS), times)
+    check_one_bad_byte(LOCUST_CSV, table(*ROWS), times)
 
 
 def test_a_file_that_does_not_tell_failures_is_refused() -> None:

@@ -17,7 +17,7 @@ from loadlens.sources.dialects.oha import OHA_CSV, OHA_SQLITE, OHA_SUMMARY
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed, joined
 from loadlens.sources.text.stream import read_head
 
-from .reading import check_damage, damaged, head, logs_of_others, read
+from .reading import TIMES_DAMAGED, check_damage, damaged, head, logs_of_others, read
 
 HEADER = "request-start,DNS,DNS+dialup,Response-delay,request-duration,bytes,status"
 ROWS = [
@@ -120,8 +120,9 @@ def test_a_torn_last_line_and_invalid_bytes_are_rejects() -> None:
     assert (broken.rows.height, broken.rejects["column"].to_list()) == (2, ["bytes"])
 
 
-def test_damage_of_a_csv_never_escapes() -> None:
-    check_damage(OHA_CSV, LOG)
+@pytest.mark.parametrize("times", TIMES_DAMAGED)
+def test_damage_of_a_csv_never_escapes(times: int) -> None:
+    check_damage(OHA_CSV, LOG, times)
 
 
 def test_a_csv_without_a_needed_column_is_refused() -> None:
@@ -233,10 +234,11 @@ def test_text_that_is_no_utf8_is_a_reject(tmp_path: Path) -> None:
     assert parsed.rejects["column"].to_list() == ["url"]
 
 
-def test_damage_of_a_database_never_escapes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", TIMES_DAMAGED)
+def test_damage_of_a_database_never_escapes(tmp_path: Path, times: int) -> None:
     calls = [(f"http://host/{at}", at / 9, None, at / 9 + 1, 1.0, 200, at, RUN) for at in range(400)]
     data = database(tmp_path / "a.db", calls).read_bytes()
-    for changed in damaged(data, 100):
+    for changed in damaged(data, times):
         (tmp_path / "b.db").write_bytes(changed or b" ")
         OHA_SQLITE.matches(read_head(tmp_path / "b.db"))
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -18,6 +18,7 @@ from loadlens.sources.dialects.toolkit import LOADLENS_CSV
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed
 from loadlens.sources.text.blocks import blocks
 from loadlens.sources.text.stream import Head, open_stream, read_head
+from tests.extent import examples
 
 SHARED = Path(__file__).parents[4] / "shared" / "logs"
 SHARED_FILES = [path for path in sorted(SHARED.rglob("*")) if path.is_file()]
@@ -212,7 +213,7 @@ def test_the_meaning_of_columns_has_units() -> None:
     assert meaning["region"] == "another column, kept as text"
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(flips=st.dictionaries(st.integers(0, 500), st.integers(0, 255), max_size=4), cut=st.integers(0, 600))
 def test_damage_gives_rejects_and_never_anything_else(flips: dict[int, int], cut: int) -> None:
     data = damaged(table(*ROWS).encode(), flips, cut)
@@ -224,7 +225,7 @@ def test_damage_gives_rejects_and_never_anything_else(flips: dict[int, int], cut
     assert parsed.rows.height + parsed.rejects.height <= data.count(b"\n") + 1
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(flips=st.dictionaries(st.integers(0, 800), st.sampled_from(b'",\n\r\xff7x'), max_size=3))
 def test_no_good_row_is_lost(flips: dict[int, int]) -> None:
     rows = [f"{at},{at},0,0,0,1.5,2.5,{at},4,4,eu" for at in range(1, 20)]

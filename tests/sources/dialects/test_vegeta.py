@@ -15,7 +15,7 @@ from loadlens.sources.dialects.base import Dialect
 from loadlens.sources.dialects.vegeta import VEGETA_CSV, VEGETA_GOB, VEGETA_JSON, VEGETA_REPORT
 from loadlens.sources.text.stream import HEAD_BYTES, read_head
 
-from .reading import LOGS, check_damage, check_one_bad_byte, head, logs_of_others, read
+from .reading import LOGS, TIMES_DAMAGED, check_damage, check_one_bad_byte, head, logs_of_others, read
 
 FOLDER = LOGS / "vegeta"
 IS_HERE = pytest.mark.skipif(not FOLDER.exists(), reason="the recorded logs are not here")
@@ -209,9 +209,10 @@ def test_invalid_utf8_and_a_torn_last_line_are_rejected(dialect: Dialect, log: s
 
 
 @pytest.mark.parametrize(("dialect", "log"), [(VEGETA_CSV, CSV), (VEGETA_JSON, JSON)])
-def test_damage_is_refused_or_costs_what_it_hits(dialect: Dialect, log: str) -> None:
-    check_damage(dialect, log)
-    check_one_bad_byte(dialect, log)
+@pytest.mark.parametrize("times", TIMES_DAMAGED)
+def test_damage_is_refused_or_costs_what_it_hits(dialect: Dialect, log: str, times: int) -> None:
+    check_damage(dialect, log, times)
+    check_one_bad_byte(dialect, log, times)
 
 
 @pytest.mark.parametrize(

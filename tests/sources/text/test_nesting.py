@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.errors import InputError
 from loadlens.sources.text.nesting import SPANS, Nesting
+from tests.extent import examples
 
 Span = tuple[int, int, int, int, int | None, int | None]  # thread, start, end, label, stem, samples
 
@@ -70,7 +71,7 @@ SPAN = st.tuples(
 ).map(lambda drawn: (drawn[0], drawn[1], drawn[1] + drawn[2], *drawn[3:]))
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(spans=st.lists(SPAN, max_size=25), block=st.integers(1, 9), window=st.integers(1, 12))
 def test_what_is_kept_is_what_a_comparison_of_all_rows_keeps(
     spans: list[Span], block: int, window: int
