@@ -154,7 +154,7 @@ def publish_rejects(
     Raises:
         InputError: always.
     """
-    where = f"{path}: has all rejected rows"
+    where = f"{path}: has {error.findings.listed}"
     try:
         publish_file(
             path, lambda file: error.findings.write_rejects(file, safe=safe), (), overwrite=overwrite

@@ -196,9 +196,9 @@ def _rejects_kept(path: Path | None, *, safe: bool) -> Iterator[None]:
         yield
     except TooManyRejectsError as error:
         if path is None:
-            raise InputError(*error.problems, "--rejects FILE writes all rejected rows") from error
+            raise InputError(*error.problems, f"--rejects FILE writes {error.findings.listed}") from error
         publish_files([(path, partial(error.findings.write_rejects, safe=safe))])
-        raise InputError(*error.problems, f"{path}: has all rejected rows") from error
+        raise InputError(*error.problems, f"{path}: has {error.findings.listed}") from error
 
 
 @contextmanager

@@ -192,7 +192,7 @@ def _told_of_rejects(compared: Callable[[], Comparison]) -> Comparison:
     try:
         return compared()
     except TooManyRejectsError as error:
-        how = f"--out FOLDER writes all rejected rows into {REJECTS_FILE}"
+        how = f"--out FOLDER writes {error.findings.listed} into {REJECTS_FILE}"
         raise InputError(*error.problems, how) from error
 
 

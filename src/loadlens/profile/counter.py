@@ -29,6 +29,7 @@ from loadlens.profile.profile import (
     Profile,
     coarsened,
     key_names,
+    refuse_huge_sizes,
     summed_buckets,
     summed_classes,
     summed_seconds,
@@ -84,6 +85,7 @@ class Counter:
         self._lock = threading.Lock()
         self._clock = ClockWatch(rows.logged_times)
         self._cells = CellTable(budget, sized=rows.plan.response_sizes)
+        self._bytes = 0.0
         self._seconds = SecondTable(budget)
         self._heat = HeatTable(counts=with_heat and rows.timed)
         self._irregular: dict[str, list[pl.DataFrame]] = {name: [] for name in _SUMS}
@@ -102,9 +104,16 @@ class Counter:
         rows = rows.rechunk()
         code = self._coder.encode(rows)
         if len(code):
+            self._refuse_huge_sizes(rows)
             self._add(rows, code)
             self._clock.add(rows)
         return code
+
+    def _refuse_huge_sizes(self, rows: pl.DataFrame) -> None:
+        if self._rows.plan.response_sizes:
+            with self._lock:
+                self._bytes += float(rows["response_size"].cast(pl.Float64).sum())
+                refuse_huge_sizes(self._bytes)
 
     def _add(self, rows: pl.DataFrame, code: Ints) -> None:
         batch = _batch(rows, code, self._rows.errors)

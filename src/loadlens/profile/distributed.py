@@ -23,7 +23,7 @@ from loadlens.profile.partitions import (
 )
 from loadlens.profile.passes import UnusableRowsError
 from loadlens.profile.plan import SUCCESS_RULES, Execution, success_rule
-from loadlens.profile.profile import Profile, key_names
+from loadlens.profile.profile import HugeSizesError, Profile, key_names
 from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import Look
 from loadlens.profile.scan import Counted, Scan, needed_names
@@ -68,8 +68,10 @@ def counted_by_workers(log: Log, scan: Scan, executor: Executor, execution: Exec
         merging.add(profile)
         gathering.add(profile, counts.held, merging.waiting)
         findings[number] = counts.findings
+        if counts.findings.is_cut_short:
+            break
         spilled += counts.spilled_bytes
-    _tell_findings(log, [findings[number] for number in range(len(tasks))])
+    _tell_findings(log, [findings[number] for number in sorted(findings)])
     profile = merging.merged()
     brackets, tail = gathering.under(profile)
     keys = profile.keys.select(key_names(profile.key))
@@ -239,7 +241,7 @@ def _refuse_failure(error: BaseException, task: Task, attempts: int) -> None:
         ) from error
     if isinstance(error, PartitionChangedError):
         raise InputError(*error.args) from error
-    if isinstance(error, UnusableRowsError | WorkerError):
+    if isinstance(error, UnusableRowsError | WorkerError | HugeSizesError):
         raise error
     if attempts == _ATTEMPTS:
         causes = error.args if isinstance(error, PartitionError) else [f"{type(error).__name__}: {error}"]

@@ -19,7 +19,7 @@ from loadlens.profile.histogram import kept_histogram
 from loadlens.profile.limits import Limits
 from loadlens.profile.passes import UnusableRowsError
 from loadlens.profile.plan import Execution, Plan, Statistics, percentile_name, runs_here
-from loadlens.profile.profile import Profile, key_names
+from loadlens.profile.profile import HugeSizesError, Profile, key_names
 from loadlens.profile.progress import Tracker
 from loadlens.profile.quantiles import OrderStatistics, middle_of_buckets, quantile_ranks, quantiles
 from loadlens.profile.row_warnings import row_warnings
@@ -120,7 +120,10 @@ def _of_profiles(log: Log, plan: Plan, execution: Execution) -> Statistics:
         lost = lost_warning(log.unsaved.columns, plan.key)
         log.findings.become(joint_findings(log.saved, log.unsaved.findings, lost))
     with reading(log):
-        profile = merged_profile(log.saved, plan.key, beside.profile if beside else None)
+        try:
+            profile = merged_profile(log.saved, plan.key, beside.profile if beside else None)
+        except HugeSizesError as error:
+            raise InputError(f"{log.name}, {error}") from error
         if not execution.get("heatmap", False):
             profile = replace(profile, heat=profile.heat.clear())
         statistics = _approximate(profile, plan)
@@ -169,6 +172,8 @@ def scanning(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Iterator[S
                 tracker=tracker,
             )
         log.refuse_copies(plan.key)  # of two formats, which the calls alone tell
+    except HugeSizesError as error:
+        raise InputError(f"{log.name}, {error}") from error
     except (InputError, UnusableRowsError) as error:
         if tracker.raised is not None:
             raise tracker.raised from error

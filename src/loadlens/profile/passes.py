@@ -16,7 +16,7 @@ from loadlens.profile.buckets import (
 from loadlens.profile.clock import ClockWatch
 from loadlens.profile.keys import KeyCodec
 from loadlens.profile.plan import Engine, runs_here
-from loadlens.profile.profile import Profile, coarsened, key_names, window_width
+from loadlens.profile.profile import Profile, coarsened, key_names, refuse_huge_sizes, window_width
 from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import Rows, cell_columns, second_columns
 from loadlens.schema import ERROR_CLASS, LATENCY, breaks_rule
@@ -34,6 +34,7 @@ __all__ = [
 
 
 _MOST_WINDOWS = 16
+_ABOUT = "response_size_about"
 
 
 class UnusableRowsError(Exception):
@@ -127,7 +128,9 @@ def bucket_counts(rows: Rows, frame: pl.LazyFrame, engine: Engine) -> pl.DataFra
     buckets = buckets.with_columns(pl.col("latency_sum") + pl.col("count") * pl.Series(starts))
     if checked and buckets["unusable"].any():
         raise UnusableRowsError
-    return buckets.drop(checked)
+    if _ABOUT in buckets.columns:
+        refuse_huge_sizes(float(buckets[_ABOUT].sum()))
+    return buckets.drop(*checked, _ABOUT, strict=False)
 
 
 def _response_sizes(rows: Rows) -> list[pl.Expr]:
@@ -136,7 +139,11 @@ def _response_sizes(rows: Rows) -> list[pl.Expr]:
             pl.lit(0, dtype=pl.Int64).alias(name) for name in ("response_size_sum", "response_size_count")
         ]
     size = pl.col("response_size")
-    return [size.sum().alias("response_size_sum"), size.count().cast(pl.Int64).alias("response_size_count")]
+    return [
+        size.sum().alias("response_size_sum"),
+        size.count().cast(pl.Int64).alias("response_size_count"),
+        size.cast(pl.Float64).sum().alias(_ABOUT),
+    ]
 
 
 def class_counts(frame: pl.LazyFrame, engine: Engine) -> pl.DataFrame:

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+from loadlens.errors import InputError
 from loadlens.profile.pace import Pace, pace_of, rates_of, summed_paces, windows_of
 from loadlens.profile.units import UnitCounts
 from loadlens.schema import ERROR_COLUMNS
 from loadlens.sources.common_types import keys_of_one_type
 
 __all__ = [
+    "HugeSizesError",
     "Parts",
     "Profile",
     "coarsened",
@@ -20,6 +22,7 @@ __all__ = [
     "new_codes",
     "numbered",
     "recoded",
+    "refuse_huge_sizes",
     "summed_buckets",
     "summed_classes",
     "summed_seconds",
@@ -50,6 +53,7 @@ _SECOND_BITS = 35
 _LARGEST_LOOKUP = 2**22
 _MOST_CELLS_A_ROW = 4
 _MOST_EXACT = 2**53
+_MOST_BYTES = 2.0**63
 _SECOND_SCHEMA = dict.fromkeys(("code", "second", "calls", "completions"), pl.Int64())
 
 
@@ -261,8 +265,33 @@ def recoded(rows: pl.DataFrame, codes: pl.DataFrame) -> pl.DataFrame:
     return found if new.min(initial=0) >= 0 else found.filter(pl.col("code") >= 0)
 
 
+class HugeSizesError(InputError):
+    """Response sizes add up to what no Int64 holds; the message begins with the column."""
+
+
+def refuse_huge_sizes(total: float) -> None:
+    """Refuses response sizes whose sum no Int64 holds.
+
+    Args:
+        total: the sum of all of them, or of some, in bytes; it need not be exact.
+
+    Raises:
+        HugeSizesError: it is too large.
+    """
+    if total >= _MOST_BYTES:
+        raise HugeSizesError(
+            f"column response_size: the sizes add up to {total:.3g} bytes or more, expected less than "
+            f"{_MOST_BYTES:.3g} (8 EiB); are they sizes in bytes? --map (column_map=) takes another column"
+        )
+
+
 def summed_buckets(buckets: pl.DataFrame) -> pl.DataFrame:
-    """Counts of latency buckets, each bucket once."""
+    """Counts of latency buckets, each bucket once.
+
+    Raises:
+        HugeSizesError: the sizes of responses add up to too much.
+    """
+    refuse_huge_sizes(float(buckets["response_size_sum"].cast(pl.Float64).sum()))
     errors = [name for name in ERROR_COLUMNS if name in buckets.columns]
     # Groups of one number are found several times faster than groups of six columns.
     cell = pl.col("code") * 2 + pl.col("success").cast(pl.Int64)

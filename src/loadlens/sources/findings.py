@@ -2,13 +2,15 @@
 
 import csv
 import io
+import math
+import os
 import shutil
 import tempfile
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final, Literal
 
@@ -18,15 +20,21 @@ from loadlens.disk import FREE_TEMPORARY_SPACE, refusing_full_disk
 from loadlens.errors import InputError, UsageError
 from loadlens.sources.calls import COUNTED_TWICE, Calls, same_runs
 from loadlens.sources.labels import JoinedNames
-from loadlens.sources.parsed import REJECT_SCHEMA, Parsed
+from loadlens.sources.parsed import REJECT_SCHEMA, Parsed, reasons_of
 from loadlens.sources.storage.location import Location
 from loadlens.sources.wording import counted, notes_last, passed_over_sentences
 
-__all__ = ["REJECTS_FILE", "Findings", "MaxRejects", "TooManyRejectsError", "disarmed"]
+__all__ = ["MOST_LISTED", "REJECTS_FILE", "Findings", "MaxRejects", "TooManyRejectsError", "disarmed"]
 
 REJECTS_FILE: Final = "rejects.csv"
 
+MOST_LISTED: Final = 1_000_000
+"""How many rejected rows are written down."""
+
+_MOST_LISTED_BYTES: Final = 128 * 2**20
+
 _SHOWN = 5
+_TOLD_BEYOND = 10_000
 _MOST_REASONS = 1000
 _OTHER_REASONS = "other reasons"
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -75,6 +83,11 @@ class MaxRejects:
             f"max-rejects: got {text!r}, expected a count such as 100 or a percentage such as 0.5%"
         )
 
+    @property
+    def most_told(self) -> float:
+        """How many rejected rows are looked for, so that one run tells many of them; more end it early."""
+        return self.rows + _TOLD_BEYOND if self.share is None else math.inf
+
     def allows(self, rejected: int, read: int) -> bool:
         """Whether ``rejected`` of ``read`` rows are few enough."""
         return rejected <= (self.rows if self.share is None else self.share * read)
@@ -84,19 +97,54 @@ class MaxRejects:
 
 
 class _Spool:
-    """Rejected rows as CSV in a temporary file, which goes with the last that holds this."""
+    """Rejected rows as CSV in a temporary file, which goes with the last that holds this.
+
+    Attributes:
+        file: the first of them, as many as are kept.
+        rows: how many these are.
+    """
 
     def __init__(self) -> None:
         self.file: IO[bytes] = tempfile.TemporaryFile(prefix="loadlens-")  # noqa: SIM115  # closed below
+        self.rows = 0
         weakref.finalize(self, self.file.close)
 
-    def __getstate__(self) -> bytes:
+    def __getstate__(self) -> tuple[bytes, int]:
         self.file.seek(0)
-        return self.file.read()
+        return self.file.read(), self.rows
 
-    def __setstate__(self, rows: bytes) -> None:
+    def __setstate__(self, state: tuple[bytes, int]) -> None:
         self.__init__()  # type: ignore[misc]  # a file of its own, in whatever process this is
-        self.file.write(rows)
+        self._write(*state)
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Takes rows, as many as there is room for."""
+        kept = rows.head(self._room)
+        if kept.height:
+            text = io.BytesIO()
+            kept.write_csv(text, include_header=False)
+            self._write(text.getvalue(), kept.height)
+
+    def take_over(self, other: "_Spool") -> None:
+        """Takes the rows of another one, as many as there is room for."""
+        other.file.seek(0)
+        if other.rows <= self._room:
+            self._write(other.file.read(), other.rows)
+            return
+        text = io.StringIO(newline="")
+        rows = csv.reader(io.StringIO(other.file.read().decode(), newline=""))
+        csv.writer(text, lineterminator="\n").writerows(islice(rows, self._room))
+        self._write(text.getvalue().encode(), self._room)
+
+    @property
+    def _room(self) -> int:
+        return MOST_LISTED - self.rows if self.file.tell() < _MOST_LISTED_BYTES else 0
+
+    def _write(self, text: bytes, rows: int) -> None:
+        with refusing_full_disk(f"rejected rows: {tempfile.gettempdir()}", FREE_TEMPORARY_SPACE):
+            self.file.seek(0, os.SEEK_END)
+            self.file.write(text)
+        self.rows += rows
 
 
 @dataclass(kw_only=True)
@@ -115,7 +163,7 @@ class Findings:
         brought: warnings that files have in their metadata, each with the path of the file.
         warned: what ``warnings`` say, and of which files.
         first: the first rejected rows, one sentence each.
-        spool: all rejected rows.
+        spool: the rejected rows, the first of them where they are very many.
         joined: names of requests that are URLs, and what they became.
         of_rows: what the counts of all rows show, one sentence each; it outlasts a scan.
         units: what is in another unit than it is read in, likewise, as one sentence.
@@ -124,6 +172,7 @@ class Findings:
         copies: which files have the same content, a clause for each; it outlasts a scan.
         earlier: rows that were rejected before, when the log was converted or profiled.
         aside: what was found in the log's typed tables, once their broken rows had to be set aside.
+        is_cut_short: whether it was not read to its end, as far more rows are rejected than may be.
     """
 
     rows: int = 0
@@ -146,6 +195,7 @@ class Findings:
     copies: tuple[str, ...] = ()
     earlier: int = 0
     aside: "Findings | None" = None
+    is_cut_short: bool = False
 
     def __post_init__(self) -> None:
         for path, warning in self.brought:
@@ -172,6 +222,18 @@ class Findings:
         """Rows that no figure counts, as they were rejected now or before."""
         return self.rejected + self.earlier
 
+    @property
+    def unlisted(self) -> int:
+        """Rejected rows that are not written down, as they are too many."""
+        return self.rejected - (self.spool.rows if self.spool else 0)
+
+    @property
+    def listed(self) -> str:
+        """What a file of the rejected rows has, in words."""
+        if self.unlisted or self.is_cut_short:
+            return f"{self.spool.rows if self.spool else 0:,} rejected rows"
+        return "all rejected rows"
+
     def become(self, other: "Findings") -> None:
         """Takes over what another scan has found, in the place of all that was known."""
         for part in fields(self):
@@ -191,6 +253,7 @@ class Findings:
         self.rejected += other.rejected
         self.earlier += other.earlier
         self.out_of_order += other.out_of_order
+        self.is_cut_short |= other.is_cut_short
         self.left_out.update(other.left_out)
         self.facts.update(other.facts)
         self.calls += other.calls
@@ -201,9 +264,7 @@ class Findings:
         self.first += other.first[: _SHOWN - len(self.first)]
         if other.spool is not None:
             self.spool = self.spool or _Spool()
-            other.spool.file.seek(0)
-            with _full_told():
-                shutil.copyfileobj(other.spool.file, self.spool.file)
+            self.spool.take_over(other.spool)
 
     def add(self, path: Location, part: Parsed, joined: JoinedNames | None = None) -> None:
         """Adds what one part of a file gave, and what names in it became."""
@@ -213,18 +274,18 @@ class Findings:
         self.facts.update({what: count for what, count in part.facts.items() if count})
         if not part.rejects.is_empty():
             self.add_rejects(str(path), part.rejects, place="line")
+        self.rejected += sum(part.unlisted.values())
+        self._add_reasons(part.unlisted.items())
 
     def add_rejects(self, name: str, rejects: pl.DataFrame, *, place: Literal["line", "row"]) -> None:
         """Adds rejected rows, in the columns of ``REJECT_SCHEMA``, of what messages call ``name``."""
         self.rejected += rejects.height
-        self._add_reasons((_general(column, reason), count) for column, reason, count in _counted(rejects))
+        self._add_reasons(reasons_of(rejects).items())
         for line, column, reason in rejects.head(_SHOWN - len(self.first)).drop("raw").iter_rows():
             where = f", column {column}" if column else ""
             self.first.append(f"{name}, {place} {line}{where}: {reason}")
         self.spool = self.spool or _Spool()
-        rows = rejects.select(pl.lit(name).alias("file"), *REJECT_SCHEMA)
-        with _full_told():
-            rows.write_csv(self.spool.file, include_header=False)
+        self.spool.add(rejects.select(pl.lit(name).alias("file"), *REJECT_SCHEMA))
 
     def _add_reasons(self, counts: Iterable[tuple[str, int]]) -> None:
         for name, count in counts:
@@ -241,11 +302,13 @@ class Findings:
         if not self.rejected or (self.rows and allowed.allows(self.rejected, read)):
             return
         hint = ", or name the format with --format" if self.aside is None else ""
+        begun = "the first " if self.is_cut_short else ""
+        rest = ", and the rest was not read" if self.is_cut_short else ""
         total = (
-            f"{self.rejected:,} of {counted(read, 'row')} rejected, allowed: {allowed}; mend them, or allow "
-            f"more with --max-rejects (max_rejects=)"
+            f"{self.rejected:,} of {begun}{counted(read, 'row')} rejected, allowed: {allowed}{rest}; mend "
+            f"them, or allow more with --max-rejects (max_rejects=)"
             if self.rows
-            else f"{_all_rows(read)} rejected: none is left; mend them{hint}"
+            else f"{_all_rows(read, begun)} rejected{rest or ': none is left'}; mend them{hint}"
         )
         raise TooManyRejectsError(*self.first, total, findings=self)
 
@@ -280,6 +343,9 @@ class Findings:
         found += [sentence for sentence in (self.units, *self.of_rows) if sentence]
         found += passed_over_sentences(self.passed_over)
         found += [f"{clause}: each is counted" for clause in self._copies()]
+        if self.unlisted:
+            listed = self.rejected - self.unlisted
+            found.append(f"{self.rejected:,} rows are rejected, of which {listed:,} are listed")
         if self.out_of_order:
             rows = counted(self.out_of_order, "row starts", "rows start")
             found.append(f"{rows} before the row before: the log is not in order")
@@ -294,6 +360,7 @@ class Findings:
         """What was set aside or left out, and what a reader has to know, as plain values."""
         return {
             "rejected": self.rejected,
+            **({"rejects_not_listed": self.unlisted} if self.unlisted else {}),
             **({"rejected_earlier": self.earlier} if self.earlier else {}),
             "rejects_by_reason": dict(self.reasons.most_common()),
             "left_out": dict(self.left_out),
@@ -302,6 +369,8 @@ class Findings:
 
     def write_rejects(self, path: Path, *, safe: bool = False) -> None:
         """Writes the rejected rows as CSV: file, line, column, reason, raw.
+
+        Of very many rows it writes the first ones; a last line says how many more there are.
 
         Args:
             path: where to.
@@ -316,27 +385,18 @@ class Findings:
                 _copy_disarmed(self.spool.file, file)
             else:
                 shutil.copyfileobj(self.spool.file, file)
+            if self.unlisted:
+                file.write(f',,,"and {counted(self.unlisted, "more rejected row")}",\n'.encode())
 
 
-def _full_told() -> AbstractContextManager[None]:
-    return refusing_full_disk(f"rejected rows: {tempfile.gettempdir()}", FREE_TEMPORARY_SPACE)
-
-
-def _all_rows(count: int) -> str:
-    return "the only row was" if count == 1 else f"all {count:,} rows"
-
-
-def _counted(rejects: pl.DataFrame) -> Iterator[tuple[str, str, int]]:
-    """Column and reason, and how many rows have them."""
-    return rejects.group_by("column", "reason", maintain_order=True).len().iter_rows()
-
-
-def _general(column: str, reason: str) -> str:
-    """A reason without the value that was found, so that equal mistakes count together."""
-    _, found, expected = reason.rpartition(", expected ")
-    cells = " cells" if expected.isdecimal() and not column else ""
-    general = f"expected {expected}{cells}" if found else reason
-    return f"{column}: {general}" if column else general
+def _all_rows(count: int, begun: str) -> str:
+    return (
+        "the only row was"
+        if count == 1
+        else f"all of {begun}{count:,} rows"
+        if begun
+        else f"all {count:,} rows"
+    )
 
 
 def _copy_disarmed(source: IO[bytes], target: IO[bytes]) -> None:

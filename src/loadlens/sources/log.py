@@ -132,7 +132,7 @@ class Log:
         options = self.options or Reading()
         if self.findings.aside is None:
             aside = Findings()
-            set_aside(self._typed_rows(options), aside)
+            set_aside(self._typed_rows(options), aside, options.max_rejects)
             self.findings.aside = aside
             self.findings.become(self.findings.anew())
             if not self.text:  # else the scan of the text judges all of them together

@@ -26,6 +26,7 @@ __all__ = [
     "cast_cells",
     "invalid_cells",
     "joined",
+    "reasons_of",
     "rejects_frame",
     "seconds",
     "spread",
@@ -76,6 +77,7 @@ class Parsed:
         left_out: rows left out on purpose, by what they are.
         facts: further counts, by what was counted.
         spans: what tells which rows belong to others, a row for each of ``rows``; None where none may.
+        unlisted: further bad rows, too many to hold: how many for each reason.
     """
 
     rows: pl.DataFrame
@@ -83,18 +85,29 @@ class Parsed:
     left_out: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, int] = field(default_factory=dict)
     spans: pl.DataFrame | None = None
+    unlisted: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def rejected(self) -> int:
+        """How many bad rows there are."""
+        return self.rejects.height + sum(self.unlisted.values())
 
 
 def joined(parts: Iterable[Parsed]) -> Parsed:
-    """What was read from several parts of a log, at least one, in their order."""
+    """What was read from several parts of a log, at least one, in their order.
+
+    Of very many bad rows it lists the first ones.
+    """
     parts = list(parts)
     if len(parts) == 1:
         return parts[0]
     left_out: Counter[str] = Counter()
     facts: Counter[str] = Counter()
+    unlisted: Counter[str] = Counter()
     for part in parts:
         left_out.update(part.left_out)
         facts.update(part.facts)
+        unlisted.update(part.unlisted)
     spans = [part.spans for part in parts if part.spans is not None]
     return Parsed(
         rows=pl.concat([part.rows for part in parts]),
@@ -102,7 +115,24 @@ def joined(parts: Iterable[Parsed]) -> Parsed:
         left_out=left_out,
         facts=facts,
         spans=pl.concat(spans) if len(spans) == len(parts) else None,
+        unlisted=unlisted,
     )
+
+
+def reasons_of(rejects: pl.DataFrame) -> Counter[str]:
+    """How many rejected rows have which reason, the values that were found left out of it."""
+    counts: Counter[str] = Counter()
+    for column, reason, count in rejects.group_by("column", "reason", maintain_order=True).len().iter_rows():
+        counts[_general(column, reason)] += count
+    return counts
+
+
+def _general(column: str, reason: str) -> str:
+    """A reason without the value that was found, so that equal mistakes count together."""
+    _, found, expected = reason.rpartition(", expected ")
+    cells = " cells" if expected.isdecimal() and not column else ""
+    general = f"expected {expected}{cells}" if found else reason
+    return f"{column}: {general}" if column else general
 
 
 def rejects_frame(rejects: Iterable[Reject]) -> pl.DataFrame:

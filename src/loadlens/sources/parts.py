@@ -141,7 +141,14 @@ def open_part(part: Part) -> Log:
                 replace(text_file(file.path, part.options), constants=file.constants) for file in part.files
             ]
             schema = pl.Schema(part.text_columns)
-            frame = scan_text(text, findings, None, schema, is_part=not part.is_all_text)
+            frame = scan_text(
+                text,
+                findings,
+                part.options.max_rejects,
+                schema,
+                is_part=not part.is_all_text,
+                is_judged_elsewhere=True,
+            )
         else:
             frame = scan_tabular(part.files, part.options, good=part.good and part.num_rows is None)
         if part.num_rows is not None:

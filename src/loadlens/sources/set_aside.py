@@ -11,7 +11,7 @@ from loadlens.schema import breaks_one_of, breaks_rule
 from loadlens.sources.columnar import canonical_recipe, raw_scan
 from loadlens.sources.dialects.generic import mapped_recipe
 from loadlens.sources.files import DataFile
-from loadlens.sources.findings import Findings
+from loadlens.sources.findings import Findings, MaxRejects
 from loadlens.sources.mapping import ColumnMap
 from loadlens.sources.parsed import Recipe, Reject, bounded, rejects_frame
 
@@ -20,6 +20,7 @@ __all__ = ["TypedRows", "rows_of_file", "set_aside"]
 _ROW: Final = "\0row"
 _LOGGED: Final = "\0logged"
 _BROKEN: Final = "\0broken"
+_ROWS_AT_ONCE: Final = 10_000
 _AS_WRITTEN: Final = pl.QueryOptFlags(predicate_pushdown=False)  # statistics of files know nothing of NaN
 
 
@@ -57,16 +58,20 @@ def _recipe(schema: pl.Schema, column_map: ColumnMap | None, name: str) -> Recip
     return mapped_recipe(schema, column_map, name) if column_map else canonical_recipe(schema, name)
 
 
-def set_aside(tables: Sequence[TypedRows], findings: Findings) -> None:
+def set_aside(tables: Sequence[TypedRows], findings: Findings, allowed: MaxRejects) -> None:
     """Adds to ``findings`` how many good rows the tables have, and each row that breaks a rule.
 
-    Only such rows are held, a batch at a time.
+    Only such rows are held, a batch at a time. It ends early where they are far more than ``allowed``.
     """
     for table in tables:
         rejected = 0
         for rejects in _rejects(table):
             rejected += rejects.height
             findings.add_rejects(table.name, rejects, place="row")
+            if findings.rejected > allowed.most_told:
+                findings.is_cut_short = True
+                findings.rows += rejects.item(-1, "line") - rejected
+                return
         rows = table.frame.select(pl.len()).collect(engine="streaming").item()
         findings.rows += rows - rejected
 
@@ -83,8 +88,8 @@ def _rejects(table: TypedRows) -> Iterator[pl.DataFrame]:
     )
     broken = rows.filter(pl.col(_BROKEN) | breaks_rule(recipe.schema)).select(table.row, _LOGGED)
     for batch in broken.collect_batches(engine="streaming", optimizations=_AS_WRITTEN):
-        if batch.height:
-            yield _told(batch, table)
+        for part in batch.iter_slices(_ROWS_AT_ONCE):
+            yield _told(part, table)
 
 
 def _told(batch: pl.DataFrame, table: TypedRows) -> pl.DataFrame:

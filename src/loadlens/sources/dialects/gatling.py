@@ -12,8 +12,8 @@ from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.names import error_class, filled, numberless
-from loadlens.sources.parsed import PARSE_ERRORS, Parsed, joined, seconds, spread
-from loadlens.sources.text.blocks import Block, count_byte, parts_of
+from loadlens.sources.parsed import PARSE_ERRORS, Parsed, seconds, spread
+from loadlens.sources.text.blocks import Block, count_byte, read_by_parts
 from loadlens.sources.text.framing import LINES
 from loadlens.sources.text.lines import OTHER_LINES, TextLines
 from loadlens.sources.text.stream import Head
@@ -151,9 +151,7 @@ class _SimulationLog(TextLines):
 
     def read(self, block: Block) -> Parsed:
         """Reads one block; bad lines become rejects."""
-        parsed = self._fast(block) or joined(
-            self._fast(part) or self._read(part) for part in parts_of(block, LINES)
-        )
+        parsed = self._fast(block) or read_by_parts(block, LINES, self._read, fast=self._fast)
         errors = _count_errors(block.data)
         return replace(parsed, facts={**parsed.facts, SIMULATION_ERRORS: errors}) if errors else parsed
 

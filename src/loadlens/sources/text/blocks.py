@@ -1,40 +1,67 @@
 """A stream cut into blocks of whole records."""
 
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from loadlens.errors import InputError
+from loadlens.sources.parsed import Parsed, joined, reasons_of
 from loadlens.sources.text.framing import LINES, Framing, line_end
 from loadlens.sources.text.stream import BOM
 
 __all__ = [
     "BLOCK_BYTES",
+    "CAREFUL_BYTES",
     "MAX_LINE_BYTES",
     "PART_BYTES",
     "Block",
+    "Halt",
     "blocks",
     "count_byte",
+    "joined_until",
     "parts_of",
+    "read_by_parts",
 ]
 
 BLOCK_BYTES: Final = 16 * 2**20
 """How large blocks are unless told: enough to keep a parser busy, small enough for many at once."""
 
 PART_BYTES: Final = 2**20
+"""How much text is parsed at once where the block that it is in could not be."""
+
+CAREFUL_BYTES: Final = 2**16
 """How much text is looked at a row at a time."""
 
 MAX_LINE_BYTES: Final = 64 * 2**20
 """A file with a longer line is not a log."""
 
+_MOST_LISTED: Final = 100_000
 _LINE_BREAK: Final = ord("\n")
 _CACHED_BYTES = 2**16  # what NumPy makes of so much stays in the processor's cache
 
 
 _Stream: TypeAlias = "io.BufferedReader[Any]"
+
+
+@dataclass(kw_only=True)
+class Halt:
+    """Ends the reading of a log early, where nothing that is still to be read could matter.
+
+    Attributes:
+        most_rejects: the log is refused whatever follows once more rows than these are rejected.
+        is_over: whether nobody waits for the rest any more.
+    """
+
+    most_rejects: float = math.inf
+    is_over: bool = False
+
+    def is_due(self, rejected: int) -> bool:
+        """Whether to read no further, with so many rows rejected."""
+        return self.is_over or rejected > self.most_rejects
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +77,7 @@ class Block:
             is a record.
         line_breaks: how many it has, or more; -1 if nobody counted them.
         is_large: whether its file is so large that it pays to load what reads it faster.
+        halt: when to read no further.
     """
 
     data: bytes
@@ -59,10 +87,16 @@ class Block:
     is_regular: bool = False
     line_breaks: int = -1
     is_large: bool = False
+    halt: Halt = field(default_factory=Halt)
 
 
 def blocks(
-    stream: _Stream, framing: Framing = LINES, *, block_bytes: int = BLOCK_BYTES, is_large: bool = False
+    stream: _Stream,
+    framing: Framing = LINES,
+    *,
+    block_bytes: int = BLOCK_BYTES,
+    is_large: bool = False,
+    halt: Halt | None = None,
 ) -> Iterator[Block]:
     """Cuts a stream into blocks of about ``block_bytes``, always between two records.
 
@@ -71,6 +105,7 @@ def blocks(
         framing: what a record is.
         block_bytes: how large blocks are.
         is_large: what they say of the file.
+        halt: when to read no further.
 
     Raises:
         InputError: a line is longer than ``MAX_LINE_BYTES``.
@@ -78,7 +113,7 @@ def blocks(
     if stream.peek(len(BOM)).startswith(BOM):
         stream.read(len(BOM))
     for block in _cut(stream, framing, block_bytes, 1):
-        yield replace(block, is_large=is_large)
+        yield replace(block, is_large=is_large, halt=halt or block.halt)
 
 
 def parts_of(block: Block, framing: Framing, *, part_bytes: int = PART_BYTES) -> Iterator[Block]:
@@ -86,7 +121,51 @@ def parts_of(block: Block, framing: Framing, *, part_bytes: int = PART_BYTES) ->
     stream = io.BufferedReader(io.BytesIO(block.data))
     for part in _cut(stream, framing, part_bytes, block.first_line):
         is_last = part.is_last and block.is_last
-        yield replace(part, is_last=is_last, index=block.index, is_large=block.is_large)
+        yield replace(part, is_last=is_last, index=block.index, is_large=block.is_large, halt=block.halt)
+
+
+def read_by_parts(
+    block: Block,
+    framing: Framing,
+    careful: Callable[[Block], Parsed],
+    *,
+    fast: Callable[[Block], Parsed | None],
+) -> Parsed:
+    """Reads a block of which something is amiss: quickly where that goes, else a little at a time.
+
+    Args:
+        block: is not empty. What follows its ``halt`` is left unread.
+        framing: what a record is.
+        careful: reads anything.
+        fast: reads what has nothing amiss, else returns None.
+    """
+    return joined_until(block.halt, _read_by_parts(block, framing, careful, fast))
+
+
+def _read_by_parts(
+    block: Block, framing: Framing, careful: Callable[[Block], Parsed], fast: Callable[[Block], Parsed | None]
+) -> Iterator[Parsed]:
+    for part in parts_of(block, framing):
+        if whole := fast(part):
+            yield whole
+            continue
+        for piece in parts_of(part, framing, part_bytes=CAREFUL_BYTES):
+            yield fast(piece) or careful(piece)
+
+
+def joined_until(halt: Halt, parts: Iterable[Parsed]) -> Parsed:
+    """What was read from several parts of a block, at least one, as far as the halt lets them be read."""
+    found: list[Parsed] = []
+    listed = rejected = 0
+    for part in parts:
+        rejects, rejected = part.rejects, rejected + part.rejected
+        is_full = listed + rejects.height > _MOST_LISTED
+        listed += 0 if is_full else rejects.height
+        shown = replace(part, rejects=rejects.clear(), unlisted=reasons_of(rejects)) if is_full else part
+        found.append(shown)
+        if halt.is_due(rejected):
+            break
+    return joined(found)
 
 
 def _cut(stream: _Stream, framing: Framing, block_bytes: int, line: int) -> Iterator[Block]:

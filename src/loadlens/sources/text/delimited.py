@@ -19,9 +19,8 @@ from loadlens.sources.parsed import (
     Recipe,
     cast_cells,
     invalid_cells,
-    joined,
 )
-from loadlens.sources.text.blocks import Block, count_byte, parts_of
+from loadlens.sources.text.blocks import Block, count_byte, read_by_parts
 from loadlens.sources.text.framing import Framing, line_end
 from loadlens.sources.text.records import Records, find_records
 
@@ -93,7 +92,7 @@ class Table(Recipe):
             block = self._without_header(block)
         fast = self._fast(block)
         if fast is None and block.data:
-            return joined(self._fast(part) or self._careful(part) for part in parts_of(block, self.framing))
+            return read_by_parts(block, self.framing, self._careful, fast=self._fast)
         return fast or self._careful(block)
 
     def _without_header(self, block: Block) -> Block:

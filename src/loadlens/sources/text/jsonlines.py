@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from loadlens.sources.parsed import BLANK_LINES, PARSE_ERRORS, Fault, Parsed, Recipe, Reject, bounded, joined
-from loadlens.sources.text.blocks import Block, count_byte, parts_of
+from loadlens.sources.parsed import BLANK_LINES, PARSE_ERRORS, Fault, Parsed, Recipe, Reject, bounded
+from loadlens.sources.text.blocks import Block, count_byte, read_by_parts
 from loadlens.sources.text.framing import LINES, Framing
 from loadlens.sources.wording import shortened
 
@@ -48,8 +48,7 @@ class JsonLines(Recipe):
 
     def read(self, block: Block) -> Parsed:
         """Reads one block; bad lines become rejects."""
-        fast = self._fast(block)
-        return fast or joined(self._fast(part) or self._careful(part) for part in parts_of(block, LINES))
+        return self._fast(block) or read_by_parts(block, LINES, self._careful, fast=self._fast)
 
     def _fast(self, block: Block) -> Parsed | None:
         if _SURROGATE.search(block.data):

@@ -15,9 +15,8 @@ from loadlens.sources.parsed import (
     bounded,
     cast_cells,
     invalid_cells,
-    joined,
 )
-from loadlens.sources.text.blocks import Block, parts_of
+from loadlens.sources.text.blocks import Block, joined_until, parts_of
 from loadlens.sources.text.framing import LINES, Framing
 
 __all__ = ["OTHER_LINES", "TextLines"]
@@ -53,7 +52,7 @@ class TextLines(Recipe):
 
     def read(self, block: Block) -> Parsed:
         """Reads one block; bad lines become rejects."""
-        return joined(self._read(part) for part in parts_of(block, LINES))
+        return joined_until(block.halt, map(self._read, parts_of(block, LINES)))
 
     def _read(self, block: Block) -> Parsed:
         raws = block.data.split(b"\n")

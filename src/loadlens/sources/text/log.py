@@ -1,6 +1,7 @@
 """Text logs of any dialect as one canonical LazyFrame that parses while it is scanned."""
 
 import io
+import math
 from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,7 +25,7 @@ from loadlens.sources.findings import Findings, MaxRejects
 from loadlens.sources.labels import JoinedNames, Naming
 from loadlens.sources.parsed import Parsed
 from loadlens.sources.storage.location import Location
-from loadlens.sources.text.blocks import Block, blocks
+from loadlens.sources.text.blocks import Block, Halt, blocks
 from loadlens.sources.text.nesting import DOUBTFUL, Nesting, Settled
 from loadlens.sources.text.stream import Head, open_stream
 from loadlens.sources.text.together import grouped, read_together, told_together
@@ -97,15 +98,17 @@ def scan_text(
     schema: pl.Schema | None = None,
     *,
     is_part: bool = False,
+    is_judged_elsewhere: bool = False,
 ) -> pl.LazyFrame:
     """Scans text files, which are parsed in several threads; each scan parses them anew.
 
     Args:
         files: the files.
         findings: becomes what a scan has found once that has come to its end.
-        max_rejects: how many rows may be rejected; None if somebody else judges that.
+        max_rejects: how many rows may be rejected; None where nobody minds.
         schema: the columns to bring the files to; without it, those of all files together.
         is_part: whether other files of the log are read elsewhere.
+        is_judged_elsewhere: whether somebody else refuses what has too many rejected rows.
 
     Returns:
         The columns, null where a file lacks one.
@@ -116,14 +119,15 @@ def scan_text(
         columns: list[str] | None, predicate: pl.Expr | None, num_rows: int | None, _batch_rows: int | None
     ) -> Iterator[pl.DataFrame]:
         left = num_rows
-        for rows in _rows(files, schema, findings, is_part=is_part):
+        halt = Halt(most_rejects=math.inf if max_rejects is None else max_rejects.most_told)
+        for rows in _rows(files, schema, findings, halt, is_part=is_part):
             chosen = rows if left is None else rows.head(left)
             left = None if left is None else left - chosen.height
             chosen = chosen if columns is None else chosen.select(columns)
             yield chosen if predicate is None else chosen.filter(predicate)
             if left == 0:
                 return
-        if max_rejects is not None:
+        if max_rejects is not None and not is_judged_elsewhere:
             findings.check(max_rejects)
 
     return register_io_source(read, schema=schema)
@@ -139,12 +143,12 @@ def common_schema(files: Iterable[TextFile]) -> pl.Schema:
 
 
 def _rows(
-    files: Sequence[TextFile], schema: pl.Schema, findings: Findings, *, is_part: bool
+    files: Sequence[TextFile], schema: pl.Schema, findings: Findings, halt: Halt, *, is_part: bool
 ) -> Iterator[pl.DataFrame]:
     # Its own, as several scans may run at once.
     found = findings.anew()
     is_large = sum(file.head.text_bytes for file in files) >= _LARGE_BYTES
-    accounts = [_Account(file, found) for file in files]
+    accounts = [_Account(file, found, halt) for file in files]
     nesting = Nesting(partial(_spans_again, files, is_large=is_large))
     first = 0
     for group in grouped(files):
@@ -159,6 +163,9 @@ def _rows(
         else:
             for source in range(first, first + len(group)):
                 yield from _rows_of(source, accounts, nesting, schema, is_large=is_large)
+                if found.is_cut_short:
+                    findings.become(found)
+                    return
         first += len(group)
     for settled in nesting.finish():
         if is_part and settled.rows.height:
@@ -176,7 +183,8 @@ def _spans_again(files: Sequence[TextFile], *, is_large: bool) -> Iterator[pl.Da
     """What tells which rows belong together, of all files that have such rows, from another reading."""
     for file in files:
         if isinstance(file.reader, NestingReader):
-            with _named(file.path), closing(_parts(file, file.reader.spanning, is_large=is_large)) as parts:
+            read = _parts(file, file.reader.spanning, Halt(), is_large=is_large)
+            with _named(file.path), closing(read) as parts:
                 yield from (part.spans for part, _ in parts if part.spans is not None)
 
 
@@ -185,10 +193,13 @@ def _rows_of(
 ) -> Iterator[pl.DataFrame]:
     account = accounts[source]
     file = account.file
-    with _named(file.path), closing(_parts(file, file.reader, is_large=is_large)) as parts:
+    read = _parts(file, file.reader, account.halt, is_large=is_large)
+    with _named(file.path), closing(read) as parts:
         for part, joined in parts:
             rows = nesting.add(source, part.rows, part.spans)
             account.add(replace(part, rows=rows), joined)
+            if account.is_cut_short:
+                return
             if rows.height:
                 yield _conformed(rows, file, schema)
             for settled in nesting.settled():
@@ -211,12 +222,19 @@ def _rows_of_all(
 class _Account:
     """What a scan finds in one file."""
 
-    def __init__(self, file: TextFile, found: Findings) -> None:
+    def __init__(self, file: TextFile, found: Findings, halt: Halt) -> None:
         self.file = file
+        self.halt = halt
         self._found = found
         self._facts = Counter[str]()
         self._calls = Calls(path=str(file.path), dialect=file.dialect.name)
         self._last_start = float("-inf")
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether what is read by now is enough to refuse the log."""
+        self._found.is_cut_short = self.halt.is_due(self._found.rejected)
+        return self._found.is_cut_short
 
     def add(self, part: Parsed, joined: JoinedNames | None) -> None:
         """Adds what a part of the file gave."""
@@ -260,19 +278,19 @@ _Named: TypeAlias = tuple[Parsed, JoinedNames | None]
 """What was read from a part of a file, with labels in the place of names, and which names became one."""
 
 
-def _parts(file: TextFile, reader: Reader, *, is_large: bool) -> Generator[_Named, None, None]:
+def _parts(file: TextFile, reader: Reader, halt: Halt, *, is_large: bool) -> Generator[_Named, None, None]:
     if isinstance(reader, BlockReader) and file.head.is_whole:
         stream = io.BufferedReader(io.BytesIO(file.head.data))
-        cut = blocks(stream, reader.framing)
+        cut = blocks(stream, reader.framing, halt=halt)
         yield from map(file.naming.parsed, map(reader.read, cut))
     elif isinstance(reader, BlockReader):
-        yield from _parts_of_blocks(file.path, reader, file.naming, is_large=is_large)
+        yield from _parts_of_blocks(file.path, reader, file.naming, halt, is_large=is_large)
     else:
         yield from map(file.naming.parsed, reader.batches(file.path))
 
 
 def _parts_of_blocks(
-    path: Location, reader: BlockReader, naming: Naming, *, is_large: bool
+    path: Location, reader: BlockReader, naming: Naming, halt: Halt, *, is_large: bool
 ) -> Iterator[_Named]:
     """Parses blocks in all threads, a few ahead of the reader, and hands them on in their order."""
     threads = pl.thread_pool_size()
@@ -283,13 +301,16 @@ def _parts_of_blocks(
         return naming.parsed(reader.read(block))
 
     with open_stream(path) as stream:
-        cut = blocks(stream, reader.framing, is_large=is_large)
+        cut = blocks(stream, reader.framing, is_large=is_large, halt=halt)
         try:
             ahead.extend(pool.submit(read, block) for block in islice(cut, threads * _AHEAD_PER_THREAD))
             while ahead:
                 part = ahead.popleft().result()
                 ahead.extend(pool.submit(read, block) for block in islice(cut, 1))
                 yield part
+        except GeneratorExit:  # nobody waits for blocks that are being read
+            halt.is_over = True
+            raise
         finally:  # where a scan is given up, perhaps in a thread of the pool, which cannot wait for itself
             pool.shutdown(wait=False, cancel_futures=True)
 
