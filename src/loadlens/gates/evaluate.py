@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Unpack
+from typing import Any, Final, TypeAlias, Unpack
 
 import numpy as np
 import polars as pl
@@ -21,6 +21,12 @@ from loadlens.sources import Log, Reading, Source, open_log
 from loadlens.sources.wording import counted, listed
 
 __all__ = ["GateCheck", "Verdict", "Windows", "check_gates"]
+
+_FIGURES: Final = ("value", "low", "high", "calls")
+_MOST_FIGURES: Final = 2**18
+
+_Scopes: TypeAlias = dict[tuple[tuple[str, str | None], ...], pl.Series]
+"""For the columns and values of a scope, which rows it has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +157,15 @@ def check_gates(
         outliers = "mean-iqr" if any(gate.filtered for gate in known) else "none"
     found = measures(opened, key, known, outliers, execution)
     unjudged = opened.findings.unjudged
-    verdicts = tuple(verdict for gate in known for verdict in _verdicts(gate, found[gate.window_s], unjudged))
+    tables = {
+        width: _tables([gate for gate in known if gate.window_s == width], figures, unjudged)
+        for width, figures in found.items()
+    }
+    verdicts = tuple(
+        verdict
+        for gate in known
+        for verdict in _verdicts(gate, next(tables[gate.window_s]), found[gate.window_s], unjudged)
+    )
     some = next(iter(found.values()))
     return GateCheck(
         by=key,
@@ -181,11 +195,35 @@ def _refuse_other_columns(gates: Sequence[Gate], key: Sequence[str], log: Log) -
         raise GateError.all_of(errors)
 
 
-def _verdicts(gate: Gate, found: Measures, unjudged: int) -> Iterator[Verdict]:
+def _tables(gates: Sequence[Gate], found: Measures, unjudged: int) -> Iterator[pl.DataFrame]:
+    """For each gate the configurations in its scope, or their windows, with the ``_FIGURES``.
+
+    Many gates are looked up at once, as each look at a table of very many columns has its price.
+    """
+    places = [] if found.window_s is None else ["group", "window"]
+    own = found.table.select(*key_names(found.key), *places)
+    at_once = max(_MOST_FIGURES // max(own.height, 1), 1)
+    scopes: _Scopes = {}
+    for start in range(0, len(gates), at_once):
+        batch = gates[start : start + at_once]
+        figures = found.table.select(
+            figure.alias(f"{number}:{name}")
+            for number, gate in enumerate(batch)
+            for name, figure in _figures_of(gate, found, unjudged).items()
+        )
+        for number, gate in enumerate(batch):
+            named = [figures.get_column(f"{number}:{name}").alias(name) for name in _FIGURES]
+            table = own.hstack(named) if own.width else pl.DataFrame(named)
+            yield table.filter(_in_scope(gate, own, scopes)) if gate.scope else table
+
+
+def _figures_of(gate: Gate, found: Measures, unjudged: int) -> dict[str, pl.Expr]:
     low, high = value_bounds(gate, found.relative_error, found.resolution_s, unjudged)
-    figures = {"value": value_of(gate), "low": low, "high": high, "calls": values_behind(gate)}
-    table = found.table.with_columns(figure.alias(name) for name, figure in figures.items())
-    table = _in_scope(gate, table)
+    figures = (value_of(gate), low, high, values_behind(gate).cast(pl.Int64))
+    return dict(zip(_FIGURES, figures, strict=True))
+
+
+def _verdicts(gate: Gate, table: pl.DataFrame, found: Measures, unjudged: int) -> Iterator[Verdict]:
     if found.window_s is None:
         yield from _over_the_run(gate, table, found, unjudged)
         return
@@ -200,8 +238,7 @@ def _verdicts(gate: Gate, found: Measures, unjudged: int) -> Iterator[Verdict]:
 
 def _over_the_run(gate: Gate, table: pl.DataFrame, found: Measures, unjudged: int) -> Iterator[Verdict]:
     """The verdicts of configurations of which there is one row each, and may be very many."""
-    rows = table.select(*key_names(found.key), "value", "low", "high", pl.col("calls").cast(pl.Int64))
-    for *values, value, low, high, calls in rows.iter_rows():
+    for *values, value, low, high, calls in table.iter_rows():
         yield Verdict(
             gate=gate,
             key=dict(zip(found.key, values, strict=True)),
@@ -250,17 +287,25 @@ def _no_value(gate: Gate) -> str:
     return "no successful calls"
 
 
-def _in_scope(gate: Gate, table: pl.DataFrame) -> pl.DataFrame:
+def _in_scope(gate: Gate, keys: pl.DataFrame, known: _Scopes) -> pl.Series:
+    """Which rows a gate is meant for; looked up once for all gates of one scope."""
+    scopes = tuple((scope.column, scope.value) for scope in gate.scope)
+    if scopes in known:
+        return known[scopes]
+    inside = pl.repeat(True, keys.height, dtype=pl.Boolean, eager=True)
     for scope in gate.scope:
         (name,) = key_names([scope.column])
-        present = table[name].unique().sort().to_list()
+        present = keys[name].filter(inside).unique().sort().to_list()
         wanted = [value for value in present if _matches(scope, value)]
         if not wanted:
             values = listed("null" if value is None else value for value in present)
             raise gate.place.error(scope.value_at, f"one of the values of {scope.column}: {values}")
-        matching = pl.col(name).is_null() if wanted == [None] else pl.col(name).is_in(wanted)
-        table = table.filter(matching)
-    return table
+        matching = (
+            keys[name].is_null() if wanted == [None] else keys[name].is_in(wanted).fill_null(value=False)
+        )
+        inside &= matching
+    known[scopes] = inside
+    return inside
 
 
 def _matches(scope: Scope, value: object) -> bool:

@@ -1,16 +1,18 @@
 """How many successes lie below given latencies, exactly: whole buckets, and one bucket row by row."""
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from loadlens.profile.buckets import NULL_BUCKET, bucket_of
 from loadlens.profile.exact import rows_at
 from loadlens.profile.plan import below_name
 from loadlens.profile.profile import Profile
 from loadlens.profile.quantiles import bucket_bounds
-from loadlens.profile.rows import Look
+from loadlens.profile.rows import Look, place
 from loadlens.schema import LATENCY
 
 __all__ = [
@@ -21,6 +23,9 @@ __all__ = [
     "inside_counts",
     "limit_buckets",
 ]
+
+_BELOW_ALL: Final = -(2**20)
+Ints = NDArray[np.int64]
 
 CountsInside = Callable[[pl.DataFrame], pl.DataFrame]
 """From ``code``, ``bucket`` and ``limit_ms`` to the same with ``inside``, the successes of that bucket below
@@ -49,18 +54,29 @@ def counts_below(profile: Profile, limits_ms: Sequence[float], counts_inside: Co
         limits_ms: the limits, 0 or more.
         counts_inside: counts in the buckets that the limits lie in.
     """
-    inside = counts_inside(limit_buckets(profile, limits_ms))
+    inside = counts_inside(limit_buckets(profile, limits_ms)).filter(pl.col("inside").is_not_null())
+    code = profile.keys["code"].to_numpy()
+    below = _whole_below(profile, code, limits_ms)
+    order = np.argsort(code)
+    of_code = order[np.searchsorted(code, inside["code"].to_numpy(), sorter=order)]
+    number = {limit: number for number, limit in enumerate(limits_ms)}
+    of_limit = np.array([number[limit] for limit in inside["limit_ms"].to_list()], dtype=np.int64)
+    below[of_limit, of_code] += inside["inside"].to_numpy()
+    return pl.DataFrame({"code": code, **{below_name(limit): below[at] for limit, at in number.items()}})
+
+
+def _whole_below(profile: Profile, code: Ints, limits_ms: Sequence[float]) -> Ints:
+    """The successes in whole buckets below each limit: a row for each limit, a column for each code."""
     cells = profile.buckets.filter(pl.col("success") & (pl.col("bucket") != NULL_BUCKET))
-    table = profile.keys.select("code")
-    buckets = bucket_of(np.array(limits_ms, dtype=np.float64)).tolist()
-    for limit, bucket in zip(limits_ms, buckets, strict=True):
-        lower = pl.col("bucket") < bucket  # of the sentinel of failed calls, too
-        whole = cells.filter(lower).group_by("code").agg(pl.col("count").sum().alias("whole"))
-        part = inside.filter(pl.col("limit_ms") == limit).select("code", "inside")
-        found = table.select("code").join(whole, on="code", how="left").join(part, on="code", how="left")
-        below = pl.col("whole").fill_null(0) + pl.col("inside").fill_null(0)
-        table = table.join(found.select("code", below.alias(below_name(limit))), on="code", how="left")
-    return table
+    placed = cells.select(place(pl.col("code"), pl.col("bucket")).alias("place"), "count").sort("place")
+    places = placed["place"].to_numpy()
+    up_to = np.concatenate([[0], placed["count"].to_numpy().cumsum()])
+    buckets = bucket_of(np.array(limits_ms, dtype=np.float64))
+    wanted = pl.DataFrame({"code": np.tile(code, len(buckets)), "bucket": np.repeat(buckets, len(code))})
+    ends = wanted.select(place(pl.col("code"), pl.col("bucket"))).to_series().to_numpy()
+    begins = wanted.select(place(pl.col("code"), pl.lit(_BELOW_ALL))).to_series().to_numpy()
+    found = up_to[np.searchsorted(places, ends)] - up_to[np.searchsorted(places, begins)]
+    return np.asarray(found, dtype=np.int64).reshape(len(buckets), len(code))
 
 
 def inside_by_scan(look: Look, wanted: pl.DataFrame) -> pl.DataFrame:
