@@ -242,6 +242,7 @@ class Recipe:
         meaning: source columns and what they are, with unit, for people.
         spans: what tells which rows belong to others, each an expression over the source columns.
         is_calendar: whether its times are calendar times, which must then be of our days.
+        counted: what rows are counted as among the facts, each an expression that is true for them.
     """
 
     types: Mapping[str, pl.DataType]
@@ -253,6 +254,7 @@ class Recipe:
     meaning: tuple[tuple[str, str], ...] = ()
     spans: tuple[pl.Expr, ...] = ()
     is_calendar: bool = False
+    counted: Mapping[str, pl.Expr] = field(default_factory=dict)
 
     @cached_property
     def schema(self) -> pl.Schema:
@@ -301,9 +303,12 @@ class Recipe:
     def _spans(self, typed: pl.DataFrame) -> pl.DataFrame | None:
         return typed.select(self.spans) if self.spans else None
 
-    def observed(self, typed: pl.DataFrame) -> Mapping[str, int]:  # noqa: ARG002  # for those that count
-        """Facts of rows, good, bad and left out, by what was counted; none, unless overridden."""
-        return {}
+    def observed(self, typed: pl.DataFrame) -> Mapping[str, int]:
+        """Facts of rows, good, bad and left out, by what was counted."""
+        if not self.counted:
+            return {}
+        counts = typed.select(expression.sum().alias(what) for what, expression in self.counted.items())
+        return {what: count for what, count in counts.row(0, named=True).items() if count}
 
     def _leave_out(self, typed: pl.DataFrame) -> tuple[dict[str, int], pl.DataFrame]:
         if not self.left_out:

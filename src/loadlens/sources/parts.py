@@ -79,14 +79,14 @@ def parts_of(log: Log, most_rows: int) -> list[Part]:
 
 
 def _text_groups(log: Log, files: Sequence[DataFile], most_rows: int) -> Iterator[tuple[DataFile, ...]]:
-    """Text files that go together: those whose rows may be parts or sums of others' rows, and small ones."""
+    """Text files that go together: those whose lines may tell of rows of others, and small ones."""
     readers = [file.reader for file in log.text]
     is_nested = any(isinstance(reader, NestingReader) and reader.is_nested for reader in readers)
     pairs = zip(files, readers, strict=True)
     nesting = [file for file, reader in pairs if is_nested and isinstance(reader, NestingReader)]
-    if nesting:
-        yield tuple(nesting)
-    yield from _grouped([file for file in files if file not in nesting], most_rows)
+    telling = [file for file, text in zip(files, log.text, strict=True) if text.dialect.elsewhere]
+    yield from (tuple(group) for group in (nesting, telling) if group)
+    yield from _grouped([file for file in files if file not in (*nesting, *telling)], most_rows)
 
 
 def _for_elsewhere(file: DataFile) -> DataFile:

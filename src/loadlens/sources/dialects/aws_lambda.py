@@ -7,8 +7,9 @@ from typing import Final
 import polars as pl
 
 from loadlens.schema import Rule
-from loadlens.sources.dialects.base import Dialect, Refused
+from loadlens.sources.dialects.base import Dialect, Elsewhere, Refused
 from loadlens.sources.dialects.headers import header_of
+from loadlens.sources.dialects.lambda_failures import SIGNS, TOLD_ELSEWHERE, failures_in, unmatched
 from loadlens.sources.dialects.lambda_reports import EPOCH_MS, ISO_TIME, LineFields, Report, warnings_of
 from loadlens.sources.text.lines import TextLines
 from loadlens.sources.text.stream import Head
@@ -20,7 +21,7 @@ _STREAM: Final = r"""\d{4}/\d\d/\d\d/[^\s\[\]"]*\[[^\s\[\]"]*\][^\s\[\]",]*"""
 _BEFORE: Final = (
     rf'^(?P<before>(?:"?(?:{EPOCH_MS}|{ISO_TIME}|{_STREAM}|/[\w./-]+)"?[\s,]+)*(?:[^\t{{]*[\s,"|])?"?)'
 )
-_REPORT: Final = r"REPORT RequestId: \S*(?P<rest>(?s:.*))$"
+_REPORT: Final = r"REPORT RequestId: (?P<request>\S*)(?P<rest>(?s:.*))$"
 _CANDIDATE: Final = r'(?:^|[\s,"|\x00])REPORT RequestId:'
 _TIME: Final = rf"(?:^|[^\w.:-])({EPOCH_MS}|{ISO_TIME})(?:[^\w.:-]|$)"
 _JSON_FIELD: Final = re.compile(r'\s*"@?\w+"\s*:')
@@ -34,6 +35,7 @@ _TEXT_TYPES: Final[dict[str, pl.DataType]] = {
     "size": pl.Int64(),
     "used": pl.Int64(),
     "rest": pl.String(),
+    "request": pl.String(),
 }
 _TEXT_MEANING: Final = (
     ("time", "time of the log event, which is the invocation's end: ms since 1970 or ISO 8601, UTC"),
@@ -61,6 +63,10 @@ def _is_timed(head: Head) -> bool:
 
 
 def _open(head: Head) -> TextLines:
+    return _open_knowing(head, {})
+
+
+def _open_knowing(head: Head, failures: Mapping[str, str]) -> TextLines:
     timed, rest = _is_timed(head), LineFields(pl.col("rest"))
     report = Report(
         time=pl.col("time") if timed else None,
@@ -72,6 +78,8 @@ def _open(head: Head) -> TextLines:
         restore=rest.restore,
         status=rest.status,
         kind=rest.kind,
+        request=pl.col("request"),
+        failures=failures,
     )
     torn = Rule(
         column="rest",
@@ -90,6 +98,7 @@ def _open(head: Head) -> TextLines:
         },
         types=_TEXT_TYPES,
         columns=report.columns(),
+        counted=report.counted(),
         required=frozenset({"duration", "billed", "size", "used"}),
         rules=(*report.rules(dict.fromkeys(("init", "restore"), "rest")), torn),
         meaning=_TEXT_MEANING,
@@ -98,7 +107,8 @@ def _open(head: Head) -> TextLines:
 
 def _warnings(head: Head, _rows: int, facts: Mapping[str, int]) -> list[str]:
     status = (
-        "a REPORT line without a status counts as a success: an error that the function raised may have none"
+        "a REPORT line without a status counts as a success unless another line of its request tells of a "
+        "timeout, an exit or an uncaught error: an error that the function raised may have neither"
     )
     return [*warnings_of(facts, timed=_is_timed(head)), status]
 
@@ -112,6 +122,9 @@ LAMBDA_REPORT: Final = Dialect(
     logged_times=("end_time",),
     matches=_matches,
     open=_open,
+    elsewhere=Elsewhere(
+        signs=SIGNS, find=failures_in, open=_open_knowing, warning=unmatched, fact=TOLD_ELSEWHERE
+    ),
     warnings=_warnings,
 )
 

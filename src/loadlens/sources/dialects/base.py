@@ -1,6 +1,6 @@
 """What a dialect of load-test logs declares, and the two kinds of readers."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -16,6 +16,7 @@ __all__ = [
     "BlockReader",
     "Clock",
     "Dialect",
+    "Elsewhere",
     "Level",
     "NestingReader",
     "Reader",
@@ -27,9 +28,6 @@ Clock = Literal["epoch", "relative", "monotonic"]
 
 Level = Literal["requests", "transactions"]
 """What a row is: a request, or what a tool sums requests up to: a transaction, a group, an iteration."""
-
-
-"""What every log warns of whose clock is not ``epoch``."""
 
 
 class _Described(Protocol):
@@ -82,6 +80,26 @@ class NestingReader(Protocol):
         """Reads the same rows, with the spans of all of them."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Elsewhere:
+    """How lines that are no rows tell of calls.
+
+    Attributes:
+        signs: one of these is in every such line.
+        find: which calls lines tell of, and what, in a part of the text that may begin and end anywhere.
+        open: makes the reader of a file that knows all that was found in all files of the log.
+        warning: what is wrong, given which calls lines tell of and how many of these there are; nothing where
+            they go together.
+        fact: what calls are counted as, among the facts, that such lines tell of.
+    """
+
+    signs: tuple[bytes, ...]
+    find: Callable[[bytes], Iterator[tuple[str, str]]]
+    open: Callable[[Head, Mapping[str, str]], Reader]
+    warning: Callable[[Collection[str], int], str]
+    fact: str
+
+
 def _no_warnings(_head: Head, _rows: int, _facts: Mapping[str, int]) -> list[str]:
     return []
 
@@ -110,6 +128,7 @@ class Dialect:
         matches: whether a file is of this dialect, judged by the content of its head. Never raises.
         open: makes the reader of a file of this dialect. Raises an InputError that says what is missing.
         open_transactions: the same for the level of transactions; None where its logs hold requests alone.
+        elsewhere: how its lines tell of calls whose rows are other lines; None where they do not.
         near_miss: of a file that is of no dialect, how much of this one it has, and what it lacks and how to
             write it; 0 where it has too little to say so. Never raises.
         warnings: what the log cannot tell, given its head, the rows read, and the sums of all facts and of
@@ -127,6 +146,7 @@ class Dialect:
     matches: Callable[[Head], bool]
     open: Callable[[Head], Reader]
     open_transactions: Callable[[Head], Reader] | None = None
+    elsewhere: Elsewhere | None = None
     near_miss: Callable[[Head], tuple[int, str]] = _no_near_miss
     warnings: Callable[[Head, int, Mapping[str, int]], list[str]] = _no_warnings
 

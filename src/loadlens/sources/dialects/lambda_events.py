@@ -4,13 +4,15 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Final
 
 import polars as pl
 
 from loadlens.schema import Rule
-from loadlens.sources.dialects.base import Dialect, Reader, Refused
+from loadlens.sources.dialects.base import Dialect, Elsewhere, Reader, Refused
 from loadlens.sources.dialects.headers import Columns, header_of
+from loadlens.sources.dialects.lambda_failures import SIGNS, TOLD_ELSEWHERE, failures_in, unmatched
 from loadlens.sources.dialects.lambda_reports import LineFields, Report, megabytes, number, warnings_of
 from loadlens.sources.text.delimited import Table
 from loadlens.sources.text.jsondocument import JsonDocument
@@ -33,7 +35,8 @@ _FOUND: Final = {
 _PARTS: Final = (*_FOUND, "restore")
 _MESSAGES: Final = ("message", "@message")
 _TIMES: Final = ("time", "timestamp", "@timestamp")
-_NAMES: Final = ("type", "record", *_TIMES[:2], *_MESSAGES, *_FOUND.values())
+_REQUEST_ID: Final = "@requestId"
+_NAMES: Final = ("type", "record", *_TIMES[:2], *_MESSAGES, *_FOUND.values(), _REQUEST_ID)
 _FOUND_MEANING: Final = (
     ("@timestamp", "time of the log event, which is the invocation's end: UTC"),
     ("@message", "the log event's text: a REPORT line or a platform.report record"),
@@ -72,10 +75,12 @@ class _Events:
     Attributes:
         names: the columns that are there.
         are_whole: whether reports may be in records and messages, which hold all of their parts.
+        failures: how requests failed, as other events tell.
     """
 
     names: Collection[str]
     are_whole: bool
+    failures: Mapping[str, str]
 
     def column(self, *names: str) -> pl.Expr:
         """The first of some columns that holds something; null where none does."""
@@ -139,6 +144,12 @@ class _Events:
             restore=metric("billedRestoreDurationMs", fields.restore),
             status=pl.coalesce(record.json_path_match("$.status"), fields.status),
             kind=pl.coalesce(record.json_path_match("$.errorType"), fields.kind),
+            request=pl.coalesce(
+                record.json_path_match("$.requestId"),
+                line.str.extract(r"^\s*(\S+)"),
+                self.column(_REQUEST_ID),
+            ),
+            failures=self.failures,
         )
 
     def rules(self) -> tuple[Rule, ...]:
@@ -194,25 +205,34 @@ def _matches_json(head: Head) -> bool:
     return _lines_match(head) or _arrays(head) is not None
 
 
-def _json_events(head: Head) -> _Events:
+def _json_events(head: Head, failures: Mapping[str, str] = MappingProxyType({})) -> _Events:
     text = head.data.decode(errors="replace")
     names = [name for name in _NAMES if f'"{name}"' in text]
     are_whole = any(sign in text for sign in _SIGNS_OF_REPORTS[:2])
-    return _Events(names=names or _NAMES, are_whole=are_whole or not names)
+    return _Events(names=names or _NAMES, are_whole=are_whole or not names, failures=failures)
 
 
 def _open_json(head: Head) -> Reader:
-    events = _json_events(head)
+    return _open_json_knowing(head, {})
+
+
+def _open_json_knowing(head: Head, failures: Mapping[str, str]) -> Reader:
+    events = _json_events(head, failures)
     lines = JsonLines(
         # Other records hold anything under these names, so that they are not read as what a report holds.
         types=dict.fromkeys(_NAMES, pl.String()),
         columns=events.report().columns(),
+        counted=_counted(events),
         rules=events.rules(),
         left_out={OTHER_LINES: ~events.is_report},
         meaning=tuple((name, told) for name, told in _MEANING if name in events.names),
     )
     arrays = _arrays(head)
     return lines if arrays is None else JsonDocument(lines=lines, keys=arrays, record=_of_fields)
+
+
+def _counted(events: _Events) -> dict[str, pl.Expr]:
+    return {what: found & events.is_report for what, found in events.report().counted().items()}
 
 
 def _of_fields(result: Any) -> Any:  # whatever JSON holds
@@ -253,19 +273,25 @@ def _matches_csv(head: Head) -> bool:
     )
 
 
-def _csv_events(head: Head) -> _Events:
+def _csv_events(head: Head, failures: Mapping[str, str] = MappingProxyType({})) -> _Events:
     are_whole = any(sign.encode() in head.data for sign in _SIGNS_OF_REPORTS[:2])
-    return _Events(names=[name for name in header_of(head) if name in _NAMES], are_whole=are_whole)
+    names = [name for name in header_of(head) if name in _NAMES]
+    return _Events(names=names, are_whole=are_whole, failures=failures)
 
 
 def _open_csv(head: Head) -> Table:
-    events = _csv_events(head)
+    return _open_csv_knowing(head, {})
+
+
+def _open_csv_knowing(head: Head, failures: Mapping[str, str]) -> Table:
+    events = _csv_events(head, failures)
     if not set(_MESSAGES) & set(events.names):
         _FOUND_COLUMNS.checked(head, _NAMES)
     return Table(
         names=header_of(head),
         types=dict.fromkeys(events.names, pl.String()),
         columns=events.report().columns(),
+        counted=_counted(events),
         rules=events.rules(),
         left_out={OTHER_LINES: ~events.is_report},
         meaning=tuple((name, told) for name, told in _MEANING if name in events.names),
@@ -285,6 +311,9 @@ LAMBDA_JSON: Final = Dialect(
     logged_times=("end_time",),
     matches=_matches_json,
     open=_open_json,
+    elsewhere=Elsewhere(
+        signs=SIGNS, find=failures_in, open=_open_json_knowing, warning=unmatched, fact=TOLD_ELSEWHERE
+    ),
     warnings=_json_warnings,
 )
 
@@ -298,6 +327,9 @@ LAMBDA_CSV: Final = Dialect(
     matches=_matches_csv,
     near_miss=_FOUND_COLUMNS.near_miss,
     open=_open_csv,
+    elsewhere=Elsewhere(
+        signs=SIGNS, find=failures_in, open=_open_csv_knowing, warning=unmatched, fact=TOLD_ELSEWHERE
+    ),
     warnings=_csv_warnings,
 )
 

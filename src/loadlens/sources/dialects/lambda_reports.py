@@ -1,12 +1,13 @@
 """What a report of AWS Lambda tells of a call, wherever it stands, as expressions."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
 
 from loadlens.schema import LATENCY, MAX_LATENCY_MS, Rule
+from loadlens.sources.dialects.lambda_failures import FAILED_ELSEWHERE, TOLD_ELSEWHERE, where_failed
 from loadlens.sources.parsed import seconds
 from loadlens.sources.text.lines import OTHER_LINES
 from loadlens.sources.wording import are, counted
@@ -42,6 +43,8 @@ class Report:
         restore: what is billed of the restoring of a snapshot, ms, as text; null where none was restored.
         status: how the invocation ended; null where nothing is said.
         kind: the class of its error.
+        request: the id of the request.
+        failures: how requests failed, as other lines tell; they decide where a report has no status.
         memory_unit: what sizes of memory are logged in, as a message says it.
     """
 
@@ -54,21 +57,38 @@ class Report:
     restore: pl.Expr | None
     status: pl.Expr
     kind: pl.Expr
+    request: pl.Expr
+    failures: Mapping[str, str] = field(default_factory=dict)
     memory_unit: str = "MB"
 
     def columns(self) -> tuple[pl.Expr, ...]:
         """The canonical columns."""
-        failed = (self.status != "success").fill_null(value=False)
+        status = pl.coalesce(self.status, self._told_elsewhere)
+        failed = (status != "success").fill_null(value=False)
         kind = pl.when(self.status != "timeout").then(self.kind)
         parts = {"memory_size": self.size, "memory_used": self.used, "billed_duration": self._all_billed()}
         return (
             (~failed).alias("success"),
-            pl.when(failed).then(pl.coalesce(kind, self.status)).alias("error"),
+            pl.when(failed).then(pl.coalesce(kind, status)).alias("error"),
             *self._times(),
             self.duration.alias(LATENCY),
             *(part.alias(name) for name, part in parts.items() if part is not None),
             *self._start_of_environment(),
         )
+
+    @property
+    def _told_elsewhere(self) -> pl.Expr:
+        """How a call failed, as other lines tell."""
+        if not self.failures:
+            return pl.lit(None, dtype=pl.String)
+        return where_failed(self.request, self.duration, self.failures)
+
+    def counted(self) -> dict[str, pl.Expr]:
+        """What is counted of reports, among the facts."""
+        if not self.failures:
+            return {}
+        told = self._told_elsewhere.is_not_null()
+        return {TOLD_ELSEWHERE: told, FAILED_ELSEWHERE: told & self.status.is_null()}
 
     def _times(self) -> tuple[pl.Expr, ...]:
         """A report is written at the end of an invocation."""
@@ -209,6 +229,9 @@ def warnings_of(facts: Mapping[str, int], *, timed: bool) -> list[str]:
         )
     else:
         found.append("its lines have no times: there are no start_time and end_time, and no throughput")
+    if failed := facts.get(FAILED_ELSEWHERE):
+        calls = counted(failed, "call counts", "calls count")
+        found.append(f"{calls} as failed because other lines tell so, such as 'Task timed out'")
     if others := facts.get(OTHER_LINES):
         lines = counted(others, "other line is no report", "other lines are no reports")
         found.append(f"{lines} and {are(others)} left out")

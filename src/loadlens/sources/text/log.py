@@ -3,7 +3,7 @@
 import io
 import math
 from collections import Counter, deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -26,6 +26,7 @@ from loadlens.sources.labels import JoinedNames, Naming
 from loadlens.sources.parsed import Parsed
 from loadlens.sources.storage.location import Location
 from loadlens.sources.text.blocks import Block, Halt, blocks
+from loadlens.sources.text.elsewhere import knowing
 from loadlens.sources.text.nesting import DOUBTFUL, Nesting, Settled
 from loadlens.sources.text.stream import Head, open_stream
 from loadlens.sources.text.together import grouped, read_together, told_together
@@ -147,6 +148,7 @@ def _rows(
 ) -> Iterator[pl.DataFrame]:
     # Its own, as several scans may run at once.
     found = findings.anew()
+    files, told = knowing(files)
     is_large = sum(file.head.text_bytes for file in files) >= _LARGE_BYTES
     accounts = [_Account(file, found, halt) for file in files]
     nesting = Nesting(partial(_spans_again, files, is_large=is_large))
@@ -176,7 +178,18 @@ def _rows(
         yield from accounts[settled.source].settle(settled, schema)
     for account in accounts:
         account.close()
+    _warn_of_unmatched(accounts, told, found)
     findings.become(found)
+
+
+def _warn_of_unmatched(accounts: Sequence["_Account"], told: Collection[str], found: Findings) -> None:
+    """Tells where lines that tell of calls, and those calls, do not go together."""
+    asked = [account for account in accounts if account.file.dialect.elsewhere]
+    elsewhere = asked[0].file.dialect.elsewhere if asked and told else None
+    if elsewhere:
+        warning = elsewhere.warning(told, sum(account.fact(elsewhere.fact) for account in asked))
+        if warning:
+            found.warn(warning, [str(account.file.path) for account in asked])
 
 
 def _spans_again(files: Sequence[TextFile], *, is_large: bool) -> Iterator[pl.DataFrame]:
@@ -235,6 +248,10 @@ class _Account:
         """Whether what is read by now is enough to refuse the log."""
         self._found.is_cut_short = self.halt.is_due(self._found.rejected)
         return self._found.is_cut_short
+
+    def fact(self, what: str) -> int:
+        """How often something was counted in the file."""
+        return self._facts[what]
 
     def add(self, part: Parsed, joined: JoinedNames | None) -> None:
         """Adds what a part of the file gave."""
