@@ -164,3 +164,34 @@ def test_a_table_without_a_header_has_numbered_columns() -> None:
     assert found is not None
     assert found.no_header
     assert found.entries == ("latency=c2:ms", "end=c1:epoch_ns", "success=c3<400")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ['{"ms": 5, "error": {"code": 499, "type": "Cancelled"}}', '{"ms": 9, "error": null}'],
+        [
+            '{"ms": 5, "error": {"code": 503, "type": "Down"}}',
+            '{"ms": 9}',
+            '{"ms": 7, "error": {"code": 404}}',
+        ],
+        ["ms,error_code", "5,", "7,500", "8,"],
+    ],
+)
+def test_a_status_that_only_failures_have_is_the_error_and_no_condition(lines: list[str]) -> None:
+    """``error.code<400`` would be false for every success, which has none."""
+    found = entries("".join(f"{line}\n" for line in lines))
+    assert not any(entry.startswith("success=") for entry in found)
+    assert found & {"error=error.code", "error=error_code"}
+
+
+def test_a_status_that_some_calls_lack_is_a_condition_where_others_succeed_by_it() -> None:
+    assert "success=status<400" in entries("ms,status\n5,200\n7,\n8,503\n")
+
+
+def test_a_unit_beside_a_value_is_known_and_no_label() -> None:
+    text = '{"request_latency": {"value": 7.25, "unit": "us"}, "request_count": {"unit": "requests"}}\n'
+    found = entries(text)
+    assert "latency=request_latency.value:us" in found
+    assert not any(entry.startswith("label=") for entry in found)
+    assert "guess" not in doubts(text)

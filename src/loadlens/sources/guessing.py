@@ -83,6 +83,7 @@ _FEW_S: Final = 20
 
 _FIRST_HTTP: Final = 100
 _LAST_HTTP: Final = 600
+_FIRST_FAILED: Final = 400
 _MANY_BYTES: Final = 2**20
 
 _LABELS: Final = (
@@ -108,7 +109,7 @@ _STATUS: Final = _words_of("status code statuscode rc result outcome state")
 _GOOD: Final = ("ok", "success", "successful", "succeeded", "passed", "pass", "done", "completed", "true")
 _BAD: Final = ("ko", "fail", "failed", "failure", "error", "false", "timeout", "err", "nok")
 _NO_ERROR_COLUMN: Final = _words_of("count rate budget")
-_NO_LABEL: Final = _words_of("id uuid user thread host hostname file server ip agent trace session")
+_NO_LABEL: Final = _words_of("id uuid user thread host hostname file server ip agent trace session unit")
 _TRUTHS: Final = frozenset(("true", "false", "0", "1", "0.0", "1.0"))
 _WORD: Final = re.compile(r"[A-ZÄÖÜ]?[a-zµäöü]+\d*|[A-Z]+(?![a-z])\d*|\d+")
 
@@ -301,7 +302,7 @@ def _latency(columns: Sequence[SampleColumn], moments: Sequence[_Time], *, namel
     others = [other.name for other, _ in ranked[1:] if _latency_rank(other) == _latency_rank(column)]
     if others:
         doubt = f"it may be another column: {listed(others)}"
-    named, told = _unit_of(column), _unit_by_times(column, moments)
+    named, told = _unit_of(column) or _unit_beside(column, columns), _unit_by_times(column, moments)
     if named and told and told != named:
         doubt = f"its name says {named}, start and end say {told}"
     unit = named or told
@@ -323,6 +324,13 @@ def _latency_rank(column: SampleColumn) -> float:
     if words and words <= set(_UNITS):
         return len(_LATENCY)
     return next((rank for rank, known in enumerate(_LATENCY) if known <= words), math.inf)
+
+
+def _unit_beside(column: SampleColumn, columns: Iterable[SampleColumn]) -> str:
+    """The unit that a column beside this one holds, as in ``{"value": 17, "unit": "ms"}``."""
+    name = f"{column.name.rpartition('.')[0]}.unit".lstrip(".")
+    texts = {text for other in columns if other.name == name for text in other.texts}
+    return _UNITS.get(texts.pop().lower(), "") if len(texts) == 1 else ""
 
 
 def _unit_by_times(column: SampleColumn, moments: Sequence[_Time]) -> str:
@@ -367,6 +375,8 @@ def _is_truth(column: SampleColumn) -> bool:
 def _condition(column: SampleColumn) -> list[_Entry]:
     numbers = _numbers(column)
     name = column.name
+    if column.lacks_values and numbers and min(numbers) >= _FIRST_FAILED:
+        return []  # only failures have one
     if any(numbers) and all(
         number % 1 == 0 and _FIRST_HTTP <= number < _LAST_HTTP for number in numbers if number
     ):

@@ -32,11 +32,13 @@ class SampleColumn:
     Attributes:
         name: what a map of columns calls it.
         texts: its first values as text, without those that are missing.
+        lacks_values: whether some of the first rows have none.
         is_datetime: whether its type is that of a datetime.
     """
 
     name: str
     texts: tuple[str, ...]
+    lacks_values: bool = False
     is_datetime: bool = False
 
 
@@ -104,7 +106,12 @@ def _typed_columns(name: str, values: pl.Series) -> Iterator[SampleColumn]:
             yield from _typed_columns(f"{name}.{field}", values.struct.field(field))
     elif not values.dtype.is_nested():
         texts = tuple(str(value) for value in values.drop_nulls().to_list())
-        yield SampleColumn(name=name, texts=texts, is_datetime=values.dtype == pl.Datetime)
+        yield SampleColumn(
+            name=name,
+            texts=texts,
+            lacks_values=values.has_nulls(),
+            is_datetime=values.dtype == pl.Datetime,
+        )
 
 
 def _objects(lines: Sequence[str]) -> Sample | None:
@@ -118,7 +125,10 @@ def _objects(lines: Sequence[str]) -> Sample | None:
             texts = found.setdefault(name, [])
             if cell is not None:
                 texts.append(cell if isinstance(cell, str) else json.dumps(cell))
-    columns = [SampleColumn(name=name, texts=tuple(texts)) for name, texts in found.items()]
+    columns = [
+        SampleColumn(name=name, texts=tuple(texts), lacks_values=len(texts) < len(lines))
+        for name, texts in found.items()
+    ]
     return Sample(title="one JSON object a line", columns=tuple(columns)) if columns else None
 
 
@@ -140,7 +150,11 @@ def _cells(lines: Sequence[str]) -> Sample | None:
     names = [f"c{number}" for number in range(1, len(rows[0]) + 1)] if no_header else rows[0]
     cells = rows if no_header else rows[1:]
     columns = [
-        SampleColumn(name=name, texts=tuple(row[at] for row in cells if row[at].strip()))
+        SampleColumn(
+            name=name,
+            texts=tuple(row[at] for row in cells if row[at].strip()),
+            lacks_values=not all(row[at].strip() for row in cells),
+        )
         for at, name in enumerate(names)
         if name
     ]

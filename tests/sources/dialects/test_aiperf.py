@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import loadlens
 from loadlens.errors import LoadlensError
-from loadlens.sources.dialects import detect
+from loadlens.sources.dialects import RefusedFormatError, detect
 from loadlens.sources.dialects.aiperf import AIPERF_JSON
 from loadlens.sources.dialects.base import BlockReader
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed
@@ -166,6 +167,85 @@ def test_it_is_known_by_its_fields() -> None:
         "[" * 10**5,
     ):
         assert not AIPERF_JSON.matches(head(text))
+
+
+def first_version(
+    start: object = START, latency_ms: object = 7936.968269, **more: object
+) -> dict[str, object]:
+    """A record of the first versions, which have a time and no end."""
+    metadata = {"x_request_id": "1ed4", "turn_index": 0, "timestamp_ns": start, "worker_id": "worker_43e9"}
+    metadata["credit_phase"] = more.pop("phase", "profiling")
+    metrics = {
+        "ttft": {"value": 1680.5, "unit": "ms"},
+        "request_latency": {"value": latency_ms, "unit": "ms"},
+    }
+    return {"metadata": metadata, "metrics": metrics, "error": None} | more
+
+
+def test_records_of_the_first_versions_have_the_latency_that_is_logged() -> None:
+    records = [
+        first_version(),
+        first_version(START + 5, error=CANCELLED, metrics={"error_request_count": {"value": 1}}),
+        first_version(START + 6, 12.5, phase="warmup"),
+        first_version(START + 7, 0),
+        first_version(START + 8, metrics={}, error={"code": 503, "type": "x", "message": "y"}),
+    ]
+    text = lines(*records)
+    assert AIPERF_JSON.matches(head(text))
+    parsed = read(text)
+    rows = parsed.rows
+    assert rows["invocation_latency"].to_list() == [7936.968269, -1, 0, -1]
+    assert rows["success"].to_list() == [True, False, True, False]
+    assert rows["error"].to_list() == [None, "cancelled", None, "503"]
+    assert rows["start_time"].to_list() == [(START + offset) / 1e9 for offset in (0, 5, 7, 8)]
+    assert rows["end_time"].to_list() == [(START + 7_936_968_269) / 1e9, None, (START + 7) / 1e9, None]
+    assert parsed.left_out == {"warm-up requests": 1}
+
+
+@pytest.mark.parametrize(
+    "bad", [first_version(latency_ms=None), first_version(latency_ms=-1), first_version(metrics={})]
+)
+def test_a_success_of_the_first_versions_must_have_a_latency(bad: Mapping[str, object]) -> None:
+    parsed = read(lines(first_version(), bad, first_version(error=CANCELLED)))
+    assert parsed.rows.height == 2
+    assert parsed.rejects.select("line", "column").rows() == [(2, "metrics.request_latency.value")]
+
+
+def test_how_far_the_tools_own_latency_is_from_the_span_is_told(tmp_path: Path) -> None:
+    def said(*records: Mapping[str, object]) -> str:
+        path = tmp_path / "profile_export.jsonl"
+        path.write_text(lines(*records))
+        log = loadlens.read_log(path)
+        log.frame.collect()
+        return "\n".join(log.findings.sentences())
+
+    def own(value: float) -> dict[str, object]:
+        return {"request_latency": {"value": value, "unit": "ms"}}
+
+    ms = 10**6
+    told = said(
+        record(START, START + 100 * ms, metrics=own(80)),
+        record(START, START + 100 * ms, metrics=own(75.5)),
+        record(START, START + 100 * ms, metrics=own(1), phase="warmup"),
+        record(START, START + 100 * ms, metrics=own(1), error=CANCELLED),
+        record(START, START + 100 * ms, metrics={}),
+    )
+    assert "is 22.2 ms shorter on average of 2 calls that have it" in told
+    assert "content, can be shorter" in said(record(metrics={}))
+    assert "1 call has no end: the latency is AIPerf's own request_latency" in said(first_version())
+
+
+@pytest.mark.parametrize(
+    "order", [("tag", "unit", "header", "avg", "p99"), ("unit", "avg"), ("avg", "p99", "unit")]
+)
+@pytest.mark.parametrize("name", ["request_latency", "error_request_count", "ttft", "inter_token_latency"])
+def test_its_statistics_are_refused_by_name(order: tuple[str, ...], name: str, tmp_path: Path) -> None:
+    path = tmp_path / "profile_export_aiperf.json"
+    block = {key: 1.5 if key in {"avg", "p99"} else "ms" for key in order}
+    for document in ({"records": {name: block}}, {name: block, "input_config": {"endpoint": {}}}):
+        path.write_text(json.dumps(document, indent=2))
+        with pytest.raises(RefusedFormatError, match=r"statistics.*take the profile_export.jsonl"):
+            detect(read_head(path))
 
 
 def test_metrics_of_the_trace_are_no_summary_of_k6() -> None:

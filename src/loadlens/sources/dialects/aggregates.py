@@ -129,7 +129,9 @@ AGGREGATES: Final = (
         matches=any_of(
             table("Metric", "avg", "min", "max", "p99", "p50"),
             begins(
-                r'\{(?![\s\S]*"request_start_ns")[\s\S]*?"request_(?:latency|throughput)"\s*:\s*\{\s*"unit"\s*:'
+                r'\{(?![\s\S]*"(?:request_start_ns|timestamp_ns)")[\s\S]*?'
+                r'"(?:(?:error_)?request_(?:latency|throughput|count)|(?:inter_token|inter_chunk)_latency|ttft)"'
+                r'\s*:\s*\{(?=[^{}]*"unit"\s*:)(?=[^{}]*"avg"\s*:)'
             ),
         ),
     ),
