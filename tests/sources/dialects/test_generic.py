@@ -122,13 +122,6 @@ def test_a_header_of_values_is_told() -> None:
     assert f"44.0, a; 1700000000000000000, 44.0 {hint}" in str(caught.value)
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
-def test_text_in_another_encoding_is_told(encoding: str) -> None:
-    mark = "\ufeff" if encoding == "utf-16-be" else ""
-    with pytest.raises(InputError, match=r"a.log: is text in UTF-16, expected UTF-8"):
-        mapped_dialect(ColumnMap.parse(["latency=a:ms"])).open(head(f"{mark}a\n5\n".encode(encoding)))
-
-
 def test_columns_that_a_file_without_a_header_lacks_are_told() -> None:
     dialect = mapped_dialect(ColumnMap.parse(["latency=c3:ms", "label=url"], no_header=True))
     with pytest.raises(InputError, match=r"missing columns: c3 \(for latency\), url .*it has: c1, c2$"):

@@ -36,6 +36,7 @@ from loadlens.sources.dialects.oha import OHA_CSV, OHA_SQLITE, OHA_SUMMARY
 from loadlens.sources.dialects.toolkit import LOADLENS_CSV
 from loadlens.sources.dialects.vegeta import VEGETA_CSV, VEGETA_GOB, VEGETA_JSON, VEGETA_REPORT
 from loadlens.sources.parsed import Recipe
+from loadlens.sources.text.jsondocument import JsonDocument
 from loadlens.sources.text.stream import Head
 from loadlens.sources.wording import listed, shortened
 
@@ -53,6 +54,7 @@ __all__ = [
     "StreamReader",
     "UnknownFormatError",
     "detect",
+    "on_calendar",
     "open_reader",
     "refuse_transactions",
 ]
@@ -157,10 +159,16 @@ def open_reader(dialect: Dialect, head: Head, level: Level) -> Reader:
         InputError: the file lacks what the dialect needs.
         UsageError: the dialect has no such level.
     """
-    reader = _opened(dialect, head, level)
-    if dialect.clock == "epoch" and isinstance(reader, Recipe):
-        return replace(reader, is_calendar=True)
-    return reader
+    return on_calendar(dialect, _opened(dialect, head, level))
+
+
+def on_calendar(dialect: Dialect, reader: Reader) -> Reader:
+    """A reader that lets times be of our days only, if the times of its dialect are calendar times."""
+    if dialect.clock != "epoch":
+        return reader
+    if isinstance(reader, JsonDocument):
+        return replace(reader, lines=replace(reader.lines, is_calendar=True))
+    return replace(reader, is_calendar=True) if isinstance(reader, Recipe) else reader
 
 
 def _opened(dialect: Dialect, head: Head, level: Level) -> Reader:
@@ -185,7 +193,10 @@ def _is_binary(head: Head) -> bool:
 
 def _unknown(head: Head) -> str:
     if _is_binary(head):
-        return f"is binary data, or text in UTF-16, of no known format; expected text in UTF-8, {_names()}"
+        return (
+            f"is binary data of no known format, or text in UTF-16 without a byte order mark; expected text "
+            f"in UTF-8, {_names()}"
+        )
     line = next((line for line in head.lines if line.strip()), "")
     return (
         f"fits no known format, its first line is {shortened(line)}; expected {_names()}; name one with "

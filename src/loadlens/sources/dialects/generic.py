@@ -34,8 +34,6 @@ _BINARY: Final = {
     b"PAR1": "a Parquet file",
     b"ARROW1": "an Arrow IPC file",
     b"SQLite format 3\0": "an SQLite database",
-    b"\xff\xfe": "text in UTF-16",
-    b"\xfe\xff": "text in UTF-16",
 }
 _SAMPLED_OBJECTS: Final = 100
 _SAMPLED_LINES: Final = 20

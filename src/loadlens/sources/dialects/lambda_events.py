@@ -61,6 +61,11 @@ _AFTER_REPORT: Final = r"(?s)REPORT RequestId:(.*)$"
 _ARRAYS: Final = ("events", "logEvents", "results")
 _HOLDS_ARRAY: Final = re.compile(rb'"(?:events|logEvents|results)"\s*:\s*\[')
 _BEGINS_ARRAY: Final = re.compile(rb"\[\s*(?:\[\s*)?\{")
+_HOLDS_REPORT: Final = re.compile(
+    rb'"type"\s*:\s*"platform\.report"|"@?message"\s*:\s*"\s*REPORT RequestId:|"@duration"\s*:'
+)
+_BEGINS_OBJECT: Final = re.compile(rb"\{[ \t]*\r?\n(?=[\s\S]*?(?:%b))" % _HOLDS_REPORT.pattern)
+_CONSOLE: Final = re.compile(rb"^\d{4}-\d\d-\d\d[T ][\d:.,+-]+Z?[ \t]*\r?\n\s*\{", re.MULTILINE)
 _SIGNS_OF_REPORTS: Final = ("REPORT RequestId:", "platform.report", '"@duration"')
 _IS_BEHIND_PREFIX: Final = re.compile(r'[^{"]+\s\{"time":"[^"]*","type":"platform\.')
 _IS_STATISTIC: Final = re.compile(r"\w+\(@\w+")
@@ -192,13 +197,20 @@ def _is_report(value: Mapping[str, Any]) -> bool:
 
 
 def _arrays(head: Head) -> tuple[str, ...] | None:
-    """Under which names a document has its log events, as the AWS CLI gives them; None for JSON lines."""
+    """Under which names a document has its events, none where they are at the top; None for JSON lines."""
     data = head.data.removeprefix(BOM).lstrip()
+    if _is_of_console(head):
+        return ()
     if _lines_match(head) or not any(sign.encode() in data for sign in _SIGNS_OF_REPORTS):
         return None
     if data.startswith(b"{") and _HOLDS_ARRAY.search(data):
         return _ARRAYS
-    return () if _BEGINS_ARRAY.match(data) else None
+    return () if _BEGINS_ARRAY.match(data) or _BEGINS_OBJECT.match(data) else None
+
+
+def _is_of_console(head: Head) -> bool:
+    """Whether times and events take turns, as in what is copied from the console of CloudWatch."""
+    return bool(_CONSOLE.search(head.data) and _HOLDS_REPORT.search(head.data))
 
 
 def _matches_json(head: Head) -> bool:
@@ -228,7 +240,9 @@ def _open_json_knowing(head: Head, failures: Mapping[str, str]) -> Reader:
         meaning=tuple((name, told) for name, told in _MEANING if name in events.names),
     )
     arrays = _arrays(head)
-    return lines if arrays is None else JsonDocument(lines=lines, keys=arrays, record=_of_fields)
+    if arrays is None:
+        return lines
+    return JsonDocument(lines=lines, keys=arrays, record=_of_fields, is_mixed=_is_of_console(head))
 
 
 def _counted(events: _Events) -> dict[str, pl.Expr]:

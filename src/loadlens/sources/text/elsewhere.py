@@ -1,10 +1,11 @@
 """What lines tell of calls whose rows are other lines, perhaps far away or in another file of the log."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from loadlens.errors import InputError
+from loadlens.sources.dialects import Reader, on_calendar
 from loadlens.sources.text.stream import open_stream
 
 if TYPE_CHECKING:
@@ -32,8 +33,13 @@ def knowing(files: Sequence["TextFile"]) -> tuple[list["TextFile"], Collection[s
     told = dict(_told_in(asked))
     if not told:
         return list(files), ()
-    readers = {id(file.reader): file.dialect.elsewhere.open(file.head, told) for file in asked}  # type: ignore[union-attr]  # chosen by it
+    readers = {id(file.reader): _reader_knowing(file, told) for file in asked}
     return [replace(file, reader=readers.get(id(file.reader), file.reader)) for file in files], told
+
+
+def _reader_knowing(file: "TextFile", told: Mapping[str, str]) -> Reader:
+    reader = file.dialect.elsewhere.open(file.head, told) if file.dialect.elsewhere else file.reader
+    return on_calendar(file.dialect, reader)
 
 
 def _told_in(files: Iterable["TextFile"]) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ from loadlens.sources.parsed import Parsed, Reject, bounded, rejects_frame
 from loadlens.sources.storage.location import Location
 from loadlens.sources.text.blocks import Block
 from loadlens.sources.text.jsonlines import JsonLines
+from loadlens.sources.text.lines import OTHER_LINES
 from loadlens.sources.text.stream import BOM, open_stream
 
 __all__ = ["JsonDocument"]
@@ -25,6 +26,10 @@ _LONGEST_KEY: Final = 256  # with the blanks around it
 _LONGEST_LITERAL: Final = 24  # a number, or an escaped character, that has begun
 _BATCH_ELEMENTS: Final = 8192
 _BETWEEN: Final = re.compile(r"[\s,]*")
+_OTHER_TEXT: Final = re.compile(r"(?:\s|[^{\s][^\n]*\n)*+")
+_OTHER_LINE: Final = re.compile(r"^(?!\d{4}-\d\d-\d\d[T ][\d:.,+-]+Z?\s*$)[^\n]*\S", re.MULTILINE)
+"""A line that holds more than a time."""
+
 _DECODER: Final = json.JSONDecoder()
 
 
@@ -38,11 +43,14 @@ class JsonDocument:
         lines: reads the records, each as a line.
         keys: under which names the arrays are; none for an array, or single objects, at the top.
         record: makes the record of an element that is no object.
+        is_mixed: whether lines of other text may stand between objects at the top, and an object twice, one
+            behind the other, as in what is copied from a console.
     """
 
     lines: JsonLines
     keys: tuple[str, ...] = ()
     record: Callable[[Any], Any] = lambda element: element
+    is_mixed: bool = False
 
     @property
     def schema(self) -> pl.Schema:
@@ -60,8 +68,9 @@ class JsonDocument:
         Raises:
             InputError: an element is not JSON, or longer than 8 Mi characters.
         """
-        text = _Text(path)
-        records, first = map(self._line, _elements(text, self.keys)), 1
+        text = _Text(path, is_mixed=self.is_mixed)
+        elements = _elements(text, self.keys)
+        records, first = map(self._line, _each_once(elements) if self.is_mixed else elements), 1
         while batch := list(islice(records, _BATCH_ELEMENTS)):
             data = "\n".join([*batch, ""]).encode(errors="replace")
             yield self.lines.read(Block(data=data, first_line=first, is_last=False, index=0))
@@ -69,6 +78,8 @@ class JsonDocument:
         if text.is_cut:
             rest = Reject(first, "", "the document is cut off here", bounded(text.rest[text.at :]))
             yield Parsed(rows=pl.DataFrame(schema=self.schema), rejects=rejects_frame([rest]))
+        if text.other_lines:
+            yield Parsed(rows=pl.DataFrame(schema=self.schema), left_out={OTHER_LINES: text.other_lines})
 
     def _line(self, element: tuple[Any, str]) -> str:
         value, text = element
@@ -86,13 +97,16 @@ class _Text:
         taken: how many elements are taken.
         is_open: whether an array has begun that has not ended.
         is_cut: whether the file has ended inside of one.
+        other_lines: how many lines of other text there were, but for times.
     """
 
-    def __init__(self, path: Location) -> None:
+    def __init__(self, path: Location, *, is_mixed: bool = False) -> None:
         self.path = path
         self.rest = ""
         self.at = self.taken = 0
         self.is_open = self.is_cut = False
+        self.other_lines = 0
+        self._is_mixed = is_mixed
         self._chunks = _decoded(path)
 
     def more(self) -> bool:
@@ -103,13 +117,19 @@ class _Text:
         return chunk is not None
 
     def following(self) -> str:
-        """The next character that is no blank and no comma; nothing at the end of the file."""
+        """The next character that is not between elements; nothing at the end of the file."""
+        between = _OTHER_TEXT if self._is_mixed else _BETWEEN
         while True:
-            match = _BETWEEN.match(self.rest, self.at)
+            match = between.match(self.rest, self.at)
+            if match and self._is_mixed:
+                self.other_lines += len(_OTHER_LINE.findall(match[0]))
             self.at = match.end() if match else self.at
-            if self.at < len(self.rest):
-                return self.rest[self.at]
+            following = self.rest[self.at : self.at + 1]
+            if following and (following == "{" or not self._is_mixed):
+                return following
             if not self.more():
+                self.other_lines += bool(self.rest[self.at :].strip())
+                self.at = len(self.rest)
                 return ""
 
     def element(self) -> tuple[Any, str] | None:
@@ -140,6 +160,15 @@ class _Text:
         raise InputError(
             f"{self.path}: element {self.taken + 1:,} of the document is not JSON: {reason}"
         ) from None
+
+
+def _each_once(elements: Iterator[tuple[Any, str]]) -> Iterator[tuple[Any, str]]:
+    """Elements without those that are equal to the one before them."""
+    before = None
+    for value, text in elements:
+        if value != before:
+            yield value, text
+        before = value
 
 
 def _decoded(path: Location) -> Iterator[str]:

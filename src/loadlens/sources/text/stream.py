@@ -1,6 +1,8 @@
 """Files as streams of decompressed bytes, guarded against compression bombs."""
 
+import codecs
 import io
+import re
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,10 +45,14 @@ MAX_STREAM_BYTES: Final = 2**42
 """A compressed file that gives more than this many bytes (4 TiB) is refused."""
 
 _BUFFER_BYTES = 2**20
+_UTF16: Final = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+_XML_ENCODING: Final = re.compile(r"""(<\?xml[^>]{0,200}encoding=["'])utf-16\w*""", re.IGNORECASE)
 
 
 def open_stream(path: Location) -> io.BufferedReader:
-    """Opens a file for reading, decompressing what is compressed, as its first bytes tell.
+    """Opens a file for reading, as UTF-8 where it is UTF-16, decompressing what is compressed.
+
+    Its first bytes tell. Text in UTF-16 must begin with a byte order mark, as what PowerShell writes does.
 
     Reading raises an InputError when the compressed data is damaged, or grows beyond
     ``MAX_EXPANSION`` or ``MAX_STREAM_BYTES``.
@@ -58,14 +64,51 @@ def open_stream(path: Location) -> io.BufferedReader:
         file = path.open("rb")
         compression = compression_of(file.peek(MAGIC_BYTES))
         if not compression:
-            return file
+            return _in_utf8(file)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     try:
-        return io.BufferedReader(_Guarded(path, file, compression), _BUFFER_BYTES)
+        return _in_utf8(io.BufferedReader(_Guarded(path, file, compression), _BUFFER_BYTES))
     except BaseException:
         file.close()
         raise
+
+
+def _in_utf8(stream: io.BufferedReader) -> io.BufferedReader:
+    encoding = _UTF16.get(stream.peek(2)[:2])
+    return io.BufferedReader(_Recoded(stream, encoding), _BUFFER_BYTES) if encoding else stream
+
+
+class _Recoded(io.RawIOBase):
+    """A stream of text in UTF-16 as UTF-8, without its byte order mark; what is no character is replaced."""
+
+    def __init__(self, stream: io.BufferedReader, encoding: str) -> None:
+        super().__init__()
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+        self._left = b""
+        stream.read(2)
+        begin = self._decoder.decode(stream.read(HEAD_BYTES))
+        self._left = _XML_ENCODING.sub(r"\1utf-8", begin, count=1).encode(errors="replace")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # what io.BufferedReader passes
+        while not self._left:
+            data = self._stream.read(len(buffer))
+            self._left = self._decoder.decode(data, final=not data).encode(errors="replace")
+            if not data:
+                break
+        given = self._left[: len(buffer)]
+        buffer[: len(given)] = given
+        self._left = self._left[len(given) :]
+        return len(given)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()
 
 
 class _Guarded(io.RawIOBase):
