@@ -29,9 +29,11 @@ from loadlens.commands.options import (
     Map,
     MapFile,
     MaxRejects,
+    MemoryLimit,
     NoHeader,
     Quiet,
     Storage,
+    bytes_of,
     reading_of,
 )
 from loadlens.commands.prices import prices_command
@@ -88,6 +90,7 @@ def inspect_command(
     keep_query: KeepQuery = False,
     label_template: LabelTemplate = False,
     storage_option: Storage = None,
+    memory_limit: MemoryLimit = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Say what a log is and what it cannot tell.
@@ -108,7 +111,7 @@ def inspect_command(
         storage_option=storage_option,
     )
     try:
-        found: Inspection | Proposal = inspect_log(file, options)
+        found: Inspection | Proposal = inspect_log(file, options, memory_limit=bytes_of(memory_limit))
     except InputError:
         proposal = propose_map(file, options)
         if proposal is None:
@@ -138,6 +141,7 @@ def convert_command(
     max_rejects: MaxRejects = "0",
     force: Force = False,
     storage_option: Storage = None,
+    memory_limit: MemoryLimit = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -160,7 +164,8 @@ def convert_command(
     )
     place = target(out, reading.storage_options)
     refuse_file(place, [map_file], overwrite=True)
-    findings = convert(inputs, place, reading=reading, overwrite=overwrite)
+    limit = bytes_of(memory_limit)
+    findings = convert(inputs, place, reading=reading, overwrite=overwrite, memory_limit=limit)
     if not quiet:
         typer.echo(f"{place}: {counted(size_of(place), 'byte')}")
         if findings.rejected:

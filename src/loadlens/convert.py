@@ -11,6 +11,7 @@ import polars as pl
 from loadlens.disk import FREE_OUTPUT_SPACE, refusing_full_disk
 from loadlens.errors import InputError
 from loadlens.profile import UnusableRowsError, on_good_rows
+from loadlens.profile.limits import Limits
 from loadlens.publish import move_to, publish_rejects, refuse_file, staging_beside
 from loadlens.schema import breaks_one_of
 from loadlens.sources import (
@@ -41,6 +42,7 @@ def convert(
     *,
     reading: Reading | None = None,
     overwrite: bool = False,
+    memory_limit: int | None = None,
 ) -> Findings:
     """Writes logs as one Parquet file of canonical columns, in the order of the logs, without sorting.
 
@@ -52,6 +54,7 @@ def convert(
         out: the file to appear; it appears whole or not at all.
         reading: how the logs are read; its options of object stores hold for ``out`` too.
         overwrite: whether an existing file, and the one of its rejected rows, is replaced.
+        memory_limit: bytes that the row groups which are read at once have to fit into half of.
 
     Returns:
         What was rejected or left out.
@@ -66,6 +69,7 @@ def convert(
     log = open_log(inputs, reading=reading)
     if log.saved:
         raise InputError(f"{log.saved[0].file.path}: is a saved profile, which has no rows to convert")
+    Limits.of(memory_limit).refuse_huge_row_groups(log.files)
     inputs_read = [file.path for file in log.files]
     for place in (path, rejects_beside(path)):
         refuse_file(place, inputs_read, overwrite=overwrite)

@@ -10,6 +10,7 @@ import polars as pl
 
 from loadlens.errors import InputError, LoadlensError
 from loadlens.profile import UnusableRowsError, on_good_rows
+from loadlens.profile.limits import Limits
 from loadlens.schema import CANONICAL_COLUMNS, breaks_one_of
 from loadlens.sources import Findings, Log, PathSource, Reading, open_log, reading, shown
 from loadlens.sources.findings import MaxRejects
@@ -169,17 +170,21 @@ def _outcome(path: PathSource, options: Reading) -> str:
     return f"{rows} read, {rejected:,} rejected{first}"
 
 
-def inspect_log(path: PathSource, options: Reading | None = None) -> Inspection:
+def inspect_log(
+    path: PathSource, options: Reading | None = None, *, memory_limit: int | None = None
+) -> Inspection:
     """Looks at a log: at its first rows, then once at all of it.
 
     Args:
         path: the log.
         options: how it is read; rejected rows are counted here, so allow them all.
+        memory_limit: bytes that the row groups which are read at once have to fit into half of.
 
     Raises:
         InputError: it is no log that can be read, or no row of it can.
     """
     log = open_log(path, reading=options)
+    Limits.of(memory_limit).refuse_huge_row_groups(log.files)
     if log.unsaved:
         raise InputError(f"{log.name}: are saved profiles and logs; inspect them one at a time")
     if log.saved:

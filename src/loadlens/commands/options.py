@@ -40,6 +40,7 @@ __all__ = [
     "SpillFolder",
     "Storage",
     "Workers",
+    "bytes_of",
     "fence_of",
     "local_file",
     "reading_of",
@@ -225,11 +226,11 @@ def workforce_of(
         UsageError: the memory limit is no size.
     """
     return workforce(
-        cluster=cluster, workers=workers, memory_limit=_bytes_of(memory_limit), spill_folder=spill_folder
+        cluster=cluster, workers=workers, memory_limit=bytes_of(memory_limit), spill_folder=spill_folder
     )
 
 
-def _bytes_of(memory_limit: str | None) -> int | None:
+def bytes_of(memory_limit: str | None) -> int | None:
     """A number of bytes from a text such as 2GiB or 500MB."""
     if memory_limit is None:
         return None

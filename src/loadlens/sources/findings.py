@@ -269,7 +269,8 @@ class Findings:
     def add(self, path: Location, part: Parsed, joined: JoinedNames | None = None) -> None:
         """Adds what one part of a file gave, and what names in it became."""
         self.rows += part.rows.height
-        self.joined |= joined or JoinedNames()
+        if joined is not None:
+            self.joined |= joined
         self.left_out.update({what: count for what, count in part.left_out.items() if count})
         self.facts.update({what: count for what, count in part.facts.items() if count})
         if not part.rejects.is_empty():

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 import polars as pl
@@ -50,6 +50,8 @@ REJECT_SCHEMA: Final = pl.Schema(
 _LARGEST: Final = float(np.finfo(np.float64).max)
 _LARGEST_WRITTEN_OUT: Final = 1e15
 
+_NO_REJECTS: Final = pl.DataFrame(schema=REJECT_SCHEMA)
+
 
 class Fault(NamedTuple):
     """What is wrong with one row."""
@@ -81,7 +83,7 @@ class Parsed:
     """
 
     rows: pl.DataFrame
-    rejects: pl.DataFrame = field(default_factory=lambda: rejects_frame(()))
+    rejects: pl.DataFrame = field(default_factory=lambda: _NO_REJECTS)
     left_out: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, int] = field(default_factory=dict)
     spans: pl.DataFrame | None = None
@@ -255,6 +257,11 @@ class Recipe:
     spans: tuple[pl.Expr, ...] = ()
     is_calendar: bool = False
     counted: Mapping[str, pl.Expr] = field(default_factory=dict)
+
+    @cached_property
+    def of_calendar(self) -> Self:
+        """The same for times of the calendar: one object, as files of one reader are read together."""
+        return replace(self, is_calendar=True)
 
     @cached_property
     def schema(self) -> pl.Schema:

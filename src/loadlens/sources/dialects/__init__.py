@@ -167,8 +167,8 @@ def on_calendar(dialect: Dialect, reader: Reader) -> Reader:
     if dialect.clock != "epoch":
         return reader
     if isinstance(reader, JsonDocument):
-        return replace(reader, lines=replace(reader.lines, is_calendar=True))
-    return replace(reader, is_calendar=True) if isinstance(reader, Recipe) else reader
+        return replace(reader, lines=reader.lines.of_calendar)
+    return reader.of_calendar if isinstance(reader, Recipe) else reader
 
 
 def _opened(dialect: Dialect, head: Head, level: Level) -> Reader:

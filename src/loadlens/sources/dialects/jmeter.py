@@ -257,9 +257,14 @@ def _is_nested(layout: _Layout) -> bool:
     """Whether the head has rows that may belong to others."""
     wanted = [layout.names.index(name) for name in ("label", "responseMessage") if name in layout.names]
     rows = (cells_of(line, layout.separator) for line in layout.lines)
-    cells = [[row[at] for at in wanted] for row in rows if len(row) == len(layout.names)]
-    names = [name for name in ("label", "responseMessage") if name in layout.names]
-    frame = pl.DataFrame(cells, schema=dict.fromkeys(names, pl.String), orient="row")
+    cells = {tuple(row[at] for at in wanted) for row in rows if len(row) == len(layout.names)}
+    names = tuple(name for name in ("label", "responseMessage") if name in layout.names)
+    return _any_may_belong(names, frozenset(cells))
+
+
+@lru_cache(maxsize=1024)  # thousands of files have the same few names
+def _any_may_belong(names: tuple[str, ...], cells: frozenset[tuple[str, ...]]) -> bool:
+    frame = pl.DataFrame(list(cells), schema=dict.fromkeys(names, pl.String), orient="row")
     marks = may_belong(_text("responseMessage", set(names)), _text("label", set(names)))
     return bool(frame.select(marks.any()).item()) if frame.height else False
 

@@ -51,7 +51,7 @@ class TimeForm:
     def matches(self, times: Sequence[str]) -> int:
         """How many of ``times`` are of this form."""
         likely = [text for text in times if re.fullmatch(self.shape, text)]
-        if not self.formats:
+        if not self.formats or not likely:
             return len(likely)
         read = pl.DataFrame({"time": likely}, schema={"time": pl.String}).select(self.ms(pl.col("time")))
         return read.height - read.to_series().null_count()

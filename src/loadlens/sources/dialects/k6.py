@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -146,7 +147,11 @@ def _open_csv_transactions(head: Head) -> Table:
 
 def _table(head: Head, calls: tuple[str, ...]) -> Table:
     names = _COLUMNS.checked(head, (*_LEADING, *TAGS))
-    form = _time_form(head, names)
+    return _table_of(names, _time_form(head, names), calls)
+
+
+@lru_cache(maxsize=64)  # thousands of files have one layout
+def _table_of(names: tuple[str, ...], form: str, calls: tuple[str, ...]) -> Table:
     tags = [name for name in TAGS if name in names]
     time, is_text = pl.col("timestamp"), form == RFC3339
 
@@ -306,6 +311,11 @@ def _open_json_transactions(head: Head) -> JsonLines:
 def _lines(head: Head, calls: tuple[str, ...]) -> JsonLines:
     if not any(_envelope(line) for line in head.lines):
         raise InputError(f"{head.path}: is no JSON of k6: it has no line with type, metric and data")
+    return _lines_of(calls)
+
+
+@lru_cache
+def _lines_of(calls: tuple[str, ...]) -> JsonLines:
     return _SampleLines(
         types=_JSON_TYPES,
         calls=calls,

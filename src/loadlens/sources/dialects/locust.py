@@ -1,6 +1,7 @@
 """Locust's requests as a listener of its request event logs them, and the aggregates of its own files."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
@@ -71,7 +72,11 @@ _WORKERS: Final = (b'"num_requests":', b'"num_failures":')
 
 
 def _open(head: Head) -> Table:
-    names = _COLUMNS.checked(head, _TYPES)
+    return _table(_COLUMNS.checked(head, _TYPES))
+
+
+@lru_cache(maxsize=64)  # thousands of files have one layout
+def _table(names: tuple[str, ...]) -> Table:
     needed = [name for name in _TYPES if name in names]
     return Table(
         names=names,

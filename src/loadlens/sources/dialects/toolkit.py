@@ -1,6 +1,7 @@
 """CSV files whose columns have the canonical names: the reference toolkit's logs and loadlens' own."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
@@ -26,7 +27,11 @@ _COLUMNS: Final = Columns(
 
 
 def _open(head: Head) -> Table:
-    names = _COLUMNS.checked(head, header_of(head))
+    return _table(_COLUMNS.checked(head, header_of(head)))
+
+
+@lru_cache(maxsize=64)  # thousands of files have one layout
+def _table(names: tuple[str, ...]) -> Table:
     types = {name: _parsed_as(name) for name in names}
     whole = [name for name, dtype in types.items() if dtype.is_float() and _dtype(name).is_integer()]
     narrow = types | {name: _dtype(name) for name in whole}

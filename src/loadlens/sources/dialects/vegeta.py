@@ -3,7 +3,8 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
@@ -132,6 +133,11 @@ def _open_csv(head: Head) -> Table:
     if names is None:
         _, near = _near_csv(head)
         raise InputError(f"{head.path}: {near or f'is no CSV of vegeta: {_EXPECTED_ROWS}; {_WRITE_CSV}'}")
+    return _table(names)
+
+
+@lru_cache(maxsize=64)  # thousands of files have one layout
+def _table(names: tuple[str, ...]) -> Table:
     needed = [name for name in _TYPES if name in names]
     return Table(
         names=names,
@@ -166,7 +172,11 @@ def _json_names(head: Head) -> list[str]:
 
 
 def _open_json(head: Head) -> JsonLines:
-    names = _json_names(head)
+    return _json_lines(tuple(_json_names(head)))
+
+
+@lru_cache(maxsize=64)
+def _json_lines(names: tuple[str, ...]) -> JsonLines:
     start = pl.col("timestamp").str.to_datetime(_TIME_FORM, time_unit="ns", time_zone="UTC", strict=False)
     year = pl.col("timestamp").str.strip_chars().str.head(len(_FIRST_YEAR))
     unread = start.is_null() | ~year.is_between(pl.lit(_FIRST_YEAR), pl.lit(_LAST_YEAR))
@@ -186,7 +196,7 @@ def _open_json(head: Head) -> JsonLines:
     )
 
 
-def _columns(names: list[str], start_ns: pl.Expr) -> tuple[pl.Expr, ...]:
+def _columns(names: Sequence[str], start_ns: pl.Expr) -> tuple[pl.Expr, ...]:
     latency = pl.col("latency")
     others = {
         "url": pl.col("url").fill_null("").alias("label"),
