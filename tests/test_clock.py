@@ -259,7 +259,28 @@ def test_several_files_are_told_of_together(tmp_path: Path) -> None:
     assert "timestamp_format=ms" in told
 
 
-def test_a_canonical_log_tells_once_that_its_times_are_of_no_calendar(tmp_path: Path) -> None:
-    log = loadlens.read_log(canonical_csv(tmp_path))
-    loadlens.summarize(log)
-    assert sum("calendar" in sentence for sentence in log.findings.sentences()) == 1
+@pytest.mark.parametrize("form", ["csv", "parquet", "arrow", "frame"])
+@pytest.mark.parametrize("origin_s", [0.0, 1_700_000_000.0])
+@pytest.mark.parametrize("gate", ["", "p99 < 1s", "p99 < 1s within 10s of every window"])
+def test_canonical_times_are_of_a_calendar_where_they_are_of_our_days(
+    form: str, origin_s: float, gate: str, tmp_path: Path
+) -> None:
+    """Whatever the rows come in, their times tell."""
+    starts = [origin_s + 0.0017 * number for number in range(30)]
+    frame = pl.DataFrame({"invocation_latency": [5.0] * 30, "start_time": starts}).with_columns(
+        end_time=pl.col("start_time") + 0.005
+    )
+    path = tmp_path / f"log.{form}"
+    if form == "csv":
+        frame.write_csv(path)
+    elif form == "parquet":
+        frame.write_parquet(path)
+    elif form == "arrow":
+        frame.write_ipc(path)
+    log = loadlens.read_log(frame if form == "frame" else path)
+    if gate:
+        loadlens.check_gates(log, [gate])
+    else:
+        loadlens.summarize(log, [])
+    told = [sentence for sentence in log.findings.sentences() if "of no calendar" in sentence]
+    assert len(told) == (origin_s == 0)

@@ -161,15 +161,16 @@ def _of_windows(
     )
     figures = window_table(rows, gates, outliers, scan).with_columns(rows.code, rows.window)
     table = figures.join(groups.drop("first_start", "last_end"), on="code").sort("group", "window")
+    latest_end = groups.select(pl.col("last_end").max()).item()
     spans = groups.select("group", "first_start", "last_end").iter_rows()
     return Measures(
         key=key,
         table=table,
         spans={group: (first, last) for group, first, last in spans},
         first_start=groups.select(pl.col("first_start").min()).item(),
-        last_end=groups.select(pl.col("last_end").max()).item(),
+        last_end=latest_end,
         window_s=rows.width_s,
         resolution_s=rows.clock.resolution_s,
-        of_rows=window_warnings(rows.cells, rows.clock, rows.log),
+        of_rows=window_warnings(rows.cells, rows.clock, rows.log, latest_end),
         units=rows.clock.unit_warning,
     )

@@ -5,18 +5,24 @@ import polars as pl
 from loadlens.profile.buckets import NULL_BUCKET
 from loadlens.profile.clock import ClockWatch, clock_warning
 from loadlens.profile.profile import Profile
+from loadlens.schema import EARLIEST_S
 from loadlens.sources.labels import many_labels
 from loadlens.sources.log import Log
-from loadlens.sources.wording import counted
+from loadlens.sources.wording import NO_CALENDAR, counted
 
 __all__ = ["row_warnings", "window_warnings"]
 
 
 def row_warnings(profile: Profile, log: Log) -> tuple[str, ...]:
     """The sentences of a profile's counts, which are those of a log."""
-    return tuple(
-        filter(None, (_coarse_clock(profile, log), _without_latency(profile), _too_many_labels(profile)))
+    first, last = profile.buckets.select(pl.col("first_start").max(), pl.col("last_end").max()).row(0)
+    found = (
+        _coarse_clock(profile, log),
+        _calendar_warning(first, last, log),
+        _without_latency(profile),
+        _too_many_labels(profile),
     )
+    return tuple(filter(None, found))
 
 
 def _coarse_clock(profile: Profile, log: Log) -> str:
@@ -31,18 +37,35 @@ def _without_latency(profile: Profile) -> str:
     return _latency_warning(int(lacking["count"].sum()), int(successes["count"].sum()))
 
 
-def window_warnings(cells: pl.DataFrame, clock: ClockWatch, log: Log) -> tuple[str, ...]:
+def _calendar_warning(latest_start: float | None, latest_end: float | None, log: Log) -> str:
+    """What a reader has to know of times that are all long before our days; nothing where a format says so.
+
+    Args:
+        latest_start: the latest start that is known, s.
+        latest_end: the latest end, s.
+        log: the log.
+    """
+    times = [time for time in (latest_start, latest_end) if time is not None]
+    is_told = any(warning.endswith(NO_CALENDAR) for warning in log.findings.warnings)
+    return f"{log.name}: {NO_CALENDAR}" if times and max(times) < EARLIEST_S and not is_told else ""
+
+
+def window_warnings(
+    cells: pl.DataFrame, clock: ClockWatch, log: Log, latest_end: float | None
+) -> tuple[str, ...]:
     """The sentences of calls that were counted by window of time.
 
     Args:
         cells: ``success``, ``count`` and ``low``, which is null where there is no latency.
         clock: has looked at their times.
         log: the log.
+        latest_end: the latest end, s.
     """
     successes = cells.filter("success")
     lacking = successes.filter(pl.col("low").is_null())
     without = _latency_warning(int(lacking["count"].sum()), int(successes["count"].sum()))
-    return tuple(filter(None, (clock_warning(clock.resolution_s, log), without)))
+    found = (clock_warning(clock.resolution_s, log), _calendar_warning(None, latest_end, log), without)
+    return tuple(filter(None, found))
 
 
 def _latency_warning(lacking: int, successes: int) -> str:

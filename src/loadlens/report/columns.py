@@ -94,6 +94,8 @@ _COLUMNS: Final[Mapping[str, _Column]] = {
     "ModelLatency": _column("Model latency", "ms", _measure),
     "ModelSetupTime": _column("Model setup time", "ms", _measure),
     "OverheadLatency": _column("Overhead latency", "ms", _measure),
+    "average_request_size": _column("Average request size", "bytes", _measure),
+    "average_response_size": _column("Average response size", "bytes", _measure),
     "average_latency": _column("Average latency", "ms", _measure),
     "cost_per_invocation": _column("Cost per invocation", _MONEY, _money),
     "cost_per_1M_invocations": _column("Cost per 1M invocations", _MONEY, _money),
@@ -119,19 +121,28 @@ def column_header(name: str, currency: str = "USD") -> str:
 
 
 def format_value(name: str, value: object) -> str:
-    """``value`` as a cell of column ``name`` shows it, without its unit; null and NaN as an en dash."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    """``value`` as a cell of column ``name`` shows it, without its unit; null as an en dash.
+
+    A column of which nothing is known is a key: its numbers are shown in full, so that no two look the same.
+    """
+    if value is None:
         return NOTHING
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, int | float):
         return str(value)
-    if math.isinf(value):
-        return "∞" if value > 0 else "-∞"
     column = _known(name)
+    if not math.isfinite(value):
+        return _not_finite(value, is_key=column is None)
     if column is None:
-        return _measure(value) if isinstance(value, float) else _count(value)
+        return repr(value) if isinstance(value, float) else _count(value)
     return column.format(value)
+
+
+def _not_finite(value: float, *, is_key: bool) -> str:
+    if math.isnan(value):
+        return "NaN" if is_key else NOTHING
+    return "∞" if value > 0 else "-∞"
 
 
 def key_text(by: Sequence[str], key: Sequence[object]) -> str:

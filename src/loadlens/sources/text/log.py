@@ -83,7 +83,7 @@ class TextFile:
         found = list(self.dialect.warnings(self.head, rows, facts))
         if self.dialect.closed_loop:
             found.append(CLOSED_LOOP)
-        if self.dialect.clock != "epoch" and {"start_time", "end_time"} & set(self.reader.schema):
+        if self.dialect.clock == "relative" and {"start_time", "end_time"} & set(self.reader.schema):
             found.append(NO_CALENDAR)
         return found
 
