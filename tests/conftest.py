@@ -37,6 +37,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.slow)
 
 
+@pytest.fixture
+def no_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts are left out, which take most of an analysis' time."""
+    from tests.folders import leave_out_drawings
+
+    leave_out_drawings(monkeypatch)
+
+
 @pytest.fixture(scope="session")
 def s3_service() -> Iterator[S3]:
     """One S3 service for all tests of a process."""

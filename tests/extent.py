@@ -16,18 +16,29 @@ def examples(count: int) -> settings:
     return settings(max_examples=10 * count if settings.get_current_profile_name() == THOROUGH else count)
 
 
-def combinations(*axes: Collection[Any]) -> list[Any]:
+def combinations(*axes: Collection[Any], one_in: int | None = None) -> list[Any]:
     """All combinations of values, as rows for ``pytest.mark.parametrize``, most of them marked slow.
 
     Of two axes the rows of the default suite show every value, of three every pair of values, and so on:
-    those whose places add up to a multiple of the length of the shortest axis.
+    those whose places add up to a multiple of the length of the shortest axis, or of ``one_in``.
     """
-    shortest = min(map(len, axes))
+    step = one_in or min(map(len, axes))
     return [
-        pytest.param(*(value for _, value in row), marks=_slow_unless(sum(n for n, _ in row) % shortest == 0))
+        pytest.param(*(value for _, value in row), marks=_slow_unless(sum(n for n, _ in row) % step == 0))
         for row in product(*map(enumerate, axes))
     ]
 
 
-def _slow_unless(chosen: bool) -> Any:
+def some_of(values: Collection[Any], one_in: int, first: int = 0) -> list[Any]:
+    """All values, as rows for ``pytest.mark.parametrize``; all but one in some of them are marked slow.
+
+    Several tests that run over the same values begin at different ones, so that each is met in some test.
+    """
+    return [
+        pytest.param(value, marks=_slow_unless(number % one_in == first))
+        for number, value in enumerate(values)
+    ]
+
+
+def _slow_unless(chosen: bool, /) -> Any:
     return () if chosen else pytest.mark.slow

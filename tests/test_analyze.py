@@ -29,7 +29,6 @@ from tests.folders import (
     as_csv,
     assert_log_files,
     files_below,
-    leave_out_drawings,
     results_folder,
     tree,
 )
@@ -41,11 +40,6 @@ pytestmark = pytest.mark.usefixtures("no_drawings")
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return results_folder(tmp_path_factory.mktemp("simulated") / "run")
-
-
-@pytest.fixture
-def no_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
-    leave_out_drawings(monkeypatch)
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from benchmarks.data import log_path
 from benchmarks.report import markdown_table, results
 from benchmarks.runner import Outcome, Run, measure
 
+from tests.extent import combinations
+
 ROWS = 20_000
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -43,13 +45,12 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return log_path(tmp_path_factory.mktemp("logs"), 2_000, "parquet")
 
 
-@pytest.mark.parametrize("suffix", ["parquet", "csv"])
-@pytest.mark.parametrize(
-    ("name", "needs"),
-    [("polars_direct", "polars"), ("duckdb_sql", "duckdb"), ("pandas_chain", "scipy")],
-)
-def test_contenders_answer_as_loadlens_does(tmp_path: Path, name: str, needs: str, suffix: str) -> None:
-    pytest.importorskip(needs)
+NEEDS = {"polars_direct": "polars", "duckdb_sql": "duckdb", "pandas_chain": "scipy"}
+
+
+@pytest.mark.parametrize(("name", "suffix"), combinations(NEEDS, ["parquet", "csv"]))
+def test_contenders_answer_as_loadlens_does(tmp_path: Path, name: str, suffix: str) -> None:
+    pytest.importorskip(NEEDS[name])
     path = log_path(tmp_path, ROWS, suffix)
     expected, got = (
         import_module(f"benchmarks.contenders.{module}").query(path) for module in (LOADLENS, name)
@@ -58,6 +59,7 @@ def test_contenders_answer_as_loadlens_does(tmp_path: Path, name: str, needs: st
     assert differences(expected, got) == []
 
 
+@pytest.mark.slow
 def test_quick_runs_every_contender_in_its_own_process(tmp_path: Path) -> None:
     pytest.importorskip("duckdb")
     pytest.importorskip("scipy")
@@ -107,6 +109,7 @@ def test_missing_unknown_and_doubled_configurations_are_differences() -> None:
     assert "got 3 in 6 rows, expected 3" in differences(answer(), answer() * 2)[0]
 
 
+@pytest.mark.slow
 def test_a_contender_that_fails_is_named_and_not_run_again(log: Path) -> None:
     absent = Contender(name="absent", label="nobody")
     loadlens = next(contender for contender in CONTENDERS if contender.name == LOADLENS)

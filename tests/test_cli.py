@@ -23,6 +23,7 @@ from loadlens.cli import app, main
 from loadlens.profile import Outliers
 from loadlens.profile.limits import Limits
 from loadlens.schema import CONFIGURATION_COLUMNS
+from tests.extent import combinations
 from tests.folders import (
     CONCURRENCY,
     EXAMPLES,
@@ -34,7 +35,6 @@ from tests.folders import (
     STABILITY,
     assert_log_files,
     files_below,
-    leave_out_drawings,
     old_report,
     results_folder,
     tree,
@@ -131,11 +131,6 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def no_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
-    leave_out_drawings(monkeypatch)
-
-
-@pytest.fixture
 def folder(simulated: Path, tmp_path: Path) -> Path:
     """A results folder that a test may change."""
     return Path(shutil.copytree(simulated, tmp_path / "run"))
@@ -174,12 +169,13 @@ def test_the_demo_says_in_its_files_that_it_is_one(demo: tuple[Result, Path]) ->
     assert ".partial" not in (demo[1] / "summary.json").read_text()
 
 
-@pytest.mark.parametrize("rows", [1, 9])
+@pytest.mark.parametrize("rows", [1, pytest.param(9, marks=pytest.mark.slow)])
 def test_a_demo_of_a_few_rows(tmp_path: Path, rows: int) -> None:
     assert_done(loadlens_("demo", "--out", tmp_path / "D", "--rows", rows))
     assert (tmp_path / "D" / REPORT).is_file()
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_a_demo_can_be_analysed_again(demo: tuple[Result, Path], tmp_path: Path) -> None:
     before = tree(demo[1])
     assert_done(loadlens_("analyze", demo[1], "--out", tmp_path / "E"))
@@ -271,6 +267,7 @@ def test_quiet_prints_nothing(log: Path, tmp_path: Path) -> None:
     assert assert_fails(3, "analyze", tmp_path / "nothing", "--out", tmp_path / "E", "--quiet")
 
 
+@pytest.mark.slow
 def test_both_chart_formats_of_a_results_folder(simulated: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert_done(
@@ -369,6 +366,7 @@ def test_one_pass_says_how_far_off_it_may_be(log: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_the_size_of_the_temporary_file_is_told(
     log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -809,7 +807,10 @@ def test_a_process_prints_results_and_nothing_else(log: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("args", "exit_code"),
-    [(["demo", "--out", "{out}", "--rows", "0"], 2), (["analyze", "{nothing}", "--out", "{out}"], 3)],
+    [
+        pytest.param(["demo", "--out", "{out}", "--rows", "0"], 2, marks=pytest.mark.slow),
+        (["analyze", "{nothing}", "--out", "{out}"], 3),
+    ],
 )
 def test_a_process_that_fails(tmp_path: Path, args: list[str], exit_code: int) -> None:
     filled = [arg.format(out=tmp_path / "out", nothing=tmp_path / "nothing") for arg in args]
@@ -819,6 +820,7 @@ def test_a_process_that_fails(tmp_path: Path, args: list[str], exit_code: int) -
     assert tree(tmp_path) == {}
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_is_no_error_of_ours(log: Path, tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
@@ -864,8 +866,12 @@ def test_progress_shows_on_a_terminal_and_hostile_text_stays_inert(hostile_log: 
     assert b"\x1b[31mred" not in printed
     assert b"\x1b]0;" not in printed
     assert "\x9b".encode() not in printed
-    quiet = on_terminal("analyze", hostile_log, "--out", tmp_path / "quiet", "--quiet")
-    assert quiet == (0, b"")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no terminals to open")
+def test_quiet_prints_nothing_on_a_terminal(hostile_log: Path, tmp_path: Path) -> None:
+    assert on_terminal("analyze", hostile_log, "--out", tmp_path / "out", "--quiet") == (0, b"")
 
 
 MORE_THAN_ARE_EVER_WRITTEN = 1_000_000_000
@@ -881,11 +887,10 @@ def wait_for_rows(running: subprocess.Popen[bytes], parent: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")
-@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_a_signal_leaves_all_as_it_was(
-    tmp_path: Path, number: signal.Signals, exit_code: int, overwrite: bool
-) -> None:
+@pytest.mark.parametrize(
+    ("number", "overwrite"), combinations([signal.SIGTERM, signal.SIGINT], [False, True])
+)
+def test_a_signal_leaves_all_as_it_was(tmp_path: Path, number: signal.Signals, overwrite: bool) -> None:
     out = tmp_path / "made" / "out"
     options = []
     if overwrite:
@@ -898,7 +903,7 @@ def test_a_signal_leaves_all_as_it_was(
         wait_for_rows(running, out.parent)
         running.send_signal(number)
         printed, errors = running.communicate()
-    assert running.returncode == exit_code
+    assert running.returncode == 128 + number
     assert printed == b""
     assert b"Traceback" not in errors
     assert len(errors.splitlines()) <= 1

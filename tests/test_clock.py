@@ -191,6 +191,7 @@ def test_report_summary_and_check_say_what_is_known(tmp_path: Path) -> None:
     assert one["holds"]
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_one_throughput_and_one_maximum_in_table_gates_comparison_and_report(tmp_path: Path) -> None:
     latencies = [1000 if number in {5, 12} else 20 + number % 3 for number in range(20)]
     rows = [

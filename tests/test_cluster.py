@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from typer.testing import CliRunner, Result
 
 import loadlens
+from loadlens.cli import app
 from loadlens.cluster import workforce
 from loadlens.errors import UsageError, WorkerError
 from loadlens.profile import Progress, progress
@@ -39,11 +41,24 @@ def assert_same(got: pl.DataFrame, expected: pl.DataFrame) -> None:
         np.testing.assert_allclose(got[name], expected[name], rtol=1e-12)
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "loadlens", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
 
 
+def test_a_dask_cluster_in_this_process(log: Path) -> None:
+    from distributed import LocalCluster
+
+    expected = loadlens.summarize(log, KEY).summary
+    options = {"processes": False, "protocol": "tcp://", "dashboard_address": "127.0.0.1:0"}
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=2, **options) as cluster,
+        workforce(cluster=cluster.scheduler_address) as work,
+    ):
+        got = loadlens.summarize(log, KEY, partition_rows=1000, **work).summary
+    assert_same(got, expected)
+
+
+@pytest.mark.slow
 def test_a_dask_cluster_of_two_processes(log: Path) -> None:
     expected = loadlens.summarize(log, KEY).summary
     with workforce(cluster="local:2") as work:
@@ -54,6 +69,7 @@ def test_a_dask_cluster_of_two_processes(log: Path) -> None:
     assert threads == max(pl.thread_pool_size() // 2, 1)
 
 
+@pytest.mark.slow
 def test_a_dask_worker_that_is_killed(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from distributed import Client, LocalCluster
 
@@ -78,6 +94,7 @@ def test_a_dask_worker_that_is_killed(log: Path, monkeypatch: pytest.MonkeyPatch
     assert_same(got, expected)
 
 
+@pytest.mark.slow
 def test_processes_have_a_part_of_the_threads_and_of_the_memory() -> None:
     before = dict(os.environ)
     with workforce(workers=2, memory_limit=2**30) as work:
@@ -107,6 +124,7 @@ def is_running(process: str) -> bool:
     return state not in "ZX"
 
 
+@pytest.mark.slow
 def test_processes_leave_when_theirs_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "left.py"
     script.write_text(LEFT, encoding="utf-8")
@@ -131,7 +149,12 @@ def test_no_workers_unless_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("check", "--slo", "p99 < 1 s", "--by", *KEY), ("cost", "--overwrite", "--out", "costs")]
+    "arguments",
+    [
+        ("check", "--slo", "p99 < 1 s", "--by", *KEY),
+        pytest.param(("cost", "--overwrite", "--out", "costs"), marks=pytest.mark.slow),
+    ],
+    ids=["check", "cost"],
 )
 def test_the_command_line(
     log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
@@ -139,7 +162,7 @@ def test_the_command_line(
     monkeypatch.chdir(tmp_path)
     command, *options = arguments
     here, there = (run(command, log, *options, "--json", "--quiet", *more) for more in ((), ("--workers", 2)))
-    assert (there.returncode, there.stderr) == (0, "")
+    assert (there.exit_code, there.stderr) == (0, "")
     assert there.stdout == here.stdout
 
 

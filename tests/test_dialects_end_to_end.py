@@ -16,6 +16,7 @@ from loadlens.sources.dialects import DIALECTS
 from loadlens.sources.wording import CLOSED_LOOP, NO_CALENDAR
 from tests import oracle, readings
 from tests.dialect_logs import BLOCKWISE, KINDS, assert_summary, sample
+from tests.extent import combinations
 
 LOGS = Path(__file__).parents[2] / "shared" / "logs"
 RECORDED = Path(__file__).parent / "sources" / "dialects" / "recorded"
@@ -131,8 +132,7 @@ BORDERS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("border", BORDERS)
-@pytest.mark.parametrize("dialect", BLOCKWISE)
+@pytest.mark.parametrize(("dialect", "border"), combinations(BLOCKWISE, BORDERS))
 def test_what_is_around_the_lines_of_a_log_makes_no_difference(
     tmp_path: Path, dialect: str, border: str
 ) -> None:
@@ -145,8 +145,10 @@ def test_what_is_around_the_lines_of_a_log_makes_no_difference(
     assert (log.findings.rows, log.findings.rejected) == (sample(dialect).truth.height, 0)
 
 
-@pytest.mark.parametrize("compression", COMPRESSIONS)
-@pytest.mark.parametrize("dialect", [name for name in KINDS if name != "oha-sqlite"])
+@pytest.mark.parametrize(
+    ("dialect", "compression"),
+    combinations([name for name in KINDS if name != "oha-sqlite"], COMPRESSIONS),
+)
 def test_compressed_copies_give_the_same(tmp_path: Path, dialect: str, compression: str) -> None:
     plain = write(tmp_path, dialect)
     packed = tmp_path / f"log.{compression}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.extent import combinations
 from tests.faults.logs import written
 from tests.test_cli import command
 
@@ -37,20 +38,19 @@ def run(
     )
 
 
+SINKS = {
+    "No space left on device": '"$@" > /dev/full',
+    "Broken pipe": '("$@"; echo $? > code) | true; exit $(cat code)',
+}
+
+
 @pytest.mark.parametrize(
-    "arguments",
-    [FAILS, (*FAILS, "--json"), ("--help",)],
-)
-@pytest.mark.parametrize(
-    ("shell", "why"),
-    [
-        ('"$@" > /dev/full', "No space left on device"),
-        ('("$@"; echo $? > code) | true; exit $(cat code)', "Broken pipe"),
-    ],
+    ("arguments", "why"), combinations([FAILS, (*FAILS, "--json"), ("--help",)], list(SINKS))
 )
 def test_results_that_cannot_be_shown_are_no_verdict(
-    folder: Path, arguments: tuple[str, ...], shell: str, why: str
+    folder: Path, arguments: tuple[str, ...], why: str
 ) -> None:
+    shell = SINKS[why]
     done = run(folder, *arguments, shell=shell)
     told = f"loadlens: standard output cannot be written: {why}; the results are not all shown"
     lines = done.stderr.splitlines()
@@ -65,9 +65,7 @@ def test_closed_streams_change_nothing(folder: Path) -> None:
     assert "FAILED" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("subcommand", "limit"), [("convert", 12), ("convert", 15), ("analyze", 12), ("analyze", 15)]
-)
+@pytest.mark.parametrize(("subcommand", "limit"), combinations(["convert", "analyze"], [12, 15]))
 def test_too_few_files(folder: Path, subcommand: str, limit: int) -> None:
     done = run(folder, subcommand, "log.csv", "--out", "out", shell=f'ulimit -n {limit}; "$@"')
     left = {path.name for path in folder.iterdir()} - {"log.csv", "code"}

@@ -57,6 +57,7 @@ def test_the_page_shows_the_examples_as_they_are() -> None:
     assert [name for name, text in files.items() if text not in shown] == []
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_plain_script(logs: Path, slow_logs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     main = load("plain_script")["main"]
     caplog.set_level(logging.INFO)
@@ -78,6 +79,7 @@ def test_plain_script_as_a_program(slow_logs: Path, tmp_path: Path) -> None:
     assert "gate failed: p99 < 300ms" in done.stderr
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_rolling_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main = load("rolling_comparison")["main"]
     logs, profiles, reports = (tmp_path / name for name in ("logs", "profiles", "reports"))

@@ -16,6 +16,7 @@ from loadlens.inspection import inspect_log, propose_map
 from loadlens.schema import CANONICAL_COLUMNS
 from loadlens.sources import Reading
 from tests.dialect_logs import KINDS, START_MS, sample
+from tests.extent import combinations
 
 ALL = Reading.of(max_rejects="100%")
 JMETER = b"timeStamp,elapsed,label,responseMessage,success,bytes\n"
@@ -220,8 +221,7 @@ WRITERS = {
 }
 
 
-@pytest.mark.parametrize("suffix", WRITERS)
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize(("name", "suffix"), combinations(TABLES, WRITERS))
 def test_a_map_that_is_proposed_without_doubt_works_as_it_stands(
     tmp_path: Path, name: str, suffix: str
 ) -> None:

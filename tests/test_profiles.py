@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from pyarrow import parquet
@@ -23,13 +23,14 @@ from loadlens.profile import saved as reading_of_saved
 from loadlens.sources.saved import PROFILE_FACTS
 from loadlens.sources.storage.checksum import write_checksum
 from tests import logs
+from tests.extent import combinations, examples, some_of
 from tests.profile.cases import LOGS, assert_same_profile, keyed, log_of, spread
 
 KEY = ("max_concurrency", "num_clients", "memory_size")
 SUMS = 1e-7  # sums are saved with eight digits
 FACTS = PROFILE_FACTS.encode()
 
-quick = settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = examples(3)
 
 
 def saved(frame: pl.DataFrame, path: Path, by: Sequence[str] = ("memory_size",)) -> Path:
@@ -71,7 +72,7 @@ def test_a_profile_gives_the_figures_of_one_pass(
 
 
 @pytest.mark.parametrize(
-    "name", ["12 decades", "denormals and zeros", "some without latency", "none succeeds"]
+    "name", some_of(["12 decades", "denormals and zeros", "some without latency", "none succeeds"], 2)
 )
 def test_hard_logs_keep_their_figures(name: str, tmp_path: Path) -> None:
     frame = keyed(LOGS[name]())
@@ -99,9 +100,7 @@ def parts_in_time(rows: int, parts: int, *, overlap: float) -> list[pl.DataFrame
     ]
 
 
-@pytest.mark.parametrize(
-    ("overlap", "by"), [(0.0, ()), (0.0, ("memory_size",)), (0.5, ("memory_size",)), (1.0, ())]
-)
+@pytest.mark.parametrize(("overlap", "by"), combinations([0.0, 1.0, 0.5], [(), ("memory_size",)], one_in=3))
 def test_profiles_of_parts_give_the_figures_of_the_whole(
     overlap: float, by: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -227,11 +226,11 @@ def test_logs_without_times_or_successes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("overlap", "by"), [(0.0, ("memory_size",)), (0.5, ("memory_size",)), (0.0, ()), (1.0, ("memory_size",))]
+    ("overlap", "by", "suffix"),
+    combinations([0.0, 0.5, 1.0], [("memory_size",), ()], ["parquet", "csv"], one_in=5),
 )
-@pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_a_log_beside_profiles_gives_the_figures_of_all_calls(
-    suffix: str, overlap: float, by: tuple[str, ...], tmp_path: Path
+    overlap: float, by: tuple[str, ...], suffix: str, tmp_path: Path
 ) -> None:
     *days, today = parts_in_time(400, 4, overlap=overlap)
     paths = [saved(frame, tmp_path / f"{number}.profile") for number, frame in enumerate(days)]

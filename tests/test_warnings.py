@@ -45,6 +45,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_analyze_and_check_tell_the_same_on_standard_error_each_once(folder: Path, tmp_path: Path) -> None:
     checked = run("check", folder, "--slo", "p99 < 1s")
     analysed = run("analyze", folder, "--out", tmp_path / "out")
@@ -73,6 +74,7 @@ def test_json_has_them_and_standard_error_what_is_passed_over(folder: Path) -> N
     assert len(warnings_of(checked)) == 1
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_a_baseline_is_told_of_as_such(folder: Path, tmp_path: Path) -> None:
     base = jtl(tmp_path / "base.jtl", ids(40))
     done = run("analyze", folder, "--out", tmp_path / "out", "--baseline", base, "--by", "label")

@@ -70,6 +70,7 @@ def test_metadata(unpacked: Path) -> None:
     assert "loadlens = loadlens.cli:main" in (info / "entry_points.txt").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_wheel_is_what_is_imported(unpacked: Path) -> None:
     program = "import loadlens; print(loadlens.__file__); print(loadlens.__version__)"
     done = run(unpacked, program)
@@ -85,6 +86,7 @@ def test_the_counting_library_is_loaded_from_the_wheel(unpacked: Path) -> None:
     assert Path(done.stdout.strip()) == unpacked / "loadlens" / "native" / library_name()
 
 
+@pytest.mark.slow
 def test_the_demo_runs_from_the_wheel(unpacked: Path, tmp_path: Path) -> None:
     program = "from loadlens.cli import main; main()"
     done = run(unpacked, program, "demo", "--rows", 500, "--out", tmp_path / "D")

@@ -43,6 +43,7 @@ def test_profile_and_merge_say_what_they_wrote(logs: list[Path], tmp_path: Path)
     assert "exists; pass --overwrite" in run("profile", *logs, "--out", out, code=2)
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_analyze_states_the_bound_in_every_output(profiles: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     printed = run("analyze", *profiles, "--out", out)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.extent import combinations
 from tests.faults.logs import written
 from tests.folders import OLD_REPORT, old_report, tree
 from tests.test_cli import command
@@ -167,11 +168,16 @@ def send(running: subprocess.Popen[str], number: signal.Signals, *, to_all: bool
     ("name", "number", "to_all"),
     [
         ("analyze", signal.SIGTERM, False),
-        ("analyze by workers", signal.SIGINT, True),
-        ("convert", signal.SIGTERM, False),
         ("profile", signal.SIGINT, False),
-        ("check", signal.SIGTERM, False),
-        ("compare", signal.SIGINT, False),
+        *(
+            pytest.param(*row, marks=pytest.mark.slow)
+            for row in (
+                ("analyze by workers", signal.SIGINT, True),
+                ("convert", signal.SIGTERM, False),
+                ("check", signal.SIGTERM, False),
+                ("compare", signal.SIGINT, False),
+            )
+        ),
     ],
 )
 def test_a_signal_while_something_lies_about(
@@ -243,13 +249,15 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("what", ["reading", "finaliser", "swallowing"])
+@pytest.mark.parametrize(
+    ("number", "what"),
+    combinations([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ["reading", "finaliser", "swallowing"]),
+)
 def test_no_wait_outlasts_a_signal(number: signal.Signals, what: str) -> None:
     waiting = [sys.executable, "-c", WAIT, str(int(number)), what]
     with subprocess.Popen(waiting, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         try:
-            assert running.wait(30) == 128 + number
+            assert running.wait(MOST_SECONDS) == 128 + number
         finally:
             running.kill()
 

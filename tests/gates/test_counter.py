@@ -16,6 +16,7 @@ from loadlens.profile.coding import KeyCoder
 from loadlens.profile.limits import Limits
 from loadlens.profile.passes import TooSparseError
 from loadlens.schema import LATENCY
+from tests.extent import combinations
 
 CELL = ["code", "window", "success", "part", "side"]
 
@@ -59,9 +60,10 @@ def counted(
     return found, log.with_columns(code=pl.Series(coder.encode(log)))
 
 
-@pytest.mark.parametrize("shift", [COARSE_SHIFT, UNDIVIDED_SHIFT])
-@pytest.mark.parametrize("limits", [(), (0.0, 20.0, 30.5)])
-@pytest.mark.parametrize("step", [7, 5000])
+@pytest.mark.parametrize(
+    ("shift", "limits", "step"),
+    combinations([COARSE_SHIFT, UNDIVIDED_SHIFT], [(), (0.0, 20.0, 30.5)], [7, 5000]),
+)
 def test_cells_are_those_of_group_bys(shift: int, limits: tuple[float, ...], step: int) -> None:
     log = log_of(5000)
     log = log.with_columns(side_of(limits)) if limits else log

@@ -17,7 +17,7 @@ from loadlens.profile import scan
 from loadlens.profile.limits import Limits
 from loadlens.sources.text import log as textlog
 from tests import logs, oracle
-from tests.extent import examples
+from tests.extent import combinations, examples
 from tests.gates import numbers
 from tests.logs import Configuration, log_of
 
@@ -66,6 +66,7 @@ def only(check: GateCheck) -> Verdict:
 
 
 @pytest.mark.parametrize("text", METRICS)
+@examples(3)
 @given(
     log=logs.logs(),
     sign=st.sampled_from(list(numbers.COMPARE)),
@@ -90,6 +91,7 @@ def test_every_metric_equals_the_oracle(
 
 
 @pytest.mark.parametrize("text", METRICS)
+@examples(2)
 @given(
     log=logs.logs(),
     sign=st.sampled_from(list(numbers.COMPARE)),
@@ -130,7 +132,7 @@ def test_every_metric_equals_the_oracle_in_every_window(
 
 
 @pytest.mark.parametrize("text", [text for text in METRICS if "error" not in text])
-@examples(3)
+@examples(2)
 @given(
     log=logs.logs(),
     sign=st.sampled_from(list(numbers.COMPARE)),
@@ -440,9 +442,12 @@ def test_text_is_parsed_once_for_the_run_and_all_windows(
         ]
 
 
-@pytest.mark.parametrize("text", ["p50 {} 100ms", "median {} 100ms filtered", "p90 {} 101.3ms"])
-@pytest.mark.parametrize("sign", list(numbers.COMPARE))
-@pytest.mark.parametrize("by_table", [False, True])
+@pytest.mark.parametrize(
+    ("text", "sign", "by_table"),
+    combinations(
+        ["p50 {} 100ms", "median {} 100ms filtered", "p90 {} 101.3ms"], numbers.COMPARE, [False, True]
+    ),
+)
 def test_windows_close_to_the_bound_are_told_apart(text: str, sign: str, by_table: bool) -> None:
     values = np.random.default_rng(7).normal(100, 1, (100, 40))
     # One window that is by far the worst, for either sign, so that the others need not be known.

@@ -9,6 +9,7 @@ from loadlens.profile.limits import Limits
 from loadlens.schema import LATENCY
 from loadlens.sources import open_log
 from tests import logs, oracle
+from tests.extent import examples
 from tests.profile.cases import SMALLEST, log_of, near_equal, spread
 
 KEY = ("memory_size", "max_concurrency")
@@ -89,6 +90,7 @@ def test_counts_from_buckets_are_off_by_one_bucket_at_most() -> None:
 
 
 @pytest.mark.parametrize("outliers", ["mean-iqr", "tukey", "none"])
+@examples(3)
 @given(log=logs.logs())
 def test_percentiles_of_the_kept_equal_the_oracle(outliers: str, log: pl.DataFrame) -> None:
     quantiles = (0.05, 0.9, 0.99, 0.999)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from loadlens.profile import limits, passes, scan, steps
 from loadlens.profile.plan import Outliers
 from tests import logs, oracle
-from tests.extent import combinations
+from tests.extent import combinations, examples
 from tests.profile.cases import LOGS, assert_agree, both, keyed, log_of, near_equal, spread
 
 SMALL_LOGS = [name for name in LOGS if name != "near equal"]
@@ -22,7 +22,9 @@ def cramped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("cramped")
-@pytest.mark.parametrize(("name", "outliers"), combinations(SMALL_LOGS, ["mean-iqr", "tukey", "none"]))
+@pytest.mark.parametrize(
+    ("name", "outliers"), combinations(SMALL_LOGS, ["mean-iqr", "tukey", "none"], one_in=9)
+)
 def test_hard_logs(name: str, outliers: Outliers) -> None:
     got, expected, plan = both(keyed(LOGS[name]()), ["memory_size"], outliers=outliers)
     assert_agree(got.table, expected.table, plan)
@@ -75,6 +77,7 @@ def test_windows_of_time_and_calls_without_one(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.usefixtures("cramped")
+@examples(3)
 @given(logs.logs(), st.sampled_from(["mean-iqr", "tukey", "none"]))
 def test_random_logs(frame: pl.DataFrame, outliers: Outliers) -> None:
     got, expected, plan = both(frame, oracle.CONCURRENCY_KEY, outliers=outliers, response_sizes=True)

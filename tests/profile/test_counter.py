@@ -24,7 +24,7 @@ from loadlens.profile.rows import Rows
 from loadlens.schema import LATENCY
 from loadlens.sources import open_log
 from tests import logs, oracle
-from tests.extent import examples
+from tests.extent import examples, some_of
 from tests.profile.cases import LOGS, assert_same_profile, assert_same_rows, keyed, log_of, plan_of, spread
 
 KEY = tuple(oracle.CONCURRENCY_KEY)
@@ -125,7 +125,7 @@ def test_random_logs_in_random_batches(
     assert_same(by_tables(frame[order], plan, cuts, threads), by_groups(frame, plan))
 
 
-@examples(20)
+@examples(5)
 @given(odd_logs(), CUTS, st.integers(1, 4), st.sampled_from([KEY, KEY[:1], ()]))
 def test_odd_logs_in_random_batches(
     frame: pl.DataFrame, cuts: list[int], threads: int, key: tuple[str, ...]
@@ -156,7 +156,7 @@ def _at_width(heat: pl.DataFrame, width: Any) -> pl.DataFrame:
     )
 
 
-@pytest.mark.parametrize("name", LOGS)
+@pytest.mark.parametrize("name", some_of(LOGS, 3, first=1))
 def test_hard_logs(name: str) -> None:
     frame = keyed(LOGS[name]())
     plan = plan_of(frame, ["memory_size"])

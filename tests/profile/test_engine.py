@@ -16,7 +16,7 @@ from loadlens.profile.plan import Outliers
 from loadlens.schema import LATENCY
 from loadlens.sources import open_log
 from tests import direct, logs, oracle
-from tests.extent import combinations
+from tests.extent import combinations, examples, some_of
 from tests.profile.cases import (
     LOGS,
     SMALLEST,
@@ -69,7 +69,7 @@ def test_200_000_values_that_differ_in_their_last_bits() -> None:
     assert_agree(got.table, expected.table, plan)
 
 
-@pytest.mark.parametrize("name", LOGS)
+@pytest.mark.parametrize("name", some_of(LOGS, 3, first=2))
 def test_hard_logs_by_key_as_the_direct_formulation(name: str) -> None:
     got, expected, plan = both(keyed(LOGS[name]()), ["memory_size"])
     assert_agree(got.table, expected.table, plan)
@@ -80,12 +80,13 @@ def test_hard_logs_as_numpy(name: str, outliers: Outliers) -> None:
     assert_agrees_with_numpy(LOGS[name](), [], outliers)
 
 
-@pytest.mark.parametrize("name", LOGS)
+@pytest.mark.parametrize("name", some_of(LOGS, 3, first=0))
 def test_fence_over_the_successes_alone(name: str) -> None:
     got, expected, plan = both(LOGS[name](), fence_over_failures=False)
     assert_agree(got.table, expected.table, plan)
 
 
+@examples(3)
 @given(logs.logs(), st.sampled_from(OUTLIERS))
 def test_random_logs_as_both_oracles(frame: pl.DataFrame, outliers: Outliers) -> None:
     key = list(oracle.CONCURRENCY_KEY)
@@ -208,7 +209,7 @@ def test_times_before_zero() -> None:
     assert_agrees_with_numpy(frame, [])
 
 
-@pytest.mark.parametrize("name", LOGS)
+@pytest.mark.parametrize("name", some_of(LOGS, 3, first=1))
 def test_the_histogram_holds_the_kept_rows(name: str) -> None:
     got, _, _ = both(keyed(LOGS[name]()), ["memory_size"])
     bins = got.histogram.group_by("key:memory_size").agg(

@@ -21,7 +21,7 @@ from loadlens.profile.scan import Scan
 from loadlens.sources import open_log
 from loadlens.sources.log import Log
 from tests import direct
-from tests.extent import combinations, examples
+from tests.extent import combinations, examples, some_of
 from tests.profile.cases import assert_agree, keyed, log_of, plan_of, spread
 from tests.profile.test_executor import Inline, assert_same
 from tests.profile.test_tail import with_outliers
@@ -109,7 +109,7 @@ def assert_exact(got: Statistics, frame: pl.DataFrame, plan: Plan) -> None:
     assert_agree(got.table, direct.measure(open_log(frame), plan).table, plan)
 
 
-@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("name", some_of(PLANS, 3, first=1))
 def test_an_even_log_is_read_once(tmp_path: Path, name: str) -> None:
     frame, executor = with_failures(), Noting()
     plan = plan_of(frame, KEY, **PLANS[name])
@@ -129,7 +129,7 @@ def test_a_log_whose_latencies_drift_is_exact_too(tmp_path: Path, name: str, bac
     assert executor.times(look_at_partition) > 0
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", some_of(range(3), 3))
 def test_the_order_of_arrival_changes_no_figure(tmp_path: Path, seed: int) -> None:
     frame = with_failures(20_000).with_columns(memory_size=pl.int_range(pl.len()) // 700 * 3 % 7)
     plan = plan_of(frame, KEY)
@@ -200,7 +200,7 @@ def test_what_arrives_is_narrowed_by_the_counts_of_all(
     assert sent > 40_000  # more than may be held here at once
 
 
-@pytest.mark.parametrize("most", [0, 500, 5_000])
+@pytest.mark.parametrize("most", some_of([0, 500, 5_000], 3, first=1))
 def test_more_rows_than_may_be_held_are_looked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
@@ -302,7 +302,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     return tmp_path_factory.mktemp("phases")
 
 
-@examples(12)
+@examples(3)
 @given(
     st.lists(
         st.tuples(st.integers(1, 6000), st.sampled_from([1e-3, 1.0, 1.001, 50.0])), min_size=1, max_size=4

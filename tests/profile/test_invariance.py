@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from loadlens.profile import Plan, Statistics, measure
 from loadlens.sources import open_log
 from tests import logs, oracle
-from tests.extent import combinations
+from tests.extent import combinations, examples, some_of
 from tests.profile.cases import LOGS, assert_agree, assert_same_profile, keyed, log_of, plan_of, spread
 
 
@@ -25,7 +25,7 @@ def measured(source: Any, plan: Plan, **execution: Any) -> Statistics:
     return measure(open_log(source), plan, heatmap=True, **execution)
 
 
-@pytest.mark.parametrize(("name", "exact"), combinations(LOGS, [True, False]))
+@pytest.mark.parametrize(("name", "exact"), combinations(LOGS, [True, False], one_in=4))
 def test_the_order_of_rows(name: str, exact: bool) -> None:
     frame = keyed(LOGS[name]())
     plan = plan_of(frame, ["memory_size"])
@@ -33,13 +33,14 @@ def test_the_order_of_rows(name: str, exact: bool) -> None:
     assert_same(measured(shuffled, plan, exact=exact), measured(frame, plan, exact=exact), plan)
 
 
-@pytest.mark.parametrize("name", LOGS)
+@pytest.mark.parametrize("name", some_of(LOGS, 3, first=1))
 def test_the_engine(name: str) -> None:
     frame = keyed(LOGS[name]())
     plan = plan_of(frame, ["memory_size"])
     assert_same(measured(frame, plan, engine="in-memory"), measured(frame, plan, engine="streaming"), plan)
 
 
+@examples(3)
 @given(logs.logs(), st.randoms(use_true_random=False))
 def test_the_order_of_rows_of_random_logs(frame: pl.DataFrame, random: Any) -> None:
     plan = plan_of(frame, oracle.CONCURRENCY_KEY)

@@ -12,6 +12,7 @@ from loadlens.profile.limits import Limits, default_memory_limit
 from loadlens.sources import Log, open_log
 from loadlens.sources.files import DataFile
 from tests import direct
+from tests.extent import some_of
 from tests.profile.cases import assert_agree, keyed, log_of, plan_of, spread
 
 MIB = 2**20
@@ -115,7 +116,7 @@ def test_they_are_refused_before_any_scan() -> None:
     assert not scanned
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+@pytest.mark.parametrize("suffix", some_of([".parquet", ".csv"], 2, first=1))
 def test_hundreds_of_small_files_are_as_one(tmp_path: Path, suffix: str) -> None:
     frame = keyed(log_of(spread(3000)))
     for index, part in enumerate(frame.iter_slices(10)):

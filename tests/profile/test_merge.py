@@ -16,6 +16,7 @@ from loadlens.profile import Profile
 from loadlens.profile.profile import coarsened
 from loadlens.sources.common_types import with_common_types
 from tests import logs
+from tests.extent import examples, some_of
 from tests.profile.cases import assert_same_profile, assert_same_rows, keyed, log_of, spread
 
 
@@ -55,6 +56,7 @@ def _widened(heat: pl.DataFrame, width: Any) -> pl.DataFrame:
 KEYS = ((), ("memory_size",), ("max_concurrency", "num_clients", "memory_size"))
 
 
+@examples(3)
 @given(logs.logs(), st.lists(st.integers(0, 100), max_size=4), st.sampled_from(KEYS))
 def test_parts_merge_to_the_whole(frame: pl.DataFrame, cuts: list[int], key: tuple[str, ...]) -> None:
     parts = parts_of(frame, [min(cut, frame.height) for cut in cuts])
@@ -65,6 +67,7 @@ def test_parts_merge_to_the_whole(frame: pl.DataFrame, cuts: list[int], key: tup
     assert got.keys.select(whole.keys.columns[1:]).rows() == whole.keys.select(whole.keys.columns[1:]).rows()
 
 
+@examples(3)
 @given(logs.logs(), logs.logs(), logs.logs(), st.sampled_from(KEYS))
 def test_merging_is_associative_and_commutative(
     one: pl.DataFrame, two: pl.DataFrame, three: pl.DataFrame, key: tuple[str, ...]
@@ -124,7 +127,7 @@ KEY_PAIRS: dict[str, tuple[pl.Series, pl.Series]] = {
 }
 
 
-@pytest.mark.parametrize("name", KEY_PAIRS)
+@pytest.mark.parametrize("name", some_of(KEY_PAIRS, 3))
 def test_keys_of_both_are_keys_of_the_whole(name: str) -> None:
     frames = [by_key(keys, seed) for seed, keys in enumerate(KEY_PAIRS[name])]
     whole = profile_of(pl.concat(with_common_types(frames), how="vertical_relaxed"), ["k"])
@@ -196,7 +199,7 @@ FAR_APART = {
 }
 
 
-@pytest.mark.parametrize("name", FAR_APART)
+@pytest.mark.parametrize("name", some_of(FAR_APART, 3))
 def test_windows_of_different_widths(name: str) -> None:
     frames = FAR_APART[name]
     a, b, c = (profile_of(frame) for frame in frames)
@@ -209,7 +212,7 @@ def test_windows_of_different_widths(name: str) -> None:
         assert_same_profile(got.merge(Profile.empty(())), got)
 
 
-@pytest.mark.parametrize("name", FAR_APART)
+@pytest.mark.parametrize("name", some_of(FAR_APART, 3, first=1))
 def test_nothing_widens_windows_but_a_longer_span(name: str) -> None:
     both = profile_of(FAR_APART[name][0]).merge(profile_of(FAR_APART[name][1]))
     assert_same_profile(both.merge(Profile.empty(())), both)

@@ -19,6 +19,7 @@ from loadlens.cli import app
 from loadlens.convert import convert
 from loadlens.errors import InputError, UsageError
 from loadlens.sources import Reading
+from tests.extent import combinations
 from tests.sources.test_finding import HEADER, dated, jtl
 
 
@@ -55,19 +56,24 @@ def large(path: Path, rows: int = 12_000, *, middle: int = 5) -> Path:
     return path
 
 
-@pytest.mark.parametrize("make", [jtl, large])
-@pytest.mark.parametrize(
-    ("suffix", "compress"),
-    [("", bytes), (".gz", gzip.compress), (".zst", zstd), (".bz2", bz2.compress), (".xz", lzma.compress)],
-)
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".zst": zstd,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+}
+
+
+@pytest.mark.parametrize(("suffix", "make"), combinations(COMPRESSIONS, [jtl, large]))
 def test_a_copy_is_refused_compressed_or_not(
-    tmp_path: Path, make: Callable[[Path], Path], suffix: str, compress: Callable[[bytes], bytes]
+    tmp_path: Path, suffix: str, make: Callable[[Path], Path]
 ) -> None:
     path = jtl(tmp_path / "run.jtl", 100, 110) if make is jtl else make(tmp_path / "run.jtl")
     rows = path.read_text(encoding="utf-8").count("\n") - 1
     copy = tmp_path / "old" / f"copy.jtl{suffix}"
     copy.parent.mkdir()
-    copy.write_bytes(compress(path.read_bytes()))
+    copy.write_bytes(COMPRESSIONS[suffix](path.read_bytes()))
     for source in ([tmp_path], [path, copy], [f"{tmp_path}/**/*"]):
         (problem,) = problems_in(*source)
         assert "have the same content" in problem
@@ -197,7 +203,7 @@ def test_workers_know_files_of_a_relative_path(tmp_path: Path, monkeypatch: pyte
     assert "are the same run (20 calls each" in refused.stderr
 
 
-@pytest.mark.parametrize("workers", [[], ["--workers", "2"]])
+@pytest.mark.parametrize("workers", [[], pytest.param(["--workers", "2"], marks=pytest.mark.slow)])
 def test_two_outputs_of_one_k6_run_are_refused(tmp_path: Path, workers: list[str]) -> None:
     k6_logs(tmp_path / "k6")
     gate = ("--by", "label", "--slo", "count >= 20", "--quiet", *workers)
@@ -292,10 +298,12 @@ def write(frame: pl.DataFrame, path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "names",
-    [("r.csv", "q.parquet"), ("r.csv.gz", "q.arrow"), ("r.arrow", "q.parquet"), ("r.csv", "r2.parquet")],
+    ("names", "shuffled"),
+    combinations(
+        [("r.csv", "q.parquet"), ("r.csv.gz", "q.arrow"), ("r.arrow", "q.parquet"), ("r.csv", "r2.parquet")],
+        [False, True],
+    ),
 )
-@pytest.mark.parametrize("shuffled", [False, True])
 def test_the_same_calls_as_text_and_as_columns_are_refused(
     tmp_path: Path, names: tuple[str, str], *, shuffled: bool
 ) -> None:

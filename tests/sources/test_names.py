@@ -67,10 +67,10 @@ def test_a_bad_pattern_is_refused(pattern: str, message: str) -> None:
     "pattern", [r"^(?P<run>(a+)+)$", r"^(?P<run>(a|a)*)b$", r"(?P<run>(.*)*)x$", r"^(?P<run>(\w+\s?)*)!$"]
 )
 def test_no_pattern_takes_longer_than_its_name(pattern: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()  # whatever else the machine does
     with pytest.raises(InputError, match="its name does not match"):
         key_from_name(pattern).values(Path("a" * 200 + "-.csv"))
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_digits_and_letters_of_every_script() -> None:

@@ -16,7 +16,7 @@ from polars.testing import assert_frame_equal
 
 import loadlens
 from tests import logs
-from tests.extent import examples
+from tests.extent import combinations, examples
 
 KEY = ["memory_size", "max_concurrency"]
 SUFFIXES = ("csv", "parquet")
@@ -129,7 +129,7 @@ def test_every_form_serves_every_analysis(
         assert_frame_equal(got.density, expected.density, rel_tol=1e-6)
 
 
-@examples(8)
+@examples(2)
 @given(
     log=logs.logs(max_rows=15),
     cuts=st.lists(st.integers(0, 500), max_size=4),
@@ -311,8 +311,9 @@ def test_quoted_fields(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("name", ["run [2]", "a*b", "what?", "ünï cødé", "50% {x}", "a=b"])
+@pytest.mark.parametrize(
+    ("name", "suffix"), combinations(["run [2]", "a*b", "what?", "ünï cødé", "50% {x}", "a=b"], SUFFIXES)
+)
 def test_names_that_look_like_patterns(tmp_path: Path, name: str, suffix: str) -> None:
     log = logs.small_log()
     path = write(log, tmp_path / name / f"{name}.{suffix}")

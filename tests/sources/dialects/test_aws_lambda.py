@@ -22,7 +22,7 @@ from loadlens.sources.dialects.lambda_events import LAMBDA_CSV, LAMBDA_JSON
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed, joined
 from loadlens.sources.text.blocks import blocks
 from loadlens.sources.text.stream import Head, read_head
-from tests.extent import examples
+from tests.extent import combinations, examples
 
 SHARED = Path(__file__).parents[4] / "shared" / "logs"
 SHARED_FILES = [path for path in sorted(SHARED.rglob("*")) if path.is_file()]
@@ -265,8 +265,7 @@ OTHER_RECORDS = lines(
 )
 
 
-@pytest.mark.parametrize("name", JSON_LOGS)
-@pytest.mark.parametrize("damage", ["", "{\n"], ids=["at once", "line by line"])
+@pytest.mark.parametrize(("name", "damage"), combinations(JSON_LOGS, ["", "{\n"]))
 def test_json_logs(name: str, damage: str) -> None:
     text = OTHER_RECORDS + JSON_LOGS[name] + damage
     assert LAMBDA_JSON.matches(head(text))
@@ -367,7 +366,7 @@ FIELDS = ("Duration: 130.27 ms", "Billed Duration: 131 ms", "Memory Size: 256 MB
     order=st.permutations([*FIELDS, "Init Duration: 7.5 ms", "Status: error", "Error Type: Runtime.Unknown"]),
     separator=st.sampled_from(["\t", " ", " \t"]),
 )
-@examples(40)
+@examples(10)
 def test_the_fields_of_a_report_come_in_any_order(order: list[str], separator: str) -> None:
     text = lines(f"REPORT RequestId: {ID}{separator}{separator.join(order)}")
     assert LAMBDA_REPORT.matches(head(text))

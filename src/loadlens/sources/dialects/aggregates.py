@@ -82,7 +82,7 @@ AGGREGATES: Final = (
         title="the percentiles of an HdrHistogram (wrk2 --latency, vegeta report -type=hdrplot)",
         reason=_REASON,
         advice="take the log that the tool writes of single requests",
-        matches=has_line(r"\s*Value(?:\(ms\))?\s+Percentile\s+TotalCount\s+1/\(1-Percentile\)"),
+        matches=has_line(r"Value(?:\(ms\))?\s+Percentile\s+TotalCount\s+1/\(1-Percentile\)"),
     ),
     Refused(
         title="siege's result",

@@ -34,7 +34,8 @@ def has_line(*patterns: str) -> Matches:
 
     So a report is known of which somebody kept a part.
     """
-    compiled = re.compile(rf"(?m)^[ \t]*(?:{'|'.join(patterns)})")
+    # Blanks are given back to no pattern, so that a long line of them is not looked at again from each.
+    compiled = re.compile(rf"(?m)^[ \t]*+(?:{'|'.join(patterns)})")
     return lambda head: compiled.search(_text(head)) is not None
 
 
