@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import loadlens
+from loadlens import Costing, load_prices, read_log
 from loadlens.convert import convert
+from loadlens.costing import cost_comparison
 from tests.extent import combinations, examples, some_of
 
 Counts = dict[Any, int]
@@ -96,7 +98,7 @@ def log_of(keys: pl.Series, shift: float = 0.0, name: str = "k") -> pl.DataFrame
     """A log of one call for each key, one in a second."""
     start = pl.Series([1.7e9 + shift + number for number in range(len(keys))])
     calls = {"invocation_latency": [10.0] * len(keys), "start_time": start, "end_time": start + 0.01}
-    return pl.DataFrame(calls).with_columns(keys.alias(name))
+    return pl.DataFrame(calls).with_columns(keys.alias(name), memory_size=pl.lit(1024))
 
 
 def named(key: Any) -> Any:
@@ -142,9 +144,15 @@ def by_workers(paths: Sequence[Path], _folder: Path) -> Counts:
         return summarized(list(paths), executor=pool, partition_rows=1)
 
 
+def priced(paths: Sequence[Path], _folder: Path) -> Counts:
+    costing = Costing(prices=(load_prices("lambda-arm"),))
+    return counted(cost_comparison(read_log(list(paths)), costing, ["k", "memory_size"]).costs, "num_rows")
+
+
 COMMANDS: dict[str, Callable[[Sequence[Path], Path], Counts]] = {
     "summarize": lambda paths, _: summarized(list(paths)),
     "check": checked,
+    "cost": priced,
     "compare": compared,
     "profile": profiled,
     "convert": converted,
@@ -216,6 +224,25 @@ def test_a_key_may_have_any_name_that_no_figure_has(name: str, tmp_path: Path) -
 def test_names_of_figures_are_refused(name: str) -> None:
     with pytest.raises(loadlens.UsageError, match=f"by names {name}, which names a figure"):
         loadlens.summarize(log_of(pl.Series(["x"]), name=name), [name])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda log, _, by: loadlens.summarize(log, by),
+        lambda log, _, by: loadlens.check_gates(log, ["p99 < 1s"], by),
+        lambda log, _, by: loadlens.compare(log, log, by=by),
+        lambda log, folder, by: loadlens.profile_log(log, folder / "a.profile", by=by),
+        lambda log, folder, by: loadlens.analyze(log, folder / "out", by=by),
+        lambda log, _, by: cost_comparison(read_log(log), Costing(prices=(load_prices("lambda-arm"),)), by),
+    ],
+)
+def test_a_key_that_is_named_twice_is_refused_by_every_command(
+    command: Callable[[pl.DataFrame, Path, list[str]], object], tmp_path: Path
+) -> None:
+    by = ["memory_size", "k", "k", "memory_size"]
+    with pytest.raises(loadlens.UsageError, match="by names k, memory_size more than once"):
+        command(log_of(pl.Series(["x"])), tmp_path, by)
 
 
 VALUES = st.one_of(

@@ -18,11 +18,14 @@ def columns_of(by: str | Sequence[str]) -> tuple[str, ...]:
     """The columns that ``by`` names; a text alone is one column, and not its letters.
 
     Raises:
-        UsageError: it names none.
+        UsageError: it names none, or one of them twice.
     """
     columns = (by,) if isinstance(by, str) else by
     if not isinstance(columns, Sequence) or not all(isinstance(name, str) for name in columns):
         raise UsageError(f"by: got {by!r}, expected names of columns, such as ['memory_size']")
+    doubled = sorted({name for name in columns if columns.count(name) > 1})
+    if doubled:
+        raise UsageError(f"by names {', '.join(doubled)} more than once; name each column once")
     return tuple(columns)
 
 

@@ -71,7 +71,7 @@ def profile_log(
         raise InputError(
             f"{log.saved[0].file.path}: is a saved profile already; merge several with `loadlens merge`"
         )
-    key = log.key if by is None else tuple(dict.fromkeys(columns_of(by)))
+    key = log.key if by is None else columns_of(by)
     log.require((*key, LATENCY))
     how: Execution = {**execution, "exact": False, "heatmap": True}
 
@@ -177,7 +177,7 @@ def merge_profiles(
         OutputError: ``out`` exists and may not be replaced, is an input, or cannot be written.
     """
     saved = saved_profiles(inputs, storage_options)
-    key = saved[0].key if by is None else tuple(dict.fromkeys(columns_of(by)))
+    key = saved[0].key if by is None else columns_of(by)
     refuse_other_keys(saved, None if by is None else key)
     if not force:
         refuse_doubled(saved)

@@ -55,8 +55,8 @@ class SummaryStatistics(InvocationStatistics):
 
     Attributes:
         by: the key columns.
-        summary: the key columns, ``num_invocations`` (calls with a latency, -1 included, and successes
-            without one), ``num_errors``, ``error_rate`` (0 to 1, of all rows),
+        summary: the key columns, ``num_invocations`` (all calls, whether they have a latency or not),
+            ``num_errors``, ``error_rate`` (0 to 1, of all calls),
             ``invocation_latency_min``, ``_mean``, ``_median``, ``_max``, ``_iqr`` of the kept successes
             (ms), the five ``tps_`` columns (per s), then the extras of every summary, then the calls of
             each error class as ``error_<class>`` where the log tells classes.
@@ -107,9 +107,7 @@ def summary_statistics(
         by=key,
         summary=table.select(
             *key_columns(key),
-            (pl.col("num_invocations") + pl.col("num_successes") - pl.col("num_timed_successes")).alias(
-                "num_invocations"
-            ),
+            pl.col("num_rows").alias("num_invocations"),
             num_errors(),
             error_rate(),
             *figures,
@@ -129,10 +127,7 @@ def checked_key(by: Sequence[str]) -> tuple[str, ...]:
         UsageError: ``by`` names a column twice, or one that is measured and not configured.
     """
     key = columns_of(by)
-    doubled = sorted({name for name in key if key.count(name) > 1})
     measured = sorted(name for name in key if name in _TAKEN or name.startswith((LATENCY, "tps_")))
-    if doubled:
-        raise UsageError(f"by names {', '.join(doubled)} more than once; name each column once")
     if measured:
         raise UsageError(f"by names {', '.join(measured)}, which names a figure; name configuration columns")
     return key

@@ -146,10 +146,7 @@ def _key(logs: Sequence[Log], by: Sequence[str] | None, figures: frozenset[str])
     if by is None:
         return tuple(name for name in base.key if name in candidate.columns and name != "file")
     key = columns_of(by)
-    doubled = sorted({name for name in key if key.count(name) > 1})
     taken = sorted(name for name in key if name in figures or name.startswith(LATENCY))
-    if doubled:
-        raise UsageError(f"by names {', '.join(doubled)} more than once; name each column once")
     if taken:
         raise UsageError(f"by names {', '.join(taken)}, which names a figure; name configuration columns")
     return key

@@ -124,8 +124,8 @@ def usage_of(
         UsageError: ``by`` lacks ``memory_size``, which prices go by, or names a column twice or a figure.
     """
     key = columns_of(by)
-    if MEMORY not in key or len(set(key)) < len(key):
-        raise UsageError(f"by: got {', '.join(key) or 'nothing'}, expected each column once and {MEMORY}")
+    if MEMORY not in key:
+        raise UsageError(f"by: got {', '.join(key) or 'nothing'}, expected {MEMORY} among them")
     if taken := sorted(FIGURES.intersection(key)):
         raise UsageError(f"by names {', '.join(taken)}, which names a figure; name configuration columns")
     log.require((*key, LATENCY), "the cost of calls")

@@ -150,7 +150,7 @@ def check_gates(
     texts = iter(parsed)
     known = tuple(gate if isinstance(gate, Gate) else next(texts) for gate in gates)
     opened = open_log(log, required=(*columns_of(by), LATENCY), reading=reading)
-    key = tuple(dict.fromkeys(columns_of(by))) or opened.key
+    key = columns_of(by) or opened.key
     _refuse_other_columns(known, key, opened)
     refuse_unbounded(known, opened)
     if outliers is None:
