@@ -7,6 +7,7 @@ import pytest
 from loadlens import InputError, PriceError, UsageError, load_prices, read_log
 from loadlens.comparison import Comparison, compare, runs
 from loadlens.costing import configuration_costs, usage_of
+from loadlens.sources.wording import NO_CALENDAR
 from tests.comparison.runs import run
 
 SERVERLESS = load_prices()
@@ -172,7 +173,7 @@ def test_what_is_priced_differently_or_not_at_all_is_told() -> None:
     assert [text.partition(":")[0] for text in found.remarks] == ["lambda-x86", "costs", "base"]
     assert "base was priced by its mean latency, the candidate by its billed duration" in found.remarks[1]
     assert f"{failed} failures were throttled or have no duration" in found.remarks[2]
-    assert found.warnings == found.remarks
+    assert found.warnings == (*found.remarks, NO_CALENDAR)
 
 
 def test_provisioned_concurrency_is_said_to_be_left_out() -> None:

@@ -403,3 +403,126 @@ def test_a_few_calls_in_typed_columns_may_be_equal_by_chance(tmp_path: Path, oth
     write(canonical(9), tmp_path / other)
     write(canonical(9), tmp_path / "q.parquet")
     assert len(latencies(tmp_path)) == 18
+
+
+def resaved_jtl(path: Path, *, by_pandas: bool = False, shift: int = 0, label: str = "a") -> None:
+    rows = [(1700000000000 + 137 * i + shift, 100 + 7 * i) for i in range(15)]
+    lines = [f"{time},{ms},{label},200,true,10\n" for time, ms in rows]
+    if by_pandas:
+        lines = [
+            f"{i},{time}.0,{ms}.0,{label},200,True,10\n" for i, (time, ms) in reversed([*enumerate(rows)])
+        ]
+    path.write_text(("," if by_pandas else "") + HEADER + "".join(lines), encoding="utf-8")
+
+
+def vegeta_csv(path: Path, *, reverse: bool) -> None:
+    lines = [
+        f"{1700000000000000000 + i * 10**9},200,{10**7 + i},0,5,,,x,{i},GET,http://a/,\n" for i in range(12)
+    ]
+    path.write_text("".join(reversed(lines) if reverse else lines), encoding="utf-8")
+
+
+ONE_FORMAT: dict[str, Callable[[Path], object]] = {
+    "csv in another order": lambda folder: (
+        write(canonical(), folder / "a.csv"),
+        write(canonical().reverse(), folder / "b.csv"),
+    ),
+    "csv of fewer decimals": lambda folder: (
+        write(canonical(), folder / "a.csv"),
+        write(canonical().with_columns(pl.col("end_time").round(3)), folder / "b.csv"),
+    ),
+    "parquet in another order": lambda folder: (
+        write(canonical(), folder / "a.parquet"),
+        write(canonical().reverse(), folder / "b.parquet"),
+    ),
+    "parquet of several row groups": lambda folder: (
+        write(canonical(), folder / "a.parquet"),
+        canonical().write_parquet(folder / "b.parquet", row_group_size=7, compression="snappy"),
+    ),
+    "arrow in another order": lambda folder: (
+        write(canonical(), folder / "a.arrow"),
+        write(canonical().reverse(), folder / "b.arrow"),
+    ),
+    "jmeter saved again by pandas": lambda folder: (
+        resaved_jtl(folder / "a.csv"),
+        resaved_jtl(folder / "b.csv", by_pandas=True),
+    ),
+    "vegeta sorted": lambda folder: (
+        vegeta_csv(folder / "a.csv", reverse=False),
+        vegeta_csv(folder / "b.csv", reverse=True),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ONE_FORMAT)
+def test_the_same_calls_written_anew_in_one_format_are_refused(kind: str, tmp_path: Path) -> None:
+    ONE_FORMAT[kind](tmp_path)
+    first, second = sorted(tmp_path.iterdir())
+    log = loadlens.read_log([first, second])
+    key = [name for name in log.key if name != "file"]
+    with pytest.raises(InputError, match=rf"{first.name} and {second} are the same run"):
+        loadlens.summarize(log, key)
+    assert loadlens.summarize(loadlens.read_log([first, second], force=True), key).summary[
+        "num_invocations"
+    ].sum() in {24, 30, 40}
+
+
+OTHERS: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
+    "other labels": lambda frame: frame.with_columns(label=pl.lit("b")),
+    "another configuration": lambda frame: frame.with_columns(memory_size=pl.lit(2048)),
+    "a little later": lambda frame: frame.with_columns(pl.col("start_time", "end_time") + 0.25),
+    "other times between the same ends": lambda frame: frame.with_columns(
+        pl.when(pl.int_range(pl.len()) == 9).then(pl.col("start_time") + 0.3).otherwise("start_time")
+    ).with_columns(end_time=pl.max_horizontal("end_time", "start_time")),
+    "another latency": lambda frame: frame.with_columns(
+        pl.when(pl.int_range(pl.len()) == 9)
+        .then(1.0)
+        .otherwise("invocation_latency")
+        .alias("invocation_latency")
+    ),
+}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "arrow"])
+@pytest.mark.parametrize("kind", OTHERS)
+def test_two_runs_of_one_format_that_are_alike_are_two(kind: str, suffix: str, tmp_path: Path) -> None:
+    """Two machines that send the same load at once have as many calls in the same span."""
+    frame = canonical().with_columns(label=pl.lit("a"), memory_size=pl.lit(1024))
+    write(frame, tmp_path / f"a.{suffix}")
+    write(OTHERS[kind](frame), tmp_path / f"b.{suffix}")
+    assert len(latencies(tmp_path)) == 40
+
+
+def test_a_third_file_may_be_the_run_of_the_first(tmp_path: Path) -> None:
+    frame = canonical().with_columns(label=pl.lit("a"))
+    write(frame, tmp_path / "a.csv")
+    write(frame.with_columns(label=pl.lit("b")), tmp_path / "b.csv")
+    write(frame.reverse(), tmp_path / "c.csv")
+    (problem,) = problems_in(tmp_path)
+    assert f"a.csv and {tmp_path / 'c.csv'} are the same run" in problem
+
+
+def test_few_equal_calls_of_one_format_may_be_so_by_chance(tmp_path: Path) -> None:
+    write(canonical(2), tmp_path / "a.csv")
+    write(canonical(2).reverse(), tmp_path / "b.csv")
+    assert len(latencies(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("how", [["--workers", "2"], ["--workers", "2", "--spill-folder", "spilled"]])
+def test_workers_name_files_as_the_caller_did(
+    how: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "spilled").mkdir()
+    write(canonical(), tmp_path / "r.csv")
+    write(canonical(), tmp_path / "q.parquet")
+    resaved_jtl(tmp_path / "bad.jtl")
+    with (tmp_path / "bad.jtl").open("a") as file:
+        file.write("soon,5,a,200,true,10\n")
+    monkeypatch.chdir(tmp_path)
+    refused = run("analyze", "r.csv", "q.parquet", "--out", "out", *how)
+    assert refused.exit_code == 3
+    assert refused.stderr.startswith("loadlens: r.csv and q.parquet are the same run (20 calls each")
+    rejected = run("check", "bad.jtl", "r.csv", "--slo", "count > 0", *how[:2])
+    assert rejected.exit_code == 3
+    assert "loadlens: bad.jtl, line 17, column timeStamp: got 'soon'" in rejected.stderr
+    assert str(tmp_path) not in rejected.stderr

@@ -6,15 +6,18 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
+import polars as pl
+
+from loadlens.sources.calls import FEWEST_CALLS, Calls, same_runs, values_of
 from loadlens.sources.converted import sources_of_converted
-from loadlens.sources.files import DataFile
+from loadlens.sources.files import DataFile, extents
 from loadlens.sources.findings import Findings
 from loadlens.sources.storage.location import Location, read_part, size_of
 from loadlens.sources.storage.stamps import content_digest
 from loadlens.sources.text.log import TextFile, scan_text
 from loadlens.sources.text.stream import open_stream
 
-__all__ = ["copies_among"]
+__all__ = ["copies_among", "look_for_same_runs"]
 
 _CHUNK_BYTES: Final = 2**20
 _SAMPLE_BYTES: Final = 2**14
@@ -39,6 +42,70 @@ def copies_among(tabular: Sequence[DataFile], text: Sequence[TextFile]) -> tuple
     found = [f"{_listed(group)} are one file" for group in linked]
     found += [f"{_listed(group)} have the same content" for group in groups]
     return tuple([*found, *_held(tabular, text)][:_MOST_TOLD])
+
+
+def look_for_same_runs(
+    typed: Sequence[DataFile],
+    text: Sequence[TextFile],
+    findings: Findings,
+    scan: Callable[[DataFile], pl.LazyFrame],
+) -> None:
+    """Looks what the calls of files come to where another file seems to have the same ones.
+
+    What text holds is known once it has been scanned. Files of typed columns are scanned for it only where
+    their number of calls and their extents leave that open.
+
+    Args:
+        typed: files of typed columns.
+        text: files of text.
+        findings: what a scan of the text has found; they are told of the calls of typed columns.
+        scan: the canonical rows of a file of typed columns.
+    """
+    for file in [*_of_two_forms(typed, findings), *_of_one_kind(typed)]:
+        if file.name not in findings.typed_calls:
+            findings.typed_calls[file.name] = Calls.of(scan(file), file.name, file.kind)
+    texts = {file.name: file for file in text}
+    # What has other values than the one before it may have those of one before that.
+    while unknown := _of_unknown_values([*findings.calls, *findings.typed_calls.values()]):
+        for calls in unknown:
+            calls.values = values_of(scan_text([texts[calls.path]], Findings(), None))
+
+
+def _of_unknown_values(files: Sequence[Calls]) -> list[Calls]:
+    """The files whose values have to tell whether they are one run; two formats of text spell them apart."""
+    pairs = [
+        pair for pair in same_runs(files) if any(calls.values for calls in pair) or _is_one_format(*pair)
+    ]
+    return [calls for pair in pairs for calls in pair if calls.values is None]
+
+
+def _is_one_format(one: Calls, other: Calls) -> bool:
+    return one.dialect == other.dialect
+
+
+def _of_two_forms(typed: Sequence[DataFile], findings: Findings) -> Iterator[DataFile]:
+    """The files of as many calls as another one of another format."""
+    counts = {(calls.dialect, calls.rows) for calls in findings.calls}
+    counts |= {(file.kind, file.rows) for file in typed}
+    most_rejected = findings.rejected
+    for file in typed:
+        if file.rows >= FEWEST_CALLS and any(
+            dialect != file.kind and 0 <= file.rows - rows <= most_rejected for dialect, rows in counts
+        ):
+            yield file
+
+
+def _of_one_kind(typed: Sequence[DataFile]) -> Iterator[DataFile]:
+    """The files of as many calls as another one of their format, and of the same extents of columns."""
+    enough = [file for file in typed if file.rows >= FEWEST_CALLS and not file.version]
+    for group in _alike(enough, lambda file: (file.kind, file.rows, _told_apart(file))):
+        for same in _alike(group, lambda file: extents(file.path) if file.kind == "parquet" else ()):
+            yield from same
+
+
+def _told_apart(file: DataFile) -> tuple[tuple[str, str | None], ...]:
+    """The columns that a file's path tells, but for its name."""
+    return tuple((name, value) for name, value in file.constants if name != "file")
 
 
 def _identity(path: Location) -> Hashable:

@@ -29,6 +29,7 @@ __all__ = [
     "TITLES",
     "DataFile",
     "Kind",
+    "extents",
     "hive_columns",
     "inspect_columns",
     "kind_of",
@@ -74,6 +75,7 @@ class DataFile:
         version: the version that a table had when it was opened, of which every scan is; else empty.
         modified_ns: when it was last written as it was opened, in ns; None where nothing tells.
         is_verified: whether it carries the checksum of what loadlens writes, and agrees with it.
+        shown: what messages call it, where that is not its path.
     """
 
     path: Location
@@ -88,6 +90,12 @@ class DataFile:
     version: str = ""
     modified_ns: int | None = None
     is_verified: bool = False
+    shown: str = ""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.shown or str(self.path)
 
 
 def kind_of(path: Location) -> Kind:
@@ -241,6 +249,20 @@ def _sound_columns(path: Location) -> frozenset[str]:
             nulls = [None] if found.null_count else []
             ends.setdefault(column.path_in_schema, []).extend([found.min, found.max, *nulls])
     return frozenset(name for name, values in ends.items() if name not in unknown and _keeps(name, values))
+
+
+def extents(path: Location) -> tuple[tuple[str, object, object], ...]:
+    """The least and the greatest value of each column of a Parquet file, as far as its footer tells."""
+    ends: dict[str, tuple[list[Any], list[Any]]] = {}
+    for group in _groups(path):
+        for number in range(group.num_columns):
+            column = group.column(number)
+            found = column.statistics if column.is_stats_set else None
+            if found is not None and found.has_min_max:
+                lows, highs = ends.setdefault(column.path_in_schema, ([], []))
+                lows.append(found.min)
+                highs.append(found.max)
+    return tuple((name, min(lows), max(highs)) for name, (lows, highs) in sorted(ends.items()))
 
 
 def _keeps(name: str, values: Sequence[object]) -> bool:

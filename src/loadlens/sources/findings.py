@@ -21,7 +21,6 @@ from loadlens.errors import InputError, UsageError
 from loadlens.sources.calls import COUNTED_TWICE, Calls, same_runs
 from loadlens.sources.labels import JoinedNames
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed, reasons_of
-from loadlens.sources.storage.location import Location
 from loadlens.sources.wording import counted, notes_last, passed_over_sentences
 
 __all__ = ["MOST_LISTED", "REJECTS_FILE", "Findings", "MaxRejects", "TooManyRejectsError", "disarmed"]
@@ -266,15 +265,15 @@ class Findings:
             self.spool = self.spool or _Spool()
             self.spool.take_over(other.spool)
 
-    def add(self, path: Location, part: Parsed, joined: JoinedNames | None = None) -> None:
-        """Adds what one part of a file gave, and what names in it became."""
+    def add(self, name: str, part: Parsed, joined: JoinedNames | None = None) -> None:
+        """Adds what one part of the file of that name gave, and what names in it became."""
         self.rows += part.rows.height
         if joined is not None:
             self.joined |= joined
         self.left_out.update({what: count for what, count in part.left_out.items() if count})
         self.facts.update({what: count for what, count in part.facts.items() if count})
         if not part.rejects.is_empty():
-            self.add_rejects(str(path), part.rejects, place="line")
+            self.add_rejects(name, part.rejects, place="line")
         self.rejected += sum(part.unlisted.values())
         self._add_reasons(part.unlisted.items())
 

@@ -12,7 +12,6 @@ from loadlens.errors import InputError, UsageError
 from loadlens.native.truncation import Truncation, surviving_truncation
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY, Rule, rules_for
 from loadlens.sources.arrow import ArrowDataset, ArrowStream, collect_stream, scan_dataset
-from loadlens.sources.calls import FEWEST_TYPED_CALLS, Calls, values_of
 from loadlens.sources.columnar import canonical_frame, good_rows, joined_frames
 from loadlens.sources.common_types import has_no_text
 from loadlens.sources.converted import (
@@ -22,6 +21,7 @@ from loadlens.sources.converted import (
     rejected_before_conversion,
     warnings_of_converted,
 )
+from loadlens.sources.copies import look_for_same_runs
 from loadlens.sources.diagnosis import explain
 from loadlens.sources.dialects import refuse_transactions
 from loadlens.sources.dialects.generic import mapped_frame, table_warnings
@@ -43,7 +43,7 @@ from loadlens.sources.saved import (
     success_rule_of,
 )
 from loadlens.sources.set_aside import TypedRows, rows_of_file, set_aside
-from loadlens.sources.storage.location import PathSource, RemotePath, absolute, secrets_of
+from loadlens.sources.storage.location import PathSource, RemotePath, secrets_of
 from loadlens.sources.storage.secrets import cause_of
 from loadlens.sources.storage.stamps import refuse_changed
 from loadlens.sources.text.log import TextFile, scan_text
@@ -166,32 +166,16 @@ class Log:
         by_file = "file" in key and any("file" in dict(file.constants) for file in self.files)
         if is_meant:
             return
-        self._count_typed_calls()
+        options = self.options or Reading()
+        with reading(self):
+            look_for_same_runs(
+                self.typed_files,
+                self.text,
+                self.findings,
+                lambda file: scan_tabular([file], options, good=True),
+            )
         if not by_file:
             self.findings.refuse_copies()
-
-    def _count_typed_calls(self) -> None:
-        """Looks what calls are in files of typed columns, where their number is that of another format."""
-        counts = {(calls.dialect, calls.rows) for calls in self.findings.calls}
-        counts |= {(file.kind, file.rows) for file in self.typed_files}
-        most_rejected = self.findings.rejected
-        for file in self.typed_files:
-            may_be_same = file.rows >= FEWEST_TYPED_CALLS and any(
-                dialect != file.kind and 0 <= file.rows - rows <= most_rejected for dialect, rows in counts
-            )
-            if may_be_same and str(file.path) not in self.findings.typed_calls:
-                frame = scan_tabular([file], self.options or Reading(), good=True)
-                with reading(self):
-                    self.findings.typed_calls[str(file.path)] = Calls.of(frame, str(file.path), file.kind)
-        self._compare_values()
-
-    def _compare_values(self) -> None:
-        """Looks at the values of text files of which the calls seem to be those of files of typed columns."""
-        texts = {str(path): file for file in self.text for path in (file.path, absolute(file.path))}
-        for calls in self.findings.calls:
-            if calls.values is None and any(map(calls.is_same_run, self.findings.typed_calls.values())):
-                with reading(self):
-                    calls.values = values_of(scan_text([texts[calls.path]], Findings(), None))
 
     def refuse_odd_keys(self, key: Iterable[str]) -> None:
         """Refuses key columns whose values no table can show, or whose type holds no single values.

@@ -42,7 +42,7 @@ class Part:
     good: bool = False
 
     def __str__(self) -> str:
-        name = str(self.files[0].path)
+        name = self.files[0].name
         if self.num_rows is not None:
             return f"{name}, rows {self.first_row + 1:,} to {self.first_row + self.num_rows:,}"
         return name if len(self.files) == 1 else f"{name} and {len(self.files) - 1} more"
@@ -91,7 +91,7 @@ def _text_groups(log: Log, files: Sequence[DataFile], most_rows: int) -> Iterato
 
 def _for_elsewhere(file: DataFile) -> DataFile:
     """A file as a process with another working folder finds it."""
-    return replace(file, path=absolute(file.path), metadata={})
+    return replace(file, path=absolute(file.path), metadata={}, shown=file.name)
 
 
 def _rows_of(file: DataFile) -> int:
@@ -138,7 +138,8 @@ def open_part(part: Part) -> Log:
     with reading(None):
         if part.text_columns:
             text = [
-                replace(text_file(file.path, part.options), constants=file.constants) for file in part.files
+                replace(text_file(file.path, part.options), constants=file.constants, shown=file.name)
+                for file in part.files
             ]
             schema = pl.Schema(part.text_columns)
             frame = scan_text(

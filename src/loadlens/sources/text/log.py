@@ -50,6 +50,7 @@ class TextFile:
         reader: reads it.
         constants: columns that its path tells, with their values.
         naming: how the names of its requests become labels.
+        shown: what messages call it, where that is not its path.
     """
 
     head: Head
@@ -57,6 +58,12 @@ class TextFile:
     reader: Reader
     constants: tuple[tuple[str, str | None], ...] = ()
     naming: Naming = field(default_factory=Naming)
+    shown: str = ""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.shown or str(self.path)
 
     @property
     def path(self) -> Location:
@@ -172,7 +179,7 @@ def _rows(
     for settled in nesting.finish():
         if is_part and settled.rows.height:
             raise InputError(
-                f"{files[settled.source].path}: other files may hold what its transactions sum up, or what "
+                f"{files[settled.source].name}: other files may hold what its transactions sum up, or what "
                 f"its rows are parts of; measure it in one process, without workers"
             )
         yield from accounts[settled.source].settle(settled, schema)
@@ -189,7 +196,7 @@ def _warn_of_unmatched(accounts: Sequence["_Account"], told: Collection[str], fo
     if elsewhere:
         warning = elsewhere.warning(told, sum(account.fact(elsewhere.fact) for account in asked))
         if warning:
-            found.warn(warning, [str(account.file.path) for account in asked])
+            found.warn(warning, [account.file.name for account in asked])
 
 
 def _spans_again(files: Sequence[TextFile], *, is_large: bool) -> Iterator[pl.DataFrame]:
@@ -197,7 +204,7 @@ def _spans_again(files: Sequence[TextFile], *, is_large: bool) -> Iterator[pl.Da
     for file in files:
         if isinstance(file.reader, NestingReader):
             read = _parts(file, file.reader.spanning, Halt(), is_large=is_large)
-            with _named(file.path), closing(read) as parts:
+            with _named(file), closing(read) as parts:
                 yield from (part.spans for part, _ in parts if part.spans is not None)
 
 
@@ -207,7 +214,7 @@ def _rows_of(
     account = accounts[source]
     file = account.file
     read = _parts(file, file.reader, account.halt, is_large=is_large)
-    with _named(file.path), closing(read) as parts:
+    with _named(file), closing(read) as parts:
         for part, joined in parts:
             rows = nesting.add(source, part.rows, part.spans)
             account.add(replace(part, rows=rows), joined)
@@ -240,7 +247,7 @@ class _Account:
         self.halt = halt
         self._found = found
         self._facts = Counter[str]()
-        self._calls = Calls(path=str(file.path), dialect=file.dialect.name)
+        self._calls = Calls(path=file.name, dialect=file.dialect.name)
         self._last_start = float("-inf")
 
     @property
@@ -255,7 +262,7 @@ class _Account:
 
     def add(self, part: Parsed, joined: JoinedNames | None) -> None:
         """Adds what a part of the file gave."""
-        self._found.add(self.file.path, part, joined)
+        self._found.add(self.file.name, part, joined)
         self._facts.update(part.facts)
         self._facts.update(part.left_out)
         if part.rows.height:
@@ -265,7 +272,7 @@ class _Account:
 
     def settle(self, settled: Settled, schema: pl.Schema) -> Iterator[pl.DataFrame]:
         """Adds what came of rows of the file that were held, and gives those that count."""
-        self._found.add(self.file.path, Parsed(rows=settled.rows, left_out=settled.left_out))
+        self._found.add(self.file.name, Parsed(rows=settled.rows, left_out=settled.left_out))
         self._facts.update(settled.left_out)
         self._facts[DOUBTFUL] += settled.doubtful
         if settled.rows.height:
@@ -276,19 +283,19 @@ class _Account:
         """Tells what the file, now read to its end, cannot tell."""
         self._found.calls.append(self._calls)
         for warning in self.file.warnings(self._calls.rows, self._facts):
-            self._found.warn(warning, [str(self.file.path)])
+            self._found.warn(warning, [self.file.name])
 
 
 @contextmanager
-def _named(path: Location) -> Iterator[None]:
-    """Lets every InputError begin with the path of the file."""
+def _named(file: TextFile) -> Iterator[None]:
+    """Lets every InputError begin with what messages call the file."""
     try:
         yield
     except InputError as error:
-        named = [problem.startswith(f"{path}:") for problem in error.problems]
-        if all(named):
+        if all(problem.startswith(f"{file.name}:") for problem in error.problems):
             raise
-        raise InputError(*(f"{path}: {problem}" for problem in error.problems)) from error
+        own = (problem.removeprefix(f"{file.path}: ") for problem in error.problems)
+        raise InputError(*(f"{file.name}: {problem}" for problem in own)) from error
 
 
 _Named: TypeAlias = tuple[Parsed, JoinedNames | None]
