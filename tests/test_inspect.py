@@ -272,3 +272,31 @@ def test_known_logs_and_near_misses_get_no_proposal(tmp_path: Path) -> None:
     assert propose_map(tmp_path / "none.csv") is None
     known = file(tmp_path, b"latency_ms\n5\n")
     assert propose_map(known, Reading.of(column_map=["latency=latency_ms:ms"])) is None
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_it_tells_what_all_rows_show_as_an_analysis_does(form: str, tmp_path: Path) -> None:
+    """The clock, units, and successes without a latency."""
+    frame = pl.DataFrame(
+        {
+            "invocation_latency": [0.25, 0.5, 0.75, 0.5, None],
+            "start_time": [float(number) for number in range(5)],
+            "success": [True] * 5,
+        }
+    ).with_columns(end_time=pl.col("start_time") + pl.col("invocation_latency").fill_null(1))
+    path = tmp_path / f"log.{form}"
+    frame.write_csv(path) if form == "csv" else frame.write_parquet(path)
+    log = loadlens.read_log(path)
+    loadlens.summarize(log, [])
+    expected = log.findings.sentences()
+    for sign in ("1 of 5 successful calls has no latency", "of no calendar", "latency=invocation_latency:s"):
+        assert any(sign in sentence for sentence in expected)
+    assert inspect_log(path).findings.sentences() == expected
+
+
+def test_it_tells_of_whole_seconds(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"invocation_latency": [5.0] * 3, "start_time": [1.7e9, 1.7e9 + 1, 1.7e9 + 2]})
+    frame.write_parquet(tmp_path / "log.parquet")
+    told = "\n".join(inspect_log(tmp_path / "log.parquet").findings.sentences())
+    assert "its times are whole seconds" in told
+    assert "calendar" not in told

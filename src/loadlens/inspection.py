@@ -10,8 +10,11 @@ import polars as pl
 
 from loadlens.errors import InputError, LoadlensError
 from loadlens.profile import UnusableRowsError, on_good_rows
+from loadlens.profile.clock import ClockWatch
 from loadlens.profile.limits import Limits
-from loadlens.schema import CANONICAL_COLUMNS, breaks_one_of
+from loadlens.profile.plan import success_of
+from loadlens.profile.row_warnings import scan_warnings
+from loadlens.schema import CANONICAL_COLUMNS, LATENCY, breaks_one_of
 from loadlens.sources import Findings, Log, PathSource, Reading, open_log, reading, shown
 from loadlens.sources.findings import MaxRejects
 from loadlens.sources.guessing import guess_map
@@ -189,12 +192,20 @@ def inspect_log(
         raise InputError(f"{log.name}: are saved profiles and logs; inspect them one at a time")
     if log.saved:
         return _of_profile(shown(path), log)
-    first, of_labels = on_good_rows(log, _looked_at)
-    rows, first_s, last_s = of_labels.select(
-        pl.col("rows").sum(), pl.col("first").min(), pl.col("last").max()
+    first, of_labels, clock = on_good_rows(log, _looked_at)
+    rows, first_s, last_s, lacking, successes = of_labels.select(
+        pl.col("rows").sum(),
+        pl.col("first").min(),
+        pl.col("last").max(),
+        pl.col("lacking").sum(),
+        pl.col("successes").sum(),
     ).row(0)
     too_many = many_labels(of_labels["label"].cast(pl.String), rows)
-    log.findings.of_rows = (too_many,) if too_many else ()
+    log.findings.of_rows = (
+        *scan_warnings(log, clock, last_s, lacking, successes),
+        *((too_many,) if too_many else ()),
+    )
+    log.findings.units = clock.unit_warning
     return Inspection(
         path=shown(path),
         format=_format(log),
@@ -210,11 +221,18 @@ def inspect_log(
     )
 
 
-def _looked_at(log: Log) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The first rows of a log; and for each label how many rows there are, and their first and last time."""
+def _looked_at(log: Log) -> tuple[pl.DataFrame, pl.DataFrame, ClockWatch]:
+    """The first rows of a log, figures of the rows of each label, and what has looked at all times.
+
+    The figures are how many rows there are, their first and last time, and the successes and those of them
+    without a latency.
+    """
     label = pl.col("label") if "label" in log.key else pl.lit(None, dtype=pl.String).alias("label")
     times = [name for name in ("start_time", "end_time") if name in log.columns]
+    clock, success = ClockWatch(log.logged_times), success_of(log.columns)
     figures = (
+        success.sum().alias("successes"),
+        (success & pl.col(LATENCY).is_null()).sum().alias("lacking"),
         pl.len().alias("rows"),
         pl.min_horizontal(times).min().alias("first") if times else pl.lit(None, pl.Float64).alias("first"),
         pl.max_horizontal(times).max().alias("last") if times else pl.lit(None, pl.Float64).alias("last"),
@@ -222,10 +240,10 @@ def _looked_at(log: Log) -> tuple[pl.DataFrame, pl.DataFrame]:
     )
     with reading(log):
         first = log.frame.head(_FIRST_ROWS).collect(engine="streaming")
-        found = log.frame.group_by(label).agg(figures).collect(engine="streaming")
+        found = clock.watch(log.frame).group_by(label).agg(figures).collect(engine="streaming")
     if found["broken"].any():
         raise UnusableRowsError
-    return first, found
+    return first, found, clock
 
 
 def _of_profile(path: str, log: Log) -> Inspection:

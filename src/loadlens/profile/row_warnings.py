@@ -10,7 +10,7 @@ from loadlens.sources.labels import many_labels
 from loadlens.sources.log import Log
 from loadlens.sources.wording import NO_CALENDAR, counted
 
-__all__ = ["row_warnings", "window_warnings"]
+__all__ = ["row_warnings", "scan_warnings", "window_warnings"]
 
 
 def row_warnings(profile: Profile, log: Log) -> tuple[str, ...]:
@@ -63,8 +63,24 @@ def window_warnings(
     """
     successes = cells.filter("success")
     lacking = successes.filter(pl.col("low").is_null())
-    without = _latency_warning(int(lacking["count"].sum()), int(successes["count"].sum()))
-    found = (clock_warning(clock.resolution_s, log), _calendar_warning(None, latest_end, log), without)
+    counts = (int(lacking["count"].sum()), int(successes["count"].sum()))
+    return scan_warnings(log, clock, latest_end, *counts)
+
+
+def scan_warnings(
+    log: Log, clock: ClockWatch, latest_s: float | None, lacking: int, successes: int
+) -> tuple[str, ...]:
+    """The sentences of a scan that has looked at all rows.
+
+    Args:
+        log: the log.
+        clock: has looked at their times.
+        latest_s: the latest of their times, s; None where there are none.
+        lacking: how many successful calls have no latency.
+        successes: how many successful calls there are.
+    """
+    of_times = (clock_warning(clock.resolution_s, log), _calendar_warning(None, latest_s, log))
+    found = (*(of_times if latest_s is not None else ()), _latency_warning(lacking, successes))
     return tuple(filter(None, found))
 
 
