@@ -40,5 +40,12 @@ def some_of(values: Collection[Any], one_in: int, first: int = 0) -> list[Any]:
     ]
 
 
+def some_rows(rows: Collection[tuple[Any, ...]], one_in: int, first: int = 0) -> list[Any]:
+    """The same for rows of several parameters."""
+    return [
+        pytest.param(*row, marks=_slow_unless(number % one_in == first)) for number, row in enumerate(rows)
+    ]
+
+
 def _slow_unless(chosen: bool, /) -> Any:
     return () if chosen else pytest.mark.slow

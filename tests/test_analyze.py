@@ -461,6 +461,7 @@ def test_a_file_name_that_is_no_text_is_read_or_refused(log: Path, tmp_path: Pat
         assert tree(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_very_many_configurations_are_whole_in_csv_and_counted_in_json(tmp_path: Path) -> None:
     keys = MOST_KEYS + 7
     labels = [f"/{number:05}" for number in range(keys)] + [f"/{keys - 1:05}"]

@@ -48,7 +48,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 NEEDS = {"polars_direct": "polars", "duckdb_sql": "duckdb", "pandas_chain": "scipy"}
 
 
-@pytest.mark.parametrize(("name", "suffix"), combinations(NEEDS, ["parquet", "csv"]))
+@pytest.mark.parametrize(("name", "suffix"), combinations(NEEDS, ["parquet", "csv"], one_in=3))
 def test_contenders_answer_as_loadlens_does(tmp_path: Path, name: str, suffix: str) -> None:
     pytest.importorskip(NEEDS[name])
     path = log_path(tmp_path, ROWS, suffix)

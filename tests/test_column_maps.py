@@ -16,7 +16,7 @@ import loadlens
 from loadlens.cli import app
 from loadlens.errors import UsageError
 from loadlens.sources import Reading
-from tests.extent import examples, some_of
+from tests.extent import examples, some_of, some_rows
 
 STATUSES = (
     "ts,ms,code\n1700000000,10,200\n1700000001,20,301\n1700000002,30000,timeout\n1700000002,30,Non HTTP: x\n"
@@ -81,13 +81,17 @@ def test_statuses_that_are_no_numbers_are_failed_calls_in_every_form(tmp_path: P
 
 @pytest.mark.parametrize(
     ("cells", "failed"),
-    [
-        (["0", "0", "1"], 1),
-        (["-", "N/A", "OK", "timeout"], 1),
-        (["0.0", "NA", "ok", "false", "none", "null", "nan", ""], 0),
-        (["True", "False", "true"], 2),
-        (["0", "7", "28"], 2),
-    ],
+    some_rows(
+        [
+            (["0", "0", "1"], 1),
+            (["-", "N/A", "OK", "timeout"], 1),
+            (["0.0", "NA", "ok", "false", "none", "null", "nan", ""], 0),
+            (["True", "False", "true"], 2),
+            (["0", "7", "28"], 2),
+        ],
+        3,
+        first=1,
+    ),
 )
 def test_what_says_that_there_is_no_error_is_none(tmp_path: Path, cells: list[str], failed: int) -> None:
     for source in forms(tmp_path, {"ms": [10] * len(cells), "err": cells}):
@@ -185,31 +189,34 @@ WHEN = "format:%Y-%m-%dT%H:%M:%S%.f"
 
 @pytest.mark.parametrize(
     ("entries", "sentences"),
-    [
-        (
-            [f"start=when:{WHEN}"],
-            [
-                "the times in when have no time zone: they are taken as UTC",
-                "neither success nor error is mapped: every call counts as successful",
-            ],
-        ),
-        (
-            [f"start=when:{WHEN}", "success=code<400"],
-            ["the times in when have no time zone: they are taken as UTC"],
-        ),
-        (
-            ["error=err"],
-            [
-                "neither start nor end is mapped: rates and changes over time cannot be told",
-                "success is not mapped: a call counts as failed where err holds an error",
-            ],
-        ),
-        (
-            ["end=s:relative_s", "success=code<400"],
-            ["its times are of no calendar: they tell spans and rates, not when the test ran"],
-        ),
-        (["end=s:epoch_s", "success=code<400"], []),
-    ],
+    some_rows(
+        [
+            (
+                [f"start=when:{WHEN}"],
+                [
+                    "the times in when have no time zone: they are taken as UTC",
+                    "neither success nor error is mapped: every call counts as successful",
+                ],
+            ),
+            (
+                [f"start=when:{WHEN}", "success=code<400"],
+                ["the times in when have no time zone: they are taken as UTC"],
+            ),
+            (
+                ["error=err"],
+                [
+                    "neither start nor end is mapped: rates and changes over time cannot be told",
+                    "success is not mapped: a call counts as failed where err holds an error",
+                ],
+            ),
+            (
+                ["end=s:relative_s", "success=code<400"],
+                ["its times are of no calendar: they tell spans and rates, not when the test ran"],
+            ),
+            (["end=s:epoch_s", "success=code<400"], []),
+        ],
+        3,
+    ),
 )
 def test_every_form_of_a_table_warns_of_the_same(
     tmp_path: Path, entries: list[str], sentences: list[str]
@@ -238,6 +245,7 @@ def test_times_with_a_zone_are_not_warned_of(tmp_path: Path) -> None:
         assert told(source, "latency=ms:ms", "start=when:rfc3339", "success=ok") == []
 
 
+@pytest.mark.slow
 def test_workers_warn_of_the_same(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pl.DataFrame({"when": ["2024-03-31T01:59:55Z"], "ms": [5.0]}).write_parquet(path)
@@ -296,7 +304,7 @@ def canonical_by_pandas(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-@examples(12)
+@examples(3)
 @given(rows=st.lists(ROWS, min_size=1, max_size=30))
 def test_one_map_makes_the_same_of_every_form(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     schema = {"ms": pl.Float64, "ts": pl.Int64, "mem": pl.Float64}

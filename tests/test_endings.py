@@ -45,7 +45,7 @@ SINKS = {
 
 
 @pytest.mark.parametrize(
-    ("arguments", "why"), combinations([FAILS, (*FAILS, "--json"), ("--help",)], list(SINKS))
+    ("arguments", "why"), combinations([FAILS, (*FAILS, "--json"), ("--help",)], list(SINKS), one_in=4)
 )
 def test_results_that_cannot_be_shown_are_no_verdict(
     folder: Path, arguments: tuple[str, ...], why: str
@@ -58,6 +58,7 @@ def test_results_that_cannot_be_shown_are_no_verdict(
     assert lines[:-1] == (["loadlens: p99 < 1ms: 3 of 3 configurations fail"] if len(lines) > 1 else [])
 
 
+@pytest.mark.slow
 def test_closed_streams_change_nothing(folder: Path) -> None:
     assert run(folder, *FAILS, shell='"$@" >&- 2>&- <&-').returncode == 1
     done = run(folder, *FAILS, shell='"$@" 2>&-')
@@ -65,7 +66,7 @@ def test_closed_streams_change_nothing(folder: Path) -> None:
     assert "FAILED" in done.stdout
 
 
-@pytest.mark.parametrize(("subcommand", "limit"), combinations(["convert", "analyze"], [12, 15]))
+@pytest.mark.parametrize(("subcommand", "limit"), combinations(["convert", "analyze"], [12, 15], one_in=3))
 def test_too_few_files(folder: Path, subcommand: str, limit: int) -> None:
     done = run(folder, subcommand, "log.csv", "--out", "out", shell=f'ulimit -n {limit}; "$@"')
     left = {path.name for path in folder.iterdir()} - {"log.csv", "code"}
@@ -76,6 +77,7 @@ def test_too_few_files(folder: Path, subcommand: str, limit: int) -> None:
         (folder / "out").unlink()  # a file
 
 
+@pytest.mark.slow
 def test_no_threads(folder: Path) -> None:
     done = run(folder, *FAILS, POLARS_MAX_THREADS="0")
     told = "loadlens: POLARS_MAX_THREADS: got 0, expected 1 or more, or unset\n"

@@ -16,7 +16,7 @@ import loadlens
 from loadlens.sources.parsed import MAX_RAW_CHARACTERS
 from tests.dialect_logs import KINDS, Sample, sample
 
-EXAMPLES = int(os.environ.get("LOADLENS_FUZZ_EXAMPLES", "4"))
+EXAMPLES = int(os.environ.get("LOADLENS_FUZZ_EXAMPLES", "3"))
 """For each dialect; a thousand take minutes."""
 
 SECONDS = 30

@@ -112,6 +112,7 @@ def test_convert_and_profile_of_the_same_files(folders: dict[str, Path], tmp_pat
     assert files_in(tmp_path / "first") == files_in(tmp_path / "second")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_drawings")
 def test_parts_measured_by_workers(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     from concurrent.futures import ThreadPoolExecutor
@@ -125,6 +126,7 @@ def test_parts_measured_by_workers(folders: dict[str, Path], monkeypatch: pytest
     assert files_in(Path("here")) == files_in(Path("there"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_drawings")
 def test_rejected_rows_stay_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = run({"/pay": 1.0}, calls=3_000).write_csv().splitlines()

@@ -221,7 +221,7 @@ WRITERS = {
 }
 
 
-@pytest.mark.parametrize(("name", "suffix"), combinations(TABLES, WRITERS))
+@pytest.mark.parametrize(("name", "suffix"), combinations(TABLES, WRITERS, one_in=6))
 def test_a_map_that_is_proposed_without_doubt_works_as_it_stands(
     tmp_path: Path, name: str, suffix: str
 ) -> None:

@@ -168,7 +168,7 @@ def written(folder: Path, inputs: Iterable[pl.Series]) -> list[Path]:
     return paths
 
 
-@pytest.mark.parametrize(("kind", "command"), combinations(KINDS, COMMANDS, one_in=4))
+@pytest.mark.parametrize(("kind", "command"), combinations(KINDS, COMMANDS, one_in=8))
 def test_each_key_is_counted_once_whatever_types_it_has(kind: str, command: str, tmp_path: Path) -> None:
     first, second, keys = KINDS[kind]
     got = COMMANDS[command](written(tmp_path, [first, second]), tmp_path)

@@ -7,6 +7,7 @@ import pytest
 
 import loadlens
 from tests.dialect_logs import KINDS, sample
+from tests.extent import combinations
 
 ROWS = 12
 TEXTS = [name for name in KINDS if name not in {"gatling-binary", "oha-sqlite"}]
@@ -31,8 +32,7 @@ def call_lines(dialect: str, data: bytes) -> list[int]:
     return found[3:-2]
 
 
-@pytest.mark.parametrize("hole", HOLES)
-@pytest.mark.parametrize("dialect", TEXTS)
+@pytest.mark.parametrize(("dialect", "hole"), combinations(TEXTS, HOLES))
 def test_a_call_behind_a_hole_in_the_file_is_read_or_rejected(
     dialect: str, hole: str, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from loadlens.sources import TooManyRejectsError
 from loadlens.sources.findings import MOST_LISTED, Findings
 from loadlens.sources.parsed import REJECT_SCHEMA
 from tests.dialect_logs import BLOCKWISE, sample
+from tests.extent import some_of
 
 HEADER = b"timeStamp,elapsed,label,responseMessage,success,bytes\n"
 ROW = b"1700000000123,120,GET /,OK,true,1000\n"
@@ -28,7 +29,7 @@ def refused(path: Path, max_rejects: str | int = 0) -> TooManyRejectsError:
     return caught.value
 
 
-@pytest.mark.parametrize("dialect", BLOCKWISE)
+@pytest.mark.parametrize("dialect", some_of(BLOCKWISE, 5))
 def test_reading_stops_in_every_dialect(tmp_path: Path, dialect: str) -> None:
     found = sample(dialect, rows=50)
     lines = found.data.splitlines(keepends=True)
@@ -40,6 +41,7 @@ def test_reading_stops_in_every_dialect(tmp_path: Path, dialect: str) -> None:
     assert 10_000 < error.findings.rejected < 40_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", [b"x\n", b'"' + ROW])
 def test_thirty_million_bad_rows_take_no_longer_than_some(tmp_path: Path, bad: bytes) -> None:
     path = tmp_path / "log.jtl.gz"
@@ -89,6 +91,7 @@ def test_tables_of_bad_rows_are_left_too(tmp_path: Path, form: str) -> None:
     assert error.findings.rejected == 10_000 + 10_000
 
 
+@pytest.mark.slow
 def test_workers_stop_as_soon(tmp_path: Path) -> None:
     for number in range(3):
         (tmp_path / f"{number}.jtl").write_bytes(HEADER + ROW * (number + 1) + b"1,2\n" * MANY)
@@ -117,6 +120,7 @@ def listed_in(findings: Findings, path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines()[1:]
 
 
+@pytest.mark.slow
 def test_a_million_rejected_rows_are_written_down_and_all_are_counted(tmp_path: Path) -> None:
     findings = Findings(rows=1)
     for _ in range(3):
@@ -153,6 +157,7 @@ def test_findings_of_parts_have_one_bound(tmp_path: Path) -> None:
     assert rows["raw"].value_counts().sort("count")["count"].to_list() == [1, 10, MOST_LISTED - 10]
 
 
+@pytest.mark.slow
 def test_a_log_of_many_allowed_rejects_lists_some_of_each_block(tmp_path: Path) -> None:
     path, rows = tmp_path / "log.jtl", 400_000
     path.write_bytes(HEADER + ROW + b"x\n" * rows)

@@ -75,6 +75,7 @@ def test_the_command_line_reads_the_environment(s3: S3, tmp_path: Path) -> None:
     assert "The gate holds" in done.output
 
 
+@pytest.mark.slow
 def test_a_toolkit_folder_in_a_store_is_recognised(
     s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +272,7 @@ def test_credentials_are_in_nothing_that_is_written(
         assert SECRET.encode() not in text
 
 
+@pytest.mark.slow
 def test_signatures_are_in_nothing_that_is_written(
     s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -423,7 +423,7 @@ DAMAGES: dict[str, tuple[Callable[[dict[bytes, bytes], Any], Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", DAMAGES)
+@pytest.mark.parametrize("name", some_of(DAMAGES, 3))
 def test_damaged_profiles_are_refused(name: str, tmp_path: Path) -> None:
     path = saved(keyed(log_of(spread(50))), tmp_path / "run.profile")
     damage, reason = DAMAGES[name]

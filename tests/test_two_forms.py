@@ -15,7 +15,7 @@ import loadlens
 from tests.dialect_logs import KINDS, MEMORY, START_MS, Call, csv_text, iso, lambda_json, lambda_report
 from tests.extent import examples
 
-EXAMPLES = 5
+EXAMPLES = 2
 CALLS = st.lists(
     st.builds(
         Call,

@@ -19,6 +19,7 @@ from loadlens.convert import convert
 from loadlens.gates import check_gates
 from loadlens.profile.units import UnitCounts
 from loadlens.sources import Log
+from tests.extent import some_of
 from tests.forms import arrow, csv, parquet
 
 CALLS = 400
@@ -59,7 +60,7 @@ def in_memory(frame: pl.DataFrame, _folder: Path) -> pl.DataFrame:
 FORMS: tuple[Callable[[pl.DataFrame, Path], Path | pl.DataFrame], ...] = (csv, parquet, arrow, in_memory)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", some_of(FORMS, 2))
 def test_latencies_in_seconds_are_told_in_every_form(
     form: Callable[[pl.DataFrame, Path], Path | pl.DataFrame], tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ import loadlens
 from loadlens.cli import app
 from loadlens.gates import check_gates
 from loadlens.sources import Log
+from tests.extent import combinations
 from tests.forms import arrow, csv, parquet
 
 Form = Callable[[pl.DataFrame, Path], object]
@@ -59,8 +60,9 @@ def told(log: Log) -> list[str]:
     return [sentence for sentence in log.findings.sentences() if "no latency" in sentence]
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("gate", ["p99 < 1s", "error_rate < 1% within 10s of every window"])
+@pytest.mark.parametrize(
+    ("form", "gate"), combinations(FORMS, ["p99 < 1s", "error_rate < 1% within 10s of every window"])
+)
 def test_they_are_counted_and_told(form: Form, gate: str, tmp_path: Path) -> None:
     log = loadlens.read_log(form(frame(), tmp_path))  # type: ignore[arg-type]  # one of many kinds
     expected = ["2 of 6 successful calls have no latency: counted as calls, left out of latency figures"]

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 import loadlens
 from tests import logs, oracle
+from tests.extent import combinations
 from tests.logs import Configuration
 
 OUTLIERS = ("mean-iqr", "tukey", "none")
@@ -115,8 +116,7 @@ def test_no_time_passed_no_throughput_but_for_the_tick_of_a_clock() -> None:
     assert row["throughput"] == 1
 
 
-@pytest.mark.parametrize("outliers", OUTLIERS)
-@pytest.mark.parametrize("latency", [0.1, 5.1, 7.7, 12.34])
+@pytest.mark.parametrize(("latency", "outliers"), combinations([0.1, 5.1, 7.7, 12.34], OUTLIERS))
 def test_equal_latencies_are_never_outliers(latency: float, outliers: str) -> None:
     # Their mean is that latency, but a rounded sum over a count can fall just below it.
     log = pl.concat(

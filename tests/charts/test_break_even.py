@@ -7,6 +7,7 @@ from loadlens.charts.export import svg_text
 from loadlens.charts.pareto import pareto_chart
 from loadlens.costing import Capacity, CostComparison, Traffic, compare_costs
 from tests.costing.logs import SERVERLESS, usage
+from tests.extent import combinations
 
 
 def comparison(
@@ -53,8 +54,9 @@ def test_axes_are_logarithmic_where_costs_lie_far_apart() -> None:
     assert any(row.get("text") == "your traffic" for layer in layers(near) for row in layer["rows"])
 
 
-@pytest.mark.parametrize("capacity", [0.001, 3.0, 1e6])
-@pytest.mark.parametrize("traffic", [None, "1/month", "5000/s"])
+@pytest.mark.parametrize(
+    ("capacity", "traffic"), combinations([0.001, 3.0, 1e6], [None, "1/month", "5000/s"])
+)
 def test_charts_of_all_scales_are_drawn(capacity: float, traffic: str | None) -> None:
     found = comparison(Capacity.told("ml.c5.large", capacity), traffic=traffic)
     for chart in (break_even_chart(found), pareto_chart(found)):

@@ -100,6 +100,7 @@ def test_latencies_within_a_decade_leave_the_labels_to_vega():
     assert {"29", "30", "31", "32", "33"} <= set(re.findall(r">(\d+)</text>", svg_text(chart)))
 
 
+@pytest.mark.slow
 def test_a_full_panel_stays_small():
     bounds = tuple(1.08**step for step in range(101))
     chart = heatmap_chart(heatmap(120, bounds, window_s=77.7))

@@ -255,6 +255,7 @@ def test_each_curve_has_an_area_of_1():
         assert area == pytest.approx(1, abs=0.01)
 
 
+@pytest.mark.slow
 def test_intervals_cover_and_alarms_are_rare():
     slower = simulated(DISTRIBUTIONS[0], (3_600, 4_000), 300, changed=True)
     covered = coverage(DISTRIBUTIONS[0], slower)

@@ -42,6 +42,7 @@ def test_the_document_has_the_gravest_keys_and_counts_the_others(found: Comparis
     assert document["num_only_in_candidate"] == len(document["only_in_candidate"]) > 0
 
 
+@pytest.mark.slow
 def test_files_of_tables_are_whole(found: Comparison, tmp_path: Path) -> None:
     write_comparison(found, tmp_path)
     assert pl.read_csv(tmp_path / "keys.csv").height == found.keys.height

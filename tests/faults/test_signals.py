@@ -251,7 +251,9 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize(
     ("number", "what"),
-    combinations([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ["reading", "finaliser", "swallowing"]),
+    combinations(
+        [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ["reading", "finaliser", "swallowing"], one_in=5
+    ),
 )
 def test_no_wait_outlasts_a_signal(number: signal.Signals, what: str) -> None:
     waiting = [sys.executable, "-c", WAIT, str(int(number)), what]

@@ -33,6 +33,7 @@ def out(tmp_path: Path) -> Iterator[Path]:
     assert [path.name for path in folder.parent.iterdir()] == ["out"]
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed(tmp_path: Path, out: Path) -> None:
     log = written(tmp_path / "log.parquet", 5000)
     spill = tmp_path / "spill"

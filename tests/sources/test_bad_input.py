@@ -11,6 +11,7 @@ import pytest
 import loadlens
 from loadlens.sources.dialects import DIALECTS
 from tests import logs
+from tests.extent import some_rows
 
 HEADER = "invocation_latency,memory_size,throttle_exception,response_size,end_time,success\n"
 GOOD = "1.5,1024,0,10,3.5,true\n"
@@ -175,32 +176,35 @@ def test_every_bad_file_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("column", "value", "got", "expected"),
-    [
-        ("invocation_latency", "fast", "'fast'", "a number"),
-        ("invocation_latency", "1,5", "'1,5'", "a number"),
-        ("invocation_latency", "NaN", "nan", "a finite number"),
-        ("invocation_latency", "inf", "inf", "a finite number"),
-        ("invocation_latency", "-inf", "-inf", "a finite number"),
-        ("invocation_latency", "-2", "-2.0", "or -1 for a failed call"),
-        ("invocation_latency", "-0.5", "-0.5", "or -1 for a failed call"),
-        ("invocation_latency", "1e13", "10000000000000.0", "1e+12 ms"),
-        ("memory_size", "1024.5", "1024.5", "a whole number"),
-        ("memory_size", "-5", "-5", "a whole number, 0 or more"),
-        ("memory_size", "", "nothing", "a whole number"),
-        ("memory_size", "big", "'big'", "a number"),
-        ("memory_size", "1e30", "1e+30", "a whole number"),
-        ("throttle_exception", "2", "2", "0, 1 or empty"),
-        ("throttle_exception", "0.5", "0.5", "a whole number"),
-        ("throttle_exception", "-1", "-1", "0, 1 or empty"),
-        ("throttle_exception", "300", "300", "0, 1 or empty"),
-        ("response_size", "-3", "-3", "a whole number of bytes"),
-        ("response_size", "10.5", "10.5", "a whole number"),
-        ("end_time", "inf", "inf", "a finite number"),
-        ("end_time", "1e11", "100000000000.0", "a finite number of seconds"),
-        ("end_time", "2026-01-01", "'2026-01-01'", "a number"),
-        ("success", "maybe", "'maybe'", "true or false"),
-        ("success", "", "nothing", "true or false"),
-    ],
+    some_rows(
+        [
+            ("invocation_latency", "fast", "'fast'", "a number"),
+            ("invocation_latency", "1,5", "'1,5'", "a number"),
+            ("invocation_latency", "NaN", "nan", "a finite number"),
+            ("invocation_latency", "inf", "inf", "a finite number"),
+            ("invocation_latency", "-inf", "-inf", "a finite number"),
+            ("invocation_latency", "-2", "-2.0", "or -1 for a failed call"),
+            ("invocation_latency", "-0.5", "-0.5", "or -1 for a failed call"),
+            ("invocation_latency", "1e13", "10000000000000.0", "1e+12 ms"),
+            ("memory_size", "1024.5", "1024.5", "a whole number"),
+            ("memory_size", "-5", "-5", "a whole number, 0 or more"),
+            ("memory_size", "", "nothing", "a whole number"),
+            ("memory_size", "big", "'big'", "a number"),
+            ("memory_size", "1e30", "1e+30", "a whole number"),
+            ("throttle_exception", "2", "2", "0, 1 or empty"),
+            ("throttle_exception", "0.5", "0.5", "a whole number"),
+            ("throttle_exception", "-1", "-1", "0, 1 or empty"),
+            ("throttle_exception", "300", "300", "0, 1 or empty"),
+            ("response_size", "-3", "-3", "a whole number of bytes"),
+            ("response_size", "10.5", "10.5", "a whole number"),
+            ("end_time", "inf", "inf", "a finite number"),
+            ("end_time", "1e11", "100000000000.0", "a finite number of seconds"),
+            ("end_time", "2026-01-01", "'2026-01-01'", "a number"),
+            ("success", "maybe", "'maybe'", "true or false"),
+            ("success", "", "nothing", "true or false"),
+        ],
+        3,
+    ),
 )
 def test_a_wrong_value_is_shown_with_its_place(
     tmp_path: Path, column: str, value: str, got: str, expected: str

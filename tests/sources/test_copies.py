@@ -302,6 +302,7 @@ def write(frame: pl.DataFrame, path: Path) -> Path:
     combinations(
         [("r.csv", "q.parquet"), ("r.csv.gz", "q.arrow"), ("r.arrow", "q.parquet"), ("r.csv", "r2.parquet")],
         [False, True],
+        one_in=4,
     ),
 )
 def test_the_same_calls_as_text_and_as_columns_are_refused(

@@ -142,6 +142,7 @@ def test_one_file_has_no_such_column(tmp_path: Path) -> None:
     assert "file" not in read_log(runs / "a").columns
 
 
+@pytest.mark.slow
 def test_a_list_of_very_many_files_is_one_scan(tmp_path: Path) -> None:
     for number in range(200):
         rows(5.0 + number).write_parquet(tmp_path / f"{number}.parquet")

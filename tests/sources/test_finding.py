@@ -21,6 +21,7 @@ from loadlens.cli import app
 from loadlens.convert import convert
 from loadlens.errors import InputError
 from loadlens.sources.filenames import distinct_names, likelihood, stem_of
+from tests.extent import some_of
 from tests.logs import small_log
 
 HEADER = "timeStamp,elapsed,label,responseCode,success,bytes\n"
@@ -69,7 +70,7 @@ def problems_in(*sources: object) -> tuple[str, ...]:
     return failure.value.problems
 
 
-@pytest.mark.parametrize("suffix", [".jtl", ".csv", ".jtl.gz", ".log"])
+@pytest.mark.parametrize("suffix", some_of([".jtl", ".csv", ".jtl.gz", ".log"], 2))
 def test_a_newer_text_is_read_in_the_place_of_a_converted_file(tmp_path: Path, suffix: str) -> None:
     old = jtl(tmp_path / "elsewhere" / "run.jtl", 100, 120)
     folder = tmp_path / "runs"

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 import loadlens
 from loadlens.cli import app
+from tests.extent import combinations
 
 START = 1_700_000_000
 CALLS = [
@@ -50,8 +51,7 @@ def azure() -> str:
 WRITERS = {"k6": k6, "locust": locust, "vegeta": vegeta, "azure": azure}
 
 
-@pytest.mark.parametrize("tool", WRITERS)
-@pytest.mark.parametrize("form", ["text", "parquet", "frame"])
+@pytest.mark.parametrize(("tool", "form"), combinations(WRITERS, ["text", "parquet", "frame"]))
 def test_one_name_under_several_methods_or_apps_is_several_requests(
     tmp_path: Path, tool: str, form: str
 ) -> None:

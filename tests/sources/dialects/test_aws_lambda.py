@@ -22,7 +22,7 @@ from loadlens.sources.dialects.lambda_events import LAMBDA_CSV, LAMBDA_JSON
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed, joined
 from loadlens.sources.text.blocks import blocks
 from loadlens.sources.text.stream import Head, read_head
-from tests.extent import combinations, examples
+from tests.extent import combinations, examples, some_of, some_rows
 
 SHARED = Path(__file__).parents[4] / "shared" / "logs"
 SHARED_FILES = [path for path in sorted(SHARED.rglob("*")) if path.is_file()]
@@ -142,23 +142,26 @@ def exported(header: str, *, milliseconds: bool = True) -> str:
 
 @pytest.mark.parametrize(
     "text",
-    [
-        stamped("{time} {text}"),
-        stamped("{time}\t{text}"),
-        stamped("{time} 2023/11/14/[$LATEST]0f {text}"),
-        stamped("2023/11/14/fn[$LATEST]0f {time} {text}"),
-        stamped("{time} {text}").replace("Z", "000+00:00"),
-        stamped("{time} {text}").replace("Z", "").replace("T22", " 22"),
-        stamped("{time} {text}").replace("T22", "T23").replace("Z", "+01:00"),
-        stamped("{time} {text}").replace("T22", "T16").replace("Z", "-0600"),
-        stamped("{time},{text}", milliseconds=True),
-        stamped("{time}\t{text}", milliseconds=True),
-        stamped("{time} {text}").replace("\n", "\r\n"),
-        stamped('{time},"{text}"', milliseconds=True),
-        "timestamp,message\n" + stamped('{time},"{text}\n"', milliseconds=True),
-        exported("timestamp,message"),
-        exported("@timestamp,@message", milliseconds=False),
-    ],
+    some_of(
+        [
+            stamped("{time} {text}"),
+            stamped("{time}\t{text}"),
+            stamped("{time} 2023/11/14/[$LATEST]0f {text}"),
+            stamped("2023/11/14/fn[$LATEST]0f {time} {text}"),
+            stamped("{time} {text}").replace("Z", "000+00:00"),
+            stamped("{time} {text}").replace("Z", "").replace("T22", " 22"),
+            stamped("{time} {text}").replace("T22", "T23").replace("Z", "+01:00"),
+            stamped("{time} {text}").replace("T22", "T16").replace("Z", "-0600"),
+            stamped("{time},{text}", milliseconds=True),
+            stamped("{time}\t{text}", milliseconds=True),
+            stamped("{time} {text}").replace("\n", "\r\n"),
+            stamped('{time},"{text}"', milliseconds=True),
+            "timestamp,message\n" + stamped('{time},"{text}\n"', milliseconds=True),
+            exported("timestamp,message"),
+            exported("@timestamp,@message", milliseconds=False),
+        ],
+        3,
+    ),
 )
 def test_report_lines_with_times(text: str) -> None:
     assert LAMBDA_REPORT.matches(head(text))
@@ -265,7 +268,7 @@ OTHER_RECORDS = lines(
 )
 
 
-@pytest.mark.parametrize(("name", "damage"), combinations(JSON_LOGS, ["", "{\n"]))
+@pytest.mark.parametrize(("name", "damage"), combinations(JSON_LOGS, ["", "{\n"], one_in=4))
 def test_json_logs(name: str, damage: str) -> None:
     text = OTHER_RECORDS + JSON_LOGS[name] + damage
     assert LAMBDA_JSON.matches(head(text))
@@ -293,23 +296,34 @@ def broken(value: Mapping[str, object], old: str, new: str) -> str:
 
 @pytest.mark.parametrize(
     ("line", "column", "reason"),
-    [
-        (broken(json_record(0), "102.25", '"fast"'), "record", "expected a duration in ms"),
-        (broken(json_record(0), "102.25", "-1"), "record", "expected a duration in ms"),
-        (broken(json_record(0), "102.25", "null"), "record", "expected a duration in ms"),
-        (
-            broken(json_record(0), '"memorySizeMB": 128', '"memorySizeMB": 1.5'),
-            "record",
-            "expected a memory size",
-        ),
-        (broken(json_record(1), "397.68", "true"), "record", "expected an init duration"),
-        (broken(json_record(0), iso(0), "noon"), "time", "got 'noon', expected the time of the log event"),
-        (broken(event(0, REPORTS[0]), "102.25", "NaN"), "message", "expected a duration in ms"),
-        (broken(event(0, REPORTS[0]), str(TIME_MS), "17"), "timestamp", "got '17', expected the time"),
-        (lines({"type": "platform.report", "time": iso(0)}).strip(), "record", "got nothing, expected a dur"),
-        (lines({"type": "platform.report", "time": iso(0), "record": "x"}).strip(), "record", "got 'x'"),
-        ("not JSON", "", "is not JSON"),
-    ],
+    some_rows(
+        [
+            (broken(json_record(0), "102.25", '"fast"'), "record", "expected a duration in ms"),
+            (broken(json_record(0), "102.25", "-1"), "record", "expected a duration in ms"),
+            (broken(json_record(0), "102.25", "null"), "record", "expected a duration in ms"),
+            (
+                broken(json_record(0), '"memorySizeMB": 128', '"memorySizeMB": 1.5'),
+                "record",
+                "expected a memory size",
+            ),
+            (broken(json_record(1), "397.68", "true"), "record", "expected an init duration"),
+            (
+                broken(json_record(0), iso(0), "noon"),
+                "time",
+                "got 'noon', expected the time of the log event",
+            ),
+            (broken(event(0, REPORTS[0]), "102.25", "NaN"), "message", "expected a duration in ms"),
+            (broken(event(0, REPORTS[0]), str(TIME_MS), "17"), "timestamp", "got '17', expected the time"),
+            (
+                lines({"type": "platform.report", "time": iso(0)}).strip(),
+                "record",
+                "got nothing, expected a dur",
+            ),
+            (lines({"type": "platform.report", "time": iso(0), "record": "x"}).strip(), "record", "got 'x'"),
+            ("not JSON", "", "is not JSON"),
+        ],
+        3,
+    ),
 )
 def test_bad_records_are_rejected_alone(line: str, column: str, reason: str) -> None:
     parsed = read(LAMBDA_JSON, lines(json_record(0), line, json_record(1)))
@@ -472,8 +486,7 @@ DOCUMENTS = {
 }
 
 
-@pytest.mark.parametrize("indent", [None, 4])
-@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize(("name", "indent"), combinations(DOCUMENTS, [None, 4], one_in=3))
 def test_documents_of_events(tmp_path: Path, name: str, indent: int | None) -> None:
     for border in ("", "\ufeff", "\r\n\n"):
         path = write(tmp_path, border + json.dumps(DOCUMENTS[name], indent=indent) + "\n")
@@ -657,15 +670,18 @@ def test_columns_that_a_query_does_not_ask_for_are_not_there() -> None:
 
 @pytest.mark.parametrize(
     ("column", "cell", "reason"),
-    [
-        ("@duration", "fast", "got 'fast', expected a duration in ms"),
-        ("@duration", "-1", "expected a duration in ms, 0 or more"),
-        ("@billedDuration", "", "expected a billed duration"),
-        ("@memorySize", "128", "expected a memory size in bytes, 1,000,000 for each MB"),
-        ("@memorySize", "big", "expected a memory size in bytes"),
-        ("@timestamp", "noon", "expected the time of the log event"),
-        ("@initDuration", "long", "expected an init duration"),
-    ],
+    some_rows(
+        [
+            ("@duration", "fast", "got 'fast', expected a duration in ms"),
+            ("@duration", "-1", "expected a duration in ms, 0 or more"),
+            ("@billedDuration", "", "expected a billed duration"),
+            ("@memorySize", "128", "expected a memory size in bytes, 1,000,000 for each MB"),
+            ("@memorySize", "big", "expected a memory size in bytes"),
+            ("@timestamp", "noon", "expected the time of the log event"),
+            ("@initDuration", "long", "expected an init duration"),
+        ],
+        3,
+    ),
 )
 def test_bad_findings_are_rejected_alone(column: str, cell: str, reason: str) -> None:
     good = found(1)

@@ -18,7 +18,7 @@ from loadlens.sources.dialects.gatling_binary import GATLING_BINARY
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed, joined
 from loadlens.sources.text.blocks import blocks
 from loadlens.sources.text.stream import Head, open_stream, read_head
-from tests.extent import examples
+from tests.extent import combinations, examples
 
 SHARED = Path(__file__).parents[4] / "shared" / "logs"
 SHARED_FILES = [path for path in sorted(SHARED.rglob("*")) if path.is_file()]
@@ -287,8 +287,11 @@ def requests(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.skipif(not SHARED_TEXTS, reason="the recorded logs are not here")
-@pytest.mark.parametrize("path", SHARED_TEXTS, ids=lambda path: path.stem)
-@pytest.mark.parametrize("block_bytes", [100, 2**20])
+@pytest.mark.parametrize(
+    ("path", "block_bytes"),
+    combinations(SHARED_TEXTS, [100, 2**20], one_in=4),
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_recorded_logs_agree_with_an_independent_reading(path: Path, block_bytes: int) -> None:
     reader = GATLING_TEXT.open(read_head(path))
     assert isinstance(reader, BlockReader)

@@ -20,6 +20,7 @@ from loadlens.sources.parsed import Parsed, joined
 from loadlens.sources.text.blocks import blocks
 from loadlens.sources.text.nesting import Nesting
 from loadlens.sources.text.stream import Head, open_stream, read_head
+from tests.extent import combinations
 
 SHARED = Path(__file__).parents[4] / "shared" / "logs" / "jmeter"
 SHARED_CSV = [path for path in sorted(SHARED.glob("*.jtl")) if not path.read_bytes().startswith(b"<")]
@@ -287,8 +288,11 @@ def samples(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.skipif(not SHARED_CSV, reason="the recorded logs are not here")
-@pytest.mark.parametrize("path", SHARED_CSV, ids=lambda path: path.stem)
-@pytest.mark.parametrize("block_bytes", [100, 2**20])
+@pytest.mark.parametrize(
+    ("path", "block_bytes"),
+    combinations(SHARED_CSV, [100, 2**20], one_in=4),
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_recorded_logs_agree_with_an_independent_reading(path: Path, block_bytes: int) -> None:
     top = read_head(path)
     reader = detect(top).open(top)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import loadlens
 from loadlens.cluster import workforce
-from tests.extent import examples
+from tests.extent import examples, some_of
 from tests.jmeter_runs import Element, calls, csv_rows, csv_text, run, xml_text
 
 Row = tuple[object, ...]
@@ -55,7 +55,7 @@ def test_transactions_are_the_rows_at_their_level(tmp_path: Path, seed: int) -> 
         assert rows(written(tmp_path, name, text), level="transactions") == truth
 
 
-@pytest.mark.parametrize("workers", [None, 2])
+@pytest.mark.parametrize("workers", some_of([None, 2], 2))
 def test_a_log_rotated_between_a_transaction_and_its_samples(tmp_path: Path, workers: int | None) -> None:
     elements = run(5)
     table = csv_rows(elements)

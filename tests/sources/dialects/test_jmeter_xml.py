@@ -332,6 +332,7 @@ def test_a_file_of_many_chunks_is_read_whole(tmp_path: Path) -> None:
     assert parsed.rejects["line"].to_list() == [3 + 20_000 * 4]
 
 
+@pytest.mark.slow
 def test_only_a_part_of_a_file_is_held(tmp_path: Path) -> None:
     count = 24_000
     path = tmp_path / "a.jtl"

@@ -254,7 +254,7 @@ SAMPLES = st.one_of(
 )
 
 
-@examples(40)
+@examples(10)
 @given(
     samples=st.lists(SAMPLES, min_size=1, max_size=30), level=st.sampled_from(["requests", "transactions"])
 )

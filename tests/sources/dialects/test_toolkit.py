@@ -18,7 +18,7 @@ from loadlens.sources.dialects.toolkit import LOADLENS_CSV
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed
 from loadlens.sources.text.blocks import blocks
 from loadlens.sources.text.stream import Head, open_stream, read_head
-from tests.extent import examples
+from tests.extent import combinations, examples
 
 SHARED = Path(__file__).parents[4] / "shared" / "logs"
 SHARED_FILES = [path for path in sorted(SHARED.rglob("*")) if path.is_file()]
@@ -107,8 +107,11 @@ def test_the_frame_is_the_one_of_scan_log(text: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not RECORDED, reason="the recorded logs are not here")
-@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.parent.name)
-@pytest.mark.parametrize("block_bytes", [1000, 2**20])
+@pytest.mark.parametrize(
+    ("path", "block_bytes"),
+    combinations(RECORDED, [1000, 2**20]),
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_recorded_logs_give_the_frame_of_scan_log(path: Path, block_bytes: int) -> None:
     top = read_head(path)
     assert LOADLENS_CSV.matches(top)

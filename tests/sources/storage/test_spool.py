@@ -75,6 +75,7 @@ def test_a_named_pipe(data: bytes, tmp_path: Path, form: Callable[[bytes], bytes
     assert str(log.files[0].path) == str(tmp_path / "pipe")
 
 
+@pytest.mark.slow
 def test_every_analysis_of_standard_input(data: bytes, tmp_path: Path) -> None:
     base = tmp_path / "source" / "run.jtl"
     assert run("analyze", "-", "--out", tmp_path / "report", "--quiet", stdin=data).exit_code == 0
