@@ -20,7 +20,7 @@ from loadlens.decisions import Decisions
 from loadlens.gates.output import summary_line
 from loadlens.inspection import Inspection, Proposal
 from loadlens.profile import Progress
-from loadlens.report.columns import column_header, format_value
+from loadlens.report.columns import column_header, format_key, format_value
 from loadlens.report.comparison import verdict_sentence
 from loadlens.report.parts import ALL_CALLS, KEPT_CALLS
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY
@@ -123,6 +123,7 @@ def print_frame(
     currency: str = "USD",
     rest: str = "the files",
     groups: Mapping[str, str] | None = None,
+    num_keys: int = 0,
 ) -> None:
     """Prints the first rows of a frame; headers and formats follow from its column names.
 
@@ -132,7 +133,9 @@ def print_frame(
         currency: ISO 4217 code of columns that hold money.
         rest: where the rows are that are not shown.
         groups: what stands above the header of a column, by its name.
+        num_keys: how many leading columns name the row.
     """
+    forms = [format_key if number < num_keys else format_value for number in range(frame.width)]
     console = console_of_width()
     table = Table(title=Text(visible(title)), title_justify="left", title_style="bold")
     for name, dtype in frame.schema.items():
@@ -140,8 +143,8 @@ def print_frame(
         header = Text(f"{above}{visible(column_header(name, currency))}")
         table.add_column(header, justify="right" if dtype.is_numeric() else "left")
     for row in frame.head(MOST_ROWS).iter_rows():
-        cells = zip(frame.columns, row, strict=True)
-        table.add_row(*[Text(visible(format_value(name, value))) for name, value in cells])
+        cells = zip(forms, frame.columns, row, strict=True)
+        table.add_row(*[Text(visible(form(name, value))) for form, name, value in cells])
     console.print(table)
     if frame.height > MOST_ROWS:
         console.print(
@@ -240,7 +243,7 @@ def _print_summary(
     if figures.height > MOST_ROWS and "num_invocations" in shown:
         title = f"{title}: those with the most calls"
         figures = figures.sort("num_invocations", descending=True, maintain_order=True)
-    print_frame(title, figures, groups=groups)
+    print_frame(title, figures, groups=groups, num_keys=len(set(key) & set(shown)))
 
 
 def _print_columns(title: str, frame: pl.DataFrame, columns: Sequence[str], currency: str = "USD") -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from loadlens.report.columns import column_header, format_money, format_value
+from loadlens.report.columns import column_header, format_key, format_money, format_value
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,7 @@ def test_money_is_headed_by_its_currency():
         ("monthly_percent_savings", 98.7, "98.70"),
         ("memory_size", None, "–"),
         ("unknown", 1234, "1,234"),
-        ("unknown", 1234.5, "1234.5"),
-        ("unknown", 1234.25, "1234.25"),
-        ("unknown", 1.501, "1.501"),
-        ("unknown", float("nan"), "NaN"),
-        ("unknown", None, "–"),
+        ("unknown", 1234.5, "1,234"),
         ("unknown", "as it is", "as it is"),
         ("unknown", True, "true"),
         ("unknown", float("inf"), "∞"),
@@ -64,3 +60,22 @@ def test_values_read_well(name, value, text):
 def test_money_in_text_names_its_currency():
     assert format_money(73.44, "USD") == "$73.44"
     assert format_money(73.44, "EUR") == "EUR 73.44"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("shard", 1234.5, "1234.5"),
+        ("shard", 1.501, "1.501"),
+        ("shard", 1.502, "1.502"),
+        ("shard", 1e-9, "1e-09"),
+        ("shard", float("nan"), "NaN"),
+        ("shard", float("-inf"), "-∞"),
+        ("shard", None, "–"),
+        ("shard", 1234, "1,234"),
+        ("shard", "NaN", "NaN"),
+        ("memory_size", 1024, "1,024"),
+    ],
+)
+def test_keys_are_shown_in_full(name, value, text):
+    assert format_key(name, value) == text

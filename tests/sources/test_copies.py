@@ -527,3 +527,14 @@ def test_workers_name_files_as_the_caller_did(
     assert rejected.exit_code == 3
     assert "loadlens: bad.jtl, line 17, column timeStamp: got 'soon'" in rejected.stderr
     assert str(tmp_path) not in rejected.stderr
+
+
+def test_files_of_one_content_are_told_once(tmp_path: Path) -> None:
+    """They are the same run too."""
+    for name in ("a.csv", "b.csv", "c.csv", "d.parquet"):
+        write(canonical(), tmp_path / name)
+    log = loadlens.read_log(tmp_path)
+    loadlens.summarize(log, by=["file"])
+    same, run = (sentence for sentence in log.findings.sentences() if sentence.endswith("each is counted"))
+    assert "and 1 more have the same content" in same
+    assert f"{tmp_path / 'a.csv'} and {tmp_path / 'd.parquet'} are the same run" in run

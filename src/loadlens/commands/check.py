@@ -53,7 +53,7 @@ from loadlens.gates import (
 )
 from loadlens.gates.output import detail, failures, gate_text, summary_line
 from loadlens.publish import publish_files, refuse_files, write_text
-from loadlens.report.columns import column_header, format_value
+from loadlens.report.columns import column_header, format_key
 from loadlens.sources import Findings, TooManyRejectsError, open_log
 from loadlens.sources.wording import counted
 from loadlens.terminal import MOST_ROWS, console_of_width, print_line, print_warnings, progress_display
@@ -255,7 +255,7 @@ def _table(by: Sequence[str], verdicts: Sequence[Verdict]) -> Table:
         outcome = Text("holds", style="green") if verdict.holds else Text("FAILED", style="bold red")
         cells = [
             gate_text(verdict.gate),
-            *(format_value(name, value) for name, value in verdict.key.items()),
+            *(format_key(name, value) for name, value in verdict.key.items()),
             verdict.gate.shown(verdict.value),
             f"{verdict.calls:,}",
             *([detail(verdict)] if details else []),

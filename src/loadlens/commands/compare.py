@@ -51,7 +51,7 @@ from loadlens.publish import (
     rejects_of_folder,
     write_text,
 )
-from loadlens.report.columns import column_header, format_value, key_text
+from loadlens.report.columns import column_header, format_key, format_value, key_text
 from loadlens.report.comparison import (
     change_text,
     comparison_report,
@@ -301,7 +301,7 @@ def _table(comparison: Comparison) -> Table:
     for key in keys.head(MOST_ROWS).iter_rows(named=True):
         figures = metrics[len(_SHOWN) * key["row"] : len(_SHOWN) * (key["row"] + 1)]
         priced = comparison.costs[len(costs) * key["row"] : len(costs) * (key["row"] + 1)]
-        cells = [visible(format_value(name, key[name])) for name in comparison.by]
+        cells = [visible(format_key(name, key[name])) for name in comparison.by]
         cells += [
             key["verdict"],
             deciding_text(key["deciding"]),

@@ -8,7 +8,7 @@ from typing import Final
 
 from loadlens.schema import LATENCY
 
-__all__ = ["NOTHING", "column_header", "format_money", "format_value", "key_text"]
+__all__ = ["NOTHING", "column_header", "format_key", "format_money", "format_value", "key_text"]
 
 NOTHING: Final = "–"
 
@@ -94,8 +94,6 @@ _COLUMNS: Final[Mapping[str, _Column]] = {
     "ModelLatency": _column("Model latency", "ms", _measure),
     "ModelSetupTime": _column("Model setup time", "ms", _measure),
     "OverheadLatency": _column("Overhead latency", "ms", _measure),
-    "average_request_size": _column("Average request size", "bytes", _measure),
-    "average_response_size": _column("Average response size", "bytes", _measure),
     "average_latency": _column("Average latency", "ms", _measure),
     "cost_per_invocation": _column("Cost per invocation", _MONEY, _money),
     "cost_per_1M_invocations": _column("Cost per 1M invocations", _MONEY, _money),
@@ -121,28 +119,26 @@ def column_header(name: str, currency: str = "USD") -> str:
 
 
 def format_value(name: str, value: object) -> str:
-    """``value`` as a cell of column ``name`` shows it, without its unit; null as an en dash.
-
-    A column of which nothing is known is a key: its numbers are shown in full, so that no two look the same.
-    """
-    if value is None:
+    """``value`` as a cell of column ``name`` shows it, without its unit; null and NaN as an en dash."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return NOTHING
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, int | float):
         return str(value)
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
     column = _known(name)
-    if not math.isfinite(value):
-        return _not_finite(value, is_key=column is None)
     if column is None:
-        return repr(value) if isinstance(value, float) else _count(value)
+        return _measure(value) if isinstance(value, float) else _count(value)
     return column.format(value)
 
 
-def _not_finite(value: float, *, is_key: bool) -> str:
-    if math.isnan(value):
-        return "NaN" if is_key else NOTHING
-    return "∞" if value > 0 else "-∞"
+def format_key(name: str, value: object) -> str:
+    """``value`` of a key column: numbers in full, so that no two of them look the same, and NaN as such."""
+    if isinstance(value, float) and not math.isinf(value) and _known(name) is None:
+        return "NaN" if math.isnan(value) else repr(value)
+    return format_value(name, value)
 
 
 def key_text(by: Sequence[str], key: Sequence[object]) -> str:
@@ -151,7 +147,7 @@ def key_text(by: Sequence[str], key: Sequence[object]) -> str:
 
 
 def _told(name: str, value: object) -> str:
-    shown = format_value(name, value)
+    shown = format_key(name, value)
     if not isinstance(value, int | float):
         return shown
     column = _known(name)

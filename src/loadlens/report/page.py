@@ -7,7 +7,7 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from loadlens.report.columns import column_header, format_value
+from loadlens.report.columns import column_header, format_key, format_value
 from loadlens.report.model import Block, Figure, Report, Table
 from loadlens.visible import visible_lines
 
@@ -67,8 +67,9 @@ def _groups(table: Table) -> list[tuple[str, int]]:
 
 def _rows(table: Table) -> list[list[str]]:
     names = table.frame.columns
+    forms = [format_key if number < table.num_keys else format_value for number in range(len(names))]
     return [
-        [format_value(name, value) for name, value in zip(names, row, strict=True)]
+        [form(name, value) for form, name, value in zip(forms, names, row, strict=True)]
         for row in table.frame.iter_rows()
     ]
 

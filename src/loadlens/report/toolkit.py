@@ -127,18 +127,11 @@ def _configuration(source: str, options: Mapping[str, str], cost: CostAnalysis |
     if cost:
         prices = cost.prices
         named = [prices.name, prices.region, f"valid from {prices.valid_from}" if prices.valid_from else ""]
-        requested, answered = (
-            f"{format_value(name, size)} bytes"
-            for name, size in (
-                ("average_request_size", cost.average_request_size),
-                ("average_response_size", cost.average_response_size),
-            )
-        )
         settings |= {
             "Prices": ", ".join(text for text in named if text),
             "Price source": prices.source or "not stated",
-            "Average request size": requested,
-            "Average response size": answered,
+            "Average request size": f"{format_value('', cost.average_request_size)} bytes",
+            "Average response size": f"{format_value('', cost.average_response_size)} bytes",
         }
     return Section(
         title="Benchmark configuration",

@@ -26,11 +26,14 @@ _MOST_TOLD: Final = 12
 _Item = TypeVar("_Item")
 
 
-def copies_among(tabular: Sequence[DataFile], text: Sequence[TextFile]) -> tuple[str, ...]:
-    """Which files have the same content, whatever their names, links and compression: a clause for each.
+def copies_among(tabular: Sequence[DataFile], text: Sequence[TextFile]) -> dict[str, tuple[str, ...]]:
+    """Which files have the same content, whatever their names, links and compression.
 
     Files of which the paths tell different columns, such as ``day=1`` and ``day=2``, are different. Whole
     files are compared only where size, beginning and samples are the same, up to the first difference.
+
+    Returns:
+        A clause for each kind of content, and the names of all files with it but the first.
     """
     paths = [*(file.path for file in tabular), *(file.path for file in text)]
     linked = list(_alike(paths, _identity))
@@ -39,9 +42,13 @@ def copies_among(tabular: Sequence[DataFile], text: Sequence[TextFile]) -> tuple
     groups = [[file.path for file in group] for group in _same_text(own) if _has_rows(group[0])]
     own_tables = [file for file in tabular if file.rows and not file.version and file.path not in names]
     groups += _same_bytes(own_tables)
-    found = [f"{_listed(group)} are one file" for group in linked]
-    found += [f"{_listed(group)} have the same content" for group in groups]
-    return tuple([*found, *_held(tabular, text)][:_MOST_TOLD])
+    found = {f"{_listed(group)} are one file": _copies_in(group) for group in linked}
+    found |= {f"{_listed(group)} have the same content": _copies_in(group) for group in groups}
+    return dict(list((found | dict(_held(tabular, text))).items())[:_MOST_TOLD])
+
+
+def _copies_in(group: Sequence[Location]) -> tuple[str, ...]:
+    return tuple(str(path) for path in group[1:])
 
 
 def look_for_same_runs(
@@ -165,20 +172,20 @@ def _has_rows(file: TextFile) -> bool:
     return scan_text([file], Findings(), None).head(1).collect().height > 0
 
 
-def _held(tabular: Sequence[DataFile], text: Sequence[TextFile]) -> Iterator[str]:
-    """Which logs a converted file beside them was made of: a clause for each."""
+def _held(tabular: Sequence[DataFile], text: Sequence[TextFile]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Which logs a converted file beside them was made of: a clause for each, and the log's name."""
     holders: dict[str, DataFile] = {}
     for file in tabular:
         for name, content in sources_of_converted(file).items():
             other = holders.setdefault(content, file)
             if other is not file:
-                yield f"{other.path} and {file.path} were both made of {name}"
+                yield f"{other.path} and {file.path} were both made of {name}", (str(file.path),)
     if holders:
         files = [file.path for file in tabular if not file.version]
         for path in (*files, *(file.path for file in text)):
             holder = holders.get(content_digest(path, size_of(path)))
             if holder:
-                yield f"{holder.path} was made of {path}"
+                yield f"{holder.path} was made of {path}", (str(path),)
 
 
 def _alike(items: Iterable[_Item], trait: Callable[[_Item], Hashable]) -> Iterator[list[_Item]]:

@@ -168,7 +168,8 @@ class Findings:
         units: what is in another unit than it is read in, likewise, as one sentence.
         calls: what the calls of each text file come to.
         typed_calls: what those of files of typed columns come to that may be the same; it outlasts a scan.
-        copies: which files have the same content, a clause for each; it outlasts a scan.
+        copies: which files have the same content, a clause for each, and the names of all but the first of
+            them; it outlasts a scan.
         earlier: rows that were rejected before, when the log was converted or profiled.
         aside: what was found in the log's typed tables, once their broken rows had to be set aside.
         is_cut_short: whether it was not read to its end, as far more rows are rejected than may be.
@@ -191,7 +192,7 @@ class Findings:
     units: str = ""
     calls: list[Calls] = field(default_factory=list)
     typed_calls: dict[str, Calls] = field(default_factory=dict)
-    copies: tuple[str, ...] = ()
+    copies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     earlier: int = 0
     aside: "Findings | None" = None
     is_cut_short: bool = False
@@ -324,10 +325,12 @@ class Findings:
 
     def _copies(self) -> list[str]:
         """Which files hold the same calls, as far as is known by now: a clause for each."""
+        told = {name for names in self.copies.values() for name in names}
+        files = [calls for calls in (*self.calls, *self.typed_calls.values()) if calls.path not in told]
         runs = [
             f"{one.path} and {other.path} are the same run ({counted(one.rows, 'call')} each, of one time "
             f"span and the same latencies)"
-            for one, other in same_runs([*self.calls, *self.typed_calls.values()])
+            for one, other in same_runs(files)
         ]
         return [*self.copies, *runs]
 

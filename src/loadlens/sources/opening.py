@@ -5,7 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import polars as pl
@@ -57,14 +57,15 @@ class Opened:
         text: the text files.
         by_file: whether they are of several runs, which the column ``file`` tells apart.
         passed_over: files that are not read on purpose: why, and their paths.
-        copies: which files hold the same calls, a clause for each; none where that is meant.
+        copies: which files hold the same calls, a clause for each, and the names of all but the first of
+            them; none where that is meant.
     """
 
     tabular: tuple[DataFile, ...]
     text: tuple[TextFile, ...]
     by_file: bool
     passed_over: Mapping[str, Sequence[str]]
-    copies: tuple[str, ...] = ()
+    copies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 _LogFile = DataFile | TextFile
@@ -116,7 +117,7 @@ def open_files(found: Found, options: Reading) -> Opened:
         text=tuple(file for file in named if isinstance(file, TextFile)),
         by_file=_are_runs(logs),
         passed_over=found.passed_over,
-        copies=() if options.force else copies_among(tabular, text),
+        copies={} if options.force else copies_among(tabular, text),
     )
 
 
