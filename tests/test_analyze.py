@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 
 import loadlens
 from loadlens.analysis.shared import MOST_KEYS
-from loadlens.analyze import LogAnalysis, ToolkitAnalysis, analyze
+from loadlens.analysis_run import LogAnalysis, ToolkitAnalysis, analyze
 from loadlens.errors import InputError, OutputError, PriceError, UsageError
 from tests.folders import (
     CONCURRENCY,

@@ -31,7 +31,7 @@ LAYERS = (
     ("api",),
     ("decisions",),
     ("analyses",),
-    ("analyze", "convert", "inspection", "profiles", "simulate"),
+    ("analysis_run", "convert", "inspection", "profiles", "simulate"),
     ("__init__",),
     ("terminal", "signals", "endings"),
     ("commands",),
@@ -108,7 +108,7 @@ def test_the_engine_draws_and_prints_nothing(path: Path) -> None:
 
 
 def test_importing_the_package_loads_neither_charts_nor_the_command_line() -> None:
-    heavy = [*NOT_IN_THE_ENGINE, "pandas", "loadlens.charts", "loadlens.report", "loadlens.cli"]
+    heavy = [*NOT_IN_THE_ENGINE, "pandas", "loadlens.charts", "loadlens.report", "loadlens.commands"]
     code = f"import sys, loadlens; print([name for name in {heavy!r} if name in sys.modules])"
     # The command is this interpreter and a constant.
     done = subprocess.run(

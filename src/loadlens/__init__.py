@@ -1,26 +1,53 @@
-"""Turns very large load-test logs into decisions."""
+"""Turns very large load-test logs into decisions.
+
+Names are imported when they are first used: the command line hears an interrupt before anything is.
+"""
 
 import logging
-from importlib.metadata import version
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
-from loadlens.analyze import LogAnalysis, ToolkitAnalysis, analyze
-from loadlens.api import (
-    compute_cost_savings,
-    summarize,
-    summarize_concurrency_results,
-    summarize_stability_results,
-)
-from loadlens.comparison import Comparison, compare
-from loadlens.costing import Costing
-from loadlens.errors import InputError, LoadlensError, OutputError, PriceError, UsageError, WorkerError
-from loadlens.gates import Gate, GateCheck, Verdict, check_gates, parse_gates, read_gates
-from loadlens.prices import PriceTable, load_prices
-from loadlens.profile import Profile, Progress
-from loadlens.profiles import load_profile, merge_profiles, profile_log
-from loadlens.results import ConcurrencyResult, CostResult, StabilityResult, SummaryResult
-from loadlens.sources import Log, Reading, read_log, scan_log
+if TYPE_CHECKING:
+    from loadlens.analysis_run import LogAnalysis, ToolkitAnalysis, analyze
+    from loadlens.api import (
+        compute_cost_savings,
+        summarize,
+        summarize_concurrency_results,
+        summarize_stability_results,
+    )
+    from loadlens.comparison import Comparison, compare
+    from loadlens.costing import Costing
+    from loadlens.errors import InputError, LoadlensError, OutputError, PriceError, UsageError, WorkerError
+    from loadlens.gates import Gate, GateCheck, Verdict, check_gates, parse_gates, read_gates
+    from loadlens.prices import PriceTable, load_prices
+    from loadlens.profile import Profile, Progress
+    from loadlens.profiles import load_profile, merge_profiles, profile_log
+    from loadlens.results import ConcurrencyResult, CostResult, StabilityResult, SummaryResult
+    from loadlens.sources import Log, Reading, read_log, scan_log
+
+    __version__: str
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # warnings are findings of a log
+
+_HOMES: Final = {
+    "analysis_run": ("LogAnalysis", "ToolkitAnalysis", "analyze"),
+    "api": (
+        "compute_cost_savings",
+        "summarize",
+        "summarize_concurrency_results",
+        "summarize_stability_results",
+    ),
+    "comparison": ("Comparison", "compare"),
+    "costing": ("Costing",),
+    "errors": ("InputError", "LoadlensError", "OutputError", "PriceError", "UsageError", "WorkerError"),
+    "gates": ("Gate", "GateCheck", "Verdict", "check_gates", "parse_gates", "read_gates"),
+    "prices": ("PriceTable", "load_prices"),
+    "profile": ("Profile", "Progress"),
+    "profiles": ("load_profile", "merge_profiles", "profile_log"),
+    "results": ("ConcurrencyResult", "CostResult", "StabilityResult", "SummaryResult"),
+    "sources": ("Log", "Reading", "read_log", "scan_log"),
+}
+_HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Comparison",
@@ -63,4 +90,20 @@ __all__ = [
     "summarize_stability_results",
 ]
 
-__version__ = version("loadlens")
+
+def __getattr__(name: str) -> object:
+    """Imports a public name when it is first asked for."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: object = version("loadlens")
+    elif name in _HOME_OF:
+        value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

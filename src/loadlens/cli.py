@@ -1,269 +1,81 @@
-"""The command line: parses, calls, prints, and maps errors to exit codes."""
+"""The entry point of the command line: told of signals before anything that takes time is imported."""
 
-import gc
-import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import wraps
-from typing import Annotated, Any
+from contextlib import suppress
+from types import FrameType
+from typing import TYPE_CHECKING
 
-import typer
-from typer.core import TyperGroup
+if TYPE_CHECKING:
+    from loadlens.commands.program import app
 
-from loadlens import __version__
-from loadlens.commands.analyze import analyze_command, demo_command
-from loadlens.commands.check import check
-from loadlens.commands.compare import compare_command
-from loadlens.commands.cost import cost_command
-from loadlens.commands.options import (
-    Force,
-    Format,
-    KeepQuery,
-    KeyFromName,
-    LabelTemplate,
-    LevelChoice,
-    LevelOption,
-    Logs,
-    Map,
-    MapFile,
-    MaxRejects,
-    MemoryLimit,
-    NoHeader,
-    Quiet,
-    Storage,
-    bytes_of,
-    reading_of,
-)
-from loadlens.commands.prices import prices_command
-from loadlens.commands.profiles import merge_command, profile_command
-from loadlens.convert import convert, rejects_beside
-from loadlens.documents import json_text
-from loadlens.endings import INTERNAL_ERROR, errors_as_exit_codes, native_errors_kept, output_flushed, say
-from loadlens.errors import InputError
-from loadlens.inspection import Inspection, Proposal, inspect_log, propose_map
-from loadlens.publish import refuse_file
-from loadlens.signals import Interrupt, ignore_signals, take_signals
-from loadlens.sources import target
-from loadlens.sources.storage.location import size_of
-from loadlens.sources.wording import counted
-from loadlens.terminal import print_inspection, print_proposal
+__all__ = ["app", "main"]
 
-__all__ = ["main"]
-
-_TELL_WARNINGS = ("analyze_command", "check", "compare_command", "inspect_command")
-_PASSES_OVER = "loadlens.sources.opening"
+_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+_ENDED_BY = 128  # plus the signal's number, as shells report it
+_NOT_STARTED = 70  # as sysexits.h has it
+_LEAST_ADDRESS_SPACE = 2**31
+_MOST_CHARACTERS = 200
 
 
-class _Commands(TyperGroup):
-    """The commands, whose errors become exit codes: those of their help and options too."""
+def __getattr__(name: str) -> object:
+    """Imports the commands when they are first asked for."""
+    if name == "app":
+        from loadlens.commands import program
 
-    def make_context(self, *arguments: Any, **options: Any) -> Any:
-        """Understands the options of all commands."""
-        with errors_as_exit_codes():
-            return super().make_context(*arguments, **options)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Runs a command."""
-        with errors_as_exit_codes():
-            return super().invoke(ctx)
-
-
-app = typer.Typer(
-    cls=_Commands,
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Turns very large load-test logs into decisions: exact latency, throughput, errors and cost.",
-)
-
-
-def inspect_command(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A log.")],
-    log_format: Format = None,
-    column_map: Map = None,
-    map_file: MapFile = None,
-    no_header: NoHeader = False,
-    level: LevelOption = LevelChoice.REQUESTS,
-    keep_query: KeepQuery = False,
-    label_template: LabelTemplate = False,
-    storage_option: Storage = None,
-    memory_limit: MemoryLimit = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
-) -> None:
-    """Say what a log is and what it cannot tell.
-
-    Shows its format, columns with units, clock, time span, natural key, first rows and warnings. For a
-    table of no known format it proposes a map of its columns.
-    """
-    options = reading_of(
-        log_format,
-        column_map,
-        map_file,
-        None,
-        "100%",
-        no_header=no_header,
-        level=level,
-        keep_query=keep_query,
-        label_template=label_template,
-        storage_option=storage_option,
-    )
-    try:
-        found: Inspection | Proposal = inspect_log(file, options, memory_limit=bytes_of(memory_limit))
-    except InputError:
-        proposal = propose_map(file, options)
-        if proposal is None:
-            raise
-        found = proposal
-    if as_json:
-        typer.echo(json_text(found.document), nl=False)
-    elif isinstance(found, Proposal):
-        print_proposal(found)
-    else:
-        print_inspection(found)
-
-
-def convert_command(
-    inputs: Logs,
-    out: Annotated[
-        str, typer.Option("--out", metavar="FILE", help="Parquet file to write, on the disk or s3://...")
-    ],
-    log_format: Format = None,
-    column_map: Map = None,
-    map_file: MapFile = None,
-    no_header: NoHeader = False,
-    level: LevelOption = LevelChoice.REQUESTS,
-    keep_query: KeepQuery = False,
-    label_template: LabelTemplate = False,
-    key_from_name: KeyFromName = None,
-    max_rejects: MaxRejects = "0",
-    force: Force = False,
-    storage_option: Storage = None,
-    memory_limit: MemoryLimit = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
-    quiet: Quiet = False,
-) -> None:
-    """Write logs as one Parquet file of canonical columns.
-
-    It analyses to the same figures.
-    """
-    reading = reading_of(
-        log_format,
-        column_map,
-        map_file,
-        key_from_name,
-        max_rejects,
-        force=force,
-        no_header=no_header,
-        level=level,
-        keep_query=keep_query,
-        label_template=label_template,
-        storage_option=storage_option,
-    )
-    place = target(out, reading.storage_options)
-    refuse_file(place, [map_file], overwrite=True)
-    limit = bytes_of(memory_limit)
-    findings = convert(inputs, place, reading=reading, overwrite=overwrite, memory_limit=limit)
-    if not quiet:
-        typer.echo(f"{place}: {counted(size_of(place), 'byte')}")
-        if findings.rejected:
-            typer.echo(f"{rejects_beside(place)}: {counted(findings.rejected, 'rejected row')}")
-
-
-class _ToStderr(logging.Handler):
-    """Tells what is found on the way, but for files passed over where the command itself tells these."""
-
-    def __init__(self, *, is_told: bool) -> None:
-        super().__init__()
-        if is_told:
-            self.addFilter(lambda record: record.name != _PASSES_OVER)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        say(f"warning: {record.getMessage()}")
-
-
-@contextmanager
-def _logged_to_stderr(*, is_told: bool) -> Iterator[None]:
-    logger, handler = logging.getLogger("loadlens"), _ToStderr(is_told=is_told)
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-
-
-def _warned(command: Callable[..., None]) -> Callable[..., None]:
-    """The same command, which tells warnings of logs where it has no other place for them."""
-
-    @wraps(command)
-    def run(*arguments: object, **options: object) -> None:
-        is_told = command.__name__ in _TELL_WARNINGS and not (options.get("quiet") or options.get("as_json"))
-        with _logged_to_stderr(is_told=is_told):
-            command(*arguments, **options)
-
-    return run
-
-
-app.command("analyze")(_warned(analyze_command))
-app.command("inspect")(_warned(inspect_command))
-app.command("convert")(_warned(convert_command))
-app.command("demo")(_warned(demo_command))
-app.command("check")(_warned(check))
-app.command("compare")(_warned(compare_command))
-app.command("cost")(_warned(cost_command))
-app.command("prices")(_warned(prices_command))
-app.command("profile")(_warned(profile_command))
-app.command("merge")(_warned(merge_command))
-
-
-def _version(value: bool) -> None:  # the signature that typer calls
-    if value:
-        typer.echo(f"loadlens {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    pass
+        return program.app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def main() -> None:
-    """Entry point of the command line."""
-    interrupt = Interrupt()
-    with native_errors_kept():
-        code = _exit_code(interrupt)
-        if code is None:
-            gc.collect()  # frames that the interrupt came through may hold temporary folders
-            say(str(interrupt))
-            # Threads of a query that was broken off may crash in a Python that goes down.
-            os._exit(interrupt.exit_code)
-        if not output_flushed():
-            code = INTERNAL_ERROR
-    sys.exit(code)
-
-
-def _exit_code(interrupt: Interrupt) -> int | None:
-    """Runs the command line; what it is to exit with, or None if a signal has ended it."""
-    code: int | None = None
+    """Runs the command line."""
+    for name in _ENDING:
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as after "&" or nohup
+            signal.signal(number, _end)
+    _refuse_little_address_space()
     try:
-        try:
-            take_signals(interrupt)
-            app()
-        finally:
-            ignore_signals(interrupt)
-    except KeyboardInterrupt:
-        pass
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 0
-    except BaseException:  # noqa: BLE001  # typer itself could not print something
-        code = INTERNAL_ERROR
-    ignore_signals(interrupt)  # again, as a second interrupt may have come in the way of the first time
-    # Typer makes an exit of an interrupt, and compiled code may make any error of it.
-    is_interrupted = code == Interrupt().exit_code or (code != 0 and interrupt.number is not None)
-    return None if is_interrupted else code
+        from loadlens.commands.program import main as run
+    except Exception as error:  # noqa: BLE001  # whatever it is, nothing has been judged
+        _refuse(f"cannot be started: {_cause_of(error)}")
+    run()
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    """Ends the process at once: while modules are imported there is nothing to tidy up."""
+    _say(f"interrupted by {signal.Signals(number).name}; no output is left half-written")
+    os._exit(_ENDED_BY + number)
+
+
+def _refuse_little_address_space() -> None:
+    """Refuses what the libraries cannot be loaded in: some of them end the process there, with code 1."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY and limit < _LEAST_ADDRESS_SPACE:
+        _refuse(
+            f"out of memory: the limit on address space (ulimit -v) is {limit // 2**10:,} KiB, expected "
+            f"{_LEAST_ADDRESS_SPACE // 2**10:,} KiB or more; raise it"
+        )
+
+
+def _refuse(problem: str) -> None:
+    _say(problem)
+    sys.stdout.flush()
+    os._exit(_NOT_STARTED)
+
+
+def _cause_of(error: BaseException) -> str:
+    """The first line of what an error came from."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"
+
+
+def _say(line: str) -> None:
+    with suppress(OSError):
+        os.write(2, f"loadlens: {line}\n".encode(errors="backslashreplace"))

@@ -158,6 +158,8 @@ class _Claim:
         finally:  # Polars and Python both raise an interrupt: the second comes while the first is dealt with
             if self._is_ours:
                 shutil.rmtree(self._folder, ignore_errors=True)
+                with suppress(OSError):  # an empty one takes no open file, of which there may be too many
+                    self._folder.rmdir()
             self._unlock()
 
 

@@ -1,5 +1,6 @@
 """How the command line ends: errors as one line and an exit code; 1 means a verdict and nothing else."""
 
+import ctypes
 import errno
 import faulthandler
 import os
@@ -8,29 +9,35 @@ import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from functools import partial
+from typing import IO, Any, Final
 
 import typer
 from typer.exceptions import TyperException
 
 from loadlens.errors import LoadlensError
+from loadlens.native import Functions, declared
 from loadlens.visible import visible
 
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]  # a module, or none
-
-__all__ = ["INTERNAL_ERROR", "errors_as_exit_codes", "native_errors_kept", "output_flushed", "say"]
+__all__ = ["INTERNAL_ERROR", "errors_as_exit_codes", "native_errors_kept", "output_flushed", "say", "tell"]
 
 INTERNAL_ERROR: Final = 70  # as sysexits.h has it
 
 _THREADS: Final = "POLARS_MAX_THREADS"
+_ABORTED: Final = (
+    "loadlens: compiled code gave up, most likely as it was out of memory; set --memory-limit lower, free "
+    "some memory, or raise the limit of this process (ulimit -v)\n"
+)
+_FUNCTIONS: Final[Functions] = {
+    "abort_told": (None, (ctypes.c_int, ctypes.c_char_p, ctypes.c_int)),
+    "abort_expected": (None, ()),
+}
 _MOST_CHARACTERS: Final = 200
-_FEW_FILES: Final = 64
+_MOST_KEPT_BYTES: Final = 2**20
 _SHORT_OF: Final = {
     errno.EMFILE: "too many open files; raise the limit of this process (ulimit -n), or name fewer files",
     errno.ENFILE: "too many open files on this machine; end other programs, or try again later",
+    errno.EAGAIN: "out of memory or of threads; raise the limits of this process (ulimit -v, ulimit -u)",
     errno.ENOMEM: "out of memory; set --memory-limit lower, or free some memory",
 }
 """What a machine may be short of, whoever says so, and what to do."""
@@ -39,7 +46,8 @@ _SHORT_OF: Final = {
 def say(line: str) -> None:
     """Prints a line on standard error, where that takes any."""
     with suppress(OSError, ValueError):
-        typer.echo(f"loadlens: {visible(' '.join(line.split()))}", err=True)
+        sys.stderr.write(f"loadlens: {visible(' '.join(line.split()))}\n")
+        sys.stderr.flush()
 
 
 @contextmanager
@@ -51,10 +59,15 @@ def errors_as_exit_codes() -> Iterator[None]:
     except (typer.Exit, typer.Abort, TyperException, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # noqa: BLE001  # whatever it is, panics of Polars too, it is no verdict
-        lines, code = _told(error)
-        for line in lines:
-            say(line)
-        raise typer.Exit(code) from None
+        raise typer.Exit(tell(error)) from None
+
+
+def tell(error: BaseException) -> int:
+    """Says each problem of an error in a line of its own; returns the exit code."""
+    lines, code = _told(error)
+    for line in lines:
+        say(line)
+    return code
 
 
 def _refuse_no_threads() -> None:
@@ -77,30 +90,42 @@ def _told(error: BaseException) -> tuple[tuple[str, ...], int]:
         return error.problems, error.exit_code
     if isinstance(error, OSError) and error.filename is None and error.errno in {errno.EPIPE, errno.ENOSPC}:
         return (_of_output(error),), INTERNAL_ERROR
-    if _has_few_files():  # compiled code tells it in many ways
-        return (_SHORT_OF[errno.EMFILE],), INTERNAL_ERROR
     what = " ".join(f"{type(error).__name__}: {error}".split())[:_MOST_CHARACTERS]
     where = _details_of(error)
     return (f"internal error: {what}; this is a mistake of loadlens; details: {where}",), INTERNAL_ERROR
 
 
 def _short_of(error: BaseException) -> str | None:
-    """What to do where the machine is short of something; Polars and others tell it in the text alone."""
+    """What to do where the machine is short of something; Polars and others tell it in the text alone.
+
+    What came before an error counts where that is no error of ours, and so is what compiled code has printed.
+    """
     if isinstance(error, MemoryError):
         return _SHORT_OF[errno.ENOMEM]
-    text = str(error)
-    return next(
-        (
-            remedy
-            for number, remedy in _SHORT_OF.items()
-            if os.strerror(number) in text or f"(os error {number})" in text
-        ),
-        None,
-    )
+    told = [str(error)]
+    if not isinstance(error, LoadlensError):
+        told += [*map(str, _before(error)), _printed_by_compiled_code()]
+    for number, remedy in _SHORT_OF.items():
+        signs = (os.strerror(number), f"(os error {number})", f"code: {number},")
+        if any(sign in text for text in told for sign in signs):
+            return remedy
+    return None
 
 
-def _has_few_files() -> bool:
-    return resource is not None and 0 <= resource.getrlimit(resource.RLIMIT_NOFILE)[0] < _FEW_FILES
+def _before(error: BaseException) -> Iterator[BaseException]:
+    """The errors that an error came from, or came in the way of."""
+    earlier = error.__cause__ or error.__context__
+    if earlier is not None:
+        yield earlier
+        yield from _before(earlier)
+
+
+def _printed_by_compiled_code() -> str:
+    """What is kept from the terminal, if anything is."""
+    try:
+        return os.pread(2, _MOST_KEPT_BYTES, 0).decode(errors="replace")
+    except OSError:  # it is no file, or is not to be read
+        return ""
 
 
 def _of_output(error: OSError) -> str:
@@ -134,14 +159,35 @@ def native_errors_kept() -> Iterator[None]:
         )
         os.dup2(kept.fileno(), 2)
         faulthandler.enable(shown)
+        _tell_aborts(shown)
+        old_hook, sys.excepthook = sys.excepthook, partial(_print_on, kept)
         try:
             yield
         finally:
             with suppress(OSError):
                 sys.stderr.flush()
             faulthandler.disable()
+            sys.excepthook = old_hook
+            _expect_the_end()
             os.dup2(shown, 2)
             sys.stderr = old
+
+
+def _print_on(kept: IO[bytes], *error: Any) -> None:
+    """Keeps what compiled code lets Python print of errors that it has caught: they are told in words."""
+    kept.write("".join(traceback.format_exception(*error)).encode(errors="replace"))
+    kept.flush()
+
+
+def _tell_aborts(shown: int) -> None:
+    """Lets compiled code that gives up, as Rust does without memory, end with a line and a code."""
+    with suppress(LoadlensError):  # a library that cannot be loaded is told where it is needed
+        declared(_FUNCTIONS).abort_told(shown, _ABORTED.encode(), INTERNAL_ERROR)
+
+
+def _expect_the_end() -> None:
+    with suppress(LoadlensError):
+        declared(_FUNCTIONS).abort_expected()
 
 
 def _open_the_closed() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from loadlens.analyze import LogAnalysis, Options, ToolkitAnalysis, analyze, analyze_toolkit_folder
+from loadlens.analysis_run import LogAnalysis, Options, ToolkitAnalysis, analyze, analyze_toolkit_folder
 from loadlens.commands.check import Slo, SloFile, excerpts_shown, gates_of
 from loadlens.commands.cost import (
     Capacities,
