@@ -538,3 +538,19 @@ def test_files_of_one_content_are_told_once(tmp_path: Path) -> None:
     same, run = (sentence for sentence in log.findings.sentences() if sentence.endswith("each is counted"))
     assert "and 1 more have the same content" in same
     assert f"{tmp_path / 'a.csv'} and {tmp_path / 'd.parquet'} are the same run" in run
+
+
+@pytest.mark.parametrize("name", ["run.jtl", "log.csv"])
+def test_logs_that_were_put_together_are_told(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if name == "run.jtl":
+        resaved_jtl(path)
+    else:
+        write(canonical(), path)
+    once = path.read_text(encoding="utf-8")
+    for times, told in ((1, ""), (2, "1 line repeats its header"), (3, "2 lines repeat its header")):
+        path.write_text(once * times, encoding="utf-8")
+        log = loadlens.read_log(path)
+        loadlens.summarize(log)
+        sentences = [sentence for sentence in log.findings.sentences() if "its header" in sentence]
+        assert [told in sentence for sentence in sentences] == [True] * bool(told)

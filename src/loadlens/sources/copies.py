@@ -23,6 +23,7 @@ _CHUNK_BYTES: Final = 2**20
 _SAMPLE_BYTES: Final = 2**14
 _SAMPLES: Final = 16
 _MOST_TOLD: Final = 12
+_MOST_OF_ONE_SIZE: Final = 1000
 _Item = TypeVar("_Item")
 
 
@@ -105,7 +106,9 @@ def _of_two_forms(typed: Sequence[DataFile], findings: Findings) -> Iterator[Dat
 def _of_one_kind(typed: Sequence[DataFile]) -> Iterator[DataFile]:
     """The files of as many calls as another one of their format, and of the same extents of columns."""
     enough = [file for file in typed if file.rows >= FEWEST_CALLS and not file.version]
-    for group in _alike(enough, lambda file: (file.kind, file.rows, _told_apart(file))):
+    groups = _alike(enough, lambda file: (file.kind, file.rows, _told_apart(file)))
+    # So many files of one size are pieces of one log; opening the footer of each takes its time.
+    for group in (group for group in groups if len(group) <= _MOST_OF_ONE_SIZE):
         for same in _alike(group, lambda file: extents(file.path) if file.kind == "parquet" else ()):
             yield from same
 

@@ -26,11 +26,12 @@ from loadlens.sources.labels import JoinedNames, Naming
 from loadlens.sources.parsed import Parsed
 from loadlens.sources.storage.location import Location
 from loadlens.sources.text.blocks import Block, Halt, blocks
+from loadlens.sources.text.delimited import REPEATED_HEADERS
 from loadlens.sources.text.elsewhere import knowing
 from loadlens.sources.text.nesting import DOUBTFUL, Nesting, Settled
 from loadlens.sources.text.stream import Head, open_stream
 from loadlens.sources.text.together import grouped, read_together, told_together
-from loadlens.sources.wording import CLOSED_LOOP, NO_CALENDAR
+from loadlens.sources.wording import CLOSED_LOOP, NO_CALENDAR, counted
 
 __all__ = ["TextFile", "common_schema", "scan_text"]
 
@@ -90,6 +91,12 @@ class TextFile:
         found = list(self.dialect.warnings(self.head, rows, facts))
         if self.dialect.closed_loop:
             found.append(CLOSED_LOOP)
+        if again := facts.get(REPEATED_HEADERS):
+            headers = counted(again, "line repeats", "lines repeat")
+            found.append(
+                f"{headers} its header: several logs were put together, and calls of one that is there twice "
+                f"count twice"
+            )
         if self.dialect.clock == "relative" and {"start_time", "end_time"} & set(self.reader.schema):
             found.append(NO_CALENDAR)
         return found
