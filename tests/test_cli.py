@@ -807,12 +807,10 @@ def test_a_process_prints_results_and_nothing_else(log: Path, tmp_path: Path) ->
     assert "\x1b" not in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "exit_code"),
-    [
-        pytest.param(["demo", "--out", "{out}", "--rows", "0"], 2, marks=pytest.mark.slow),
-        (["analyze", "{nothing}", "--out", "{out}"], 3),
-    ],
+    [(["demo", "--out", "{out}", "--rows", "0"], 2), (["analyze", "{nothing}", "--out", "{out}"], 3)],
 )
 def test_a_process_that_fails(tmp_path: Path, args: list[str], exit_code: int) -> None:
     filled = [arg.format(out=tmp_path / "out", nothing=tmp_path / "nothing") for arg in args]
@@ -891,7 +889,7 @@ def wait_for_rows(running: subprocess.Popen[bytes], parent: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")
 @pytest.mark.parametrize(
-    ("number", "overwrite"), combinations([signal.SIGTERM, signal.SIGINT], [False, True])
+    ("number", "overwrite"), combinations([signal.SIGTERM, signal.SIGINT], [False, True], one_in=3)
 )
 def test_a_signal_leaves_all_as_it_was(tmp_path: Path, number: signal.Signals, overwrite: bool) -> None:
     out = tmp_path / "made" / "out"

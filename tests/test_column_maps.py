@@ -304,7 +304,7 @@ def canonical_by_pandas(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-@examples(3)
+@examples(2)
 @given(rows=st.lists(ROWS, min_size=1, max_size=30))
 def test_one_map_makes_the_same_of_every_form(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     schema = {"ms": pl.Float64, "ts": pl.Int64, "mem": pl.Float64}

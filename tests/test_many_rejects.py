@@ -135,6 +135,7 @@ def test_a_million_rejected_rows_are_written_down_and_all_are_counted(tmp_path: 
     assert lines[-1] == f',,,"and {more:,} more rejected rows",'
 
 
+@pytest.mark.slow
 def test_bytes_of_rejected_rows_are_bounded(tmp_path: Path) -> None:
     findings = Findings(rows=1)
     for _ in range(5):
@@ -144,6 +145,7 @@ def test_bytes_of_rejected_rows_are_bounded(tmp_path: Path) -> None:
     assert lines[-1] == ',,,"and 200,000 more rejected rows",'
 
 
+@pytest.mark.slow
 def test_findings_of_parts_have_one_bound(tmp_path: Path) -> None:
     whole = Findings(rows=1)
     for raw in ("a,\n1", "b,2"):

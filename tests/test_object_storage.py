@@ -232,6 +232,7 @@ def test_a_result_saves_itself_in_a_store(s3: S3, monkeypatch: pytest.MonkeyPatc
     assert f"{folder}/invocation_benchmark_summary.csv" in s3.tree("saved")
 
 
+@pytest.mark.slow
 def test_a_profile_is_saved_in_a_store_and_analysed_there(s3: S3, tmp_path: Path) -> None:
     path = s3.put("log.parquet", parquet(small_log(), tmp_path))
     made = run("profile", path, "--out", "s3://logs/day.profile", *s3.arguments)

@@ -133,6 +133,7 @@ def test_a_long_run_keeps_its_throughput_in_coarser_windows(tmp_path: Path) -> N
     assert got.seconds_without_completion == one_pass(frame, []).seconds_without_completion
 
 
+@pytest.mark.slow
 def test_steps_and_slices_of_any_size_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = parts_in_time(300, 5, overlap=0.7)
     paths = [saved(frame, tmp_path / f"{number}.profile") for number, frame in enumerate(frames)]

@@ -7,6 +7,7 @@ from polars.testing import assert_frame_equal
 
 import loadlens
 from tests import logs, oracle
+from tests.extent import examples
 from tests.logs import Configuration
 
 OUTLIERS = ("mean-iqr", "tukey", "none")
@@ -34,6 +35,7 @@ def test_success_says_what_a_success_is(log: pl.DataFrame, seed: int) -> None:
     oracle.assert_agrees(result.summary, oracle.summary(log, ["memory_size"]))
 
 
+@examples(3)
 @given(log=logs.logs(), seed=st.integers(0, 1000))
 def test_row_order_does_not_matter(log: pl.DataFrame, seed: int) -> None:
     shuffled = log[np.random.default_rng(seed).permutation(log.height)]
@@ -43,6 +45,7 @@ def test_row_order_does_not_matter(log: pl.DataFrame, seed: int) -> None:
         assert_frame_equal(there.quality, here.quality, rel_tol=1e-9)
 
 
+@examples(3)
 @given(log=logs.logs())
 def test_a_configuration_is_measured_apart_from_its_doubles(log: pl.DataFrame) -> None:
     doubled = pl.concat([log.with_columns(copy=pl.lit(number)) for number in (1, 2)])
@@ -53,6 +56,7 @@ def test_a_configuration_is_measured_apart_from_its_doubles(log: pl.DataFrame) -
         assert_frame_equal(part, alone, rel_tol=1e-9)
 
 
+@examples(3)
 @given(log=logs.logs())
 def test_doubled_rows_double_the_counts_and_nothing_else(log: pl.DataFrame) -> None:
     once = loadlens.summarize(log, by=["memory_size"], outliers="none").summary

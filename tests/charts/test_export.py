@@ -110,6 +110,7 @@ def test_text_is_drawn_in_the_font_of_the_house(chart):
     assert fonts == {FONT}
 
 
+@pytest.mark.slow
 def test_more_points_than_altair_takes_in_a_frame():
     groups = [
         histogram({"max_concurrency": limit, "num_clients": clients})

@@ -120,6 +120,7 @@ def text_logs(folder: Path, *, bad: int) -> tuple[str, str]:
 MAP = ["label=page", "latency=took:ms", "start=at:relative_s"]
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_text_logs_are_mapped_and_their_rejects_counted(tmp_path, capsys):
     out = tmp_path / "out"
     compare_command(*text_logs(tmp_path, bad=1), by=["label"], column_map=MAP, max_rejects="1", out=out)
@@ -164,6 +165,7 @@ def test_names_of_files_tell_keys(logs, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["keys"][0]["region"] == "eu"
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_costs_are_printed_and_written(logs, tmp_path, capsys):
     for path in logs:
         pl.read_parquet(path).with_columns(memory_size=pl.lit(1024)).write_parquet(path)
@@ -184,6 +186,7 @@ def test_costs_are_printed_and_written(logs, tmp_path, capsys):
     assert all(f"{cost:,.2f}" in printed for cost in slow)
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_without_prices_there_are_no_costs(logs, tmp_path, capsys):
     compare_command(*logs, out=tmp_path / "out")
     assert not (tmp_path / "out" / "costs.csv").exists()
@@ -197,6 +200,7 @@ def test_an_own_table_of_prices_is_no_place_for_the_output(logs, tmp_path):
         compare_command(*logs, prices=[str(table)], out=table, overwrite=True)
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_cells_that_are_formulas_are_disarmed_on_request(logs, tmp_path):
     for path in logs:
         frame = pl.read_parquet(path).with_columns(label=pl.lit("=1+1"), memory_size=pl.lit(1024))

@@ -79,6 +79,7 @@ def test_a_killed_run_leaves_the_old_report_to_the_next(tmp_path: Path, moment: 
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_when_all_is_done_has_published(tmp_path: Path) -> None:
     out = tmp_path / "out"
     old_report(out)

@@ -168,10 +168,10 @@ def send(running: subprocess.Popen[str], number: signal.Signals, *, to_all: bool
     ("name", "number", "to_all"),
     [
         ("analyze", signal.SIGTERM, False),
-        ("profile", signal.SIGINT, False),
         *(
             pytest.param(*row, marks=pytest.mark.slow)
             for row in (
+                ("profile", signal.SIGINT, False),
                 ("analyze by workers", signal.SIGINT, True),
                 ("convert", signal.SIGTERM, False),
                 ("check", signal.SIGTERM, False),

@@ -58,6 +58,7 @@ def test_each_of_many_gates_is_judged_as_alone(log: pl.DataFrame) -> None:
         assert found == [(v.key, v.value, v.low, v.high, v.calls, v.holds, v.windows) for v in alone.verdicts]
 
 
+@pytest.mark.slow
 def test_thousands_take_little_longer_than_one(log: pl.DataFrame) -> None:
     def seconds(gates: list[str]) -> float:
         began = time.process_time()

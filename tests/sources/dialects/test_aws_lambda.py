@@ -380,7 +380,7 @@ FIELDS = ("Duration: 130.27 ms", "Billed Duration: 131 ms", "Memory Size: 256 MB
     order=st.permutations([*FIELDS, "Init Duration: 7.5 ms", "Status: error", "Error Type: Runtime.Unknown"]),
     separator=st.sampled_from(["\t", " ", " \t"]),
 )
-@examples(10)
+@examples(5)
 def test_the_fields_of_a_report_come_in_any_order(order: list[str], separator: str) -> None:
     text = lines(f"REPORT RequestId: {ID}{separator}{separator.join(order)}")
     assert LAMBDA_REPORT.matches(head(text))
@@ -514,6 +514,7 @@ def test_the_line_of_an_event_is_its_number(tmp_path: Path) -> None:
     assert parsed.rejects.select("line", "column").rows() == [(4, "message")]
 
 
+@pytest.mark.slow
 def test_a_document_may_be_larger_than_what_is_read_at_once(tmp_path: Path) -> None:
     events = [event(at % 5, f"{REPORTS[at % 5]}\n", padding="ä" * 400) for at in range(9000)]
     parsed = read_document(write(tmp_path, json.dumps({"events": events}, indent=1, ensure_ascii=False)))

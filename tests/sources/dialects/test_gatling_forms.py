@@ -168,7 +168,7 @@ ROWS = st.builds(
 )
 
 
-@examples(30)
+@examples(8)
 @given(rows=st.lists(ROWS, min_size=1, max_size=20), level=st.sampled_from(["requests", "transactions"]))
 def test_text_and_binary_of_one_run_agree(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Row], level: str

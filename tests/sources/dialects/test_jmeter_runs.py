@@ -33,7 +33,7 @@ def written(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-@examples(8)
+@examples(4)
 @given(seed=st.integers(0, 10**6), files=st.integers(1, 4))
 def test_csv_and_xml_of_one_run_hold_the_same_calls(tmp_path: Path, seed: int, files: int) -> None:
     elements = run(seed)

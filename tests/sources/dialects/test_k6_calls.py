@@ -254,7 +254,7 @@ SAMPLES = st.one_of(
 )
 
 
-@examples(10)
+@examples(5)
 @given(
     samples=st.lists(SAMPLES, min_size=1, max_size=30), level=st.sampled_from(["requests", "transactions"])
 )

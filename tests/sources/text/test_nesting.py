@@ -71,7 +71,7 @@ SPAN = st.tuples(
 ).map(lambda drawn: (drawn[0], drawn[1], drawn[1] + drawn[2], *drawn[3:]))
 
 
-@examples(60)
+@examples(20)
 @given(spans=st.lists(SPAN, max_size=25), block=st.integers(1, 9), window=st.integers(1, 12))
 def test_what_is_kept_is_what_a_comparison_of_all_rows_keeps(
     spans: list[Span], block: int, window: int
