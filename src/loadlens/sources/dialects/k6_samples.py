@@ -9,7 +9,7 @@ import polars as pl
 
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.names import error_class, filled
-from loadlens.sources.parsed import seconds, spread
+from loadlens.sources.parsed import seconds
 from loadlens.sources.wording import NOT_ANALYSED, are, brief, counted, listed
 
 __all__ = [
@@ -68,8 +68,8 @@ OTHER_SAMPLES: Final = "samples of other metrics"
 """What all other samples are left out as."""
 
 _KNOWN_METRICS: Final = (*EVERYDAY, *REQUESTS, *TRANSACTIONS, _DROPPED)
-# What k6 has let a metric be called, in any version.
-_METRIC_NAME: Final = r"^[\p{L}\p{N}._ !?/&#()<>%-]{1,128}$"
+# What k6 has let no metric's name hold, in any version.
+_NO_METRIC_NAME: Final = r"[^\p{L}\p{N}._ !?/&#()<>%-]"
 
 _SAMPLES_OF: Final = NOT_ANALYSED
 _DROPPED_ITERATIONS: Final = "iterations that were dropped"
@@ -278,8 +278,7 @@ def other_samples(sample: Sample, calls: Collection[str]) -> pl.Expr:
 
 def _is_damaged(metric: pl.Expr) -> pl.Expr:
     """Whether k6 can have no metric of that name: a hole in a file leaves zero bytes before one."""
-    unknown = ~metric.is_in(_KNOWN_METRICS).fill_null(value=True)
-    return spread(~metric.filter(unknown).str.contains(_METRIC_NAME), unknown).fill_null(value=False)
+    return metric.str.contains(_NO_METRIC_NAME).fill_null(value=False)
 
 
 def sample_rules(sample: Sample, metric: str, value: str, prefix: str = "") -> tuple[Rule, ...]:
@@ -353,8 +352,8 @@ def _is_unanswered(sample: Sample) -> pl.Expr:
 def _unknown(sample: Sample, typed: pl.DataFrame) -> dict[str, int]:
     """The samples of each metric that may tell of calls and is not read, those of the most samples first."""
     metric = typed.select(sample.metric.alias("metric")).to_series()
-    damaged = typed.select(_is_damaged(sample.metric)).to_series()
-    other = metric.filter(~metric.is_in([*_KNOWN_METRICS, ""]) & ~damaged)
+    other = metric.filter(~metric.is_in([*_KNOWN_METRICS, ""]))
+    other = other.filter(~other.str.contains(_NO_METRIC_NAME)) if other.len() else other
     counts = other.value_counts(sort=True).rows()[:_MOST_METRICS]
     return {f"{_SAMPLES_OF}{name}": count for name, count in counts}
 
