@@ -9,6 +9,7 @@ from loadlens.comparison import MOST_DRAWN, VERDICTS, compare
 from loadlens.comparison.runs import PERCENTILES, measured_run
 from loadlens.errors import InputError, UsageError
 from loadlens.sources import open_log
+from loadlens.sources.wording import NO_CALENDAR
 from tests.comparison.runs import run
 from tests.logs import logs
 
@@ -157,7 +158,7 @@ def test_figures_of_a_profile_alone_say_how_far_they_may_be_off():
     base, candidate = run({"a": 1}), run({"a": 1.1}, seed=1)
     exact, found = compare(base, candidate, ["label"]), compare(base, candidate, ["label"], exact=False)
     assert exact.relative_error == 0
-    assert exact.warnings == ()
+    assert exact.warnings == (NO_CALENDAR,)
     assert found.relative_error == found.document["base"]["relative_error"] == 2**-9
     assert "base: percentiles were read from a profile and are off by at most 0.2%" in found.warnings[0]
     for one, other in zip(exact.metrics.rows(named=True), found.metrics.rows(named=True), strict=True):
