@@ -1,4 +1,4 @@
-"""The counting library under the sanitizers of addresses and undefined behaviour: ``pytest -m slow``."""
+"""The native library under the sanitizers of addresses and undefined behaviour: ``pytest -m slow``."""
 
 import os
 import shutil
@@ -12,16 +12,20 @@ import loadlens
 from loadlens.native.compiling import compile_library, library_name
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1")
-SEEDS = 1000  # each counts three batches, merges two tallies and looks at a fourth batch
+SEEDS = (
+    1000  # each counts three batches, merges two tallies, looks at a fourth batch, and reads lines of cells
+)
 
 PROGRAM = """
 import sys
 from loadlens.engine import binding
-from tests.engine.test_binding import check_seed
+from tests.engine import test_binding
+from tests.native import test_cells
 
 assert binding.__file__.startswith(sys.argv[1])
 for seed in range(int(sys.argv[2])):
-    check_seed(seed)
+    test_binding.check_seed(seed)
+    test_cells.check_seed(seed)
 print("done")
 """
 

@@ -1,8 +1,8 @@
 """The native library: compiled from C when the package is built, loaded with ctypes.
 
-Parts that know nothing of each other: ``_tally.c`` counts rows (``loadlens.engine`` binds it),
-``_truncation.c`` keeps a process alive whose files are cut while they are read, ``_abort.c`` lets compiled
-code that gives up end the command line with a line in words.
+Parts that know nothing of each other: ``_tally.c`` counts rows (``loadlens.engine`` binds it), ``_cells.c``
+reads lines of cells, ``_truncation.c`` keeps a process alive whose files are cut while they are
+read, ``_abort.c`` lets compiled code that gives up end the command line with a line in words.
 """
 
 import ctypes

@@ -16,7 +16,9 @@ from typing import Final
 
 __all__ = ["SOURCES", "CompilerError", "compile_library", "compiler", "library_name", "zig_is_needed"]
 
-SOURCES: Final = tuple(Path(__file__).with_name(name) for name in ("_tally.c", "_truncation.c", "_abort.c"))
+SOURCES: Final = tuple(
+    Path(__file__).with_name(name) for name in ("_tally.c", "_truncation.c", "_abort.c", "_cells.c")
+)
 
 _SUFFIXES: Final = {"win32": ".dll", "darwin": ".dylib"}
 _FLAGS: Final = ("-std=c11", "-O3", "-DNDEBUG", "-fno-math-errno", "-fvisibility=hidden", "-shared")

@@ -1,22 +1,19 @@
-"""Compiled reading gives what careful reading gives, or nothing."""
+"""Quick reading gives what careful reading gives, or nothing."""
 
 import io
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from polars.testing import assert_frame_equal
 
 from loadlens.errors import LoadlensError
 from loadlens.sources.dialects.toolkit import LOADLENS_CSV
 from loadlens.sources.parsed import Parsed, joined
-from loadlens.sources.text import delimited as tables
 from loadlens.sources.text.blocks import blocks
 from loadlens.sources.text.delimited import Table
 from loadlens.sources.text.quickcells import QuickCells
@@ -181,26 +178,31 @@ def test_nothing_has_no_rows() -> None:
     assert frame.rows() == []
 
 
-def read(data: bytes, table: Table, *, is_large: bool, block_bytes: int = 2**20) -> Parsed:
-    """Everything that is read of a file, or its rejected row where it cannot be read."""
-    stream = io.BufferedReader(io.BytesIO(data))
-    cut = blocks(stream, table.framing, block_bytes=block_bytes, is_large=is_large)
-    return joined([Parsed(rows=pl.DataFrame(schema=table.schema)), *map(table.read, cut)])
-
-
 def assert_read_alike(data: bytes, table: Table) -> Parsed | None:
-    try:
-        expected = read(data, table, is_large=False)
-    except LoadlensError:
-        with pytest.raises(LoadlensError):
-            read(data, table, is_large=True)
-        return None
-    same(read(data, table, is_large=True), expected)
-    return expected
+    """What careful reading gives is what quick reading and Polars give, or these give nothing."""
+    stream = io.BufferedReader(io.BytesIO(data))
+    parts = []
+    for block in blocks(stream, table.framing, block_bytes=2**20):
+        body = table._without_header(block) if table.has_header and block.index == 0 else block
+        try:
+            expected = table._careful(body)
+        except LoadlensError:
+            with pytest.raises(LoadlensError):
+                table.read(block)
+            return None
+        same(table.read(block), expected)
+        if block.is_regular and table._begins_well(body.data):
+            for found in (table._quick(body), table._typed(body)):
+                if found is not None:
+                    same(found, expected)
+        parts.append(expected)
+    return joined([Parsed(rows=pl.DataFrame(schema=table.schema)), *parts])
 
 
 @given(records=RECORDS, data=st.data())
-def test_a_large_file_is_read_as_a_small_one(records: list[tuple[str, ...]], data: st.DataObject) -> None:
+def test_a_file_is_read_alike_quickly_and_carefully(
+    records: list[tuple[str, ...]], data: st.DataObject
+) -> None:
     ending = data.draw(st.sampled_from([b"\n", b"\r\n"]))
     raws = [record((str(index), *cells[1:])) for index, cells in enumerate(records)]
     chosen = data.draw(st.sets(st.integers(0, len(raws) - 1), max_size=2)) if raws else set()
@@ -256,15 +258,10 @@ def test_whole_numbers_are_read_alike_as_integers_and_as_floats(row: str) -> Non
     assert parsed.rows.height + parsed.rejects.height == 3
 
 
-def test_usual_rows_need_no_other_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Table, "_typed", None)
-    data = (TOOLKIT + "1.5,1,0,1024,x\n" * 10).encode()
-    assert read(data, toolkit_table(), is_large=True).rows.height == 10
-
-
-def test_without_a_compiler_a_large_file_is_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = (TOOLKIT + "1.5,1,0,1024,x\n" * 10).encode()
-    expected = read(data, toolkit_table(), is_large=True)
-    monkeypatch.setattr(tables, "can_compile", lambda: False)
-    found = read(data, replace(toolkit_table()), is_large=True)
-    assert_frame_equal(found.rows, expected.rows)
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_usual_rows_need_no_other_reader(ending: str) -> None:
+    rows = ("1.5,1,0,1024,x" + ending) * 10
+    (block,) = blocks(io.BufferedReader(io.BytesIO(rows.encode())))
+    parsed = toolkit_table()._quick(block)
+    assert parsed is not None
+    assert parsed.rows.height == 10

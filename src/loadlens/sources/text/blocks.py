@@ -76,7 +76,6 @@ class Block:
         is_regular: whether quotes are known to enclose whole cells of one line only, so that every line
             is a record.
         line_breaks: how many it has, or more; -1 if nobody counted them.
-        is_large: whether its file is so large that it pays to load what reads it faster.
         halt: when to read no further.
     """
 
@@ -86,7 +85,6 @@ class Block:
     index: int
     is_regular: bool = False
     line_breaks: int = -1
-    is_large: bool = False
     halt: Halt = field(default_factory=Halt)
 
 
@@ -95,7 +93,6 @@ def blocks(
     framing: Framing = LINES,
     *,
     block_bytes: int = BLOCK_BYTES,
-    is_large: bool = False,
     halt: Halt | None = None,
 ) -> Iterator[Block]:
     """Cuts a stream into blocks of about ``block_bytes``, always between two records.
@@ -104,7 +101,6 @@ def blocks(
         stream: the file.
         framing: what a record is.
         block_bytes: how large blocks are.
-        is_large: what they say of the file.
         halt: when to read no further.
 
     Raises:
@@ -113,7 +109,7 @@ def blocks(
     if stream.peek(len(BOM)).startswith(BOM):
         stream.read(len(BOM))
     for block in _cut(stream, framing, block_bytes, 1):
-        yield replace(block, is_large=is_large, halt=halt or block.halt)
+        yield replace(block, halt=halt or block.halt)
 
 
 def parts_of(block: Block, framing: Framing, *, part_bytes: int = PART_BYTES) -> Iterator[Block]:
@@ -121,7 +117,7 @@ def parts_of(block: Block, framing: Framing, *, part_bytes: int = PART_BYTES) ->
     stream = io.BufferedReader(io.BytesIO(block.data))
     for part in _cut(stream, framing, part_bytes, block.first_line):
         is_last = part.is_last and block.is_last
-        yield replace(part, is_last=is_last, index=block.index, is_large=block.is_large, halt=block.halt)
+        yield replace(part, is_last=is_last, index=block.index, halt=block.halt)
 
 
 def read_by_parts(

@@ -5,12 +5,11 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
 
-from loadlens.compiled import can_compile
 from loadlens.errors import InputError
 from loadlens.sources.parsed import (
     BLANK_LINES,
@@ -22,10 +21,8 @@ from loadlens.sources.parsed import (
 )
 from loadlens.sources.text.blocks import Block, count_byte, read_by_parts
 from loadlens.sources.text.framing import Framing, line_end
+from loadlens.sources.text.quickcells import QuickCells
 from loadlens.sources.text.records import Records, find_records
-
-if TYPE_CHECKING:
-    from loadlens.sources.text.quickcells import QuickCells
 
 __all__ = ["REPEATED_HEADERS", "Table", "TableReader"]
 
@@ -67,7 +64,7 @@ class Table(Recipe):
             quoted empty cell of a String column is an empty text.
         null: what a cell of a number holds where there is none, beside nothing.
         narrow: makes the same rows of blocks in which some columns hold only what a narrower type can: whole
-            numbers in the place of Float64, numbers in that of text; it is tried first on large files.
+            numbers in the place of Float64, numbers in that of text; it is tried first.
     """
 
     names: tuple[str, ...]
@@ -103,12 +100,10 @@ class Table(Recipe):
     def _fast(self, block: Block) -> Parsed | None:
         if not block.is_regular or not self._begins_well(block.data):
             return None
-        return self._compiled(block) or self._typed(block)
+        return self._quick(block) or self._typed(block)
 
-    def _compiled(self, block: Block) -> Parsed | None:
-        """The rows by compiled loops, if they are worth loading and the block holds nothing unusual."""
-        if not block.is_large:
-            return None
+    def _quick(self, block: Block) -> Parsed | None:
+        """The rows by the native library, if the block holds nothing unusual."""
         known = block.line_breaks if block.line_breaks >= 0 else count_byte(block.data, ord("\n"))
         for recipe, reader in self._quick_readers:
             cells = reader.read(block.data, known + 1)
@@ -118,12 +113,10 @@ class Table(Recipe):
         return None
 
     @cached_property
-    def _quick_readers(self) -> list[tuple[Recipe, "QuickCells"]]:
+    def _quick_readers(self) -> list[tuple[Recipe, QuickCells]]:
         """What reads most blocks, the quickest first; of one column only, blank lines are hard to tell."""
-        if len(self.names) == 1 or sys.byteorder != "little" or not can_compile():
+        if len(self.names) == 1 or sys.byteorder != "little":
             return []
-        from loadlens.sources.text.quickcells import QuickCells
-
         cells = QuickCells(names=self.names, types=self.types, separator=self.separator, quote=self.quote)
         if self.narrow is None:
             return [(self, cells)]

@@ -37,9 +37,6 @@ __all__ = ["TextFile", "common_schema", "scan_text"]
 
 _AHEAD_PER_THREAD = 2
 
-_LARGE_BYTES = 128 * 2**20
-"""Text from this size on is worth the time that loading compiled loops takes."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class TextFile:
@@ -163,9 +160,8 @@ def _rows(
     # Its own, as several scans may run at once.
     found = findings.anew()
     files, told = knowing(files)
-    is_large = sum(file.head.text_bytes for file in files) >= _LARGE_BYTES
     accounts = [_Account(file, found, halt) for file in files]
-    nesting = Nesting(partial(_spans_again, files, is_large=is_large))
+    nesting = Nesting(partial(_spans_again, files))
     first = 0
     for group in grouped(files):
         members = accounts[first : first + len(group)]
@@ -178,7 +174,7 @@ def _rows(
             yield _rows_of_all(members, part.rows, together[1], schema)
         else:
             for source in range(first, first + len(group)):
-                yield from _rows_of(source, accounts, nesting, schema, is_large=is_large)
+                yield from _rows_of(source, accounts, nesting, schema)
                 if found.is_cut_short:
                     findings.become(found)
                     return
@@ -206,21 +202,21 @@ def _warn_of_unmatched(accounts: Sequence["_Account"], told: Collection[str], fo
             found.warn(warning, [account.file.name for account in asked])
 
 
-def _spans_again(files: Sequence[TextFile], *, is_large: bool) -> Iterator[pl.DataFrame]:
+def _spans_again(files: Sequence[TextFile]) -> Iterator[pl.DataFrame]:
     """What tells which rows belong together, of all files that have such rows, from another reading."""
     for file in files:
         if isinstance(file.reader, NestingReader):
-            read = _parts(file, file.reader.spanning, Halt(), is_large=is_large)
+            read = _parts(file, file.reader.spanning, Halt())
             with _named(file), closing(read) as parts:
                 yield from (part.spans for part, _ in parts if part.spans is not None)
 
 
 def _rows_of(
-    source: int, accounts: Sequence["_Account"], nesting: Nesting, schema: pl.Schema, *, is_large: bool
+    source: int, accounts: Sequence["_Account"], nesting: Nesting, schema: pl.Schema
 ) -> Iterator[pl.DataFrame]:
     account = accounts[source]
     file = account.file
-    read = _parts(file, file.reader, account.halt, is_large=is_large)
+    read = _parts(file, file.reader, account.halt)
     with _named(file), closing(read) as parts:
         for part, joined in parts:
             rows = nesting.add(source, part.rows, part.spans)
@@ -309,20 +305,18 @@ _Named: TypeAlias = tuple[Parsed, JoinedNames | None]
 """What was read from a part of a file, with labels in the place of names, and which names became one."""
 
 
-def _parts(file: TextFile, reader: Reader, halt: Halt, *, is_large: bool) -> Generator[_Named, None, None]:
+def _parts(file: TextFile, reader: Reader, halt: Halt) -> Generator[_Named, None, None]:
     if isinstance(reader, BlockReader) and file.head.is_whole:
         stream = io.BufferedReader(io.BytesIO(file.head.data))
         cut = blocks(stream, reader.framing, halt=halt)
         yield from map(file.naming.parsed, map(reader.read, cut))
     elif isinstance(reader, BlockReader):
-        yield from _parts_of_blocks(file.path, reader, file.naming, halt, is_large=is_large)
+        yield from _parts_of_blocks(file.path, reader, file.naming, halt)
     else:
         yield from map(file.naming.parsed, reader.batches(file.path))
 
 
-def _parts_of_blocks(
-    path: Location, reader: BlockReader, naming: Naming, halt: Halt, *, is_large: bool
-) -> Iterator[_Named]:
+def _parts_of_blocks(path: Location, reader: BlockReader, naming: Naming, halt: Halt) -> Iterator[_Named]:
     """Parses blocks in all threads, a few ahead of the reader, and hands them on in their order."""
     threads = pl.thread_pool_size()
     ahead: deque[Future[_Named]] = deque()
@@ -332,7 +326,7 @@ def _parts_of_blocks(
         return naming.parsed(reader.read(block))
 
     with open_stream(path) as stream:
-        cut = blocks(stream, reader.framing, is_large=is_large, halt=halt)
+        cut = blocks(stream, reader.framing, halt=halt)
         try:
             ahead.extend(pool.submit(read, block) for block in islice(cut, threads * _AHEAD_PER_THREAD))
             while ahead:
