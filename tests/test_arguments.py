@@ -40,6 +40,29 @@ CALLS: dict[str, Callable[[Path], object]] = {
         f"gates {gates!r}": lambda log, gates=gates: api.check_gates(log, api.parse_gates(gates))
         for gates in (None, [], "p99 < 3ms", [3], [None], 3)
     },
+    **{
+        f"{name} {value!r}": lambda log, name=name, value=value: api.summarize(log, by=KEY, **{name: value})
+        for name, values in {
+            "executor": (3, "threads"),
+            "on_progress": (3, "print"),
+            "exact": (None, "yes", 1),
+            "heatmap": (None, "yes"),
+            "partition_rows": (None, "many", 1.5, True),
+            "spill_folder": (3, b"folder", []),
+            "engine": (3, None, ["streaming"]),
+        }.items()
+        for value in values
+    },
+    **{
+        f"{name} {value!r}": lambda log, name=name, value=value: api.read_log(log, **{name: value})
+        for name, value in {"column_map": 3, "storage_options": 3, "format": 3, "max_rejects": []}.items()
+    },
+    "column_map [3]": lambda log: api.read_log(log, column_map=[3]),
+    **{
+        f"gates of check {gates!r}": lambda log, gates=gates: api.check_gates(log, gates)
+        for gates in (3, None, [3], "p99 < 3ms", [])
+    },
+    **{f"profile {path!r}": lambda _, path=path: api.load_profile(path) for path in (None, 3)},
     **{f"log {log!r}": lambda _, log=log: api.read_log(log) for log in (None, [], 3, b"log", NUL, [3])},
     **{
         f"out {out!r}": lambda log, out=out: api.analyze([log], out, by=KEY, overwrite=True)

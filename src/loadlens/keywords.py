@@ -4,7 +4,8 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import wraps
-from typing import ParamSpec, TypeVar, cast
+from os import PathLike
+from typing import Final, ParamSpec, TypeVar, cast
 
 from loadlens.errors import UsageError
 
@@ -27,6 +28,40 @@ def columns_of(by: str | Sequence[str]) -> tuple[str, ...]:
     if doubled:
         raise UsageError(f"by names {', '.join(doubled)} more than once; name each column once")
     return tuple(columns)
+
+
+def _is_callable(name: str) -> Callable[[object], bool]:
+    return lambda value: value is None or callable(getattr(value, name, None))
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_EXPECTED: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
+    "executor": (_is_callable("submit"), "None or an executor, such as ProcessPoolExecutor()"),
+    "on_progress": (_is_callable("__call__"), "None or a function that takes a Progress"),
+    "exact": (lambda value: isinstance(value, bool), "True or False"),
+    "heatmap": (lambda value: isinstance(value, bool), "True or False"),
+    "partition_rows": (_is_whole, "a whole number of rows"),
+    "spill_folder": (lambda value: value is None or isinstance(value, str | PathLike), "None or a path"),
+    "engine": (
+        lambda value: isinstance(value, str) or type(value).__module__.startswith("polars"),
+        "the name of an engine of Polars, such as 'streaming'",
+    ),
+}
+"""What the values of options are that any function may be given."""
+
+
+def _check_values(keywords: Mapping[str, object]) -> None:
+    """Refuses options of a wrong type, before anything is read.
+
+    Raises:
+        UsageError: names the first of them.
+    """
+    for name, (is_right, expected) in _EXPECTED.items():
+        if name in keywords and not is_right(keywords[name]):
+            raise UsageError(f"{name}: got {keywords[name]!r}, expected {expected}")
 
 
 def refusing_unknown_keywords(
@@ -55,6 +90,7 @@ def refusing_unknown_keywords(
                     raise TypeError(
                         f"{function.__name__}() got an unexpected keyword argument {name!r}{hint}"
                     )
+            _check_values(keywords)
             return function(*arguments, **keywords)
 
         return checked

@@ -140,6 +140,12 @@ def check_gates(
         InputError: the log cannot be read, lacks columns or holds values that no statistic may use.
         UsageError: there are no gates, there is no such fence, or figures are to be approximate.
     """
+    if (
+        isinstance(gates, str)
+        or not isinstance(gates, Sequence)
+        or not all(isinstance(gate, str | Gate) for gate in gates)
+    ):
+        raise UsageError(f"gates: got {gates!r}, expected a list of gates or texts such as ['p99 < 300ms']")
     if not gates:
         raise UsageError("no gates: give one or more, such as p99 < 300ms")
     if not execution.get("exact", True):

@@ -68,6 +68,10 @@ class Reading:
         Raises:
             UsageError: an argument cannot be understood.
         """
+        if format is not None and not isinstance(format, str):
+            raise UsageError(f"format: got {format!r}, expected the name of one, such as 'jmeter-csv'")
+        if storage_options is not None and not isinstance(storage_options, Iterable):
+            raise UsageError(f"storage_options: got {storage_options!r}, expected names and values")
         mapped = _column_map(column_map, no_header=no_header)
         _check_flags({"keep_query": keep_query, "label_template": label_template})
         return cls(
@@ -92,7 +96,10 @@ def _column_map(given: ColumnMap | Iterable[str] | None, *, no_header: bool) -> 
         )
     if given is None or isinstance(given, ColumnMap):
         return replace(given, no_header=True) if given and no_header else given
-    return ColumnMap.parse(list(given), no_header=no_header)
+    entries = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+    if not all(isinstance(entry, str) for entry in entries):
+        raise UsageError(f"column_map: got {given!r}, expected texts such as ['latency=elapsed:ms']")
+    return ColumnMap.parse(entries, no_header=no_header)
 
 
 def _check_flags(flags: Mapping[str, object]) -> None:

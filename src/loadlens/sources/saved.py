@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from os import PathLike
 from typing import Any, Final
 
 import polars as pl
@@ -15,7 +16,7 @@ from loadlens.schema import CANONICAL_COLUMNS, ERROR_COLUMNS, LATENCY, MAX_TIME_
 from loadlens.sources.files import DataFile, inspect_columns, kind_of
 from loadlens.sources.finding import find_files
 from loadlens.sources.findings import Findings
-from loadlens.sources.storage.location import Location, PathSource
+from loadlens.sources.storage.location import Location, PathSource, RemotePath
 from loadlens.sources.storage.stamps import content_digest
 from loadlens.sources.wording import counted, listed, shortened
 
@@ -204,6 +205,8 @@ def saved_profiles(
     Raises:
         InputError: nothing is there, or a file is no profile, or damaged.
     """
+    if source is None or not isinstance(source, str | PathLike | RemotePath | Iterable):
+        raise InputError(f"a saved profile: got {source!r}, expected its path")
     found = find_files(source, options).candidates
     paths = [one.path for one in found if one.likelihood == "sure" or kind_of(one.path) == "parquet"]
     return tuple(map(_known_profile, paths))
