@@ -98,6 +98,7 @@ def _merged(path: Path, count: int) -> float:
     part = Profile(
         key=whole.key,
         keys=whole.keys,
+        figures=whole.figures,
         buckets=whole.buckets.head(200),
         seconds=seconds,
         heat=whole.heat.head(50),

@@ -15,8 +15,8 @@ import polars as pl
 import loadlens
 from benchmarks.data import log_path
 from loadlens.cluster import workforce
+from loadlens.engine.distributed import Merging
 from loadlens.profile import Profile
-from loadlens.profile.distributed import Merging
 
 __all__ = ["main"]
 

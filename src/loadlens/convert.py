@@ -9,8 +9,9 @@ from typing import Final
 import polars as pl
 
 from loadlens.disk import FREE_OUTPUT_SPACE, refusing_full_disk
+from loadlens.engine import on_good_rows
 from loadlens.errors import InputError
-from loadlens.profile import UnusableRowsError, on_good_rows
+from loadlens.profile import UnusableRowsError
 from loadlens.profile.limits import Limits
 from loadlens.publish import move_to, publish_rejects, refuse_file, staging_beside
 from loadlens.schema import breaks_one_of

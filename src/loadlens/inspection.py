@@ -8,8 +8,9 @@ from typing import Any
 
 import polars as pl
 
+from loadlens.engine import on_good_rows
 from loadlens.errors import InputError, LoadlensError
-from loadlens.profile import UnusableRowsError, on_good_rows
+from loadlens.profile import UnusableRowsError
 from loadlens.profile.clock import ClockWatch
 from loadlens.profile.limits import Limits
 from loadlens.profile.plan import success_of

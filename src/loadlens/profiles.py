@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import polars as pl
 
+from loadlens.engine import measure
 from loadlens.errors import InputError
 from loadlens.keywords import columns_of, refusing_unknown_keywords
-from loadlens.profile import Execution, Plan, Profile, measure, success_of
+from loadlens.profile import Execution, Plan, Profile, success_of
 from loadlens.profile.buckets import RELATIVE_ERROR
 from loadlens.profile.saved import damage_told, merged_profile, merged_seconds
 from loadlens.profile.storing import digest_of, stored_parts, write_profile
@@ -131,8 +132,8 @@ def _sources(log: Log, profile: Profile) -> list[dict[str, Any]]:
 
 def _counted(profile: Profile) -> dict[str, Any]:
     """The facts that follow from the counts."""
-    rows, first, last = profile.buckets.select(
-        pl.col("count").sum(), pl.col("first_start").min(), pl.col("last_end").max()
+    rows, first, last = profile.figures.select(
+        pl.col("calls").sum(), pl.col("first_start").min(), pl.col("last_end").max()
     ).row(0)
     first_second, last_second = profile.windows.select(
         pl.col("first_second").min(), pl.col("last_second").max()

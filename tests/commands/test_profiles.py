@@ -80,7 +80,7 @@ def test_inspect_says_what_a_profile_is(profiles: list[Path]) -> None:
     assert list(document["sources"]) == [str(profiles[1].with_suffix(".parquet"))]
     assert document["first_s"] > 86_400
     printed = run("inspect", profiles[1])
-    assert "saved profile, format 2" in printed
+    assert "saved profile, format 3" in printed
     assert "off by at most 0.2%" in printed
 
 

@@ -82,7 +82,7 @@ class Shape:
             columns.get("size", -1),
             columns.get("class", -1),
             0,
-            int(self.timeline),
+            2 * self.timeline,
         )
 
 
@@ -122,6 +122,9 @@ def random_batch(rng: np.random.Generator, shape: Shape, rows: int) -> pl.DataFr
     for name in shape.names:
         columns[name] = _column(rng, shape, name, rows, some)
     frame = pl.DataFrame(columns)
+    if shape.timed:  # no call ends before its start
+        ordered = pl.when(pl.col("end").is_not_null()).then(pl.max_horizontal("start", "end"))
+        frame = frame.with_columns(ordered.alias("end"))
     # Batches come in pieces, and from the middle of others.
     if rows > 3 and rng.random() < 0.5:
         cut = int(rng.integers(1, rows - 1))
@@ -269,7 +272,7 @@ def counted(tally: NativeTally, keys: list[Any]) -> Counts:
                 "size": int(rest["size_high"]) * 2**64 + int(rest["size_low"]),
                 "errors": rest["errors"].tolist(),
             }
-    for line, bucket, count in zip(*tally.cells(), strict=True):
+    for line, bucket, count, _ in zip(*tally.cells(), strict=True):
         found.cells[keys[line // 2], bool(line % 2), int(bucket)] += int(count)
     for code, second, *counts in zip(*tally.seconds(), strict=True):
         for name, count in zip(("starts", "ends", "completions"), counts, strict=True):

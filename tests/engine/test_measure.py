@@ -1,7 +1,10 @@
 """The engine's figures against the direct formulation, however the rows come and whatever memory there is."""
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadlens.engine.measure import Measured, measured
-from loadlens.engine.profile import Profile
-from loadlens.profile import Plan
+from loadlens.engine import Scan
+from loadlens.engine.counting import Counted, counted
+from loadlens.engine.measuring import refined, scanning
+from loadlens.engine.selections import Selections
+from loadlens.profile import Plan, Profile, Statistics
 from loadlens.profile.limits import Limits
 from loadlens.profile.plan import below_name
 from loadlens.schema import LATENCY
@@ -28,8 +33,20 @@ LIMITS = Limits.of(2**30)
 UNIT_MS = 2.0**-55  # of sums: latencies far below it add up to nothing
 
 
-def measured_of(source: Any, plan: Plan, **options: Any) -> Measured:
-    return measured(open_log(source), plan, limits=options.pop("limits", LIMITS), **options)
+@contextmanager
+def counted_of(
+    source: Any, plan: Plan, limits: Limits = LIMITS, spill: Path | None = None
+) -> Iterator[tuple[Counted, Scan]]:
+    log = open_log(source)
+    with scanning(log, plan) as whole:
+        scan = replace(whole, limits=limits, spill_folder=spill)
+        with counted(log, scan) as found:
+            yield found, scan
+
+
+def measured_of(source: Any, plan: Plan, **options: Any) -> Statistics:
+    with counted_of(source, plan, **options) as (found, scan):
+        return refined(found, scan)
 
 
 def assert_agree(got: pl.DataFrame, frame: pl.DataFrame, plan: Plan) -> None:
@@ -39,8 +56,6 @@ def assert_agree(got: pl.DataFrame, frame: pl.DataFrame, plan: Plan) -> None:
         assert (one is None) == (other is None)
         assert one is None or math.isclose(one, other, rel_tol=TOLERANCE)
     same = got.with_columns(expected["throughput"])
-    if "success_mean" in same and (expected["success_max"].max() or 1.0) < 1e-100:
-        same = same.with_columns(expected["success_mean", "kept_mean", "outlier_fence"])
     assert_agree_but_for_throughput(same, expected, plan)
 
 
@@ -114,7 +129,7 @@ def test_kept_percentiles() -> None:
 
 
 def profiles_equal(one: Profile, other: Profile) -> bool:
-    frames = ("keys", "figures", "cells", "classes")
+    frames = ("keys", "figures", "buckets", "classes")
     same = all(getattr(one, name).equals(getattr(other, name)) for name in frames)
     by = ("code", "second")
     return (
@@ -146,7 +161,7 @@ def test_figures_are_the_same_to_the_bit(
     expected = measured_of(frame, plan)
     got = measured_of(divided(shuffled, tmp_path_factory.mktemp("parts"), cuts), plan)
     assert got.table.equals(expected.table)
-    assert profiles_equal(got.profiles[0], expected.profiles[0])
+    assert profiles_equal(got.profile, expected.profile)
 
 
 # ---- bounded memory ----
@@ -176,44 +191,68 @@ def test_cells_too_full_to_hold_are_split(name: str, most: int) -> None:
 
 
 def test_equal_latencies_are_counted_where_they_lie() -> None:
-    frame = log_of(np.full(100_000, 100.0))
-    assert measured_of(frame, plan_of(frame, outliers="none"), limits=small(10)).scans <= 2
+    frame, looks = log_of(np.full(100_000, 100.0)), []
+    with counted_of(frame, plan_of(frame, outliers="none"), small(10)) as (found, scan):
+
+        def look(selections: Selections) -> None:
+            looks.append(selections)
+            found.look(selections)
+
+        refined(replace(found, look=look), scan)
+    assert len(looks) <= 1
 
 
-@pytest.mark.parametrize("parts", [2, 5])
-def test_keys_are_counted_in_parts(parts: int) -> None:
-    frame = keyed(log_of(spread(9000)), keys=300)
-    plan = plan_of(frame, KEY, outliers="mean-iqr")
-    whole = measured_of(frame, plan)
-    got = measured_of(frame, plan, parts=parts)
-    assert got.table.equals(whole.table)
-    assert sum(profile.keys.height for profile in got.profiles) == whole.profiles[0].keys.height
+class Tight(Limits):
+    """So little memory that keys are counted in parts."""
+
+    @property
+    def tally_bytes(self) -> int:
+        return 2**20
+
+    @property
+    def text_bytes(self) -> int:
+        return 0
 
 
-def test_keys_that_outgrow_the_memory_are_counted_in_parts_by_themselves() -> None:
-    class Tight(Limits):
-        @property
-        def tally_bytes(self) -> int:
-            return 2**20
-
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_keys_that_outgrow_the_memory_are_counted_in_parts(tmp_path: Path, suffix: str) -> None:
     frame = keyed(log_of(spread(20_000)), keys=5000)
+    path = tmp_path / f"log.{suffix}"
+    frame.write_parquet(path) if suffix == "parquet" else frame.write_csv(path)
     plan = plan_of(frame, KEY)
-    got = measured_of(frame, plan, limits=Tight(memory=2**30))
-    assert len(got.profiles) > 1
-    assert got.table.equals(measured_of(frame, plan).table)
+    whole, stages = measured_of(path, plan), []
+    log = open_log(path)
+    with scanning(log, plan, on_progress=lambda moment: stages.append(moment.stage)) as wide:
+        scan = replace(wide, limits=Tight(memory=2**30))
+        with counted(log, scan) as found:
+            got = refined(found, scan)
+    assert any(re.search(r"part 2 of \d+ of the keys", stage) for stage in stages)
+    assert got.table.equals(whole.table)
+    assert profiles_equal(got.profile, whole.profile)
 
 
 # ---- where the rows come from ----
 
 
+class WithoutText(Limits):
+    """Text is never held in memory."""
+
+    @property
+    def text_bytes(self) -> int:
+        return 0
+
+
 @pytest.mark.parametrize("name", ["several keys", "some without latency"])
 def test_what_the_second_scan_needs_is_spilled(name: str, tmp_path: Path) -> None:
     frame = keyed(LOGS[name]())
+    path = tmp_path / "log.csv"
+    frame.write_csv(path)
     for outliers in ("none", "tukey"):
         plan = plan_of(frame, KEY, outliers=outliers)
-        spilled = measured_of(frame, plan, spill=tmp_path / f"{outliers}.parquet")
-        assert spilled.table.equals(measured_of(frame, plan).table)
-        assert (tmp_path / f"{outliers}.parquet").stat().st_size > 0
+        with counted_of(path, plan, WithoutText(memory=2**30)) as (found, scan):
+            assert found.spilled_bytes > 0
+            spilled = refined(found, scan)
+        assert spilled.table.equals(measured_of(path, plan).table)
 
 
 KEYS: dict[str, pl.Series] = {

@@ -11,10 +11,8 @@ from loadlens.gates import check_gates, counter, highest, kernels, rows
 from loadlens.gates.counter import WindowCounter
 from loadlens.gates.highest import Highest
 from loadlens.gates.narrowing import COARSE_SHIFT, UNDIVIDED_SHIFT, cell_counts, side_of
-from loadlens.profile import scan
-from loadlens.profile.coding import KeyCoder
+from loadlens.profile.coding import KeyCoder, TooSparseError
 from loadlens.profile.limits import Limits
-from loadlens.profile.passes import TooSparseError
 from loadlens.schema import LATENCY
 from tests.extent import combinations
 
@@ -23,7 +21,7 @@ CELL = ["code", "window", "success", "part", "side"]
 
 @pytest.fixture(autouse=True)
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan, "FEWEST_ROWS_FOR_TABLES", 0)
+    monkeypatch.setattr(rows, "_FEWEST_ROWS_FOR_TABLES", 0)
     monkeypatch.setattr(counter, "_FEWEST_CELLS", 4)
     monkeypatch.setattr(highest, "_FEWEST_HELD", 50)
 
@@ -132,7 +130,7 @@ def verdicts(path: Path, gates: tuple[str, ...] = GATES) -> list[object]:
 
 def by_group_bys(path: Path, gates: tuple[str, ...] = GATES) -> list[object]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scan, "FEWEST_ROWS_FOR_TABLES", 10**12)
+        patch.setattr(rows, "_FEWEST_ROWS_FOR_TABLES", 10**12)
         return verdicts(path, gates)
 
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 import loadlens
 from loadlens.errors import GateError, InputError, UsageError
-from loadlens.gates import GateCheck, Verdict, check_gates, highest
-from loadlens.profile import scan
+from loadlens.gates import GateCheck, Verdict, check_gates, highest, rows
 from loadlens.profile.limits import Limits
 from loadlens.sources.text import log as textlog
 from tests import logs, oracle
@@ -42,7 +41,7 @@ METRICS = {
 def counting(*, by_table: bool) -> Iterator[None]:
     """Counts by compiled loops that hold few rows, or by group-bys."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scan, "FEWEST_ROWS_FOR_TABLES", 0 if by_table else 10**12)
+        patch.setattr(rows, "_FEWEST_ROWS_FOR_TABLES", 0 if by_table else 10**12)
         patch.setattr(highest, "_FEWEST_HELD", 5)
         yield
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import loadlens
-from loadlens.profile import measure, percentile_name
+from loadlens.engine import measure
+from loadlens.profile import percentile_name
 from loadlens.profile.plan import Outliers
 from loadlens.schema import LATENCY
 from loadlens.sources import open_log

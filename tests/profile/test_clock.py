@@ -1,6 +1,7 @@
 """The resolution of a log's clock, against a search in whole numbers of ticks."""
 
-import threading
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -9,22 +10,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadlens.profile import Plan, Profile, measure
-from loadlens.profile.clock import ClockWatch, clock_warning
+from loadlens.engine import measure
+from loadlens.profile import Plan, Profile
+from loadlens.profile.clock import clock_warning
 from loadlens.sources import open_log
 
 BOTH = ("start_time", "end_time")
 TICKS = (1, 10, 100, 1000)
 
 
-def times(start: list[float | None], end: list[float | None]) -> pl.DataFrame:
-    return pl.DataFrame({"start_time": start, "end_time": end}, schema=dict.fromkeys(BOTH, pl.Float64))
+def log_at(start: Sequence[float | None], end: Sequence[float | None]) -> pl.DataFrame:
+    """Calls that have a start or an end, so that none ends before it starts."""
+    return pl.DataFrame(
+        {
+            "invocation_latency": [5.0] * (len(start) + len(end)),
+            "start_time": [*start, *[None] * len(end)],
+            "end_time": [*[None] * len(start), *end],
+        },
+        schema_overrides=dict.fromkeys(BOTH, pl.Float64),
+    )
 
 
 def resolution(frame: pl.DataFrame, logged: tuple[str, ...] = BOTH) -> float:
-    watch = ClockWatch(logged)
-    watch.add(frame)
-    return watch.resolution_s
+    log = replace(open_log(frame), logged_times=logged)
+    return measure(log, Plan(key=())).profile.resolution_s
 
 
 def is_tick(time: float, ticks: int) -> bool:
@@ -48,35 +57,23 @@ def clocks(draw: st.DrawFn) -> list[float]:
 @given(clocks(), st.randoms(use_true_random=False), st.integers(1, 5))
 def test_order_and_division_do_not_matter(found: list[float], random: object, parts: int) -> None:
     random.shuffle(found)  # type: ignore[attr-defined]
-    watch = ClockWatch(BOTH)
-    for part in range(parts):
-        some = found[part::parts]
-        watch.add(times(some, [None] * len(some)))
-    assert watch.resolution_s == expected(found) == resolution(times([None] * len(found), found))
+    profiles = [
+        measure(open_log(log_at(found[part::parts], [])), Plan(key=())).profile
+        for part in range(parts)
+        if found[part::parts]
+    ]
+    assert Profile.merge_all(profiles).resolution_s == expected(found) == resolution(log_at([], found))
 
 
 @given(clocks(), clocks())
 def test_the_finer_of_start_and_end_counts(start: list[float], end: list[float]) -> None:
-    rows = min(len(start), len(end))
-    start, end = start[:rows], end[:rows]
-    assert resolution(times(start, end)) == expected([*start, *end])  # type: ignore[arg-type]
-
-
-@given(st.lists(clocks(), min_size=1, max_size=6))
-def test_threads_do_not_matter(parts: list[list[float]]) -> None:
-    watch = ClockWatch(BOTH)
-    threads = [threading.Thread(target=watch.add, args=(times(part, part),)) for part in parts]  # type: ignore[arg-type]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert watch.resolution_s == expected([time for part in parts for time in part])
+    assert resolution(log_at(start, end)) == expected([*start, *end])
 
 
 def test_one_time_out_of_millions_counts() -> None:
     end = np.arange(1_000_000.0)
     end[777_777] += 0.25
-    assert resolution(pl.DataFrame({"end_time": end})) == 0.01
+    assert resolution(pl.DataFrame({"invocation_latency": 5.0, "end_time": end})) == 0.01
 
 
 @pytest.mark.parametrize(
@@ -96,7 +93,7 @@ def test_one_time_out_of_millions_counts() -> None:
 def test_a_time_that_is_derived_tells_nothing_of_whole_seconds(
     start: list[float | None], end: list[float | None], logged: tuple[str, ...], found: float
 ) -> None:
-    assert resolution(times(start, end), logged) == found
+    assert resolution(log_at(start, end), logged) == found
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.profile import coding
-from loadlens.profile.coding import KeyCoder
-from loadlens.profile.passes import TooSparseError
+from loadlens.profile.coding import KeyCoder, TooSparseError
 from tests.extent import examples
 
 VALUES = {

@@ -16,9 +16,10 @@ import polars as pl
 import pytest
 
 import loadlens
+from loadlens.engine import distributed, measure
+from loadlens.engine.distributed import Merging
 from loadlens.errors import InputError, UsageError, WorkerError
-from loadlens.profile import Plan, Profile, Progress, Statistics, distributed, limits, measure, progress, scan
-from loadlens.profile.distributed import Merging
+from loadlens.profile import Plan, Profile, Progress, Statistics, limits, progress
 from loadlens.schema import LATENCY
 from loadlens.sources import Reading, open_log
 from tests import logs
@@ -27,11 +28,6 @@ from tests.profile.cases import LOGS, assert_agree, assert_same_profile, keyed, 
 
 KEY = ["memory_size"]
 Submitted = tuple[Callable[..., Any], tuple[Any, ...]]
-
-
-@pytest.fixture(autouse=True)
-def _way_of_counting() -> None:
-    """Workers count in both ways; which one is no matter for most of what happens around them."""
 
 
 @pytest.fixture(scope="module")
@@ -103,12 +99,6 @@ def test_hard_logs(threads: Executor, tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["some without latency", "several keys"])
 def test_one_pass(threads: Executor, tmp_path: Path, name: str) -> None:
     assert_same_in_partitions(keyed(LOGS[name]()), threads, tmp_path, exact=False)
-
-
-@pytest.mark.parametrize("name", ["none succeeds", "several keys", "denormals and zeros"])
-def test_tables(threads: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(scan, "FEWEST_ROWS_FOR_TABLES", 0)
-    assert_same_in_partitions(keyed(LOGS[name]()), threads, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -214,11 +204,10 @@ def test_runs_as_text_are_told_apart_by_their_file(threads: Executor, tmp_path: 
         assert summary["num_invocations"].to_list() == [50, 50]
 
 
-def test_large_text_is_counted_without_a_temporary_file(
+def test_large_text_goes_through_a_temporary_file_here_alone(
     threads: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits.Limits, "text_bytes", 0)
-    monkeypatch.setattr(scan, "FEWEST_ROWS_FOR_TABLES", 0)
     frame = keyed(log_of([*spread(900), *[-1.0] * 100]))
     for name, part in {"a": frame.head(600), "b": frame.tail(400)}.items():
         part.write_csv(tmp_path / f"{name}.csv")
@@ -398,7 +387,8 @@ def test_what_travels_is_data(log: Path) -> None:
     for _, arguments in inline.submitted:
         Noting(io.BytesIO(pickle.dumps(arguments))).load()
     foreign = {name for name in names if not name.startswith(("loadlens.", "polars.datatypes."))}
-    assert foreign <= {"polars.dataframe.frame.DataFrame", "pathlib.PosixPath"}
+    arrays = {"numpy.ndarray", "numpy.dtype", "numpy._core.multiarray._reconstruct"}
+    assert foreign <= {"polars.dataframe.frame.DataFrame", "pathlib.PosixPath", *arrays}
     assert len(names) > len(foreign)
 
 
@@ -432,53 +422,7 @@ def test_many_profiles_merge_as_they_arrive(count: int, monkeypatch: pytest.Monk
     assert merging.merged().buckets["count"].sum() == frame.height
 
 
-class Elsewhere(pl.Engine):
-    """An engine that does not run queries here, as far as the library can tell."""
-
-    name = "elsewhere"
-
-    def __init__(self) -> None:
-        self.queries: list[str] = []
-
-    def collect(self, lf: pl.LazyFrame, **_: Any) -> pl.DataFrame:
-        self.queries.append(lf.explain(optimized=False))
-        return lf.collect(engine="in-memory")
-
-    def execute(self, lf: pl.LazyFrame, **_: Any) -> Any:
-        raise NotImplementedError
-
-
-@pytest.mark.parametrize("most", [0, 10**6])
-def test_an_engine_object_runs_every_scan(log: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    monkeypatch.setattr(limits, "_MOST_CANDIDATES", most)
-    plan = Plan(key=("memory_size",), limits_ms=(20.0,))
-    expected = measured(log, plan)
-    collect, scans = pl.LazyFrame.collect, []
-
-    def noted(frame: pl.LazyFrame, *arguments: Any, **options: Any) -> Any:
-        if "Parquet SCAN" in frame.explain(optimized=False):
-            scans.append(options.get("engine"))
-        return collect(frame, *arguments, **options)
-
-    opened, engine = open_log(log), Elsewhere()
-    monkeypatch.setattr(pl.LazyFrame, "collect", noted)
-    got = measure(opened, plan, engine=engine, heatmap=True, on_progress=lambda _: None)
-    assert_same(got, expected, plan)
-    assert {id(used) for used in scans if used != "in-memory"} == {id(engine)}
-    assert len(engine.queries) > 2
-    assert not any("PYTHON" in query.upper() for query in engine.queries)
-
-
-@pytest.mark.slow
-def test_partitions_of_a_large_log_are_counted_in_tables(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ways = []
-
-    def noted(*arguments: Any) -> Any:
-        ways.append("tables")
-        return by_tables(*arguments)
-
-    by_tables = scan._by_tables
-    monkeypatch.setattr(scan, "_by_tables", noted)
-    monkeypatch.setattr(scan, "FEWEST_ROWS_FOR_TABLES", 5000)
-    loadlens.summarize(log, KEY, executor=Inline(), partition_rows=1500)
-    assert len(ways) == 5
+@pytest.mark.parametrize("executor", [None, Inline()])
+def test_an_engine_that_calls_nothing_here_is_refused(log: Path, executor: Executor | None) -> None:
+    with pytest.raises(UsageError, match=r"engine: got gpu, expected auto, streaming or in-memory"):
+        loadlens.summarize(log, KEY, engine="gpu", executor=executor)

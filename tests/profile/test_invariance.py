@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadlens.profile import Plan, Statistics, measure
+from loadlens.engine import measure
+from loadlens.profile import Plan, Statistics
 from loadlens.sources import open_log
 from tests import logs, oracle
 from tests.extent import combinations, examples, some_of

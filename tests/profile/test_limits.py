@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 import loadlens
-from loadlens.profile import Plan, limits, measure
+from loadlens.engine import measure
+from loadlens.profile import Plan, limits
 from loadlens.profile.limits import Limits, default_memory_limit
 from loadlens.sources import Log, open_log
 from loadlens.sources.files import DataFile

@@ -30,11 +30,6 @@ def parts_of(frame: pl.DataFrame, cuts: Sequence[int]) -> list[pl.DataFrame]:
     return [part for part in parts if part.height]
 
 
-@pytest.fixture(autouse=True)
-def _way_of_counting() -> None:
-    """Both ways give the same profile, as test_counter finds: what is made of it is looked at once."""
-
-
 def merged(profiles: Sequence[Profile], key: Sequence[str]) -> Profile:
     whole = Profile.empty(key)
     for profile in profiles:
@@ -173,9 +168,7 @@ def test_logs_of_different_error_columns() -> None:
     frames = [log_of([1.0, -1.0, 2.0]).drop(errors), log_of([1.0, -1.0])]
     a, b = (profile_of(frame) for frame in frames)
     for got in (a.merge(b), b.merge(a), a.merge(b).merge(Profile.empty(()))):
-        thrown = got.buckets.select(
-            (pl.col(name) * pl.col("count")).sum() for name in ("throttle_exception", *errors)
-        )
+        thrown = got.figures.select(pl.col("throttle_exception", *errors).sum())
         assert thrown.row(0) == (2, 0, 0)
         assert got.buckets["count"].sum() == 5
     assert_same_profile(a.merge(b), b.merge(a))
@@ -259,7 +252,7 @@ def test_codes_and_seconds_however_far_apart_merge_to_the_same(apart: int, pause
             classes=profile.classes,
             **{
                 name: getattr(profile, name).with_columns(code=codes * apart)
-                for name in ("keys", "buckets", "seconds")
+                for name in ("keys", "figures", "buckets", "seconds")
             },
         )
         for profile in profiles

@@ -8,12 +8,11 @@ import polars as pl
 import pytest
 
 import loadlens
-from loadlens.profile import Progress, progress, scan
+from loadlens.profile import Progress, progress
 from tests.profile.cases import keyed, log_of, spread
 
 ROWS = 20_000
 COUNTING = "Counting latencies"
-BY_GROUPS = [COUNTING, "Counting completions per second", "Counting latencies over time"]
 LAST = "Fetching the latencies that decide"
 
 
@@ -30,12 +29,6 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def stages() -> list[str]:
-    """The stages that count, by the way of counting."""
-    return [COUNTING] if scan.FEWEST_ROWS_FOR_TABLES == 0 else BY_GROUPS
-
-
 def moments(source: Any, **execution: Any) -> list[Progress]:
     told: list[Progress] = []
     loadlens.summarize(source, ["memory_size"], on_progress=told.append, **execution)
@@ -46,11 +39,11 @@ def stages_of(told: Sequence[Progress]) -> list[str]:
     return list(dict.fromkeys(moment.stage for moment in told))
 
 
-def test_stages_come_in_order(log: Path, stages: list[str]) -> None:
+def test_stages_come_in_order(log: Path) -> None:
     told = moments(log, heatmap=True)
-    assert stages_of(told) == [*stages, LAST]
+    assert stages_of(told) == [COUNTING, LAST]
     names = [moment.stage for moment in told]
-    assert names == sorted(names, key=[*stages, LAST].index)
+    assert names == sorted(names, key=[COUNTING, LAST].index)
 
 
 def test_text_is_parsed_first(tmp_path: Path) -> None:
@@ -65,9 +58,9 @@ def test_text_is_parsed_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", ["streaming", "in-memory"])
-def test_rows_grow_to_the_total_in_each_stage(log: Path, engine: str, stages: list[str]) -> None:
+def test_rows_grow_to_the_total_in_each_stage(log: Path, engine: str) -> None:
     told = moments(log, heatmap=True, engine=engine)
-    for stage in stages:
+    for stage in (COUNTING, LAST):
         rows = [moment.rows_done for moment in told if moment.stage == stage]
         assert rows[0] == 0
         assert rows == sorted(rows)
@@ -121,14 +114,14 @@ ERRORS = (CancelledError, KeyboardInterrupt, SystemExit, ValueError, OSError, Br
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize("with_rows", [False, True], ids=["as it begins", "among its rows"])
 def test_what_a_callback_raises_ends_the_run(
-    log: Path, stages: list[str], with_rows: bool, error: type[BaseException], engine: Any
+    log: Path, with_rows: bool, error: type[BaseException], engine: Any
 ) -> None:
     told: list[Progress] = []
     thrown = error("enough")
 
     def stop(moment: Progress) -> None:
         told.append(moment)
-        if moment.stage == stages[:2][-1] and bool(moment.rows_done) == with_rows:
+        if moment.stage == COUNTING and bool(moment.rows_done) == with_rows:
             raise thrown
 
     with pytest.raises(error) as caught:

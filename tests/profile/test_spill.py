@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 import loadlens
-from loadlens.profile import Execution, Progress, measure, progress, scan
+from loadlens.engine import measure
+from loadlens.profile import Execution, Progress, progress
 from loadlens.profile.limits import Limits
 from loadlens.profile.plan import Plan
 from loadlens.schema import LATENCY
@@ -80,7 +81,7 @@ def test_a_spilled_log_has_the_same_statistics(tmp_path: Path, spill: Path, key:
 
 @pytest.mark.usefixtures("spilling")
 @pytest.mark.parametrize("order", ["mixed", "falling"])
-def test_text_is_parsed_again_only_for_the_times_of_a_tail_that_came_too_early(
+def test_text_is_parsed_once(
     tmp_path: Path, spill: Path, monkeypatch: pytest.MonkeyPatch, order: str
 ) -> None:
     parsed = []
@@ -104,7 +105,7 @@ def test_text_is_parsed_again_only_for_the_times_of_a_tail_that_came_too_early(
     got = measure(log, plan, spill_folder=spill)
     assert_agree(got.table, direct.measure(open_log(frame), plan).table, plan)
     assert log.findings.rejected == 1
-    assert len(parsed) == (2 if order == "falling" and scan.FEWEST_ROWS_FOR_TABLES == 0 else 1)
+    assert len(parsed) == 1
     assert not list(spill.iterdir())
 
 
@@ -203,12 +204,7 @@ def test_a_bad_cell_leaves_nothing_behind(tmp_path: Path, spill: Path, cell: str
     assert not list(spill.iterdir())
 
 
-STAGES = (
-    "Parsing text",
-    "Counting latencies",
-    "Counting completions per second",
-    "Fetching the latencies that decide",
-)
+STAGES = ("Parsing text", "Fetching the latencies that decide")
 
 
 @pytest.mark.usefixtures("spilling", "told_always")
@@ -220,9 +216,6 @@ def test_a_cancelled_run_leaves_nothing_behind(
     tmp_path: Path, spill: Path, stage: str, with_rows: bool, error: type[BaseException]
 ) -> None:
     # The last stage does not count rows.
-    if scan.FEWEST_ROWS_FOR_TABLES == 0 and stage.startswith("Counting"):
-        pytest.skip("text is counted while it is parsed")
-
     def cancel(moment: Progress) -> None:
         if moment.stage == stage and bool(moment.rows_done) == with_rows:
             raise error
@@ -234,14 +227,11 @@ def test_a_cancelled_run_leaves_nothing_behind(
 
 
 @pytest.mark.usefixtures("spilling", "told_always")
-@pytest.mark.parametrize("stage", STAGES[:3])
-def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, spill: Path, stage: str) -> None:
-    if scan.FEWEST_ROWS_FOR_TABLES == 0 and stage.startswith("Counting"):
-        pytest.skip("text is counted while it is parsed")
+def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, spill: Path) -> None:
     sent = []
 
     def interrupt(moment: Progress) -> None:
-        if moment.stage == stage and moment.rows_done and not sent:
+        if moment.stage == STAGES[0] and moment.rows_done and not sent:
             sent.append(moment)
             signal.raise_signal(signal.SIGINT)
 

@@ -17,11 +17,6 @@ POSITIVE_LOGS = [name for name in LOGS if name != "denormals and zeros"]
 TEN_YEARS_S = 3.156e8
 
 
-@pytest.fixture(autouse=True)
-def _way_of_counting() -> None:
-    """Both ways give the same profile, as test_counter finds: what it shows is looked at once."""
-
-
 def summary_of(frame: pl.DataFrame, *by: str) -> SummaryResult:
     return loadlens.summarize(frame, by, heatmap=True)
 

@@ -17,7 +17,8 @@ from loadlens.analysis.shared import (
     extras,
     key_columns,
 )
-from loadlens.profile import DEFAULT_PERCENTILES, Execution, Outliers, Plan, measure
+from loadlens.engine import measure
+from loadlens.profile import DEFAULT_PERCENTILES, Execution, Outliers, Plan
 from loadlens.schema import CONFIGURATION_COLUMNS, ERROR_COLUMNS, LATENCY
 from loadlens.sources import EndpointMetricsSource, Source, open_log, read_endpoint_metrics
 

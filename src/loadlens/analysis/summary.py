@@ -19,9 +19,10 @@ from loadlens.analysis.shared import (
     num_errors,
     with_numeric_keys,
 )
+from loadlens.engine import measure
 from loadlens.errors import UsageError
 from loadlens.keywords import columns_of
-from loadlens.profile import DEFAULT_PERCENTILES, Execution, Outliers, Plan, key_names, measure, success_of
+from loadlens.profile import DEFAULT_PERCENTILES, Execution, Outliers, Plan, key_names, success_of
 from loadlens.schema import LATENCY
 from loadlens.sources import Source, open_log
 

@@ -23,11 +23,11 @@ from loadlens.comparison.intervals import (
     share_estimate,
 )
 from loadlens.costing import MEMORY, Usage, billing_steps, usage_from
+from loadlens.engine import measure
 from loadlens.errors import UsageError
 from loadlens.prices import PriceTable
-from loadlens.profile import Execution, Plan, Statistics, key_names, measure, percentile_name, success_of
-from loadlens.profile.buckets import NULL_BUCKET
-from loadlens.profile.quantiles import bucket_bounds
+from loadlens.profile import Execution, Plan, Statistics, key_names, percentile_name, success_of
+from loadlens.profile.buckets import FAILED, bucket_bounds
 from loadlens.profile.rounding import settled
 from loadlens.schema import LATENCY
 from loadlens.sources import Findings, Log
@@ -73,6 +73,7 @@ class Run:
             num_errors(),
             error_rate(),
             *[pl.col(f"{LATENCY}_{name}").alias(name) for name in PERCENTILES],
+            pl.col("success_mean").alias("mean"),
             "throughput",
         )
         return table.join(_moments(self._cells), on="code", how="left").sort("code")
@@ -110,9 +111,8 @@ class Run:
     @cached_property
     def _cells(self) -> pl.DataFrame:
         """Buckets of the successes: ``code``, ``bucket``, ``count``, ``latency_sum``, ``low``, ``high``."""
-        timed = self.statistics.profile.buckets.filter(pl.col("success") & (pl.col("bucket") != NULL_BUCKET))
-        cells = timed.group_by("code", "bucket").agg(pl.col("count", "latency_sum").sum())
-        cells = cells.sort("code", "bucket")
+        timed = self.statistics.profile.bucket_sums.filter(pl.col("success") & (pl.col("bucket") != FAILED))
+        cells = timed.sort("code", "bucket")
         low, high = bucket_bounds(cells["bucket"].to_numpy())
         return cells.with_columns(pl.Series("low", low), pl.Series("high", high))
 
@@ -221,15 +221,13 @@ def _cast(run: Run, types: Mapping[str, pl.DataType], casts: Sequence[pl.Expr]) 
 
 
 def _moments(cells: pl.DataFrame) -> pl.DataFrame:
-    """``size``, ``mean`` (ms) and ``variance`` (ms²) by ``code``.
+    """``size`` and ``variance`` (ms²) by ``code``.
 
     The variance is that between buckets by their means, and within them that of an even spread.
     """
     count = pl.col("count")
-    mean = settled(pl.col("latency_sum").sum() / count.sum())
+    mean = pl.col("latency_sum").sum() / count.sum()
     between = (count * (pl.col("latency_sum") / count - mean) ** 2).sum()
     within = ((count - 1) * (pl.col("high") - pl.col("low")) ** 2 / 12).sum()
     variance = pl.when(count.sum() > 1).then((between + within) / (count.sum() - 1))
-    return cells.group_by("code").agg(
-        count.sum().alias("size"), mean.alias("mean"), settled(variance).alias("variance")
-    )
+    return cells.group_by("code").agg(count.sum().alias("size"), settled(variance).alias("variance"))

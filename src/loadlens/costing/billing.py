@@ -6,7 +6,7 @@ from typing import Final
 import polars as pl
 
 from loadlens.prices import PriceTable
-from loadlens.profile.quantiles import bucket_bounds
+from loadlens.profile.buckets import bucket_bounds
 from loadlens.profile.rounding import settled
 
 __all__ = [

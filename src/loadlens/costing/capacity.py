@@ -11,9 +11,10 @@ from loadlens.analysis.shared import error_rate, key_columns, with_numeric_keys
 from loadlens.costing.objective import Objective, percentile_text
 from loadlens.costing.running import Running, units_needed
 from loadlens.costing.traffic import HOURS_PER_MONTH, SECONDS_PER_MONTH, Traffic
+from loadlens.engine import measure
 from loadlens.errors import InputError, UsageError
 from loadlens.prices import PriceTable
-from loadlens.profile import Execution, Plan, measure, percentile_name, success_of
+from loadlens.profile import Execution, Plan, percentile_name, success_of
 from loadlens.schema import LATENCY
 from loadlens.sources import Log
 from loadlens.sources.wording import counted

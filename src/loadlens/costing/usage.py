@@ -14,20 +14,11 @@ from loadlens.costing.billing import (
     step_column,
     steps_of,
 )
+from loadlens.engine import measure, on_good_rows
 from loadlens.errors import InputError, UsageError
 from loadlens.keywords import columns_of
-from loadlens.profile import (
-    Execution,
-    Plan,
-    Profile,
-    Statistics,
-    key_names,
-    measure,
-    on_good_rows,
-    percentile_name,
-    success_of,
-)
-from loadlens.profile.buckets import FAILED_BUCKET, NULL_BUCKET
+from loadlens.profile import Execution, Plan, Profile, Statistics, key_names, percentile_name, success_of
+from loadlens.profile.buckets import FAILED
 from loadlens.profile.rounding import settled
 from loadlens.schema import LATENCY, MAX_LATENCY_MS
 from loadlens.sources import Log, reading
@@ -215,9 +206,8 @@ def _may_have_run(columns: Iterable[str]) -> pl.Expr:
 
 def _of_profile(profile: Profile, steps_ms: Sequence[float]) -> pl.DataFrame:
     """By key, what the counts by range of latency tell of durations."""
-    timed = profile.buckets.filter(~pl.col("bucket").is_in([FAILED_BUCKET, NULL_BUCKET]))
-    successes = timed.filter(pl.col("success"))
-    failures = timed.filter(_may_have_run(timed.columns))
+    timed = profile.bucket_sums.filter(pl.col("bucket") != FAILED)
+    successes, failures = timed.filter("success"), timed.filter(~pl.col("success"))
     parts = [
         successes.group_by("code").agg(pl.col("count").sum().alias("timed_count")),
         failures.group_by("code").agg(

@@ -1,16 +1,17 @@
-"""The engine that is being introduced beside ``loadlens.profile``: a native tally, and what is made of it.
+"""The engine: from a canonical log and a plan to exact figures by configuration.
 
-1. ``scanning.count`` runs a log once through tallies, one for each thread (``tally``, over the C library
-   that ``binding`` binds), and merges them.
-2. ``profile`` is what the merged tally comes to: the only state, exact and the same to the last bit however
-   the rows were ordered or divided.
+1. ``counting`` runs a log once through tallies, one for each thread (``tally``, over the C library that
+   ``binding`` binds), and merges them.
+2. ``readout`` makes a profile of the merged tally: the only state, exact and the same to the last bit
+   however the rows were ordered or divided.
 3. ``cells`` tells in which latency cell each wanted rank lies; ``refine`` looks once more at the rows of
-   those cells (``selections``) and answers exactly. Cells too full to hold are split by further bits.
-4. ``figures`` puts the table of a summary together; ``measure`` does all of it, in several parts of the
-   keys where their counts outgrow the memory limit.
-
-Nothing outside this package uses it yet: the figures that users see still come from ``loadlens.profile``, and
-the tests hold both to the same independent formulation.
+   those cells (``selections``) and answers exactly. Cells too full to hold are split by further bits. Where
+   rows are not looked at again, as of saved profiles, ``estimates`` answers from the cells alone.
+4. ``figures`` puts the table of a summary together; ``measuring`` does all of it, in this process or by the
+   workers of an executor (``distributed``, ``partitions``).
 """
 
-__all__: list[str] = []
+from loadlens.engine.measuring import measure, on_good_rows, scanning
+from loadlens.engine.scan import Scan, parsed, run_batches
+
+__all__ = ["Scan", "measure", "on_good_rows", "parsed", "run_batches", "scanning"]

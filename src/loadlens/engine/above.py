@@ -1,6 +1,7 @@
 """The successes above a fence: how many, their exact sum, and the seconds in which they completed."""
 
 import ctypes
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from loadlens.engine.binding import Layout, NativeTally
 
-__all__ = ["Above"]
+__all__ = ["Above", "Removed"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -17,12 +18,38 @@ Floats = NDArray[np.float64]
 _LAYOUT: Final = Layout(1, 2, -1, 3, (ctypes.c_int32 * 3)(-1, -1, -1), -1, -1, 0, 0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Removed:
+    """Successes that a fence removes, by key.
+
+    Attributes:
+        counts: how many each code from 0 has.
+        sums: the sum of their latencies in units of 2^-55 ms.
+        seconds: ``code``, ``second`` and ``removed``: how many of them ended then.
+    """
+
+    counts: Ints
+    sums: list[int]
+    seconds: pl.DataFrame
+
+    @classmethod
+    def nothing(cls, keys: int) -> "Removed":
+        """Where there are so many keys."""
+        nothing = pl.DataFrame(schema=dict.fromkeys(("code", "second", "removed"), pl.Int64))
+        return cls(counts=np.zeros(keys, dtype=np.int64), sums=[0] * keys, seconds=nothing)
+
+
 class Above:
-    """A tally of successes by the code of their key. One thread at a time may use it."""
+    """Counts successes by the code of their key. One thread at a time may use it.
+
+    Attributes:
+        counts: ``code``, ``calls``, ``sum`` (of latencies, in units of 2^-55 ms).
+        seconds: as in ``Removed``.
+    """
 
     def __init__(self) -> None:
-        self._tally = NativeTally([False], _LAYOUT, most_bytes=2**62)
-        self._codes: list[Ints] = []
+        self.counts = pl.DataFrame(schema={"code": pl.Int64, "calls": pl.Int64, "sum": pl.Int128})
+        self.seconds = Removed.nothing(0).seconds
 
     def add(self, code: Ints, latency_ms: Floats, end_s: Floats) -> None:
         """Counts some calls; an end is NaN where there is none."""
@@ -34,22 +61,34 @@ class Above:
                 "end_s": pl.Series(end_s, nan_to_null=True),
             }
         )
-        fresh = self._tally.add(rows)
-        self._codes.append(rows["code"].to_numpy()[fresh])
+        tally = NativeTally([False], _LAYOUT, most_bytes=2**62)
+        known = rows["code"].to_numpy()[tally.add(rows)]
+        lines = tally.figures().line[1::2]  # of a code's two lines the second is that of successes
+        sums = [
+            (int(high) << 64) + int(low)
+            for high, low in zip(lines["sum_high"], lines["sum_low"], strict=True)
+        ]
+        counts = pl.DataFrame(
+            {"code": known, "calls": lines["timed"].astype(np.int64), "sum": sums},
+            schema_overrides={"sum": pl.Int128},
+        )
+        second_code, second, _, _, completions = tally.seconds()
+        seconds = pl.DataFrame({"code": known[second_code], "second": second, "removed": completions})
+        self._add(counts, seconds)
 
-    def counts(self, keys: int) -> tuple[Ints, list[int]]:
-        """How many calls each code from 0 has, and the sum of their latencies in units of 2^-55 ms."""
-        count, sums = np.zeros(keys, dtype=np.int64), [0] * keys
-        lines = self._tally.figures().line[1::2]  # of a code's two lines the second is that of successes
-        for code, line in zip(self._known().tolist(), lines, strict=True):
-            count[code] = line["timed"]
-            sums[code] = (int(line["sum_high"]) << 64) + int(line["sum_low"])
-        return count, sums
+    def merge(self, other: "Above") -> None:
+        """Adds what another has counted."""
+        self._add(other.counts, other.seconds)
 
-    def seconds(self) -> pl.DataFrame:
-        """``code``, ``second`` and ``removed``: how many of the calls ended then."""
-        code, second, _, _, completions = self._tally.seconds()
-        return pl.DataFrame({"code": self._known()[code], "second": second, "removed": completions})
+    def _add(self, counts: pl.DataFrame, seconds: pl.DataFrame) -> None:
+        self.counts = pl.concat([self.counts, counts]).group_by("code").agg(pl.all().sum())
+        together = pl.concat([self.seconds, seconds]).group_by("code", "second").agg(pl.all().sum())
+        self.seconds = together
 
-    def _known(self) -> Ints:
-        return np.concatenate([np.empty(0, dtype=np.int64), *self._codes])
+    def removed(self, keys: int) -> Removed:
+        """What was counted, where there are so many keys."""
+        found = Removed.nothing(keys)
+        for code, calls, total in self.counts.iter_rows():
+            found.counts[code] = calls
+            found.sums[code] = total
+        return Removed(counts=found.counts, sums=found.sums, seconds=self.seconds)

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 
 from loadlens.errors import InputError
 from loadlens.native import Functions, declared
+from loadlens.profile.rows import UnusableRowsError
 
 __all__ = [
     "FAILED_BUCKET",
-    "FRACTION_BITS",
     "NO_CODE",
-    "BrokenRowError",
     "Figures",
     "Found",
     "Layout",
@@ -39,9 +38,6 @@ Words = NDArray[np.uint64]
 FAILED_BUCKET: Final = 2**19 - 1
 """Where the library counts the latency -1 of failed calls."""
 
-FRACTION_BITS: Final = 55
-"""Sums of latencies are whole numbers of 2^-55 ms."""
-
 NO_CODE: Final = 2**32 - 1
 """In the place of the code of a row whose key is of another part."""
 
@@ -53,10 +49,6 @@ class TallyFullError(Exception):
     """A tally needs more memory than it may take."""
 
 
-class BrokenRowError(Exception):
-    """Some row holds a value that no statistic may use; which one is left to the caller to find."""
-
-
 class UnknownKeyError(Exception):
     """Rows have keys that were not there when the log was counted."""
 
@@ -66,7 +58,8 @@ class Layout(ctypes.Structure):
 
     Those of the key come first, from 0, as Int64 or String; then, wherever they are said to be: latency (ms),
     start and end (s) as Float64, success as Boolean, error columns as Int8, response size (bytes) as Int64,
-    error class as String.
+    error class as String. ``checks_success`` says whether a success of latency -1 breaks a rule; ``timeline``
+    is 1 for one of all keys together, 2 for one by key, 0 for none.
     """
 
     _fields_ = (
@@ -77,7 +70,7 @@ class Layout(ctypes.Structure):
         ("errors", ctypes.c_int32 * _ERRORS),
         ("size", ctypes.c_int32),
         ("error_class", ctypes.c_int32),
-        ("null_success_breaks", ctypes.c_int32),
+        ("checks_success", ctypes.c_int32),
         ("timeline", ctypes.c_int32),
     )
 
@@ -143,8 +136,8 @@ _FUNCTIONS: Final[Functions] = {
     "tally_merge": (_int32, (_pointer, _pointer, _pointer)),
     "tally_sizes": (None, (_pointer, _pointer)),
     "tally_lines": (None, (_pointer,) * 3),
-    "tally_cells": (None, (_pointer,) * 4),
-    "tally_seconds": (None, (_pointer,) * 6),
+    "tally_cells": (None, (_pointer,) * 5),
+    "tally_seconds": (_int32, (_pointer,) * 6),
     "tally_timeline": (None, (_pointer,) * 5),
     "tally_classes": (None, (_pointer,) * 4),
     "tally_class_names": (ctypes.c_int64, (_pointer,) * 3),
@@ -175,7 +168,7 @@ def _raise(status: int) -> None:
         case 2:
             raise TallyFullError
         case 3:
-            raise BrokenRowError
+            raise UnusableRowsError
         case 5:
             raise UnknownKeyError
         case _:
@@ -262,7 +255,7 @@ class NativeTally:
             The rows of the batch whose keys are new, in the order of their codes.
 
         Raises:
-            BrokenRowError: some row breaks a rule.
+            UnusableRowsError: some row breaks a rule.
             TallyFullError: more memory is needed than allowed.
         """
         return self._coded(self._library.tally_add, batch, codes)
@@ -313,15 +306,19 @@ class NativeTally:
         return Figures(line=line, rest=rest)
 
     def cells(self) -> Ints:
-        """Calls by line and latency bucket, a row each: line, bucket, count."""
-        return self._fill("tally_cells", np.empty((3, self.sizes().cells), dtype=np.int64))
+        """Calls by line and latency bucket, a row each: line, bucket, count, excess.
+
+        The excess is by how much the latencies exceed the start of their bucket, summed up, in units of
+        2^-20 of its width.
+        """
+        return self._fill("tally_cells", np.empty((4, self.sizes().cells), dtype=np.int64))
 
     def seconds(self) -> Ints:
         """By code and second, a row each: code, second, starts, ends, completions."""
         return self._fill("tally_seconds", np.empty((5, self.sizes().seconds), dtype=np.int64))
 
     def timeline(self) -> Ints:
-        """Successes by code, window of time, sixteenth of a doubling, a row each, and count."""
+        """Successes by code (0 of all together), window of time, sixteenth of a doubling, and count."""
         return self._fill("tally_timeline", np.empty((4, self.sizes().timeline), dtype=np.int64))
 
     def classes(self) -> tuple[Ints, Ints, Ints, list[str]]:
@@ -337,7 +334,8 @@ class NativeTally:
         return code, number, count, pieces
 
     def _fill(self, function: str, arrays: NDArray[np.int64]) -> NDArray[np.int64]:
-        getattr(self._library, function)(self.handle, *[row.ctypes.data for row in arrays])
+        status = getattr(self._library, function)(self.handle, *[row.ctypes.data for row in arrays])
+        _raise(status or 0)
         return arrays
 
 
@@ -423,7 +421,7 @@ class NativeSelection:
         """Finds rows in a batch; ``high`` says whether there may be any from a limit on.
 
         Raises:
-            BrokenRowError: some row breaks a rule.
+            UnusableRowsError: some row breaks a rule.
             UnknownKeyError: a key is new.
         """
         rows = batch.height

@@ -6,21 +6,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.engine.profile import FAILED, Profile
-from loadlens.profile.buckets import BUCKET_SHIFT
+from loadlens.profile.buckets import BUCKET_SHIFT, FAILED, bucket_bounds
+from loadlens.profile.profile import Profile
 
-__all__ = ["CellTable", "Population", "edges_of"]
+__all__ = ["CellTable", "Population"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-
-
-def edges_of(bucket: Ints) -> tuple[Floats, Floats]:
-    """The smallest latency of each bucket and of the next one, in ms; both -1 for failed calls."""
-    failed = bucket == FAILED
-    number = np.where(failed, 0, bucket)
-    low, high = ((number + more << BUCKET_SHIFT).view(np.float64) for more in (0, 1))
-    return np.where(failed, -1.0, low), np.where(failed, -1.0, high)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,23 +54,28 @@ class CellTable:
         code: of each cell, ascending.
         bucket: likewise, ascending within a code.
         edges: the smallest latency of each cell and of the next bucket, in ms.
+        success_sums: the latencies of its successes in ms, summed up; good to 4e-9.
         start: by code, its first cell; one more element for the end.
         all: all calls with a latency.
         successes: the successes among them.
     """
 
     def __init__(self, profile: Profile) -> None:
-        cells = profile.cells.group_by("code", "bucket", maintain_order=False).agg(
-            pl.col("count").sum(), pl.col("count").filter("success").sum().alias("successes")
+        cells = profile.bucket_sums.group_by("code", "bucket").agg(
+            pl.col("count").sum(),
+            pl.col("count", "latency_sum").filter("success").sum().name.prefix("success_"),
         )
         cells = cells.sort("code", "bucket")
         self.keys = profile.keys.height
         self.code: Ints = cells["code"].to_numpy()
         self.bucket: Ints = cells["bucket"].to_numpy()
-        self.edges = edges_of(self.bucket)
+        self.edges = bucket_bounds(self.bucket)
+        self.success_sums: Floats = cells["success_latency_sum"].to_numpy()
         self.start: Ints = np.searchsorted(self.code, np.arange(self.keys + 1))
         self.all = self._population(cells["count"].to_numpy(), profile.figures)
-        self.successes = self._population(cells["successes"].to_numpy(), profile.figures.filter("success"))
+        self.successes = self._population(
+            cells["success_count"].to_numpy(), profile.figures.filter("success")
+        )
 
     def _population(self, counts: Ints, figures: pl.DataFrame) -> Population:
         ends = np.cumsum(counts)

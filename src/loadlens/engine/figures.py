@@ -2,28 +2,31 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.engine.above import Above
-from loadlens.engine.binding import FRACTION_BITS
+from loadlens.engine.above import Removed
 from loadlens.engine.cells import CellTable, Population
-from loadlens.engine.profile import FAILED, Profile
+from loadlens.engine.estimates import Estimates
 from loadlens.engine.refine import Refinement
-from loadlens.profile.fence import IQRS_ABOVE_MEAN, IQRS_ABOVE_Q75
+from loadlens.profile.buckets import FAILED
+from loadlens.profile.fence import upper_fence
+from loadlens.profile.histogram import fine_bins, too_coarse
+from loadlens.profile.pace import rates_of
 from loadlens.profile.plan import Outliers, Plan, below_name, percentile_name
+from loadlens.profile.profile import FRACTION_BITS, Profile
+from loadlens.profile.table import FIVE, tps_of, with_throughput
 from loadlens.schema import LATENCY
 
-__all__ = ["FIVE", "Figures", "figures_of", "mean_of"]
+__all__ = ["Figures", "mean_of"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-FIVE: Final = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
-"""The quantiles that describe a population."""
+Source = Refinement | Estimates
+"""Tells order statistics: exact ones, or those of buckets."""
 
 
 def mean_of(sums: list[int], counts: Ints) -> Floats:
@@ -50,7 +53,7 @@ class _Ranks:
         return cls(code=code, low=low, high=low + (position > low), weight=position - low)
 
 
-def _quantile(refinement: Refinement, population: Population, size: Ints, quantile: float) -> Floats:
+def _quantile(refinement: Source, population: Population, size: Ints, quantile: float) -> Floats:
     """A quantile in ms of the lowest ``size`` calls of each key; NaN where there are none."""
     ranks = _Ranks.of(size, quantile)
     low = refinement.values(population, ranks.code, ranks.low)
@@ -81,10 +84,9 @@ class Figures:
         refinement: tells exact order statistics.
     """
 
-    def __init__(self, profile: Profile, plan: Plan, table: CellTable, refinement: Refinement) -> None:
+    def __init__(self, profile: Profile, plan: Plan, table: CellTable, refinement: Source) -> None:
         self._profile, self._plan, self._cells, self._refinement = profile, plan, table, refinement
         self._keys = profile.keys.height
-        self._fence_kind: Outliers = getattr(plan, "fence", plan.outliers)
         self._of_all = _figures_by_code(profile, self._keys, successes=False)
         self._of_successes = _figures_by_code(profile, self._keys, successes=True)
 
@@ -102,14 +104,22 @@ class Figures:
         found["success_mean"] = self._mean(self._of_successes, found["success_min"], found["success_max"])
         found["success_iqr"] = found["success_q75"] - found["success_q25"]
         fence = self._fence()
-        above = self._refinement.above(fence)
+        self._removable = self._refinement.above(fence)
         columns |= {name: pl.Series(values, nan_to_null=True) for name, values in found.items()}
         columns |= self._below()
         columns["outlier_fence"] = pl.Series(fence, nan_to_null=True, dtype=pl.Float64)
-        columns["outliers_above_fence"] = pl.Series(above.counts(self._keys)[0])
-        columns |= self._kept(above if plan.outliers != "none" else Above())
-        codes = pl.Series("code", np.arange(self._keys))
-        return pl.DataFrame({"code": codes, **columns})
+        columns["outliers_above_fence"] = pl.Series(self._removable.counts)
+        if plan.outliers == "none":
+            self._removable = Removed.nothing(self._keys)
+            self._limit = np.full(self._keys, np.inf)
+        else:
+            self._limit = np.where(np.isnan(fence), np.inf, fence)
+        columns |= self._kept(self._removable)
+        codes = pl.Series("code", np.arange(self._keys), dtype=pl.Int64)
+        table = pl.DataFrame({"code": codes, **columns})
+        table = table.join(tps_of(_rates(self._profile, self._removable)), on="code", how="left")
+        self._table = with_throughput(table, self._profile)
+        return self._table
 
     def _counts(self) -> dict[str, pl.Series]:
         every, good = self._of_all, self._of_successes
@@ -138,7 +148,7 @@ class Figures:
 
     def _fence(self) -> Floats:
         """The fence of each key in ms; NaN for none."""
-        outliers = self._fence_kind
+        outliers = self._plan.fence
         if outliers == "none":
             return np.full(self._keys, np.nan)
         population, figures = self._fenced
@@ -158,8 +168,8 @@ class Figures:
             edges[name] = low, high
         mean = self._mean(figures, population.lowest, population.highest)
         (q25_low, q25_high), (q75_low, q75_high) = edges["q25"], edges["q75"]
-        lowest = _fence_of(self._fence_kind, mean, q25_high, q75_low)
-        highest = _fence_of(self._fence_kind, mean, q25_low, q75_high)
+        lowest = _fence_of(self._plan.fence, mean, q25_high, q75_low)
+        highest = _fence_of(self._plan.fence, mean, q25_low, q75_high)
         slack = 1e-9 * (np.abs(lowest) + np.abs(highest)) + 1e-9
         return lowest - slack, highest + slack
 
@@ -175,7 +185,7 @@ class Figures:
             (successes, self._cells_of_limits()[1]),
         ]
         limits = None
-        if self._fence_kind != "none":
+        if plan.fence != "none":
             population, _ = self._fenced
             wanted.append((population, _cells_of(population, population.size, {"q25": 0.25, "q75": 0.75})))
             lowest, highest = self._possible_fences()
@@ -241,30 +251,83 @@ class Figures:
             found[below_name(limit)] = pl.Series(below)
         return found
 
-    def _kept(self, above: Above) -> dict[str, pl.Series]:
+    def _kept(self, removed: Removed) -> dict[str, pl.Series]:
         """The figures of the successes that are left, which are the lowest of all."""
         good, successes = self._of_successes, self._cells.successes
-        count, removed = above.counts(self._keys)
-        size = good["timed"] - count
+        size = good["timed"] - removed.counts
         names = {f"kept_{name}": q for name, q in FIVE.items()}
         names |= {f"kept_{percentile_name(q)}": q for q in self._plan.kept_percentiles}
         found = {name: _quantile(self._refinement, successes, size, q) for name, q in names.items()}
-        sums = [total - one for total, one in zip(good["latency_sum"].tolist(), removed, strict=True)]
+        sums = [total - one for total, one in zip(good["latency_sum"].tolist(), removed.sums, strict=True)]
         found["kept_mean"] = np.clip(mean_of(sums, size), found["kept_min"], found["kept_max"])
         found["kept_iqr"] = found["kept_q75"] - found["kept_q25"]
         columns = {name: pl.Series(values, nan_to_null=True) for name, values in found.items()}
         return {
             "num_kept": pl.Series(size),
-            "outliers_removed": pl.Series(count),
+            "outliers_removed": pl.Series(removed.counts),
             **columns,
-            **_rates(self._profile, above, self._keys),
         }
+
+    # ---- the distribution of the kept calls ----
+
+    def histogram(self) -> pl.DataFrame:
+        """The kept successes in bins that are narrow against the bandwidth of their density.
+
+        The buckets serve as bins where they are narrow enough. Where a configuration's latencies lie so close
+        that they are not, one more look counts its rows in finer ones. To be asked for after ``table``.
+
+        Returns:
+            ``code``, ``latency_ms`` (mean of the bin) and ``count``.
+        """
+        bins = self._within_extremes(self._bins_of_cells())
+        coarse = too_coarse(self._table)
+        if coarse.is_empty():
+            return bins
+        found = self._refinement.fine_counts(coarse["code"].to_numpy())
+        if found is None:
+            return bins
+        rows = pl.DataFrame(
+            {
+                "code": self._cells.code[found.cell],
+                "latency_ms": found.bits.view(np.float64),
+                "count": found.calls,
+            }
+        )
+        limits = pl.DataFrame({"code": np.arange(self._keys), "limit": self._limit})
+        kept = rows.join(limits, on="code").filter(pl.col("latency_ms") <= pl.col("limit"))
+        fine = self._within_extremes(fine_bins(kept, coarse))
+        return pl.concat([bins.join(coarse, on="code", how="anti"), fine])
+
+    def _within_extremes(self, bins: pl.DataFrame) -> pl.DataFrame:
+        """Means of bins are rounded, which may carry them past the extremes."""
+        extremes = self._table.select("code", "kept_min", "kept_max")
+        mean = pl.col("latency_ms").clip("kept_min", "kept_max")
+        return bins.join(extremes, on="code").select("code", mean, "count")
+
+    def _bins_of_cells(self) -> pl.DataFrame:
+        table, counts = self._cells, self._cells.successes.counts
+        first, own = table.of_limit(self._limit)
+        number = np.arange(len(counts))
+        whole = (number < first[table.code]) & (counts > 0) & (table.bucket != FAILED)
+        code, bins, sums = table.code[whole], counts[whole], table.success_sums[whole]
+        rest = self._table["num_kept"].to_numpy() - np.bincount(code, weights=bins, minlength=self._keys)
+        total = self._table["kept_mean"].cast(pl.Float64).fill_null(0.0) * self._table["num_kept"]
+        rest_sum = total.to_numpy() - np.bincount(code, weights=sums, minlength=self._keys)
+        cut = np.flatnonzero((rest > 0) & own)
+        low, high = (edges[first[cut]] for edges in table.edges)
+        middle = np.clip(rest_sum[cut] / rest[cut], low, np.minimum(high, self._limit[cut]))
+        return pl.DataFrame(
+            {
+                "code": np.concatenate([code, cut]),
+                "latency_ms": np.concatenate([sums / bins, middle]),
+                "count": np.concatenate([bins, rest[cut].astype(np.int64)]),
+            }
+        )
 
 
 def _fence_of(outliers: Outliers, mean: Floats, q25: Floats, q75: Floats) -> Floats:
     """The upper fence in ms."""
-    iqr = q75 - q25
-    return q75 + IQRS_ABOVE_Q75 * iqr if outliers == "tukey" else mean + IQRS_ABOVE_MEAN * iqr
+    return upper_fence(outliers, mean, q25, q75)
 
 
 def _figures_by_code(profile: Profile, keys: int, *, successes: bool) -> dict[str, "np.ndarray"]:
@@ -281,59 +344,13 @@ def _figures_by_code(profile: Profile, keys: int, *, successes: bool) -> dict[st
     }
 
 
-def _rates(profile: Profile, above: Above, keys: int) -> dict[str, pl.Series]:
-    """Completions per second over the seconds that saw one, cut to whole numbers, and throughput.
-
-    The span of the throughput is that of all calls of the key, and one tick of the clock is added: a clock of
-    whole seconds that shows 0 to 9 saw ten seconds.
-    """
-    seconds = profile.seconds.select("code", "second", "completions").filter(pl.col("completions") > 0)
-    removed = above.seconds()
-    if not removed.is_empty():
-        joined = seconds.join(removed, on=["code", "second"], how="left")
-        left = (pl.col("completions") - pl.col("removed").fill_null(0)).alias("completions")
-        seconds = joined.select("code", left).filter(pl.col("completions") > 0)
-    counts = seconds.group_by("code", "completions").agg(pl.len().cast(pl.Int64).alias("seconds"))
-    counts = counts.sort("code", "completions")
-    spans = profile.figures.group_by("code").agg(pl.col("first_start").min(), pl.col("last_end").max())
-    span = pl.col("last_end") - pl.col("first_start") + profile.resolution_s
-    codes = pl.DataFrame({"code": pl.Series(np.arange(keys), dtype=pl.Int64)})
-    table = codes.join(_tps(counts), on="code", how="left", maintain_order="left")
-    table = table.join(spans, on="code", how="left", maintain_order="left")
-    throughput = pl.when(span > 0).then(pl.col("completed") / span).alias("throughput")
-    found = table.with_columns(throughput).drop("code", "completed", "first_start", "last_end")
-    return {column.name: column for column in found.get_columns()}
-
-
-def _tps(counts: pl.DataFrame) -> pl.DataFrame:
-    """TPS by code, and ``completed``; from how many ``seconds`` saw how many ``completions``, ascending."""
-    completions, seconds = pl.col("completions"), pl.col("seconds")
-    total = (completions * seconds).sum()
-    ranked = counts.with_columns(seconds.cum_sum().over("code").alias("up_to"))
-
-    def at(rank: pl.Expr) -> pl.Expr:
-        return completions.filter(pl.col("up_to") > rank).min()
-
-    def quantile(q: float) -> pl.Expr:
-        position = (seconds.sum() - 1) * q
-        low = at(position.floor())
-        return low + (at(position.ceil()) - low) * (position - position.floor())
-
-    found = {
-        "tps_avg": total / seconds.sum(),
-        "tps_p25": quantile(0.25),
-        "tps_p50": quantile(0.5),
-        "tps_p75": quantile(0.75),
-        "tps_max": completions.max(),
-    }
-    return ranked.group_by("code").agg(
-        *[figure.cast(pl.Int64).alias(name) for name, figure in found.items()], total.alias("completed")
-    )
-
-
-def figures_of(profile: Profile, plan: Plan, table: CellTable, refinement: Refinement) -> pl.DataFrame:
-    """The figures of a profile by ``code``."""
-    return Figures(profile, plan, table, refinement).table()
-
-
-assert FAILED < 0  # noqa: S101  # failed calls come before all latencies
+def _rates(profile: Profile, removed: Removed) -> pl.DataFrame:
+    """How many seconds saw how many completions of kept calls: ``code``, ``completions``, ``num_seconds``."""
+    if removed.seconds.is_empty():
+        return profile.rates
+    first, last = profile.seconds.select(pl.col("second").min(), pl.col("second").max().alias("last")).row(0)
+    place = (pl.col("code") * (last - first + 1) + (pl.col("second") - first)).alias("place")
+    seconds = profile.seconds.lazy().filter(pl.col("completions") > 0).select(place, "code", "completions")
+    gone = removed.seconds.lazy().select(place, "removed")
+    left = (pl.col("completions") - pl.col("removed").fill_null(0)).alias("completions")
+    return rates_of(seconds.join(gone, on="place", how="left").select("code", left).collect())

@@ -6,11 +6,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from loadlens.engine.above import Above
+from loadlens.engine.above import Above, Removed
 from loadlens.engine.binding import NativeSelection
 from loadlens.engine.cells import CellTable, Population
-from loadlens.engine.profile import FAILED
 from loadlens.engine.selections import Latencies, Looked, Prefixes, Selections, Wanted
+from loadlens.profile.buckets import FAILED
 
 __all__ = ["ChangedError", "Look", "Refinement"]
 
@@ -188,19 +188,39 @@ class Refinement:
             self._has[which][cells[success == which]] = True
         self._known.clear()
 
-    def above(self, fence_ms: Floats) -> Above:
+    def above(self, fence_ms: Floats) -> Removed:
         """The successes above the fence of their key, by code; NaN for no fence."""
         if not np.isfinite(fence_ms).any():
-            return Above()
+            return Removed.nothing(self._table.keys)
         if self.high is not None:
             above = Above()
             beyond = self.high.high_ms > fence_ms[self.high.code]
             above.add(self.high.code[beyond], self.high.high_ms[beyond], self.high.end_s[beyond])
-            return above
+            return above.removed(self._table.keys)
         nothing = np.empty(0, dtype=np.int64)
         limits_ms = np.where(np.isnan(fence_ms), np.inf, np.nextafter(fence_ms, np.inf))
         wanted = Wanted(cell=nothing, line=nothing, bucket=nothing, limits_ms=limits_ms, counts_high=True)
-        return self._looked(wanted).above
+        return self._looked(wanted).above.removed(self._table.keys)
+
+    def fine_counts(self, code: Ints) -> Latencies:
+        """The successes of keys by latency, each without its last 32 bits: 4,096 bins to a cell.
+
+        Args:
+            code: the keys.
+        """
+        cells = np.flatnonzero(np.isin(self._table.code, code) & (self._table.successes.counts > 0))
+        cells = cells[self._table.bucket[cells] != FAILED]
+        looked = self._looked(
+            Wanted(
+                cell=cells,
+                line=2 * self._table.code[cells] + 1,
+                bucket=self._table.bucket[cells],
+                limits_ms=np.empty(0),
+                shift=_STEPS[0],
+            )
+        )
+        assert looked.latencies is not None  # noqa: S101  # any number may be held
+        return looked.latencies
 
     # ---- cells that are too full to hold ----
 

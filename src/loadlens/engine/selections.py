@@ -20,6 +20,9 @@ Words = NDArray[np.uint64]
 Truths = NDArray[np.bool_]
 
 _LOW_BITS: Final = 44
+_ROOM: Final = 2**21
+"""How many rows are held before equal ones are counted together, where any number may be."""
+
 _NO_INTS: Final = np.empty(0, dtype=np.int64)
 
 
@@ -150,8 +153,15 @@ class Selections:
         self._free: list[NativeSelection] = []
         self._found: list[Latencies] | None = []
         self._held = 0
+        self._room = _ROOM if wanted.most_rows is None else wanted.most_rows
         self._high: list[Found] = []
+        self._others: list[Looked] = []
         self._above = Above()
+
+    @property
+    def wanted(self) -> Wanted:
+        """What is looked for."""
+        return self._wanted
 
     @property
     def has_limits(self) -> bool:
@@ -187,16 +197,28 @@ class Selections:
         with self._lock:
             self._hold(rows)
 
+    def take(self, looked: Looked) -> None:
+        """Takes what other selections found in other rows."""
+        with self._lock:
+            if looked.latencies is None:
+                self._found = None
+            else:
+                self._hold(looked.latencies)
+            self._others.append(looked)
+            self._above.merge(looked.above)
+
     def _hold(self, rows: Latencies) -> None:
         if self._found is None:
             return
         self._found.append(rows)
         self._held += len(rows)
-        most = self._wanted.most_rows
-        if most is not None and self._held > most:
+        if self._held > self._room:
             together = Latencies.together(self._found)
-            self._held = len(together)
-            self._found = [together] if self._held <= most // 2 else None
+            self._found, self._held = [together], len(together)
+            most = self._wanted.most_rows
+            if most is not None and self._held > most // 2:
+                self._found = None
+            self._room = max(self._room, 2 * self._held)
 
     def _reduced(self, number: NDArray[np.integer], bits: Words, calls: Ints) -> Latencies:
         """Latencies in numbered cells without what does not matter."""
@@ -212,11 +234,13 @@ class Selections:
             bits, calls = selection.pivots()
             used = np.flatnonzero(calls)
             self._hold(self._reduced(used, bits[used], calls[used].astype(np.int64)))
-        code = [found.code.astype(np.int64) for found in self._high]
+        own = [(found.code.astype(np.int64), found.high, found.end) for found in self._high]
+        others = [(looked.code, looked.high_ms, looked.end_s) for looked in self._others]
+        code, high, end = zip(*own, *others, (_NO_INTS, np.empty(0), np.empty(0)), strict=True)
         return Looked(
             latencies=None if self._found is None else Latencies.together(self._found),
-            code=np.concatenate([_NO_INTS, *code]),
-            high_ms=np.concatenate([np.empty(0), *[found.high for found in self._high]]),
-            end_s=np.concatenate([np.empty(0), *[found.end for found in self._high]]),
+            code=np.concatenate(code),
+            high_ms=np.concatenate(high),
+            end_s=np.concatenate(end),
             above=self._above,
         )

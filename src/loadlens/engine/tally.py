@@ -4,20 +4,22 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from loadlens.engine.binding import BrokenRowError, Codes, Layout, NativeTally
+from loadlens.engine.binding import Codes, Layout, NativeTally
 from loadlens.engine.keys import KeyColumn, key_columns_of
 from loadlens.profile.profile import key_names
-from loadlens.profile.rows import Rows
+from loadlens.profile.rows import Rows, UnusableRowsError
 from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, LATENCY
 
 __all__ = ["Columns", "Tallies", "Tally"]
 
-_NONE = -1
+_NONE: Final = -1
+_MOST_ROWS: Final = 2**31
+_MOST_ROWS_MERGED: Final = 2**32 - 1
+"""Counts of a tally have 32 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,7 @@ class Columns:
         keys: those of the key, which come first.
         layout: where the others are.
         errors: the error columns that the log has.
+        logged_times: which of ``start_time`` and ``end_time`` the log holds as its tool wrote them.
         checked: whether a column ``unusable`` tells rows that break a rule that the library does not know.
     """
 
@@ -37,6 +40,7 @@ class Columns:
     layout: Layout
     errors: tuple[str, ...]
     checked: bool
+    logged_times: tuple[str, ...]
 
     @classmethod
     def of(cls, rows: Rows, *, timeline: bool) -> "Columns":
@@ -52,10 +56,21 @@ class Columns:
                 *[key.coded() for key in keys], *names, *(["unusable"] if checked else [])
             ),
             keys=keys,
-            layout=_layout(places, timeline=timeline),
+            layout=_layout(places, checks_success=rows.checks_success, timeline=timeline),
             errors=rows.errors,
             checked=checked,
+            logged_times=rows.logged_times,
         )
+
+    @property
+    def has_end(self) -> bool:
+        """Whether rows have an end."""
+        return int(self.layout.end) != _NONE
+
+    @property
+    def has_times(self) -> bool:
+        """Whether rows have a start and an end."""
+        return self.has_end and int(self.layout.start) != _NONE
 
     @property
     def is_text(self) -> list[bool]:
@@ -63,7 +78,7 @@ class Columns:
         return [key.is_text for key in self.keys]
 
 
-def _layout(places: dict[str, int], *, timeline: bool) -> Layout:
+def _layout(places: dict[str, int], *, checks_success: bool, timeline: bool) -> Layout:
     errors = Layout().errors
     for number, name in enumerate(ERROR_COLUMNS):
         errors[number] = places.get(name, _NONE)
@@ -75,7 +90,7 @@ def _layout(places: dict[str, int], *, timeline: bool) -> Layout:
         errors,
         places.get("response_size", _NONE),
         places.get(ERROR_CLASS, _NONE),
-        0,
+        int(checks_success),
         int(timeline),
     )
 
@@ -85,12 +100,14 @@ class Tally:
 
     Attributes:
         native: the counts.
+        rows: how many rows it was given.
     """
 
     def __init__(self, columns: Columns, *, most_bytes: int, part: int = 0, parts: int = 1) -> None:
         self._columns = columns
         self._names = [key.name for key in columns.keys]
         self._keys: list[pl.DataFrame] = []
+        self.rows = 0
         self.native = NativeTally(
             columns.is_text, columns.layout, most_bytes=most_bytes, part=part, parts=parts
         )
@@ -107,37 +124,41 @@ class Tally:
         """Counts a batch; see ``NativeTally.add``.
 
         Raises:
-            BrokenRowError: some row breaks a rule.
+            UnusableRowsError: some row breaks a rule.
             TallyFullError: the keys and cells need more memory than allowed.
         """
         if self._columns.checked:
             if batch["unusable"].any():
-                raise BrokenRowError
+                raise UnusableRowsError
             batch = batch.drop("unusable")
         fresh = self.native.add(batch, codes=codes)
+        self.rows += batch.height
         if len(fresh) and self._names:
             self._keys.append(batch.select(self._names)[fresh])
 
-    def merge(self, other: "Tally") -> Codes:
-        """Adds another tally, which may not be used any more; returns the code here of each of its codes."""
+    def merge(self, other: "Tally") -> None:
+        """Adds the counts of another tally, which keeps its keys and is of no other use any more."""
         if not other.native.sizes().keys:
-            return np.empty(0, dtype=np.uint32)
+            return
         before = self.native.sizes().keys
         codes = self.native.learn(other.keys)
         if self._names:
-            self._keys.append(other.keys.filter(pl.Series(codes >= before)))
+            self._keys = [self.keys, other.keys.filter(pl.Series(codes >= before))]
         self.native.merge(other.native, codes)
-        return codes
 
 
 class Tallies:
-    """A tally for each of the threads that count at the same time."""
+    """A tally for each of the threads that count at the same time.
+
+    Attributes:
+        all: the tallies.
+    """
 
     def __init__(self, columns: Columns, *, most_bytes: int, part: int = 0, parts: int = 1) -> None:
         self._options = {"most_bytes": most_bytes, "part": part, "parts": parts}
         self._columns = columns
         self._lock = threading.Lock()
-        self._all: list[Tally] = []
+        self.all: list[Tally] = []
         self._free: list[int] = []
 
     @contextmanager
@@ -145,18 +166,26 @@ class Tallies:
         """A tally that nobody else uses meanwhile, and its number."""
         with self._lock:
             if not self._free:
-                self._free.append(len(self._all))
-                self._all.append(Tally(self._columns, **self._options))
+                self._free.append(len(self.all))
+                self.all.append(Tally(self._columns, **self._options))
             number = self._free.pop()
-            tally = self._all[number]
+            tally = self.all[number]
         try:
             yield number, tally
         finally:
-            with self._lock:
-                self._free.append(number)
+            if tally.rows < _MOST_ROWS:
+                with self._lock:
+                    self._free.append(number)
 
-    def merged(self) -> tuple[Tally, list[NDArray[np.uint32]]]:
-        """All of them together, and for each tally the code there of each of its codes."""
-        whole = self._all[0] if self._all else Tally(self._columns, **self._options)
-        codes = [np.arange(whole.native.sizes().keys, dtype=np.uint32)]
-        return whole, [*codes, *[whole.merge(tally) for tally in self._all[1:]]]
+    def merged(self) -> list[Tally]:
+        """All of them in as few tallies as can count so many rows, at least one; ``all`` keep their keys."""
+        found: list[Tally] = []
+        rows = 0
+        for tally in self.all or [Tally(self._columns, **self._options)]:
+            rows += tally.rows
+            if not found or rows >= _MOST_ROWS_MERGED:
+                found.append(tally)
+                rows = tally.rows
+            else:
+                found[-1].merge(tally)
+        return found

@@ -11,9 +11,8 @@ from loadlens.errors import GateError
 from loadlens.gates.figures import value_of
 from loadlens.gates.grammar import Gate
 from loadlens.profile import below_name
-from loadlens.profile.buckets import bucket_of
+from loadlens.profile.buckets import bucket_bounds, bucket_of
 from loadlens.profile.clock import FINE_S
-from loadlens.profile.quantiles import bucket_bounds
 from loadlens.sources import Log
 
 __all__ = ["edges_of", "refuse_unbounded", "value_bounds"]

@@ -11,8 +11,8 @@ from loadlens.compiled import frozen, frozen_column
 from loadlens.gates import kernels
 from loadlens.gates.highest import Highest
 from loadlens.profile.buckets import NULL_BUCKET
-from loadlens.profile.coding import KeyCoder
-from loadlens.profile.passes import TooSparseError, UnusableRowsError
+from loadlens.profile.coding import KeyCoder, TooSparseError
+from loadlens.profile.rows import UnusableRowsError
 from loadlens.schema import LATENCY
 
 __all__ = ["MOST_LIMITS", "WindowCounter"]

@@ -6,22 +6,12 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from loadlens.analysis.shared import with_numeric_keys
+from loadlens.engine import Scan, measure, on_good_rows, parsed, scanning
 from loadlens.gates.bounds import edges_of
 from loadlens.gates.grammar import Gate
 from loadlens.gates.rows import WindowRows, window_rows
 from loadlens.gates.windows import window_table
-from loadlens.profile import (
-    Execution,
-    Outliers,
-    Plan,
-    Scan,
-    key_names,
-    measure,
-    on_good_rows,
-    parsed,
-    scanning,
-    success_of,
-)
+from loadlens.profile import Execution, Outliers, Plan, key_names, success_of
 from loadlens.profile.row_warnings import window_warnings
 from loadlens.profile.table import with_throughput
 from loadlens.sources import Log
@@ -138,7 +128,7 @@ def _of_the_run(
         .join(throughput, on="code", how="left", maintain_order="left")
         .with_row_index("group")
     )
-    first, last = profile.buckets.select(pl.col("first_start").min(), pl.col("last_end").max()).row(0)
+    first, last = profile.figures.select(pl.col("first_start").min(), pl.col("last_end").max()).row(0)
     return Measures(
         key=key,
         table=table,

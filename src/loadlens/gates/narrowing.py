@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from loadlens.profile.buckets import BUCKET_SHIFT, prefix, value_of_bits
 from loadlens.profile.plan import Engine
-from loadlens.profile.quantiles import quantile_ranks
 from loadlens.schema import LATENCY
 
 __all__ = [
@@ -146,7 +145,7 @@ class Narrowing:
         self._shift = COARSE_SHIFT
         sizes = cells.group_by(pl.col("pair").alias("code")).agg(pl.col("count").sum().alias("size"))
         populations = sizes.with_columns(successes=pl.lit(value=True))
-        self._ranks = quantile_ranks(populations, wanted).rename({"code": "pair"})
+        self._ranks = _quantile_ranks(populations, wanted).rename({"code": "pair"})
 
     def until(self, is_open: Callable[[pl.DataFrame], pl.Series]) -> pl.DataFrame:
         """Narrows until nothing that is open has bounds apart.
@@ -212,3 +211,33 @@ class Narrowing:
         rest = needed.join(parts, on=["pair", "shift", "part"], how="anti")
         self._cells = pl.concat([rest.select(fresh.columns), fresh]).sort("pair", "low")
         self._shift = finer
+
+
+def _quantile_ranks(sizes: pl.DataFrame, wanted: Mapping[str, float]) -> pl.DataFrame:
+    """The two ranks that each quantile lies between.
+
+    Args:
+        sizes: ``code``, ``successes`` (which population) and ``size``, the number of its latencies.
+        wanted: quantiles from 0 to 1 by name.
+
+    Returns:
+        ``code``, ``successes``, ``name``, ``low`` and ``high`` (ranks from 0) and ``weight`` of ``high``;
+        no rows for a population without latencies.
+    """
+    names = pl.DataFrame(
+        {"name": list(wanted), "q": list(wanted.values())}, schema_overrides={"q": pl.Float64}
+    )
+    position = (pl.col("size") - 1) * pl.col("q")
+    low = position.floor().cast(pl.Int64)
+    return (
+        sizes.filter(pl.col("size") > 0)
+        .join(names, how="cross")
+        .select(
+            "code",
+            "successes",
+            "name",
+            low.alias("low"),
+            pl.min_horizontal(low + 1, pl.col("size") - 1).alias("high"),
+            (position - low).alias("weight"),
+        )
+    )

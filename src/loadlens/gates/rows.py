@@ -6,21 +6,22 @@ from typing import Final
 
 import polars as pl
 
+from loadlens.compiled import can_compile
+from loadlens.engine import Scan, run_batches
 from loadlens.errors import InputError
 from loadlens.gates.figures import quantile_of
 from loadlens.gates.grammar import Gate
 from loadlens.gates.narrowing import COARSE_SHIFT, UNDIVIDED_SHIFT, HeldRows, cell_counts, side_of
-from loadlens.profile import Scan, key_names, success_of
+from loadlens.profile import key_names, success_of
 from loadlens.profile.clock import ClockWatch
 from loadlens.profile.keys import KeyCodec, codec_of_keys, find_key_codec
-from loadlens.profile.passes import UnusableRowsError
-from loadlens.profile.plan import runs_here
-from loadlens.profile.scan import by_batches, worth_tables
+from loadlens.profile.rows import UnusableRowsError
 from loadlens.schema import LATENCY, breaks_one_of
 from loadlens.sources import Log
 
 __all__ = ["WindowRows", "window_rows"]
 
+_FEWEST_ROWS_FOR_TABLES: Final = 4_000_000
 _MORE_HELD: Final = 1.5
 _MOST_HELD: Final = 0.25
 _COUNTING: Final = "Counting latencies by window of time"
@@ -87,7 +88,7 @@ def window_rows(
     cut = _Cut.of(gates)
     clock = ClockWatch(log.logged_times)
     columns = _Columns(log=log, key=tuple(key), window_s=window_s, clock=clock)
-    by_table = _by_table(columns, cut, scan) if worth_tables(log, scan) else None
+    by_table = _by_table(columns, cut, scan) if _is_large(log) else None
     found = by_table or _by_groups(columns, scan)
     if found.spans.is_empty():
         raise InputError(log.without_rows())
@@ -128,6 +129,12 @@ def window_rows(
         clock=clock,
         held=held,
     )
+
+
+def _is_large(log: Log) -> bool:
+    """Whether loading the compiled loops takes less time than they save."""
+    num_rows = sum(file.rows for file in log.files) if log.files else log.num_rows
+    return (num_rows is None or num_rows >= _FEWEST_ROWS_FOR_TABLES) and can_compile()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,10 +242,7 @@ def _by_groups(columns: _Columns, scan: Scan) -> _Found:
         pl.col("broken").any(),
     )
     watched = scan.tracker.watch(rows)
-    if runs_here(scan.engine):
-        watched = columns.clock.watch(watched)
-    else:
-        columns.clock.look_at(columns.log.frame)
+    watched = columns.clock.watch(watched)
     spans = watched.group_by("code").agg(aggregates).collect(engine=scan.engine)
     if spans["broken"].any():
         raise UnusableRowsError
@@ -250,7 +254,7 @@ def _by_table(columns: _Columns, cut: _Cut, scan: Scan) -> _Found | None:
     """One scan that counts; None where the log has too many keys, windows or cells."""
     from loadlens.gates.counter import MOST_LIMITS, WindowCounter
     from loadlens.gates.highest import Highest
-    from loadlens.profile.coding import KeyCoder
+    from loadlens.profile.coding import KeyCoder, TooSparseError
 
     if len(cut.limits_ms) > MOST_LIMITS:
         return None
@@ -279,7 +283,9 @@ def _by_table(columns: _Columns, cut: _Cut, scan: Scan) -> _Found | None:
     def run(frame: pl.LazyFrame) -> None:
         frame.collect(engine=scan.engine)
 
-    if not by_batches(scan.tracker.watch(rows), count, nothing.schema, run):
+    try:
+        run_batches(scan.tracker.watch(rows), count, nothing.schema, run, expected=(TooSparseError,))
+    except TooSparseError:
         return None
     codec = codec_of_keys(coder.keys, key, log.name)
     code = pl.lit(codec.codes_of(coder.keys)).gather("code").alias("code")

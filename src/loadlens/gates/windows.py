@@ -6,11 +6,12 @@ from typing import Final
 
 import polars as pl
 
+from loadlens.engine import Scan
 from loadlens.gates.figures import quantile_of
 from loadlens.gates.grammar import Gate
 from loadlens.gates.narrowing import COARSE_SHIFT, HeldRows, Narrowing, cell_counts, cells_of_all
 from loadlens.gates.rows import WindowRows
-from loadlens.profile import Outliers, Scan, below_name
+from loadlens.profile import Outliers, below_name
 from loadlens.profile.fence import fence
 from loadlens.profile.rounding import settled
 from loadlens.profile.table import clipped_mean

@@ -35,8 +35,9 @@ enum status {
 
 enum { BLOCK = 1024, MOST_KEY_COLUMNS = 31, ERRORS = 3 };
 enum { BUCKET_SHIFT = 44, PAGE_BITS = 4, BUCKETS_A_PAGE = 1 << PAGE_BITS, LINE_SHIFT = 19 - PAGE_BITS, FAILED_BUCKET = (1 << 19) - 1 };
-enum { SECONDS_A_PAGE = 4, SECOND_FIGURES = 3, PARTS_AN_OCTAVE = 16, MOST_WINDOWS = 256, WINDOW_MASK = 511 };
-enum { FRACTION_BITS = 55 };
+enum { SECONDS_A_PAGE = 4, CODES_A_PAGE = 4, SECOND_FIGURES = 3, PARTS_AN_OCTAVE = 16, MOST_WINDOWS = 256, WINDOW_MASK = 511 };
+enum { WHOLE = 1, BY_KEY = 2 }; /* of which calls a timeline is */
+enum { FRACTION_BITS = 55, EXCESS_BITS = 20 };
 
 static const double MAX_LATENCY_MS = 1099511627776.0;  /* 2^40, as in loadlens.schema */
 static const double MAX_TIME_S = 17179869184.0;        /* 2^34, likewise */
@@ -495,6 +496,14 @@ static inline uint32_t page_of(struct pages *pages, uint64_t name) {
     return pages->slots[at].name == name ? pages->slots[at].page : page_from(pages, name, at);
 }
 
+/* The name of each page, so that pages are read in the order in which they lie; NULL without memory. */
+static uint64_t *page_names(const struct pages *pages) {
+    uint64_t *names = malloc((pages->used + 1) * sizeof *names);
+    for (size_t at = 0; names != NULL && pages->slots != NULL && at <= pages->mask; at++)
+        if (pages->slots[at].name != EMPTY) names[pages->slots[at].page] = pages->slots[at].name;
+    return names;
+}
+
 static size_t pages_bytes(const struct pages *pages) {
     size_t slots = pages->slots == NULL ? 0 : pages->mask + 1;
     return slots * sizeof *pages->slots + pages->room * pages->width * sizeof *pages->counts;
@@ -518,7 +527,7 @@ struct rest {                      /* figures of rarer columns, of the same rows
 
 struct layout { /* the columns of a batch after those of its key, in this order; each may be absent */
     int32_t latency, success, start, end, errors[ERRORS], size, error_class;
-    int32_t null_success_breaks, timeline;
+    int32_t checks_success, timeline;
 };
 
 struct clock {
@@ -534,7 +543,9 @@ struct tally {
     struct rest *rests;
     size_t room_lines, room_rests, lines_used;
     struct pages cells, seconds, timeline;
-    struct page_slot *last_seconds; /* by code: its last pages of seconds, even and odd, as logs are mostly in order */
+    uint64_t *excess;              /* of each count of a cell: by how much latencies exceed its start, summed up */
+    size_t room_excess, excess_used;
+    struct page_slot *last_seconds; /* by page of codes: its last pages of seconds, even and odd, as logs are mostly in order */
     size_t room_last_seconds, last_seconds_used;
     uint64_t rows;
     struct clock starts, ends;
@@ -573,6 +584,24 @@ static int64_t bucket_of(double latency) {
     return bits >> BUCKET_SHIFT;
 }
 
+/* By how much a latency exceeds the start of its bucket, in units of 2^-20 of the bucket's width, to the nearest:
+ * sums of whole numbers are the same in any order. */
+static uint64_t excess_of(double latency) {
+    uint64_t bits;
+    memcpy(&bits, &latency, sizeof bits);
+    const int left_out = BUCKET_SHIFT - EXCESS_BITS;
+    return ((bits & ((UINT64_C(1) << BUCKET_SHIFT) - 1)) + (UINT64_C(1) << (left_out - 1))) >> left_out;
+}
+
+/* Room for the excess of each cell. */
+static bool make_excess(struct tally *tally) {
+    size_t needed = tally->cells.used * BUCKETS_A_PAGE, before = tally->excess_used;
+    if (!grow((void **)&tally->excess, &tally->room_excess, needed, sizeof *tally->excess)) return false;
+    if (needed > before) memset(tally->excess + before, 0, (needed - before) * sizeof *tally->excess);
+    tally->excess_used = needed;
+    return true;
+}
+
 static bool make_lines(struct tally *tally) {
     size_t needed = tally->codes.used * 2, before = tally->lines_used;
     if (needed <= before) return true;
@@ -587,9 +616,10 @@ static bool make_lines(struct tally *tally) {
     return true;
 }
 
-/* Room for the pages of seconds that each code met last. */
+/* Room for the pages of seconds that were met last. */
 static bool make_last_seconds(struct tally *tally) {
-    size_t needed = 2 * tally->codes.used, before = tally->last_seconds_used;
+    size_t needed = 2 * (tally->codes.used / CODES_A_PAGE + 1), before = tally->last_seconds_used;
+    if (needed <= before) return true;
     if (!grow((void **)&tally->last_seconds, &tally->room_last_seconds, needed, sizeof *tally->last_seconds))
         return false;
     for (size_t last = before; last < needed; last++) tally->last_seconds[last] = (struct page_slot){EMPTY, NO_PAGE};
@@ -603,7 +633,7 @@ static size_t bytes_of(const struct tally *tally) {
     size_t bytes = tally->codes.room_words * 8 + tally->codes.room_hashes * 8 + slots * 4 + width;
     for (int column = 0; column < tally->codes.columns; column++)
         bytes += tally->codes.texts[column].room_bytes + tally->codes.texts[column].room_hashes * 28;
-    bytes += tally->room_last_seconds * sizeof *tally->last_seconds;
+    bytes += tally->room_last_seconds * sizeof *tally->last_seconds + tally->room_excess * sizeof *tally->excess;
     bytes += tally->room_lines * (sizeof *tally->lines + sizeof *tally->rests) + tally->room_classes * 64;
     return bytes + pages_bytes(&tally->cells) + pages_bytes(&tally->seconds) + pages_bytes(&tally->timeline);
 }
@@ -649,16 +679,18 @@ static bool load_times(const struct ArrowArray *column, int64_t row, int rows, d
     return !broken;
 }
 
-static bool load_successes(const struct ArrowArray *column, int64_t row, struct block *block, bool null_breaks) {
+static void load_successes(const struct ArrowArray *column, int64_t row, struct block *block) {
     for (int i = 0; i < block->rows; i++) block->success[i] = bit_at(column, row + i);
-    if (!has_nulls(column)) return true;
+    if (!has_nulls(column)) return;
+    for (int i = 0; i < block->rows; i++) block->success[i] &= is_valid(column, row + i);
+}
+
+/* Rules between columns: no call ends before its start, and none that is logged as a success has the latency -1. */
+static bool agree(const struct block *block, bool checks_success) {
     int broken = 0;
-    for (int i = 0; i < block->rows; i++) {
-        bool valid = is_valid(column, row + i);
-        block->success[i] &= valid;
-        broken |= !valid;
-    }
-    return !(broken && null_breaks);
+    for (int i = 0; i < block->rows; i++) broken |= block->end[i] < block->start[i]; /* not of NaN */
+    for (int i = 0; checks_success && i < block->rows; i++) broken |= block->success[i] & (block->latency[i] < 0);
+    return !broken;
 }
 
 /* Leaves out the rows without a code, those of other parts. */
@@ -709,6 +741,7 @@ static bool find_pages(struct pages *pages, const uint64_t *name, int rows, uint
 static bool count_cells(struct tally *tally, const struct block *block) {
     uint64_t name[BLOCK];
     uint32_t page[BLOCK];
+    uint64_t excess[BLOCK];
     uint8_t place[BLOCK];
     int rows = 0;
     for (int i = 0; i < block->rows; i++) {
@@ -716,20 +749,28 @@ static bool count_cells(struct tally *tally, const struct block *block) {
         uint64_t line = 2 * (uint64_t)block->code[i] + block->success[i];
         name[rows] = line << LINE_SHIFT | bucket / BUCKETS_A_PAGE;
         place[rows] = bucket % BUCKETS_A_PAGE;
+        excess[rows] = excess_of(block->latency[i]);
         rows += block->timed[i];
     }
-    if (!find_pages(&tally->cells, name, rows, page)) return false;
-    for (int i = 0; i < rows; i++) tally->cells.counts[(size_t)page[i] * BUCKETS_A_PAGE + place[i]]++;
+    if (!find_pages(&tally->cells, name, rows, page) || !make_excess(tally)) return false;
+    for (int i = 0; i < rows; i++) {
+        size_t cell = (size_t)page[i] * BUCKETS_A_PAGE + place[i];
+        tally->cells.counts[cell]++;
+        tally->excess[cell] += excess[i];
+    }
     return true;
 }
 
 static uint64_t second_of(double time) { return (uint64_t)((int64_t)time + SECOND_OFFSET); }
 
-static uint64_t seconds_name(uint32_t code, uint64_t second) { return (uint64_t)code << 33 | second / SECONDS_A_PAGE; }
+/* A page has some seconds of some codes: those of calls at the same time lie side by side. */
+static uint64_t seconds_name(uint32_t code, uint64_t second) {
+    return (uint64_t)(code / CODES_A_PAGE) << 33 | second / SECONDS_A_PAGE;
+}
 
-static uint32_t *second_counts(struct tally *tally, uint32_t page, uint64_t second) {
-    size_t first = (size_t)page * SECONDS_A_PAGE + second % SECONDS_A_PAGE;
-    return tally->seconds.counts + first * SECOND_FIGURES;
+static uint32_t *second_counts(struct tally *tally, uint32_t page, uint32_t code, uint64_t second) {
+    size_t place = (size_t)(code % CODES_A_PAGE) * SECONDS_A_PAGE + second % SECONDS_A_PAGE;
+    return tally->seconds.counts + ((size_t)page * CODES_A_PAGE * SECONDS_A_PAGE + place) * SECOND_FIGURES;
 }
 
 /* Ends and completions, which are the ends of successes, by whole second; `page` and `name` are those of the ends. */
@@ -742,13 +783,13 @@ static bool count_ends(struct tally *tally, const struct block *block, uint64_t 
         rows += end == end;
     }
     for (int i = 0; i < rows; i++) {
-        struct page_slot *last = &tally->last_seconds[2 * (size_t)block->code[row[i]] + name[i] % 2];
+        struct page_slot *last = &tally->last_seconds[2 * (size_t)(block->code[row[i]] / CODES_A_PAGE) + name[i] % 2];
         if (last->name != name[i]) *last = (struct page_slot){name[i], page_of(&tally->seconds, name[i])};
         page[i] = last->page;
         if (page[i] == NO_PAGE) return false;
     }
     for (int i = 0; i < rows; i++) {
-        uint32_t *counts = second_counts(tally, page[i], second_of(block->end[row[i]]));
+        uint32_t *counts = second_counts(tally, page[i], block->code[row[i]], second_of(block->end[row[i]]));
         counts[1]++;
         counts[2] += block->success[row[i]];
     }
@@ -770,7 +811,7 @@ static bool count_starts(struct tally *tally, const struct block *block, const u
         uint64_t second = second_of(start), name = seconds_name(block->code[i], second);
         uint32_t page = name == end_name[i] ? end_page[i] : page_of(&tally->seconds, name);
         if (page == NO_PAGE) return false;
-        second_counts(tally, page, second)[0]++;
+        second_counts(tally, page, block->code[i], second)[0]++;
     }
     return true;
 }
@@ -968,7 +1009,7 @@ static bool count_timeline(struct tally *tally, const struct block *block) {
         double end = block->end[i];
         uint64_t bucket = (uint64_t)bucket_of(block->latency[i]);
         int64_t window = floored(end == end ? end * windows_a_second : 0);
-        name[rows] = timeline_name(block->code[i], window, bucket >> 8);
+        name[rows] = timeline_name(tally->layout.timeline == BY_KEY ? block->code[i] : 0, window, bucket >> 8);
         part[rows] = part_of_mantissa[bucket & 255];
         rows += block->success[i] & block->timed[i] & (block->latency[i] >= 0) & (end == end);
     }
@@ -987,9 +1028,10 @@ static enum status add_block(struct tally *tally, struct ArrowArray **columns, i
     int rows = block->rows;
     uint8_t kept[BLOCK];
     if (!load_latencies(columns[layout->latency], row, block) || !load_times(start, row, rows, block->start) ||
-        !load_times(end, row, rows, block->end) ||
-        !load_successes(columns[layout->success], row, block, layout->null_success_breaks))
+        !load_times(end, row, rows, block->end))
         return BROKEN_ROW;
+    load_successes(columns[layout->success], row, block);
+    if (!agree(block, layout->checks_success)) return BROKEN_ROW;
     struct chosen all;
     choose_all(&all, rows);
     enum status status = block_codes(&tally->codes, columns, row, &all, block, true, first_row, fresh, num_fresh);
@@ -1114,6 +1156,7 @@ API void tally_free(struct tally *tally) {
     free(tally->lines);
     free(tally->rests);
     free(tally->class_calls);
+    free(tally->excess);
     free(tally->last_seconds);
     pages_free(&tally->cells);
     pages_free(&tally->seconds);
@@ -1129,7 +1172,7 @@ API struct tally *tally_new(int32_t columns, const uint8_t *is_text, const struc
     tally->layout = *layout;
     tally->most_bytes = most_bytes;
     tally->cells.width = BUCKETS_A_PAGE;
-    tally->seconds.width = SECONDS_A_PAGE * SECOND_FIGURES;
+    tally->seconds.width = CODES_A_PAGE * SECONDS_A_PAGE * SECOND_FIGURES;
     tally->timeline.width = PARTS_AN_OCTAVE;
     make_parts();
     if (!codes_init(&tally->codes, columns, is_text, part, parts) || !codes_init(&tally->classes, 2, PAIR, 0, 1)) {
@@ -1139,17 +1182,34 @@ API struct tally *tally_new(int32_t columns, const uint8_t *is_text, const struc
     return tally;
 }
 
+static uint64_t recoded(uint64_t name, const uint32_t *code, int shift, int doubled) {
+    uint64_t owner = name >> shift, rest = name & ((UINT64_C(1) << shift) - 1);
+    uint64_t mapped = doubled ? 2 * (uint64_t)code[owner / 2] + owner % 2 : code[owner];
+    return mapped << shift | rest;
+}
+
 static bool merge_pages(struct pages *into, const struct pages *from, const uint32_t *code, int shift, int doubled) {
     for (size_t at = 0; from->slots != NULL && at <= from->mask; at++) {
         uint64_t name = from->slots[at].name;
         if (name == EMPTY) continue;
-        uint64_t owner = name >> shift, rest = name & ((UINT64_C(1) << shift) - 1);
-        uint64_t mapped = doubled ? 2 * (uint64_t)code[owner / 2] + owner % 2 : code[owner];
-        uint32_t page = page_of(into, mapped << shift | rest);
+        uint32_t page = page_of(into, recoded(name, code, shift, doubled));
         if (page == NO_PAGE) return false;
         uint32_t *sums = into->counts + (size_t)page * into->width;
         const uint32_t *more = from->counts + (size_t)from->slots[at].page * from->width;
         for (size_t i = 0; i < into->width; i++) sums[i] += more[i];
+    }
+    return true;
+}
+
+/* After the cells themselves, so that each has its page. */
+static bool merge_excess(struct tally *into, const struct tally *from, const uint32_t *code) {
+    if (!make_excess(into)) return false;
+    for (size_t at = 0; from->cells.slots != NULL && at <= from->cells.mask; at++) {
+        if (from->cells.slots[at].name == EMPTY) continue;
+        size_t page = page_of(&into->cells, recoded(from->cells.slots[at].name, code, LINE_SHIFT, true));
+        uint64_t *sums = into->excess + page * BUCKETS_A_PAGE;
+        const uint64_t *more = from->excess + (size_t)from->cells.slots[at].page * BUCKETS_A_PAGE;
+        for (int i = 0; i < BUCKETS_A_PAGE; i++) sums[i] += more[i];
     }
     return true;
 }
@@ -1211,7 +1271,27 @@ static bool merge_timelines(struct tally *into, struct tally *from, const uint32
     if (!cover(into, first, &ignored) || !cover(into, last, &ignored)) return false;
     while (from->window_s < into->window_s)
         if (!widen(from)) return false;
-    return merge_pages(&into->timeline, &from->timeline, code, 20, false);
+    static const uint32_t OF_ALL[] = {0};
+    return merge_pages(&into->timeline, &from->timeline, into->layout.timeline == BY_KEY ? code : OF_ALL, 20, false);
+}
+
+static bool merge_seconds(struct tally *into, const struct tally *from, const uint32_t *code) {
+    uint64_t *names = page_names(&from->seconds);
+    if (names == NULL) return false;
+    const uint32_t *more = from->seconds.counts;
+    bool good = true;
+    for (size_t number = 0; good && number < from->seconds.used; number++) {
+        uint64_t first = (names[number] & 0x1FFFFFFFF) * SECONDS_A_PAGE, owner = (names[number] >> 33) * CODES_A_PAGE;
+        for (uint64_t own = owner; own < owner + CODES_A_PAGE; own++, more += SECONDS_A_PAGE * SECOND_FIGURES) {
+            if (!good || own >= from->codes.used) continue;
+            uint32_t page = page_of(&into->seconds, seconds_name(code[own], first));
+            good = page != NO_PAGE;
+            uint32_t *sums = good ? second_counts(into, page, code[own], first) : NULL;
+            for (int i = 0; good && i < SECONDS_A_PAGE * SECOND_FIGURES; i++) sums[i] += more[i];
+        }
+    }
+    free(names);
+    return good;
 }
 
 /* Adds a tally to another; `code` gives each of its codes the other's. Together they may not have 2^32 rows. */
@@ -1220,8 +1300,8 @@ API int32_t tally_merge(struct tally *into, struct tally *from, const uint32_t *
         if (code[own] >= into->codes.used) return UNKNOWN_KEY;
     if (!make_lines(into)) return NO_MEMORY;
     merge_lines(into, from, code);
-    if (!merge_pages(&into->cells, &from->cells, code, LINE_SHIFT, true) ||
-        !merge_pages(&into->seconds, &from->seconds, code, 33, false) || !merge_timelines(into, from, code))
+    if (!merge_pages(&into->cells, &from->cells, code, LINE_SHIFT, true) || !merge_excess(into, from, code) ||
+        !merge_seconds(into, from, code) || !merge_timelines(into, from, code))
         return NO_MEMORY;
     merge_clocks(&into->starts, &from->starts);
     merge_clocks(&into->ends, &from->ends);
@@ -1269,15 +1349,18 @@ API void tally_lines(const struct tally *tally, struct line *lines, struct rest 
     memcpy(rests, tally->rests, tally->lines_used * sizeof *rests);
 }
 
-API void tally_cells(const struct tally *tally, int64_t *line, int64_t *bucket, int64_t *count) {
+/* `excess`: sums of `excess_of`. */
+API void tally_cells(const struct tally *tally, int64_t *line, int64_t *bucket, int64_t *count, int64_t *excess) {
     const struct pages *pages = &tally->cells;
     size_t used = 0;
     for (size_t at = 0; pages->slots != NULL && at <= pages->mask; at++) {
         if (pages->slots[at].name == EMPTY) continue;
         uint64_t name = pages->slots[at].name;
         for (int place = 0; place < BUCKETS_A_PAGE; place++) {
-            uint32_t found = pages->counts[(size_t)pages->slots[at].page * BUCKETS_A_PAGE + place];
+            size_t cell = (size_t)pages->slots[at].page * BUCKETS_A_PAGE + place;
+            uint32_t found = pages->counts[cell];
             if (found == 0) continue;
+            excess[used] = (int64_t)tally->excess[cell];
             line[used] = (int64_t)(name >> LINE_SHIFT);
             bucket[used] = (int64_t)(name & ((1 << LINE_SHIFT) - 1)) * BUCKETS_A_PAGE + place;
             count[used++] = found;
@@ -1285,24 +1368,25 @@ API void tally_cells(const struct tally *tally, int64_t *line, int64_t *bucket, 
     }
 }
 
-API void tally_seconds(const struct tally *tally, int64_t *code, int64_t *second, int64_t *starts, int64_t *ends,
-                       int64_t *completions) {
-    const struct pages *pages = &tally->seconds;
+API int32_t tally_seconds(const struct tally *tally, int64_t *code, int64_t *second, int64_t *starts, int64_t *ends,
+                          int64_t *completions) {
+    uint64_t *names = page_names(&tally->seconds);
+    if (names == NULL) return NO_MEMORY;
+    const uint32_t *counts = tally->seconds.counts;
     size_t used = 0;
-    for (size_t at = 0; pages->slots != NULL && at <= pages->mask; at++) {
-        if (pages->slots[at].name == EMPTY) continue;
-        uint64_t name = pages->slots[at].name;
-        for (int place = 0; place < SECONDS_A_PAGE; place++) {
-            const uint32_t *counts = pages->counts + (size_t)pages->slots[at].page * pages->width +
-                                     (size_t)place * SECOND_FIGURES;
+    for (size_t number = 0; number < tally->seconds.used; number++) {
+        for (int place = 0; place < CODES_A_PAGE * SECONDS_A_PAGE; place++, counts += SECOND_FIGURES) {
             if ((counts[0] | counts[1] | counts[2]) == 0) continue;
-            code[used] = (int64_t)(name >> 33);
-            second[used] = (int64_t)(name & 0x1FFFFFFFF) * SECONDS_A_PAGE + place - SECOND_OFFSET;
+            code[used] = (int64_t)(names[number] >> 33) * CODES_A_PAGE + place / SECONDS_A_PAGE;
+            second[used] =
+                (int64_t)(names[number] & 0x1FFFFFFFF) * SECONDS_A_PAGE + place % SECONDS_A_PAGE - SECOND_OFFSET;
             starts[used] = counts[0];
             ends[used] = counts[1];
             completions[used++] = counts[2];
         }
     }
+    free(names);
+    return OK;
 }
 
 /* `part`: sixteenths of a doubling, counted from the smallest number. */
@@ -1491,11 +1575,11 @@ API int32_t selection_look(struct selection *selection, struct ArrowArrayStream 
         for (int64_t row = 0; status == OK && row < batch.length; row += BLOCK) {
             block.rows = (int)(batch.length - row < BLOCK ? batch.length - row : BLOCK);
             if (!load_latencies(batch.children[layout->latency], row, &block) ||
-                !load_times(end, row, block.rows, block.end) ||
-                !load_successes(batch.children[layout->success], row, &block, false)) {
+                !load_times(end, row, block.rows, block.end)) {
                 status = BROKEN_ROW;
                 break;
             }
+            load_successes(batch.children[layout->success], row, &block);
             struct chosen chosen;
             choose(selection, &block, &chosen);
             status = block_codes(&selection->codes, batch.children, row, &chosen, &block, false, 0, NULL, NULL);

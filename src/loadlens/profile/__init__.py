@@ -1,7 +1,5 @@
-"""The statistics engine: from a canonical log and a plan to exact figures by configuration."""
+"""The profile, a small mergeable summary of a log: what it is made of, its views, and how it is saved."""
 
-from loadlens.profile.engine import measure, on_good_rows, scanning
-from loadlens.profile.passes import UnusableRowsError
 from loadlens.profile.plan import (
     DEFAULT_PERCENTILES,
     Execution,
@@ -15,7 +13,7 @@ from loadlens.profile.plan import (
 )
 from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.progress import OnProgress, Progress
-from loadlens.profile.scan import Scan, parsed
+from loadlens.profile.rows import UnusableRowsError
 from loadlens.profile.views import heatmap, spectrum, timeline
 
 __all__ = [
@@ -26,18 +24,13 @@ __all__ = [
     "Plan",
     "Profile",
     "Progress",
-    "Scan",
     "Statistics",
     "UnusableRowsError",
     "below_name",
     "checked_outliers",
     "heatmap",
     "key_names",
-    "measure",
-    "on_good_rows",
-    "parsed",
     "percentile_name",
-    "scanning",
     "spectrum",
     "success_of",
     "timeline",

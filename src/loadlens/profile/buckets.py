@@ -16,12 +16,14 @@ __all__ = [
     "BUCKETS_PER_OCTAVE",
     "BUCKET_BITS",
     "BUCKET_SHIFT",
+    "FAILED",
     "FAILED_BUCKET",
     "MAX_BUCKET",
     "NULL_BUCKET",
     "RELATIVE_ERROR",
     "above_bucket_start",
     "bits",
+    "bucket_bounds",
     "bucket_of",
     "octave_part",
     "octave_part_low",
@@ -76,6 +78,16 @@ def value_of_bits(prefixes: np.ndarray, shift: int) -> np.ndarray:
     """The smallest latency in ms of each prefix that lacks ``shift`` bits."""
     return (np.asarray(prefixes, dtype=np.int64) << shift).view(np.float64)
 
+
+def bucket_bounds(buckets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The smallest latency of each bucket and of the next one, in ms; both -1 for failed calls."""
+    failed = buckets < 0
+    low, high = (value_of_bits(np.where(failed, 0, buckets) + more, BUCKET_SHIFT) for more in (0, 1))
+    return np.where(failed, -1.0, low), np.where(failed, -1.0, high)
+
+
+FAILED: Final = -1
+"""The bucket of the latency -1 of failed calls in a profile, below all others."""
 
 FAILED_BUCKET: Final = int(np.float64(-1.0).view(np.int64)) >> BUCKET_SHIFT
 """Where the sentinel -1 is counted; no other latency that may be used is."""

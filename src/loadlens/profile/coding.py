@@ -12,16 +12,19 @@ from numpy.typing import NDArray
 
 from loadlens.compiled import frozen
 from loadlens.profile.kernels import add_digits, give_codes
-from loadlens.profile.passes import TooSparseError
 from loadlens.profile.profile import key_names
 
-__all__ = ["KeyCoder"]
+__all__ = ["KeyCoder", "TooSparseError"]
 
 Ints = NDArray[np.int64]
 
 _WIDEST_RANGE: Final = 2**20
 _MOST_COMBINATIONS: Final = 2**24
 _NULL_DIGIT: Final = 0
+
+
+class TooSparseError(Exception):
+    """The keys, or the cells that are counted in, are too many for tables that are indexed by them."""
 
 
 class _NewValuesError(Exception):

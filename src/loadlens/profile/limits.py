@@ -72,11 +72,6 @@ class Limits:
         return min(self.memory // 8 // _BYTES_PER_CANDIDATE, _MOST_CANDIDATES)
 
     @property
-    def held_of_part(self) -> int:
-        """How many rows a worker may hold back of a partition, and send."""
-        return self.candidates // 2
-
-    @property
     def table_bytes(self) -> int:
         """How large the tables of counts may become, each of them."""
         return self.memory // 8

@@ -39,13 +39,20 @@ class Pace:
 
 def rates_of(seconds: pl.DataFrame) -> pl.DataFrame:
     """How many seconds saw how many completions: ``code``, ``completions``, ``num_seconds``."""
-    succeeded = seconds.select("code", "completions").filter(pl.col("completions") > 0)
-    return succeeded.group_by("code", "completions").agg(pl.len().cast(pl.Int64).alias("num_seconds"))
+    succeeded = seconds.filter(pl.col("completions") > 0)
+    highest = int(succeeded["completions"].max() or 0)  # type: ignore[arg-type]  # a number, or nothing
+    # Groups of one number are found several times faster than groups of two columns.
+    width = highest + 1
+    pair = (pl.col("code") * width + pl.col("completions")).alias("pair")
+    counts = succeeded.select(pair).to_series().value_counts(name="num_seconds")
+    code, completions = (pl.col("pair") // width).alias("code"), (pl.col("pair") % width).alias("completions")
+    return counts.select(code, completions, pl.col("num_seconds").cast(pl.Int64))
 
 
 def windows_of(seconds: pl.DataFrame) -> pl.DataFrame:
     """The seconds of all codes together, each a window of ``Pace.windows``."""
-    counts = seconds.group_by("second").agg(pl.col("calls", "completions").sum())
+    ended = seconds.filter(pl.col("calls") > 0)
+    counts = ended.group_by("second").agg(pl.col("calls", "completions").sum())
     one, same = pl.lit(1, dtype=pl.Int64), pl.col("second")
     return counts.select(
         "second",

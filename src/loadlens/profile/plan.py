@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 Outliers = Literal["mean-iqr", "tukey", "none"]
-Engine = Literal["auto", "in-memory", "streaming", "gpu"] | pl.Engine
+Engine = Literal["auto", "in-memory", "streaming"] | pl.Engine
 DEFAULT_PERCENTILES: Final = (0.9, 0.95, 0.99, 0.999)
 
 
@@ -78,7 +78,7 @@ def percentile_name(quantile: float) -> str:
 def runs_here(engine: Engine) -> bool:
     """Whether an engine runs queries in this process, so that they may call its functions."""
     if isinstance(engine, str):
-        return engine != "gpu"
+        return engine in get_args(get_args(Engine)[0])
     return isinstance(engine, pl.InMemoryEngine | pl.StreamingEngine)
 
 

@@ -68,11 +68,8 @@ class Tracker:
         on_progress: OnProgress | None,
         rows_total: int | None,
         bytes_total: int,
-        *,
-        counts_rows: bool = True,
     ) -> None:
         self._on_progress = on_progress
-        self._counts_rows = counts_rows
         self._rows_total = rows_total
         self._bytes_total = bytes_total
         self._lock = threading.Lock()
@@ -97,7 +94,7 @@ class Tracker:
 
     def watch(self, frame: pl.LazyFrame) -> pl.LazyFrame:
         """The same frame, its rows counted as they pass."""
-        if self._on_progress is None or not self._counts_rows:
+        if self._on_progress is None:
             return frame
         return frame.map_batches(self._count, schema=frame.collect_schema(), streamable=True)
 

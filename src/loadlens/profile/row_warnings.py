@@ -2,7 +2,6 @@
 
 import polars as pl
 
-from loadlens.profile.buckets import NULL_BUCKET
 from loadlens.profile.clock import ClockWatch, clock_warning
 from loadlens.profile.profile import Profile
 from loadlens.schema import EARLIEST_S
@@ -15,7 +14,7 @@ __all__ = ["row_warnings", "scan_warnings", "window_warnings"]
 
 def row_warnings(profile: Profile, log: Log) -> tuple[str, ...]:
     """The sentences of a profile's counts, which are those of a log."""
-    first, last = profile.buckets.select(pl.col("first_start").max(), pl.col("last_end").max()).row(0)
+    first, last = profile.figures.select(pl.col("first_start").max(), pl.col("last_end").max()).row(0)
     found = (
         _coarse_clock(profile, log),
         _calendar_warning(first, last, log),
@@ -26,15 +25,14 @@ def row_warnings(profile: Profile, log: Log) -> tuple[str, ...]:
 
 
 def _coarse_clock(profile: Profile, log: Log) -> str:
-    times = profile.buckets.select("first_start", "last_end")
+    times = profile.figures.select("first_start", "last_end")
     told = times.height and any(times[name].null_count() < times.height for name in times.columns)
     return clock_warning(profile.resolution_s, log) if told else ""
 
 
 def _without_latency(profile: Profile) -> str:
-    successes = profile.buckets.filter("success")
-    lacking = successes.filter(successes["bucket"] == NULL_BUCKET)
-    return _latency_warning(int(lacking["count"].sum()), int(successes["count"].sum()))
+    calls, timed = profile.figures.filter("success").select(pl.col("calls", "timed").sum()).row(0)
+    return _latency_warning(calls - timed, calls)
 
 
 def _calendar_warning(latest_start: float | None, latest_end: float | None, log: Log) -> str:
@@ -103,5 +101,5 @@ def _latency_warning(lacking: int, successes: int) -> str:
 def _too_many_labels(profile: Profile) -> str:
     if "label" not in profile.key:
         return ""
-    calls = int(profile.buckets.get_column("count").sum())
+    calls = int(profile.figures.get_column("calls").sum())
     return many_labels(profile.keys.get_column("key:label"), calls)

@@ -15,7 +15,7 @@ from loadlens.profile.pace import Pace, pace_of, summed_paces
 from loadlens.profile.plan import Execution, Plan, success_rule
 from loadlens.profile.profile import Parts, Profile, key_names, new_codes, numbered, recoded, summed_seconds
 from loadlens.profile.soundness import refuse_unsound, refuse_unsound_seconds
-from loadlens.profile.storing import PARTS
+from loadlens.profile.storing import PARTS, with_wholes
 from loadlens.schema import ERROR_COLUMNS
 from loadlens.sources.common_types import with_common_types, with_types
 from loadlens.sources.diagnosis import explain
@@ -27,7 +27,7 @@ __all__ = ["damage_told", "merged_profile", "merged_seconds", "refuse_impossible
 
 _CELLS_A_STEP: Final = 1_500_000
 _SECONDS_A_STEP: Final = 1_000_000
-_SMALL_PARTS: Final = ("keys", "heat", "classes", "rates", "windows")
+_SMALL_PARTS: Final = ("keys", "figures", "heat", "classes", "rates", "windows")
 
 _Frames = Mapping[str, pl.DataFrame]
 """The rows of several profiles by part, each with the number of its profile as ``part``."""
@@ -111,12 +111,14 @@ def _profile(saved: Sequence[SavedProfile], key: Sequence[str], *, with_pace: bo
     """The profile of a few saved ones, with a pace or without anything in the place of seconds."""
     several = dict(enumerate(saved))
     frames = _frames(several, ("buckets",)) | _frames(several, _SMALL_PARTS)
+    frames["figures"] = with_wholes(frames["figures"])
     refuse_unsound(saved, frames)
     known = {name for profile in saved for name in profile.facts["errors"]}
     return Parts(
         key=tuple(key),
         keys=frames["keys"].select("part", "code", *key_names(key)),
-        buckets=frames["buckets"].drop(name for name in ERROR_COLUMNS if name not in known),
+        figures=frames["figures"].drop(name for name in ERROR_COLUMNS if name not in known),
+        buckets=frames["buckets"],
         seconds=numbered([Profile.empty(key).seconds]),
         heat=frames["heat"].drop("part"),
         classes=frames["classes"],

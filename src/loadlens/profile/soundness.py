@@ -6,18 +6,21 @@ from typing import Final
 import polars as pl
 
 from loadlens.errors import InputError
-from loadlens.profile.buckets import BUCKET_SHIFT, FAILED_BUCKET, MAX_BUCKET, NULL_BUCKET, value_of_bits
-from loadlens.profile.profile import key_names
-from loadlens.schema import ERROR_COLUMNS, MAX_TIME_S
+from loadlens.profile.buckets import FAILED, MAX_BUCKET, bucket_bounds
+from loadlens.profile.profile import EXCESS_UNITS, FRACTION_BITS, key_names
+from loadlens.schema import ERROR_COLUMNS, MAX_LATENCY_MS, MAX_TIME_S
 from loadlens.sources.saved import SavedProfile
 from loadlens.sources.wording import counted, listed
 
 __all__ = ["refuse_unsound", "refuse_unsound_seconds"]
 
-_RELATIVE_ROUNDING: Final = 1e-6
-"""More than sums of latencies are off by, since they are rounded to 8 digits."""
+_ROUNDING: Final = 1e-6
+"""More than sums of latencies are off by, relative to them: by buckets they are known to 4e-9."""
 
-_BUCKET, _COUNT, _SUM = pl.col("bucket"), pl.col("count"), pl.col("latency_sum")
+_LEAST_ROUNDING_MS: Final = 1e-9
+"""More than latencies below 1/8 ms are off by, as sums are whole numbers of 2^-55 ms; for a call."""
+
+_BUCKET, _COUNT, _CALLS, _TIMED = (pl.col(name) for name in ("bucket", "count", "calls", "timed"))
 
 
 def _lacks(*names: str) -> pl.Expr:
@@ -37,30 +40,36 @@ _IS_LATENCY: Final = _BUCKET.is_between(0, MAX_BUCKET, closed="left")
 
 _RULES: Final[Mapping[str, Mapping[str, pl.Expr]]] = {
     "keys": {},
-    "buckets": {
+    "figures": {
         "it lacks figures": _lacks(
-            "code", "success", "bucket", "count", "latency_sum", "response_size_sum", "response_size_count"
+            "code", "success", "calls", "timed", "latency_sum", "response_size_sum", "response_size_count"
         )
-        | ~_SUM.is_finite(),
-        "it has negative counts": _below(0, "response_size_sum", "response_size_count") | _below(1, "count"),
-        "it has more sizes than calls": pl.col("response_size_count") > _COUNT,
-        "it has latencies that cannot be": ~_IS_LATENCY & ~_BUCKET.is_in([FAILED_BUCKET, NULL_BUCKET]),
-        "it has sums that its buckets cannot have": pl.when(_BUCKET == FAILED_BUCKET)
-        .then(-_COUNT != _SUM)
-        .when(_BUCKET == NULL_BUCKET)
-        .then(_SUM != 0)
-        .otherwise(
-            ~_SUM.is_between(
-                pl.col("low") * _COUNT * (1 - _RELATIVE_ROUNDING),
-                pl.col("high") * _COUNT * (1 + _RELATIVE_ROUNDING),
-            )
-        ),
-        "it has times that cannot be": _is_no_time("first_start", "last_end"),
-        "it has errors other than 0 and 1": pl.any_horizontal(~pl.col(ERROR_COLUMNS).is_in([0, 1])),
+        | (pl.any_horizontal(pl.col("latency_min", "latency_max").is_null()) & (_TIMED > 0)),
+        "it has negative counts": _below(
+            0, "timed", "response_size_sum", "response_size_count", *ERROR_COLUMNS
+        )
+        | _below(1, "calls"),
+        "it has more latencies than calls": _TIMED > _CALLS,
+        "it has more sizes than calls": pl.col("response_size_count") > _CALLS,
+        "it has more errors than calls": pl.any_horizontal(pl.col(ERROR_COLUMNS) > _CALLS),
+        "it has latencies that cannot be": pl.any_horizontal(
+            ~pl.col("latency_min", "latency_max").is_between(-1, MAX_LATENCY_MS)
+        )
+        | (pl.col("latency_min") > pl.col("latency_max")),
+        "it has times that cannot be": _is_no_time("first_start", "last_end")
+        | (pl.col("last_end") < pl.col("first_start")),
+    },
+    "buckets": {
+        "it lacks figures": _lacks("code", "success", "bucket", "count", "excess"),
+        "it has negative counts": _below(0, "excess") | _below(1, "count"),
+        "it has latencies that cannot be": ~_IS_LATENCY & (_BUCKET != FAILED),
+        "it has sums that its buckets cannot have": pl.col("excess")
+        > pl.when(_BUCKET == FAILED).then(0).otherwise(_COUNT * EXCESS_UNITS),
     },
     "seconds": {
-        "it lacks figures": _lacks("code", "second", "calls", "completions"),
-        "it has negative counts": _below(1, "calls") | _below(0, "completions"),
+        "it lacks figures": _lacks("code", "second", "starts", "calls", "completions"),
+        "it has negative counts": _below(0, "starts", "calls", "completions")
+        | (pl.col("starts") + pl.col("calls") < 1),
         "it has more completions than calls": pl.col("completions") > pl.col("calls"),
         "it has times that cannot be": _is_no_time("second"),
     },
@@ -112,6 +121,8 @@ def refuse_unsound(saved: Sequence[SavedProfile], frames: Mapping[str, pl.DataFr
             for number in numbers:
                 wrong.setdefault(number, {})[reason] = None
     sums = _sums(frames)
+    for number in _unequal_figures(frames):
+        wrong.setdefault(number, {})["its latencies do not add up"] = None
     keys = frames["keys"]
     bad_keys = {*_doubled(keys, ["code"]), *_doubled(keys, key_names(saved[0].key))}
     for number, profile in enumerate(saved):
@@ -161,12 +172,6 @@ def _broken(part: str, rows: pl.DataFrame, num_keys: pl.DataFrame) -> dict[str, 
         rows = rows.join(num_keys, on="part", how="left")
         known = pl.col("code").is_between(0, pl.col("num_keys"), closed="left")
         rules[_WITHOUT_KEY] = ~known.fill_null(value=False) & pl.col("code").is_not_null()
-    if part == "buckets":
-        bucket = rows["bucket"].fill_null(0).clip(0, MAX_BUCKET).to_numpy()
-        rows = rows.with_columns(
-            pl.Series("low", value_of_bits(bucket, BUCKET_SHIFT)),
-            pl.Series("high", value_of_bits(bucket + 1, BUCKET_SHIFT)),
-        )
     found = rows.group_by("part").agg(rule.any().alias(reason) for reason, rule in rules.items())
     return {reason: found.filter(pl.col(reason))["part"].to_list() for reason in rules}
 
@@ -176,11 +181,38 @@ def _doubled(keys: pl.DataFrame, names: Sequence[str]) -> list[int]:
     return keys.filter(keys.select("part", *names).is_duplicated())["part"].unique().to_list()
 
 
+def _unequal_figures(frames: Mapping[str, pl.DataFrame]) -> list[int]:
+    """The numbers of profiles whose figures are not those of their buckets, or that have some twice."""
+    by = ["part", "code", "success"]
+    figures, buckets = frames["figures"], frames["buckets"]
+    low, high = bucket_bounds(buckets["bucket"].fill_null(0).clip(FAILED, MAX_BUCKET).to_numpy())
+    bounded = buckets.with_columns(pl.Series("low", low), pl.Series("high", high))
+    sums = bounded.group_by(by).agg(
+        _COUNT.sum(),
+        (pl.col("low") * _COUNT + (pl.col("high") - pl.col("low")) / EXCESS_UNITS * pl.col("excess"))
+        .sum()
+        .alias("sum_ms"),
+        pl.col("low").min(),
+        pl.col("high").max(),
+    )
+    both = figures.filter(_TIMED > 0).join(sums, on=by, how="full", coalesce=True)
+    logged = pl.col("latency_sum").cast(pl.Float64) / 2.0**FRACTION_BITS
+    allowed = _ROUNDING * pl.col("sum_ms").abs() + _LEAST_ROUNDING_MS * _COUNT
+    inside = (pl.col("latency_min") >= pl.col("low")) & (pl.col("latency_max") <= pl.col("high"))
+    holds = (_COUNT == _TIMED) & ((logged - pl.col("sum_ms")).abs() <= allowed) & inside
+    unequal = both.filter(~holds.fill_null(value=False))["part"]
+    twice = [
+        frame.filter(frame.select(names).is_duplicated())["part"]
+        for frame, names in ((figures, by), (buckets, [*by, "bucket"]))
+    ]
+    return pl.concat([unequal, *twice]).unique().to_list()
+
+
 def _sums(frames: Mapping[str, pl.DataFrame]) -> dict[int, dict[str, int]]:
     """What the parts of each profile add up to, by its number."""
     found: dict[int, dict[str, int]] = {}
     named = {
-        "calls": frames["buckets"].group_by("part").agg(_COUNT.sum().alias("calls")),
+        "calls": frames["figures"].group_by("part").agg(_CALLS.sum().alias("calls")),
         "failed": frames["classes"].group_by("part").agg(_COUNT.sum().alias("failed")),
         "heat": frames["heat"].group_by("part").agg(_COUNT.sum().alias("heat")),
         "completions": frames["rates"]

@@ -1,7 +1,6 @@
 """A profile as one Parquet file: a table whose column ``part`` says which frame of the profile a row is of.
 
-The same profile always gives the same bytes: rows are sorted, and sums are rounded, since the order in which
-a scan adds them up is not always the same.
+The same profile always gives the same bytes: rows are sorted, and all sums are sums of whole numbers.
 """
 
 import hashlib
@@ -14,19 +13,21 @@ import polars as pl
 
 from loadlens.profile.pace import pace_of
 from loadlens.profile.profile import Profile, key_names
-from loadlens.profile.rounding import settled
 from loadlens.schema import ERROR_COLUMNS
 from loadlens.sources.saved import PROFILE_FACTS
 from loadlens.sources.storage.checksum import write_checksum
 
-__all__ = ["COLUMNS", "PARTS", "digest_of", "stored_parts", "write_profile"]
+__all__ = ["COLUMNS", "PARTS", "digest_of", "stored_parts", "with_wholes", "write_profile"]
 
-_SUM_DIGITS: Final = 8
+_WORD: Final = 2**64
 _ROWS_A_GROUP: Final = 2**17
 
-_BUCKETS: Final = (
-    "code", "success", "bucket", *ERROR_COLUMNS, "count", "latency_sum", "first_start", "last_end",
-    "response_size_sum", "response_size_count",
+_WIDE: Final = ("latency_sum", "response_size_sum")
+"""Sums of 128 bits, which are stored as two columns of 64: ``_high`` and ``_low`` (its bits, as signed)."""
+
+_FIGURES: Final = (
+    "code", "success", "calls", "timed", *(f"{name}_{part}" for name in _WIDE for part in ("high", "low")),
+    "latency_min", "latency_max", "first_start", "last_end", *ERROR_COLUMNS, "response_size_count",
 )  # fmt: skip
 _WINDOWS: Final = (
     "second", "width_s", "first_second", "last_second", "num_seconds", "calls", "completions",
@@ -34,8 +35,9 @@ _WINDOWS: Final = (
 
 PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "keys": ("code",),
-    "buckets": _BUCKETS,
-    "seconds": ("code", "second", "calls", "completions"),
+    "figures": _FIGURES,
+    "buckets": ("code", "success", "bucket", "count", "excess"),
+    "seconds": ("code", "second", "starts", "calls", "completions"),
     "heat": ("time_s", "window_s", "octave_part", "count"),
     "classes": ("code", "error", "count"),
     "rates": ("code", "completions", "num_seconds"),
@@ -47,7 +49,9 @@ configuration columns, as ``key:<name>``, besides."""
 _TYPES: Final[Mapping[str, pl.DataType]] = {
     "success": pl.Boolean(),
     "error": pl.String(),
-    **dict.fromkeys(("latency_sum", "first_start", "last_end", "time_s", "window_s"), pl.Float64()),
+    **dict.fromkeys(
+        ("latency_min", "latency_max", "first_start", "last_end", "time_s", "window_s"), pl.Float64()
+    ),
 }
 
 COLUMNS: Final[Mapping[str, pl.DataType]] = {
@@ -57,9 +61,9 @@ COLUMNS: Final[Mapping[str, pl.DataType]] = {
 """The columns of the file but for those of the key, and their types."""
 
 _BY_DIFFERENCE: Final = (
-    "bucket", "second", "time_s", "octave_part", "response_size_sum", "first_second", "last_second",
+    "bucket", "second", "time_s", "octave_part", "first_second", "last_second",
 )  # fmt: skip
-_PLAIN: Final = ("latency_sum", "first_start", "last_end", *_BY_DIFFERENCE)
+_PLAIN: Final = ("excess", "first_start", "last_end", *_BY_DIFFERENCE)
 
 
 def stored_parts(profile: Profile) -> dict[str, pl.DataFrame]:
@@ -71,15 +75,38 @@ def stored_parts(profile: Profile) -> dict[str, pl.DataFrame]:
     missing = [
         pl.lit(None, dtype=pl.Int64).alias(name) for name in ERROR_COLUMNS if name not in profile.errors
     ]
-    sums = settled(pl.col("latency_sum"), _SUM_DIGITS)
+    figures = _with_halves(profile.figures.with_columns(missing))
     return {
         "keys": keys.sort(names, nulls_last=True) if names else keys,
-        "buckets": profile.buckets.with_columns(*missing, sums).sort(_BUCKETS[:6]),
+        "figures": figures.select(_FIGURES).sort("code", "success"),
+        "buckets": profile.buckets.sort("code", "success", "bucket"),
         "heat": profile.even_heat,
         "classes": profile.classes.sort("code", "error"),
         "rates": pace.rates.sort("code", "completions"),
         "windows": pace.windows.sort("second"),
     }
+
+
+def _with_halves(figures: pl.DataFrame) -> pl.DataFrame:
+    """Sums of 128 bits as two columns of 64 bits."""
+    high = [(pl.col(name) // _WORD).cast(pl.Int64).alias(f"{name}_high") for name in _WIDE]
+    low = [
+        (pl.col(name) % _WORD).cast(pl.UInt64).reinterpret(signed=True).alias(f"{name}_low") for name in _WIDE
+    ]
+    return figures.with_columns(*high, *low).drop(_WIDE)
+
+
+def with_wholes(figures: pl.DataFrame) -> pl.DataFrame:
+    """Sums of 128 bits from two columns of 64 bits."""
+    wholes = [
+        (
+            pl.col(f"{name}_high").cast(pl.Int128) * _WORD
+            + pl.col(f"{name}_low").reinterpret(signed=False).cast(pl.Int128)
+        ).alias(name)
+        for name in _WIDE
+    ]
+    halves = [f"{name}_{part}" for name in _WIDE for part in ("high", "low")]
+    return figures.with_columns(wholes).drop(halves)
 
 
 def digest_of(profile: Profile) -> str:

@@ -4,55 +4,19 @@ import math
 
 import polars as pl
 
-from loadlens.profile.buckets import NULL_BUCKET
 from loadlens.profile.clock import FINE_S
-from loadlens.profile.fence import Kept
 from loadlens.profile.profile import Profile
-from loadlens.profile.rounding import settled
 
-__all__ = ["FENCE_QUANTILES", "FIVE", "clipped_mean", "count_table", "kept_columns", "with_throughput"]
+__all__ = ["FIVE", "clipped_mean", "tps_of", "with_throughput"]
 
 FIVE = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
 """The quantiles that describe a population."""
-
-FENCE_QUANTILES = {"min": 0.0, "q25": 0.25, "q75": 0.75, "max": 1.0}
-"""The quantiles that a fence is made of; minimum and maximum hold its mean."""
-
-
-def count_table(profile: Profile) -> pl.DataFrame:
-    """Counts and means of all rows by ``code``."""
-    has_latency = pl.col("bucket") != NULL_BUCKET
-    timed_success = pl.col("success") & has_latency
-
-    def total(column: str, where: pl.Expr) -> pl.Expr:
-        return pl.col(column).filter(where).sum()
-
-    def mean(where: pl.Expr) -> pl.Expr:
-        mean = total("latency_sum", where) / total("count", where)
-        return settled(mean.fill_nan(None))  # 0 / 0
-
-    return profile.buckets.group_by("code").agg(
-        pl.col("count").sum().alias("num_rows"),
-        total("count", has_latency).alias("num_invocations"),
-        total("count", pl.col("success")).alias("num_successes"),
-        *[(pl.col("count") * pl.col(name)).sum().alias(name) for name in profile.errors],
-        total("response_size_sum", pl.col("success")).alias("response_size_sum"),
-        total("response_size_count", pl.col("success")).alias("response_size_count"),
-        total("count", timed_success).alias("num_timed_successes"),
-        mean(has_latency).alias("all_mean"),
-        mean(timed_success).alias("success_mean"),
-    )
 
 
 def clipped_mean(population: str) -> pl.Expr:
     """A mean held between minimum and maximum, which rounding could carry it past."""
     mean = pl.col(f"{population}_mean")
     return mean.clip(pl.col(f"{population}_min"), pl.col(f"{population}_max"))
-
-
-def kept_columns(kept: Kept) -> pl.DataFrame:
-    """``num_kept``, ``kept_mean``, TPS and ``completions`` by ``code``."""
-    return kept.table.join(_tps(kept.rates), on="code", how="left")
 
 
 def with_throughput(table: pl.DataFrame, profile: Profile) -> pl.DataFrame:
@@ -74,7 +38,7 @@ def with_throughput(table: pl.DataFrame, profile: Profile) -> pl.DataFrame:
     return joined.with_columns(rates).drop("first_start", "last_end", "completions")
 
 
-def _tps(rates: pl.DataFrame) -> pl.DataFrame:
+def tps_of(rates: pl.DataFrame) -> pl.DataFrame:
     """Completions per second over the seconds that saw one, truncated to integers, and ``completions``."""
     completions, seconds = pl.col("completions"), pl.col("num_seconds")
     total = (completions * seconds).sum()

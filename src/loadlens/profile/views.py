@@ -3,10 +3,8 @@
 import numpy as np
 import polars as pl
 
-from loadlens.profile.buckets import NULL_BUCKET, octave_part_low
-from loadlens.profile.exact import OrderedCounts
+from loadlens.profile.buckets import FAILED, bucket_bounds, octave_part_low
 from loadlens.profile.profile import Profile, key_names
-from loadlens.profile.quantiles import middle_of_buckets
 
 __all__ = ["heatmap", "spectrum", "timeline"]
 
@@ -22,23 +20,25 @@ def spectrum(profile: Profile) -> pl.DataFrame:
         The key columns as ``key:<name>``, ``quantile`` (0 to 1), ``latency_ms`` (the middle of the
         quantile's bucket), rows by ascending key and quantile.
     """
-    timed = profile.buckets.filter(pl.col("success") & (pl.col("bucket") != NULL_BUCKET))
-    sizes = timed.group_by("code").agg(pl.col("count").sum().alias("size"))
+    timed = profile.buckets.filter(pl.col("success") & (pl.col("bucket") != FAILED)).sort("code", "bucket")
+    sizes = timed.group_by("code", maintain_order=True).agg(pl.col("count").sum().alias("size"))
+    first = (pl.col("size").cum_sum() - pl.col("size")).alias("first")
     tails = pl.DataFrame({"tail": np.geomspace(1, _LONGEST_TAIL, _SPECTRUM_POINTS)})
-    rank = ((pl.col("size") - 1) * pl.col("quantile")).floor().cast(pl.Int64)
     ranks = (
-        sizes.join(tails, how="cross")
+        sizes.with_columns(first)
+        .join(tails, how="cross")
         .filter(pl.col("tail") <= pl.col("size"))
-        .with_columns((1 - 1 / pl.col("tail")).alias("quantile"), pl.lit(value=True).alias("successes"))
-        .select("code", "successes", "quantile", rank.alias("rank"))
+        .with_columns((1 - 1 / pl.col("tail")).alias("quantile"))
+        .with_columns(((pl.col("size") - 1) * pl.col("quantile")).floor().cast(pl.Int64).alias("rank"))
     )
-    counts = OrderedCounts.of_buckets(profile.buckets)
-    values = middle_of_buckets(counts, ranks.select("code", "successes", "rank").unique())
+    ends = np.cumsum(timed["count"].to_numpy())
+    place = np.searchsorted(ends, (ranks["first"] + ranks["rank"]).to_numpy(), side="right")
+    bucket = timed["bucket"].to_numpy()[place]
+    low, high = bucket_bounds(bucket)
+    middle = pl.Series("latency_ms", np.where(bucket == 0, 0.0, (low + high) / 2))
     keys = key_names(profile.key)
-    joined = ranks.join(values, on=["code", "successes", "rank"]).join(profile.keys, on="code")
-    return joined.select(*keys, "quantile", pl.col("value").alias("latency_ms")).sort(
-        [*keys, "quantile"], nulls_last=True
-    )
+    joined = ranks.with_columns(middle).join(profile.keys, on="code")
+    return joined.select(*keys, "quantile", "latency_ms").sort([*keys, "quantile"], nulls_last=True)
 
 
 def timeline(profile: Profile) -> pl.DataFrame:

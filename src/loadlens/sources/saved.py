@@ -42,7 +42,7 @@ __all__ = [
 PROFILE_FACTS: Final = "loadlens:profile"
 """Under which name a saved profile has its facts in the metadata, as JSON."""
 
-PROFILE_FORMAT: Final = 2
+PROFILE_FORMAT: Final = 3
 
 _LEFT_BEHIND: Final = ("billed_duration", "init_duration", "request_size", "cold_start")
 """Columns that a cost is made of, and that a profile does not keep."""

@@ -8,16 +8,17 @@ from typing import Any
 
 import polars as pl
 
+from loadlens.engine.counting import look_again, profile_of_rows, selection_of_keys
+from loadlens.engine.refine import ChangedError
+from loadlens.engine.scan import Scan
+from loadlens.engine.selections import Looked, Selections, Wanted
+from loadlens.engine.tally import Columns
 from loadlens.errors import LoadlensError
-from loadlens.profile.held import HeldBack
-from loadlens.profile.keys import codec_of_keys
 from loadlens.profile.limits import Limits
 from loadlens.profile.plan import SUCCESS_RULES, Engine, Plan, success_rule
 from loadlens.profile.profile import Profile
 from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import Rows
-from loadlens.profile.scan import Scan, counted
-from loadlens.profile.steps import STEPS, CodedRows
 from loadlens.sources.columnar import absent
 from loadlens.sources.common_types import as_type
 from loadlens.sources.findings import Findings
@@ -32,6 +33,7 @@ __all__ = [
     "Task",
     "count_partition",
     "look_at_partition",
+    "plain_plan",
 ]
 
 
@@ -52,9 +54,7 @@ class Task:
         columns: the columns that are needed, in the types that they have in the log as a whole.
         logged_times: which times the log as a whole holds as they were logged.
         plan: the fields of the plan, its success by name.
-        num_rows: about how many rows the log as a whole has.
         with_heat: whether latencies are counted over time.
-        exact: whether the rows that may decide exact figures are sent.
         memory_limit: bytes for the worker to stay within.
         spill_folder: where its temporary files go.
         engine: what runs its queries.
@@ -65,9 +65,7 @@ class Task:
     columns: tuple[tuple[str, pl.DataType], ...]
     logged_times: tuple[str, ...]
     plan: Mapping[str, Any]
-    num_rows: int
     with_heat: bool
-    exact: bool
     memory_limit: int | None
     spill_folder: str | PathLike[str] | None
     engine: Engine
@@ -80,15 +78,11 @@ class Counts:
 
     Attributes:
         packed: its profile, the seconds of which are in types as small as they will do.
-        held: its rows that may decide exact figures; None where they were not held back.
         findings: what was found in its text beside rows.
-        spilled_bytes: size of the temporary file that its text went through, else 0.
     """
 
     packed: Profile
-    held: HeldBack | None
     findings: Findings
-    spilled_bytes: int
 
     @property
     def profile(self) -> Profile:
@@ -123,16 +117,8 @@ def count_partition(task: Task) -> Counts:
             spill_folder=task.spill_folder,
             engine=task.engine,
             tracker=Tracker(None, None, 0),
-            num_rows=task.num_rows,
-            most_held=limits.held_of_part if task.exact else 0,
         )
-        with counted(log, scan) as found:
-            return Counts(
-                packed=_packed(found.profile),
-                held=HeldBack.of(found) if task.exact else None,
-                findings=log.findings,
-                spilled_bytes=found.spilled_bytes,
-            )
+        return Counts(packed=_packed(profile_of_rows(log, scan)), findings=log.findings)
 
 
 def _packed(profile: Profile) -> Profile:
@@ -140,24 +126,25 @@ def _packed(profile: Profile) -> Profile:
     return replace(profile, seconds=seconds)
 
 
-def look_at_partition(
-    task: Task, keys: pl.DataFrame, step: str, arguments: Mapping[str, pl.DataFrame | int]
-) -> pl.DataFrame:
-    """What a step finds in a partition.
+def look_at_partition(task: Task, keys: pl.DataFrame, wanted: Wanted) -> Looked:
+    """What a look finds in a partition.
 
     Args:
         task: the partition.
-        keys: the key columns of the whole log, which give its codes.
-        step: the name of the step.
-        arguments: those of the step.
+        keys: the key columns of the whole log, in the order of its codes.
+        wanted: what to look for.
 
     Raises:
         PartitionError: it cannot be read.
     """
-    plan = _plan(task.plan)
     with _opened(task) as log:
-        rows = Rows.of(log, plan, codec_of_keys(keys, plan.key, log.name))
-        return STEPS[step].query(CodedRows(rows=rows), **arguments).collect(engine=task.engine)
+        columns = Columns.of(Rows.of(log, _plan(task.plan)), timeline=False)
+        selections = Selections(lambda: selection_of_keys(columns, keys), wanted)
+        try:
+            look_again(columns, task.engine, Tracker(None, None, 0), selections)
+        except ChangedError as error:
+            raise PartitionChangedError(f"{task.part}: changed while it was read") from error
+        return selections.looked()
 
 
 @contextmanager

@@ -5,14 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import replace
 from queue import Empty, SimpleQueue
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn
 
-import polars as pl
-
-from loadlens.errors import InputError, UsageError, WorkerError
-from loadlens.profile.held import Gathering
-from loadlens.profile.keys import codec_of_keys
-from loadlens.profile.partitions import (
+from loadlens.engine.counting import LOOKING, Counted
+from loadlens.engine.partitions import (
     Counts,
     PartitionChangedError,
     PartitionError,
@@ -21,13 +17,13 @@ from loadlens.profile.partitions import (
     look_at_partition,
     plain_plan,
 )
-from loadlens.profile.passes import UnusableRowsError
+from loadlens.engine.scan import Scan, needed_names
+from loadlens.engine.selections import Looked, Selections
+from loadlens.errors import InputError, UsageError, WorkerError
 from loadlens.profile.plan import SUCCESS_RULES, Execution, success_rule
-from loadlens.profile.profile import HugeSizesError, Profile, key_names
+from loadlens.profile.profile import Profile
 from loadlens.profile.progress import Tracker
-from loadlens.profile.rows import Look
-from loadlens.profile.scan import Counted, Scan, needed_names
-from loadlens.profile.steps import STEPS
+from loadlens.profile.rows import UnusableRowsError
 from loadlens.sources.findings import Findings
 from loadlens.sources.log import Log
 from loadlens.sources.parts import parts_of
@@ -40,8 +36,6 @@ PARTITION_ROWS: Final = 4_000_000
 _MOST_PARTITION_ROWS: Final = 16_000_000
 _PARTITIONS: Final = 16
 """Of a large log, as each costs time however few its rows are."""
-
-Value = TypeVar("Value", pl.DataFrame, pl.DataFrame | int)
 
 _ATTEMPTS: Final = 3
 _MERGED_AT_ONCE: Final = 64
@@ -58,31 +52,31 @@ def counted_by_workers(log: Log, scan: Scan, executor: Executor, execution: Exec
         WorkerError: the executor broke.
     """
     tasks = _tasks(log, scan, execution)
-    merging, spilled = Merging(), 0
-    gathering = Gathering(scan.plan, scan.limits.candidates)
+    merging = Merging()
     findings: dict[int, Findings] = {}
     scan.tracker.stage("Counting latencies", partitions=len(tasks))
     counts: Counts
     for number, counts in _results(executor, count_partition, tasks, (), scan.tracker):
-        profile = counts.profile
-        merging.add(profile)
-        gathering.add(profile, counts.held, merging.waiting)
+        merging.add(counts.profile)
         findings[number] = counts.findings
         if counts.findings.is_cut_short:
             break
-        spilled += counts.spilled_bytes
     _tell_findings(log, [findings[number] for number in sorted(findings)])
     profile = merging.merged()
-    brackets, tail = gathering.under(profile)
-    keys = profile.keys.select(key_names(profile.key))
 
-    def look(step: str, **arguments: pl.DataFrame | int) -> pl.DataFrame:
-        scan.tracker.stage("Fetching the latencies that decide", partitions=len(tasks))
-        found = _results(executor, look_at_partition, tasks, (keys, step, arguments), scan.tracker)
-        return STEPS[step].combine(pl.concat([part for _, part in found]))
+    def look(selections: Selections) -> None:
+        scan.tracker.stage(LOOKING, partitions=len(tasks))
+        looked: Looked
+        arguments = (profile.keys, selections.wanted)
+        for _, looked in _results(executor, look_at_partition, tasks, arguments, scan.tracker):
+            selections.take(looked)
 
-    look = _under_codec(look, profile, log)
-    return Counted(profile=profile, look=look, tail=tail, brackets=brackets, spilled_bytes=spilled)
+    return Counted(profile=profile, look=look, make=_make_nothing)
+
+
+def _make_nothing() -> NoReturn:
+    """Selections are made by the workers."""
+    raise AssertionError("nobody looks at rows here")
 
 
 def _tasks(log: Log, scan: Scan, execution: Execution) -> list[Task]:
@@ -98,8 +92,8 @@ def _tasks(log: Log, scan: Scan, execution: Execution) -> list[Task]:
         )
     if not isinstance(scan.engine, str):
         raise UsageError(
-            f"engine: got {type(scan.engine).__name__}, expected the name of one, such as 'gpu': workers are "
-            f"sent names, no objects"
+            f"engine: got {type(scan.engine).__name__}, expected the name of one, such as 'streaming': "
+            f"workers are sent names, no objects"
         )
     rows = execution.get("partition_rows", _partition_rows(log))
     if rows < 1:
@@ -110,9 +104,7 @@ def _tasks(log: Log, scan: Scan, execution: Execution) -> list[Task]:
         columns=tuple((name, schema[name]) for name in needed_names(log, scan.plan)),
         logged_times=log.logged_times,
         plan=plain_plan(scan.plan),
-        num_rows=sum(part.rows for part in parts),
         with_heat=scan.with_heat,
-        exact=execution.get("exact", True),
         memory_limit=execution.get("memory_limit"),
         spill_folder=scan.spill_folder,
         engine=scan.engine,
@@ -134,26 +126,6 @@ def _tell_findings(log: Log, parts: Sequence[Findings]) -> None:
         whole.merge(part)
     log.findings.become(whole)
     log.findings.check(log.options.max_rejects)
-
-
-def _under_codec(look: Look, profile: Profile, log: Log) -> Look:
-    """A look that is told the codes of a profile, by one that knows those which the keys alone give."""
-    keys = profile.keys.select(key_names(profile.key))
-    codec = codec_of_keys(keys, profile.key, log.name)
-    here, there = profile.keys["code"], codec.codes_of(keys)
-
-    def look_by_keys(step: str, **arguments: pl.DataFrame | int) -> pl.DataFrame:
-        told = {name: _replaced(value, here, there) for name, value in arguments.items()}
-        return _replaced(look(step, **told), there, here)
-
-    return look_by_keys
-
-
-def _replaced(value: Value, old: pl.Series, new: pl.Series) -> Value:
-    """A frame with other codes, if it has any, in the same order."""
-    if not isinstance(value, pl.DataFrame) or "code" not in value.columns:
-        return value
-    return value.with_columns(pl.col("code").replace_strict(old, new, return_dtype=pl.Int64))
 
 
 class Merging:
@@ -241,7 +213,7 @@ def _refuse_failure(error: BaseException, task: Task, attempts: int) -> None:
         ) from error
     if isinstance(error, PartitionChangedError):
         raise InputError(*error.args) from error
-    if isinstance(error, UnusableRowsError | WorkerError | HugeSizesError):
+    if isinstance(error, UnusableRowsError | WorkerError):
         raise error
     if attempts == _ATTEMPTS:
         causes = error.args if isinstance(error, PartitionError) else [f"{type(error).__name__}: {error}"]
