@@ -16,7 +16,7 @@ PACKAGE = Path(loadlens.__file__).parent
 LAYERS = (
     ("errors", "visible"),
     ("schema", "disk", "keywords"),
-    ("compiled", "native", "replacing"),
+    ("native", "replacing"),
     ("sources",),
     ("profile", "prices"),
     ("engine",),
@@ -44,7 +44,6 @@ ENGINE = (
     "visible",
     "schema",
     "disk",
-    "compiled",
     "native",
     "sources",
     "profile",

@@ -103,9 +103,3 @@ def test_check_prints_it(tmp_path: Path) -> None:
     path = csv(frame(), tmp_path)
     done = CliRunner().invoke(app, ["check", str(path), "--slo", "p99 < 1s"])
     assert "Warning: 2 of 6 successful calls have no latency" in done.output
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_every_call_is_an_invocation_whether_it_failed_or_has_a_latency(form: Form, tmp_path: Path) -> None:
-    summary = loadlens.summarize(form(frame(), tmp_path)).summary  # type: ignore[arg-type]
-    assert summary.select("num_invocations", "num_errors", "error_rate").rows() == [(7, 1, 1 / 7)]

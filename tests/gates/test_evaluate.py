@@ -1,6 +1,5 @@
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 import loadlens
 from loadlens.errors import GateError, InputError, UsageError
-from loadlens.gates import GateCheck, Verdict, check_gates, highest, rows
+from loadlens.gates import GateCheck, Verdict, check_gates
 from loadlens.profile.limits import Limits
 from loadlens.sources.text import log as textlog
 from tests import logs, oracle
@@ -35,15 +34,6 @@ METRICS = {
     "share(<=20.25ms) {} {}%": ("upto", 20.25),
     "error_rate {} {}%": ("error_rate", 0),
 }
-
-
-@contextmanager
-def counting(*, by_table: bool) -> Iterator[None]:
-    """Counts by compiled loops that hold few rows, or by group-bys."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows, "_FEWEST_ROWS_FOR_TABLES", 0 if by_table else 10**12)
-        patch.setattr(highest, "_FEWEST_HELD", 5)
-        yield
 
 
 def rows_of(log: pl.DataFrame, key: dict[str, object]) -> pl.DataFrame:
@@ -95,15 +85,13 @@ def test_every_metric_equals_the_oracle(
     log=logs.logs(),
     sign=st.sampled_from(list(numbers.COMPARE)),
     bound=st.integers(0, 99),
-    by_table=st.booleans(),
 )
 def test_every_metric_equals_the_oracle_in_every_window(
-    text: str, log: pl.DataFrame, sign: str, bound: int, by_table: bool
+    text: str, log: pl.DataFrame, sign: str, bound: int
 ) -> None:
     metric, argument = METRICS[text]
     limit = bound / 100 if text.endswith("%") else bound
-    with counting(by_table=by_table):
-        check = check_gates(log, [f"{text.format(sign, bound)} within 1s of every window"], by=BY)
+    check = check_gates(log, [f"{text.format(sign, bound)} within 1s of every window"], by=BY)
     for verdict in check.verdicts:
         rows = rows_of(log, dict(verdict.key))
         found = numbers.windows(rows, 1)
@@ -136,15 +124,13 @@ def test_every_metric_equals_the_oracle_in_every_window(
     log=logs.logs(),
     sign=st.sampled_from(list(numbers.COMPARE)),
     bound=st.integers(0, 99),
-    by_table=st.booleans(),
 )
 def test_the_fence_of_each_window_is_that_of_its_own_calls(
-    text: str, log: pl.DataFrame, sign: str, bound: int, by_table: bool
+    text: str, log: pl.DataFrame, sign: str, bound: int
 ) -> None:
     metric, argument = METRICS[text]
     limit = bound / 100 if text.endswith("%") else bound
-    with counting(by_table=by_table):
-        check = check_gates(log, [f"{text.format(sign, bound)} filtered within 2s of every window"], by=BY)
+    check = check_gates(log, [f"{text.format(sign, bound)} filtered within 2s of every window"], by=BY)
     for verdict in check.verdicts:
         rows = rows_of(log, dict(verdict.key))
         found = numbers.windows(rows, 2)
@@ -341,16 +327,14 @@ def test_a_run_shorter_than_a_window_cannot_show_its_throughput() -> None:
     assert verdict.reason == "no window of 60 s lies wholly in the run"
 
 
-@pytest.mark.parametrize("by_table", [False, True])
-def test_calls_without_an_end_are_in_no_window(by_table: bool) -> None:
+def test_calls_without_an_end_are_in_no_window() -> None:
     log = timed([10, 99], [1, 2]).with_columns(
         end_time=pl.when(pl.col("invocation_latency") < 50).then("end_time")
     )
-    with counting(by_table=by_table):
-        verdict = only(check_gates(log, ["max < 50ms within 1s of every window"]))
+    verdict = only(check_gates(log, ["max < 50ms within 1s of every window"]))
     assert verdict.holds
     missing = "no call has an end_time, which 'within' needs"
-    with counting(by_table=by_table), pytest.raises(InputError, match=missing):
+    with pytest.raises(InputError, match=missing):
         check_gates(
             log.with_columns(end_time=pl.lit(None, pl.Float64)), ["p9 < 1s within 1s of every window"]
         )
@@ -442,19 +426,16 @@ def test_text_is_parsed_once_for_the_run_and_all_windows(
 
 
 @pytest.mark.parametrize(
-    ("text", "sign", "by_table"),
-    combinations(
-        ["p50 {} 100ms", "median {} 100ms filtered", "p90 {} 101.3ms"], numbers.COMPARE, [False, True]
-    ),
+    ("text", "sign"),
+    combinations(["p50 {} 100ms", "median {} 100ms filtered", "p90 {} 101.3ms"], numbers.COMPARE),
 )
-def test_windows_close_to_the_bound_are_told_apart(text: str, sign: str, by_table: bool) -> None:
+def test_windows_close_to_the_bound_are_told_apart(text: str, sign: str) -> None:
     values = np.random.default_rng(7).normal(100, 1, (100, 40))
     # One window that is by far the worst, for either sign, so that the others need not be known.
     values[0], values[1] = 900, 1
     ends = np.repeat(np.arange(100), 40) + 0.5
     gate = f"{text.format(sign)} within 1s of every window"
-    with counting(by_table=by_table):
-        verdict = only(check_gates(timed(values.ravel().tolist(), ends.tolist()), [gate]))
+    verdict = only(check_gates(timed(values.ravel().tolist(), ends.tolist()), [gate]))
     quantile, bound = (0.9, 101.3) if "p90" in text else (0.5, 100)
     figures = np.quantile(values, quantile, axis=1)
     assert verdict.windows is not None
@@ -463,8 +444,7 @@ def test_windows_close_to_the_bound_are_told_apart(text: str, sign: str, by_tabl
     assert verdict.value == (900 if sign.startswith("<") else 1)
 
 
-@pytest.mark.parametrize("by_table", [False, True])
-def test_rows_that_break_a_rule_are_refused_by_gates_on_windows_too(by_table: bool) -> None:
+def test_rows_that_break_a_rule_are_refused_by_gates_on_windows_too() -> None:
     log = timed([10, 20, 30], [1, 2, 3])
     gate = "count > 0 within 1s of every window"
     broken_columns = {
@@ -474,9 +454,9 @@ def test_rows_that_break_a_rule_are_refused_by_gates_on_windows_too(by_table: bo
     }
     for column, values in broken_columns.items():
         broken = log.with_columns(pl.Series(column, values))
-        with counting(by_table=by_table), pytest.raises(InputError, match=f"row 2, column {column}"):
+        with pytest.raises(InputError, match=f"row 2, column {column}"):
             check_gates(broken, [gate])
-    with counting(by_table=by_table), pytest.raises(InputError, match="no rows"):
+    with pytest.raises(InputError, match="no rows"):
         check_gates(log.clear(), [gate])
 
 

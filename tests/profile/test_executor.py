@@ -219,7 +219,7 @@ def test_large_text_goes_through_a_temporary_file_here_alone(
 
 def bad_csv(folder: Path) -> None:
     for number in range(3):
-        good = [f"{10 + n},{100 + n},1024" for n in range(100)]
+        good = [f"{10 + n + number},{100 + n},1024" for n in range(100)]
         bad = [f"bad{number},{n},1024" for n in range(number)]
         text = "\n".join(["invocation_latency,end_time,memory_size", *good, *bad])
         (folder / f"{number}.csv").write_text(text + "\n", encoding="utf-8")

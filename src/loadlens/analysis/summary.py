@@ -56,9 +56,8 @@ class SummaryStatistics(InvocationStatistics):
 
     Attributes:
         by: the key columns.
-        summary: the key columns, ``num_invocations`` (all calls; of a log without ``success``, which as the
-            reference's has -1 where a call failed, those with a latency), ``num_errors``, ``error_rate``
-            (0 to 1, of all rows),
+        summary: the key columns, ``num_invocations`` (calls with a latency, -1 included, and successes
+            without one), ``num_errors``, ``error_rate`` (0 to 1, of all rows),
             ``invocation_latency_min``, ``_mean``, ``_median``, ``_max``, ``_iqr`` of the kept successes
             (ms), the five ``tps_`` columns (per s), then the extras of every summary, then the calls of
             each error class as ``error_<class>`` where the log tells classes.
@@ -109,7 +108,9 @@ def summary_statistics(
         by=key,
         summary=table.select(
             *key_columns(key),
-            pl.col("num_rows" if "success" in log.columns else "num_invocations").alias("num_invocations"),
+            (pl.col("num_invocations") + pl.col("num_successes") - pl.col("num_timed_successes")).alias(
+                "num_invocations"
+            ),
             num_errors(),
             error_rate(),
             *figures,

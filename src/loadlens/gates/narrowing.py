@@ -15,19 +15,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.profile.buckets import BUCKET_SHIFT, prefix, value_of_bits
+from loadlens.profile.buckets import BUCKET_SHIFT, prefix
 from loadlens.profile.plan import Engine
 from loadlens.schema import LATENCY
 
 __all__ = [
     "COARSE_SHIFT",
     "UNDIVIDED_SHIFT",
-    "HeldRows",
     "Narrowing",
     "cell_counts",
     "cells_of_all",
-    "part_edges",
-    "side_of",
 ]
 
 COARSE_SHIFT: Final = BUCKET_SHIFT + 5
@@ -60,7 +57,7 @@ def cell_counts(
         ``low`` and ``high`` (ms, null where there is no latency) and ``latency_sum`` (ms).
     """
     latency = pl.col(LATENCY)
-    counts = rows.group_by(*by, prefix(shift).alias("part"), side_of(limits_ms)).agg(
+    counts = rows.group_by(*by, prefix(shift).alias("part"), _side_of(limits_ms)).agg(
         pl.len().cast(pl.Int64).alias("count"),
         latency.min().alias("low"),
         latency.max().alias("high"),
@@ -69,7 +66,7 @@ def cell_counts(
     return counts.select(*by, pl.lit(shift).alias("shift"), pl.exclude(*by))
 
 
-def side_of(limits_ms: Sequence[float]) -> pl.Expr:
+def _side_of(limits_ms: Sequence[float]) -> pl.Expr:
     """``side``: how many of some latencies lie at or below the one of a row; 0 where that has none."""
     latency = pl.col(LATENCY)
     at_or_below = ((latency >= limit).fill_null(value=False).cast(pl.Int32) for limit in limits_ms)
@@ -92,30 +89,6 @@ class _Located:
     highest: Floats
 
 
-@dataclass(frozen=True, kw_only=True)
-class HeldRows:
-    """Rows that need not be read again.
-
-    Attributes:
-        frame: ``pair`` and the latency in ms.
-        floors: ``pair`` and ``keep_from``: from which latency in ms on all rows of the pair are there.
-    """
-
-    frame: pl.DataFrame
-    floors: pl.DataFrame
-
-    def cover(self, parts: pl.DataFrame, shift: int) -> bool:
-        """Whether all rows of some parts of pairs are there."""
-        edges = pl.Series(part_edges(parts["part"].to_numpy(), shift))
-        floors = parts.join(self.floors, on="pair", how="left", maintain_order="left")["keep_from"]
-        return bool((edges >= floors).fill_null(value=False).all())
-
-
-def part_edges(part: NDArray[np.int64], shift: int) -> Floats:
-    """The least latency in ms of parts that lack ``shift`` bits, below all for those of negative numbers."""
-    return np.where(part < 0, -np.inf, value_of_bits(np.maximum(part, 0), shift))
-
-
 class Narrowing:
     """Bounds of the quantiles of each pair, and how they are narrowed."""
 
@@ -126,8 +99,6 @@ class Narrowing:
         wanted: Mapping[str, float],
         limits_ms: Sequence[float],
         engine: Engine,
-        *,
-        held: HeldRows | None = None,
     ) -> None:
         """Takes over what is known.
 
@@ -137,9 +108,7 @@ class Narrowing:
             wanted: quantiles from 0 to 1 by name.
             limits_ms: latencies that no cell lies on both sides of.
             engine: what runs the queries.
-            held: some of the rows.
         """
-        self._held = held
         self._rows, self._limits, self._engine = rows, limits_ms, engine
         self._cells = cells.sort("pair", "low")
         self._shift = COARSE_SHIFT
@@ -202,9 +171,7 @@ class Narrowing:
         bits = min(max(int(math.log2(_MOST_CELLS / parts.height)), _FEWEST_BITS), _MOST_BITS)
         finer = max(self._shift - bits, 0)
         near = pl.col(LATENCY).is_between(chosen["low"].min(), chosen["high"].max())
-        is_held = self._held is not None and self._held.cover(parts, self._shift)
-        source = self._held.frame.lazy() if self._held and is_held else self._rows
-        placed = source.filter(near).with_columns(prefix(self._shift).alias("part"))
+        placed = self._rows.filter(near).with_columns(prefix(self._shift).alias("part"))
         rows = placed.join(parts.lazy(), on=["pair", "part"], how="semi").drop("part")
         fresh = cell_counts(rows, ["pair"], finer, self._limits).collect(engine=self._engine)
         needed = self._cells.join(self._ranks, on="pair", how="semi")

@@ -6,24 +6,20 @@ from typing import Final
 
 import polars as pl
 
-from loadlens.compiled import can_compile
-from loadlens.engine import Scan, run_batches
+from loadlens.engine import Scan
 from loadlens.errors import InputError
 from loadlens.gates.figures import quantile_of
 from loadlens.gates.grammar import Gate
-from loadlens.gates.narrowing import COARSE_SHIFT, UNDIVIDED_SHIFT, HeldRows, cell_counts, side_of
+from loadlens.gates.narrowing import COARSE_SHIFT, UNDIVIDED_SHIFT, cell_counts
 from loadlens.profile import key_names, success_of
 from loadlens.profile.clock import ClockWatch
-from loadlens.profile.keys import KeyCodec, codec_of_keys, find_key_codec
+from loadlens.profile.keys import KeyCodec, find_key_codec
 from loadlens.profile.rows import UnusableRowsError
 from loadlens.schema import LATENCY, breaks_one_of
 from loadlens.sources import Log
 
 __all__ = ["WindowRows", "window_rows"]
 
-_FEWEST_ROWS_FOR_TABLES: Final = 4_000_000
-_MORE_HELD: Final = 1.5
-_MOST_HELD: Final = 0.25
 _COUNTING: Final = "Counting latencies by window of time"
 
 
@@ -41,7 +37,6 @@ class WindowRows:
         limits_ms: latencies that no cell lies on both sides of.
         cells: the calls counted by ``pair`` and ``success``, as ``cell_counts`` does.
         clock: has looked at the times of all rows.
-        held: successes of high latency, where they were held back.
     """
 
     log: Log
@@ -53,7 +48,6 @@ class WindowRows:
     limits_ms: tuple[float, ...]
     cells: pl.DataFrame
     clock: ClockWatch
-    held: HeldRows | None = None
 
     @property
     def code(self) -> pl.Expr:
@@ -71,8 +65,7 @@ def window_rows(
 ) -> WindowRows:
     """Tells the configurations and windows of a log apart and counts its calls.
 
-    One scan of a large log does both. Of others, and of those with too many cells, two more scans read keys
-    and times before.
+    Two scans that read keys and times alone tell them apart; one more counts.
 
     Args:
         log: the log.
@@ -88,8 +81,7 @@ def window_rows(
     cut = _Cut.of(gates)
     clock = ClockWatch(log.logged_times)
     columns = _Columns(log=log, key=tuple(key), window_s=window_s, clock=clock)
-    by_table = _by_table(columns, cut, scan) if _is_large(log) else None
-    found = by_table or _by_groups(columns, scan)
+    found = _windows_of(columns, scan)
     if found.spans.is_empty():
         raise InputError(log.without_rows())
     if found.first is None or found.last is None:
@@ -101,20 +93,9 @@ def window_rows(
 
     paired = log.frame.select(pair(found.codec.encode(), columns.window), columns.success, LATENCY)
     frame = paired.filter(pl.col("pair").is_not_null())
-    held = None
-    if found.cells is None:
-        scan.tracker.stage(_COUNTING)
-        watched = scan.tracker.watch(frame)
-        counts = cell_counts(watched, ["pair", "success"], cut.shift, cut.limits_ms)
-        cells = counts.collect(engine=scan.engine)
-    else:
-        paired_code = pair(pl.col("code"), pl.col("window"))
-        cells = found.cells.select(paired_code, pl.exclude("code", "window"))
-        if found.held is not None:
-            floors = found.cells.select("code", "window").unique().join(found.spans, on="code")
-            held = HeldRows(
-                frame=found.held.select(paired_code, LATENCY), floors=floors.select(paired_code, "keep_from")
-            )
+    scan.tracker.stage(_COUNTING)
+    watched = scan.tracker.watch(frame)
+    cells = cell_counts(watched, ["pair", "success"], cut.shift, cut.limits_ms).collect(engine=scan.engine)
     named = zip(found.codec.decode(pl.col("code")), key_names(key), strict=True)
     keys = [column.alias(name) for column, name in named]
     return WindowRows(
@@ -127,14 +108,7 @@ def window_rows(
         limits_ms=cut.limits_ms,
         cells=cells,
         clock=clock,
-        held=held,
     )
-
-
-def _is_large(log: Log) -> bool:
-    """Whether loading the compiled loops takes less time than they save."""
-    num_rows = sum(file.rows for file in log.files) if log.files else log.num_rows
-    return (num_rows is None or num_rows >= _FEWEST_ROWS_FOR_TABLES) and can_compile()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,12 +118,10 @@ class _Cut:
     Attributes:
         shift: how many bits of the latency a cell leaves open.
         limits_ms: latencies that no cell lies on both sides of.
-        share_held: which share of the successes, those of the highest latency, may decide; 0 if others may.
     """
 
     shift: int
     limits_ms: tuple[float, ...]
-    share_held: float
 
     @classmethod
     def of(cls, gates: Sequence[Gate]) -> "_Cut":
@@ -159,20 +131,7 @@ class _Cut:
         return cls(
             shift=COARSE_SHIFT if divided else UNDIVIDED_SHIFT,
             limits_ms=tuple(sorted(limits)),
-            share_held=_share_held(gates),
         )
-
-
-def _share_held(gates: Sequence[Gate]) -> float:
-    """Somewhat more than the share above the lowest quantile that upper gates judge.
-
-    The worst window's quantile is hardly below that of the whole log.
-    """
-    judged = [
-        (gate.is_upper, found[1]) for gate in gates if not gate.filtered and (found := quantile_of(gate))
-    ]
-    share = _MORE_HELD * (1 - min((quantile for _, quantile in judged), default=1.0))
-    return share if all(is_upper for is_upper, _ in judged) and share <= _MOST_HELD else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,23 +171,18 @@ class _Found:
 
     Attributes:
         codec: codes the keys.
-        spans: ``code``, ``first_start`` and ``last_end`` in s; with ``held``, from which latency in ms on
-            those of a code are there, as ``keep_from``.
+        spans: ``code``, ``first_start`` and ``last_end`` in s.
         first: the first window, as a multiple of the width; None if no call has an end.
         last: the last one.
-        cells: the calls counted by ``code``, ``window`` and ``success``; None if they are not.
-        held: ``code``, ``window`` and latency of successes; None if they are not held.
     """
 
     codec: KeyCodec
     spans: pl.DataFrame
     first: int | None
     last: int | None
-    cells: pl.DataFrame | None = None
-    held: pl.DataFrame | None = None
 
 
-def _by_groups(columns: _Columns, scan: Scan) -> _Found:
+def _windows_of(columns: _Columns, scan: Scan) -> _Found:
     scan.tracker.stage("Finding windows of time")
     codec = find_key_codec(columns.log, columns.key, scan.engine)
     rows = columns.log.frame.select(
@@ -248,55 +202,3 @@ def _by_groups(columns: _Columns, scan: Scan) -> _Found:
         raise UnusableRowsError
     first, last = spans.select(pl.col("first").min(), pl.col("last").max()).row(0)
     return _Found(codec=codec, spans=spans, first=first, last=last)
-
-
-def _by_table(columns: _Columns, cut: _Cut, scan: Scan) -> _Found | None:
-    """One scan that counts; None where the log has too many keys, windows or cells."""
-    from loadlens.gates.counter import MOST_LIMITS, WindowCounter
-    from loadlens.gates.highest import Highest
-    from loadlens.profile.coding import KeyCoder, TooSparseError
-
-    if len(cut.limits_ms) > MOST_LIMITS:
-        return None
-    scan.tracker.stage(_COUNTING)
-    log, key = columns.log, columns.key
-    coder = KeyCoder.of(log.frame, key)
-    highest = Highest(cut.share_held, cut.shift, scan.limits.candidates)
-    counter = WindowCounter(coder, cut.shift, scan.limits.table_bytes, highest)
-    rows = log.frame.select(
-        *[pl.col(name).alias(internal) for name, internal in zip(key, coder.columns, strict=True)],
-        LATENCY,
-        columns.start,
-        "end_time",
-        columns.window,
-        columns.success,
-        columns.broken,
-        *([side_of(cut.limits_ms)] if cut.limits_ms else []),
-    )
-    nothing = pl.DataFrame(schema={"pair": pl.Int64()})
-
-    def count(batch: pl.DataFrame) -> pl.DataFrame:
-        counter.add(batch)
-        columns.clock.add(batch)
-        return nothing
-
-    def run(frame: pl.LazyFrame) -> None:
-        frame.collect(engine=scan.engine)
-
-    try:
-        run_batches(scan.tracker.watch(rows), count, nothing.schema, run, expected=(TooSparseError,))
-    except TooSparseError:
-        return None
-    codec = codec_of_keys(coder.keys, key, log.name)
-    code = pl.lit(codec.codes_of(coder.keys)).gather("code").alias("code")
-    cells = counter.cells().with_columns(code)
-    first, last = cells.select(pl.col("window").min(), pl.col("window").max().alias("last")).row(0)
-    held = counter.held()
-    return _Found(
-        codec=codec,
-        spans=counter.spans().with_columns(code),
-        first=first,
-        last=last,
-        cells=cells,
-        held=None if held is None else held.with_columns(code),
-    )

@@ -9,7 +9,7 @@ import polars as pl
 from loadlens.engine import Scan
 from loadlens.gates.figures import quantile_of
 from loadlens.gates.grammar import Gate
-from loadlens.gates.narrowing import COARSE_SHIFT, HeldRows, Narrowing, cell_counts, cells_of_all
+from loadlens.gates.narrowing import COARSE_SHIFT, Narrowing, cell_counts, cells_of_all
 from loadlens.gates.rows import WindowRows
 from loadlens.profile import Outliers, below_name
 from loadlens.profile.fence import fence
@@ -40,9 +40,7 @@ def window_table(rows: WindowRows, gates: Sequence[Gate], outliers: Outliers, sc
     of_kept = [gate for gate in gates if gate.filtered]
     table = _counts(rows.cells, rows.limits_ms)
     scan.tracker.stage("Narrowing down the worst windows")
-    table = counting.with_quantiles(
-        table, counting.successes, _timed_successes(rows.cells), of_all, rows.held
-    )
+    table = counting.with_quantiles(table, counting.successes, _timed_successes(rows.cells), of_all)
     if of_kept:
         kept = counting.kept(counting.fences(rows.cells, outliers))
         counts = cell_counts(kept, ["pair"], COARSE_SHIFT, rows.limits_ms)
@@ -109,9 +107,8 @@ class _Counting:
         frame: pl.LazyFrame,
         cells: pl.DataFrame,
         wanted: Mapping[str, float],
-        held: HeldRows | None = None,
     ) -> Narrowing:
-        return Narrowing(frame, cells, wanted, self.rows.limits_ms, self.scan.engine, held=held)
+        return Narrowing(frame, cells, wanted, self.rows.limits_ms, self.scan.engine)
 
     def with_quantiles(
         self,
@@ -119,14 +116,13 @@ class _Counting:
         frame: pl.LazyFrame,
         cells: pl.DataFrame,
         gates: Sequence[Gate],
-        held: HeldRows | None = None,
     ) -> pl.DataFrame:
         """The table with a column for each quantile that gates judge."""
         wanted = dict(filter(None, map(quantile_of, gates)))
         if not wanted:
             return table
         code = self.rows.code
-        narrowing = self.narrowing(frame, cells, wanted, held)
+        narrowing = self.narrowing(frame, cells, wanted)
         bounds = narrowing.until(lambda bounds: _decides(bounds, gates, code))
         for name in wanted:
             found = bounds.filter(pl.col("name") == name).select("pair", pl.col("lowest").alias(name))
