@@ -84,6 +84,10 @@ def test_every_dialect_has_a_log_here() -> None:
     assert {dialect.name for dialect in DIALECTS} == set(KINDS)
 
 
+ABOUT_CALLS = ("calls with request_latency", "ns that request_latency is shorter")
+"""Facts of calls, not of records beside them."""
+
+
 @pytest.mark.parametrize("dialect", KINDS)
 def test_a_log_is_known_by_its_content_and_summarised(tmp_path: Path, dialect: str) -> None:
     expected = sample(dialect)
@@ -96,7 +100,8 @@ def test_a_log_is_known_by_its_content_and_summarised(tmp_path: Path, dialect: s
     )
     found = log.findings
     assert (found.rows, found.rejected) == (expected.truth.height, 0)
-    assert found.left_out.total() + found.facts.total() == expected.records
+    facts = sum(count for what, count in found.facts.items() if what not in ABOUT_CALLS)
+    assert found.left_out.total() + facts == expected.records
 
 
 @pytest.mark.parametrize("dialect", KINDS)
