@@ -117,7 +117,8 @@ class Figures:
         columns |= self._kept(self._removable)
         codes = pl.Series("code", np.arange(self._keys), dtype=pl.Int64)
         table = pl.DataFrame({"code": codes, **columns})
-        table = table.join(tps_of(_rates(self._profile, self._removable)), on="code", how="left")
+        tps = tps_of(_rates(self._profile, self._removable))
+        table = table.join(tps, on="code", how="left", maintain_order="left")
         self._table = with_throughput(table, self._profile)
         return self._table
 

@@ -10,10 +10,10 @@ from loadlens.engine import Scan
 from loadlens.errors import InputError
 from loadlens.gates.figures import quantile_of
 from loadlens.gates.grammar import Gate
+from loadlens.gates.keys import KeyCodec, find_key_codec
 from loadlens.gates.narrowing import COARSE_SHIFT, UNDIVIDED_SHIFT, cell_counts
 from loadlens.profile import key_names, success_of
 from loadlens.profile.clock import ClockWatch
-from loadlens.profile.keys import KeyCodec, find_key_codec
 from loadlens.profile.rows import UnusableRowsError
 from loadlens.schema import LATENCY, breaks_one_of
 from loadlens.sources import Log

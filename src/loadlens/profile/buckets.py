@@ -17,15 +17,12 @@ __all__ = [
     "BUCKET_BITS",
     "BUCKET_SHIFT",
     "FAILED",
-    "FAILED_BUCKET",
     "MAX_BUCKET",
     "NULL_BUCKET",
     "RELATIVE_ERROR",
-    "above_bucket_start",
     "bits",
     "bucket_bounds",
     "bucket_of",
-    "octave_part",
     "octave_part_low",
     "prefix",
     "value_of_bits",
@@ -58,15 +55,6 @@ def prefix(shift: int) -> pl.Expr:
     return (bits() // (1 << shift)).fill_null(NULL_BUCKET)
 
 
-def above_bucket_start() -> pl.Expr:
-    """By how much the latency lies above the start of its bucket, in ms.
-
-    That is small and known exactly: adding it up loses far fewer digits than adding up latencies.
-    """
-    start = bits() // (1 << BUCKET_SHIFT) * (1 << BUCKET_SHIFT)
-    return pl.col(LATENCY) - start.reinterpret(dtype=pl.Float64)
-
-
 def bucket_of(latency_ms: np.ndarray) -> np.ndarray:
     """The bucket of each latency; that of every negative number is below all latencies."""
     latency_ms = np.asarray(latency_ms, dtype=np.float64)
@@ -89,24 +77,11 @@ def bucket_bounds(buckets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 FAILED: Final = -1
 """The bucket of the latency -1 of failed calls in a profile, below all others."""
 
-FAILED_BUCKET: Final = int(np.float64(-1.0).view(np.int64)) >> BUCKET_SHIFT
-"""Where the sentinel -1 is counted; no other latency that may be used is."""
-
 MAX_BUCKET: Final = int(np.float64(MAX_LATENCY_MS).view(np.int64)) >> BUCKET_SHIFT
 """The first bucket above those of every latency that may be used."""
 
 
 _PARTS_PER_OCTAVE: Final = 8
-_PART_OF_MANTISSA: Final = pl.Series(
-    np.floor(_PARTS_PER_OCTAVE * np.log2(1 + np.arange(BUCKETS_PER_OCTAVE) / BUCKETS_PER_OCTAVE) + 1e-9),
-    dtype=pl.Int64,
-)
-
-
-def octave_part(bucket: pl.Expr) -> pl.Expr:
-    """Eighths of a doubling, all equally high on a logarithmic axis, from buckets."""
-    part = pl.lit(_PART_OF_MANTISSA).gather(bucket % BUCKETS_PER_OCTAVE)
-    return bucket // BUCKETS_PER_OCTAVE * _PARTS_PER_OCTAVE + part
 
 
 def octave_part_low(part: np.ndarray) -> np.ndarray:

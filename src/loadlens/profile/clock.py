@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.profile.plan import Engine
 from loadlens.profile.units import UnitCounts
 from loadlens.schema import LATENCY
 from loadlens.sources.log import Log
@@ -84,41 +83,6 @@ class ClockWatch:
             return rows
 
         return frame.map_batches(look, schema=frame.collect_schema(), streamable=True)
-
-    def ask(self, frame: pl.LazyFrame, engine: Engine) -> None:
-        """Finds the resolution by one more query, for an engine that calls no functions of this process.
-
-        Calls in another unit are not looked for there.
-        """
-        names = [name for name in _TIMES if name in frame.collect_schema()]
-        found = frame.select(
-            _is_multiple(pl.col(name), ticks).all().alias(f"{name} {level}")
-            for name in names
-            for level, ticks in enumerate(_TICKS_A_SECOND)
-        ).collect(engine=engine)
-        levels = {
-            name: next((level for level in range(_FINER) if found.item(0, f"{name} {level}")), _FINER)
-            for name in names
-        }
-        self._level = max(self._level, *levels.values(), 0)
-        self._whole_seconds &= all(levels.get(name, 0) == 0 for name in self._logged)
-
-    def look_at(self, frame: pl.LazyFrame) -> None:
-        """Looks at all rows of a frame by a query of its own."""
-        nothing = pl.DataFrame(schema={"time": pl.Float64})
-        columns = [name for name in (LATENCY, *_TIMES) if name in frame.collect_schema()]
-
-        def look(rows: pl.DataFrame) -> pl.DataFrame:
-            self.add(rows)
-            return nothing
-
-        query = frame.select(columns).map_batches(look, schema=nothing.schema, streamable=True)
-        query.collect(engine="streaming")
-
-
-def _is_multiple(time: pl.Expr, ticks_a_second: float) -> pl.Expr:
-    # Polars divides by a literal through its inverse, which is off in the last digit.
-    return (time * ticks_a_second).round() / (time * 0 + ticks_a_second) == time
 
 
 def _finest(times: NDArray[np.float64], level: int) -> int:

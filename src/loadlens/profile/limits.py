@@ -16,9 +16,7 @@ __all__ = ["Limits", "default_memory_limit"]
 
 _SHARE_OF_MACHINE: Final = 0.5
 _SMALLEST_LIMIT: Final = 256 * 2**20
-_BYTES_PER_GROUP: Final = 128  # of a (key, second) pair, measured: hash tables of two threads and the result
 _BYTES_PER_CANDIDATE: Final = 48
-_MOST_GROUPS: Final = 2_000_000  # more do not make a scan faster
 _MOST_CANDIDATES: Final = 6_000_000
 _CGROUP_LIMITS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -62,19 +60,9 @@ class Limits:
         return cls(memory=memory)
 
     @property
-    def groups(self) -> int:
-        """How many (key, second) pairs one scan may hold."""
-        return min(self.memory // 4 // _BYTES_PER_GROUP, _MOST_GROUPS)
-
-    @property
     def candidates(self) -> int:
         """How many rows may be fetched into memory."""
         return min(self.memory // 8 // _BYTES_PER_CANDIDATE, _MOST_CANDIDATES)
-
-    @property
-    def table_bytes(self) -> int:
-        """How large the tables of counts may become, each of them."""
-        return self.memory // 8
 
     @property
     def tally_bytes(self) -> int:

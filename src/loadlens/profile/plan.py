@@ -130,8 +130,8 @@ class Execution(TypedDict, total=False):
         memory_limit: bytes to stay within; by default half of what the machine or its cgroup allows.
         spill_folder: where the temporary file of a text log goes; by default the system's place.
         heatmap: whether to count latencies over time as well, which takes a further scan.
-        engine: what runs the queries, as Polars' ``collect`` takes it; by default ``streaming``. With an
-            executor, the name of one.
+        engine: what runs the queries in the process that reads the rows: ``streaming`` (default),
+            ``in-memory``, ``auto``, or, without an executor, an engine object of Polars for one of these.
         on_progress: is told how far the run is, some times a second, from any thread; what it raises
             ends the run.
         executor: any executor of ``concurrent.futures``, whose workers measure partitions of the log's

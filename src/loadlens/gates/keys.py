@@ -10,7 +10,7 @@ from loadlens.errors import InputError
 from loadlens.profile.plan import Engine
 from loadlens.sources.log import Log
 
-__all__ = ["KeyCodec", "codec_of_keys", "find_key_codec"]
+__all__ = ["KeyCodec", "find_key_codec"]
 
 _WIDEST_RANGE = 2**20
 _MOST_CODES = 2**28
@@ -72,12 +72,6 @@ class KeyCodec:
         zero = pl.lit(0, dtype=pl.Int64)
         return reduce(lambda code, digit: code * digit.base + digit.encode(), self.digits, zero)
 
-    def codes_of(self, keys: pl.DataFrame) -> pl.Series:
-        """The code of each key, given the key columns in their order, under whatever names."""
-        names = [digit.name for digit in self.digits]
-        named = keys.rename(dict(zip(keys.columns, names, strict=True)))
-        return named.select(self.encode()).to_series()
-
     def decode(self, code: pl.Expr) -> list[pl.Expr]:
         """The key columns of a code, in their own types."""
         columns = []
@@ -103,24 +97,6 @@ def find_key_codec(log: Log, key: Sequence[str], engine: Engine) -> KeyCodec:
     )
     found = ranges.collect(engine=engine)
     return _codec([_digit(log, name, schema[name], found, engine) for name in key], log.name)
-
-
-def codec_of_keys(keys: pl.DataFrame, key: Sequence[str], log_name: str) -> KeyCodec:
-    """The codec of keys that are known.
-
-    Args:
-        keys: the key columns, in the order of ``key``.
-        key: the names that they have in the log.
-        log_name: what messages call the log.
-
-    Raises:
-        InputError: the columns have too many combinations of distinct values to be configurations.
-    """
-    columns = [column.alias(name) for name, column in zip(key, keys.get_columns(), strict=True)]
-    ranges = KeyCodec(digits=tuple(_of_range(column) or _of_values(column) for column in columns))
-    return (
-        ranges if ranges.size <= _MOST_CODES else _codec([_of_values(column) for column in columns], log_name)
-    )
 
 
 def _codec(digits: Sequence[_Digit], log_name: str) -> KeyCodec:
