@@ -17,10 +17,14 @@ from hypothesis import strategies as st
 from loadlens.engine import Scan
 from loadlens.engine.counting import Counted, counted
 from loadlens.engine.measuring import refined, scanning
+from loadlens.engine.readout import profile_of
 from loadlens.engine.selections import Selections
+from loadlens.engine.tally import Columns, Tallies
 from loadlens.profile import Plan, Profile, Statistics
 from loadlens.profile.limits import Limits
 from loadlens.profile.plan import below_name
+from loadlens.profile.rows import Rows
+from loadlens.profile.units import UnitCounts
 from loadlens.schema import LATENCY
 from loadlens.sources import open_log
 from tests import direct
@@ -229,6 +233,21 @@ def test_keys_that_outgrow_the_memory_are_counted_in_parts(tmp_path: Path, suffi
     assert any(re.search(r"part 2 of \d+ of the keys", stage) for stage in stages)
     assert got.table.equals(whole.table)
     assert profiles_equal(got.profile, whole.profile)
+
+
+def test_more_rows_than_a_tally_counts_are_counted_in_several() -> None:
+    frame = keyed(log_of(spread(5000)), keys=7)
+    plan, log = plan_of(frame, KEY), open_log(frame)
+    columns = Columns.of(Rows.of(log, plan), timeline=True)
+    tallies = Tallies(columns, most_bytes=2**30, most_rows=500)
+    for batch in columns.frame.collect().iter_slices(120):
+        with tallies.one() as (_, tally):
+            tally.add(batch)
+    merged = tallies.merged()
+    assert (len(tallies.all), len(merged)) == (9, 8)
+    got = Profile.merge_all([profile_of(tally, columns, KEY, UnitCounts()) for tally in merged])
+    with counted_of(frame, plan) as (found, _):
+        assert profiles_equal(got, found.profile)
 
 
 # ---- where the rows come from ----

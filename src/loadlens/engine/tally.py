@@ -18,7 +18,6 @@ __all__ = ["Columns", "Tallies", "Tally"]
 
 _NONE: Final = -1
 _MOST_ROWS: Final = 2**31
-_MOST_ROWS_MERGED: Final = 2**32 - 1
 """Counts of a tally have 32 bits."""
 
 
@@ -150,12 +149,28 @@ class Tally:
 class Tallies:
     """A tally for each of the threads that count at the same time.
 
+    Args:
+        columns: those of the batches.
+        most_bytes: how much memory each may take.
+        part: which part of the keys is counted, by their hash.
+        parts: into how many parts keys fall.
+        most_rows: about how many rows a tally may count; twice as many have to fit its counts.
+
     Attributes:
         all: the tallies.
     """
 
-    def __init__(self, columns: Columns, *, most_bytes: int, part: int = 0, parts: int = 1) -> None:
+    def __init__(
+        self,
+        columns: Columns,
+        *,
+        most_bytes: int,
+        part: int = 0,
+        parts: int = 1,
+        most_rows: int = _MOST_ROWS,
+    ) -> None:
         self._options = {"most_bytes": most_bytes, "part": part, "parts": parts}
+        self._most_rows = most_rows
         self._columns = columns
         self._lock = threading.Lock()
         self.all: list[Tally] = []
@@ -173,7 +188,7 @@ class Tallies:
         try:
             yield number, tally
         finally:
-            if tally.rows < _MOST_ROWS:
+            if tally.rows < self._most_rows:
                 with self._lock:
                     self._free.append(number)
 
@@ -183,7 +198,7 @@ class Tallies:
         rows = 0
         for tally in self.all or [Tally(self._columns, **self._options)]:
             rows += tally.rows
-            if not found or rows >= _MOST_ROWS_MERGED:
+            if not found or rows >= 2 * self._most_rows:
                 found.append(tally)
                 rows = tally.rows
             else:
