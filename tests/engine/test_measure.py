@@ -303,6 +303,14 @@ def test_keys_of_any_type(name: str) -> None:
     assert got["num_rows"].to_list() == expected["len"].to_list()
 
 
+@pytest.mark.parametrize("name", ["\0", "a\0b", "code", "key:k", "", "ü" * 300])
+def test_keys_of_any_name(name: str) -> None:
+    frame = log_of([1.0, 2.0, 3.0]).with_columns(pl.Series(name, ["x\0", None, "x\0"]))
+    got = measured_of(frame, plan_of(frame, (name,))).table
+    assert got[f"key:{name}"].to_list() == ["x\0", None]
+    assert got["num_rows"].to_list() == [2, 1]
+
+
 def test_near_equal_latencies_keep_their_last_bits() -> None:
     frame = log_of(near_equal(5000))
     got = measured_of(frame, plan_of(frame, outliers="none"), limits=small(100)).table

@@ -179,7 +179,9 @@ class _Stream:
     """A batch as an Arrow stream, for as long as this object lives."""
 
     def __init__(self, batch: pl.DataFrame) -> None:
-        self._capsule = batch.__arrow_c_stream__()
+        # Columns go by their places. A name with a NUL byte, which Arrow cannot hold, would end the process.
+        columns = [column.alias(str(place)) for place, column in enumerate(batch.get_columns())]
+        self._capsule = pl.DataFrame(columns).__arrow_c_stream__()
         get = ctypes.pythonapi.PyCapsule_GetPointer
         get.restype, get.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
         self.address = get(self._capsule, b"arrow_array_stream")
