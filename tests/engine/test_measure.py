@@ -20,6 +20,7 @@ from loadlens.engine.measuring import refined, scanning
 from loadlens.engine.readout import profile_of
 from loadlens.engine.selections import Selections
 from loadlens.engine.tally import Columns, Tallies
+from loadlens.errors import InputError
 from loadlens.profile import Plan, Profile, Statistics
 from loadlens.profile.limits import Limits
 from loadlens.profile.plan import below_name
@@ -251,6 +252,24 @@ def test_more_rows_than_a_tally_counts_are_counted_in_several() -> None:
 
 
 # ---- where the rows come from ----
+
+
+class Tighter(Tight):
+    """So little that not even the profile fits."""
+
+    @property
+    def profile_bytes(self) -> int:
+        return 2**20
+
+
+def test_more_keys_than_memory_holds_are_refused_with_their_number() -> None:
+    frame = keyed(log_of(spread(60_000)), keys=20_000)
+    told = r"memory_size have about \d+,\d{3} different values, whose counts outgrow the memory limit of"
+    with (
+        pytest.raises(InputError, match=told),
+        counted_of(frame, plan_of(frame, KEY), Tighter(memory=2**30)),
+    ):
+        pass
 
 
 class WithoutText(Limits):

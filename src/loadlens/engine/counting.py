@@ -93,14 +93,28 @@ def profile_of_rows(log: Log, scan: Scan) -> Profile:
     columns, parts = _columns(log, scan), 1
     while parts <= _MOST_PARTS:
         try:
-            profiles = [_profile_of_part(columns, scan, part, parts) for part in range(parts)]
+            return _profile_in_parts(log, columns, scan, parts)
         except TallyFullError:
             parts *= _MORE_PARTS
-            continue
-        return profiles[0] if parts == 1 else Profile.merge_all(profiles)
-    raise InputError(
-        f"{log.name}: {', '.join(scan.plan.key)} have too many different values to count within the memory "
-        f"limit; group by fewer columns, or by ones with fewer values, or raise the memory limit"
+    raise _too_many_keys(log, scan, "too many different values")
+
+
+def _profile_in_parts(log: Log, columns: Columns, scan: Scan, parts: int) -> Profile:
+    profiles: list[Profile] = []
+    for part in range(parts):
+        profiles.append(_profile_of_part(columns, scan, part, parts))
+        share = parts / (part + 1)  # parts by a hash are about as large as each other
+        if share * sum(profile.estimated_bytes for profile in profiles) > scan.limits.profile_bytes:
+            keys = share * sum(profile.keys.height for profile in profiles)
+            raise _too_many_keys(log, scan, f"about {keys:,.0f} different values")
+    return profiles[0] if parts == 1 else Profile.merge_all(profiles)
+
+
+def _too_many_keys(log: Log, scan: Scan, how_many: str) -> InputError:
+    return InputError(
+        f"{log.name}: {', '.join(scan.plan.key)} have {how_many}, whose counts outgrow the memory limit of "
+        f"{scan.limits.memory / 2**20:,.0f} MiB; group by fewer columns, or by ones with fewer values, or "
+        f"raise the memory limit"
     )
 
 

@@ -70,6 +70,11 @@ class Limits:
         return self.memory // 2 // (pl.thread_pool_size() + 1)
 
     @property
+    def profile_bytes(self) -> int:
+        """How large the counts of a log may become as a profile, for a time several times over."""
+        return self.memory * 2 // 3
+
+    @property
     def text_bytes(self) -> int:
         """How large text files may be to be parsed into memory instead of into a spill file."""
         return min(self.memory // 16, 64 * 2**20)

@@ -140,6 +140,12 @@ class Profile:
         )
 
     @property
+    def estimated_bytes(self) -> int:
+        """About how much memory its frames take."""
+        frames = (self.keys, self.figures, self.buckets, self.seconds, self.heat, self.classes)
+        return int(sum(frame.estimated_size() for frame in frames))
+
+    @property
     def errors(self) -> list[str]:
         """The error columns that the log has."""
         return [name for name in ERROR_COLUMNS if name in self.figures.columns]
