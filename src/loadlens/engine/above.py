@@ -1,6 +1,5 @@
 """The successes above a fence: how many, their exact sum, and the seconds in which they completed."""
 
-import ctypes
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,13 +8,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from loadlens.engine.binding import Layout, NativeTally
+from loadlens.schema import LATENCY
 
 __all__ = ["Above", "Removed"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-_LAYOUT: Final = Layout(1, 2, -1, 3, (ctypes.c_int32 * 3)(-1, -1, -1), -1, -1, 0, 0)
+_LAYOUT: Final = Layout.of({LATENCY: 1, "success": 2, "end_time": 3})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,9 @@ without a copy.
 """
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import polars as pl
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from loadlens.errors import InputError
 from loadlens.native import Functions, declared
 from loadlens.profile.rows import UnusableRowsError
+from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, LATENCY
 
 __all__ = [
     "FAILED_BUCKET",
@@ -42,7 +43,8 @@ NO_CODE: Final = 2**32 - 1
 """In the place of the code of a row whose key is of another part."""
 
 _MOST_KEY_COLUMNS: Final = 31
-_ERRORS: Final = 3
+_ERRORS: Final = len(ERROR_COLUMNS)
+_ABSENT: Final = -1
 
 
 class TallyFullError(Exception):
@@ -73,6 +75,22 @@ class Layout(ctypes.Structure):
         ("checks_success", ctypes.c_int32),
         ("timeline", ctypes.c_int32),
     )
+
+    @classmethod
+    def of(
+        cls, places: Mapping[str, int], *, checks_success: bool = False, timeline: bool = False
+    ) -> "Layout":
+        """The layout of columns that lie at ``places``, by their canonical names; others are absent."""
+        errors = (ctypes.c_int32 * _ERRORS)(*[places.get(name, _ABSENT) for name in ERROR_COLUMNS])
+        latency, success, start, end, size, error_class = (
+            places.get(name, _ABSENT)
+            for name in (LATENCY, "success", "start_time", "end_time", "response_size", ERROR_CLASS)
+        )
+        return cls(latency, success, start, end, errors, size, error_class, checks_success, timeline)
+
+    def has(self, name: Literal["start", "end"]) -> bool:
+        """Whether rows have a start, or an end."""
+        return bool(getattr(self, name) != _ABSENT)
 
 
 class _Clock(ctypes.Structure):

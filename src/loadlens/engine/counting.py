@@ -247,9 +247,8 @@ def look_again(columns: Columns, engine: Engine, tracker: Tracker, selections: S
 
 
 def _layout(latency: int, *, timed: bool) -> Layout:
-    errors = Layout().errors
-    errors[:] = [-1, -1, -1]
-    return Layout(latency, latency + 1, -1, latency + 2 if timed else -1, errors, -1, -1, 0, 0)
+    end = {"end_time": latency + 2} if timed else {}
+    return Layout.of({LATENCY: latency, "success": latency + 1, **end})
 
 
 def _look_at_spilled(

@@ -16,7 +16,6 @@ from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, LATENCY
 
 __all__ = ["Columns", "Tallies", "Tally"]
 
-_NONE: Final = -1
 _MOST_ROWS: Final = 2**31
 """Counts of a tally have 32 bits."""
 
@@ -55,7 +54,7 @@ class Columns:
                 *[key.coded() for key in keys], *names, *(["unusable"] if checked else [])
             ),
             keys=keys,
-            layout=_layout(places, checks_success=rows.checks_success, timeline=timeline),
+            layout=Layout.of(places, checks_success=rows.checks_success, timeline=timeline),
             errors=rows.errors,
             checked=checked,
             logged_times=rows.logged_times,
@@ -64,34 +63,17 @@ class Columns:
     @property
     def has_end(self) -> bool:
         """Whether rows have an end."""
-        return int(self.layout.end) != _NONE
+        return self.layout.has("end")
 
     @property
     def has_times(self) -> bool:
         """Whether rows have a start and an end."""
-        return self.has_end and int(self.layout.start) != _NONE
+        return self.has_end and self.layout.has("start")
 
     @property
     def is_text(self) -> list[bool]:
         """For each key column, whether it is coded as text."""
         return [key.is_text for key in self.keys]
-
-
-def _layout(places: dict[str, int], *, checks_success: bool, timeline: bool) -> Layout:
-    errors = Layout().errors
-    for number, name in enumerate(ERROR_COLUMNS):
-        errors[number] = places.get(name, _NONE)
-    return Layout(
-        places[LATENCY],
-        places["success"],
-        places.get("start_time", _NONE),
-        places.get("end_time", _NONE),
-        errors,
-        places.get("response_size", _NONE),
-        places.get(ERROR_CLASS, _NONE),
-        int(checks_success),
-        int(timeline),
-    )
 
 
 class Tally:
