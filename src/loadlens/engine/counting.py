@@ -28,7 +28,7 @@ from loadlens.profile.units import UnitCounts
 from loadlens.schema import LATENCY, breaks_rule
 from loadlens.sources.log import Log
 
-__all__ = ["LOOKING", "Counted", "counted", "look_again", "profile_of_rows", "selection_of_keys"]
+__all__ = ["LOOKING", "Counted", "columns_of", "counted", "look_again", "profile_of_rows"]
 
 LOOKING: Final = "Fetching the latencies that decide"
 _MOST_PARTS: Final = 4096
@@ -51,13 +51,11 @@ class Counted:
     Attributes:
         profile: what its rows came to.
         look: runs the rows through selections.
-        make: makes a selection under the codes of the profile, which wants nothing yet.
         spilled_bytes: size of the temporary file that a text log went through, else 0.
     """
 
     profile: Profile
     look: Look
-    make: Callable[[], NativeSelection]
     spilled_bytes: int = 0
 
 
@@ -75,13 +73,27 @@ def counted(log: Log, scan: Scan) -> Iterator[Counted]:
         found = None
         if path:
             with suppress(TallyFullError):
-                found = _spilling(_columns(log, scan), scan, path)
+                found = _spilling(columns_of(log, scan), scan, path)
         if path and not found:  # it is read several times
             log = spilled(log, scan, path)
-        yield found or _readable(_columns(log, scan), profile_of_rows(log, scan), scan)
+        yield found or _readable(log, scan)
 
 
-def profile_of_rows(log: Log, scan: Scan) -> Profile:
+def _readable(log: Log, scan: Scan) -> Counted:
+    """A log whose rows are read again."""
+    columns = columns_of(log, scan)
+    profile = profile_of_rows(log, columns, scan)
+    return Counted(
+        profile=profile, look=partial(look_again, columns, profile.keys, scan.engine, scan.tracker)
+    )
+
+
+def columns_of(log: Log, scan: Scan) -> Columns:
+    """The columns that a log is counted by."""
+    return Columns.of(Rows.of(log, scan.plan), timeline=scan.with_heat)
+
+
+def profile_of_rows(log: Log, columns: Columns, scan: Scan) -> Profile:
     """The profile of a log.
 
     Keys whose counts outgrow the memory limit are counted in parts, by their hash, each in a scan of its own.
@@ -90,7 +102,7 @@ def profile_of_rows(log: Log, scan: Scan) -> Profile:
         InputError: the keys are too many even so.
         UnusableRowsError: some row breaks a rule.
     """
-    columns, parts = _columns(log, scan), 1
+    parts = 1
     while parts <= _MOST_PARTS:
         try:
             return _profile_in_parts(log, columns, scan, parts)
@@ -124,10 +136,6 @@ def _profile_of_part(columns: Columns, scan: Scan, part: int, parts: int) -> Pro
     return _tallied(columns, scan, tallies, stage=f"Counting latencies{told}")
 
 
-def _columns(log: Log, scan: Scan) -> Columns:
-    return Columns.of(Rows.of(log, scan.plan), timeline=scan.with_heat)
-
-
 def _spilling(columns: Columns, scan: Scan, path: Path) -> Counted:
     """Counts text while it is parsed, and writes what further looks ask for."""
     tallies = Tallies(columns, most_bytes=scan.limits.tally_bytes)
@@ -135,8 +143,7 @@ def _spilling(columns: Columns, scan: Scan, path: Path) -> Counted:
     codes = [_codes_under(profile, tally.keys, columns) for tally in tallies.all]
     return Counted(
         profile=profile,
-        look=partial(_look_at_spilled, path, codes, scan),
-        make=partial(_selection_of_codes, profile.keys.height),
+        look=partial(_look_at_spilled, path, profile.keys.height, codes, scan),
         spilled_bytes=path.stat().st_size,
     )
 
@@ -199,21 +206,11 @@ class _UnitWatch:
             self.counts = self.counts.merge(counts)
 
 
-def _readable(columns: Columns, profile: Profile, scan: Scan) -> Counted:
-    """A log whose rows are read again."""
-    return Counted(
-        profile=profile,
-        look=partial(look_again, columns, scan.engine, scan.tracker),
-        make=partial(selection_of_keys, columns, profile.keys),
-    )
-
-
 def _coded(keys: pl.DataFrame, columns: Columns) -> pl.DataFrame:
     return keys.select(key.coded() for key in columns.keys)
 
 
-def selection_of_keys(columns: Columns, keys: pl.DataFrame) -> NativeSelection:
-    """A selection under the codes of a profile's keys, which wants nothing yet."""
+def _selection_of_keys(columns: Columns, keys: pl.DataFrame) -> NativeSelection:
     layout = _layout(len(columns.keys), timed=columns.has_end)
     return NativeSelection(columns.is_text, layout, _coded(keys, columns))
 
@@ -232,8 +229,17 @@ def _codes_under(profile: Profile, keys: pl.DataFrame, columns: Columns) -> NDAr
     return joined["code"].to_numpy()
 
 
-def look_again(columns: Columns, engine: Engine, tracker: Tracker, selections: Selections) -> None:
+def look_again(
+    columns: Columns, keys: pl.DataFrame, engine: Engine, tracker: Tracker, selections: Selections
+) -> None:
     """Runs the rows of a log through selections.
+
+    Args:
+        columns: the rows.
+        keys: the key columns of a profile, in the order of its codes.
+        engine: what runs the query.
+        tracker: is told of the rows.
+        selections: what to look for, by these codes.
 
     Raises:
         ChangedError: the rows are not those that were counted.
@@ -243,7 +249,8 @@ def look_again(columns: Columns, engine: Engine, tracker: Tracker, selections: S
     frame = columns.frame.select(*names, LATENCY, "success", *rest)
     if columns.has_end and not rest:  # the layout has a place for it
         frame = frame.with_columns(pl.lit(None, dtype=pl.Float64).alias("end_time"))
-    _look(frame, selections, engine, tracker)
+    make = partial(_selection_of_keys, columns, keys)
+    _look(frame, selections, make, engine, tracker)
 
 
 def _layout(latency: int, *, timed: bool) -> Layout:
@@ -252,7 +259,7 @@ def _layout(latency: int, *, timed: bool) -> Layout:
 
 
 def _look_at_spilled(
-    path: Path, codes: Sequence[NDArray[np.int64]], scan: Scan, selections: Selections
+    path: Path, keys: int, codes: Sequence[NDArray[np.int64]], scan: Scan, selections: Selections
 ) -> None:
     flat = np.concatenate([np.empty(0, dtype=np.int64), *codes])
     starts = np.cumsum([0, *[len(part) for part in codes]])
@@ -261,21 +268,24 @@ def _look_at_spilled(
         place = starts[batch["tally"].to_numpy()] + batch["code"].to_numpy()
         return batch.select(pl.Series("code", flat[place]), LATENCY, "success", "end_time")
 
-    _look(pl.scan_parquet(path, glob=False), selections, scan.engine, scan.tracker, coded)
+    frame, make = pl.scan_parquet(path, glob=False), partial(_selection_of_codes, keys)
+    _look(frame, selections, make, scan.engine, scan.tracker, prepared=coded)
 
 
 def _look(
     frame: pl.LazyFrame,
     selections: Selections,
+    make: Callable[[], NativeSelection],
     engine: Engine,
     tracker: Tracker,
+    *,
     prepared: Callable[[pl.DataFrame], pl.DataFrame] = lambda batch: batch,
 ) -> None:
     nothing = pl.DataFrame(schema=_NOTHING)
 
     def add(batch: pl.DataFrame) -> pl.DataFrame:
         rows = prepared(batch)
-        with selections.one() as selection:
+        with selections.one(make) as selection:
             found = selection.look(rows, high=selections.has_limits)
         selections.add(found)
         return nothing

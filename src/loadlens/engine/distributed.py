@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import replace
 from queue import Empty, SimpleQueue
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from loadlens.engine.counting import LOOKING, Counted
 from loadlens.engine.partitions import (
@@ -71,12 +71,7 @@ def counted_by_workers(log: Log, scan: Scan, executor: Executor, execution: Exec
         for _, looked in _results(executor, look_at_partition, tasks, arguments, scan.tracker):
             selections.take(looked)
 
-    return Counted(profile=profile, look=look, make=_make_nothing)
-
-
-def _make_nothing() -> NoReturn:
-    """Selections are made by the workers."""
-    raise AssertionError("nobody looks at rows here")
+    return Counted(profile=profile, look=look)
 
 
 def _tasks(log: Log, scan: Scan, execution: Execution) -> list[Task]:

@@ -178,7 +178,7 @@ def refined(found: Counted, scan: Scan) -> Statistics:
         ChangedError: the rows are not those that were counted.
     """
     cells = CellTable(found.profile)
-    refinement = Refinement(cells, found.look, found.make, most_rows=scan.limits.candidates)
+    refinement = Refinement(cells, found.look, most_rows=scan.limits.candidates)
     return _statistics(found.profile, scan.plan, Figures(found.profile, scan.plan, cells, refinement))
 
 

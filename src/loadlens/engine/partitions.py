@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from loadlens.engine.counting import look_again, profile_of_rows, selection_of_keys
+from loadlens.engine.counting import columns_of, look_again, profile_of_rows
 from loadlens.engine.refine import ChangedError
 from loadlens.engine.scan import Scan
 from loadlens.engine.selections import Looked, Selections, Wanted
@@ -118,7 +118,9 @@ def count_partition(task: Task) -> Counts:
             engine=task.engine,
             tracker=Tracker(None, None, 0),
         )
-        return Counts(packed=_packed(profile_of_rows(log, scan)), findings=log.findings)
+        return Counts(
+            packed=_packed(profile_of_rows(log, columns_of(log, scan), scan)), findings=log.findings
+        )
 
 
 def _packed(profile: Profile) -> Profile:
@@ -139,9 +141,9 @@ def look_at_partition(task: Task, keys: pl.DataFrame, wanted: Wanted) -> Looked:
     """
     with _opened(task) as log:
         columns = Columns.of(Rows.of(log, _plan(task.plan)), timeline=False)
-        selections = Selections(lambda: selection_of_keys(columns, keys), wanted)
+        selections = Selections(wanted)
         try:
-            look_again(columns, task.engine, Tracker(None, None, 0), selections)
+            look_again(columns, keys, task.engine, Tracker(None, None, 0), selections)
         except ChangedError as error:
             raise PartitionChangedError(f"{task.part}: changed while it was read") from error
         return selections.looked()

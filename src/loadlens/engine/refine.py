@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadlens.engine.above import Above, Removed
-from loadlens.engine.binding import NativeSelection
 from loadlens.engine.cells import CellTable, Population
 from loadlens.engine.selections import Latencies, Looked, Prefixes, Selections, Wanted
 from loadlens.profile.buckets import FAILED
@@ -66,25 +65,20 @@ class Refinement:
     Args:
         table: the cells of the profile.
         look: runs all rows through selections.
-        make: makes a selection that wants nothing yet.
         most_rows: how many different latencies may be held.
 
     Attributes:
         high: the successes from the limits on that were last fetched; None before.
         most_rows: how many rows may be held.
-        looks: how often all rows were looked at.
     """
 
-    def __init__(
-        self, table: CellTable, look: Look, make: Callable[[], NativeSelection], *, most_rows: int
-    ) -> None:
-        self._table, self._look, self._make = table, look, make
+    def __init__(self, table: CellTable, look: Look, *, most_rows: int) -> None:
+        self._table, self._look = table, look
         self.most_rows = most_rows
         self._has = {success: np.zeros(len(table.code), dtype=np.bool_) for success in (True, False)}
         self._parts: dict[bool, list[Latencies]] = {True: [], False: []}
         self._known: dict[bool, _Known] = {}
         self.high: Looked | None = None
-        self.looks = 0
 
     def values(self, population: Population, code: Ints, rank: Ints) -> Floats:
         """The latencies in ms at ranks, from 0, of the keys' calls; looks for what is not known yet."""
@@ -172,9 +166,8 @@ class Refinement:
         return np.concatenate([found[True], found[False]]), np.repeat([True, False], sizes)
 
     def _looked(self, wanted: Wanted) -> Looked:
-        selections = Selections(self._make, wanted)
+        selections = Selections(wanted)
         self._look(selections)
-        self.looks += 1
         return selections.looked()
 
     def _keep(self, cells: Ints, success: Truths, found: Latencies) -> None:

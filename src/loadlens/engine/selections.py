@@ -142,12 +142,11 @@ class Selections:
     """Selections for the threads that look at the same time, and what all of them find.
 
     Args:
-        make: makes a selection that wants nothing yet.
         wanted: what to look for.
     """
 
-    def __init__(self, make: Callable[[], NativeSelection], wanted: Wanted) -> None:
-        self._make, self._wanted = make, wanted
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
         self._lock = threading.Lock()
         self._all: list[NativeSelection] = []
         self._free: list[NativeSelection] = []
@@ -169,12 +168,16 @@ class Selections:
         return len(self._wanted.limits_ms) > 0
 
     @contextmanager
-    def one(self) -> Iterator[NativeSelection]:
-        """A selection that nobody else uses meanwhile."""
+    def one(self, make: Callable[[], NativeSelection]) -> Iterator[NativeSelection]:
+        """A selection that nobody else uses meanwhile.
+
+        Args:
+            make: makes one that wants nothing yet.
+        """
         with self._lock:
             selection = self._free.pop() if self._free else None
         if selection is None:
-            selection = self._make()
+            selection = make()
             selection.want(self._wanted.line, self._wanted.bucket, self._wanted.limits_ms)
             with self._lock:
                 self._all.append(selection)
