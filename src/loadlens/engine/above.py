@@ -63,15 +63,10 @@ class Above:
         )
         tally = NativeTally([False], _LAYOUT, most_bytes=2**62)
         known = rows["code"].to_numpy()[tally.add(rows)]
-        lines = tally.figures().line[1::2]  # of a code's two lines the second is that of successes
-        sums = [
-            (int(high) << 64) + int(low)
-            for high, low in zip(lines["sum_high"], lines["sum_low"], strict=True)
-        ]
-        counts = pl.DataFrame(
-            {"code": known, "calls": lines["timed"].astype(np.int64), "sum": sums},
-            schema_overrides={"sum": pl.Int128},
-        )
+        found = tally.figures()
+        successes = slice(1, None, 2)  # of a code's two lines the second is that of successes
+        calls = found.line["timed"][successes].astype(np.int64)
+        counts = pl.DataFrame({"code": known, "calls": calls, "sum": found.latency_sum[successes]})
         second_code, second, _, _, completions = tally.seconds()
         seconds = pl.DataFrame({"code": known[second_code], "second": second, "removed": completions})
         self._add(counts, seconds)
@@ -82,8 +77,8 @@ class Above:
 
     def _add(self, counts: pl.DataFrame, seconds: pl.DataFrame) -> None:
         self.counts = pl.concat([self.counts, counts]).group_by("code").agg(pl.all().sum())
-        together = pl.concat([self.seconds, seconds]).group_by("code", "second").agg(pl.all().sum())
-        self.seconds = together
+        both = pl.concat([self.seconds, seconds])
+        self.seconds = both.group_by("code", "second").agg(pl.all().sum())
 
     def removed(self, keys: int) -> Removed:
         """What was counted, where there are so many keys."""

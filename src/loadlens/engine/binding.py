@@ -7,7 +7,8 @@ without a copy.
 import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from functools import cache
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from loadlens.errors import InputError
 from loadlens.native import Functions, declared
+from loadlens.profile.profile import whole_of_halves
 from loadlens.profile.rows import UnusableRowsError
 from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, LATENCY
 
@@ -88,9 +90,10 @@ class Layout(ctypes.Structure):
         )
         return cls(latency, success, start, end, errors, size, error_class, checks_success, timeline)
 
-    def has(self, name: Literal["start", "end"]) -> bool:
-        """Whether rows have a start, or an end."""
-        return bool(getattr(self, name) != _ABSENT)
+    @property
+    def has_end(self) -> bool:
+        """Whether rows have an end."""
+        return bool(self.end != _ABSENT)
 
 
 class _Clock(ctypes.Structure):
@@ -152,6 +155,7 @@ _FUNCTIONS: Final[Functions] = {
     "tally_add": (_int32, (_pointer, _pointer, _pointer, _pointer, _pointer)),
     "tally_learn": (_int32, (_pointer, _pointer, _pointer, _pointer, _pointer)),
     "tally_merge": (_int32, (_pointer, _pointer, _pointer)),
+    "tally_keys": (_uint64, (_pointer,)),
     "tally_sizes": (None, (_pointer, _pointer)),
     "tally_lines": (None, (_pointer,) * 3),
     "tally_cells": (None, (_pointer,) * 5),
@@ -168,6 +172,7 @@ _FUNCTIONS: Final[Functions] = {
 }
 
 
+@cache
 def library() -> ctypes.CDLL:
     """The native library, the functions of tallies and selections declared.
 
@@ -232,6 +237,21 @@ class Figures:
 
     line: NDArray[Any]
     rest: NDArray[Any]
+
+    @property
+    def latency_sum(self) -> pl.Series:
+        """Of each line, the sum of the latencies as Int128, in units of 2^-55 ms."""
+        return _whole(self.line["sum_high"], self.line["sum_low"])
+
+    @property
+    def response_size_sum(self) -> pl.Series:
+        """Of each line, the sum of the response sizes in bytes as Int128."""
+        return _whole(self.rest["size_high"], self.rest["size_low"])
+
+
+def _whole(high: Ints, low: Words) -> pl.Series:
+    halves = pl.DataFrame({"high": high, "low": low})
+    return halves.select(whole_of_halves(pl.col("high"), pl.col("low"))).to_series()
 
 
 class NativeTally:
@@ -308,9 +328,14 @@ class NativeTally:
             codes: for each code of the other, the code here.
         """
         codes = np.ascontiguousarray(codes, dtype=np.uint32)
-        if len(codes) < other.sizes().keys:
+        if len(codes) < other.num_keys:
             raise UnknownKeyError
         _raise(self._library.tally_merge(self.handle, other.handle, codes.ctypes.data))
+
+    @property
+    def num_keys(self) -> int:
+        """How many keys were met."""
+        return int(self._library.tally_keys(self.handle))
 
     def sizes(self) -> _Sizes:
         """How many rows were counted, how much there is of what, the bytes taken, the clocks' resolutions."""
@@ -320,7 +345,7 @@ class NativeTally:
 
     def figures(self) -> Figures:
         """Exact figures by line."""
-        lines = 2 * self.sizes().keys
+        lines = 2 * self.num_keys
         line, rest = np.zeros(lines, dtype=_LINE), np.zeros(lines, dtype=_REST)
         self._library.tally_lines(self.handle, line.ctypes.data, rest.ctypes.data)
         return Figures(line=line, rest=rest)

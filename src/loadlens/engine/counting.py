@@ -1,6 +1,5 @@
 """The two scans of a log: into tallies, and through selections of what decides."""
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import Rows, UnusableRowsError
 from loadlens.profile.spill import spill_file, write_spill
-from loadlens.profile.units import UnitCounts
+from loadlens.profile.units import UnitWatch
 from loadlens.schema import LATENCY, breaks_rule
 from loadlens.sources.log import Log
 
@@ -41,7 +40,6 @@ _SPILLED: Final = {
     LATENCY: pl.Float64(),
     "end_time": pl.Float64(),
 }
-_TIMES: Final = ("start_time", "end_time")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +160,7 @@ def _tallied(
 ) -> Profile:
     """Counts rows, into the file at ``path`` if there is one."""
     scan.tracker.stage(stage)
-    units = _UnitWatch(columns)
+    units = UnitWatch(columns.logged_times)
     nothing = pl.DataFrame(schema=_NOTHING)
     end = pl.col("end_time") if columns.has_end else pl.lit(None, dtype=pl.Float64).alias("end_time")
 
@@ -188,22 +186,6 @@ def _tallied(
     profile = profiles[0] if len(profiles) == 1 else Profile.merge_all(profiles)
     _refuse_broken_keys(profile)
     return profile
-
-
-class _UnitWatch:
-    """Counts calls whose latency is in another unit than their times, where both times were logged."""
-
-    def __init__(self, columns: Columns) -> None:
-        self._wanted = set(_TIMES) <= set(columns.logged_times) and columns.has_times
-        self._lock = threading.Lock()
-        self.counts = UnitCounts()
-
-    def add(self, batch: pl.DataFrame) -> None:
-        if not self._wanted:
-            return
-        counts = UnitCounts.of(batch)
-        with self._lock:
-            self.counts = self.counts.merge(counts)
 
 
 def _coded(keys: pl.DataFrame, columns: Columns) -> pl.DataFrame:

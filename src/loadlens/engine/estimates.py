@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from loadlens.engine.above import Removed
 from loadlens.engine.cells import CellTable, Population
 from loadlens.engine.selections import Latencies
-from loadlens.profile.buckets import FAILED
+from loadlens.profile.buckets import FAILED, bucket_middle
 from loadlens.profile.profile import FRACTION_BITS
 
 __all__ = ["Estimates"]
@@ -33,9 +33,7 @@ class Estimates:
 
     def __init__(self, table: CellTable) -> None:
         self._table = table
-        low, high = table.edges
-        # Calls in the first bucket last 0 by a coarse clock: half of its width would mean nothing.
-        self._middle = np.where(table.bucket == 0, 0.0, (low + high) / 2)
+        self._middle = bucket_middle(table.bucket)
 
     def fetch(self, wanted: Sequence[tuple[Population, Ints]], limits_ms: Floats | None = None) -> None:
         """Nothing is fetched."""

@@ -15,7 +15,7 @@ from loadlens.profile.buckets import FAILED
 from loadlens.profile.fence import upper_fence
 from loadlens.profile.histogram import fine_bins, too_coarse
 from loadlens.profile.pace import rates_of
-from loadlens.profile.plan import Outliers, Plan, below_name, percentile_name
+from loadlens.profile.plan import Plan, below_name, percentile_name
 from loadlens.profile.profile import FRACTION_BITS, Profile
 from loadlens.profile.table import FIVE, tps_of, with_throughput
 from loadlens.schema import LATENCY
@@ -155,7 +155,7 @@ class Figures:
         population, figures = self._fenced
         q25, q75 = (_quantile(self._refinement, population, population.size, q) for q in (0.25, 0.75))
         mean = self._mean(figures, population.lowest, population.highest)
-        return _fence_of(outliers, mean, q25, q75)
+        return upper_fence(outliers, mean, q25, q75)
 
     def _possible_fences(self) -> tuple[Floats, Floats]:
         """What the fence of each key is at least and at most, by the cells of its quartiles; NaN for none."""
@@ -169,8 +169,8 @@ class Figures:
             edges[name] = low, high
         mean = self._mean(figures, population.lowest, population.highest)
         (q25_low, q25_high), (q75_low, q75_high) = edges["q25"], edges["q75"]
-        lowest = _fence_of(self._plan.fence, mean, q25_high, q75_low)
-        highest = _fence_of(self._plan.fence, mean, q25_low, q75_high)
+        lowest = upper_fence(self._plan.fence, mean, q25_high, q75_low)
+        highest = upper_fence(self._plan.fence, mean, q25_low, q75_high)
         slack = 1e-9 * (np.abs(lowest) + np.abs(highest)) + 1e-9
         return lowest - slack, highest + slack
 
@@ -324,11 +324,6 @@ class Figures:
                 "count": np.concatenate([bins, rest[cut].astype(np.int64)]),
             }
         )
-
-
-def _fence_of(outliers: Outliers, mean: Floats, q25: Floats, q75: Floats) -> Floats:
-    """The upper fence in ms."""
-    return upper_fence(outliers, mean, q25, q75)
 
 
 def _figures_by_code(profile: Profile, keys: int, *, successes: bool) -> dict[str, "np.ndarray"]:

@@ -6,14 +6,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.engine.binding import FAILED_BUCKET
+from loadlens.engine.binding import FAILED_BUCKET, Figures
 from loadlens.engine.tally import Columns, Tally
 from loadlens.profile.buckets import FAILED
 from loadlens.profile.profile import Profile
 from loadlens.profile.units import UnitCounts
 from loadlens.schema import ERROR_COLUMNS
 
-__all__ = ["ascending", "profile_of"]
+__all__ = ["profile_of"]
 
 Ints = NDArray[np.int64]
 
@@ -29,15 +29,10 @@ def profile_of(tally: Tally, columns: Columns, key: Sequence[str], units: UnitCo
         key: the names of the configuration columns.
         units: calls whose latency is in another unit than their times.
     """
-    order = ascending(tally, columns)
-    codes = np.empty(len(order), dtype=np.int64)
-    codes[order] = np.arange(len(order))
-    keys = tally.keys.select(column.decoded() for column in columns.keys)
-    keys = keys[order] if columns.keys else keys
-    numbers = pl.Series("code", np.arange(len(order)), dtype=pl.Int64)
+    keys, codes = _ascending(tally, columns)
     return Profile(
         key=tuple(key),
-        keys=pl.DataFrame([numbers, *keys.get_columns()]),
+        keys=keys,
         figures=_figures(tally, codes, columns.errors),
         buckets=_buckets(tally, codes),
         seconds=_seconds(tally, codes),
@@ -61,21 +56,17 @@ def _resolution(tally: Tally, logged_times: Sequence[str]) -> float:
     return _RESOLUTIONS_S[max(levels.values())]
 
 
-def ascending(tally: Tally, columns: Columns) -> Ints:
-    """The codes of a tally in the order of their keys, which is that of a profile's codes."""
+def _ascending(tally: Tally, columns: Columns) -> tuple[pl.DataFrame, Ints]:
+    """The keys, ascending, with their ``code``; and for each code of the tally that of the profile."""
+    numbers = pl.Series("code", np.arange(tally.native.num_keys), dtype=pl.Int64)
     if not columns.keys:
-        return np.arange(tally.native.sizes().keys)
-    keys = tally.keys.select(column.decoded() for column in columns.keys)
-    order = keys.with_row_index("old").sort(keys.columns, nulls_last=True)["old"]
-    return order.cast(pl.Int64).to_numpy()
-
-
-def _joined(high: NDArray[np.int64], low: NDArray[np.uint64], name: str) -> pl.Series:
-    """Numbers of 128 bits."""
-    both = pl.DataFrame({"high": high, "low": low}).with_columns(pl.all().cast(pl.Int128))
-    return both.select(
-        (pl.col("high") * pl.lit(2**64, dtype=pl.Int128) + pl.col("low")).alias(name)
-    ).to_series()
+        return numbers.to_frame(), numbers.to_numpy()
+    names = [column.name for column in columns.keys]
+    decoded = tally.keys.select(column.decoded() for column in columns.keys)
+    ordered = decoded.with_columns(numbers.alias("")).sort(names, nulls_last=True)
+    codes = np.empty(len(numbers), dtype=np.int64)
+    codes[ordered[""].to_numpy()] = numbers.to_numpy()
+    return ordered.select(numbers, *names), codes
 
 
 def _finite(values: NDArray[np.float64]) -> pl.Series:
@@ -86,19 +77,20 @@ def _figures(tally: Tally, codes: Ints, errors: Sequence[str]) -> pl.DataFrame:
     found = tally.native.figures()
     used = np.flatnonzero(found.line["calls"])
     line, rest = found.line[used], found.rest[used]
+    chosen = Figures(line=line, rest=rest)
     frame = pl.DataFrame(
         {
             "code": codes[used // 2],
             "success": used % 2 == 1,
             "calls": line["calls"].astype(np.int64),
             "timed": line["timed"].astype(np.int64),
-            "latency_sum": _joined(line["sum_high"], line["sum_low"], "latency_sum"),
+            "latency_sum": chosen.latency_sum,
             "latency_min": _finite(line["lowest"]),
             "latency_max": _finite(line["highest"]),
             "first_start": _finite(line["first_start"]),
             "last_end": _finite(line["last_end"]),
             **{name: rest["errors"][:, ERROR_COLUMNS.index(name)].astype(np.int64) for name in errors},
-            "response_size_sum": _joined(rest["size_high"], rest["size_low"], "response_size_sum"),
+            "response_size_sum": chosen.response_size_sum,
             "response_size_count": rest["sized"].astype(np.int64),
         }
     )

@@ -63,12 +63,7 @@ class Columns:
     @property
     def has_end(self) -> bool:
         """Whether rows have an end."""
-        return self.layout.has("end")
-
-    @property
-    def has_times(self) -> bool:
-        """Whether rows have a start and an end."""
-        return self.has_end and self.layout.has("start")
+        return self.layout.has_end
 
     @property
     def is_text(self) -> list[bool]:
@@ -119,9 +114,9 @@ class Tally:
 
     def merge(self, other: "Tally") -> None:
         """Adds the counts of another tally, which keeps its keys and is of no other use any more."""
-        if not other.native.sizes().keys:
+        if not other.native.num_keys:
             return
-        before = self.native.sizes().keys
+        before = self.native.num_keys
         codes = self.native.learn(other.keys)
         if self._names:
             self._keys = [self.keys, other.keys.filter(pl.Series(codes >= before))]

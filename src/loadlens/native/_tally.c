@@ -22,7 +22,7 @@
 #endif
 #define PREFETCH(address) __builtin_prefetch(address)
 
-enum { INTERFACE_VERSION = 1 };
+enum { INTERFACE_VERSION = 2 };
 
 enum status {
     OK = 0,
@@ -1341,6 +1341,9 @@ API void tally_sizes(const struct tally *tally, struct sizes *sizes) {
         .ends = tally->ends,
     };
 }
+
+/* How many keys were met: unlike the other sizes this is known without a look at the counts. */
+API uint64_t tally_keys(const struct tally *tally) { return tally->codes.used; }
 
 /* Two lines a code, failures first, each the 8 + 6 numbers of `line` and `rest`. */
 API void tally_lines(const struct tally *tally, struct line *lines, struct rest *rests) {

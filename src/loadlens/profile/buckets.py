@@ -22,6 +22,7 @@ __all__ = [
     "RELATIVE_ERROR",
     "bits",
     "bucket_bounds",
+    "bucket_middle",
     "bucket_of",
     "octave_part_low",
     "prefix",
@@ -72,6 +73,15 @@ def bucket_bounds(buckets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     failed = buckets < 0
     low, high = (value_of_bits(np.where(failed, 0, buckets) + more, BUCKET_SHIFT) for more in (0, 1))
     return np.where(failed, -1.0, low), np.where(failed, -1.0, high)
+
+
+def bucket_middle(buckets: np.ndarray) -> np.ndarray:
+    """The middle of each bucket in ms, which stands for its latencies where these are not known.
+
+    Of the first bucket it is 0, which calls last by a coarse clock: half of its width would mean nothing.
+    """
+    low, high = bucket_bounds(buckets)
+    return np.where(buckets == 0, 0.0, (low + high) / 2)
 
 
 FAILED: Final = -1

@@ -8,8 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.profile.units import UnitCounts
-from loadlens.schema import LATENCY
+from loadlens.profile.units import UnitWatch
 from loadlens.sources.log import Log
 
 __all__ = ["FINE_S", "ClockWatch", "clock_warning"]
@@ -26,7 +25,7 @@ _TIMES: Final = ("start_time", "end_time")
 class ClockWatch:
     """Finds the resolution of a log's times, from batches of its rows in any order and from any thread.
 
-    Where start and end are both logged, it also counts calls whose latency is in another unit: ``units``.
+    Where start and end are both logged, it also counts calls whose latency is in another unit.
 
     The resolution is the largest of 1, 0.1, 0.01 and 0.001 s of which every start and end is a multiple,
     and 0 where there is none. Where a tool logs one of start and end in whole seconds and the other one is
@@ -40,8 +39,7 @@ class ClockWatch:
             logged_times: which of ``start_time`` and ``end_time`` the log holds as its tool wrote them.
         """
         self._logged = frozenset(logged_times)
-        self._is_span_logged = self._logged.issuperset(_TIMES)
-        self.units = UnitCounts()
+        self._units = UnitWatch(self._logged)
         self._whole_seconds = bool(self._logged)
         self._level = 0
         self._lock = threading.Lock()
@@ -56,14 +54,11 @@ class ClockWatch:
     @property
     def unit_warning(self) -> str:
         """What is in another unit than it is read in, as one sentence; nothing where nothing seems so."""
-        return self.units.sentence(self.resolution_s)
+        return self._units.counts.sentence(self.resolution_s)
 
     def add(self, rows: pl.DataFrame) -> None:
         """Looks at the times of some rows, as far as these could still say something new."""
-        if self._is_span_logged and {LATENCY, *_TIMES}.issubset(rows.columns):
-            units = UnitCounts.of(rows, self.resolution_s)
-            with self._lock:
-                self.units = self.units.merge(units)
+        self._units.add(rows, self.resolution_s)
         for name in _TIMES:
             told = name in self._logged and self._whole_seconds
             if name not in rows.columns or (self._level == _FINER and not told):

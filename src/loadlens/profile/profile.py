@@ -27,6 +27,8 @@ __all__ = [
     "summed_classes",
     "summed_figures",
     "summed_seconds",
+    "sums_of_buckets",
+    "whole_of_halves",
     "window_width",
 ]
 
@@ -168,10 +170,7 @@ class Profile:
     @property
     def bucket_sums(self) -> pl.DataFrame:
         """``buckets`` with ``latency_sum`` (ms) in the place of the excess, good to 4e-9 of it."""
-        low, high = bucket_bounds(self.buckets["bucket"].to_numpy())
-        width = pl.Series("width", (high - low) / EXCESS_UNITS)
-        total = (pl.Series("low", low) * pl.col("count") + width * pl.col("excess")).alias("latency_sum")
-        return self.buckets.select("code", "success", "bucket", "count", total)
+        return self.buckets.select("code", "success", "bucket", "count", sums_of_buckets(self.buckets))
 
     @property
     def even_heat(self) -> pl.DataFrame:
@@ -268,6 +267,18 @@ class Parts:
             resolution_s=self.resolution_s,
             units=self.units,
         )
+
+
+def whole_of_halves(high: pl.Expr, low: pl.Expr) -> pl.Expr:
+    """Numbers of 128 bits, Int128, from their upper 64 bits (Int64) and the lower ones (UInt64)."""
+    return high.cast(pl.Int128) * pl.lit(2**64, dtype=pl.Int128) + low.cast(pl.Int128)
+
+
+def sums_of_buckets(buckets: pl.DataFrame) -> pl.Series:
+    """``latency_sum``, the latencies of each bucket in ms summed up, of its ``count`` and ``excess``."""
+    low, high = bucket_bounds(buckets["bucket"].to_numpy())
+    width = pl.Series((high - low) / EXCESS_UNITS)
+    return (pl.Series(low) * buckets["count"] + width * buckets["excess"]).alias("latency_sum")
 
 
 def numbered(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:

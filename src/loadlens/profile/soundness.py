@@ -7,7 +7,7 @@ import polars as pl
 
 from loadlens.errors import InputError
 from loadlens.profile.buckets import FAILED, MAX_BUCKET, bucket_bounds
-from loadlens.profile.profile import EXCESS_UNITS, FRACTION_BITS, key_names
+from loadlens.profile.profile import EXCESS_UNITS, FRACTION_BITS, key_names, sums_of_buckets
 from loadlens.schema import ERROR_COLUMNS, MAX_LATENCY_MS, MAX_TIME_S
 from loadlens.sources.saved import SavedProfile
 from loadlens.sources.wording import counted, listed
@@ -185,13 +185,12 @@ def _unequal_figures(frames: Mapping[str, pl.DataFrame]) -> list[int]:
     """The numbers of profiles whose figures are not those of their buckets, or that have some twice."""
     by = ["part", "code", "success"]
     figures, buckets = frames["figures"], frames["buckets"]
-    low, high = bucket_bounds(buckets["bucket"].fill_null(0).clip(FAILED, MAX_BUCKET).to_numpy())
-    bounded = buckets.with_columns(pl.Series("low", low), pl.Series("high", high))
+    known = buckets.with_columns(_BUCKET.fill_null(0).clip(FAILED, MAX_BUCKET))
+    low, high = bucket_bounds(known["bucket"].to_numpy())
+    bounded = known.with_columns(pl.Series("low", low), pl.Series("high", high), sums_of_buckets(known))
     sums = bounded.group_by(by).agg(
         _COUNT.sum(),
-        (pl.col("low") * _COUNT + (pl.col("high") - pl.col("low")) / EXCESS_UNITS * pl.col("excess"))
-        .sum()
-        .alias("sum_ms"),
+        pl.col("latency_sum").sum().alias("sum_ms"),
         pl.col("low").min(),
         pl.col("high").max(),
     )

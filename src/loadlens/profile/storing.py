@@ -12,7 +12,7 @@ from typing import Any, Final
 import polars as pl
 
 from loadlens.profile.pace import pace_of
-from loadlens.profile.profile import Profile, key_names
+from loadlens.profile.profile import Profile, key_names, whole_of_halves
 from loadlens.schema import ERROR_COLUMNS
 from loadlens.sources.saved import PROFILE_FACTS
 from loadlens.sources.storage.checksum import write_checksum
@@ -99,10 +99,7 @@ def _with_halves(figures: pl.DataFrame) -> pl.DataFrame:
 def with_wholes(figures: pl.DataFrame) -> pl.DataFrame:
     """Sums of 128 bits from two columns of 64 bits."""
     wholes = [
-        (
-            pl.col(f"{name}_high").cast(pl.Int128) * _WORD
-            + pl.col(f"{name}_low").reinterpret(signed=False).cast(pl.Int128)
-        ).alias(name)
+        whole_of_halves(pl.col(f"{name}_high"), pl.col(f"{name}_low").reinterpret(signed=False)).alias(name)
         for name in _WIDE
     ]
     halves = [f"{name}_{part}" for name in _WIDE for part in ("high", "low")]

@@ -1,5 +1,6 @@
 """Whether latencies and times are in one unit: calls whose latency is their span in another one."""
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 from loadlens.schema import LATENCY
 from loadlens.sources.wording import counted
 
-__all__ = ["UnitCounts"]
+__all__ = ["UnitCounts", "UnitWatch"]
+
+_TIMES: Final = ("start_time", "end_time")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +161,32 @@ class UnitCounts:
             f"another unit, such as {latency:g} ms with end_time - start_time = {span:.6g} s: "
             f"most likely {_MISTAKES[number].told}"
         )
+
+
+class UnitWatch:
+    """Counts such calls in batches of rows from any thread, where start and end were both logged.
+
+    Attributes:
+        counts: of all rows so far.
+    """
+
+    def __init__(self, logged_times: Iterable[str]) -> None:
+        """Begins with no rows.
+
+        Args:
+            logged_times: which of ``start_time`` and ``end_time`` the log holds as its tool wrote them.
+        """
+        self._is_span_logged = set(_TIMES) <= set(logged_times)
+        self._lock = threading.Lock()
+        self.counts = UnitCounts()
+
+    def add(self, rows: pl.DataFrame, resolution_s: float = 1.0) -> None:
+        """Counts in rows, as far as these have what it takes; see ``UnitCounts.of``."""
+        if not self._is_span_logged or not {LATENCY, *_TIMES}.issubset(rows.columns):
+            return
+        counts = UnitCounts.of(rows, resolution_s)
+        with self._lock:
+            self.counts = self.counts.merge(counts)
 
 
 def _calls_and_odd(

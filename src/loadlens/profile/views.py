@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from loadlens.profile.buckets import FAILED, bucket_bounds, octave_part_low
+from loadlens.profile.buckets import FAILED, bucket_middle, octave_part_low
 from loadlens.profile.profile import Profile, key_names
 
 __all__ = ["heatmap", "spectrum", "timeline"]
@@ -34,8 +34,7 @@ def spectrum(profile: Profile) -> pl.DataFrame:
     ends = np.cumsum(timed["count"].to_numpy())
     place = np.searchsorted(ends, (ranks["first"] + ranks["rank"]).to_numpy(), side="right")
     bucket = timed["bucket"].to_numpy()[place]
-    low, high = bucket_bounds(bucket)
-    middle = pl.Series("latency_ms", np.where(bucket == 0, 0.0, (low + high) / 2))
+    middle = pl.Series("latency_ms", bucket_middle(bucket))
     keys = key_names(profile.key)
     joined = ranks.with_columns(middle).join(profile.keys, on="code")
     return joined.select(*keys, "quantile", "latency_ms").sort([*keys, "quantile"], nulls_last=True)
