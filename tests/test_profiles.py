@@ -18,7 +18,7 @@ from pyarrow import parquet
 import loadlens
 from loadlens.convert import convert
 from loadlens.errors import InputError, OutputError, UsageError
-from loadlens.inspection import inspect_log
+from loadlens.inspection import inspect_log, propose_map
 from loadlens.profile import saved as reading_of_saved
 from loadlens.sources.saved import PROFILE_FACTS
 from loadlens.sources.storage.checksum import write_checksum
@@ -444,6 +444,12 @@ def test_damaged_profiles_are_refused(name: str, tmp_path: Path) -> None:
         loadlens.summarize(path, ["memory_size"])
     assert len(error.value.problems) == 1
     assert str(path) in str(error.value)
+
+
+def test_no_map_is_proposed_for_a_profile_of_another_format(tmp_path: Path) -> None:
+    path = saved(keyed(log_of(spread(50))), tmp_path / "run.profile")
+    rewritten(path, DAMAGES["another format"][0])
+    assert propose_map(path) is None
 
 
 @pytest.mark.parametrize("share", [0.2, 0.9, 0.99])

@@ -14,7 +14,7 @@ from loadlens.profile.buckets import RELATIVE_ERROR
 from loadlens.profile.pace import Pace, pace_of, summed_paces
 from loadlens.profile.plan import Execution, Plan, success_rule
 from loadlens.profile.profile import Parts, Profile, key_names, new_codes, numbered, recoded, summed_seconds
-from loadlens.profile.soundness import refuse_unsound, refuse_unsound_seconds
+from loadlens.profile.soundness import refuse_other_columns, refuse_unsound, refuse_unsound_seconds
 from loadlens.profile.storing import PARTS, with_wholes
 from loadlens.schema import ERROR_COLUMNS
 from loadlens.sources.common_types import with_common_types, with_types
@@ -158,6 +158,7 @@ def _of_one_schema(saved: Iterable[SavedProfile]) -> list[list[SavedProfile]]:
     """The profiles of one store whose key columns have the same types, which one scan can read."""
     groups: dict[tuple[str, str], list[SavedProfile]] = {}
     for profile in saved:
+        refuse_other_columns(profile)
         types = str(sorted((name, str(dtype)) for name, dtype in profile.key_types.items()))
         groups.setdefault((store_of(profile.file.path), types), []).append(profile)
     return list(groups.values())

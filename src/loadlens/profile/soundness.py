@@ -8,11 +8,12 @@ import polars as pl
 from loadlens.errors import InputError
 from loadlens.profile.buckets import FAILED, MAX_BUCKET, bucket_bounds
 from loadlens.profile.profile import EXCESS_UNITS, FRACTION_BITS, key_names, sums_of_buckets
+from loadlens.profile.storing import COLUMNS
 from loadlens.schema import ERROR_COLUMNS, MAX_LATENCY_MS, MAX_TIME_S
 from loadlens.sources.saved import SavedProfile
 from loadlens.sources.wording import counted, listed
 
-__all__ = ["refuse_unsound", "refuse_unsound_seconds"]
+__all__ = ["refuse_other_columns", "refuse_unsound", "refuse_unsound_seconds"]
 
 _ROUNDING: Final = 1e-6
 """More than sums of latencies are off by, relative to them: by buckets they are known to 4e-9."""
@@ -102,6 +103,17 @@ _RULES: Final[Mapping[str, Mapping[str, pl.Expr]]] = {
 """What must not be true of a row, by the part of the profile that it is of."""
 
 _WITHOUT_KEY: Final = "it has counts without a key"
+
+
+def refuse_other_columns(profile: SavedProfile) -> None:
+    """Refuses a profile whose columns are not those that are written.
+
+    Raises:
+        InputError: names the file, and what it lacks.
+    """
+    types = dict(profile.file.columns)
+    wrong = [name for name, dtype in COLUMNS.items() if types.get(name) != dtype]
+    _refuse(profile, [f"it lacks {name} as {COLUMNS[name]}" for name in wrong])
 
 
 def refuse_unsound(saved: Sequence[SavedProfile], frames: Mapping[str, pl.DataFrame]) -> None:

@@ -15,6 +15,7 @@ from loadlens.sources.dialects.headers import is_value
 from loadlens.sources.files import inspect_columns, kind_of
 from loadlens.sources.finding import find_files
 from loadlens.sources.options import Reading
+from loadlens.sources.saved import PROFILE_FACTS
 from loadlens.sources.storage.location import PathSource
 from loadlens.sources.text.stream import Head, read_head
 
@@ -71,7 +72,7 @@ def sample_of(path: PathSource, options: Reading) -> Sample | None:
     if kind == "text":
         return _unknown_text(read_head(file))
     table = inspect_columns(file, kind)
-    if LATENCY in dict(table.columns):
+    if LATENCY in dict(table.columns) or PROFILE_FACTS in table.metadata:
         return None
     return typed_sample(kind, raw_scan([table]).head(_SAMPLED_ROWS).collect())
 

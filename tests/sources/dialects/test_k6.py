@@ -246,6 +246,12 @@ def test_a_unit_that_cannot_be_known_is_refused() -> None:
         K6_CSV.open(head(csv_log(times=["17"] * 4)))
 
 
+def test_a_damaged_time_is_a_damaged_row_and_no_other_unit() -> None:
+    parsed = read(K6_CSV, csv_log(CALLS * 4, times=["1700000002", *["1700000001123"] * (len(CALLS) * 4 - 1)]))
+    assert parsed.rows.height == len(CALLS) * 4 - 1
+    assert parsed.rejects["column"].to_list() == ["timestamp"]
+
+
 def test_a_log_without_samples_is_read() -> None:
     parsed = read(K6_CSV, HEADER + "\n")
     assert parsed.rows.is_empty()

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -58,6 +59,7 @@ _COLUMNS: Final = Columns(
 )
 _METRIC_MEANING: Final = f"what was measured; {listed(REQUESTS)} are calls"
 _SAMPLED_LINES = 20
+_SHARE_OF_ONE_FORM: Final = 0.9  # times of other forms are damaged rows, unless there are more of them
 _REQUESTS_LEFT_OUT: Final = "requests"
 
 _DEFINITIONS: Final = "metric definitions"
@@ -203,18 +205,19 @@ def _left_out(sample: Sample, calls: tuple[str, ...]) -> dict[str, pl.Expr]:
 def _time_form(head: Head, names: Sequence[str]) -> str:
     """What the times of a file are in. Raises an InputError if that cannot be known."""
     times = [sample["timestamp"] for sample in _samples(head, names)]
-    forms = {form for time in times if (form := time_form(time))}
-    if len(forms) > 1:
-        raise InputError(
-            f"{head.path}: column timestamp: its unit cannot be known: there are times as {listed(forms)}; "
-            f"split the file by them"
-        )
+    forms = Counter(form for time in times if (form := time_form(time)))
     if times and not forms:
         raise InputError(
             f"{head.path}: column timestamp: got {shortened(times[0])}, expected a time of 2000 to 2099 as "
             f"{listed([*UNITS, RFC3339])}"
         )
-    return forms.pop() if forms else "unix"
+    form, number = max(forms.items(), key=itemgetter(1), default=("unix", 0))
+    if number < _SHARE_OF_ONE_FORM * forms.total():
+        raise InputError(
+            f"{head.path}: column timestamp: its unit cannot be known: there are times as {listed(forms)}; "
+            f"split the file by them"
+        )
+    return form
 
 
 def _warnings_csv(head: Head, rows: int, facts: Mapping[str, int]) -> list[str]:
