@@ -82,7 +82,7 @@ def _merged(count: int) -> float:
     began = time.perf_counter()
     merging = Merging()
     for number in range(count):
-        merging.add(parts[number % len(parts)])
+        merging.add({None: parts[number % len(parts)]})
     merging.merged()
     return time.perf_counter() - began
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from loadlens.engine.binding import FAILED_BUCKET, Layout, NativeTally
+from loadlens.engine.binding import Layout, NativeTally
+from loadlens.profile.buckets import BUCKET_SHIFT, COARSE_SHIFT, FAILED
 
 ERRORS = ("throttle_exception", "insufficient_memory_error", "other_model_error")
 UNIT = 2**55
@@ -65,6 +66,7 @@ class Shape:
     sized: bool
     classes: bool
     timeline: bool
+    shift: int = BUCKET_SHIFT
     names: list[str] = field(default_factory=list)
 
     @property
@@ -83,6 +85,7 @@ class Shape:
             columns.get("class", -1),
             0,
             2 * self.timeline,
+            self.shift,
         )
 
 
@@ -94,6 +97,7 @@ def random_shape(rng: np.random.Generator) -> Shape:
         sized=bool(rng.random() < 0.4),
         classes=bool(rng.random() < 0.4),
         timeline=bool(rng.random() < 0.5),
+        shift=int(rng.choice([BUCKET_SHIFT, COARSE_SHIFT])),
     )
     times = ["start", "end"] if shape.timed else []
     shape.names = [
@@ -199,9 +203,9 @@ class Counts:
 
     def add(self, batch: pl.DataFrame, shape: Shape) -> None:
         for row in batch.iter_rows(named=True):
-            self._add(row, len(shape.keys))
+            self._add(row, len(shape.keys), shape.shift)
 
-    def _add(self, row: dict[str, Any], keys: int) -> None:
+    def _add(self, row: dict[str, Any], keys: int, shift: int) -> None:
         key = tuple(row[f"key{number}"] for number in range(keys))
         success, latency = bool(row["success"]), row["latency"]
         start, end = row.get("start"), row.get("end")
@@ -223,7 +227,7 @@ class Counts:
             )
             line["lowest"] = min(line["lowest"], latency)
             line["highest"] = max(line["highest"], latency)
-            self.cells[key, success, bucket_of(latency)] += 1
+            self.cells[key, success, bucket_of(latency, shift)] += 1
         for number, name in enumerate(ERRORS):
             line["errors"][number] += row.get(name) or 0
         if row.get("size") is not None:
@@ -240,10 +244,10 @@ def _line() -> dict[str, Any]:
     return {**sums, **ends, "errors": [0, 0, 0]}
 
 
-def bucket_of(latency: float) -> int:
+def bucket_of(latency: float, shift: int) -> int:
     if latency < 0:
-        return FAILED_BUCKET
-    return int(np.float64(latency + 0.0).view(np.int64)) >> 44
+        return FAILED
+    return int(np.float64(latency + 0.0).view(np.int64)) >> shift
 
 
 def resolution_of(times: list[float]) -> int:
@@ -272,7 +276,7 @@ def counted(tally: NativeTally, keys: list[Any]) -> Counts:
                 "size": int(rest["size_high"]) * 2**64 + int(rest["size_low"]),
                 "errors": rest["errors"].tolist(),
             }
-    for line, bucket, count, _ in zip(*tally.cells(), strict=True):
+    for line, bucket, count, _ in zip(*tally.cells(np.arange(len(keys))), strict=True):
         found.cells[keys[line // 2], bool(line % 2), int(bucket)] += int(count)
     for code, second, *counts in zip(*tally.seconds(), strict=True):
         for name, count in zip(("starts", "ends", "completions"), counts, strict=True):

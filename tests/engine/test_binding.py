@@ -105,7 +105,7 @@ def latencies_wanted(
     numbers = {cell: number for number, cell in enumerate(cells)}
     width = len(shape.keys)
     timed = [row for row in batch.rows() if row[width] is not None]
-    places = [(row[:width], bool(row[width + 1]), bucket_of(row[width])) for row in timed]
+    places = [(row[:width], bool(row[width + 1]), bucket_of(row[width], shape.shift)) for row in timed]
     return [
         (numbers[place], row[width] + 0.0)
         for place, row in zip(places, timed, strict=True)

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadlens.engine import Scan
 from loadlens.engine.counting import Counted, counted
 from loadlens.engine.measuring import refined, scanning
 from loadlens.engine.readout import profile_of
+from loadlens.engine.scan import Scan
 from loadlens.engine.selections import Selections
-from loadlens.engine.tally import Columns, Tallies
+from loadlens.engine.tally import Layers, Tallies
 from loadlens.errors import InputError
-from loadlens.profile import Plan, Profile, Statistics
+from loadlens.profile import Plan, Profile, Statistics, WindowPlan
 from loadlens.profile.limits import Limits
 from loadlens.profile.plan import below_name
 from loadlens.profile.rows import Rows
@@ -199,7 +199,7 @@ def test_equal_latencies_are_counted_where_they_lie() -> None:
     frame, looks = log_of(np.full(100_000, 100.0)), []
     with counted_of(frame, plan_of(frame, outliers="none"), small(10)) as (found, scan):
 
-        def look(selections: Selections) -> None:
+        def look(selections: Mapping[float | None, Selections]) -> None:
             looks.append(selections)
             found.look(selections)
 
@@ -207,16 +207,20 @@ def test_equal_latencies_are_counted_where_they_lie() -> None:
     assert len(looks) <= 1
 
 
-class Tight(Limits):
+class NoText(Limits):
+    """So little memory that text goes into a temporary file."""
+
+    @property
+    def text_bytes(self) -> int:
+        return 0
+
+
+class Tight(NoText):
     """So little memory that keys are counted in parts."""
 
     @property
     def tally_bytes(self) -> int:
         return 2**20
-
-    @property
-    def text_bytes(self) -> int:
-        return 0
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
@@ -239,16 +243,81 @@ def test_keys_that_outgrow_the_memory_are_counted_in_parts(tmp_path: Path, suffi
 def test_more_rows_than_a_tally_counts_are_counted_in_several() -> None:
     frame = keyed(log_of(spread(5000)), keys=7)
     plan, log = plan_of(frame, KEY), open_log(frame)
-    columns = Columns.of(Rows.of(log, plan), timeline=True)
-    tallies = Tallies(columns, most_bytes=2**30, most_rows=500)
-    for batch in columns.frame.collect().iter_slices(120):
-        with tallies.one() as (_, tally):
-            tally.add(batch)
-    merged = tallies.merged()
+    layers = Layers.of(Rows.of(log, plan), [], timeline=True)
+    tallies = Tallies(layers, most_bytes=2**30, most_rows=500)
+    for batch in layers.frame.collect().iter_slices(120):
+        tallies.add(batch)
+    merged = tallies.merged(None)
     assert (len(tallies.all), len(merged)) == (9, 8)
-    got = Profile.merge_all([profile_of(tally, columns, KEY, UnitCounts()) for tally in merged])
+    got = Profile.merge_all([profile_of(tally, layers.run, KEY, UnitCounts()) for tally in merged])
     with counted_of(frame, plan) as (found, _):
-        assert profiles_equal(got, found.profile)
+        assert profiles_equal(got, found.profiles[None])
+
+
+# ---- windows of time ----
+
+WINDOW_S = 2.5
+
+
+def with_windows(plan: Plan, is_open: Callable[[pl.DataFrame], Any]) -> Plan:
+    windows = WindowPlan(width_s=WINDOW_S, figures=plan, is_open=lambda lowest, _: is_open(lowest))
+    return replace(plan, windows=(windows,))
+
+
+def everywhere(table: pl.DataFrame) -> Any:
+    return np.ones(table.height, dtype=np.bool_)
+
+
+def nowhere(table: pl.DataFrame) -> Any:
+    return np.zeros(table.height, dtype=np.bool_)
+
+
+def by_window(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+    """The figures of each window where it is a key as any other, without those that need the clock."""
+    number = (pl.col("end_time") / WINDOW_S).floor().cast(pl.Int64).alias("number")
+    key = (*plan.key, "number")
+    return of_latencies(measured_of(frame.with_columns(number), replace(plan, key=key)).table)
+
+
+def of_latencies(table: pl.DataFrame) -> pl.DataFrame:
+    return table.select(pl.exclude("^tps_.*|throughput.*|response_size_.*|.*_exception|.*_error$")).rename(
+        {"key:number": f"window:{WINDOW_S}"}, strict=False
+    )
+
+
+@pytest.mark.parametrize("outliers", ["none", "mean-iqr", "tukey"])
+@pytest.mark.parametrize("name", ["95 % fail", "all equal", "spread"])
+def test_figures_of_windows_are_those_of_the_window_as_a_key(name: str, outliers: Any) -> None:
+    logs = {"95 % fail": LOGS["5 % succeed"], "all equal": lambda: log_of([7.25] * 300)}
+    frame = keyed(logs.get(name, lambda: log_of(spread(3000)))())
+    plan = plan_of(frame, KEY, outliers=outliers, limits_ms=(20.0,))
+    got = measured_of(frame, with_windows(plan, everywhere))
+    assert got.table.equals(measured_of(frame, plan).table)
+    assert of_latencies(got.windows[WINDOW_S]).equals(by_window(frame, plan))
+
+
+def test_windows_that_need_not_be_exact_are_bounded_from_below() -> None:
+    frame = keyed(log_of(spread(3000)))
+    plan = plan_of(frame, KEY, outliers="none", limits_ms=(20.0,))
+    loose = measured_of(frame, with_windows(plan, nowhere)).windows[WINDOW_S]
+    exact = measured_of(frame, with_windows(plan, everywhere)).windows[WINDOW_S]
+    for name in (f"{LATENCY}_p99", "success_median", "num_below_20.0"):
+        ratio = loose[name] / exact[name]
+        assert 1 - 1 / 16 <= ratio.min() <= ratio.max() <= 1, name
+    same = ("num_rows", "num_successes", "success_min", "success_max")
+    assert loose.select(same).equals(exact.select(same))
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+@pytest.mark.parametrize("limits", ["plenty", "in parts"])
+def test_windows_are_the_same_however_rows_are_read(tmp_path: Path, suffix: str, limits: str) -> None:
+    frame = keyed(log_of(spread(20_000)), keys=3 if limits == "plenty" else 1000)
+    path = tmp_path / f"log.{suffix}"
+    frame.write_parquet(path) if suffix == "parquet" else frame.write_csv(path)
+    plan = plan_of(frame, KEY, outliers="none")
+    memory = NoText(memory=2**30) if limits == "plenty" else Tight(memory=2**30)
+    got = measured_of(path, with_windows(plan, everywhere), limits=memory)
+    assert of_latencies(got.windows[WINDOW_S]).equals(by_window(frame, plan))
 
 
 # ---- where the rows come from ----

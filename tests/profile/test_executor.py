@@ -417,9 +417,9 @@ def test_many_profiles_merge_as_they_arrive(count: int, monkeypatch: pytest.Monk
     parts = [loadlens.summarize(part, KEY, exact=False).profile for part in frame.iter_slices(4)]
     merging = Merging()
     for part in parts:
-        merging.add(part)
-    assert_same_profile(merging.merged(), Profile.merge_all(parts), with_heat=False)
-    assert merging.merged().buckets["count"].sum() == frame.height
+        merging.add({None: part})
+    assert_same_profile(merging.merged()[None], Profile.merge_all(parts), with_heat=False)
+    assert merging.merged()[None].buckets["count"].sum() == frame.height
 
 
 @pytest.mark.parametrize("executor", [None, Inline()])

@@ -245,4 +245,5 @@ def with_numeric_keys(statistics: Statistics, key: Sequence[str]) -> Statistics:
         table=table.with_columns(casts).sort(names, nulls_last=True),
         histogram=histogram.with_columns(casts).sort([*names, "latency_ms"], nulls_last=True),
         profile=replace(statistics.profile, keys=keys),
+        windows={width: windows.with_columns(casts) for width, windows in statistics.windows.items()},
     )

@@ -7,11 +7,12 @@
 3. ``cells`` tells in which latency cell each wanted rank lies; ``refine`` looks once more at the rows of
    those cells (``selections``) and answers exactly. Cells too full to hold are split by further bits. Where
    rows are not looked at again, as of saved profiles, ``estimates`` answers from the cells alone.
+   Windows of time are one key more, in a layer of their own with wide buckets, which the same scan counts;
+   they are looked at only where what the buckets tell leaves open what hangs on them.
 4. ``figures`` puts the table of a summary together; ``measuring`` does all of it, in this process or by the
    workers of an executor (``distributed``, ``partitions``).
 """
 
-from loadlens.engine.measuring import measure, on_good_rows, scanning
-from loadlens.engine.scan import Scan, parsed, run_batches
+from loadlens.engine.measuring import measure, on_good_rows
 
-__all__ = ["Scan", "measure", "on_good_rows", "parsed", "run_batches", "scanning"]
+__all__ = ["measure", "on_good_rows"]

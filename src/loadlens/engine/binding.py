@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from loadlens.errors import InputError
 from loadlens.native import Functions, declared
+from loadlens.profile.buckets import BUCKET_SHIFT
 from loadlens.profile.profile import whole_of_halves
 from loadlens.profile.rows import UnusableRowsError
 from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, LATENCY
 
 __all__ = [
-    "FAILED_BUCKET",
     "NO_CODE",
     "Figures",
     "Found",
@@ -37,9 +37,6 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Codes = NDArray[np.uint32]
 Words = NDArray[np.uint64]
-
-FAILED_BUCKET: Final = 2**19 - 1
-"""Where the library counts the latency -1 of failed calls."""
 
 NO_CODE: Final = 2**32 - 1
 """In the place of the code of a row whose key is of another part."""
@@ -63,7 +60,8 @@ class Layout(ctypes.Structure):
     Those of the key come first, from 0, as Int64 or String; then, wherever they are said to be: latency (ms),
     start and end (s) as Float64, success as Boolean, error columns as Int8, response size (bytes) as Int64,
     error class as String. ``checks_success`` says whether a success of latency -1 breaks a rule; ``timeline``
-    is 1 for one of all keys together, 2 for one by key, 0 for none.
+    is 1 for one of all keys together, 2 for one by key, 0 for none; ``bucket_shift`` is how many trailing
+    bits of a latency its bucket leaves open.
     """
 
     _fields_ = (
@@ -76,11 +74,17 @@ class Layout(ctypes.Structure):
         ("error_class", ctypes.c_int32),
         ("checks_success", ctypes.c_int32),
         ("timeline", ctypes.c_int32),
+        ("bucket_shift", ctypes.c_int32),
     )
 
     @classmethod
     def of(
-        cls, places: Mapping[str, int], *, checks_success: bool = False, timeline: bool = False
+        cls,
+        places: Mapping[str, int],
+        *,
+        checks_success: bool = False,
+        timeline: bool = False,
+        bucket_shift: int = BUCKET_SHIFT,
     ) -> "Layout":
         """The layout of columns that lie at ``places``, by their canonical names; others are absent."""
         errors = (ctypes.c_int32 * _ERRORS)(*[places.get(name, _ABSENT) for name in ERROR_COLUMNS])
@@ -88,7 +92,9 @@ class Layout(ctypes.Structure):
             places.get(name, _ABSENT)
             for name in (LATENCY, "success", "start_time", "end_time", "response_size", ERROR_CLASS)
         )
-        return cls(latency, success, start, end, errors, size, error_class, checks_success, timeline)
+        return cls(
+            latency, success, start, end, errors, size, error_class, checks_success, timeline, bucket_shift
+        )
 
     @property
     def has_end(self) -> bool:
@@ -158,7 +164,7 @@ _FUNCTIONS: Final[Functions] = {
     "tally_keys": (_uint64, (_pointer,)),
     "tally_sizes": (None, (_pointer, _pointer)),
     "tally_lines": (None, (_pointer,) * 3),
-    "tally_cells": (None, (_pointer,) * 5),
+    "tally_cells": (_int32, (_pointer,) * 6),
     "tally_seconds": (_int32, (_pointer,) * 6),
     "tally_timeline": (None, (_pointer,) * 5),
     "tally_classes": (None, (_pointer,) * 4),
@@ -350,13 +356,21 @@ class NativeTally:
         self._library.tally_lines(self.handle, line.ctypes.data, rest.ctypes.data)
         return Figures(line=line, rest=rest)
 
-    def cells(self) -> Ints:
-        """Calls by line and latency bucket, a row each: line, bucket, count, excess.
+    def cells(self, codes: Ints) -> Ints:
+        """Calls by line and latency bucket, ascending, a row each: line, bucket, count, excess.
 
-        The excess is by how much the latencies exceed the start of their bucket, summed up, in units of
-        2^-20 of its width.
+        The bucket of the latency -1 of failed calls is -1. The excess is by how much the latencies exceed
+        the start of their bucket, summed up, in units of 2^-20 of its width.
+
+        Args:
+            codes: for each code the one to tell, each another.
         """
-        return self._fill("tally_cells", np.empty((4, self.sizes().cells), dtype=np.int64))
+        codes = np.ascontiguousarray(codes, dtype=np.int64)
+        cells = np.empty((4, self.sizes().cells), dtype=np.int64)
+        if len(codes) != self.num_keys:
+            raise UnknownKeyError
+        _raise(self._library.tally_cells(self.handle, codes.ctypes.data, *[row.ctypes.data for row in cells]))
+        return cells
 
     def seconds(self) -> Ints:
         """By code and second, a row each: code, second, starts, ends, completions."""

@@ -1,18 +1,23 @@
 """From ranks to cells: where each order statistic of a population lies."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.profile.buckets import BUCKET_SHIFT, FAILED, bucket_bounds
+from loadlens.profile.buckets import FAILED, bucket_bounds
 from loadlens.profile.profile import Profile
 
 __all__ = ["CellTable", "Population"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+
+_WIDTH: Final = 1 << 20
+"""More than there are buckets: code and bucket as one number, which grows with both."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,28 +59,39 @@ class CellTable:
         code: of each cell, ascending.
         bucket: likewise, ascending within a code.
         edges: the smallest latency of each cell and of the next bucket, in ms.
-        success_sums: the latencies of its successes in ms, summed up; good to 4e-9.
+        shift: how many trailing bits of a latency a bucket leaves open.
         start: by code, its first cell; one more element for the end.
         all: all calls with a latency.
         successes: the successes among them.
     """
 
     def __init__(self, profile: Profile) -> None:
-        cells = profile.bucket_sums.group_by("code", "bucket").agg(
-            pl.col("count").sum(),
-            pl.col("count", "latency_sum").filter("success").sum().name.prefix("success_"),
-        )
-        cells = cells.sort("code", "bucket")
-        self.keys = profile.keys.height
-        self.code: Ints = cells["code"].to_numpy()
-        self.bucket: Ints = cells["bucket"].to_numpy()
-        self.edges = bucket_bounds(self.bucket)
-        self.success_sums: Floats = cells["success_latency_sum"].to_numpy()
+        self.keys, self.shift = profile.keys.height, profile.bucket_shift
+        lines = profile.buckets  # a cell's failures and its successes
+        code, bucket, count = (lines[name].to_numpy() for name in ("code", "bucket", "count"))
+        place = code * _WIDTH + bucket
+        self._order = np.argsort(place, kind="stable")  # quick, as they are nearly in order
+        place, count = place[self._order], count[self._order]
+        self._first = np.flatnonzero(np.diff(place, prepend=-_WIDTH))  # line of each cell
+        self._profile, success = profile, lines["success"].to_numpy()[self._order]
+        self.code: Ints = code[self._order][self._first]
+        self.bucket: Ints = bucket[self._order][self._first]
+        self.edges = bucket_bounds(self.bucket, self.shift)
         self.start: Ints = np.searchsorted(self.code, np.arange(self.keys + 1))
-        self.all = self._population(cells["count"].to_numpy(), profile.figures)
-        self.successes = self._population(
-            cells["success_count"].to_numpy(), profile.figures.filter("success")
-        )
+        self.all = self._population(self._summed(count), profile.figures)
+        successes = self._summed(count * success)
+        self.successes = self._population(successes, profile.figures.filter("success"))
+
+    def _summed(self, values: NDArray[Any]) -> NDArray[Any]:
+        return np.add.reduceat(values, self._first) if len(self._first) else values
+
+    @cached_property
+    def success_sums(self) -> Floats:
+        """The latencies of each cell's successes in ms, summed up; good to 4e-9."""
+        lines = self._profile.bucket_sums
+        sums = lines["latency_sum"].to_numpy() * lines["success"].to_numpy()
+        found: Floats = self._summed(sums[self._order])
+        return found
 
     def _population(self, counts: Ints, figures: pl.DataFrame) -> Population:
         ends = np.cumsum(counts)
@@ -102,12 +118,11 @@ class CellTable:
             limit_ms: a latency for each code; below 0 before all buckets, infinity behind.
         """
         finite = np.where(np.isfinite(limit_ms), limit_ms, 0.0) + 0.0
-        bucket = np.where(finite < 0, FAILED - 1, finite.view(np.int64) >> BUCKET_SHIFT)
+        bucket = np.where(finite < 0, FAILED - 1, finite.view(np.int64) >> self.shift)
         bucket = np.where(np.isposinf(limit_ms), np.iinfo(np.int64).max >> 1, bucket)
-        # One search in all cells: numbers that grow with code and bucket.
-        width = 1 << 20
-        place = self.code * width + self.bucket + 1
-        wanted = np.arange(self.keys) * width + np.minimum(bucket, width - 3) + 1
+        # One search in all cells.
+        place = self.code * _WIDTH + self.bucket + 1
+        wanted = np.arange(self.keys) * _WIDTH + np.minimum(bucket, _WIDTH - 3) + 1
         cell = np.searchsorted(place, wanted)
         inside = cell < len(place)
         own = np.zeros(self.keys, dtype=np.bool_)

@@ -1,6 +1,6 @@
 """The two scans of a log: into tallies, and through selections of what decides."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from loadlens.engine.binding import Layout, NativeSelection, TallyFullError, UnknownKeyError
 from loadlens.engine.readout import profile_of
-from loadlens.engine.refine import ChangedError, Look
+from loadlens.engine.refine import ChangedError
 from loadlens.engine.scan import Scan, in_memory, is_small_text, run_batches, spilled
 from loadlens.engine.selections import Selections
-from loadlens.engine.tally import Columns, Tallies
+from loadlens.engine.tally import Columns, Layers, Tallies, Tally, window_of
 from loadlens.errors import InputError
 from loadlens.profile.plan import Engine
-from loadlens.profile.profile import Profile, key_names
+from loadlens.profile.profile import Profile, key_names, window_name
 from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import Rows, UnusableRowsError
 from loadlens.profile.spill import spill_file, write_spill
@@ -27,7 +27,17 @@ from loadlens.profile.units import UnitWatch
 from loadlens.schema import LATENCY, breaks_rule
 from loadlens.sources.log import Log
 
-__all__ = ["LOOKING", "Counted", "columns_of", "counted", "look_again", "profile_of_rows"]
+__all__ = [
+    "LOOKING",
+    "Counted",
+    "Look",
+    "Profiles",
+    "counted",
+    "layers_of",
+    "look_again",
+    "merged_profiles",
+    "profiles_of_rows",
+]
 
 LOOKING: Final = "Fetching the latencies that decide"
 _MOST_PARTS: Final = 4096
@@ -42,17 +52,24 @@ _SPILLED: Final = {
 }
 
 
+Profiles = Mapping[float | None, Profile]
+"""What the rows of a log came to, by the width of windows in s; None for the key alone."""
+
+Look = Callable[[Mapping[float | None, Selections]], None]
+"""Runs all rows of a log through selections, some for each layer that something is looked for in."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Counted:
     """A log that has been counted, and that further looks may read.
 
     Attributes:
-        profile: what its rows came to.
+        profiles: what its rows came to.
         look: runs the rows through selections.
         spilled_bytes: size of the temporary file that a text log went through, else 0.
     """
 
-    profile: Profile
+    profiles: Profiles
     look: Look
     spilled_bytes: int = 0
 
@@ -71,7 +88,7 @@ def counted(log: Log, scan: Scan) -> Iterator[Counted]:
         found = None
         if path:
             with suppress(TallyFullError):
-                found = _spilling(columns_of(log, scan), scan, path)
+                found = _spilling(layers_of(log, scan), scan, path)
         if path and not found:  # it is read several times
             log = spilled(log, scan, path)
         yield found or _readable(log, scan)
@@ -79,20 +96,19 @@ def counted(log: Log, scan: Scan) -> Iterator[Counted]:
 
 def _readable(log: Log, scan: Scan) -> Counted:
     """A log whose rows are read again."""
-    columns = columns_of(log, scan)
-    profile = profile_of_rows(log, columns, scan)
-    return Counted(
-        profile=profile, look=partial(look_again, columns, profile.keys, scan.engine, scan.tracker)
-    )
+    layers = layers_of(log, scan)
+    profiles = profiles_of_rows(log, layers, scan)
+    keys = {width: profile.keys for width, profile in profiles.items()}
+    return Counted(profiles=profiles, look=partial(look_again, layers, keys, scan.engine, scan.tracker))
 
 
-def columns_of(log: Log, scan: Scan) -> Columns:
-    """The columns that a log is counted by."""
-    return Columns.of(Rows.of(log, scan.plan), timeline=scan.with_heat)
+def layers_of(log: Log, scan: Scan) -> Layers:
+    """What a log is counted by."""
+    return Layers.of(Rows.of(log, scan.plan), scan.widths, timeline=scan.with_heat)
 
 
-def profile_of_rows(log: Log, columns: Columns, scan: Scan) -> Profile:
-    """The profile of a log.
+def profiles_of_rows(log: Log, layers: Layers, scan: Scan) -> Profiles:
+    """The profiles of a log.
 
     Keys whose counts outgrow the memory limit are counted in parts, by their hash, each in a scan of its own.
 
@@ -103,45 +119,59 @@ def profile_of_rows(log: Log, columns: Columns, scan: Scan) -> Profile:
     parts = 1
     while parts <= _MOST_PARTS:
         try:
-            return _profile_in_parts(log, columns, scan, parts)
+            return _profiles_in_parts(log, layers, scan, parts)
         except TallyFullError:
             parts *= _MORE_PARTS
     raise _too_many_keys(log, scan, "too many different values")
 
 
-def _profile_in_parts(log: Log, columns: Columns, scan: Scan, parts: int) -> Profile:
-    profiles: list[Profile] = []
+def _profiles_in_parts(log: Log, layers: Layers, scan: Scan, parts: int) -> Profiles:
+    found: list[Profiles] = []
     for part in range(parts):
-        profiles.append(_profile_of_part(columns, scan, part, parts))
+        found.append(_profiles_of_part(layers, scan, part, parts))
         share = parts / (part + 1)  # parts by a hash are about as large as each other
-        if share * sum(profile.estimated_bytes for profile in profiles) > scan.limits.profile_bytes:
-            keys = share * sum(profile.keys.height for profile in profiles)
+        all_bytes = sum(profile.estimated_bytes for profiles in found for profile in profiles.values())
+        if share * all_bytes > scan.limits.profile_bytes:
+            keys = share * sum(profiles[None].keys.height for profiles in found)
             raise _too_many_keys(log, scan, f"about {keys:,.0f} different values")
-    return profiles[0] if parts == 1 else Profile.merge_all(profiles)
+    return found[0] if parts == 1 else merged_profiles(found)
+
+
+def merged_profiles(several: Sequence[Profiles]) -> Profiles:
+    """The profiles of all rows together, at least one of each layer."""
+    return {width: Profile.merge_all([profiles[width] for profiles in several]) for width in several[0]}
 
 
 def _too_many_keys(log: Log, scan: Scan, how_many: str) -> InputError:
+    windows = " in windows of " + " and ".join(f"{width:g} s" for width in scan.widths) if scan.widths else ""
     return InputError(
-        f"{log.name}: {', '.join(scan.plan.key)} have {how_many}, whose counts outgrow the memory limit of "
-        f"{scan.limits.memory / 2**20:,.0f} MiB; group by fewer columns, or by ones with fewer values, or "
-        f"raise the memory limit"
+        f"{log.name}: {', '.join(scan.plan.key)} have {how_many}, whose counts{windows} outgrow the memory "
+        f"limit of {scan.limits.memory / 2**20:,.0f} MiB; group by fewer columns, or by ones with fewer "
+        f"values, or raise the memory limit"
     )
 
 
-def _profile_of_part(columns: Columns, scan: Scan, part: int, parts: int) -> Profile:
-    tallies = Tallies(columns, most_bytes=scan.limits.tally_bytes, part=part, parts=parts)
+def _profiles_of_part(layers: Layers, scan: Scan, part: int, parts: int) -> Profiles:
+    tallies = Tallies(layers, most_bytes=scan.limits.tally_bytes, part=part, parts=parts)
     told = f", part {part + 1} of {parts} of the keys" if parts > 1 else ""
-    return _tallied(columns, scan, tallies, stage=f"Counting latencies{told}")
+    return _tallied(layers, scan, tallies, stage=f"Counting latencies{told}")
 
 
-def _spilling(columns: Columns, scan: Scan, path: Path) -> Counted:
+def _spilling(layers: Layers, scan: Scan, path: Path) -> Counted:
     """Counts text while it is parsed, and writes what further looks ask for."""
-    tallies = Tallies(columns, most_bytes=scan.limits.tally_bytes)
-    profile = _tallied(columns, scan, tallies, path, stage="Parsing text")
-    codes = [_codes_under(profile, tally.keys, columns) for tally in tallies.all]
+    tallies = Tallies(layers, most_bytes=scan.limits.tally_bytes)
+    profiles = _tallied(layers, scan, tallies, path, stage="Parsing text")
+    run, columns = profiles[None], layers.run
+    codes = [_codes_under(run, of_layers[None].keys, columns) for of_layers in tallies.all]
+    keys: dict[float | None, pl.DataFrame] = {None: run.keys.select("code")}
+    for width in scan.widths:
+        of_windows = profiles[width].keys
+        code = pl.Series("code", _codes_under(run, _coded(of_windows, columns), columns))
+        keys[width] = pl.DataFrame([code, of_windows[window_name(width)]])
+    rows = _Spilled(path=path, layers=layers, keys=keys, codes=codes)
     return Counted(
-        profile=profile,
-        look=partial(_look_at_spilled, path, profile.keys.height, codes, scan),
+        profiles=profiles,
+        look=partial(rows.look, scan.engine, scan.tracker),
         spilled_bytes=path.stat().st_size,
     )
 
@@ -156,18 +186,17 @@ def _refuse_broken_keys(profile: Profile) -> None:
 
 
 def _tallied(
-    columns: Columns, scan: Scan, tallies: Tallies, path: Path | None = None, *, stage: str
-) -> Profile:
+    layers: Layers, scan: Scan, tallies: Tallies, path: Path | None = None, *, stage: str
+) -> Profiles:
     """Counts rows, into the file at ``path`` if there is one."""
     scan.tracker.stage(stage)
-    units = UnitWatch(columns.logged_times)
+    units = UnitWatch(layers.run.logged_times)
     nothing = pl.DataFrame(schema=_NOTHING)
-    end = pl.col("end_time") if columns.has_end else pl.lit(None, dtype=pl.Float64).alias("end_time")
+    end = pl.col("end_time") if layers.has_end else pl.lit(None, dtype=pl.Float64).alias("end_time")
 
     def add(batch: pl.DataFrame) -> pl.DataFrame:
         codes = np.empty(batch.height, dtype=np.uint32) if path else None
-        with tallies.one() as (number, tally):
-            tally.add(batch, codes=codes)
+        number = tallies.add(batch, codes=codes)
         units.add(batch)
         if codes is None:
             return nothing
@@ -180,84 +209,136 @@ def _tallied(
         else:
             frame.collect(engine=scan.engine)
 
-    frame = scan.tracker.watch(columns.frame)
+    frame = scan.tracker.watch(layers.frame)
     run_batches(frame, add, _SPILLED if path else _NOTHING, run, expected=(TallyFullError,))
-    profiles = [profile_of(tally, columns, scan.plan.key, units.counts) for tally in tallies.merged()]
-    profile = profiles[0] if len(profiles) == 1 else Profile.merge_all(profiles)
-    _refuse_broken_keys(profile)
-    return profile
+    profiles = {
+        width: _profile(tallies.merged(width), columns, scan, units)
+        for width, columns in layers.layers.items()
+    }
+    _refuse_broken_keys(profiles[None])
+    return profiles
+
+
+def _profile(tallies: Sequence[Tally], columns: Columns, scan: Scan, units: UnitWatch) -> Profile:
+    profiles = [profile_of(tally, columns, scan.plan.key, units.counts) for tally in tallies]
+    return profiles[0] if len(profiles) == 1 else Profile.merge_all(profiles)
 
 
 def _coded(keys: pl.DataFrame, columns: Columns) -> pl.DataFrame:
     return keys.select(key.coded() for key in columns.keys)
 
 
-def _selection_of_keys(columns: Columns, keys: pl.DataFrame) -> NativeSelection:
-    layout = _layout(len(columns.keys), timed=columns.has_end)
-    return NativeSelection(columns.is_text, layout, _coded(keys, columns))
-
-
-def _selection_of_codes(keys: int) -> NativeSelection:
-    codes = pl.DataFrame({"code": range(keys)}, schema={"code": pl.Int64})
-    return NativeSelection([False], _layout(1, timed=True), codes, direct=True)
-
-
 def _codes_under(profile: Profile, keys: pl.DataFrame, columns: Columns) -> NDArray[np.int64]:
-    """The code in a profile of each coded key of a tally."""
+    """The code in a profile of each of some coded keys."""
     if not columns.keys:
-        return np.zeros(1, dtype=np.int64)
+        return np.zeros(max(keys.height, 1), dtype=np.int64)
     known = _coded(profile.keys, columns).with_columns(profile.keys["code"])
-    joined = keys.join(known, on=keys.columns, how="left", nulls_equal=True, maintain_order="left")
+    joined = keys.join(known, on=known.columns[:-1], how="left", nulls_equal=True, maintain_order="left")
     return joined["code"].to_numpy()
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Looking:
+    """How the rows of one layer are looked at.
+
+    Attributes:
+        names: the columns that a look needs.
+        selection: makes a selection that wants nothing yet.
+    """
+
+    names: tuple[str, ...]
+    selection: Callable[[], NativeSelection]
+
+    @classmethod
+    def by(
+        cls,
+        keys: pl.DataFrame,
+        columns: Columns,
+        *,
+        timed: bool,
+        is_text: Sequence[bool],
+        direct: bool = False,
+    ) -> "_Looking":
+        """For rows of a layer, told apart by the columns of ``keys``, which are in the order of its codes."""
+        names = (*keys.columns, LATENCY, "success", *(["end_time"] if timed else []))
+        places = {name: place for place, name in enumerate(names) if place >= keys.width}
+        layout = Layout.of(places, bucket_shift=columns.layout.bucket_shift)
+        return cls(names=names, selection=partial(NativeSelection, is_text, layout, keys, direct=direct))
+
+
 def look_again(
-    columns: Columns, keys: pl.DataFrame, engine: Engine, tracker: Tracker, selections: Selections
+    layers: Layers,
+    keys: Mapping[float | None, pl.DataFrame],
+    engine: Engine,
+    tracker: Tracker,
+    selections: Mapping[float | None, Selections],
 ) -> None:
     """Runs the rows of a log through selections.
 
     Args:
-        columns: the rows.
-        keys: the key columns of a profile, in the order of its codes.
+        layers: the rows.
+        keys: the key columns of each layer's profile, in the order of its codes.
         engine: what runs the query.
         tracker: is told of the rows.
-        selections: what to look for, by these codes.
+        selections: what to look for in which layer, by these codes.
 
     Raises:
         ChangedError: the rows are not those that were counted.
     """
-    names = [key.name for key in columns.keys]
-    rest = ["end_time"] if columns.has_end and selections.has_limits else []
-    frame = columns.frame.select(*names, LATENCY, "success", *rest)
-    if columns.has_end and not rest:  # the layout has a place for it
-        frame = frame.with_columns(pl.lit(None, dtype=pl.Float64).alias("end_time"))
-    make = partial(_selection_of_keys, columns, keys)
-    _look(frame, selections, make, engine, tracker)
+    looking = {}
+    for width, wanted in selections.items():
+        columns = layers.layers[width]
+        timed = width is None and layers.has_end and wanted.has_limits
+        coded = _coded(keys[width], columns)
+        looking[width] = _Looking.by(coded, columns, timed=timed, is_text=columns.is_text)
+    names = dict.fromkeys(name for layer in looking.values() for name in layer.names)
+    _look(layers.frame.select(list(names)), selections, looking, engine, tracker)
 
 
-def _layout(latency: int, *, timed: bool) -> Layout:
-    end = {"end_time": latency + 2} if timed else {}
-    return Layout.of({LATENCY: latency, "success": latency + 1, **end})
+@dataclass(frozen=True, kw_only=True)
+class _Spilled:
+    """Rows in a temporary file, by their codes in the tallies that counted them.
 
+    Attributes:
+        path: the file.
+        layers: what they were counted by.
+        keys: of each layer, in the order of its profile's codes: the code by the key alone, and the window.
+        codes: of each tally, for its codes those of the profile by the key alone.
+    """
 
-def _look_at_spilled(
-    path: Path, keys: int, codes: Sequence[NDArray[np.int64]], scan: Scan, selections: Selections
-) -> None:
-    flat = np.concatenate([np.empty(0, dtype=np.int64), *codes])
-    starts = np.cumsum([0, *[len(part) for part in codes]])
+    path: Path
+    layers: Layers
+    keys: Mapping[float | None, pl.DataFrame]
+    codes: Sequence[NDArray[np.int64]]
 
-    def coded(batch: pl.DataFrame) -> pl.DataFrame:
-        place = starts[batch["tally"].to_numpy()] + batch["code"].to_numpy()
-        return batch.select(pl.Series("code", flat[place]), LATENCY, "success", "end_time")
+    def look(self, engine: Engine, tracker: Tracker, selections: Mapping[float | None, Selections]) -> None:
+        """Runs the rows through selections."""
+        flat = np.concatenate([np.empty(0, dtype=np.int64), *self.codes])
+        starts = np.cumsum([0, *[len(part) for part in self.codes]])
+        windows = [window_of(width) for width in selections if width]
 
-    frame, make = pl.scan_parquet(path, glob=False), partial(_selection_of_codes, keys)
-    _look(frame, selections, make, scan.engine, scan.tracker, prepared=coded)
+        def coded(batch: pl.DataFrame) -> pl.DataFrame:
+            place = starts[batch["tally"].to_numpy()] + batch["code"].to_numpy()
+            return batch.with_columns(pl.Series("code", flat[place]), *windows)
+
+        looking = {
+            width: _Looking.by(
+                self.keys[width],
+                self.layers.layers[width],
+                timed=width is None,
+                is_text=[False] * self.keys[width].width,
+                direct=width is None,
+            )
+            for width in selections
+        }
+        frame = pl.scan_parquet(self.path, glob=False)
+        _look(frame, selections, looking, engine, tracker, prepared=coded)
 
 
 def _look(
     frame: pl.LazyFrame,
-    selections: Selections,
-    make: Callable[[], NativeSelection],
+    selections: Mapping[float | None, Selections],
+    looking: Mapping[float | None, _Looking],
     engine: Engine,
     tracker: Tracker,
     *,
@@ -267,9 +348,11 @@ def _look(
 
     def add(batch: pl.DataFrame) -> pl.DataFrame:
         rows = prepared(batch)
-        with selections.one(make) as selection:
-            found = selection.look(rows, high=selections.has_limits)
-        selections.add(found)
+        for width, wanted in selections.items():
+            layer = looking[width]
+            with wanted.one(layer.selection) as selection:
+                found = selection.look(rows.select(layer.names), high=wanted.has_limits)
+            wanted.add(found)
         return nothing
 
     def run(query: pl.LazyFrame) -> None:

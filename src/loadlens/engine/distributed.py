@@ -1,13 +1,13 @@
 """A log measured by the workers of an executor, partition by partition."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
-from loadlens.engine.counting import LOOKING, Counted
+from loadlens.engine.counting import LOOKING, Counted, Profiles, merged_profiles
 from loadlens.engine.partitions import (
     Counts,
     PartitionChangedError,
@@ -21,7 +21,6 @@ from loadlens.engine.scan import Scan, needed_names
 from loadlens.engine.selections import Looked, Selections
 from loadlens.errors import InputError, UsageError, WorkerError
 from loadlens.profile.plan import SUCCESS_RULES, Execution, success_rule
-from loadlens.profile.profile import Profile
 from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import UnusableRowsError
 from loadlens.sources.findings import Findings
@@ -57,21 +56,23 @@ def counted_by_workers(log: Log, scan: Scan, executor: Executor, execution: Exec
     scan.tracker.stage("Counting latencies", partitions=len(tasks))
     counts: Counts
     for number, counts in _results(executor, count_partition, tasks, (), scan.tracker):
-        merging.add(counts.profile)
+        merging.add(counts.profiles)
         findings[number] = counts.findings
         if counts.findings.is_cut_short:
             break
     _tell_findings(log, [findings[number] for number in sorted(findings)])
-    profile = merging.merged()
+    profiles = merging.merged()
 
-    def look(selections: Selections) -> None:
+    def look(selections: Mapping[float | None, Selections]) -> None:
         scan.tracker.stage(LOOKING, partitions=len(tasks))
-        looked: Looked
-        arguments = (profile.keys, selections.wanted)
-        for _, looked in _results(executor, look_at_partition, tasks, arguments, scan.tracker):
-            selections.take(looked)
+        keys = {width: profiles[width].keys for width in selections}
+        arguments = (keys, {width: some.wanted for width, some in selections.items()})
+        found: dict[float | None, Looked]
+        for _, found in _results(executor, look_at_partition, tasks, arguments, scan.tracker):
+            for width, looked in found.items():
+                selections[width].take(looked)
 
-    return Counted(profile=profile, look=look)
+    return Counted(profiles=profiles, look=look)
 
 
 def _tasks(log: Log, scan: Scan, execution: Execution) -> list[Task]:
@@ -100,6 +101,7 @@ def _tasks(log: Log, scan: Scan, execution: Execution) -> list[Task]:
         logged_times=log.logged_times,
         plan=plain_plan(scan.plan),
         with_heat=scan.with_heat,
+        widths=scan.widths,
         memory_limit=execution.get("memory_limit"),
         spill_folder=scan.spill_folder,
         engine=scan.engine,
@@ -127,26 +129,26 @@ class Merging:
     """Merges profiles as they arrive, many at once, so that the work is linear and few are held."""
 
     def __init__(self) -> None:
-        self._levels: list[list[Profile]] = []
+        self._levels: list[list[Profiles]] = []
 
-    def add(self, profile: Profile, level: int = 0) -> None:
-        """Takes a profile."""
+    def add(self, profiles: Profiles, level: int = 0) -> None:
+        """Takes the profiles of a partition."""
         if level == len(self._levels):
             self._levels.append([])
         waiting = self._levels[level]
-        waiting.append(profile)
+        waiting.append(profiles)
         if len(waiting) == _MERGED_AT_ONCE:
             self._levels[level] = []
-            self.add(Profile.merge_all(waiting), level + 1)
+            self.add(merged_profiles(waiting), level + 1)
 
     @property
-    def waiting(self) -> list[Profile]:
+    def waiting(self) -> list[Profiles]:
         """Profiles that together are all that were taken."""
-        return [profile for level in self._levels for profile in level]
+        return [profiles for level in self._levels for profiles in level]
 
-    def merged(self) -> Profile:
-        """The profile of all together, at least one, under codes from 0."""
-        return Profile.merge_all(self.waiting)
+    def merged(self) -> Profiles:
+        """The profiles of all together, at least one of each layer, under codes from 0."""
+        return merged_profiles(self.waiting)
 
 
 def _results(

@@ -1,6 +1,6 @@
 """The figures by configuration: counts and exact sums of a profile, put together with what was refined."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from loadlens.engine.above import Removed
 from loadlens.engine.cells import CellTable, Population
 from loadlens.engine.estimates import Estimates
-from loadlens.engine.refine import Refinement
+from loadlens.engine.refine import Asked, Refinement
 from loadlens.profile.buckets import FAILED
 from loadlens.profile.fence import upper_fence
 from loadlens.profile.histogram import fine_bins, too_coarse
 from loadlens.profile.pace import rates_of
 from loadlens.profile.plan import Plan, below_name, percentile_name
 from loadlens.profile.profile import FRACTION_BITS, Profile
-from loadlens.profile.table import FIVE, tps_of, with_throughput
+from loadlens.profile.table import tps_of, with_throughput
 from loadlens.schema import LATENCY
 
 __all__ = ["Figures", "mean_of"]
@@ -63,10 +63,10 @@ def _quantile(refinement: Source, population: Population, size: Ints, quantile: 
     return found
 
 
-def _cells_of(population: Population, size: Ints, quantiles: Mapping[str, float]) -> Ints:
+def _cells_of(population: Population, size: Ints, quantiles: Iterable[float]) -> Ints:
     """The cells that quantiles lie in."""
     cells = []
-    for quantile in quantiles.values():
+    for quantile in quantiles:
         ranks = _Ranks.of(size, quantile)
         for rank in (ranks.low, ranks.high):
             inner = (rank > 0) & (rank < population.size[ranks.code] - 1)
@@ -91,36 +91,50 @@ class Figures:
         self._of_successes = _figures_by_code(profile, self._keys, successes=True)
 
     def table(self) -> pl.DataFrame:
-        """One row for each code, ascending; the columns are those of ``Statistics.table``."""
-        plan = self._plan
-        percentiles = {f"{LATENCY}_{percentile_name(q)}": q for q in plan.percentiles}
-        self._look_once(percentiles)
-        successes = self._cells.successes
-        wanted = {**{f"success_{name}": q for name, q in FIVE.items()}, **percentiles}
+        """One row for each code, ascending; the columns are those of ``Statistics.table``.
+
+        What ``asked`` says is best looked for before; what is not known yet costs a look of its own.
+        """
+        plan, good = self._plan, self._of_successes
         columns: dict[str, pl.Series] = self._counts()
-        found = {
-            name: _quantile(self._refinement, successes, successes.size, q) for name, q in wanted.items()
-        }
-        found["success_mean"] = self._mean(self._of_successes, found["success_min"], found["success_max"])
-        found["success_iqr"] = found["success_q75"] - found["success_q25"]
+        sums = good["latency_sum"].tolist()
+        found = self._described(self._cells.successes.size, sums, plan.percentiles)
+        percentiles = {percentile_name(q) for q in plan.percentiles}
+        for name, values in found.items():
+            prefix = LATENCY if name in percentiles else "success"
+            columns[f"{prefix}_{name}"] = pl.Series(values, nan_to_null=True)
         fence = self._fence()
-        self._removable = self._refinement.above(fence)
-        columns |= {name: pl.Series(values, nan_to_null=True) for name, values in found.items()}
+        removed = self._refinement.above(fence)
         columns |= self._below()
         columns["outlier_fence"] = pl.Series(fence, nan_to_null=True, dtype=pl.Float64)
-        columns["outliers_above_fence"] = pl.Series(self._removable.counts)
+        columns["outliers_above_fence"] = pl.Series(removed.counts)
         if plan.outliers == "none":
-            self._removable = Removed.nothing(self._keys)
-            self._limit = np.full(self._keys, np.inf)
-        else:
-            self._limit = np.where(np.isnan(fence), np.inf, fence)
-        columns |= self._kept(self._removable)
+            removed, fence = Removed.nothing(self._keys), np.full(self._keys, np.nan)
+        self._limit = np.where(np.isnan(fence), np.inf, fence)
+        size = good["timed"] - removed.counts
+        if plan.outliers == "none" and not plan.kept_percentiles:  # all are kept
+            kept = {name: found[name] for name in found if name not in percentiles}
+        else:  # the lowest of all
+            left = [total - one for total, one in zip(sums, removed.sums, strict=True)]
+            kept = self._described(size, left, plan.kept_percentiles)
+        columns |= {"num_kept": pl.Series(size), "outliers_removed": pl.Series(removed.counts)}
+        columns |= {f"kept_{name}": pl.Series(values, nan_to_null=True) for name, values in kept.items()}
         codes = pl.Series("code", np.arange(self._keys), dtype=pl.Int64)
         table = pl.DataFrame({"code": codes, **columns})
-        tps = tps_of(_rates(self._profile, self._removable))
+        tps = tps_of(_rates(self._profile, removed))
         table = table.join(tps, on="code", how="left", maintain_order="left")
         self._table = with_throughput(table, self._profile)
         return self._table
+
+    def _described(self, size: Ints, sums: list[int], percentiles: Sequence[float]) -> dict[str, Floats]:
+        """Figures of the lowest ``size`` successes of each key, whose latencies come to ``sums``."""
+        quantiles = {**self._plan.described, **{percentile_name(q): q for q in percentiles}}
+        successes = self._cells.successes
+        found = {name: _quantile(self._refinement, successes, size, q) for name, q in quantiles.items()}
+        found["mean"] = np.clip(mean_of(sums, size), found["min"], found["max"])
+        if {"q25", "q75"} <= set(found):
+            found["iqr"] = found["q75"] - found["q25"]
+        return found
 
     def _counts(self) -> dict[str, pl.Series]:
         every, good = self._of_all, self._of_successes
@@ -176,19 +190,18 @@ class Figures:
 
     # ---- one look at what decides ----
 
-    def _look_once(self, percentiles: Mapping[str, float]) -> None:
-        """Looks at all that any figure may hang on."""
+    def asked(self) -> Asked | None:
+        """All that any figure may hang on, for one look."""
         plan, table = self._plan, self._cells
         successes = table.successes
-        quartiles = {name: FIVE[name] for name in ("q25", "median", "q75")}
         wanted = [
-            (successes, _cells_of(successes, successes.size, {**quartiles, **percentiles})),
+            (successes, _cells_of(successes, successes.size, (*plan.described.values(), *plan.percentiles))),
             (successes, self._cells_of_limits()[1]),
         ]
         limits = None
         if plan.fence != "none":
             population, _ = self._fenced
-            wanted.append((population, _cells_of(population, population.size, {"q25": 0.25, "q75": 0.75})))
+            wanted.append((population, _cells_of(population, population.size, (0.25, 0.75))))
             lowest, highest = self._possible_fences()
             if plan.outliers != "none":
                 wanted.append((successes, self._cells_of_kept(lowest, highest)))
@@ -198,7 +211,7 @@ class Figures:
             limits = np.where(higher > 0, limits, np.inf)
             if higher.sum() > self._refinement.most_rows:
                 limits = None  # too many to hold: they are counted once the fence is known
-        self._refinement.fetch(wanted, limits)
+        return self._refinement.asked(wanted, limits)
 
     def _cells_of_limits(self) -> tuple[Ints, Ints, Ints]:
         """Numbers of limits, the cells that these lie in and the keys of the cells, where there are such."""
@@ -224,7 +237,7 @@ class Figures:
         fewest = table.successes.up_to(first, codes)
         most = table.successes.up_to(np.minimum(last + own, table.start[1:]), codes)
         cells = []
-        for quantile in (*FIVE.values(), *self._plan.kept_percentiles):
+        for quantile in (*self._plan.described.values(), *self._plan.kept_percentiles):
             some = np.flatnonzero(most)
             low = np.floor(np.maximum(fewest[some] - 1, 0) * quantile).astype(np.int64)
             high = np.minimum(np.floor((most[some] - 1) * quantile).astype(np.int64) + 1, most[some] - 1)
@@ -252,24 +265,12 @@ class Figures:
             found[below_name(limit)] = pl.Series(below)
         return found
 
-    def _kept(self, removed: Removed) -> dict[str, pl.Series]:
-        """The figures of the successes that are left, which are the lowest of all."""
-        good, successes = self._of_successes, self._cells.successes
-        size = good["timed"] - removed.counts
-        names = {f"kept_{name}": q for name, q in FIVE.items()}
-        names |= {f"kept_{percentile_name(q)}": q for q in self._plan.kept_percentiles}
-        found = {name: _quantile(self._refinement, successes, size, q) for name, q in names.items()}
-        sums = [total - one for total, one in zip(good["latency_sum"].tolist(), removed.sums, strict=True)]
-        found["kept_mean"] = np.clip(mean_of(sums, size), found["kept_min"], found["kept_max"])
-        found["kept_iqr"] = found["kept_q75"] - found["kept_q25"]
-        columns = {name: pl.Series(values, nan_to_null=True) for name, values in found.items()}
-        return {
-            "num_kept": pl.Series(size),
-            "outliers_removed": pl.Series(removed.counts),
-            **columns,
-        }
-
     # ---- the distribution of the kept calls ----
+
+    @staticmethod
+    def no_bins() -> pl.DataFrame:
+        """What ``histogram`` returns where there is nothing."""
+        return pl.DataFrame(schema={"code": pl.Int64, "latency_ms": pl.Float64, "count": pl.Int64})
 
     def histogram(self) -> pl.DataFrame:
         """The kept successes in bins that are narrow against the bandwidth of their density.

@@ -1,17 +1,22 @@
 """From a log and a plan to statistics: one scan counts, one looks at what decides."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import TypeVar, Unpack
 
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
 from loadlens.engine.cells import CellTable
-from loadlens.engine.counting import Counted, counted
+from loadlens.engine.counting import Counted, Profiles, counted
 from loadlens.engine.distributed import counted_by_workers
-from loadlens.engine.estimates import Estimates
+from loadlens.engine.estimates import End, Estimates
 from loadlens.engine.figures import Figures
 from loadlens.engine.refine import ChangedError, Refinement
 from loadlens.engine.scan import Scan
+from loadlens.engine.selections import Selections
 from loadlens.errors import InputError, UsageError
 from loadlens.profile.buckets import RELATIVE_ERROR
 from loadlens.profile.limits import Limits
@@ -86,11 +91,10 @@ def on_good_rows(log: Log, run: Callable[[Log], Result]) -> Result:
 
 def _of_rows(log: Log, plan: Plan, execution: Execution) -> Statistics:
     with scanning(log, plan, **execution) as scan, _counted(log, scan, execution) as found:
-        profile = found.profile
-        if profile.figures.is_empty():
+        if found.profiles[None].figures.is_empty():
             raise InputError(log.without_rows())
         exact = execution.get("exact", True)
-        statistics = _refined(log, found, scan) if exact else _estimated(profile, plan)
+        statistics = _refined(log, found, scan) if exact else _estimated(found.profiles, plan)
         return replace(statistics, spilled_bytes=found.spilled_bytes)
 
 
@@ -108,7 +112,7 @@ def _of_profiles(log: Log, plan: Plan, execution: Execution) -> Statistics:
         profile = merged_profile(log.saved, plan.key, beside.profile if beside else None)
         if not execution.get("heatmap", False):
             profile = replace(profile, heat=profile.heat.clear())
-        statistics = _estimated(profile, plan)
+        statistics = _estimated({None: profile}, plan)
     return replace(statistics, spilled_bytes=beside.spilled_bytes if beside else 0)
 
 
@@ -152,6 +156,7 @@ def scanning(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Iterator[S
                 plan=plan,
                 limits=limits,
                 with_heat=execution.get("heatmap", False),
+                widths=tuple(dict.fromkeys(windows.width_s for windows in plan.windows)),
                 spill_folder=execution.get("spill_folder"),
                 engine=engine,
                 tracker=tracker,
@@ -177,12 +182,68 @@ def refined(found: Counted, scan: Scan) -> Statistics:
     Raises:
         ChangedError: the rows are not those that were counted.
     """
-    cells = CellTable(found.profile)
-    refinement = Refinement(cells, found.look, most_rows=scan.limits.candidates)
-    return _statistics(found.profile, scan.plan, Figures(found.profile, scan.plan, cells, refinement))
+    layers: dict[float | None, Figures] = {
+        None: _exact(found, None, found.profiles[None], scan.plan, scan.limits)
+    }
+    bounds: dict[float, pl.DataFrame] = {}
+    for windows in scan.plan.windows:
+        width, profile = windows.width_s, found.profiles[windows.width_s]
+        cells = CellTable(profile)
+        lowest, highest = (_bound(profile, windows.figures, cells, end) for end in ("low", "high"))
+        bounds[width] = lowest
+        some = _of_codes(profile, np.flatnonzero(windows.is_open(lowest, highest)))
+        layers[width] = _exact(found, width, some, windows.figures, scan.limits)
+    _look_together(found, layers)
+    tables = {width: _in_place(lowest, layers[width].table()) for width, lowest in bounds.items()}
+    statistics = _statistics(found.profiles[None], scan.plan, layers[None])
+    return replace(statistics, windows=tables)
 
 
-def _estimated(profile: Profile, plan: Plan) -> Statistics:
+def _exact(found: Counted, width: float | None, profile: Profile, plan: Plan, limits: Limits) -> Figures:
+    """Figures of a layer, or of some of its keys."""
+
+    def look(selections: Selections) -> None:
+        found.look({width: selections})
+
+    cells = CellTable(profile)
+    return Figures(profile, plan, cells, Refinement(cells, look, most_rows=limits.candidates))
+
+
+def _look_together(found: Counted, layers: Mapping[float | None, Figures]) -> None:
+    """Looks once for all that the figures of all layers are known to hang on."""
+    asked = {width: asked for width, figures in layers.items() if (asked := figures.asked())}
+    selections = {width: Selections(some.wanted) for width, some in asked.items()}
+    if selections:
+        found.look(selections)
+    for width, some in asked.items():
+        some.take(selections[width].looked())
+
+
+def _of_codes(profile: Profile, codes: NDArray[np.int64]) -> Profile:
+    """A profile without the calls of other codes; all keys stay."""
+    chosen = pl.Series("code", codes, dtype=pl.Int64).implode()
+    figures, buckets = (
+        frame.filter(pl.col("code").is_in(chosen)) for frame in (profile.figures, profile.buckets)
+    )
+    return replace(profile, figures=figures, buckets=buckets)
+
+
+def _bound(profile: Profile, plan: Plan, cells: CellTable, end: End) -> pl.DataFrame:
+    """What figures are at least, or at most, with the key columns."""
+    table = Figures(profile, plan, cells, Estimates(cells, end)).table()
+    return pl.concat([profile.keys.drop("code"), table.drop("code")], how="horizontal")
+
+
+def _in_place(lowest: pl.DataFrame, exact: pl.DataFrame) -> pl.DataFrame:
+    """Exact figures where there are any; both tables are by code, ascending."""
+    known = exact["num_rows"] > 0
+    return lowest.with_columns(
+        pl.when(known).then(exact[name]).otherwise(lowest[name]).alias(name) for name in exact.columns[1:]
+    )
+
+
+def _estimated(profiles: Profiles, plan: Plan) -> Statistics:
+    profile = profiles[None]
     cells = CellTable(profile)
     statistics = _statistics(profile, plan, Figures(profile, plan, cells, Estimates(cells)))
     return replace(statistics, relative_error=RELATIVE_ERROR)
@@ -191,8 +252,9 @@ def _estimated(profile: Profile, plan: Plan) -> Statistics:
 def _statistics(profile: Profile, plan: Plan, figures: Figures) -> Statistics:
     names = key_names(plan.key)
     table = figures.table()
+    bins = figures.histogram() if plan.histogram else Figures.no_bins()
     named = profile.keys.join(table, on="code", how="left", maintain_order="left").drop("code")
-    binned = profile.keys.join(figures.histogram(), on="code").select(*names, "latency_ms", "count")
+    binned = profile.keys.join(bins, on="code").select(*names, "latency_ms", "count")
     return Statistics(
         table=named,
         histogram=binned.sort([*names, "latency_ms"], nulls_last=True),

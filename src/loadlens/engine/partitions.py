@@ -8,11 +8,11 @@ from typing import Any
 
 import polars as pl
 
-from loadlens.engine.counting import columns_of, look_again, profile_of_rows
+from loadlens.engine.counting import Profiles, layers_of, look_again, profiles_of_rows
 from loadlens.engine.refine import ChangedError
 from loadlens.engine.scan import Scan
 from loadlens.engine.selections import Looked, Selections, Wanted
-from loadlens.engine.tally import Columns
+from loadlens.engine.tally import Layers
 from loadlens.errors import LoadlensError
 from loadlens.profile.limits import Limits
 from loadlens.profile.plan import SUCCESS_RULES, Engine, Plan, success_rule
@@ -55,6 +55,7 @@ class Task:
         logged_times: which times the log as a whole holds as they were logged.
         plan: the fields of the plan, its success by name.
         with_heat: whether latencies are counted over time.
+        widths: of windows of time by which calls are counted besides, in s.
         memory_limit: bytes for the worker to stay within.
         spill_folder: where its temporary files go.
         engine: what runs its queries.
@@ -66,6 +67,7 @@ class Task:
     logged_times: tuple[str, ...]
     plan: Mapping[str, Any]
     with_heat: bool
+    widths: tuple[float, ...]
     memory_limit: int | None
     spill_folder: str | PathLike[str] | None
     engine: Engine
@@ -77,23 +79,26 @@ class Counts:
     """What counting a partition gives.
 
     Attributes:
-        packed: its profile, the seconds of which are in types as small as they will do.
+        packed: its profiles, the seconds of which are in types as small as they will do.
         findings: what was found in its text beside rows.
     """
 
-    packed: Profile
+    packed: Profiles
     findings: Findings
 
     @property
-    def profile(self) -> Profile:
-        """The profile of the partition."""
-        return replace(self.packed, seconds=self.packed.seconds.cast(pl.Int64))
+    def profiles(self) -> Profiles:
+        """The profiles of the partition."""
+        return {
+            width: replace(packed, seconds=packed.seconds.cast(pl.Int64))
+            for width, packed in self.packed.items()
+        }
 
 
 def plain_plan(plan: Plan) -> dict[str, Any]:
     """A plan as plain values; its success must be in ``SUCCESS_RULES``."""
     values = {field.name: getattr(plan, field.name) for field in fields(plan)}
-    return {**values, "success": success_rule(plan.success)}
+    return {**values, "success": success_rule(plan.success), "windows": ()}
 
 
 def _plan(values: Mapping[str, Any]) -> Plan:
@@ -101,7 +106,7 @@ def _plan(values: Mapping[str, Any]) -> Plan:
 
 
 def count_partition(task: Task) -> Counts:
-    """Makes the profile of a partition.
+    """Makes the profiles of a partition.
 
     Raises:
         UnusableRowsError: some row breaks a rule.
@@ -114,13 +119,14 @@ def count_partition(task: Task) -> Counts:
             plan=_plan(task.plan),
             limits=limits,
             with_heat=task.with_heat,
+            widths=task.widths,
             spill_folder=task.spill_folder,
             engine=task.engine,
             tracker=Tracker(None, None, 0),
         )
-        return Counts(
-            packed=_packed(profile_of_rows(log, columns_of(log, scan), scan)), findings=log.findings
-        )
+        profiles = profiles_of_rows(log, layers_of(log, scan), scan)
+        packed = {width: _packed(profile) for width, profile in profiles.items()}
+        return Counts(packed=packed, findings=log.findings)
 
 
 def _packed(profile: Profile) -> Profile:
@@ -128,25 +134,27 @@ def _packed(profile: Profile) -> Profile:
     return replace(profile, seconds=seconds)
 
 
-def look_at_partition(task: Task, keys: pl.DataFrame, wanted: Wanted) -> Looked:
-    """What a look finds in a partition.
+def look_at_partition(
+    task: Task, keys: Mapping[float | None, pl.DataFrame], wanted: Mapping[float | None, Wanted]
+) -> dict[float | None, Looked]:
+    """What a look finds in a partition, by layer.
 
     Args:
         task: the partition.
-        keys: the key columns of the whole log, in the order of its codes.
-        wanted: what to look for.
+        keys: the key columns of the whole log, in the order of the codes of each layer.
+        wanted: what to look for in which layer.
 
     Raises:
         PartitionError: it cannot be read.
     """
     with _opened(task) as log:
-        columns = Columns.of(Rows.of(log, _plan(task.plan)), timeline=False)
-        selections = Selections(wanted)
+        layers = Layers.of(Rows.of(log, _plan(task.plan)), task.widths, timeline=False)
+        selections = {width: Selections(some) for width, some in wanted.items()}
         try:
-            look_again(columns, keys, task.engine, Tracker(None, None, 0), selections)
+            look_again(layers, keys, task.engine, Tracker(None, None, 0), selections)
         except ChangedError as error:
             raise PartitionChangedError(f"{task.part}: changed while it was read") from error
-        return selections.looked()
+        return {width: some.looked() for width, some in selections.items()}
 
 
 @contextmanager

@@ -6,9 +6,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.engine.binding import FAILED_BUCKET, Figures
+from loadlens.engine.binding import Figures
 from loadlens.engine.tally import Columns, Tally
-from loadlens.profile.buckets import FAILED
 from loadlens.profile.profile import Profile
 from loadlens.profile.units import UnitCounts
 from loadlens.schema import ERROR_COLUMNS
@@ -40,6 +39,7 @@ def profile_of(tally: Tally, columns: Columns, key: Sequence[str], units: UnitCo
         classes=_classes(tally, codes),
         resolution_s=_resolution(tally, columns.logged_times),
         units=units,
+        window_s=columns.window_s,
     )
 
 
@@ -98,17 +98,16 @@ def _figures(tally: Tally, codes: Ints, errors: Sequence[str]) -> pl.DataFrame:
 
 
 def _buckets(tally: Tally, codes: Ints) -> pl.DataFrame:
-    line, bucket, count, excess = tally.native.cells()
-    frame = pl.DataFrame(
+    line, bucket, count, excess = tally.native.cells(codes)
+    return pl.DataFrame(
         {
-            "code": codes[line // 2],
+            "code": line // 2,
             "success": line % 2 == 1,
-            "bucket": np.where(bucket == FAILED_BUCKET, FAILED, bucket),
+            "bucket": bucket,
             "count": count,
             "excess": excess,
         }
     )
-    return frame.sort("code", "success", "bucket")
 
 
 def _seconds(tally: Tally, codes: Ints) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """The refinement: exact order statistics from the latencies of the few cells that decide."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -11,7 +12,7 @@ from loadlens.engine.cells import CellTable, Population
 from loadlens.engine.selections import Latencies, Looked, Prefixes, Selections, Wanted
 from loadlens.profile.buckets import FAILED
 
-__all__ = ["ChangedError", "Look", "Refinement"]
+__all__ = ["Asked", "ChangedError", "Look", "Refinement"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -22,11 +23,24 @@ _STEPS: Final = (32, 20, 8, 0)
 """How many trailing bits of a latency are left out, look by look, in a cell with too many rows to hold."""
 
 Look = Callable[[Selections], None]
-"""Runs all rows of a log through selections, each batch through one of them."""
+"""Runs all rows of a log through the selections of one layer."""
 
 
 class ChangedError(Exception):
     """The rows are not those that were counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What one refinement has to find, so that several can share a look.
+
+    Attributes:
+        wanted: what to look for.
+        take: is given what was found.
+    """
+
+    wanted: Wanted
+    take: Callable[[Looked], None]
 
 
 class _Known:
@@ -136,22 +150,32 @@ class Refinement:
 
     def fetch(self, wanted: Sequence[tuple[Population, Ints]], limits_ms: Floats | None = None) -> None:
         """Looks at cells of populations that are not known yet, and at successes from limits (by code) on."""
+        asked = self.asked(wanted, limits_ms)
+        if asked is not None:
+            asked.take(self._looked(asked.wanted))
+
+    def asked(
+        self, wanted: Sequence[tuple[Population, Ints]], limits_ms: Floats | None = None
+    ) -> "Asked | None":
+        """What a look has to find for ``fetch``; None if all is known."""
         cells, success = self._unknown(wanted)
         if not len(cells) and limits_ms is None:
-            return
-        looked = self._looked(
-            Wanted(
-                cell=np.arange(len(cells)),
-                line=2 * self._table.code[cells] + success,
-                bucket=self._table.bucket[cells],
-                limits_ms=np.empty(0) if limits_ms is None else limits_ms,
-                most_rows=self.most_rows,
-            )
+            return None
+        asked = Wanted(
+            cell=np.arange(len(cells)),
+            line=2 * self._table.code[cells] + success,
+            bucket=self._table.bucket[cells],
+            limits_ms=np.empty(0) if limits_ms is None else limits_ms,
+            most_rows=self.most_rows,
         )
-        if limits_ms is not None:
-            self.high = looked
-        if looked.latencies is not None:
-            self._keep(cells, success, looked.latencies)
+
+        def take(looked: Looked) -> None:
+            if limits_ms is not None:
+                self.high = looked
+            if looked.latencies is not None:
+                self._keep(cells, success, looked.latencies)
+
+        return Asked(wanted=asked, take=take)
 
     def _unknown(self, wanted: Sequence[tuple[Population, Ints]]) -> tuple[Ints, Truths]:
         """The cells to look at, and of each whether its successes are wanted or its failures."""

@@ -1,7 +1,6 @@
 """How logs are scanned, and text that several looks share."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -13,7 +12,7 @@ from loadlens.profile.limits import Limits
 from loadlens.profile.plan import Engine, Plan
 from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import UnusableRowsError
-from loadlens.profile.spill import spill_file, write_spill
+from loadlens.profile.spill import write_spill
 from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, LATENCY
 from loadlens.sources.log import Log
 
@@ -23,7 +22,7 @@ _RAISED: Final[tuple[type[BaseException], ...]] = (
     pl.exceptions.PanicException,
 )
 
-__all__ = ["Scan", "in_memory", "is_small_text", "needed_names", "parsed", "run_batches", "spilled"]
+__all__ = ["Scan", "in_memory", "is_small_text", "needed_names", "run_batches", "spilled"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +33,7 @@ class Scan:
         plan: what to measure.
         limits: sizes of steps.
         with_heat: whether latencies are counted over time.
+        widths: of windows of time by which calls are counted besides, in s.
         spill_folder: where the temporary file of a text log goes; by default the system's place.
         engine: what runs the queries.
         tracker: is told of the rows.
@@ -42,22 +42,10 @@ class Scan:
     plan: Plan
     limits: Limits
     with_heat: bool
+    widths: tuple[float, ...] = ()
     spill_folder: str | PathLike[str] | None
     engine: Engine
     tracker: Tracker
-
-
-@contextmanager
-def parsed(log: Log, scan: Scan) -> Iterator[Log]:
-    """The log as several looks may read it: its text is parsed once, for as long as the context lasts.
-
-    Of a log with text only the columns that ``scan.plan`` needs are there.
-    """
-    if is_small_text(log, scan.limits):
-        yield in_memory(log, scan)
-        return
-    with spill_file(scan.spill_folder if log.text else None, wanted=bool(log.text)) as path:
-        yield spilled(log, scan, path) if path else log
 
 
 def is_small_text(log: Log, limits: Limits) -> bool:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from loadlens.engine.above import Above
 from loadlens.engine.binding import Found, NativeSelection
+from loadlens.profile.buckets import COARSE_SHIFT
 
 __all__ = ["Latencies", "Looked", "Prefixes", "Selections", "Wanted"]
 
@@ -19,7 +20,7 @@ Floats = NDArray[np.float64]
 Words = NDArray[np.uint64]
 Truths = NDArray[np.bool_]
 
-_LOW_BITS: Final = 44
+_LOW_BITS: Final = COARSE_SHIFT
 _ROOM: Final = 2**21
 """How many rows are held before equal ones are counted together, where any number may be."""
 
@@ -63,7 +64,7 @@ class Latencies:
 
 def _ascending(cell: Ints, bits: Words) -> Ints:
     if cell.max(initial=0) < 1 << (64 - _LOW_BITS):
-        # A cell's latencies share all bits but the last 44.
+        # A cell's latencies share all bits but the last ones.
         low = bits & np.uint64((1 << _LOW_BITS) - 1)
         return np.argsort(cell.astype(np.uint64) << np.uint64(_LOW_BITS) | low)
     return np.lexsort((bits, cell))

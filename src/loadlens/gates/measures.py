@@ -1,23 +1,29 @@
 """The figures that gates are judged by: a row for each configuration, or for each of its windows of time."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from loadlens.analysis.shared import with_numeric_keys
-from loadlens.engine import Scan, measure, on_good_rows, parsed, scanning
+from loadlens.engine import measure
+from loadlens.errors import InputError
 from loadlens.gates.bounds import edges_of
+from loadlens.gates.figures import quantile_of, value_of
 from loadlens.gates.grammar import Gate
-from loadlens.gates.rows import WindowRows, window_rows
-from loadlens.gates.windows import window_table
-from loadlens.profile import Execution, Outliers, Plan, key_names, success_of
-from loadlens.profile.row_warnings import window_warnings
+from loadlens.profile import Execution, Outliers, Plan, Statistics, WindowPlan, key_names, success_of
+from loadlens.profile.profile import window_name
 from loadlens.profile.table import with_throughput
 from loadlens.sources import Log
-from loadlens.sources.common_types import numeric_casts
 
 __all__ = ["Measures", "measures"]
+
+
+_ROUNDING: Final = 4 * float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +42,6 @@ class Measures:
         window_s: the width of the windows in s; None for the whole run.
         resolution_s: the resolution of the log's clock; see ``Profile.resolution_s``.
         relative_error: bound of the relative error of latencies.
-        of_rows: for windows, what the counts of all rows show, one sentence each.
-        units: for windows, what is in another unit than it is read in.
     """
 
     key: tuple[str, ...]
@@ -48,38 +52,33 @@ class Measures:
     window_s: float | None = None
     resolution_s: float = 0.0
     relative_error: float = 0.0
-    of_rows: tuple[str, ...] = ()
-    units: str = ""
 
 
 def measures(
     log: Log, key: tuple[str, ...], gates: Sequence[Gate], outliers: Outliers, execution: Execution
 ) -> dict[float | None, Measures]:
-    """Measures what gates are judged by, for each width of windows; text is parsed once.
+    """Measures what gates are judged by, for each width of windows, all at once.
 
     Raises:
         InputError: the log cannot be read, or lacks the times that a gate needs.
     """
     by_width = {width: [gate for gate in gates if gate.window_s == width] for width in _widths(gates)}
     _require_times(log, gates)
-    if list(by_width) == [None]:
-        return {None: _of_the_run(log, key, gates, outliers, execution)}
-    execution = {**execution, "executor": None}  # windows are keys that no file has
-
-    def run(log: Log) -> dict[float | None, Measures]:
-        with scanning(log, _plan(log, key, gates, outliers), **execution) as scan, parsed(log, scan) as rows:
-            return {
-                width: _of_the_run(rows, key, chosen, outliers, execution)
-                if width is None
-                else _of_windows(window_rows(rows, key, width, chosen, scan), key, chosen, outliers, scan)
-                for width, chosen in by_width.items()
-            }
-
-    found = on_good_rows(log, run)
-    if None not in found:  # what all rows show is told with the figures of the run
-        figures = next(iter(found.values()))
-        log.findings.of_rows, log.findings.units = figures.of_rows, figures.units
-    return found
+    plan = replace(
+        _plan(log, key, by_width.get(None, []), outliers),
+        windows=tuple(
+            WindowPlan(
+                width_s=width,
+                figures=_plan(log, key, chosen, outliers),
+                is_open=partial(_is_open, chosen, key_names(key)),
+            )
+            for width, chosen in by_width.items()
+            if width is not None
+        ),
+    )
+    statistics = with_numeric_keys(measure(log, plan, **execution), key)
+    run = _of_the_run(statistics, key)
+    return {width: run if width is None else _of_windows(log, statistics, run, width) for width in by_width}
 
 
 def _widths(gates: Sequence[Gate]) -> list[float | None]:
@@ -101,6 +100,7 @@ def _plan(log: Log, key: tuple[str, ...], gates: Sequence[Gate], outliers: Outli
     any_filtered = any(gate.filtered for gate in gates)
     limits = {gate.below_ms for gate in gates if gate.below_ms is not None}
     edges = {edge for limit in limits for edge in edges_of(limit)} if log.saved else set()
+    medians = ("median",) if any(gate.metric == "median" for gate in gates) else ()
     return Plan(
         key=key,
         success=success_of(log.columns),
@@ -109,13 +109,39 @@ def _plan(log: Log, key: tuple[str, ...], gates: Sequence[Gate], outliers: Outli
         percentiles=quantiles(filtered=False),
         kept_percentiles=quantiles(filtered=True),
         limits_ms=tuple(sorted(limits | edges)),
+        described_by=("min", *medians, "max"),
+        histogram=False,
     )
 
 
-def _of_the_run(
-    log: Log, key: tuple[str, ...], gates: Sequence[Gate], outliers: Outliers, execution: Execution
-) -> Measures:
-    statistics = with_numeric_keys(measure(log, _plan(log, key, gates, outliers), **execution), key)
+def _is_open(
+    gates: Sequence[Gate], key: Sequence[str], lowest: pl.DataFrame, highest: pl.DataFrame
+) -> NDArray[np.bool_]:
+    """In which windows a verdict, or the worst value of a configuration, hangs on what is not known yet."""
+    found = np.zeros(lowest.height, dtype=np.bool_)
+    if any(gate.filtered for gate in gates):  # wherever the fence turns out to lie, it changes every figure
+        return ~found
+    for gate in gates:
+        if quantile_of(gate) is None and gate.below_ms is None:
+            continue  # counts, sums and extremes are exact
+        bounds = lowest.select(*key, value_of(gate).alias("low"))
+        bounds = bounds.with_columns(highest.select(value_of(gate).alias("high")))
+        found |= bounds.select(_hangs_on(gate, key)).to_series().to_numpy()
+    return found
+
+
+def _hangs_on(gate: Gate, key: Sequence[str]) -> pl.Expr:
+    """Whether a window may be the worst of its configuration, or may or may not keep to a gate."""
+    # Between two latencies, a quantile may be rounded past what was rounded elsewhere.
+    low, high = pl.col("low") * (1 - _ROUNDING), pl.col("high") * (1 + _ROUNDING)
+    best = low.max() if gate.is_upper else high.min()
+    worst = best.over(key) if key else best
+    may_be_worst = high >= worst if gate.is_upper else low <= worst
+    is_close = gate.keeps(low) != gate.keeps(high)
+    return ((pl.col("low") < pl.col("high")) & (may_be_worst | is_close)).fill_null(value=False)
+
+
+def _of_the_run(statistics: Statistics, key: tuple[str, ...]) -> Measures:
     profile = statistics.profile
     rates = profile.rates.group_by("code")
     completions = rates.agg((pl.col("completions") * pl.col("num_seconds")).sum())
@@ -139,28 +165,23 @@ def _of_the_run(
     )
 
 
-def _of_windows(
-    rows: WindowRows, key: tuple[str, ...], gates: Sequence[Gate], outliers: Outliers, scan: Scan
-) -> Measures:
-    names = key_names(key)
-    casts = numeric_casts(rows.configurations.select(names))
-    groups = (
-        rows.configurations.with_columns(casts)
-        .sort([*names, "code"], nulls_last=True)
-        .with_row_index("group")
+def _of_windows(log: Log, statistics: Statistics, run: Measures, width_s: float) -> Measures:
+    if run.last_end is None:
+        raise InputError(f"{log.name}: no call has an end_time, which 'within' needs")
+    names = key_names(run.key)
+    groups = run.table.select("group", "code", *names).join(statistics.profile.spans, on="code", how="left")
+    windows = (
+        statistics.windows[width_s]
+        .rename({window_name(width_s): "window"})
+        .filter(pl.col("window").is_not_null())
+        .with_columns(completions=pl.col("num_successes"))
     )
-    figures = window_table(rows, gates, outliers, scan).with_columns(rows.code, rows.window)
-    table = figures.join(groups.drop("first_start", "last_end"), on="code").sort("group", "window")
-    latest_end = groups.select(pl.col("last_end").max()).item()
+    numbers = groups.select("group", *names)
+    table = windows.join(numbers, on=names, nulls_equal=True) if names else windows.join(numbers, how="cross")
     spans = groups.select("group", "first_start", "last_end").iter_rows()
-    return Measures(
-        key=key,
-        table=table,
+    return replace(
+        run,
+        table=table.sort("group", "window"),
         spans={group: (first, last) for group, first, last in spans},
-        first_start=groups.select(pl.col("first_start").min()).item(),
-        last_end=latest_end,
-        window_s=rows.width_s,
-        resolution_s=rows.clock.resolution_s,
-        of_rows=window_warnings(rows.cells, rows.clock, rows.log, latest_end),
-        units=rows.clock.unit_warning,
+        window_s=width_s,
     )

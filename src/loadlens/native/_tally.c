@@ -6,7 +6,7 @@
  * for each step. Whatever is counted lies in pages that are found by a hash: memory follows what occurs.
  *
  * Names: a key is a combination of configuration values, a code its number from 0; a line is a code with
- * success or failure (2 * code + success); a bucket is a latency's leading bits, 256 to a doubling.
+ * success or failure (2 * code + success); a bucket is a latency's leading bits, 256 to a doubling or fewer.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -22,7 +22,7 @@
 #endif
 #define PREFETCH(address) __builtin_prefetch(address)
 
-enum { INTERFACE_VERSION = 2 };
+enum { INTERFACE_VERSION = 3 };
 
 enum status {
     OK = 0,
@@ -528,6 +528,7 @@ struct rest {                      /* figures of rarer columns, of the same rows
 struct layout { /* the columns of a batch after those of its key, in this order; each may be absent */
     int32_t latency, success, start, end, errors[ERRORS], size, error_class;
     int32_t checks_success, timeline;
+    int32_t bucket_shift;          /* trailing bits of a latency that its bucket leaves out, BUCKET_SHIFT or more */
 };
 
 struct clock {
@@ -577,20 +578,20 @@ static int128 fixed(double latency) {
 static double lower(double a, double b) { return b < a ? b : a; }
 static double higher(double a, double b) { return b > a ? b : a; }
 
-static int64_t bucket_of(double latency) {
+static int64_t bucket_of(double latency, int shift) {
     if (latency < 0) return FAILED_BUCKET;
     int64_t bits;
     memcpy(&bits, &latency, sizeof bits);
-    return bits >> BUCKET_SHIFT;
+    return bits >> shift;
 }
 
 /* By how much a latency exceeds the start of its bucket, in units of 2^-20 of the bucket's width, to the nearest:
  * sums of whole numbers are the same in any order. */
-static uint64_t excess_of(double latency) {
+static uint64_t excess_of(double latency, int shift) {
     uint64_t bits;
     memcpy(&bits, &latency, sizeof bits);
-    const int left_out = BUCKET_SHIFT - EXCESS_BITS;
-    return ((bits & ((UINT64_C(1) << BUCKET_SHIFT) - 1)) + (UINT64_C(1) << (left_out - 1))) >> left_out;
+    const int left_out = shift - EXCESS_BITS;
+    return ((bits & ((UINT64_C(1) << shift) - 1)) + (UINT64_C(1) << (left_out - 1))) >> left_out;
 }
 
 /* Room for the excess of each cell. */
@@ -743,13 +744,13 @@ static bool count_cells(struct tally *tally, const struct block *block) {
     uint32_t page[BLOCK];
     uint64_t excess[BLOCK];
     uint8_t place[BLOCK];
-    int rows = 0;
+    int rows = 0, shift = tally->layout.bucket_shift;
     for (int i = 0; i < block->rows; i++) {
-        uint64_t bucket = (uint64_t)bucket_of(block->latency[i]);
+        uint64_t bucket = (uint64_t)bucket_of(block->latency[i], shift);
         uint64_t line = 2 * (uint64_t)block->code[i] + block->success[i];
         name[rows] = line << LINE_SHIFT | bucket / BUCKETS_A_PAGE;
         place[rows] = bucket % BUCKETS_A_PAGE;
-        excess[rows] = excess_of(block->latency[i]);
+        excess[rows] = excess_of(block->latency[i], shift);
         rows += block->timed[i];
     }
     if (!find_pages(&tally->cells, name, rows, page) || !make_excess(tally)) return false;
@@ -1007,7 +1008,7 @@ static bool count_timeline(struct tally *tally, const struct block *block) {
     double windows_a_second = 1 / tally->window_s; /* exact, as both are powers of two */
     for (int i = 0; i < block->rows; i++) {
         double end = block->end[i];
-        uint64_t bucket = (uint64_t)bucket_of(block->latency[i]);
+        uint64_t bucket = (uint64_t)bucket_of(block->latency[i], BUCKET_SHIFT);
         int64_t window = floored(end == end ? end * windows_a_second : 0);
         name[rows] = timeline_name(tally->layout.timeline == BY_KEY ? block->code[i] : 0, window, bucket >> 8);
         part[rows] = part_of_mantissa[bucket & 255];
@@ -1105,7 +1106,7 @@ API int32_t tally_add(struct tally *tally, struct ArrowArrayStream *stream, uint
 /* Codes the rows of a stream that has key columns alone. */
 static enum status learn(struct codes *codes, struct ArrowArrayStream *stream, uint32_t *out, int64_t *fresh,
                          int64_t *num_fresh) {
-    static const struct layout NOTHING = {-1, -1, -1, -1, {-1, -1, -1}, -1, -1, 0, 0};
+    static const struct layout NOTHING = {-1, -1, -1, -1, {-1, -1, -1}, -1, -1, 0, 0, BUCKET_SHIFT};
     if (!stream_fits(stream, codes, &NOTHING)) return WRONG_COLUMNS;
     enum status status = OK;
     int64_t first_row = 0;
@@ -1149,6 +1150,10 @@ static bool codes_init(struct codes *codes, int32_t columns, const uint8_t *is_t
     return true;
 }
 
+static bool has_shift(const struct layout *layout) {
+    return layout->bucket_shift >= BUCKET_SHIFT && layout->bucket_shift <= 52;
+}
+
 API void tally_free(struct tally *tally) {
     if (tally == NULL) return;
     codes_free(&tally->codes);
@@ -1175,7 +1180,8 @@ API struct tally *tally_new(int32_t columns, const uint8_t *is_text, const struc
     tally->seconds.width = CODES_A_PAGE * SECONDS_A_PAGE * SECOND_FIGURES;
     tally->timeline.width = PARTS_AN_OCTAVE;
     make_parts();
-    if (!codes_init(&tally->codes, columns, is_text, part, parts) || !codes_init(&tally->classes, 2, PAIR, 0, 1)) {
+    if (!has_shift(layout) || !codes_init(&tally->codes, columns, is_text, part, parts) ||
+        !codes_init(&tally->classes, 2, PAIR, 0, 1)) {
         tally_free(tally);
         return NULL;
     }
@@ -1352,23 +1358,42 @@ API void tally_lines(const struct tally *tally, struct line *lines, struct rest 
     memcpy(rests, tally->rests, tally->lines_used * sizeof *rests);
 }
 
-/* `excess`: sums of `excess_of`. */
-API void tally_cells(const struct tally *tally, int64_t *line, int64_t *bucket, int64_t *count, int64_t *excess) {
+static int by_name(const void *one, const void *other) {
+    uint64_t a = ((const struct page_slot *)one)->name, b = ((const struct page_slot *)other)->name;
+    return (a > b) - (a < b);
+}
+
+/* Cells by ascending line and bucket, -1 for FAILED_BUCKET; `code` gives each code the one to tell, each
+ * another. `excess`: sums of `excess_of`. */
+API int32_t tally_cells(const struct tally *tally, const int64_t *code, int64_t *line, int64_t *bucket, int64_t *count,
+                        int64_t *excess) {
+    enum { BUCKET_PAGES = 1 << LINE_SHIFT, FAILED_PAGE = FAILED_BUCKET / BUCKETS_A_PAGE };
     const struct pages *pages = &tally->cells;
-    size_t used = 0;
+    struct page_slot *order = malloc((pages->used + 1) * sizeof *order);
+    size_t used = 0, found = 0;
+    if (order == NULL) return NO_MEMORY;
     for (size_t at = 0; pages->slots != NULL && at <= pages->mask; at++) {
-        if (pages->slots[at].name == EMPTY) continue;
-        uint64_t name = pages->slots[at].name;
+        uint64_t name = pages->slots[at].name, own = name >> LINE_SHIFT;
+        if (name == EMPTY) continue;
+        uint64_t told = 2 * (uint64_t)code[own / 2] + own % 2;
+        uint64_t after_failed = (name + 1) % BUCKET_PAGES; /* the page of FAILED_BUCKET, the last, comes first */
+        order[used++] = (struct page_slot){told << LINE_SHIFT | after_failed, pages->slots[at].page};
+    }
+    qsort(order, used, sizeof *order, by_name);
+    for (size_t at = 0; at < used; at++) {
+        uint64_t page = (order[at].name + FAILED_PAGE) % BUCKET_PAGES;
         for (int place = 0; place < BUCKETS_A_PAGE; place++) {
-            size_t cell = (size_t)pages->slots[at].page * BUCKETS_A_PAGE + place;
-            uint32_t found = pages->counts[cell];
-            if (found == 0) continue;
-            excess[used] = (int64_t)tally->excess[cell];
-            line[used] = (int64_t)(name >> LINE_SHIFT);
-            bucket[used] = (int64_t)(name & ((1 << LINE_SHIFT) - 1)) * BUCKETS_A_PAGE + place;
-            count[used++] = found;
+            size_t cell = (size_t)order[at].page * BUCKETS_A_PAGE + place;
+            if (pages->counts[cell] == 0) continue;
+            excess[found] = (int64_t)tally->excess[cell];
+            line[found] = (int64_t)(order[at].name >> LINE_SHIFT);
+            int64_t number = (int64_t)page * BUCKETS_A_PAGE + place;
+            bucket[found] = number == FAILED_BUCKET ? -1 : number;
+            count[found++] = pages->counts[cell];
         }
     }
+    free(order);
+    return OK;
 }
 
 API int32_t tally_seconds(const struct tally *tally, int64_t *code, int64_t *second, int64_t *starts, int64_t *ends,
@@ -1459,7 +1484,8 @@ API struct selection *selection_new(int32_t columns, const uint8_t *is_text, con
     if (selection == NULL) return NULL;
     selection->layout = *layout;
     selection->wanted.width = BUCKETS_A_PAGE;
-    if (!codes_init(&selection->codes, columns, is_text, part, parts) || (direct && columns != 1)) {
+    if (!has_shift(layout) || !codes_init(&selection->codes, columns, is_text, part, parts) ||
+        (direct && columns != 1)) {
         selection_free(selection);
         return NULL;
     }
@@ -1473,17 +1499,18 @@ API int32_t selection_learn(struct selection *selection, struct ArrowArrayStream
     return selection->codes.direct ? OK : (int32_t)learn(&selection->codes, stream, NULL, NULL, NULL);
 }
 
-/* What to look for: cells by line and bucket, numbered from 0, and a limit for each code (infinity for none). */
+/* What to look for: cells by line and bucket (-1: FAILED_BUCKET), numbered from 0, and a limit for each code (infinity for none). */
 API int32_t selection_want(struct selection *selection, const int64_t *line, const int64_t *bucket, uint64_t cells,
                            const double *limits, uint64_t codes) {
     for (uint64_t cell = 0; cell < cells; cell++) {
-        if (line[cell] < 0 || bucket[cell] < 0 || bucket[cell] > FAILED_BUCKET) return UNKNOWN_KEY;
-        uint64_t name = (uint64_t)line[cell] << LINE_SHIFT | (uint64_t)bucket[cell] / BUCKETS_A_PAGE;
+        int64_t number = bucket[cell] == -1 ? FAILED_BUCKET : bucket[cell];
+        if (line[cell] < 0 || number < 0 || number > FAILED_BUCKET) return UNKNOWN_KEY;
+        uint64_t name = (uint64_t)line[cell] << LINE_SHIFT | (uint64_t)number / BUCKETS_A_PAGE;
         uint32_t page = page_of(&selection->wanted, name);
         if (page == NO_PAGE) return NO_MEMORY;
-        size_t place = (size_t)page * BUCKETS_A_PAGE + (size_t)bucket[cell] % BUCKETS_A_PAGE;
+        size_t place = (size_t)page * BUCKETS_A_PAGE + (size_t)number % BUCKETS_A_PAGE;
         selection->wanted.counts[place] = (uint32_t)cell + 1;
-        uint64_t of_all = (uint64_t)bucket[cell] / BUCKETS_A_PAGE;
+        uint64_t of_all = (uint64_t)number / BUCKETS_A_PAGE;
         selection->wanted_bits[of_all / 8] |= (uint8_t)(1 << of_all % 8);
     }
     selection->cells = cells;
@@ -1511,7 +1538,7 @@ static void find_cells(struct selection *selection, const struct block *block, s
     const struct pages *wanted = &selection->wanted;
     for (int i = 0; wanted->slots != NULL && i < block->rows; i++) {
         if (!block->timed[i]) continue;
-        uint64_t bucket = (uint64_t)bucket_of(block->latency[i]);
+        uint64_t bucket = (uint64_t)bucket_of(block->latency[i], selection->layout.bucket_shift);
         uint64_t line = 2 * (uint64_t)block->code[i] + block->success[i];
         uint64_t name = line << LINE_SHIFT | bucket / BUCKETS_A_PAGE;
         size_t at = slot_of(name, wanted->mask);
@@ -1545,7 +1572,7 @@ static void find_high(struct selection *selection, const struct block *block, st
 static void choose(const struct selection *selection, struct block *block, struct chosen *chosen) {
     int rows = 0;
     for (int i = 0; i < block->rows; i++) {
-        uint64_t of_all = (uint64_t)bucket_of(block->latency[i]) / BUCKETS_A_PAGE;
+        uint64_t of_all = (uint64_t)bucket_of(block->latency[i], selection->layout.bucket_shift) / BUCKETS_A_PAGE;
         int wanted = selection->wanted_bits[of_all / 8] >> (of_all % 8) & 1;
         chosen->row[rows] = (uint16_t)i;
         rows += (wanted | (block->latency[i] >= selection->lowest_limit)) & block->timed[i];

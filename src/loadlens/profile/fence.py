@@ -8,19 +8,12 @@ from numpy.typing import NDArray
 
 from loadlens.profile.plan import Outliers
 
-__all__ = ["fence", "upper_fence"]
+__all__ = ["upper_fence"]
 
 Number = TypeVar("Number", pl.Expr, float, NDArray[np.float64])
 
 IQRS_ABOVE_MEAN: Final = 5.0
 IQRS_ABOVE_Q75: Final = 1.5
-
-
-def fence(outliers: Outliers, mean: pl.Expr, q25: pl.Expr, q75: pl.Expr) -> pl.Expr:
-    """The upper fence in ms; null for none."""
-    if outliers == "none":
-        return pl.lit(None, dtype=pl.Float64)
-    return upper_fence(outliers, mean, q25, q75)
 
 
 def upper_fence(outliers: Outliers, mean: Number, q25: Number, q75: Number) -> Number:

@@ -1,13 +1,15 @@
 """What to measure, and what comes back."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from os import PathLike
 from types import MappingProxyType
 from typing import Final, Literal, TypedDict, get_args
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from loadlens.errors import UsageError
 from loadlens.profile.profile import Profile
@@ -17,12 +19,14 @@ from loadlens.sources.saved import success_rule_of
 
 __all__ = [
     "DEFAULT_PERCENTILES",
+    "FIVE",
     "SUCCESS_RULES",
     "Engine",
     "Execution",
     "Outliers",
     "Plan",
     "Statistics",
+    "WindowPlan",
     "below_name",
     "checked_outliers",
     "latency_is_positive",
@@ -35,6 +39,11 @@ __all__ = [
 Outliers = Literal["mean-iqr", "tukey", "none"]
 Engine = Literal["auto", "in-memory", "streaming"] | pl.Engine
 DEFAULT_PERCENTILES: Final = (0.9, 0.95, 0.99, 0.999)
+
+FIVE: Final[Mapping[str, float]] = MappingProxyType(
+    {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
+)
+"""The quantiles that describe a population."""
 
 
 def checked_outliers(outliers: Outliers) -> Outliers:
@@ -82,9 +91,28 @@ def runs_here(engine: Engine) -> bool:
     return isinstance(engine, pl.InMemoryEngine | pl.StreamingEngine)
 
 
+Open = Callable[[pl.DataFrame, pl.DataFrame], NDArray[np.bool_]]
+"""From tables of what figures are at least and at most, row by row, to the rows that have to be exact."""
+
+
 def below_name(limit_ms: float) -> str:
     """The column that counts the successes below a latency."""
     return f"num_below_{limit_ms!r}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowPlan:
+    """What to measure of every key in every window of time of one width.
+
+    Attributes:
+        width_s: the width in s; windows begin at multiples of it on the log's clock.
+        figures: the figures of a window, by what ``Plan`` says of its fields.
+        is_open: says in which windows figures have to be exact.
+    """
+
+    width_s: float
+    figures: "Plan"
+    is_open: Open
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +131,10 @@ class Plan:
         response_sizes: whether the sizes of responses are summed up.
         kept_percentiles: quantiles to report of the kept successes.
         limits_ms: latencies, 0 or more, below which successes are counted.
+        described_by: which of ``min``, ``q25``, ``median``, ``q75`` and ``max`` describe a population, the
+            ends at least.
+        histogram: whether the distribution of the kept calls is wanted, which takes ``q25`` and ``q75`` too.
+        windows: what is measured by window of time besides.
     """
 
     key: tuple[str, ...]
@@ -114,6 +146,14 @@ class Plan:
     response_sizes: bool = False
     kept_percentiles: tuple[float, ...] = ()
     limits_ms: tuple[float, ...] = ()
+    described_by: tuple[str, ...] = tuple(FIVE)
+    histogram: bool = True
+    windows: tuple[WindowPlan, ...] = ()
+
+    @property
+    def described(self) -> dict[str, float]:
+        """The quantiles that describe a population, by name."""
+        return {name: FIVE[name] for name in self.described_by}
 
     @property
     def fence(self) -> Outliers:
@@ -166,9 +206,12 @@ class Statistics:
             most that the resolution of the clock leaves open) of these, and a
             ``kept_<percentile>`` for each that was asked for; ``num_below_<ms>``, the successes below each
             limit.
-        histogram: the kept latencies, binned: the key columns as ``key:<name>``, ``latency_ms`` (mean of
-            the bin) and ``count``. Its size does not depend on the number of rows.
+        histogram: the kept latencies, binned, where the plan wants them: the key columns as ``key:<name>``,
+            ``latency_ms`` (mean of the bin) and ``count``. Its size does not depend on the number of rows.
         profile: the counts that the figures come from.
+        windows: by the width of windows in s a table like ``table`` of each key in each window, with
+            a column ``window_name`` (which multiple of the width it is) beside the key columns. Where a
+            window need not be exact, a figure is the least that it can be.
         relative_error: bound of the relative error of every order statistic (quantiles, minima, maxima) of
             the successes; 0 where they are exact. With a fence that is not exact, a call close to it may
             count as kept or not.
@@ -179,4 +222,5 @@ class Statistics:
     histogram: pl.DataFrame
     profile: Profile
     relative_error: float
+    windows: Mapping[float, pl.DataFrame] = field(default_factory=dict)
     spilled_bytes: int = 0

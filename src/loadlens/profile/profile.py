@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from loadlens.profile.buckets import bucket_bounds
+from loadlens.profile.buckets import BUCKET_SHIFT, COARSE_SHIFT, bucket_bounds
 from loadlens.profile.pace import Pace, pace_of, rates_of, summed_paces, windows_of
 from loadlens.profile.units import UnitCounts
 from loadlens.schema import ERROR_COLUMNS
@@ -29,6 +29,7 @@ __all__ = [
     "summed_seconds",
     "sums_of_buckets",
     "whole_of_halves",
+    "window_name",
     "window_width",
 ]
 
@@ -77,6 +78,11 @@ def key_names(key: Iterable[str]) -> list[str]:
     return [f"key:{name}" for name in key]
 
 
+def window_name(width_s: float) -> str:
+    """The column that tells windows of a width apart among the keys of a profile that has these."""
+    return f"window:{width_s!r}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Profile:
     """Counts of a log by configuration; its size does not depend on the number of rows.
@@ -114,6 +120,10 @@ class Profile:
         heat: latencies of the successes over time, whatever their key: ``time_s`` (start of a window, a
             multiple of its width), ``window_s`` (its width, a power of two), ``octave_part`` (an eighth of
             a doubling of the latency) and ``count``; at most 256 windows.
+        window_s: the width of windows of time, in s, by which calls are told apart besides the key: ``keys``
+            have a column more, ``window_name`` of it: which multiple of the width the call ended in, null
+            without an end. There are 16 buckets to a doubling then, and no seconds. None where there are no
+            windows.
     """
 
     key: tuple[str, ...]
@@ -126,6 +136,7 @@ class Profile:
     pace: Pace | None = None
     resolution_s: float = 1.0
     units: UnitCounts = field(default_factory=UnitCounts)
+    window_s: float | None = None
 
     @classmethod
     def empty(cls, key: Sequence[str]) -> "Profile":
@@ -146,6 +157,11 @@ class Profile:
         """About how much memory its frames take."""
         frames = (self.keys, self.figures, self.buckets, self.seconds, self.heat, self.classes)
         return int(sum(frame.estimated_size() for frame in frames))
+
+    @property
+    def bucket_shift(self) -> int:
+        """How many trailing bits of a latency a bucket leaves open."""
+        return BUCKET_SHIFT if self.window_s is None else COARSE_SHIFT
 
     @property
     def errors(self) -> list[str]:
@@ -170,7 +186,8 @@ class Profile:
     @property
     def bucket_sums(self) -> pl.DataFrame:
         """``buckets`` with ``latency_sum`` (ms) in the place of the excess, good to 4e-9 of it."""
-        return self.buckets.select("code", "success", "bucket", "count", sums_of_buckets(self.buckets))
+        sums = sums_of_buckets(self.buckets, self.bucket_shift)
+        return self.buckets.select("code", "success", "bucket", "count", sums)
 
     @property
     def even_heat(self) -> pl.DataFrame:
@@ -195,7 +212,7 @@ class Profile:
         """
         first = profiles[0]
         for other in profiles:
-            if other.key != first.key:
+            if (other.key, other.window_s) != (first.key, first.window_s):
                 raise ValueError(
                     f"profiles by {first.key} and {other.key} do not merge; profile both by one key"
                 )
@@ -215,6 +232,7 @@ class Profile:
             windows=pl.concat([pace.windows for pace in paces]) if paces else None,
             resolution_s=min(profile.resolution_s for profile in profiles),
             units=UnitCounts.merge_all(profile.units for profile in profiles),
+            window_s=first.window_s,
         ).merged()
 
 
@@ -234,6 +252,7 @@ class Parts:
         windows: likewise, without ``part``.
         resolution_s: the finest of all.
         units: the counts of all.
+        window_s: the width of their windows.
     """
 
     key: tuple[str, ...]
@@ -247,10 +266,12 @@ class Parts:
     windows: pl.DataFrame | None = None
     resolution_s: float = 1.0
     units: UnitCounts = field(default_factory=UnitCounts)
+    window_s: float | None = None
 
     def merged(self) -> Profile:
         """The profile of all together."""
-        keys = _common_keys(self.keys, key_names(self.key))
+        windows = [] if self.window_s is None else [window_name(self.window_s)]
+        keys = _common_keys(self.keys, [*key_names(self.key), *windows])
         codes = new_codes(self.keys, keys)
         pace = None
         if self.rates is not None and self.windows is not None:
@@ -266,6 +287,7 @@ class Parts:
             pace=pace,
             resolution_s=self.resolution_s,
             units=self.units,
+            window_s=self.window_s,
         )
 
 
@@ -274,9 +296,9 @@ def whole_of_halves(high: pl.Expr, low: pl.Expr) -> pl.Expr:
     return high.cast(pl.Int128) * pl.lit(2**64, dtype=pl.Int128) + low.cast(pl.Int128)
 
 
-def sums_of_buckets(buckets: pl.DataFrame) -> pl.Series:
+def sums_of_buckets(buckets: pl.DataFrame, shift: int = BUCKET_SHIFT) -> pl.Series:
     """``latency_sum``, the latencies of each bucket in ms summed up, of its ``count`` and ``excess``."""
-    low, high = bucket_bounds(buckets["bucket"].to_numpy())
+    low, high = bucket_bounds(buckets["bucket"].to_numpy(), shift)
     width = pl.Series((high - low) / EXCESS_UNITS)
     return (pl.Series(low) * buckets["count"] + width * buckets["excess"]).alias("latency_sum")
 

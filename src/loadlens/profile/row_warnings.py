@@ -9,7 +9,7 @@ from loadlens.sources.labels import many_labels
 from loadlens.sources.log import Log
 from loadlens.sources.wording import NO_CALENDAR, counted
 
-__all__ = ["row_warnings", "scan_warnings", "window_warnings"]
+__all__ = ["row_warnings", "scan_warnings"]
 
 
 def row_warnings(profile: Profile, log: Log) -> tuple[str, ...]:
@@ -46,23 +46,6 @@ def _calendar_warning(latest_start: float | None, latest_end: float | None, log:
     times = [time for time in (latest_start, latest_end) if time is not None]
     is_told = any(warning.endswith(NO_CALENDAR) for warning in log.findings.warnings)
     return f"{log.name}: {NO_CALENDAR}" if times and max(times) < EARLIEST_S and not is_told else ""
-
-
-def window_warnings(
-    cells: pl.DataFrame, clock: ClockWatch, log: Log, latest_end: float | None
-) -> tuple[str, ...]:
-    """The sentences of calls that were counted by window of time.
-
-    Args:
-        cells: ``success``, ``count`` and ``low``, which is null where there is no latency.
-        clock: has looked at their times.
-        log: the log.
-        latest_end: the latest end, s.
-    """
-    successes = cells.filter("success")
-    lacking = successes.filter(pl.col("low").is_null())
-    counts = (int(lacking["count"].sum()), int(successes["count"].sum()))
-    return scan_warnings(log, clock, latest_end, *counts)
 
 
 def scan_warnings(

@@ -7,16 +7,7 @@ import polars as pl
 from loadlens.profile.clock import FINE_S
 from loadlens.profile.profile import Profile
 
-__all__ = ["FIVE", "clipped_mean", "tps_of", "with_throughput"]
-
-FIVE = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "max": 1.0}
-"""The quantiles that describe a population."""
-
-
-def clipped_mean(population: str) -> pl.Expr:
-    """A mean held between minimum and maximum, which rounding could carry it past."""
-    mean = pl.col(f"{population}_mean")
-    return mean.clip(pl.col(f"{population}_min"), pl.col(f"{population}_max"))
+__all__ = ["tps_of", "with_throughput"]
 
 
 def with_throughput(table: pl.DataFrame, profile: Profile) -> pl.DataFrame:
