@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 
 from loadlens.charts.axes import LATENCY_LABEL, log_latency_axis
-from loadlens.charts.parts import inline, message_chart, printable, thousands, titled
+from loadlens.charts.parts import inline, message_chart, printable, thousands, titled, unchecked
 from loadlens.charts.theme import BODY, PANEL_WIDTH, themed
 from loadlens.costing import CostComparison, Running, cost_curves
 
@@ -27,6 +27,7 @@ _UNITS: Final = ((1e9, "billions", "B"), (1e6, "millions", "M"), (1e3, "thousand
 _COMPACT = "replace(format(datum.value, '~s'), 'G', 'B')"
 
 
+@unchecked
 def break_even_chart(comparison: CostComparison) -> alt.LayerChart:
     """Monthly cost of each configuration and instance type over monthly volume.
 

@@ -9,7 +9,7 @@ import altair as alt
 import polars as pl
 
 from loadlens.charts.axes import LATENCY_LABEL, log_latency_axis, log_latency_scale
-from loadlens.charts.parts import inline, message_chart, printable, titled
+from loadlens.charts.parts import inline, message_chart, printable, titled, unchecked
 from loadlens.charts.spectrum import LEAST_LOG_RATIO, LEAST_REACH, PERCENTILES
 from loadlens.charts.theme import PANEL_HEIGHT, PANEL_WIDTH, themed
 
@@ -49,6 +49,7 @@ class _Panels:
         return alt.Chart(width=width, height=height)
 
 
+@unchecked
 def comparison_density_chart(curves: pl.DataFrame, keys: pl.DataFrame, by: Sequence[str]) -> _Chart:
     """Density of the latencies of both runs, a panel for each key.
 
@@ -73,6 +74,7 @@ def comparison_density_chart(curves: pl.DataFrame, keys: pl.DataFrame, by: Seque
     return _faceted(layers, panels, title, [lead, *notes], x="independent", y="independent")
 
 
+@unchecked
 def comparison_spectrum_chart(spectrum: pl.DataFrame, keys: pl.DataFrame, by: Sequence[str]) -> _Chart:
     """Latency over the percentile of both runs, a panel for each key, each further nine as wide.
 

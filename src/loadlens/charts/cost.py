@@ -7,7 +7,7 @@ import altair as alt
 import polars as pl
 
 from loadlens.charts.labels import PLACEMENTS, Line, place_labels
-from loadlens.charts.parts import inline, message_chart, money, printable, thousands, titled
+from loadlens.charts.parts import inline, message_chart, money, printable, thousands, titled, unchecked
 from loadlens.charts.theme import PANEL_WIDTH, themed
 
 __all__ = ["cost_chart"]
@@ -38,6 +38,7 @@ class _Series:
         return max((value for value in self.values if value is not None), default=0.0) * _HEADROOM or 1.0
 
 
+@unchecked
 def cost_chart(metrics_with_cost: pl.DataFrame, currency: str = "USD") -> alt.LayerChart:
     """Cost of a million invocations and average latency over memory size, each on an axis of its own.
 

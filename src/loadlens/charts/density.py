@@ -7,7 +7,7 @@ from typing import Literal
 import altair as alt
 import polars as pl
 
-from loadlens.charts.parts import inline, message_chart, printable, series_of, thousands, titled
+from loadlens.charts.parts import inline, message_chart, printable, series_of, thousands, titled, unchecked
 from loadlens.charts.theme import PANEL_HEIGHT, PANEL_WIDTH, category_scale, themed
 
 __all__ = ["concurrency_density_chart", "density_chart", "stability_density_chart", "summary_density_chart"]
@@ -40,6 +40,7 @@ class _Curves:
     cut: bool = False
 
 
+@unchecked
 def stability_density_chart(curves: pl.DataFrame, *, without_curve: int = 0) -> alt.LayerChart:
     """Latency of each memory size.
 
@@ -50,6 +51,7 @@ def stability_density_chart(curves: pl.DataFrame, *, without_curve: int = 0) -> 
     return density_chart(curves, colour=("memory_size",), without_curve=without_curve)
 
 
+@unchecked
 def density_chart(
     curves: pl.DataFrame, *, colour: Sequence[str], title: str = TITLE, without_curve: int = 0
 ) -> alt.LayerChart:
@@ -64,6 +66,7 @@ def density_chart(
     return themed(_panel(curves, colour, title, _missing(without_curve)))
 
 
+@unchecked
 def concurrency_density_chart(
     curves: pl.DataFrame, *, without_curve: int = 0
 ) -> alt.LayerChart | alt.VConcatChart:
@@ -90,6 +93,7 @@ def concurrency_density_chart(
     return themed(resolved)
 
 
+@unchecked
 def summary_density_chart(
     curves: pl.DataFrame, by: Sequence[str], *, without_curve: int = 0
 ) -> alt.LayerChart | alt.FacetChart:

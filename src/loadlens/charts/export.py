@@ -25,7 +25,7 @@ _VERSION: Final = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 
 def svg_text(chart: alt.TopLevelMixin) -> str:
     """The chart as an SVG document, ready to stand inline in HTML."""
-    return _rendered(chart.to_json(indent=None))
+    return _rendered(chart.to_json(validate=False, indent=None))
 
 
 @lru_cache(maxsize=32)

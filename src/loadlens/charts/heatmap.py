@@ -10,7 +10,7 @@ from loadlens.charts.axes import (
     time_axis,
     time_unit,
 )
-from loadlens.charts.parts import inline, message_chart, titled
+from loadlens.charts.parts import inline, message_chart, titled, unchecked
 from loadlens.charts.theme import PANEL_HEIGHT, PANEL_WIDTH, themed
 
 __all__ = ["heatmap_chart"]
@@ -23,6 +23,7 @@ _COLOURS_ON_WHITE = (0.2, 1.0)  # the first fifth of the scheme is a yellow that
 _FEWEST_COLOURED = 10  # where the colours end at the latest, so that one invocation is never the darkest
 
 
+@unchecked
 def heatmap_chart(heatmap: pl.DataFrame) -> alt.LayerChart:
     """Invocations by time window and latency, both axes and the colours (log) with their own scale.
 

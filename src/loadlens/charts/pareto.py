@@ -8,7 +8,7 @@ import polars as pl
 
 from loadlens.charts.axes import LATENCY_LABEL
 from loadlens.charts.labels import PLACEMENTS, Line, place_labels
-from loadlens.charts.parts import inline, message_chart, printable, thousands, titled
+from loadlens.charts.parts import inline, message_chart, printable, thousands, titled, unchecked
 from loadlens.charts.theme import BODY, MUTED, PANEL_WIDTH, themed
 from loadlens.costing import CostComparison, percentile_text
 
@@ -26,6 +26,7 @@ _MARGIN = 1.18  # above the highest value: room for labels
 _CHARACTER_WIDTH = 6.6
 
 
+@unchecked
 def pareto_chart(comparison: CostComparison) -> alt.LayerChart:
     """Cost per 1M invocations over the latency percentile; the front coloured, dominated options greyed."""
     known = comparison.candidates.drop_nulls("dominated")

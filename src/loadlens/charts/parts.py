@@ -1,15 +1,21 @@
 """What the charts share: data as they go into a spec, text that is safe in XML, a chart that only tells."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import altair as alt
 import polars as pl
 import polars.selectors as cs
+from altair.utils.schemapi import debug_mode
 
 from loadlens.charts.theme import MUTED, PANEL_WIDTH
 from loadlens.visible import visible
 
-__all__ = ["inline", "message_chart", "money", "printable", "series_of", "thousands", "titled"]
+__all__ = ["inline", "message_chart", "money", "printable", "series_of", "thousands", "titled", "unchecked"]
+
+_Arguments = ParamSpec("_Arguments")
+_Chart = TypeVar("_Chart")
 
 _MOST_CHARACTERS = 120
 _KEPT_AT_START = 80
@@ -18,6 +24,20 @@ _SIGNIFICANT_DIGITS = 7  # finer than a pixel; hides that sums run in an order t
 _MESSAGE_HEIGHT = 60
 _SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
 _SERIES = "\0series"  # no column of a log has this name
+
+
+def unchecked(make: Callable[_Arguments, _Chart]) -> Callable[_Arguments, _Chart]:
+    """Spares a chart the check of each of its parts against Vega-Lite's schema, which takes half the time.
+
+    What is wrong with a spec is wrong in each run: tests check the whole ones.
+    """
+
+    @wraps(make)
+    def made(*args: _Arguments.args, **options: _Arguments.kwargs) -> _Chart:
+        with debug_mode(False):
+            return make(*args, **options)
+
+    return made
 
 
 def inline(frame: pl.DataFrame) -> alt.InlineData:

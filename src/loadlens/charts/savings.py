@@ -7,7 +7,7 @@ import altair as alt
 import polars as pl
 
 from loadlens.analysis import CostAnalysis
-from loadlens.charts.parts import inline, message_chart, money, printable, thousands, titled
+from loadlens.charts.parts import inline, message_chart, money, printable, thousands, titled, unchecked
 from loadlens.charts.theme import BODY, PANEL_HEIGHT, PANEL_WIDTH, themed
 
 __all__ = ["savings_chart"]
@@ -21,6 +21,7 @@ _TITLE = "Monthly Cost: Serverless against an Instance"
 _SCALES = ((1e9, "billions", " B"), (1e6, "millions", " M"))
 
 
+@unchecked
 def savings_chart(cost: CostAnalysis) -> alt.LayerChart:
     """Monthly cost by monthly invocations: serverless rising, the instance flat, the break-even marked.
 

@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from loadlens.charts.axes import LATENCY_LABEL, log_latency_axis, log_latency_scale
-from loadlens.charts.parts import inline, message_chart, printable, series_of, thousands, titled
+from loadlens.charts.parts import inline, message_chart, printable, series_of, thousands, titled, unchecked
 from loadlens.charts.theme import PANEL_HEIGHT, PANEL_WIDTH, category_scale, themed
 
 __all__ = ["LEAST_LOG_RATIO", "LEAST_REACH", "PERCENTILES", "spectrum_chart"]
@@ -55,6 +55,7 @@ class _Lines:
         return max(LEAST_REACH, float(self.points["rarity"].max()))  # type: ignore[arg-type]
 
 
+@unchecked
 def spectrum_chart(spectrum: pl.DataFrame, by: Sequence[str]) -> alt.LayerChart | alt.FacetChart:
     """Latency over the percentile, each further nine as wide as the one before it.
 

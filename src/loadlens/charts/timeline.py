@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 
 from loadlens.charts.axes import TimeUnit, time_axis, time_unit
-from loadlens.charts.parts import inline, message_chart, titled
+from loadlens.charts.parts import inline, message_chart, titled, unchecked
 from loadlens.charts.theme import PANEL_WIDTH, themed
 
 __all__ = ["timeline_chart"]
@@ -21,6 +21,7 @@ _SPACING = 18
 _WITHOUT_ERRORS = 1.0  # percent, or per second: where an axis ends whose values are all 0
 
 
+@unchecked
 def timeline_chart(timeline: pl.DataFrame) -> alt.LayerChart | alt.VConcatChart:
     """Completions per second above the share of failed calls, both over the time since the log's start.
 

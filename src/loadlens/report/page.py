@@ -1,6 +1,7 @@
 """A report as one self-contained HTML page: no scripts, nothing from the network."""
 
 import re
+from functools import lru_cache
 from itertools import groupby
 from typing import Final
 
@@ -24,6 +25,13 @@ def render(report: Report) -> str:
     Raises:
         ValueError: the text of a figure holds no SVG.
     """
+    page = _environment().get_template("page.html").render(report=report)
+    return visible_lines(page) + "\n"
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    """The templates, compiled once in a process."""
     environment = Environment(
         loader=PackageLoader("loadlens.report"),
         autoescape=True,
@@ -39,8 +47,7 @@ def render(report: Report) -> str:
         "totals": _totals,
         "inline_svg": _inline_svg,
     }
-    page = environment.get_template("page.html").render(report=report)
-    return visible_lines(page) + "\n"
+    return environment
 
 
 def _block_name(block: Block) -> str:
