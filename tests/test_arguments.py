@@ -1,14 +1,18 @@
 """Wrong arguments of the Python API: one line with the argument, what was given and what is expected."""
 
+import inspect
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 import loadlens
 from loadlens.errors import LoadlensError
+from loadlens.profile import Execution
 from tests.faults.logs import KEY, written
 from tests.folders import tree
 
@@ -90,7 +94,9 @@ CALLS: dict[str, Callable[[Path], object]] = {
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(tmp_path_factory.mktemp("logs") / "log.parquet", 50)
+    path = written(tmp_path_factory.mktemp("logs") / "log.parquet", 50)
+    loadlens.profile_log(path, path.with_name("run.profile"), by=KEY)
+    return path
 
 
 @pytest.mark.parametrize("name", CALLS, ids=ascii)
@@ -103,6 +109,77 @@ def test_a_wrong_argument_is_refused_in_one_line(
         CALLS[name](log)
     assert all(problem and "\n" not in problem for problem in told.value.problems)
     assert (tree(log.parent), tree(tmp_path)) == (before, {})
+
+
+# Every parameter of everything that is public, so that new ones are looked at too.
+
+SOUND: dict[str, Callable[[Path], dict[str, object]]] = {
+    "Costing": lambda _: {},
+    "Reading": lambda _: {},
+    "analyze": lambda log: {"inputs": log, "out": "out", "chart_formats": (), "overwrite": True},
+    "check_gates": lambda log: {"log": log, "gates": ["p99 < 1s"]},
+    "compare": lambda log: {"base": log, "candidate": log, "by": KEY},
+    "compute_cost_savings": lambda log: {
+        "endpoint_metrics_summary": pl.read_parquet(log),
+        "average_request_size": 5,
+    },
+    "load_prices": lambda _: {"table": "lambda-arm"},
+    "load_profile": lambda log: {"path": log.with_name("run.profile")},
+    "merge_profiles": lambda log: {
+        "inputs": log.with_name("run.profile"),
+        "out": "out.profile",
+        "overwrite": True,
+    },
+    "parse_gates": lambda _: {"texts": ["p99 < 1s"]},
+    "profile_log": lambda log: {"inputs": log, "out": "out.profile", "overwrite": True},
+    "read_gates": lambda _: {"path": "gates.toml"},
+    "read_log": lambda log: {"source": log},
+    "scan_log": lambda log: {"source": log},
+    "summarize": lambda log: {"log": log, "by": KEY},
+    "summarize_concurrency_results": lambda log: {"invocations": log},
+    "summarize_stability_results": lambda log: {"invocations": log},
+}
+WRONG = [
+    None, 5, -1, math.nan, True, "", NUL, "nonsense", b"", [], ["a\0"], [None], (1, 2), {}, Path(NUL),
+]  # fmt: skip
+
+
+def parameters() -> Iterator[tuple[str, str]]:
+    for name in loadlens.__all__:
+        called = getattr(loadlens, name)
+        if name in SOUND or inspect.isfunction(called):
+            for parameter in inspect.signature(called).parameters.values():
+                names = (
+                    Execution.__annotations__ if parameter.kind is parameter.VAR_KEYWORD else [parameter.name]
+                )
+                yield from ((name, each) for each in names)
+
+
+@pytest.mark.parametrize(("function", "parameter"), list(parameters()))
+def test_every_parameter_refuses_what_it_cannot_take(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, parameter: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LoadlensError) as told:
+        getattr(api, function)(**{**SOUND[function](log), parameter: object()})
+    assert len(told.value.problems) == 1
+    name, _, _ = told.value.problems[0].partition(": got ")
+    assert re.sub("[- ]", "_", name) == parameter
+    assert tree(tmp_path) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("function", "parameter"), list(parameters()))
+def test_every_parameter_takes_or_refuses_a_value(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, parameter: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for value in WRONG:
+        try:
+            getattr(api, function)(**{**SOUND[function](log), parameter: value})
+        except LoadlensError as error:
+            problems = error.problems
+            assert all(problem.strip() for problem in problems), value
 
 
 def test_percentiles_may_be_read_once_only(log: Path) -> None:

@@ -14,9 +14,11 @@ from loadlens.api import (
     summarize_concurrency_results,
     summarize_stability_results,
 )
+from loadlens.costing import Costing
 from loadlens.decisions import Questions, decide
 from loadlens.errors import InputError, PriceError, UsageError
-from loadlens.keywords import columns_of, refusing_unknown_keywords
+from loadlens.gates import checked_gates
+from loadlens.keywords import checked_arguments, columns_of
 from loadlens.prices import PriceTable, load_prices
 from loadlens.profile import DEFAULT_PERCENTILES, Execution
 from loadlens.publish import (
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from loadlens.costing import Costing
     from loadlens.gates import Gate
     from loadlens.profile import Outliers
     from loadlens.results import ChartFormat, CostResult, StabilityResult
@@ -62,7 +63,7 @@ _LOG = logging.getLogger(__name__)
 Path_ = PathSource
 
 
-@refusing_unknown_keywords(Execution)
+@checked_arguments(Execution, {"reading": Reading, "costing": Costing})
 def analyze(
     inputs: Path_ | Sequence[Path_],
     out: Path_,
@@ -129,7 +130,9 @@ def analyze(
         safe_csv=safe_csv,
         on_stage=on_stage,
         execution=execution,
-        questions=Questions(gates=tuple(gates), baseline=baseline, min_effect=min_effect, costing=costing),
+        questions=Questions(
+            gates=checked_gates(gates), baseline=baseline, min_effect=min_effect, costing=costing
+        ),
     )
     analysis: ToolkitAnalysis | LogAnalysis | None = None
     paths = _input_paths(inputs)

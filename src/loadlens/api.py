@@ -6,7 +6,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from loadlens.analysis import concurrency_statistics, cost_analysis, stability_statistics, summary_statistics
-from loadlens.keywords import refusing_unknown_keywords
+from loadlens.keywords import checked_arguments
 from loadlens.prices import PriceTable, load_prices
 from loadlens.profile import DEFAULT_PERCENTILES, Execution, checked_outliers
 from loadlens.results import ConcurrencyResult, CostResult, SavedResult, StabilityResult, SummaryResult
@@ -30,7 +30,7 @@ SavePath = str | PathLike[str] | None
 _Result = TypeVar("_Result", bound=SavedResult)
 
 
-@refusing_unknown_keywords(Execution)
+@checked_arguments(Execution)
 def summarize_stability_results(
     invocations: Source,
     endpoint_metrics: EndpointMetricsSource | None = None,
@@ -68,7 +68,7 @@ def summarize_stability_results(
     return _saved(StabilityResult(**vars(statistics)), result_save_path, overwrite=overwrite)
 
 
-@refusing_unknown_keywords(Execution)
+@checked_arguments(Execution)
 def summarize_concurrency_results(
     invocations: Source,
     endpoint_metrics: EndpointMetricsSource | None = None,
@@ -106,6 +106,7 @@ def summarize_concurrency_results(
     return _saved(ConcurrencyResult(**vars(statistics)), result_save_path, overwrite=overwrite)
 
 
+@checked_arguments()
 def compute_cost_savings(
     endpoint_metrics_summary: pl.DataFrame,
     average_request_size: float,
@@ -140,7 +141,7 @@ def compute_cost_savings(
     return _saved(CostResult(**vars(analysis)), result_save_path, overwrite=overwrite)
 
 
-@refusing_unknown_keywords(Execution)
+@checked_arguments(Execution)
 def summarize(
     log: Source,
     by: Sequence[str] = (),

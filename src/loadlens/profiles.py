@@ -11,7 +11,7 @@ import polars as pl
 
 from loadlens.engine import measure
 from loadlens.errors import InputError
-from loadlens.keywords import columns_of, refusing_unknown_keywords
+from loadlens.keywords import checked_arguments, columns_of
 from loadlens.profile import Execution, Plan, Profile, success_of
 from loadlens.profile.buckets import RELATIVE_ERROR
 from loadlens.profile.saved import damage_told, merged_profile, merged_seconds
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["load_profile", "merge_profiles", "profile_log"]
 
 
-@refusing_unknown_keywords(Execution)
+@checked_arguments(Execution, {"reading": Reading})
 def profile_log(
     inputs: Source,
     out: PathSource,
@@ -154,6 +154,7 @@ def _counted(profile: Profile) -> dict[str, Any]:
     }
 
 
+@checked_arguments()
 def merge_profiles(
     inputs: PathSource | Sequence[PathSource],
     out: PathSource,
@@ -215,6 +216,7 @@ def _merged_findings(saved: Sequence[SavedProfile]) -> dict[str, Any]:
     }
 
 
+@checked_arguments()
 def load_profile(path: PathSource, storage_options: Mapping[str, str] | None = None) -> Profile:
     """The profile that a file holds, with all of its seconds in memory.
 

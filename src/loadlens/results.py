@@ -16,6 +16,7 @@ from loadlens.analysis import (
     SummaryStatistics,
 )
 from loadlens.analysis.shared import MOST_KEYS
+from loadlens.keywords import checked_arguments
 from loadlens.publish import publish_folder
 from loadlens.sources import disarmed, target
 
@@ -64,6 +65,7 @@ class SavedResult:
         for name, chart in zip(self.chart_names, self.charts, strict=True):
             _write_chart(chart, folder, name, chart_formats)
 
+    @checked_arguments()
     def save(
         self,
         path: PathSource,

@@ -57,7 +57,7 @@ def test_requests_cost_what_their_size_says() -> None:
 
 @pytest.mark.parametrize(
     ("prices", "size", "reason"),
-    [((), 5.0, "name a price table"), ("sagemaker-serverless", -1.0, "got -1, expected")],
+    [((), 5.0, "name a price table"), ("sagemaker-serverless", -1.0, "got -1.0, expected")],
 )
 def test_sizes_of_requests_that_make_no_sense_are_refused(prices: Any, size: float, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):

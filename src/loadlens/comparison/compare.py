@@ -1,7 +1,6 @@
 """Whether a candidate run is better or worse than a base run, key by key."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from os import PathLike
 from typing import Final, Unpack
@@ -17,7 +16,7 @@ from loadlens.comparison.runs import Run, measured_run, with_common_types
 from loadlens.comparison.verdicts import FAMILY_LEVEL, LEVEL, key_verdicts, metric_verdict
 from loadlens.costing import FIGURES, MEMORY, check_tables, require_memory_prices
 from loadlens.errors import InputError, UsageError
-from loadlens.keywords import columns_of, refusing_unknown_keywords
+from loadlens.keywords import checked_arguments, columns_of
 from loadlens.prices import PriceTable, load_prices
 from loadlens.profile import Execution, key_names, spectrum
 from loadlens.schema import LATENCY
@@ -62,7 +61,7 @@ _TAKEN: Final = frozenset(
 """Columns of the results and measured columns, which no key may be called."""
 
 
-@refusing_unknown_keywords(Execution)
+@checked_arguments(Execution)
 def compare(
     base: Source,
     candidate: Source,
@@ -96,13 +95,6 @@ def compare(
         UsageError: ``by``, ``min_effect`` or the price tables make no sense, or costs were asked for and
             the calls of a key used several memory sizes.
     """
-    if not isinstance(min_effect, int | float):
-        raise UsageError(f"min_effect: got {min_effect!r}, expected a share such as 0.05 for 5 %")
-    if not 0 < min_effect < 1:
-        raise UsageError(
-            f"min_effect: got {min_effect:.4g}, expected more than 0 and less than 1, such as 0.05 for 5 %: "
-            f"no data can show that there is no difference at all"
-        )
     tables = _tables(prices)
     _check_request_size(request_size, tables)
     logs = open_log(base, name="the base"), open_log(candidate, name="the candidate")
@@ -126,13 +118,14 @@ def _check_request_size(request_size: float | None, tables: Sequence[PriceTable]
         return
     if not tables:
         raise UsageError("request_size: is for prices alone; name a price table too, with prices (--prices)")
-    if not 0 <= request_size < math.inf:
-        raise UsageError(f"request_size: got {request_size:g}, expected a number of bytes, 0 or more")
 
 
 def _tables(prices: Prices | Sequence[Prices]) -> tuple[PriceTable, ...]:
     several = [prices] if isinstance(prices, PriceTable | str | PathLike) else prices
-    tables = tuple(table if isinstance(table, PriceTable) else load_prices(table) for table in several)
+    if not isinstance(several, Iterable):
+        raise UsageError(f"prices: got {prices!r}, expected price tables such as ['lambda-arm']")
+    named = [table or "" for table in several]  # None would be the default table
+    tables = tuple(table if isinstance(table, PriceTable) else load_prices(table) for table in named)
     if tables:
         check_tables(tables)
     for table in tables:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Unpack
 
 from loadlens.costing.billing import billing_steps
@@ -10,7 +11,8 @@ from loadlens.costing.choosing import Strategy
 from loadlens.costing.comparison import CostComparison, compare_costs
 from loadlens.costing.traffic import Traffic
 from loadlens.costing.usage import MEMORY, usage_of
-from loadlens.keywords import refusing_unknown_keywords
+from loadlens.errors import UsageError
+from loadlens.keywords import check_values, checked_arguments
 from loadlens.prices import PriceTable, load_prices
 from loadlens.profile import Execution
 from loadlens.sources import Log, Reading, Source, open_log
@@ -40,6 +42,24 @@ class Costing:
     percentile: float = 0.95
     request_size: float | None = None
 
+    def __post_init__(self) -> None:
+        """Raises a UsageError for values of wrong types."""
+        kinds = {"prices": PriceTable, "capacities": Capacity}
+        for name, kind in kinds.items():
+            values = getattr(self, name)
+            if not isinstance(values, tuple) or not all(isinstance(value, kind) for value in values):
+                raise UsageError(f"{name}: got {values!r}, expected a tuple of {kind.__name__}")
+        for name, classes, expected in (
+            ("traffic", Traffic | None, "None or a Traffic"),
+            ("loads", Mapping, "logs by instance type"),
+            ("strategy", Strategy, "a Strategy"),
+        ):
+            if not isinstance(getattr(self, name), classes):
+                raise UsageError(f"{name}: got {getattr(self, name)!r}, expected {expected}")
+        if not (isinstance(self.percentile, Real) and 0 < self.percentile < 1):
+            raise UsageError(f"percentile: got {self.percentile!r}, expected a quantile between 0 and 1")
+        check_values({"request_size": self.request_size})
+
     @property
     def quantile(self) -> float:
         """The latency percentile that is compared, 0 to 1."""
@@ -47,7 +67,7 @@ class Costing:
         return objective.percentile if objective else self.percentile
 
 
-@refusing_unknown_keywords(Execution)
+@checked_arguments(Execution)
 def cost_comparison(
     log: Log,
     costing: Costing,

@@ -1,7 +1,7 @@
 """Gates: what a run has to keep to, in one line of text each, judged for every configuration."""
 
 from loadlens.gates.evaluate import GateCheck, Verdict, Windows, check_gates
-from loadlens.gates.grammar import Gate, Scope, parse_gate, parse_gates, read_gates
+from loadlens.gates.grammar import Gate, Scope, checked_gates, parse_gate, parse_gates, read_gates
 from loadlens.gates.output import check_document, failures, junit_xml, markdown_text
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Windows",
     "check_document",
     "check_gates",
+    "checked_gates",
     "failures",
     "junit_xml",
     "markdown_text",

@@ -11,9 +11,9 @@ import polars as pl
 from loadlens.errors import GateError, UsageError
 from loadlens.gates.bounds import refuse_unbounded, value_bounds
 from loadlens.gates.figures import value_of, values_behind
-from loadlens.gates.grammar import Gate, Scope, parse_gates
+from loadlens.gates.grammar import Gate, Scope, checked_gates
 from loadlens.gates.measures import Measures, measures
-from loadlens.keywords import columns_of, refusing_unknown_keywords
+from loadlens.keywords import checked_arguments, columns_of
 from loadlens.profile import Execution, Outliers, checked_outliers, key_names
 from loadlens.profile.clock import FINE_S
 from loadlens.schema import LATENCY
@@ -110,7 +110,7 @@ class GateCheck:
         return tuple(verdict for verdict in self.verdicts if verdict.gate is gate)
 
 
-@refusing_unknown_keywords(Execution)
+@checked_arguments(Execution, {"reading": Reading})
 def check_gates(
     log: Source,
     gates: Sequence[Gate | str],
@@ -140,43 +140,35 @@ def check_gates(
         InputError: the log cannot be read, lacks columns or holds values that no statistic may use.
         UsageError: there are no gates, there is no such fence, or figures are to be approximate.
     """
-    if (
-        isinstance(gates, str)
-        or not isinstance(gates, Sequence)
-        or not all(isinstance(gate, str | Gate) for gate in gates)
-    ):
-        raise UsageError(f"gates: got {gates!r}, expected a list of gates or texts such as ['p99 < 300ms']")
-    if not gates:
+    judged = checked_gates(gates)
+    if not judged:
         raise UsageError("no gates: give one or more, such as p99 < 300ms")
     if not execution.get("exact", True):
         raise UsageError("gates are judged on exact figures: leave out exact=False (--one-pass)")
     if outliers is not None:
         checked_outliers(outliers)
-    parsed = parse_gates([gate for gate in gates if isinstance(gate, str)])
-    texts = iter(parsed)
-    known = tuple(gate if isinstance(gate, Gate) else next(texts) for gate in gates)
     opened = open_log(log, required=(*columns_of(by), LATENCY), reading=reading)
     key = columns_of(by) or opened.key
-    _refuse_other_columns(known, key, opened)
-    refuse_unbounded(known, opened)
+    _refuse_other_columns(judged, key, opened)
+    refuse_unbounded(judged, opened)
     if outliers is None:
-        outliers = "mean-iqr" if any(gate.filtered for gate in known) else "none"
-    found = measures(opened, key, known, outliers, execution)
+        outliers = "mean-iqr" if any(gate.filtered for gate in judged) else "none"
+    found = measures(opened, key, judged, outliers, execution)
     unjudged = opened.findings.unjudged
     tables = {
-        width: _tables([gate for gate in known if gate.window_s == width], figures, unjudged)
+        width: _tables([gate for gate in judged if gate.window_s == width], figures, unjudged)
         for width, figures in found.items()
     }
     verdicts = tuple(
         verdict
-        for gate in known
+        for gate in judged
         for verdict in _verdicts(gate, next(tables[gate.window_s]), found[gate.window_s], unjudged)
     )
     some = next(iter(found.values()))
     return GateCheck(
         by=key,
         outliers=outliers,
-        gates=known,
+        gates=judged,
         verdicts=verdicts,
         first_start=some.first_start,
         last_end=some.last_end,

@@ -13,6 +13,7 @@ import polars as pl
 
 from loadlens.errors import GateError, UsageError
 from loadlens.gates.text import Place, Scanner
+from loadlens.keywords import checked_arguments
 from loadlens.sources.storage.documents import read_toml
 from loadlens.sources.wording import listed, shortened
 
@@ -169,6 +170,7 @@ class Gate:
         return f" {self.unit}" if self.kind == "latency" else self.unit
 
 
+@checked_arguments()
 def parse_gates(texts: Iterable[str]) -> tuple[Gate, ...]:
     """Reads gates, such as ``p99 < 300ms``.
 
@@ -176,8 +178,6 @@ def parse_gates(texts: Iterable[str]) -> tuple[Gate, ...]:
         UsageError: they are no texts.
         GateError: some are no gates; it names each, and where in it the mistake is.
     """
-    if isinstance(texts, str) or not isinstance(texts, Iterable):
-        raise UsageError(f"gates: got {shortened(texts)}, expected a list of texts such as ['p99 < 300ms']")
     given = list(texts)
     wrong = [text for text in given if not isinstance(text, str)]
     if wrong:
@@ -185,6 +185,19 @@ def parse_gates(texts: Iterable[str]) -> tuple[Gate, ...]:
     return _parsed((f"gate {shortened(text)}", text, "") for text in given)
 
 
+def checked_gates(gates: Iterable[Gate | str]) -> tuple[Gate, ...]:
+    """Gates that are told as such or as their texts.
+
+    Raises:
+        UsageError: some are neither.
+        GateError: some texts are no gates.
+    """
+    given = list(gates)
+    parsed = iter(parse_gates([gate for gate in given if not isinstance(gate, Gate)]))
+    return tuple(gate if isinstance(gate, Gate) else next(parsed) for gate in given)
+
+
+@checked_arguments()
 def read_gates(path: str | PathLike[str]) -> tuple[Gate, ...]:
     """Reads gates from a TOML file: tables ``[[gate]]`` with ``slo``, the text, and maybe ``name``.
 

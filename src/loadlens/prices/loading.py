@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
 from loadlens.errors import PriceError
+from loadlens.keywords import checked_arguments
 from loadlens.prices.table import Kind, PriceTable
 from loadlens.sources.storage.documents import parse_toml, read_toml
 from loadlens.sources.storage.secrets import shown
@@ -46,6 +47,7 @@ _MOST_MB: Final = 2**31
 _Value = TypeVar("_Value")
 
 
+@checked_arguments()
 def load_prices(table: str | PathLike[str] | None = None) -> PriceTable:
     """Loads a price table.
 

@@ -9,6 +9,7 @@ from typing import Final, Union
 import polars as pl
 
 from loadlens.errors import InputError, UsageError
+from loadlens.keywords import checked_arguments
 from loadlens.native.truncation import Truncation, surviving_truncation
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY, Rule, rules_for
 from loadlens.sources.arrow import ArrowDataset, ArrowStream, collect_stream, scan_dataset
@@ -452,6 +453,7 @@ def _named_columns(options: Reading) -> Sequence[str]:
     return options.name_keys.columns if options.name_keys else ()
 
 
+@checked_arguments()
 def read_log(
     source: Source,
     *,
@@ -510,6 +512,7 @@ def read_log(
     return open_log(source, reading=options)
 
 
+@checked_arguments()
 def scan_log(
     source: Source, *, force: bool = False, storage_options: Mapping[str, str] | None = None
 ) -> pl.LazyFrame:

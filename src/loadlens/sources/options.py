@@ -4,9 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import get_args
+from types import UnionType
+from typing import Final, cast, get_args
 
 from loadlens.errors import UsageError
+from loadlens.keywords import check_values
+from loadlens.sources.dialects import dialect_called
 from loadlens.sources.dialects.base import Level
 from loadlens.sources.findings import MaxRejects
 from loadlens.sources.mapping import ColumnMap
@@ -47,6 +50,22 @@ class Reading:
     spill_folder: Path | None = None
     storage_options: StorageOptions = field(default_factory=StorageOptions)
 
+    def __post_init__(self) -> None:
+        """Raises a UsageError for values of wrong types."""
+        check_values({name: getattr(self, name) for name in ("keep_query", "label_template", "force")})
+        if self.format is not None:
+            dialect_called(self.format)
+        if self.level not in LEVELS:
+            raise UsageError(f"level: got {self.level!r}, expected one of: {', '.join(LEVELS)}")
+        for name, kind in _CLASSES.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                raise UsageError(f"{name}: got {value!r}, expected what Reading.of makes of plain values")
+        if self.column_map and self.level != "requests":
+            raise UsageError(
+                f"level: {self.level} cannot be told by a map of columns; leave out --level or --map"
+            )
+
     @classmethod
     def of(
         cls,
@@ -68,24 +87,28 @@ class Reading:
         Raises:
             UsageError: an argument cannot be understood.
         """
-        if format is not None and not isinstance(format, str):
-            raise UsageError(f"format: got {format!r}, expected the name of one, such as 'jmeter-csv'")
-        if storage_options is not None and not isinstance(storage_options, Iterable):
-            raise UsageError(f"storage_options: got {storage_options!r}, expected names and values")
-        mapped = _column_map(column_map, no_header=no_header)
-        _check_flags({"keep_query": keep_query, "label_template": label_template})
         return cls(
             format=format,
-            column_map=mapped,
-            level=_level(level, is_mapped=mapped is not None),
+            column_map=_column_map(column_map, no_header=no_header),
+            level=cast("Level", level),
             keep_query=keep_query,
             label_template=label_template,
-            name_keys=compile_name_keys(key_from_name) if key_from_name else None,
+            name_keys=None if key_from_name is None else compile_name_keys(key_from_name),
             max_rejects=MaxRejects.parse(str(max_rejects)),
-            force=_flag("force", force),
+            force=force,
             spill_folder=None if spill_folder is None else Path(spill_folder),
             storage_options=StorageOptions.parse(storage_options),
         )
+
+
+_CLASSES: Final[Mapping[str, type | UnionType]] = {
+    "column_map": ColumnMap | None,
+    "name_keys": NameKeys | None,
+    "max_rejects": MaxRejects,
+    "spill_folder": Path | None,
+    "storage_options": StorageOptions,
+}
+"""What the attributes of a ``Reading`` are."""
 
 
 def _column_map(given: ColumnMap | Iterable[str] | None, *, no_header: bool) -> ColumnMap | None:
@@ -100,24 +123,3 @@ def _column_map(given: ColumnMap | Iterable[str] | None, *, no_header: bool) -> 
     if not all(isinstance(entry, str) for entry in entries):
         raise UsageError(f"column_map: got {given!r}, expected texts such as ['latency=elapsed:ms']")
     return ColumnMap.parse(entries, no_header=no_header)
-
-
-def _check_flags(flags: Mapping[str, object]) -> None:
-    for name, value in flags.items():
-        if not isinstance(value, bool):
-            raise UsageError(f"{name}: got {value!r}, expected True or False")
-
-
-def _level(text: str, *, is_mapped: bool) -> Level:
-    level = next((level for level in LEVELS if level == text), None)
-    if level is None:
-        raise UsageError(f"level: got {text!r}, expected one of: {', '.join(LEVELS)}")
-    if is_mapped and level != "requests":
-        raise UsageError(f"level: {level} cannot be told by a map of columns; leave out --level or --map")
-    return level
-
-
-def _flag(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise UsageError(f"{name}: got {value!r}, expected True or False")
-    return value

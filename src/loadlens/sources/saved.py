@@ -206,7 +206,7 @@ def saved_profiles(
         InputError: nothing is there, or a file is no profile, or damaged.
     """
     if source is None or not isinstance(source, str | PathLike | RemotePath | Iterable):
-        raise InputError(f"a saved profile: got {source!r}, expected its path")
+        raise InputError(f"path: got {shortened(source)}, expected the path of a saved profile")
     found = find_files(source, options).candidates
     paths = [one.path for one in found if one.likelihood == "sure" or kind_of(one.path) == "parquet"]
     return tuple(map(_known_profile, paths))

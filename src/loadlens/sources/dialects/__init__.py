@@ -54,6 +54,7 @@ __all__ = [
     "StreamReader",
     "UnknownFormatError",
     "detect",
+    "dialect_called",
     "on_calendar",
     "open_reader",
     "refuse_transactions",
@@ -136,7 +137,7 @@ def detect(head: Head, override: str | None = None) -> Dialect:
         UsageError: there is no dialect called ``override``.
     """
     if override is not None:
-        return _named(override)
+        return dialect_called(override)
     _refuse(head)
     found = [dialect for dialect in DIALECTS if dialect.matches(head)]
     if len(found) == 1:
@@ -209,11 +210,16 @@ def _names() -> str:
     return f"one of: {', '.join(sorted(dialect.name for dialect in DIALECTS))}"
 
 
-def _named(name: str) -> Dialect:
+def dialect_called(name: str) -> Dialect:
+    """The dialect of a name.
+
+    Raises:
+        UsageError: there is none.
+    """
     for dialect in DIALECTS:
         if dialect.name == name:
             return dialect
-    raise UsageError(f"no format is called {name!r}; expected {_names()}")
+    raise UsageError(f"format: got {name!r}, expected {_names()}")
 
 
 def _refuse(head: Head) -> None:

@@ -271,7 +271,7 @@ def location(source: PathSource, options: Mapping[str, str] | None = None) -> Lo
         return source.with_options(options) if options else source
     text = os.fspath(source) if isinstance(source, str | os.PathLike) else None
     if not isinstance(text, str):
-        raise InputError(f"a path: got {shortened(source)}, expected text or a pathlib.Path")
+        raise InputError(f"path: got {shortened(source)}, expected text or a pathlib.Path")
     if "\0" in text:
         raise InputError(f"{shown(text)}: cannot be read: it holds a NUL character, which no name can")
     found = _SCHEME.match(text)
