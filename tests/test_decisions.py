@@ -15,6 +15,7 @@ from loadlens.errors import GateError, InputError, OutputError, PriceError, Usag
 from loadlens.gates import check_gates, parse_gate
 from tests.comparison.runs import run
 from tests.folders import LOG_FILES, STABILITY, files_below, leave_out_drawings, results_folder, tree
+from tests.profile.test_executor import Inline
 from tests.report.pages import Page
 
 COSTING = Costing(
@@ -127,6 +128,22 @@ def test_all_at_once(log: Path, base: Path, tmp_path: Path) -> None:
     assert pngs >= COST_CHARTS | COMPARISON_CHARTS
     assert {name.replace(".png", ".svg") for name in pngs} <= files_below(out)
     assert document["gates"]["holds"] is True
+
+
+def test_each_log_is_counted_once_and_looked_at_once(log: Path, base: Path, tmp_path: Path) -> None:
+    workers = Inline()
+    gates = ["p99 < 10s", "p90 < 90ms filtered", "p99 < 1s within 5s of every window"]
+    questions: dict[str, Any] = {"gates": gates, "baseline": base, "costing": COSTING}
+    together, *_ = decided(log, tmp_path / "out", by=["memory_size"], executor=workers, **questions)
+    work = [(arguments[0].part.files[0].path.name, done.__name__) for done, arguments in workers.submitted]
+    assert work == [
+        (name, step) for name in ("base.parquet", "log.parquet") for step in (COUNTING, LOOKING)
+    ]  # fmt: skip
+    assert together.gates is not None
+    assert together.gates.verdicts == check_gates(log, gates, ["memory_size"]).verdicts
+
+
+COUNTING, LOOKING = "count_partition", "look_at_partition"
 
 
 def test_the_key_of_each_answer(tmp_path: Path) -> None:

@@ -7,10 +7,9 @@ from os import PathLike
 from typing import TYPE_CHECKING, Unpack
 
 from loadlens.analyses import TOOLKIT_OUTLIERS, LogAnalysis, Options, ToolkitAnalysis
-from loadlens.analysis import checked_key
+from loadlens.analysis import summary_question
 from loadlens.api import (
     compute_cost_savings,
-    summarize,
     summarize_concurrency_results,
     summarize_stability_results,
 )
@@ -28,6 +27,8 @@ from loadlens.publish import (
     refuse_output_inside,
     rejects_of_folder,
 )
+from loadlens.results import SummaryResult
+from loadlens.schema import LATENCY
 from loadlens.sources import (
     PathSource,
     Reading,
@@ -86,8 +87,8 @@ def analyze(
     """Analyses logs and publishes summaries, charts, a report and summary.json.
 
     Of a log that is no results folder, gates, a baseline and a cost may be asked too: each becomes a section
-    of the report, an entry of summary.json and a part of ``decisions``. Each measures the log once more. A
-    gate that fails is no error here: see ``decisions.gates.holds``.
+    of the report, an entry of summary.json and a part of ``decisions``. All that goes by one key is measured
+    together. A gate that fails is no error here: see ``decisions.gates.holds``.
 
     Args:
         inputs: one results folder of the toolkit, or paths, folders and globs of other logs, one or several.
@@ -197,12 +198,18 @@ def _analysis(inputs: Sequence[Path_], options: Options) -> ToolkitAnalysis | Lo
 
 
 def _analyze_log(inputs: Sequence[Path_], options: Options) -> LogAnalysis:
-    options.on_stage("Reading invocations")
     log = open_log(inputs, reading=options.reading)
-    key = checked_key(options.by or log.key)
     sources = tuple(shown(item) for item in inputs)
-    decisions = decide(
+    question = summary_question(
         log,
+        options.by or log.key,
+        outliers=options.outliers or "none",
+        percentiles=options.percentiles,
+    )
+    log.require((*question.plan.key, LATENCY))
+    statistics, decisions = decide(
+        log,
+        question,
         options.questions,
         name=", ".join(sources),
         by=options.by,
@@ -211,10 +218,12 @@ def _analyze_log(inputs: Sequence[Path_], options: Options) -> LogAnalysis:
         on_stage=options.on_stage,
         execution=options.execution,
     )
-    # Last, because the log's findings are those of its last scan.
-    summary = summarize(log, key, **options.measuring("none"))
     return LogAnalysis(
-        sources=sources, options=options, summary=summary, findings=log.findings, decisions=decisions
+        sources=sources,
+        options=options,
+        summary=SummaryResult(**vars(statistics)),
+        findings=log.findings,
+        decisions=decisions,
     )
 
 

@@ -7,12 +7,13 @@ from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from loadlens.comparison import Comparison, compare
-from loadlens.costing import CostComparison, cost_comparison
+from loadlens.comparison import Comparison, ComparisonQuestion
 from loadlens.costing.document import cost_document
+from loadlens.costing.question import priced, priced_usage_question
 from loadlens.costing.usage import MEMORY
+from loadlens.engine import ask, ask_all
 from loadlens.errors import UsageError
-from loadlens.gates import GateCheck, check_document, check_gates
+from loadlens.gates import GateCheck, check_document, gates_question
 from loadlens.sources import RemotePath, find_toolkit_folder, open_log, shown
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
     import altair as alt
 
-    from loadlens.costing import Costing
+    from loadlens.analysis import SummaryStatistics
+    from loadlens.costing import CostComparison, Costing
+    from loadlens.engine import Question
     from loadlens.gates import Gate
     from loadlens.prices import PriceTable
     from loadlens.profile import Execution, Outliers
@@ -142,6 +145,7 @@ def _costing_document(costing: CostComparison) -> dict[str, Any]:
 
 def decide(
     log: Log,
+    summary: Question[SummaryStatistics],
     questions: Questions,
     *,
     name: str,
@@ -150,15 +154,16 @@ def decide(
     reading: Reading,
     on_stage: Callable[[str], None],
     execution: Execution,
-) -> Decisions:
-    """Answers what is asked of a log, measuring it once for each question, and a baseline once.
+) -> tuple[SummaryStatistics, Decisions]:
+    """Summarises a log and answers what else is asked of it, all measured together.
 
     Args:
         log: the log.
-        questions: what is asked.
+        summary: what the summary asks.
+        questions: what else is asked.
         name: what the log is called.
         by: key columns; none for those that each question takes by itself: the log's natural key, what
-            both runs have of it, and ``memory_size``.
+            both runs have of it, and ``memory_size``. Questions by one key share their scans.
         outliers: the fence of gates that say ``filtered``; None for the usual one.
         reading: how other logs are read.
         on_stage: is told what begins.
@@ -168,35 +173,44 @@ def decide(
         InputError: a log cannot be read or lacks columns, or the runs have no key in common.
         UsageError: a gate does not fit the log, or the questions make no sense together.
     """
-    gates = comparison = costing = None
-    # Opened first: whether it is there is told before anything is measured.
-    baseline = None if questions.baseline is None else _opened(questions.baseline, reading)
+    asked: dict[str, Question[Any]] = {"summary": summary}
+    costing, comparison = questions.costing, None
     if questions.gates:
-        on_stage("Judging gates")
-        gates = check_gates(log, questions.gates, by, outliers=outliers, **execution)
-    if questions.costing:
-        on_stage("Pricing")
-        priced_by = tuple(dict.fromkeys((*by, MEMORY)))
-        costing = cost_comparison(log, questions.costing, priced_by, reading=reading, **execution)
-    if baseline:
-        on_stage("Comparing with the baseline")
+        exact = execution.get("exact", True)
+        asked["gates"] = gates_question(log, questions.gates, by, outliers=outliers, exact=exact)
+    if costing:
+        asked["usage"] = priced_usage_question(log, costing, tuple(dict.fromkeys((*by, MEMORY))))
+    if questions.baseline is not None:
+        baseline = _opened(questions.baseline, reading)
         tables = _priced_by_use(costing) if costing and MEMORY in (by or baseline.key) else []
-        comparison = compare(
+        comparison = ComparisonQuestion.of(
             baseline,
             log,
             by or None,
             min_effect=questions.min_effect,
             prices=tables,
-            request_size=questions.costing.request_size if tables and questions.costing else None,
+            request_size=costing.request_size if tables and costing else None,
             base_name=_named(questions.baseline) or baseline.name,
             candidate_name=name,
-            **execution,
         )
-    return Decisions(gates=gates, comparison=comparison, costing=costing)
+        on_stage("Reading the baseline")
+        base = ask(baseline, comparison.runs[0], **execution)
+        asked["run"] = comparison.runs[1]
+    on_stage("Reading invocations")
+    how: Execution = {"heatmap": True, **execution}
+    found = ask_all(log, list(asked.values()), **how)
+    answers = dict(zip(asked, found, strict=True))
+    if costing:
+        on_stage("Pricing")
+    return answers["summary"], Decisions(
+        gates=answers.get("gates"),
+        comparison=comparison.answer(base, answers["run"]) if comparison else None,
+        costing=priced(answers["usage"], costing, reading=reading, **execution) if costing else None,
+    )
 
 
-def _priced_by_use(costing: CostComparison) -> list[PriceTable]:
-    return [table for table in costing.tables if table.kind != "instances"]
+def _priced_by_use(costing: Costing) -> list[PriceTable]:
+    return [table for table in costing.prices if table.kind != "instances"]
 
 
 def _opened(baseline: Source, reading: Reading) -> Log:

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from loadlens import InputError, PriceError, UsageError, load_prices, read_log
-from loadlens.comparison import Comparison, compare, runs
+from loadlens.comparison import Comparison, compare
 from loadlens.costing import configuration_costs, usage_of
 from loadlens.sources.wording import NO_CALENDAR
 from tests.comparison.runs import run
@@ -80,18 +80,6 @@ def test_costs_are_those_of_the_command_for_costs() -> None:
             costs = found.costs.filter(prices=table.short_name).sort("label")
             assert costs[role].to_list() == pytest.approx(expected.to_list(), rel=1e-12)
             assert set(costs[f"{role}_basis"]) == {"billed duration"}
-
-
-def test_each_log_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    logs, measure = [], runs.measure
-
-    def counted(log: Any, plan: Any, **execution: Any) -> Any:
-        logs.append(log.name)
-        return measure(log, plan, **execution)
-
-    monkeypatch.setattr(runs, "measure", counted)
-    compare(sized(a=1), sized(a=1), ["label"], prices="sagemaker-serverless")
-    assert logs == ["the base", "the candidate"]
 
 
 def test_memory_sizes_may_differ_where_the_key_does_not_name_them() -> None:

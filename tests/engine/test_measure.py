@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadlens.engine.counting import Counted, counted
+from loadlens.engine.counting import Counted, Wanted, counted
 from loadlens.engine.measuring import refined, scanning
 from loadlens.engine.readout import profile_of
 from loadlens.engine.scan import Scan
-from loadlens.engine.selections import Selections
 from loadlens.engine.tally import Layers, Tallies
 from loadlens.errors import InputError
 from loadlens.profile import Plan, Profile, Statistics, WindowPlan
@@ -43,7 +42,7 @@ def counted_of(
     source: Any, plan: Plan, limits: Limits = LIMITS, spill: Path | None = None
 ) -> Iterator[tuple[Counted, Scan]]:
     log = open_log(source)
-    with scanning(log, plan) as whole:
+    with scanning(log, [plan]) as whole:
         scan = replace(whole, limits=limits, spill_folder=spill)
         with counted(log, scan) as found:
             yield found, scan
@@ -51,7 +50,7 @@ def counted_of(
 
 def measured_of(source: Any, plan: Plan, **options: Any) -> Statistics:
     with counted_of(source, plan, **options) as (found, scan):
-        return refined(found, scan)
+        return refined(found, [plan], scan.limits)[0]
 
 
 def assert_agree(got: pl.DataFrame, frame: pl.DataFrame, plan: Plan) -> None:
@@ -197,25 +196,26 @@ def test_cells_too_full_to_hold_are_split(name: str, most: int) -> None:
 
 def test_equal_latencies_are_counted_where_they_lie() -> None:
     frame, looks = log_of(np.full(100_000, 100.0)), []
-    with counted_of(frame, plan_of(frame, outliers="none"), small(10)) as (found, scan):
+    plan = plan_of(frame, outliers="none")
+    with counted_of(frame, plan, small(10)) as (found, scan):
 
-        def look(selections: Mapping[float | None, Selections]) -> None:
+        def look(selections: Wanted) -> None:
             looks.append(selections)
             found.look(selections)
 
-        refined(replace(found, look=look), scan)
+        refined(replace(found, look=look), [plan], scan.limits)
     assert len(looks) <= 1
 
 
-class NoText(Limits):
-    """So little memory that text goes into a temporary file."""
+class WithoutText(Limits):
+    """Text is never held in memory."""
 
     @property
     def text_bytes(self) -> int:
         return 0
 
 
-class Tight(NoText):
+class Tight(WithoutText):
     """So little memory that keys are counted in parts."""
 
     @property
@@ -231,10 +231,10 @@ def test_keys_that_outgrow_the_memory_are_counted_in_parts(tmp_path: Path, suffi
     plan = plan_of(frame, KEY)
     whole, stages = measured_of(path, plan), []
     log = open_log(path)
-    with scanning(log, plan, on_progress=lambda moment: stages.append(moment.stage)) as wide:
+    with scanning(log, [plan], on_progress=lambda moment: stages.append(moment.stage)) as wide:
         scan = replace(wide, limits=Tight(memory=2**30))
         with counted(log, scan) as found:
-            got = refined(found, scan)
+            (got,) = refined(found, [plan], scan.limits)
     assert any(re.search(r"part 2 of \d+ of the keys", stage) for stage in stages)
     assert got.table.equals(whole.table)
     assert profiles_equal(got.profile, whole.profile)
@@ -315,7 +315,7 @@ def test_windows_are_the_same_however_rows_are_read(tmp_path: Path, suffix: str,
     path = tmp_path / f"log.{suffix}"
     frame.write_parquet(path) if suffix == "parquet" else frame.write_csv(path)
     plan = plan_of(frame, KEY, outliers="none")
-    memory = NoText(memory=2**30) if limits == "plenty" else Tight(memory=2**30)
+    memory = WithoutText(memory=2**30) if limits == "plenty" else Tight(memory=2**30)
     got = measured_of(path, with_windows(plan, everywhere), limits=memory)
     assert of_latencies(got.windows[WINDOW_S]).equals(by_window(frame, plan))
 
@@ -341,14 +341,6 @@ def test_more_keys_than_memory_holds_are_refused_with_their_number() -> None:
         pass
 
 
-class WithoutText(Limits):
-    """Text is never held in memory."""
-
-    @property
-    def text_bytes(self) -> int:
-        return 0
-
-
 @pytest.mark.parametrize("name", ["several keys", "some without latency"])
 def test_what_the_second_scan_needs_is_spilled(name: str, tmp_path: Path) -> None:
     frame = keyed(LOGS[name]())
@@ -358,7 +350,7 @@ def test_what_the_second_scan_needs_is_spilled(name: str, tmp_path: Path) -> Non
         plan = plan_of(frame, KEY, outliers=outliers)
         with counted_of(path, plan, WithoutText(memory=2**30)) as (found, scan):
             assert found.spilled_bytes > 0
-            spilled = refined(found, scan)
+            (spilled,) = refined(found, [plan], scan.limits)
         assert spilled.table.equals(measured_of(path, plan).table)
 
 

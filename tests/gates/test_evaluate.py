@@ -385,22 +385,6 @@ def test_filtered_gates_agree_with_the_summary(outliers: str) -> None:
             assert oracle.agree(verdict.value, expected)
 
 
-def test_one_run_serves_all_gates_without_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    from loadlens.gates import measures
-
-    keys = []
-    measure = measures.measure
-
-    def watched(log: object, plan: measures.Plan, **execution: object) -> object:
-        keys.append(plan.key)
-        return measure(log, plan, **execution)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(measures, "measure", watched)
-    one = [*(text.format("<", 9) for text in METRICS), "p99 < 1s filtered", "p99 < 1s for memory_size=1024"]
-    check_gates(log_of([Configuration()]), one, by=["memory_size"])
-    assert keys == [("memory_size",)]
-
-
 def test_text_is_parsed_once_for_the_run_and_all_windows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ from loadlens.analysis.cost import CostAnalysis, cost_analysis
 from loadlens.analysis.endpoint import endpoint_summary
 from loadlens.analysis.shared import InvocationStatistics
 from loadlens.analysis.stability import StabilityStatistics, stability_statistics
-from loadlens.analysis.summary import SummaryStatistics, checked_key, summary_statistics
+from loadlens.analysis.summary import SummaryStatistics, checked_key, summary_question, summary_statistics
 
 __all__ = [
     "ConcurrencyStatistics",
@@ -18,5 +18,6 @@ __all__ = [
     "cost_analysis",
     "endpoint_summary",
     "stability_statistics",
+    "summary_question",
     "summary_statistics",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Unpack
 
 import polars as pl
@@ -19,14 +20,14 @@ from loadlens.analysis.shared import (
     num_errors,
     with_numeric_keys,
 )
-from loadlens.engine import measure
+from loadlens.engine import Question, ask
 from loadlens.errors import UsageError
 from loadlens.keywords import columns_of
-from loadlens.profile import DEFAULT_PERCENTILES, Execution, Outliers, Plan, key_names, success_of
+from loadlens.profile import DEFAULT_PERCENTILES, Execution, Outliers, Plan, Statistics, key_names, success_of
 from loadlens.schema import LATENCY
-from loadlens.sources import Source, open_log
+from loadlens.sources import Log, Source, open_log
 
-__all__ = ["SummaryStatistics", "checked_key", "summary_statistics"]
+__all__ = ["SummaryStatistics", "checked_key", "summary_question", "summary_statistics"]
 
 
 _TAKEN = frozenset(
@@ -75,26 +76,36 @@ def summary_statistics(
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
     **execution: Unpack[Execution],
 ) -> SummaryStatistics:
-    """Summarises a log by the columns ``by``; by none, as a whole.
+    """Summarises a log; see ``summary_question``."""
+    key = checked_key(by)
+    log = open_log(source, required=(*key, LATENCY))
+    return ask(log, summary_question(log, key, outliers=outliers, percentiles=percentiles), **execution)
+
+
+def summary_question(
+    log: Log, by: Sequence[str], *, outliers: Outliers, percentiles: Sequence[float]
+) -> Question[SummaryStatistics]:
+    """Asks for the figures of a log by the columns ``by``; by none, as a whole.
 
     A call is a success when the log's ``success`` says so or, without that column, when its latency is
     above 0. Nothing is filtered unless a fence is asked for; the fence is taken over all rows as logged.
 
     Raises:
-        InputError: the source cannot be read, lacks columns or holds values that no statistic may use.
         UsageError: ``by`` names a column twice, or one that is measured and not configured.
     """
-    key = checked_key(by)
-    log = open_log(source, required=(*key, LATENCY))
-    success = success_of(log.columns)
     plan = Plan(
-        key=key,
-        success=success,
+        key=checked_key(by),
+        success=success_of(log.columns),
         outliers=outliers,
         counts_outliers=True,
         percentiles=checked_percentiles(percentiles),
     )
-    statistics = with_numeric_keys(measure(log, plan, **execution), key)
+    return Question(plan=plan, answer=partial(_summary, plan))
+
+
+def _summary(plan: Plan, found: Statistics) -> SummaryStatistics:
+    key = plan.key
+    statistics = with_numeric_keys(found, key)
     classes = error_classes(statistics)
     table = (
         statistics.table.join(classes, on=key_names(key), how="left", nulls_equal=True, maintain_order="left")

@@ -1,7 +1,7 @@
 """Whether a candidate run is better or worse than a base run, key by key."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Final, Unpack
 
@@ -12,9 +12,10 @@ from loadlens.analysis.shared import key_columns
 from loadlens.comparison.costs import COST_COLUMNS, compared_costs, cost_remarks
 from loadlens.comparison.intervals import Floats, difference_limits
 from loadlens.comparison.result import METRICS, ComparedRun, Comparison, drawn_keys
-from loadlens.comparison.runs import Run, measured_run, with_common_types
+from loadlens.comparison.runs import Run, run_question, with_common_types
 from loadlens.comparison.verdicts import FAMILY_LEVEL, LEVEL, key_verdicts, metric_verdict
 from loadlens.costing import FIGURES, MEMORY, check_tables, require_memory_prices
+from loadlens.engine import Question, ask
 from loadlens.errors import InputError, UsageError
 from loadlens.keywords import checked_arguments, columns_of
 from loadlens.prices import PriceTable, load_prices
@@ -22,7 +23,7 @@ from loadlens.profile import Execution, key_names, spectrum
 from loadlens.schema import LATENCY
 from loadlens.sources import Log, Source, open_log
 
-__all__ = ["Prices", "compare"]
+__all__ = ["ComparisonQuestion", "Prices", "compare"]
 
 Prices = PriceTable | str | PathLike[str]
 """A price table, the name of a built-in one, or the path of one."""
@@ -98,19 +99,69 @@ def compare(
     tables = _tables(prices)
     _check_request_size(request_size, tables)
     logs = open_log(base, name="the base"), open_log(candidate, name="the candidate")
-    key = _key(logs, by, _TAKEN.union(COST_COLUMNS, FIGURES) if tables else _TAKEN)
-    for log in logs:
-        log.require((*key, LATENCY))
-        if tables:
-            log.require([MEMORY], "the cost of calls")
-    names = [base_name or logs[0].name, candidate_name or logs[1].name]
-    base_run, candidate_run = with_common_types(
-        *(
-            measured_run(log, name, key, prices=tables, request_size=request_size, **execution)
+    question = ComparisonQuestion.of(
+        *logs,
+        by,
+        min_effect=min_effect,
+        prices=tables,
+        request_size=request_size,
+        base_name=base_name,
+        candidate_name=candidate_name,
+    )
+    runs = (ask(log, run, **execution) for log, run in zip(logs, question.runs, strict=True))
+    return question.answer(*runs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonQuestion:
+    """What changed between two runs.
+
+    Attributes:
+        key: the key columns.
+        min_effect: the smallest change that counts, as a share of the base's figure.
+        prices: price tables under which to compare what calls cost.
+        runs: what is asked of the base, and of the candidate.
+    """
+
+    key: tuple[str, ...]
+    min_effect: float
+    prices: tuple[PriceTable, ...]
+    runs: tuple[Question[Run], Question[Run]]
+
+    @classmethod
+    def of(
+        cls,
+        base: Log,
+        candidate: Log,
+        by: Sequence[str] | None,
+        *,
+        min_effect: float,
+        prices: Sequence[PriceTable] = (),
+        request_size: float | None = None,
+        base_name: str | None = None,
+        candidate_name: str | None = None,
+    ) -> "ComparisonQuestion":
+        """Of two logs; see ``compare``, which says what is raised."""
+        logs = base, candidate
+        key = _key(logs, by, _TAKEN.union(COST_COLUMNS, FIGURES) if prices else _TAKEN)
+        for log in logs:
+            log.require((*key, LATENCY))
+            if prices:
+                log.require([MEMORY], "the cost of calls")
+        names = base_name or base.name, candidate_name or candidate.name
+        own, other = (
+            run_question(log, name, key, prices=prices, request_size=request_size)
             for log, name in zip(logs, names, strict=True)
         )
-    )
-    return _compared(base_run, candidate_run, key, min_effect, tables)
+        return cls(key=key, min_effect=min_effect, prices=tuple(prices), runs=(own, other))
+
+    def answer(self, base: Run, candidate: Run) -> Comparison:
+        """What changed, given the answers to both questions.
+
+        Raises:
+            InputError: the runs have no key in common.
+        """
+        return _compared(*with_common_types(base, candidate), self.key, self.min_effect, self.prices)
 
 
 def _check_request_size(request_size: float | None, tables: Sequence[PriceTable]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final, Unpack
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -23,17 +23,17 @@ from loadlens.comparison.intervals import (
     share_estimate,
 )
 from loadlens.costing import MEMORY, Usage, billing_steps, usage_from
-from loadlens.engine import measure
+from loadlens.engine import Question
 from loadlens.errors import UsageError
 from loadlens.prices import PriceTable
-from loadlens.profile import Execution, Plan, Statistics, key_names, percentile_name, success_of
+from loadlens.profile import Plan, Statistics, key_names, percentile_name, success_of
 from loadlens.profile.buckets import FAILED, bucket_bounds
 from loadlens.profile.rounding import settled
 from loadlens.schema import LATENCY
 from loadlens.sources import Findings, Log
 from loadlens.sources.common_types import common_type, numeric_casts, with_types
 
-__all__ = ["PERCENTILES", "Run", "measured_run", "with_common_types"]
+__all__ = ["PERCENTILES", "Run", "run_question", "with_common_types"]
 
 PERCENTILES: Final = {percentile_name(quantile): quantile for quantile in (0.5, 0.9, 0.95, 0.99)}
 
@@ -133,16 +133,15 @@ class Run:
         return found
 
 
-def measured_run(
+def run_question(
     log: Log,
     name: str,
     key: Sequence[str],
     *,
     prices: Sequence[PriceTable] = (),
     request_size: float | None = None,
-    **execution: Unpack[Execution],
-) -> Run:
-    """Measures a log by ``key``, once.
+) -> Question[Run]:
+    """Asks for the figures of one of two runs that are compared.
 
     Args:
         log: the log.
@@ -150,34 +149,36 @@ def measured_run(
         key: the key columns.
         prices: tables to price what calls used, which takes the column ``memory_size``.
         request_size: mean bytes of a request, for a log that does not tell sizes.
-        **execution: how to measure; see ``Execution``.
 
     Raises:
-        InputError: the log cannot be read, or holds values that no statistic may use.
-        UsageError: the calls of a key used several memory sizes, so that they have no one price.
+        UsageError: the answer: the calls of a key used several memory sizes, so that they have no one price.
     """
-    success = success_of(log.columns)
     plan = Plan(
         key=(*key, MEMORY) if prices and MEMORY not in key else tuple(key),
-        success=success,
+        success=success_of(log.columns),
         percentiles=tuple(PERCENTILES.values()),
         response_sizes="response_size" in log.columns and any(table.price_per_gib for table in prices),
     )
-    measured = measure(log, plan, **execution)
-    steps_ms = billing_steps(prices)
-    usage = usage_from(log, plan, measured, steps_ms=steps_ms, request_size=request_size) if prices else None
-    statistics = with_numeric_keys(measured, plan.key)
-    if len(plan.key) > len(key):
-        statistics = _without_memory(statistics, key, name)
-    # The seconds make up most of a profile, and nothing here needs them while the other log is measured.
-    profile = replace(statistics.profile, seconds=statistics.profile.seconds.clear())
-    return Run(
-        name=name,
-        statistics=replace(statistics, profile=profile),
-        seconds_without_completion=seconds_without_completion(measured.profile),
-        findings=log.findings,
-        usage=usage,
-    )
+
+    def answer(measured: Statistics) -> Run:
+        steps_ms = billing_steps(prices)
+        usage = None
+        if prices:
+            usage = usage_from(log, plan, measured, steps_ms=steps_ms, request_size=request_size)
+        statistics = with_numeric_keys(measured, plan.key)
+        if len(plan.key) > len(key):
+            statistics = _without_memory(statistics, key, name)
+        # The seconds make up most of a profile, and nothing here needs them while the other log is measured.
+        profile = replace(statistics.profile, seconds=statistics.profile.seconds.clear())
+        return Run(
+            name=name,
+            statistics=replace(statistics, profile=profile),
+            seconds_without_completion=seconds_without_completion(measured.profile),
+            findings=log.findings,
+            usage=usage,
+        )
+
+    return Question(plan=plan, answer=answer)
 
 
 def _without_memory(statistics: Statistics, key: Sequence[str], name: str) -> Statistics:

@@ -87,7 +87,7 @@ def measured_capacity(
     key = tuple(name for name in _LOAD_COLUMNS if name in log.columns)
     log.require((*key, LATENCY, "start_time", "end_time"), "the capacity of an instance")
     success = success_of(log.columns)
-    plan = Plan(key=key, success=success, outliers="none", percentiles=(quantile,))
+    plan = Plan(key=key, success=success, outliers="none", percentiles=(quantile,), histogram=False)
     table = with_numeric_keys(measure(log, plan, **execution), key).table
     latency = pl.col(f"{LATENCY}_{percentile_name(quantile)}").alias("latency_ms")
     holds = pl.col("latency_ms") < objective.limit_ms if objective else pl.lit(value=True)

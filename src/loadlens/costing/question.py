@@ -10,14 +10,15 @@ from loadlens.costing.capacity import Capacity, measured_capacity
 from loadlens.costing.choosing import Strategy
 from loadlens.costing.comparison import CostComparison, compare_costs
 from loadlens.costing.traffic import Traffic
-from loadlens.costing.usage import MEMORY, usage_of
+from loadlens.costing.usage import MEMORY, Usage, usage_question
+from loadlens.engine import Question, ask
 from loadlens.errors import UsageError
 from loadlens.keywords import check_values, checked_arguments
 from loadlens.prices import PriceTable, load_prices
 from loadlens.profile import Execution
 from loadlens.sources import Log, Reading, Source, open_log
 
-__all__ = ["Costing", "cost_comparison"]
+__all__ = ["Costing", "cost_comparison", "priced", "priced_usage_question"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,14 +91,25 @@ def cost_comparison(
         PriceError: a memory size or an instance has no price.
         UsageError: ``by`` lacks ``memory_size``, or the price tables do not go together.
     """
-    usage = usage_of(
+    usage = ask(log, priced_usage_question(log, costing, by), **execution)
+    return priced(usage, costing, reading=reading, **execution)
+
+
+def priced_usage_question(log: Log, costing: Costing, by: Sequence[str]) -> Question[Usage]:
+    """Asks what each configuration used of what is to be priced; see ``usage_question``."""
+    return usage_question(
         log,
         by,
         steps_ms=billing_steps(costing.prices),
         percentile=costing.quantile,
         request_size=costing.request_size,
-        **execution,
     )
+
+
+def priced(
+    usage: Usage, costing: Costing, *, reading: Reading | None, **execution: Unpack[Execution]
+) -> CostComparison:
+    """Prices what each configuration used; measures the logs of instances."""
     loads_reading = replace(reading or Reading(), name_keys=None)
     measured = [
         measured_capacity(

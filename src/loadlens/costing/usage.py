@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Unpack
 
 import polars as pl
@@ -14,7 +15,7 @@ from loadlens.costing.billing import (
     step_column,
     steps_of,
 )
-from loadlens.engine import measure, on_good_rows
+from loadlens.engine import Question, ask, on_good_rows
 from loadlens.errors import InputError, UsageError
 from loadlens.keywords import columns_of
 from loadlens.profile import Execution, Plan, Profile, Statistics, key_names, percentile_name, success_of
@@ -24,7 +25,7 @@ from loadlens.schema import LATENCY, MAX_LATENCY_MS
 from loadlens.sources import Log, reading
 from loadlens.sources.wording import counted
 
-__all__ = ["FIGURES", "MEMORY", "Usage", "usage_from", "usage_of"]
+__all__ = ["FIGURES", "MEMORY", "Usage", "usage_from", "usage_of", "usage_question"]
 
 MEMORY: Final = "memory_size"
 _MEASURED: Final = ("billed_duration", "init_duration", "request_size")
@@ -96,7 +97,20 @@ def usage_of(
     request_size: float | None = None,
     **execution: Unpack[Execution],
 ) -> Usage:
-    """Measures what each configuration used.
+    """Measures what each configuration used; see ``usage_question``."""
+    question = usage_question(log, by, steps_ms=steps_ms, percentile=percentile, request_size=request_size)
+    return ask(log, question, **execution)
+
+
+def usage_question(
+    log: Log,
+    by: Sequence[str],
+    *,
+    steps_ms: Sequence[float],
+    percentile: float = 0.95,
+    request_size: float | None = None,
+) -> Question[Usage]:
+    """Asks what each configuration used.
 
     The log is measured as for a summary. One more scan sums up what else a cost is made of, if anything:
     billed durations, cold starts and request sizes that the log tells, and latencies rounded up to the steps
@@ -108,10 +122,9 @@ def usage_of(
         steps_ms: the billing steps of the price tables; by default those of the built-in ones.
         percentile: which latency to report, 0 to 1.
         request_size: mean bytes of a request, for a log that does not tell sizes.
-        **execution: how to measure; see ``Execution``.
 
     Raises:
-        InputError: the log cannot be read, lacks a key column, or holds a duration that is none.
+        InputError: the log lacks a key column; the answer: it holds a duration that is none.
         UsageError: ``by`` lacks ``memory_size``, which prices go by, or names a column twice or a figure.
     """
     key = columns_of(by)
@@ -120,15 +133,16 @@ def usage_of(
     if taken := sorted(FIGURES.intersection(key)):
         raise UsageError(f"by names {', '.join(taken)}, which names a figure; name configuration columns")
     log.require((*key, LATENCY), "the cost of calls")
-    success = success_of(log.columns)
     plan = Plan(
         key=key,
-        success=success,
+        success=success_of(log.columns),
         percentiles=(percentile,),
         response_sizes="response_size" in log.columns,
+        histogram=False,
     )
-    return usage_from(
-        log, plan, measure(log, plan, **execution), steps_ms=steps_ms, request_size=request_size
+    return Question(
+        plan=plan,
+        answer=partial(usage_from, log, plan, steps_ms=steps_ms, request_size=request_size),
     )
 
 

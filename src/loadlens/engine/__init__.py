@@ -10,9 +10,11 @@
    Windows of time are one key more, in a layer of their own with wide buckets, which the same scan counts;
    they are looked at only where what the buckets tell leaves open what hangs on them.
 4. ``figures`` puts the table of a summary together; ``measuring`` does all of it, in this process or by the
-   workers of an executor (``distributed``, ``partitions``).
+   workers of an executor (``distributed``, ``partitions``), for several plans at once; ``asking`` ties a plan
+   to what is made of its figures.
 """
 
-from loadlens.engine.measuring import measure, on_good_rows
+from loadlens.engine.asking import Question, ask, ask_all
+from loadlens.engine.measuring import measure, measure_all, on_good_rows
 
-__all__ = ["measure", "on_good_rows"]
+__all__ = ["Question", "ask", "ask_all", "measure", "measure_all", "on_good_rows"]

@@ -32,6 +32,7 @@ __all__ = [
     "Counted",
     "Look",
     "Profiles",
+    "Wanted",
     "counted",
     "layers_of",
     "look_again",
@@ -55,8 +56,11 @@ _SPILLED: Final = {
 Profiles = Mapping[float | None, Profile]
 """What the rows of a log came to, by the width of windows in s; None for the key alone."""
 
-Look = Callable[[Mapping[float | None, Selections]], None]
-"""Runs all rows of a log through selections, some for each layer that something is looked for in."""
+Wanted = Sequence[tuple[float | None, Selections]]
+"""Selections, each with the width of the windows of the layer that they are of; None for the key alone."""
+
+Look = Callable[[Wanted], None]
+"""Runs all rows of a log through selections."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,7 +275,7 @@ def look_again(
     keys: Mapping[float | None, pl.DataFrame],
     engine: Engine,
     tracker: Tracker,
-    selections: Mapping[float | None, Selections],
+    selections: Wanted,
 ) -> None:
     """Runs the rows of a log through selections.
 
@@ -280,18 +284,18 @@ def look_again(
         keys: the key columns of each layer's profile, in the order of its codes.
         engine: what runs the query.
         tracker: is told of the rows.
-        selections: what to look for in which layer, by these codes.
+        selections: what to look for, by these codes.
 
     Raises:
         ChangedError: the rows are not those that were counted.
     """
-    looking = {}
-    for width, wanted in selections.items():
+    looking = []
+    for width, wanted in selections:
         columns = layers.layers[width]
         timed = width is None and layers.has_end and wanted.has_limits
         coded = _coded(keys[width], columns)
-        looking[width] = _Looking.by(coded, columns, timed=timed, is_text=columns.is_text)
-    names = dict.fromkeys(name for layer in looking.values() for name in layer.names)
+        looking.append(_Looking.by(coded, columns, timed=timed, is_text=columns.is_text))
+    names = dict.fromkeys(name for layer in looking for name in layer.names)
     _look(layers.frame.select(list(names)), selections, looking, engine, tracker)
 
 
@@ -311,34 +315,34 @@ class _Spilled:
     keys: Mapping[float | None, pl.DataFrame]
     codes: Sequence[NDArray[np.int64]]
 
-    def look(self, engine: Engine, tracker: Tracker, selections: Mapping[float | None, Selections]) -> None:
+    def look(self, engine: Engine, tracker: Tracker, selections: Wanted) -> None:
         """Runs the rows through selections."""
         flat = np.concatenate([np.empty(0, dtype=np.int64), *self.codes])
         starts = np.cumsum([0, *[len(part) for part in self.codes]])
-        windows = [window_of(width) for width in selections if width]
+        windows = [window_of(width) for width in {width for width, _ in selections if width}]
 
         def coded(batch: pl.DataFrame) -> pl.DataFrame:
             place = starts[batch["tally"].to_numpy()] + batch["code"].to_numpy()
             return batch.with_columns(pl.Series("code", flat[place]), *windows)
 
-        looking = {
-            width: _Looking.by(
+        looking = [
+            _Looking.by(
                 self.keys[width],
                 self.layers.layers[width],
                 timed=width is None,
                 is_text=[False] * self.keys[width].width,
                 direct=width is None,
             )
-            for width in selections
-        }
+            for width, _ in selections
+        ]
         frame = pl.scan_parquet(self.path, glob=False)
         _look(frame, selections, looking, engine, tracker, prepared=coded)
 
 
 def _look(
     frame: pl.LazyFrame,
-    selections: Mapping[float | None, Selections],
-    looking: Mapping[float | None, _Looking],
+    selections: Wanted,
+    looking: Sequence[_Looking],
     engine: Engine,
     tracker: Tracker,
     *,
@@ -348,8 +352,7 @@ def _look(
 
     def add(batch: pl.DataFrame) -> pl.DataFrame:
         rows = prepared(batch)
-        for width, wanted in selections.items():
-            layer = looking[width]
+        for (_, wanted), layer in zip(selections, looking, strict=True):
             with wanted.one(layer.selection) as selection:
                 found = selection.look(rows.select(layer.names), high=wanted.has_limits)
             wanted.add(found)

@@ -1,13 +1,13 @@
 """A log measured by the workers of an executor, partition by partition."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
-from loadlens.engine.counting import LOOKING, Counted, Profiles, merged_profiles
+from loadlens.engine.counting import LOOKING, Counted, Profiles, Wanted, merged_profiles
 from loadlens.engine.partitions import (
     Counts,
     PartitionChangedError,
@@ -18,7 +18,6 @@ from loadlens.engine.partitions import (
     plain_plan,
 )
 from loadlens.engine.scan import Scan, needed_names
-from loadlens.engine.selections import Looked, Selections
 from loadlens.errors import InputError, UsageError, WorkerError
 from loadlens.profile.plan import SUCCESS_RULES, Execution, success_rule
 from loadlens.profile.progress import Tracker
@@ -63,14 +62,13 @@ def counted_by_workers(log: Log, scan: Scan, executor: Executor, execution: Exec
     _tell_findings(log, [findings[number] for number in sorted(findings)])
     profiles = merging.merged()
 
-    def look(selections: Mapping[float | None, Selections]) -> None:
+    def look(selections: Wanted) -> None:
         scan.tracker.stage(LOOKING, partitions=len(tasks))
-        keys = {width: profiles[width].keys for width in selections}
-        arguments = (keys, {width: some.wanted for width, some in selections.items()})
-        found: dict[float | None, Looked]
+        keys = {width: profiles[width].keys for width, _ in selections}
+        arguments = (keys, [(width, some.wanted) for width, some in selections])
         for _, found in _results(executor, look_at_partition, tasks, arguments, scan.tracker):
-            for width, looked in found.items():
-                selections[width].take(looked)
+            for (_, some), looked in zip(selections, found, strict=True):
+                some.take(looked)
 
     return Counted(profiles=profiles, look=look)
 

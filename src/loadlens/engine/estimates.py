@@ -1,6 +1,5 @@
 """What the buckets of a profile tell without a look at rows: each call has the middle of its bucket."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -42,9 +41,6 @@ class Estimates:
         self._table, self._end = table, end
         low, high = table.edges
         self._value = {"middle": bucket_middle(table.bucket, table.shift), "low": low, "high": high}[end]
-
-    def asked(self, wanted: Sequence[tuple[Population, Ints]], limits_ms: Floats | None = None) -> None:
-        """Nothing has to be looked for."""
 
     def values(self, population: Population, code: Ints, rank: Ints) -> Floats:
         """The latencies in ms at ranks, from 0, of the keys' calls."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from loadlens.engine.above import Removed
 from loadlens.engine.cells import CellTable, Population
 from loadlens.engine.estimates import Estimates
-from loadlens.engine.refine import Asked, Refinement
+from loadlens.engine.refine import Refinement, Wants
 from loadlens.profile.buckets import FAILED
 from loadlens.profile.fence import upper_fence
 from loadlens.profile.histogram import fine_bins, too_coarse
@@ -93,7 +93,7 @@ class Figures:
     def table(self) -> pl.DataFrame:
         """One row for each code, ascending; the columns are those of ``Statistics.table``.
 
-        What ``asked`` says is best looked for before; what is not known yet costs a look of its own.
+        What is ``wanted`` is best looked for before; what is not known yet costs a look of its own.
         """
         plan, good = self._plan, self._of_successes
         columns: dict[str, pl.Series] = self._counts()
@@ -190,7 +190,7 @@ class Figures:
 
     # ---- one look at what decides ----
 
-    def asked(self) -> Asked | None:
+    def wanted(self) -> Wants:
         """All that any figure may hang on, for one look."""
         plan, table = self._plan, self._cells
         successes = table.successes
@@ -211,7 +211,7 @@ class Figures:
             limits = np.where(higher > 0, limits, np.inf)
             if higher.sum() > self._refinement.most_rows:
                 limits = None  # too many to hold: they are counted once the fence is known
-        return self._refinement.asked(wanted, limits)
+        return Wants(cells=wanted, limits_ms=limits)
 
     def _cells_of_limits(self) -> tuple[Ints, Ints, Ints]:
         """Numbers of limits, the cells that these lie in and the keys of the cells, where there are such."""

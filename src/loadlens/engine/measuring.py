@@ -1,8 +1,10 @@
 """From a log and a plan to statistics: one scan counts, one looks at what decides."""
 
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar, Unpack
 
 import numpy as np
@@ -10,17 +12,17 @@ import polars as pl
 from numpy.typing import NDArray
 
 from loadlens.engine.cells import CellTable
-from loadlens.engine.counting import Counted, Profiles, counted
+from loadlens.engine.counting import Counted, counted
 from loadlens.engine.distributed import counted_by_workers
 from loadlens.engine.estimates import End, Estimates
 from loadlens.engine.figures import Figures
-from loadlens.engine.refine import ChangedError, Refinement
+from loadlens.engine.refine import Asked, ChangedError, Refinement
 from loadlens.engine.scan import Scan
 from loadlens.engine.selections import Selections
 from loadlens.errors import InputError, UsageError
 from loadlens.profile.buckets import RELATIVE_ERROR
 from loadlens.profile.limits import Limits
-from loadlens.profile.plan import Execution, Plan, Statistics, runs_here
+from loadlens.profile.plan import Execution, Plan, Statistics, WindowPlan, runs_here
 from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.progress import Tracker
 from loadlens.profile.row_warnings import row_warnings
@@ -31,34 +33,63 @@ from loadlens.sources.log import Log, reading
 from loadlens.sources.saved import joint_findings, lost_warning
 from loadlens.sources.storage.stamps import refuse_changed
 
-__all__ = ["measure", "on_good_rows", "refined", "scanning"]
+__all__ = ["measure", "measure_all", "on_good_rows", "refined", "scanning"]
 
 
 def measure(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Statistics:
-    """Measures ``log`` as ``plan`` says.
+    """Measures ``log`` as ``plan`` says; see ``measure_all``."""
+    return measure_all(log, [plan], **execution)[0]
+
+
+def measure_all(log: Log, plans: Sequence[Plan], **execution: Unpack[Execution]) -> list[Statistics]:
+    """Measures ``log`` as each of several plans says.
+
+    Plans of one key and one rule of success share both scans, the one that counts and the one that looks at
+    what decides.
 
     Args:
         log: the log; it is scanned several times.
-        plan: what to measure.
+        plans: what to measure.
         **execution: how to do so.
+
+    Returns:
+        The statistics of each plan.
 
     Raises:
         InputError: the log has no rows, or more that break a rule than may be rejected, or cannot be read, or
             needs more memory than allowed.
         UsageError: the memory limit is too small to work with.
     """
-    log.refuse_odd_keys(plan.key)
-    statistics = (
-        _of_profiles(log, plan, execution)
-        if log.saved
-        else on_good_rows(log, lambda rows: _of_rows(rows, plan, execution))
-    )
-    profile = statistics.profile
-    log.findings.of_rows, log.findings.units = (
-        row_warnings(profile, log),
-        profile.units.sentence(profile.resolution_s),
-    )
-    return statistics
+    found: dict[int, Statistics] = {}
+    for group in _together(plans):
+        own = [plans[number] for number in group]
+        log.refuse_odd_keys(own[0].key)
+        several = (
+            _of_profiles(log, own, execution)
+            if log.saved
+            else on_good_rows(log, partial(_of_rows, plans=own, execution=execution))
+        )
+        profile = several[0].profile
+        log.findings.of_rows, log.findings.units = (
+            row_warnings(profile, log),
+            profile.units.sentence(profile.resolution_s),
+        )
+        found.update(zip(group, several, strict=True))
+    return [found[number] for number in range(len(plans))]
+
+
+def _together(plans: Sequence[Plan]) -> list[list[int]]:
+    """The numbers of the plans that share their scans."""
+    groups: list[list[int]] = []
+    for number, plan in enumerate(plans):
+        for group in groups:
+            other = plans[group[0]]
+            if other.key == plan.key and other.success.meta.eq(plan.success):
+                group.append(number)
+                break
+        else:
+            groups.append([number])
+    return groups
 
 
 Result = TypeVar("Result")
@@ -89,31 +120,37 @@ def on_good_rows(log: Log, run: Callable[[Log], Result]) -> Result:
         raise InputError(f"{log.name}: changed while it was read") from error
 
 
-def _of_rows(log: Log, plan: Plan, execution: Execution) -> Statistics:
-    with scanning(log, plan, **execution) as scan, _counted(log, scan, execution) as found:
+def _of_rows(log: Log, plans: Sequence[Plan], execution: Execution) -> list[Statistics]:
+    with scanning(log, plans, **execution) as scan, _counted(log, scan, execution) as found:
         if found.profiles[None].figures.is_empty():
             raise InputError(log.without_rows())
         exact = execution.get("exact", True)
-        statistics = _refined(log, found, scan) if exact else _estimated(found.profiles, plan)
-        return replace(statistics, spilled_bytes=found.spilled_bytes)
+        several = (
+            _refined(log, found, plans, scan.limits)
+            if exact
+            else [_estimated(found.profiles[None], plan) for plan in plans]
+        )
+        return [replace(statistics, spilled_bytes=found.spilled_bytes) for statistics in several]
 
 
-def _of_profiles(log: Log, plan: Plan, execution: Execution) -> Statistics:
+def _of_profiles(log: Log, plans: Sequence[Plan], execution: Execution) -> list[Statistics]:
     """Statistics of saved profiles and of the logs beside them, which are counted in one pass."""
-    refuse_impossible(log, plan, execution)
-    beside = None
+    for plan in plans:
+        refuse_impossible(log, plan, execution)
+    key, beside = plans[0].key, None
     if log.unsaved:
-        log.unsaved.require((*plan.key, LATENCY))
+        log.unsaved.require((*key, LATENCY))
         how: Execution = {**execution, "exact": False}
-        beside = measure(log.unsaved, plan, **how)
-        lost = lost_warning(log.unsaved.columns, plan.key)
+        beside = measure(log.unsaved, plans[0], **how)
+        lost = lost_warning(log.unsaved.columns, key)
         log.findings.become(joint_findings(log.saved, log.unsaved.findings, lost))
     with reading(log):
-        profile = merged_profile(log.saved, plan.key, beside.profile if beside else None)
+        profile = merged_profile(log.saved, key, beside.profile if beside else None)
         if not execution.get("heatmap", False):
             profile = replace(profile, heat=profile.heat.clear())
-        statistics = _estimated({None: profile}, plan)
-    return replace(statistics, spilled_bytes=beside.spilled_bytes if beside else 0)
+        several = [_estimated(profile, plan) for plan in plans]
+    spilled = beside.spilled_bytes if beside else 0
+    return [replace(statistics, spilled_bytes=spilled) for statistics in several]
 
 
 def _counted(log: Log, scan: Scan, execution: Execution) -> AbstractContextManager[Counted]:
@@ -124,12 +161,12 @@ def _counted(log: Log, scan: Scan, execution: Execution) -> AbstractContextManag
 
 
 @contextmanager
-def scanning(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Iterator[Scan]:
+def scanning(log: Log, plans: Sequence[Plan], **execution: Unpack[Execution]) -> Iterator[Scan]:
     """How to scan a log; what goes wrong while the context lasts says where in the log it does.
 
     Args:
         log: the log.
-        plan: what is measured.
+        plans: what is measured, all of one key and one rule of success.
         **execution: how to do so.
 
     Raises:
@@ -141,7 +178,7 @@ def scanning(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Iterator[S
     if not runs_here(engine):
         name = engine if isinstance(engine, str) else type(engine).__name__
         raise UsageError(f"engine: got {name}, expected auto, streaming or in-memory: rows are counted here")
-    log.refuse_copies(plan.key)
+    log.refuse_copies(plans[0].key)
     limits = Limits.of(execution.get("memory_limit"))
     if execution.get("executor") is None:
         limits.refuse_huge_row_groups(log.files)
@@ -153,70 +190,110 @@ def scanning(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Iterator[S
     try:
         with reading(log):
             yield Scan(
-                plan=plan,
+                plan=replace(plans[0], response_sizes=any(plan.response_sizes for plan in plans)),
+                widths=tuple(dict.fromkeys(some.width_s for plan in plans for some in plan.windows)),
                 limits=limits,
                 with_heat=execution.get("heatmap", False),
-                widths=tuple(dict.fromkeys(windows.width_s for windows in plan.windows)),
                 spill_folder=execution.get("spill_folder"),
                 engine=engine,
                 tracker=tracker,
             )
-        log.refuse_copies(plan.key)  # of two formats, which the calls alone tell
+        log.refuse_copies(plans[0].key)  # of two formats, which the calls alone tell
     except (InputError, UnusableRowsError) as error:
         if tracker.raised is not None:
             raise tracker.raised from error
         raise
 
 
-def _refined(log: Log, found: Counted, scan: Scan) -> Statistics:
+def _refined(log: Log, found: Counted, plans: Sequence[Plan], limits: Limits) -> list[Statistics]:
     try:
-        return refined(found, scan)
+        return refined(found, plans, limits)
     except ChangedError as error:
         refuse_changed(log.files)
         raise InputError(f"{log.name}: changed while it was read") from error
 
 
-def refined(found: Counted, scan: Scan) -> Statistics:
+def refined(found: Counted, plans: Sequence[Plan], limits: Limits) -> list[Statistics]:
     """Exact statistics of a log that was counted, from another look at the rows that decide.
+
+    Returns:
+        The statistics of each plan.
 
     Raises:
         ChangedError: the rows are not those that were counted.
     """
-    layers: dict[float | None, Figures] = {
-        None: _exact(found, None, found.profiles[None], scan.plan, scan.limits)
-    }
-    bounds: dict[float, pl.DataFrame] = {}
-    for windows in scan.plan.windows:
-        width, profile = windows.width_s, found.profiles[windows.width_s]
-        cells = CellTable(profile)
-        lowest, highest = (_bound(profile, windows.figures, cells, end) for end in ("low", "high"))
-        bounds[width] = lowest
-        some = _of_codes(profile, np.flatnonzero(windows.is_open(lowest, highest)))
-        layers[width] = _exact(found, width, some, windows.figures, scan.limits)
-    _look_together(found, layers)
-    tables = {width: _in_place(lowest, layers[width].table()) for width, lowest in bounds.items()}
-    statistics = _statistics(found.profiles[None], scan.plan, layers[None])
-    return replace(statistics, windows=tables)
+    run = found.profiles[None]
+    cells = CellTable(run)
+    refinement = _refinement(found, None, cells, limits)
+    figures = [Figures(run, plan, cells, refinement) for plan in plans]
+    windows = [[_Windows.of(found, some, limits) for some in plan.windows] for plan in plans]
+    asked_of_windows = [
+        (some.width_s, some.refinement.asked([some.figures.wanted()]))
+        for some in itertools.chain.from_iterable(windows)
+    ]
+    _look_together(found, [(None, refinement.asked([own.wanted() for own in figures])), *asked_of_windows])
+    return [
+        replace(_statistics(run, plan, own), windows={some.width_s: some.table() for some in of_plan})
+        for plan, own, of_plan in zip(plans, figures, windows, strict=True)
+    ]
 
 
-def _exact(found: Counted, width: float | None, profile: Profile, plan: Plan, limits: Limits) -> Figures:
-    """Figures of a layer, or of some of its keys."""
+def _look_together(found: Counted, asking: Sequence[tuple[float | None, Asked | None]]) -> None:
+    """Looks once for all that is known to be needed."""
+    asked = [(width, some, Selections(some.wanted)) for width, some in asking if some]
+    if asked:
+        found.look([(width, selections) for width, _, selections in asked])
+    for _, some, selections in asked:
+        some.take(selections.looked())
 
+
+def _refinement(found: Counted, width: float | None, cells: CellTable, limits: Limits) -> Refinement:
     def look(selections: Selections) -> None:
-        found.look({width: selections})
+        found.look([(width, selections)])
 
-    cells = CellTable(profile)
-    return Figures(profile, plan, cells, Refinement(cells, look, most_rows=limits.candidates))
+    return Refinement(cells, look, most_rows=limits.candidates)
 
 
-def _look_together(found: Counted, layers: Mapping[float | None, Figures]) -> None:
-    """Looks once for all that the figures of all layers are known to hang on."""
-    asked = {width: asked for width, figures in layers.items() if (asked := figures.asked())}
-    selections = {width: Selections(some.wanted) for width, some in asked.items()}
-    if selections:
-        found.look(selections)
-    for width, some in asked.items():
-        some.take(selections[width].looked())
+@dataclass(frozen=True, kw_only=True)
+class _Windows:
+    """Figures by window of time, of one plan and one width.
+
+    Attributes:
+        width_s: the width in s.
+        lowest: what each figure is at least, in every window.
+        refinement: looks at what decides.
+        figures: make them exact where they have to be.
+    """
+
+    width_s: float
+    lowest: pl.DataFrame
+    refinement: Refinement
+    figures: Figures
+
+    @classmethod
+    def of(cls, found: Counted, windows: WindowPlan, limits: Limits) -> "_Windows":
+        """Those of a log that was counted."""
+        profile, plan = found.profiles[windows.width_s], windows.figures
+        cells = CellTable(profile)
+        lowest, highest = (_bound(profile, plan, cells, end) for end in ("low", "high"))
+        some = _of_codes(profile, np.flatnonzero(windows.is_open(lowest, highest)))
+        own = CellTable(some)
+        refinement = _refinement(found, windows.width_s, own, limits)
+        return cls(
+            width_s=windows.width_s,
+            lowest=lowest,
+            refinement=refinement,
+            figures=Figures(some, plan, own, refinement),
+        )
+
+    def table(self) -> pl.DataFrame:
+        """Exact figures where they have to be, with the key columns; elsewhere the least that they can be."""
+        exact = self.figures.table()  # both are by code, ascending
+        known = exact["num_rows"] > 0
+        return self.lowest.with_columns(
+            pl.when(known).then(exact[name]).otherwise(self.lowest[name]).alias(name)
+            for name in exact.columns[1:]
+        )
 
 
 def _of_codes(profile: Profile, codes: NDArray[np.int64]) -> Profile:
@@ -234,16 +311,7 @@ def _bound(profile: Profile, plan: Plan, cells: CellTable, end: End) -> pl.DataF
     return pl.concat([profile.keys.drop("code"), table.drop("code")], how="horizontal")
 
 
-def _in_place(lowest: pl.DataFrame, exact: pl.DataFrame) -> pl.DataFrame:
-    """Exact figures where there are any; both tables are by code, ascending."""
-    known = exact["num_rows"] > 0
-    return lowest.with_columns(
-        pl.when(known).then(exact[name]).otherwise(lowest[name]).alias(name) for name in exact.columns[1:]
-    )
-
-
-def _estimated(profiles: Profiles, plan: Plan) -> Statistics:
-    profile = profiles[None]
+def _estimated(profile: Profile, plan: Plan) -> Statistics:
     cells = CellTable(profile)
     statistics = _statistics(profile, plan, Figures(profile, plan, cells, Estimates(cells)))
     return replace(statistics, relative_error=RELATIVE_ERROR)

@@ -1,6 +1,6 @@
 """Partitions of a log: what travels to a worker of an executor, and what the worker does there."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from os import PathLike
@@ -117,9 +117,9 @@ def count_partition(task: Task) -> Counts:
         limits.refuse_huge_row_groups(log.files)
         scan = Scan(
             plan=_plan(task.plan),
+            widths=task.widths,
             limits=limits,
             with_heat=task.with_heat,
-            widths=task.widths,
             spill_folder=task.spill_folder,
             engine=task.engine,
             tracker=Tracker(None, None, 0),
@@ -135,26 +135,29 @@ def _packed(profile: Profile) -> Profile:
 
 
 def look_at_partition(
-    task: Task, keys: Mapping[float | None, pl.DataFrame], wanted: Mapping[float | None, Wanted]
-) -> dict[float | None, Looked]:
-    """What a look finds in a partition, by layer.
+    task: Task, keys: Mapping[float | None, pl.DataFrame], wanted: Sequence[tuple[float | None, Wanted]]
+) -> list[Looked]:
+    """What a look finds in a partition.
 
     Args:
         task: the partition.
         keys: the key columns of the whole log, in the order of the codes of each layer.
-        wanted: what to look for in which layer.
+        wanted: what to look for, each with the width of the windows of its layer.
+
+    Returns:
+        What was found of each.
 
     Raises:
         PartitionError: it cannot be read.
     """
     with _opened(task) as log:
         layers = Layers.of(Rows.of(log, _plan(task.plan)), task.widths, timeline=False)
-        selections = {width: Selections(some) for width, some in wanted.items()}
+        selections = [(width, Selections(some)) for width, some in wanted]
         try:
             look_again(layers, keys, task.engine, Tracker(None, None, 0), selections)
         except ChangedError as error:
             raise PartitionChangedError(f"{task.part}: changed while it was read") from error
-        return {width: some.looked() for width, some in selections.items()}
+        return [some.looked() for _, some in selections]
 
 
 @contextmanager

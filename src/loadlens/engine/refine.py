@@ -12,7 +12,7 @@ from loadlens.engine.cells import CellTable, Population
 from loadlens.engine.selections import Latencies, Looked, Prefixes, Selections, Wanted
 from loadlens.profile.buckets import FAILED
 
-__all__ = ["Asked", "ChangedError", "Look", "Refinement"]
+__all__ = ["Asked", "ChangedError", "Look", "Refinement", "Wants"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -28,6 +28,19 @@ Look = Callable[[Selections], None]
 
 class ChangedError(Exception):
     """The rows are not those that were counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wants:
+    """What figures hang on.
+
+    Attributes:
+        cells: cells of populations, by number.
+        limits_ms: by code, from which latency on successes are needed one by one; None for none.
+    """
+
+    cells: Sequence[tuple[Population, Ints]]
+    limits_ms: Floats | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +114,7 @@ class Refinement:
         values[low], values[top] = population.lowest[code[low]], population.highest[code[top]]
         inner = ~(low | top)
         cell, residual = population.located(code[inner], rank[inner])
-        self.fetch([(population, cell)])
+        self._fetch(population, cell)
         values[inner] = self._values_in(population, cell, residual)
         return values
 
@@ -117,7 +130,7 @@ class Refinement:
     def below(self, cell: Ints, limit_ms: Floats) -> Ints:
         """How many successes of cells lie below a latency that lies in each."""
         successes = self._table.successes
-        self.fetch([(successes, cell)])
+        self._fetch(successes, cell)
         limit = (limit_ms + 0.0).view(np.uint64)
         known = self._is_known(successes, cell)
         found = np.empty(len(cell), dtype=np.int64)
@@ -148,17 +161,17 @@ class Refinement:
         known |= self._table.bucket[cell] == FAILED
         return known
 
-    def fetch(self, wanted: Sequence[tuple[Population, Ints]], limits_ms: Floats | None = None) -> None:
-        """Looks at cells of populations that are not known yet, and at successes from limits (by code) on."""
-        asked = self.asked(wanted, limits_ms)
+    def _fetch(self, population: Population, cells: Ints) -> None:
+        """Looks at cells of a population that are not known yet."""
+        asked = self.asked([Wants(cells=[(population, cells)])])
         if asked is not None:
             asked.take(self._looked(asked.wanted))
 
-    def asked(
-        self, wanted: Sequence[tuple[Population, Ints]], limits_ms: Floats | None = None
-    ) -> "Asked | None":
-        """What a look has to find for ``fetch``; None if all is known."""
-        cells, success = self._unknown(wanted)
+    def asked(self, several: Sequence[Wants]) -> Asked | None:
+        """What a look has to find for all that is wanted; None if it is known."""
+        cells, success = self._unknown([pair for wants in several for pair in wants.cells])
+        limits = [wants.limits_ms for wants in several if wants.limits_ms is not None]
+        limits_ms = np.minimum.reduce(limits) if limits else None
         if not len(cells) and limits_ms is None:
             return None
         asked = Wanted(

@@ -30,19 +30,19 @@ class Scan:
     """How a log is scanned.
 
     Attributes:
-        plan: what to measure.
+        plan: what rows are counted for: the key, the rule of success, and whether sizes are.
         limits: sizes of steps.
-        with_heat: whether latencies are counted over time.
         widths: of windows of time by which calls are counted besides, in s.
+        with_heat: whether latencies are counted over time.
         spill_folder: where the temporary file of a text log goes; by default the system's place.
         engine: what runs the queries.
         tracker: is told of the rows.
     """
 
     plan: Plan
+    widths: tuple[float, ...] = ()
     limits: Limits
     with_heat: bool
-    widths: tuple[float, ...] = ()
     spill_folder: str | PathLike[str] | None
     engine: Engine
     tracker: Tracker

@@ -3,24 +3,26 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, TypeAlias, Unpack
 
 import numpy as np
 import polars as pl
 
+from loadlens.engine import Question, ask
 from loadlens.errors import GateError, UsageError
 from loadlens.gates.bounds import refuse_unbounded, value_bounds
 from loadlens.gates.figures import value_of, values_behind
 from loadlens.gates.grammar import Gate, Scope, checked_gates
-from loadlens.gates.measures import Measures, measures
+from loadlens.gates.measures import Measures, gates_plan, measures
 from loadlens.keywords import checked_arguments, columns_of
-from loadlens.profile import Execution, Outliers, checked_outliers, key_names
+from loadlens.profile import Execution, Outliers, Plan, Statistics, checked_outliers, key_names
 from loadlens.profile.clock import FINE_S
 from loadlens.schema import LATENCY
 from loadlens.sources import Log, Reading, Source, open_log
 from loadlens.sources.wording import counted, listed
 
-__all__ = ["GateCheck", "Verdict", "Windows", "check_gates"]
+__all__ = ["GateCheck", "Verdict", "Windows", "check_gates", "gates_question"]
 
 _FIGURES: Final = ("value", "low", "high", "calls")
 _MOST_FIGURES: Final = 2**18
@@ -122,8 +124,8 @@ def check_gates(
 ) -> GateCheck:
     """Judges gates for every configuration of a log.
 
-    The log is measured once for all gates on the whole run. Each width of windows takes further scans, in
-    memory that grows with configurations times windows and not with calls.
+    The log is measured once for all gates, in memory that grows with configurations times windows and not
+    with calls.
 
     Args:
         log: paths, a frame or an Arrow table.
@@ -141,20 +143,55 @@ def check_gates(
         UsageError: there are no gates, there is no such fence, or figures are to be approximate.
     """
     judged = checked_gates(gates)
-    if not judged:
-        raise UsageError("no gates: give one or more, such as p99 < 300ms")
-    if not execution.get("exact", True):
-        raise UsageError("gates are judged on exact figures: leave out exact=False (--one-pass)")
     if outliers is not None:
         checked_outliers(outliers)
+    exact = execution.get("exact", True)
+    _refuse_unjudgeable(judged, exact=exact)
     opened = open_log(log, required=(*columns_of(by), LATENCY), reading=reading)
-    key = columns_of(by) or opened.key
-    _refuse_other_columns(judged, key, opened)
-    refuse_unbounded(judged, opened)
+    question = gates_question(opened, judged, by, outliers=outliers, exact=exact)
+    return ask(opened, question, **execution)
+
+
+def _refuse_unjudgeable(gates: Sequence[Gate], *, exact: bool) -> None:
+    if not gates:
+        raise UsageError("no gates: give one or more, such as p99 < 300ms")
+    if not exact:
+        raise UsageError("gates are judged on exact figures: leave out exact=False (--one-pass)")
+
+
+def gates_question(
+    log: Log,
+    gates: Sequence[Gate | str],
+    by: Sequence[str],
+    *,
+    outliers: Outliers | None = None,
+    exact: bool = True,
+) -> Question[GateCheck]:
+    """Asks whether gates hold; see ``check_gates``, which says what is raised.
+
+    Args:
+        log: the log.
+        gates: gates, or their texts.
+        by: the key columns; none for the log's natural key.
+        outliers: the fence of gates that say ``filtered``; None for the usual one.
+        exact: whether the figures will be.
+    """
+    judged, key = checked_gates(gates), columns_of(by) or log.key
+    _refuse_unjudgeable(judged, exact=exact)
+    _refuse_other_columns(judged, key, log)
+    refuse_unbounded(judged, log)
     if outliers is None:
         outliers = "mean-iqr" if any(gate.filtered for gate in judged) else "none"
-    found = measures(opened, key, judged, outliers, execution)
-    unjudged = opened.findings.unjudged
+    plan = gates_plan(log, key, judged, outliers)
+    return Question(plan=plan, answer=partial(_judged, log, judged, plan, outliers))
+
+
+def _judged(
+    log: Log, judged: tuple[Gate, ...], plan: Plan, outliers: Outliers, statistics: Statistics
+) -> GateCheck:
+    key = plan.key
+    found = measures(log, key, judged, statistics)
+    unjudged = log.findings.unjudged
     tables = {
         width: _tables([gate for gate in judged if gate.window_s == width], figures, unjudged)
         for width, figures in found.items()

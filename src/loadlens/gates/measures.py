@@ -10,17 +10,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from loadlens.analysis.shared import with_numeric_keys
-from loadlens.engine import measure
 from loadlens.errors import InputError
 from loadlens.gates.bounds import edges_of
 from loadlens.gates.figures import quantile_of, value_of
 from loadlens.gates.grammar import Gate
-from loadlens.profile import Execution, Outliers, Plan, Statistics, WindowPlan, key_names, success_of
+from loadlens.profile import Outliers, Plan, Statistics, WindowPlan, key_names, success_of
 from loadlens.profile.profile import window_name
 from loadlens.profile.table import with_throughput
 from loadlens.sources import Log
 
-__all__ = ["Measures", "measures"]
+__all__ = ["Measures", "gates_plan", "measures"]
 
 
 _ROUNDING: Final = 4 * float(np.finfo(np.float64).eps)
@@ -54,35 +53,47 @@ class Measures:
     relative_error: float = 0.0
 
 
-def measures(
-    log: Log, key: tuple[str, ...], gates: Sequence[Gate], outliers: Outliers, execution: Execution
-) -> dict[float | None, Measures]:
-    """Measures what gates are judged by, for each width of windows, all at once.
+def gates_plan(log: Log, key: tuple[str, ...], gates: Sequence[Gate], outliers: Outliers) -> Plan:
+    """What has to be measured to judge gates.
 
     Raises:
-        InputError: the log cannot be read, or lacks the times that a gate needs.
+        InputError: the log lacks the times that a gate needs.
     """
-    by_width = {width: [gate for gate in gates if gate.window_s == width] for width in _widths(gates)}
     _require_times(log, gates)
-    plan = replace(
-        _plan(log, key, by_width.get(None, []), outliers),
-        windows=tuple(
-            WindowPlan(
-                width_s=width,
-                figures=_plan(log, key, chosen, outliers),
-                is_open=partial(_is_open, chosen, key_names(key)),
-            )
-            for width, chosen in by_width.items()
-            if width is not None
-        ),
-    )
-    statistics = with_numeric_keys(measure(log, plan, **execution), key)
+    by_width = _by_width(gates)
+    windows = [
+        WindowPlan(
+            width_s=width,
+            figures=_plan(log, key, chosen, outliers),
+            is_open=partial(_is_open, chosen, key_names(key)),
+        )
+        for width, chosen in by_width.items()
+        if width is not None
+    ]
+    return replace(_plan(log, key, by_width.get(None, []), outliers), windows=tuple(windows))
+
+
+def measures(
+    log: Log, key: tuple[str, ...], gates: Sequence[Gate], found: Statistics
+) -> dict[float | None, Measures]:
+    """What gates are judged by, for each width of windows.
+
+    Raises:
+        InputError: there are gates on windows, and no call has an end.
+    """
+    statistics = with_numeric_keys(found, key)
     run = _of_the_run(statistics, key)
-    return {width: run if width is None else _of_windows(log, statistics, run, width) for width in by_width}
+    return {
+        width: run if width is None else _of_windows(log, statistics, run, width)
+        for width in _by_width(gates)
+    }
 
 
-def _widths(gates: Sequence[Gate]) -> list[float | None]:
-    return list(dict.fromkeys(gate.window_s for gate in gates))
+def _by_width(gates: Sequence[Gate]) -> dict[float | None, list[Gate]]:
+    found: dict[float | None, list[Gate]] = {}
+    for gate in gates:
+        found.setdefault(gate.window_s, []).append(gate)
+    return found
 
 
 def _require_times(log: Log, gates: Sequence[Gate]) -> None:
