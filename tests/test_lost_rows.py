@@ -101,3 +101,35 @@ def test_a_report_of_lambda_behind_a_hole_is_rejected_where_lines_have_no_times(
         b"Memory Size: 128 MB\tMax Memory Used: 66 MB\t\n"
     )
     assert judged(tmp_path / "app.log", line * 3 + b"\0\0\0" + line, "lambda-report") == (3, 1)
+
+
+@pytest.mark.parametrize("label", ["x^2", "x\x01", "\ufeffa", "xÚ", "(µ/"])
+@pytest.mark.parametrize("damage", ["", "b\n"])
+def test_a_first_row_that_looks_compressed_is_text(tmp_path: Path, label: str, damage: str) -> None:
+    """Parsers take text that begins as gzip, zlib or zstd do for compressed data."""
+    path = tmp_path / "log.csv"
+    path.write_text(f"label,invocation_latency\n{label},5\nb,6\n{damage}", encoding="utf-8")
+    rows = loadlens.read_log(path, max_rejects=1).frame.collect()
+    assert rows.select("label", "invocation_latency").rows() == [(label, 5.0), ("b", 6.0)]
+
+
+@pytest.mark.parametrize("begins", [b"\x1f\x8b", b"x\x9c", b"x\xda", b"(\xb5\x2f\xfd"])
+def test_a_damaged_first_row_that_looks_compressed_is_rejected(tmp_path: Path, begins: bytes) -> None:
+    path = tmp_path / "log.csv"
+    path.write_bytes(b"label,invocation_latency\n" + begins + b"a,5\nb,6\n")
+    log = loadlens.read_log(path, max_rejects=1)
+    assert log.frame.collect()["label"].to_list() == ["b"]
+    assert log.findings.rejected == 1
+
+
+@pytest.mark.parametrize("whole", ["1" + "9" * 40, "9" * 300])
+def test_a_number_beyond_all_integers_is_a_value(tmp_path: Path, whole: str) -> None:
+    """Beside a damaged line every line is looked at by itself."""
+    point = (
+        '{"type":"Point","metric":"http_reqs","data":{"time":"2023-11-14T22:13:20Z","value":%s,"tags":{}}}\n'
+    )
+    call = point.replace("http_reqs", "http_req_duration")
+    path = tmp_path / "log.json"
+    path.write_text(call % 5 + point % whole + "{\n" + call % 6, encoding="utf-8")
+    log = loadlens.read_log(path, format="k6-json", max_rejects=1)
+    assert log.frame.collect()["invocation_latency"].to_list() == [5.0, 6.0]

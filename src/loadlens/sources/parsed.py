@@ -22,6 +22,7 @@ __all__ = [
     "Recipe",
     "Reject",
     "as_logged",
+    "begins_oddly",
     "bounded",
     "cast_cells",
     "invalid_cells",
@@ -42,6 +43,9 @@ _LARGEST_DIVIDED_AT_ONCE: Final = 10**6
 
 PARSE_ERRORS: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 """What Polars raises on damaged text."""
+
+_ODD_BEGINNINGS: Final = (b"\x1f\x8b", b"x\x01", b"x^", b"x\x9c", b"x\xda", b"(\xb5/\xfd", b"\xef\xbb\xbf")
+"""Of gzip, zlib, zstd and a byte order mark."""
 
 REJECT_SCHEMA: Final = pl.Schema(
     {"line": pl.Int64(), "column": pl.String(), "reason": pl.String(), "raw": pl.String()}
@@ -67,6 +71,11 @@ class Reject(NamedTuple):
     column: str
     reason: str
     raw: str
+
+
+def begins_oddly(data: bytes) -> bool:
+    """Whether Polars takes text for compressed, such as a first row ``x^2,5``, or cuts its beginning off."""
+    return data.startswith(_ODD_BEGINNINGS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from loadlens.sources.parsed import (
     PARSE_ERRORS,
     Parsed,
     Recipe,
+    begins_oddly,
     cast_cells,
     invalid_cells,
 )
@@ -176,6 +177,9 @@ class Table(Recipe):
 
     def _parse(self, data: bytes, types: Mapping[int, pl.DataType], encoding: str = "utf8") -> pl.DataFrame:
         """The cells at the positions of ``types``, in the order of the file."""
+        if begins_oddly(data):
+            blank = self.separator.encode() * (len(self.names) - 1) + b"\n"
+            return self._parse(blank + data, types, encoding).slice(1)
         return pl.read_csv(
             data,
             has_header=False,

@@ -9,7 +9,16 @@ from typing import Any, Final
 
 import polars as pl
 
-from loadlens.sources.parsed import BLANK_LINES, PARSE_ERRORS, Fault, Parsed, Recipe, Reject, bounded
+from loadlens.sources.parsed import (
+    BLANK_LINES,
+    PARSE_ERRORS,
+    Fault,
+    Parsed,
+    Recipe,
+    Reject,
+    begins_oddly,
+    bounded,
+)
 from loadlens.sources.text.blocks import Block, count_byte, read_by_parts
 from loadlens.sources.text.framing import LINES, Framing
 from loadlens.sources.wording import shortened
@@ -51,7 +60,7 @@ class JsonLines(Recipe):
         return self._fast(block) or read_by_parts(block, LINES, self._careful, fast=self._fast)
 
     def _fast(self, block: Block) -> Parsed | None:
-        if _SURROGATE.search(block.data):
+        if begins_oddly(block.data) or _SURROGATE.search(block.data):
             return None
         try:
             typed = pl.read_ndjson(block.data, schema=dict(self.types))
@@ -132,7 +141,7 @@ def _fitted(value: Any, dtype: pl.DataType, column: str) -> object:  # whatever 
     expected = _expected(value, dtype)
     if expected:
         raise _MisfitError(column, f"got {shortened(value)}, expected {expected}")
-    return value
+    return float(value) if dtype.is_float() else value
 
 
 def _as_text(value: object) -> str:
