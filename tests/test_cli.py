@@ -376,7 +376,7 @@ def test_the_size_of_the_temporary_file_is_told(
     assert "Temporary file" not in done.stdout
     monkeypatch.setattr(Limits, "text_bytes", property(lambda _: 0))
     done = loadlens_("analyze", log, "--out", tmp_path / "large")
-    assert re.search(r"Temporary file of the parsed text, now gone: [\d.]+ (bytes|kB)\.", done.stdout)
+    assert re.search(r"Temporary file, now gone: [\d.]+ (bytes|kB)\.", done.stdout)
 
 
 def test_version() -> None:

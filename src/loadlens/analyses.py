@@ -112,7 +112,7 @@ class ToolkitAnalysis:
 
     @property
     def spilled_bytes(self) -> int:
-        """Size of the temporary files that text logs went through, else 0."""
+        """Size of the temporary files that rows went through, else 0."""
         return sum(part.spilled_bytes for part in (self.stability, self.concurrency) if part)
 
     @property
@@ -194,7 +194,7 @@ class LogAnalysis:
 
     @property
     def spilled_bytes(self) -> int:
-        """Size of the temporary file that a text log went through, else 0."""
+        """Size of the temporary file that rows went through, else 0."""
         return self.summary.spilled_bytes
 
     @property

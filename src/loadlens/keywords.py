@@ -130,8 +130,8 @@ _EXPECTED: Final[Mapping[str, _Expected]] = {
     "on_stage": (callable, "a function that takes a text"),
     "partition_rows": (lambda value: _is_whole(value) and value > 0, "a whole number of rows, 1 or more"),  # type: ignore[operator]  # whole numbers compare
     "memory_limit": (
-        lambda value: value is None or (_is_whole(value) and value > 0),  # type: ignore[operator]  # as above
-        "None or a whole number of bytes, 1 or more",
+        lambda value: value is None or _is_whole(value),
+        "None or a whole number of bytes",
     ),
     "spill_folder": (_is_folder, "None or a folder that exists"),
     "storage_options": (_are_pairs, "None or names and values, such as {'aws_region': 'eu-west-1'}"),

@@ -183,7 +183,7 @@ def print_results(analysis: ToolkitAnalysis | LogAnalysis, out: Location) -> Non
         console.print(Text(f"Not exact: percentiles are off by at most {error:.1%}."))
     if analysis.spilled_bytes:
         size = decimal(analysis.spilled_bytes)
-        console.print(Text(f"Temporary file of the parsed text, now gone: {size}."))
+        console.print(Text(f"Temporary file, now gone: {size}."))
     console.print(Text(f"Report: {visible(str(report))}"), soft_wrap=True)
 
 

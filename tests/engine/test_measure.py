@@ -323,6 +323,19 @@ def test_windows_are_the_same_however_rows_are_read(tmp_path: Path, suffix: str,
 # ---- where the rows come from ----
 
 
+def test_a_lazy_query_runs_once() -> None:
+    frame, read = keyed(log_of(spread(3000))), []
+
+    def watched(rows: pl.DataFrame) -> pl.DataFrame:
+        read.append(rows.height)
+        return rows
+
+    lazy = frame.lazy().map_batches(watched, schema=frame.schema, streamable=True)
+    plan = plan_of(frame, KEY)
+    assert measured_of(lazy, plan).table.equals(measured_of(frame, plan).table)
+    assert sum(read) == frame.height
+
+
 class Tighter(Tight):
     """So little that not even the profile fits."""
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from loadlens.engine.binding import Layout, NativeSelection, TallyFullError, UnknownKeyError
 from loadlens.engine.readout import profile_of
 from loadlens.engine.refine import ChangedError
-from loadlens.engine.scan import Scan, in_memory, is_small_text, run_batches, spilled
+from loadlens.engine.scan import PARSING, Scan, in_memory, is_small_text, run_batches, spilled
 from loadlens.engine.selections import Selections
 from loadlens.engine.tally import Columns, Layers, Tallies, Tally, window_of
 from loadlens.errors import InputError
@@ -28,6 +28,7 @@ from loadlens.schema import LATENCY, breaks_rule
 from loadlens.sources.log import Log
 
 __all__ = [
+    "COUNTING",
     "LOOKING",
     "Counted",
     "Look",
@@ -40,6 +41,7 @@ __all__ = [
     "profiles_of_rows",
 ]
 
+COUNTING: Final = "Counting latencies"
 LOOKING: Final = "Fetching the latencies that decide"
 _MOST_PARTS: Final = 4096
 _MORE_PARTS: Final = 4
@@ -70,7 +72,7 @@ class Counted:
     Attributes:
         profiles: what its rows came to.
         look: runs the rows through selections.
-        spilled_bytes: size of the temporary file that a text log went through, else 0.
+        spilled_bytes: size of the temporary file that the rows went through, else 0.
     """
 
     profiles: Profiles
@@ -80,7 +82,7 @@ class Counted:
 
 @contextmanager
 def counted(log: Log, scan: Scan) -> Iterator[Counted]:
-    """Counts a log; large text goes into a temporary file at that, for as long as the context lasts.
+    """Counts a log; what is dear to read again goes into a temporary file, for as long as the context lasts.
 
     Raises:
         InputError: the keys are too many to count.
@@ -88,11 +90,12 @@ def counted(log: Log, scan: Scan) -> Iterator[Counted]:
     """
     if is_small_text(log, scan.limits):
         log = in_memory(log, scan)
-    with spill_file(scan.spill_folder if log.text else None, wanted=bool(log.text)) as path:
+    is_kept = log.is_dear and scan.looks_again
+    with spill_file(scan.spill_folder if is_kept else None, wanted=is_kept) as path:
         found = None
         if path:
             with suppress(TallyFullError):
-                found = _spilling(layers_of(log, scan), scan, path)
+                found = _spilling(log, layers_of(log, scan), scan, path)
         if path and not found:  # it is read several times
             log = spilled(log, scan, path)
         yield found or _readable(log, scan)
@@ -158,13 +161,13 @@ def _too_many_keys(log: Log, scan: Scan, how_many: str) -> InputError:
 def _profiles_of_part(layers: Layers, scan: Scan, part: int, parts: int) -> Profiles:
     tallies = Tallies(layers, most_bytes=scan.limits.tally_bytes, part=part, parts=parts)
     told = f", part {part + 1} of {parts} of the keys" if parts > 1 else ""
-    return _tallied(layers, scan, tallies, stage=f"Counting latencies{told}")
+    return _tallied(layers, scan, tallies, stage=f"{COUNTING}{told}")
 
 
-def _spilling(layers: Layers, scan: Scan, path: Path) -> Counted:
-    """Counts text while it is parsed, and writes what further looks ask for."""
+def _spilling(log: Log, layers: Layers, scan: Scan, path: Path) -> Counted:
+    """Counts rows while they are read, and writes what further looks ask for."""
     tallies = Tallies(layers, most_bytes=scan.limits.tally_bytes)
-    profiles = _tallied(layers, scan, tallies, path, stage="Parsing text")
+    profiles = _tallied(layers, scan, tallies, path, stage=PARSING if log.text else COUNTING)
     run, columns = profiles[None], layers.run
     codes = [_codes_under(run, of_layers[None].keys, columns) for of_layers in tallies.all]
     keys: dict[float | None, pl.DataFrame] = {None: run.keys.select("code")}

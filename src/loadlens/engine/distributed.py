@@ -7,7 +7,7 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
-from loadlens.engine.counting import LOOKING, Counted, Profiles, Wanted, merged_profiles
+from loadlens.engine.counting import COUNTING, LOOKING, Counted, Profiles, Wanted, merged_profiles
 from loadlens.engine.partitions import (
     Counts,
     PartitionChangedError,
@@ -52,7 +52,7 @@ def counted_by_workers(log: Log, scan: Scan, executor: Executor, execution: Exec
     tasks = _tasks(log, scan, execution)
     merging = Merging()
     findings: dict[int, Findings] = {}
-    scan.tracker.stage("Counting latencies", partitions=len(tasks))
+    scan.tracker.stage(COUNTING, partitions=len(tasks))
     counts: Counts
     for number, counts in _results(executor, count_partition, tasks, (), scan.tracker):
         merging.add(counts.profiles)

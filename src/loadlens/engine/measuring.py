@@ -194,6 +194,7 @@ def scanning(log: Log, plans: Sequence[Plan], **execution: Unpack[Execution]) ->
                 widths=tuple(dict.fromkeys(some.width_s for plan in plans for some in plan.windows)),
                 limits=limits,
                 with_heat=execution.get("heatmap", False),
+                looks_again=execution.get("exact", True),
                 spill_folder=execution.get("spill_folder"),
                 engine=engine,
                 tracker=tracker,

@@ -16,13 +16,15 @@ from loadlens.profile.spill import write_spill
 from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, LATENCY
 from loadlens.sources.log import Log
 
+PARSING: Final = "Parsing text"
+
 _RAISED: Final[tuple[type[BaseException], ...]] = (
     UnusableRowsError,
     pl.exceptions.PolarsError,
     pl.exceptions.PanicException,
 )
 
-__all__ = ["Scan", "in_memory", "is_small_text", "needed_names", "run_batches", "spilled"]
+__all__ = ["PARSING", "Scan", "in_memory", "is_small_text", "needed_names", "run_batches", "spilled"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,8 @@ class Scan:
         limits: sizes of steps.
         widths: of windows of time by which calls are counted besides, in s.
         with_heat: whether latencies are counted over time.
-        spill_folder: where the temporary file of a text log goes; by default the system's place.
+        looks_again: whether rows are read again, as figures are exact.
+        spill_folder: where the temporary file goes that rows go through; by default the system's place.
         engine: what runs the queries.
         tracker: is told of the rows.
     """
@@ -43,6 +46,7 @@ class Scan:
     widths: tuple[float, ...] = ()
     limits: Limits
     with_heat: bool
+    looks_again: bool = True
     spill_folder: str | PathLike[str] | None
     engine: Engine
     tracker: Tracker
@@ -61,13 +65,13 @@ def in_memory(log: Log, scan: Scan) -> Log:
 
 
 def spilled(log: Log, scan: Scan, path: Path) -> Log:
-    """The log, its text parsed into a file."""
+    """The log, its rows in a file."""
     write_spill(_parsing(log, scan), path, scan.engine)
     return _over_parsed(log, scan, pl.scan_parquet(path, glob=False))
 
 
 def _parsing(log: Log, scan: Scan) -> pl.LazyFrame:
-    scan.tracker.stage("Parsing text")
+    scan.tracker.stage(PARSING if log.text else "Reading rows")
     return scan.tracker.watch(log.frame.select(needed_names(log, scan.plan)))
 
 

@@ -168,7 +168,8 @@ class Execution(TypedDict, total=False):
         exact: whether latencies are the very values that were logged (default), which takes further
             scans; if not, they are read from their buckets in one pass, and TPS are of all successes.
         memory_limit: bytes to stay within; by default half of what the machine or its cgroup allows.
-        spill_folder: where the temporary file of a text log goes; by default the system's place.
+        spill_folder: where the temporary file goes that text, objects of a store and lazy queries are read
+            through, so that they are read once; by default the system's place.
         heatmap: whether to count latencies over time as well, which takes a further scan.
         engine: what runs the queries in the process that reads the rows: ``streaming`` (default),
             ``in-memory``, ``auto``, or, without an executor, an engine object of Polars for one of these.
@@ -215,7 +216,7 @@ class Statistics:
         relative_error: bound of the relative error of every order statistic (quantiles, minima, maxima) of
             the successes; 0 where they are exact. With a fence that is not exact, a call close to it may
             count as kept or not.
-        spilled_bytes: size of the temporary file that a text log went through, else 0.
+        spilled_bytes: size of the temporary file that rows went through, else 0.
     """
 
     table: pl.DataFrame

@@ -103,6 +103,12 @@ class Log:
         return tuple(file for file in self.files if file.kind != "text")
 
     @property
+    def is_dear(self) -> bool:
+        """Whether its rows are dear to read again: text, objects of a store, a query of unknown cost."""
+        remote = any(isinstance(file.path, RemotePath) for file in self.files)
+        return bool(self.text) or remote or (not self.files and self.num_rows is None)
+
+    @property
     def open_rules(self) -> tuple[Rule, ...]:
         """The rules that a scan has to check: those that reading has not, nor statistics in files."""
         files = self.typed_files
