@@ -28,7 +28,7 @@ from loadlens.profile.units import UnitCounts
 from loadlens.schema import LATENCY
 from loadlens.sources import open_log
 from tests import direct
-from tests.extent import combinations, examples
+from tests.extent import combinations, examples, some_of
 from tests.profile.cases import LOGS, TOLERANCE, keyed, log_of, near_equal, plan_of, spread
 from tests.profile.cases import assert_agree as assert_agree_but_for_throughput
 
@@ -185,7 +185,7 @@ def small(most: int) -> Limits:
 @pytest.mark.parametrize(
     "name", ["near equal", "clusters", "12 decades", "all equal", "several keys", "sorted"]
 )
-@pytest.mark.parametrize("most", [10, 1000])
+@pytest.mark.parametrize("most", some_of([10, 1000], 2))
 def test_cells_too_full_to_hold_are_split(name: str, most: int) -> None:
     frame = keyed(LOGS[name]())
     for outliers in ("none", "mean-iqr"):
