@@ -1,16 +1,19 @@
 """A report as one self-contained HTML page: no scripts, nothing from the network."""
 
+from __future__ import annotations
+
 import re
 from functools import lru_cache
 from itertools import groupby
-from typing import Final
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from typing import TYPE_CHECKING, Final
 
 from loadlens.report.columns import column_header, format_key, format_value
 from loadlens.report.model import Block, Figure, Report, Table
 from loadlens.visible import visible_lines
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
 
 __all__ = ["render"]
 
@@ -32,6 +35,8 @@ def render(report: Report) -> str:
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     """The templates, compiled once in a process."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("loadlens.report"),
         autoescape=True,
@@ -89,6 +94,8 @@ def _totals(table: Table) -> list[str]:
 
 def _inline_svg(figure: Figure) -> Markup:
     """The SVG element without what stands before it, as wide as the page allows up to its own width."""
+    from markupsafe import Markup, escape
+
     root = _ROOT.search(figure.svg)
     if root is None:
         raise ValueError(f"the figure {figure.caption!r} has no SVG element")
