@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, is_hypothesis_test, settings
 from tests.extent import THOROUGH
 from tests.stores import S3, serving
 
-# Programs that tests start, and pytest's own workers, keep what they compile. Where containers forbid it, most
-# programs would spend longer on compiling the package anew than on what they are started for.
+# Programs that tests start, and pytest's own workers, keep what they compile. Where a container forbids it,
+# most programs would spend longer on compiling the package anew than on what they are started for.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 settings.register_profile(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.extent import combinations
+from tests.extent import combinations, some_of
 from tests.faults.logs import written
 from tests.test_cli import command
 
@@ -109,7 +109,7 @@ def test_what_is_told_in_words_is_not_told_by_compiled_code_too() -> None:
     assert (done.returncode, done.stderr) == (3, "loadlens: log: is damaged\n")
 
 
-@pytest.mark.parametrize("limit", [5, 7, 8, 10, 20, 23, 26])
+@pytest.mark.parametrize("limit", some_of([5, 7, 8, 10, 20, 23, 26], 3, first=1))
 def test_too_few_files_for_charts_leave_nothing(folder: Path, limit: int) -> None:
     done = run(folder, "analyze", "log.csv", "--out", "report", "--quiet", shell=f'ulimit -n {limit}; "$@"')
     left = {path.name for path in folder.iterdir()} - {"log.csv", "code"}
@@ -159,10 +159,12 @@ main()
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize(
-    "module",
-    ["loadlens.commands", "numpy", "polars", "typer", "loadlens.sources"],
+    ("module", "number"),
+    combinations(
+        ["loadlens.commands", "numpy", "polars", "typer", "loadlens.sources"],
+        [signal.SIGINT, signal.SIGTERM, signal.SIGHUP],
+    ),
 )
 def test_an_interrupt_while_modules_are_imported_is_quiet(
     folder: Path, module: str, number: signal.Signals
@@ -181,7 +183,7 @@ def test_a_library_that_cannot_be_loaded_is_told_in_a_line(folder: Path, tmp_pat
     assert (done.returncode, done.stderr) == (70, told)
 
 
-@pytest.mark.parametrize("kib", [300_000, 700_000, 1_000_000, 2_000_000])
+@pytest.mark.parametrize("kib", some_of([300_000, 700_000, 1_000_000, 2_000_000], 3))
 def test_too_little_address_space_is_refused(folder: Path, kib: int) -> None:
     done = run(folder, *FAILS, shell=f'ulimit -v {kib}; "$@"')
     told = (
@@ -191,8 +193,10 @@ def test_too_little_address_space_is_refused(folder: Path, kib: int) -> None:
     assert (done.returncode, done.stderr) == (70, told)
 
 
-@pytest.mark.parametrize("kib", [2_100_000, 2_300_000])
-@pytest.mark.parametrize("arguments", [FAILS, ("analyze", "log.csv", "--out", "small", "--quiet")])
+@pytest.mark.parametrize(
+    ("arguments", "kib"),
+    combinations([FAILS, ("analyze", "log.csv", "--out", "small", "--quiet")], [2_100_000, 2_300_000]),
+)
 def test_running_out_of_memory_is_no_verdict(folder: Path, arguments: tuple[str, ...], kib: int) -> None:
     done = run(folder, *arguments, shell=f'ulimit -v {kib}; "$@"')
     shutil.rmtree(folder / "small", ignore_errors=True)
@@ -226,7 +230,7 @@ cli.main()
 """
 
 
-@pytest.mark.parametrize("how", ["SIGABRT", "SIGTRAP", "SIGILL", "exit"])
+@pytest.mark.parametrize("how", some_of(["SIGABRT", "SIGTRAP", "SIGILL", "exit"], 3))
 def test_compiled_code_that_gives_up_is_told_in_a_line(how: str) -> None:
     command = [sys.executable, "-c", ABORTED, how]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
