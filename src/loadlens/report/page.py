@@ -8,12 +8,13 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from loadlens.report.columns import column_header, format_key, format_value
-from loadlens.report.model import Block, Figure, Report, Table
 from loadlens.visible import visible_lines
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
+
+    from loadlens.report.model import Block, Figure, Report, Table
 
 __all__ = ["render"]
 
