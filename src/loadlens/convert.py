@@ -71,6 +71,7 @@ def convert(
     if log.saved:
         raise InputError(f"{log.saved[0].file.path}: is a saved profile, which has no rows to convert")
     Limits.of(memory_limit).refuse_huge_row_groups(log.files)
+    log.refuse_copies(log.key)
     inputs_read = [file.path for file in log.files]
     for place in (path, rejects_beside(path)):
         refuse_file(place, inputs_read, overwrite=overwrite)
@@ -79,6 +80,7 @@ def convert(
             on_good_rows(log, lambda rows: _write(rows, folder / _ROWS, path))
         except TooManyRejectsError as error:
             publish_rejects(error, rejects_beside(path), overwrite=overwrite)
+        log.refuse_copies(log.key)  # which the calls alone tell
         _publish_rejects(log.findings, folder, path)
         move_to(folder / _ROWS, path)
     return log.findings

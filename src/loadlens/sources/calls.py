@@ -3,19 +3,38 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
 
 from loadlens.schema import CANONICAL_COLUMNS, CONFIGURATION_COLUMNS, LATENCY
+from loadlens.sources.repeats import Repeats
+from loadlens.sources.wording import counted
 
-__all__ = ["COUNTED_TWICE", "FEWEST_CALLS", "Calls", "same_runs", "values_of"]
+__all__ = [
+    "ALIKE",
+    "COUNTED_TWICE",
+    "FEWEST_CALLS",
+    "REPEATED",
+    "Calls",
+    "overlaps",
+    "same_runs",
+    "values_of",
+]
 
 COUNTED_TWICE: Final = (
     "whose calls would count twice; leave out all but one, or pass --force (force=True) if it is meant"
 )
 """What is wrong with the same calls in two files, and what to do."""
+
+REPEATED: Final = (
+    "which would count each time; write each call once, or pass --force (force=True) if it is meant"
+)
+"""What is wrong with the same calls in one file, and what to do."""
+
+ALIKE: Final = "(of one id, time and duration)"
+"""By what a call is known for another one."""
 
 FEWEST_CALLS: Final = 10
 """Fewer calls in a file of typed columns, or in two files of one format, may be the same by chance."""
@@ -38,6 +57,7 @@ class Calls:
         last_s: the last end or start.
         times_s: the sum of all starts and ends, as far as they are known.
         values: the different values of each column that is no measure, as text; None where nobody has looked.
+        repeats: which of them are there more than once, as far as something tells a call from all others.
     """
 
     path: str
@@ -48,6 +68,7 @@ class Calls:
     last_s: float = float("-inf")
     times_s: float = 0.0
     values: dict[str, frozenset[str]] | None = None
+    repeats: Repeats = field(default_factory=Repeats)
 
     def add(self, rows: pl.DataFrame) -> None:
         """Adds some calls."""
@@ -98,6 +119,11 @@ class Calls:
             and self._has_values_of(other)
         )
 
+    @property
+    def is_repeated(self) -> bool:
+        """Whether calls are there more than once, of enough different ones."""
+        return bool(self.repeats.count) and len(self.repeats.hashes) >= FEWEST_CALLS
+
     def _has_times_of(self, other: "Calls") -> bool:
         """Whether two files of one format have the same times: two runs may begin and end at once."""
         is_timed = math.isfinite(self.first_s) and self.rows >= FEWEST_CALLS
@@ -143,4 +169,15 @@ def same_runs(files: Iterable[Calls]) -> list[tuple[Calls, Calls]]:
             found.append((same, calls))
         else:
             seen[calls.rows, place].append(calls)
+    return found
+
+
+def overlaps(files: Iterable[Calls]) -> list[str]:
+    """Which files hold some of the calls of files before them: a clause for each."""
+    found: list[str] = []
+    before = Repeats()
+    for calls in files:
+        if shared := before.shared_with(calls.repeats):
+            found.append(f"{calls.path} holds {counted(shared, 'call')} {ALIKE} that other files hold too")
+        before.merge(calls.repeats)
     return found

@@ -18,7 +18,7 @@ import polars as pl
 
 from loadlens.disk import FREE_TEMPORARY_SPACE, refusing_full_disk
 from loadlens.errors import InputError, UsageError
-from loadlens.sources.calls import COUNTED_TWICE, Calls, same_runs
+from loadlens.sources.calls import ALIKE, COUNTED_TWICE, REPEATED, Calls, overlaps, same_runs
 from loadlens.sources.labels import JoinedNames
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed, reasons_of
 from loadlens.sources.wording import counted, notes_last, passed_over_sentences
@@ -170,6 +170,7 @@ class Findings:
         typed_calls: what those of files of typed columns come to that may be the same; it outlasts a scan.
         copies: which files have the same content, a clause for each, and the names of all but the first of
             them; it outlasts a scan.
+        appended: which files hold the same rows several times, a clause for each; it outlasts a scan.
         earlier: rows that were rejected before, when the log was converted or profiled.
         aside: what was found in the log's typed tables, once their broken rows had to be set aside.
         is_cut_short: whether it was not read to its end, as far more rows are rejected than may be.
@@ -193,6 +194,7 @@ class Findings:
     calls: list[Calls] = field(default_factory=list)
     typed_calls: dict[str, Calls] = field(default_factory=dict)
     copies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    appended: tuple[str, ...] = ()
     earlier: int = 0
     aside: "Findings | None" = None
     is_cut_short: bool = False
@@ -210,6 +212,7 @@ class Findings:
             of_rows=self.of_rows,
             units=self.units,
             copies=self.copies,
+            appended=self.appended,
             earlier=self.earlier,
             aside=self.aside,
         )
@@ -313,26 +316,39 @@ class Findings:
         )
         raise TooManyRejectsError(*self.first, total, findings=self)
 
-    def refuse_copies(self) -> None:
-        """Refuses files of which two hold the same calls.
+    def refuse_copies(self, *, by_file: bool) -> None:
+        """Refuses files of which two hold the same calls, or one holds calls more than once.
+
+        Args:
+            by_file: whether calls are counted for each file apart, so that two may have the same ones.
 
         Raises:
             InputError: names them.
         """
-        doubled = self._copies()
+        doubled = [f"{clause}, {REPEATED}" for clause in self._repeated()]
+        if not by_file:
+            doubled += [f"{clause}, {COUNTED_TWICE}" for clause in self._copies()]
         if doubled:
-            raise InputError(*[f"{clause}, {COUNTED_TWICE}" for clause in doubled])
+            raise InputError(*doubled)
+
+    def _repeated(self) -> list[str]:
+        """Which files hold calls more than once, as far as is known by now: a clause for each."""
+        known = [calls.path for calls in self.calls if any(calls.path in clause for clause in self.appended)]
+        again = (calls for calls in self.calls if calls.is_repeated and calls.path not in known)
+        return [*self.appended, *(f"{calls.path} holds {calls.repeats} {ALIKE}" for calls in again)]
 
     def _copies(self) -> list[str]:
         """Which files hold the same calls, as far as is known by now: a clause for each."""
         told = {name for names in self.copies.values() for name in names}
         files = [calls for calls in (*self.calls, *self.typed_calls.values()) if calls.path not in told]
+        pairs = same_runs(files)
+        told |= {other.path for _, other in pairs}
         runs = [
             f"{one.path} and {other.path} are the same run ({counted(one.rows, 'call')} each, of one time "
             f"span and the same latencies)"
-            for one, other in same_runs(files)
+            for one, other in pairs
         ]
-        return [*self.copies, *runs]
+        return [*self.copies, *runs, *overlaps(calls for calls in files if calls.path not in told)]
 
     def sentences(self, empty_seconds: int = 0) -> list[str]:
         """What a reader has to know of the log, one sentence each.
@@ -345,7 +361,7 @@ class Findings:
             found.append(joined)
         found += [sentence for sentence in (self.units, *self.of_rows) if sentence]
         found += passed_over_sentences(self.passed_over)
-        found += [f"{clause}: each is counted" for clause in self._copies()]
+        found += [f"{clause}: each is counted" for clause in (*self._repeated(), *self._copies())]
         if self.unlisted:
             listed = self.rejected - self.unlisted
             found.append(f"{self.rejected:,} rows are rejected, of which {listed:,} are listed")

@@ -161,7 +161,9 @@ class Log:
         return joined_frames(frames)
 
     def refuse_copies(self, key: Iterable[str]) -> None:
-        """Refuses calls that several files hold, unless the key tells them apart by file, or it is meant.
+        """Refuses calls that are there twice, in one file or several, unless it is meant.
+
+        Several files may hold the same calls where the key tells them apart by file.
 
         Args:
             key: what the log is grouped by.
@@ -181,8 +183,7 @@ class Log:
                 self.findings,
                 lambda file: scan_tabular([file], options, good=True),
             )
-        if not by_file:
-            self.findings.refuse_copies()
+        self.findings.refuse_copies(by_file=by_file)
 
     def refuse_odd_keys(self, key: Iterable[str]) -> None:
         """Refuses key columns whose values no table can show, or whose type holds no single values.
@@ -350,7 +351,11 @@ def _log_of_files(tabular: Sequence[DataFile], opened: Opened, options: Reading)
     brought = tuple((str(file.path), text) for file in tabular for text in _brought_by(file, options))
     earlier = sum(map(rejected_before_conversion, tabular))
     findings = Findings(
-        passed_over=opened.passed_over, brought=brought, copies=opened.copies, earlier=earlier
+        passed_over=opened.passed_over,
+        brought=brought,
+        copies=opened.copies,
+        appended=opened.appended,
+        earlier=earlier,
     )
     with reading(None):
         frames = [scan_tabular(tabular, options)] if tabular else []

@@ -11,6 +11,7 @@ from typing import Final
 import polars as pl
 
 from loadlens.errors import InputError
+from loadlens.sources.appended import appended
 from loadlens.sources.columnar import (
     canonical_frame,
     constant,
@@ -59,6 +60,7 @@ class Opened:
         passed_over: files that are not read on purpose: why, and their paths.
         copies: which files hold the same calls, a clause for each, and the names of all but the first of
             them; none where that is meant.
+        appended: which files hold the same rows several times, a clause for each; none where that is meant.
     """
 
     tabular: tuple[DataFile, ...]
@@ -66,6 +68,7 @@ class Opened:
     by_file: bool
     passed_over: Mapping[str, Sequence[str]]
     copies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    appended: tuple[str, ...] = ()
 
 
 _LogFile = DataFile | TextFile
@@ -118,6 +121,7 @@ def open_files(found: Found, options: Reading) -> Opened:
         by_file=_are_runs(logs),
         passed_over=found.passed_over,
         copies={} if options.force else copies_among(tabular, text),
+        appended=() if options.force else tuple(filter(None, map(appended, text))),
     )
 
 

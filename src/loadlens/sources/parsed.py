@@ -89,6 +89,7 @@ class Parsed:
         facts: further counts, by what was counted.
         spans: what tells which rows belong to others, a row for each of ``rows``; None where none may.
         unlisted: further bad rows, too many to hold: how many for each reason.
+        identities: what tells good rows from all others, hashed, UInt64; None where nothing does.
     """
 
     rows: pl.DataFrame
@@ -97,6 +98,7 @@ class Parsed:
     facts: Mapping[str, int] = field(default_factory=dict)
     spans: pl.DataFrame | None = None
     unlisted: Mapping[str, int] = field(default_factory=dict)
+    identities: pl.Series | None = None
 
     @property
     def rejected(self) -> int:
@@ -120,6 +122,7 @@ def joined(parts: Iterable[Parsed]) -> Parsed:
         facts.update(part.facts)
         unlisted.update(part.unlisted)
     spans = [part.spans for part in parts if part.spans is not None]
+    identities = [part.identities for part in parts if part.identities is not None]
     return Parsed(
         rows=pl.concat([part.rows for part in parts]),
         rejects=pl.concat([part.rejects for part in parts]),
@@ -127,6 +130,7 @@ def joined(parts: Iterable[Parsed]) -> Parsed:
         facts=facts,
         spans=pl.concat(spans) if len(spans) == len(parts) else None,
         unlisted=unlisted,
+        identities=pl.concat(identities) if identities else None,
     )
 
 
@@ -254,6 +258,8 @@ class Recipe:
         spans: what tells which rows belong to others, each an expression over the source columns.
         is_calendar: whether its times are calendar times, which must then be of our days.
         counted: what rows are counted as among the facts, each an expression that is true for them.
+        identity: what tells a row from all others, such as the id and the time of a request; empty where
+            two rows may be the same by chance. A row in which one of these is null is told by nothing.
     """
 
     types: Mapping[str, pl.DataType]
@@ -266,6 +272,7 @@ class Recipe:
     spans: tuple[pl.Expr, ...] = ()
     is_calendar: bool = False
     counted: Mapping[str, pl.Expr] = field(default_factory=dict)
+    identity: tuple[pl.Expr, ...] = ()
 
     @cached_property
     def of_calendar(self) -> Self:
@@ -314,10 +321,23 @@ class Recipe:
         rows = kept.select(self.columns)
         if _any_broken(kept, self.checks) or _any_broken(rows, self.canonical_checks):
             return None
-        return Parsed(rows=rows, left_out=left_out, facts=self.observed(typed), spans=self._spans(kept))
+        return Parsed(
+            rows=rows,
+            left_out=left_out,
+            facts=self.observed(typed),
+            spans=self._spans(kept),
+            identities=self._identities(kept),
+        )
 
     def _spans(self, typed: pl.DataFrame) -> pl.DataFrame | None:
         return typed.select(self.spans) if self.spans else None
+
+    def _identities(self, typed: pl.DataFrame) -> pl.Series | None:
+        if not self.identity:
+            return None
+        is_told = pl.all_horizontal(part.is_not_null() for part in self.identity)
+        parts = [pl.when(is_told).then(part).alias(str(number)) for number, part in enumerate(self.identity)]
+        return typed.select(parts).drop_nulls().hash_rows()
 
     def observed(self, typed: pl.DataFrame) -> Mapping[str, int]:
         """Facts of rows, good, bad and left out, by what was counted."""
@@ -382,6 +402,7 @@ class Recipe:
             left_out=others,
             facts=facts,
             spans=self._spans(kept),
+            identities=self._identities(kept),
         )
 
     def faults(self, typed: pl.DataFrame) -> dict[int, Fault]:

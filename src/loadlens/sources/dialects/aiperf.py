@@ -18,6 +18,7 @@ __all__ = ["AIPERF_JSON"]
 _TYPES: Final[dict[str, pl.DataType]] = {
     "metadata": pl.Struct(
         {
+            "x_request_id": pl.String(),
             "request_start_ns": pl.Int64(),
             "request_end_ns": pl.Int64(),
             "benchmark_phase": pl.String(),
@@ -89,6 +90,7 @@ def _open(_head: Head) -> JsonLines:
             _SHORTER_NS: pl.when(compared).then(spans - own_ns),
         },
         meaning=_MEANING,
+        identity=(_metadata("x_request_id"), _start_ns(), _end_ns()),
     )
 
 

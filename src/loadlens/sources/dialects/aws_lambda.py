@@ -35,8 +35,8 @@ _TEXT_TYPES: Final[dict[str, pl.DataType]] = {
     "size": pl.Int64(),
     "used": pl.Int64(),
     "rest": pl.String(),
+    "request": pl.String(),
 }
-_REQUEST: Final[dict[str, pl.DataType]] = {"request": pl.String()}  # nobody asks for it where none failed
 _TEXT_MEANING: Final = (
     ("time", "time of the log event, which is the invocation's end: ms since 1970 or ISO 8601, UTC"),
     ("duration", "Duration: what the function took, ms"),
@@ -96,12 +96,14 @@ def _open_knowing(head: Head, failures: Mapping[str, str]) -> TextLines:
             "size": rest("Memory Size", "MB"),
             "used": rest("Max Memory Used", "MB"),
         },
-        types=_TEXT_TYPES | (_REQUEST if failures else {}),
+        types=_TEXT_TYPES,
         columns=report.columns(),
         counted=report.counted(),
         required=frozenset({"duration", "billed", "size", "used"}),
         rules=(*report.rules(dict.fromkeys(("init", "restore"), "rest")), torn),
         meaning=_TEXT_MEANING,
+        identity=report.identity,
+        opaque=frozenset() if failures else frozenset({"request"}),
     )
 
 

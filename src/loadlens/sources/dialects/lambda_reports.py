@@ -90,6 +90,12 @@ class Report:
         told = self._told_elsewhere.is_not_null()
         return {TOLD_ELSEWHERE: told, FAILED_ELSEWHERE: told & self.status.is_null()}
 
+    @property
+    def identity(self) -> tuple[pl.Expr, ...]:
+        """What tells a report from all others: a retry has the id of the first attempt."""
+        time = pl.lit("") if self.time is None else self.time
+        return self.request, time, self.duration
+
     def _times(self) -> tuple[pl.Expr, ...]:
         """A report is written at the end of an invocation."""
         if self.time is None:

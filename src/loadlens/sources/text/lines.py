@@ -39,11 +39,13 @@ class TextLines(Recipe):
         candidate: matches lines that ought to be records (Rust's syntax): one that ``pattern`` does not
             match is a reject. Any other line is counted in the facts. Without it every line ought to.
         fields: further source columns, as text that is taken from the groups.
+        opaque: source columns that nothing but a hash is made of, so that any bytes will do.
     """
 
     pattern: str
     candidate: str | None = None
     fields: Mapping[str, pl.Expr] = field(default_factory=dict)
+    opaque: frozenset[str] = frozenset()
 
     @property
     def framing(self) -> Framing:
@@ -78,7 +80,7 @@ class TextLines(Recipe):
             typed,
             lines=numbers,
             raw=raw,
-            faults={**faults, **(invalid_cells(groups, raw) if "\ufffd" in text else {})},
+            faults={**faults, **(invalid_cells(groups.drop(self.opaque), raw) if "\ufffd" in text else {})},
             rejects=self._rejects(block, found.filter(~is_record)),
             facts={what: count for what, count in facts.items() if count},
         )

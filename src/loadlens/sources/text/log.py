@@ -268,6 +268,8 @@ class _Account:
         self._found.add(self.file.name, part, joined)
         self._facts.update(part.facts)
         self._facts.update(part.left_out)
+        if part.identities is not None:
+            self._calls.repeats.add(part.identities.to_numpy())
         if part.rows.height:
             self._calls.add(part.rows)
             out_of_order, self._last_start = _out_of_order(part.rows, self._last_start)
