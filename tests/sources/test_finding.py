@@ -113,6 +113,44 @@ def test_a_converted_file_of_another_content_is_not_read_whatever_the_times_say(
     assert latencies(tmp_path) == [900, 900]
 
 
+@pytest.mark.parametrize("seconds", [0, 1, 3600])
+def test_a_file_that_was_converted_without_digests_is_compared_with_its_log(
+    tmp_path: Path, seconds: int
+) -> None:
+    """Ages may be lost, as by a checkout: what was converted has the calls of its log, or is not read."""
+    text = jtl(tmp_path / "run.jtl", 100, 120)
+    parquet = tmp_path / "run.parquet"
+    convert([text], parquet)
+    metadata = {**pl.read_parquet_metadata(parquet)}
+    kept = {name: value for name, value in metadata.items() if name == "loadlens"}
+    pl.read_parquet(parquet).write_parquet(parquet, metadata=kept)
+    dated(text, 0)
+    dated(parquet, seconds)
+    assert any("run.jtl (run.parquet is read)" in sentence for sentence in sentences(tmp_path))
+    dated(jtl(text, 900, 900), 0)
+    assert latencies(tmp_path) == [900, 900]
+    assert any("holds other calls by now" in sentence for sentence in sentences(tmp_path))
+
+
+@pytest.mark.parametrize(("seconds", "is_doubtful"), [(0, True), (59, True), (61, False)])
+def test_forms_of_one_age_that_hold_other_calls_are_told(
+    tmp_path: Path, seconds: int, *, is_doubtful: bool
+) -> None:
+    frame = pl.DataFrame({"invocation_latency": [1.0, 2.0], "label": ["a", "a"]})
+    frame.write_parquet(tmp_path / "run.parquet")
+    dated(jtl(tmp_path / "run.jtl", 900), 0)
+    dated(tmp_path / "run.parquet", seconds)
+    told = "but holds 2 calls, not 1: written within a minute"
+    assert any(told in sentence for sentence in sentences(tmp_path)) == is_doubtful
+
+
+def test_forms_of_one_age_and_the_same_calls_are_one_log(tmp_path: Path) -> None:
+    text = tmp_path / "run.csv"
+    text.write_text("invocation_latency,start_time,end_time\n10,1,1.01\n20,2,2.02\n", encoding="utf-8")
+    pl.read_csv(text).write_parquet(tmp_path / "run.parquet")
+    assert not any("other calls" in sentence for sentence in sentences(tmp_path))
+
+
 def test_a_converted_file_of_other_logs_hides_no_text(tmp_path: Path) -> None:
     other = jtl(tmp_path / "elsewhere" / "other.jtl", 1, 2)
     folder = tmp_path / "runs"

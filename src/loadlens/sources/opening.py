@@ -10,8 +10,9 @@ from typing import Final
 
 import polars as pl
 
-from loadlens.errors import InputError
+from loadlens.errors import InputError, LoadlensError
 from loadlens.sources.appended import appended
+from loadlens.sources.calls import Calls
 from loadlens.sources.columnar import (
     canonical_frame,
     constant,
@@ -34,15 +35,17 @@ from loadlens.sources.dialects.toolkit import LOADLENS_CSV
 from loadlens.sources.filenames import distinct_names
 from loadlens.sources.files import DataFile, hive_columns, inspect_columns, kind_of
 from loadlens.sources.finding import Candidate, Found
+from loadlens.sources.findings import Findings
 from loadlens.sources.forms import keep_one_form
 from loadlens.sources.labels import Naming
 from loadlens.sources.options import Reading
+from loadlens.sources.parsed import PARSE_ERRORS
 from loadlens.sources.saved import PROFILE_FACTS
 from loadlens.sources.storage.location import Location, RemotePath, of_each, size_of
 from loadlens.sources.storage.spool import Spool
 from loadlens.sources.storage.stamps import modified_ns
 from loadlens.sources.text.compressed import DAMAGED, ArchiveError, compression_of, decompressed
-from loadlens.sources.text.log import TextFile
+from loadlens.sources.text.log import TextFile, scan_text
 from loadlens.sources.text.stream import HEAD_BYTES, Head, read_head
 from loadlens.sources.wording import counted, listed, passed_over_sentences, told_once
 
@@ -92,7 +95,12 @@ def open_files(found: Found, options: Reading) -> Opened:
         return opened[candidate.path]
 
     if not options.force:
-        keep_one_form(found, open_once, lambda candidate: not _no_log(candidate, open_once(candidate)))
+        keep_one_form(
+            found,
+            open_once,
+            lambda candidate: not _no_log(candidate, open_once(candidate)),
+            lambda candidate: _calls_of(open_once(candidate), options),
+        )
     for candidate in filter(lambda candidate: _piped(candidate.path), found.candidates):
         open_once(candidate)  # here, as an interrupt does not reach other threads
     left = {candidate.path: candidate for candidate in found.candidates if candidate.path not in opened}
@@ -123,6 +131,18 @@ def open_files(found: Found, options: Reading) -> Opened:
         copies={} if options.force else copies_among(tabular, text),
         appended=() if options.force else tuple(filter(None, map(appended, text))),
     )
+
+
+def _calls_of(file: _Opening, options: Reading) -> Calls | None:
+    """What the calls of a file come to; None where it cannot be read, which its reading will tell."""
+    try:
+        if isinstance(file, TextFile):
+            return Calls.of(scan_text([file], Findings(), None), file.name, file.dialect.name)
+        if isinstance(file, DataFile) and not _is_profile(file):
+            return Calls.of(scan_tabular([file], options, good=True), file.name, file.kind)
+    except (LoadlensError, *PARSE_ERRORS):
+        pass
+    return None
 
 
 def _no_log(candidate: Candidate, file: _Opening) -> str:
