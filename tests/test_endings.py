@@ -1,6 +1,7 @@
 """Whatever goes wrong, the command line ends with one line and a code; 1 means a verdict and nothing else."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -237,3 +238,35 @@ def test_compiled_code_that_gives_up_is_told_in_a_line(how: str) -> None:
     (line,) = done.stderr.splitlines()
     assert done.returncode == 70
     assert line.startswith("loadlens: compiled code gave up, most likely as it was out of memory; set ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(("check", "log.csv", "--slo", "p99 < 1000s"), 0), (("profile", "log.csv", "--out", "out"), 2)],
+    ids=["check", "profile"],
+)
+def test_where_no_file_may_be_written_only_what_writes_fails(
+    folder: Path, arguments: tuple[str, ...], code: int
+) -> None:
+    done = run(folder, *arguments, shell='ulimit -f 0; "$@" 2>&1 | cat; exit ${PIPESTATUS[0]}')
+    assert done.returncode == code, done.stdout
+    assert "Traceback" not in done.stdout
+    assert ("loadlens: out: cannot be written: File too large" in done.stdout) is bool(code)
+
+
+CAPABILITIES = "-all,+dac_override,+dac_read_search"
+AS_ANOTHER = f"setpriv --reuid=12345 --inh-caps={CAPABILITIES} --ambient-caps={CAPABILITIES}"
+"""The system lets root start any number of processes."""
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root has no such limit")
+@pytest.mark.parametrize("limit", [2, 12])
+def test_too_few_processes_are_refused_in_one_line(folder: Path, limit: int) -> None:
+    another = AS_ANOTHER if os.geteuid() == 0 else ""
+    done = run(folder, *FAILS, shell=f'{another} bash -c \'ulimit -u {limit}; exec "$@"\' bash "$@"')
+    assert (done.returncode, done.stdout) == (70, "")
+    assert re.fullmatch(
+        rf"loadlens: out of threads: the limit on processes \(ulimit -u\) of {limit} leaves room for \d+, "
+        r"expected \d+ or more; raise it\n",
+        done.stderr,
+    )

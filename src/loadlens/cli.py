@@ -3,7 +3,9 @@
 import os
 import signal
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,11 @@ _ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 _ENDED_BY = 128  # plus the signal's number, as shells report it
 _NOT_STARTED = 70  # as sysexits.h has it
 _LEAST_ADDRESS_SPACE = 2**31
+_MANY_PROCESSES = 2**14  # with such a limit nobody runs out of threads
+_LEAST_THREADS, _THREADS_PER_CPU = 16, 8
 _MOST_CHARACTERS = 200
+_MOST_HELD_BYTES = 2**16
+_standard_error = [2]  # where it is shown, last
 
 
 def __getattr__(name: str) -> object:
@@ -35,11 +41,35 @@ def main() -> None:
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as after "&" or nohup
             signal.signal(number, _end)
     _refuse_little_address_space()
-    try:
-        from loadlens.commands.program import main as run
-    except Exception as error:  # noqa: BLE001  # whatever it is, nothing has been judged
-        _refuse(f"cannot be started: {_cause_of(error)}")
+    _refuse_few_threads()
+    with _native_errors_held():
+        try:
+            from loadlens.commands.program import main as run
+        except BaseException as error:  # noqa: BLE001  # panics of Polars too: nothing has been judged
+            _refuse(f"cannot be started: {_cause_of(error)}")
     run()
+
+
+@contextmanager
+def _native_errors_held() -> Iterator[None]:
+    """Holds back what compiled code prints, such as Rust's panics; it is shown if modules can be imported."""
+    if not hasattr(os, "memfd_create"):
+        yield
+        return
+    try:
+        shown, held = os.dup(2), os.memfd_create("loadlens")
+    except OSError:  # standard error is closed, or there are too few files
+        yield
+        return
+    _standard_error.append(shown)
+    os.dup2(held, 2)
+    yield
+    os.dup2(shown, 2)
+    with suppress(OSError):
+        os.write(2, os.pread(held, _MOST_HELD_BYTES, 0))
+    _standard_error.pop()
+    os.close(held)
+    os.close(shown)
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
@@ -62,6 +92,29 @@ def _refuse_little_address_space() -> None:
         )
 
 
+def _refuse_few_threads() -> None:
+    """Refuses a limit on processes that leaves no room for threads: compiled code panics without them."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    limit = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+    if not 0 <= limit < _MANY_PROCESSES:  # unlimited is -1
+        return
+    is_over, threads = threading.Event(), 0
+    needed = _LEAST_THREADS + _THREADS_PER_CPU * (os.cpu_count() or 1)
+    try:
+        for _ in range(needed):
+            threading.Thread(target=is_over.wait, daemon=True).start()
+            threads += 1
+    except RuntimeError:
+        _refuse(
+            f"out of threads: the limit on processes (ulimit -u) of {limit:,} leaves room for {threads}, "
+            f"expected {needed} or more; raise it"
+        )
+    is_over.set()
+
+
 def _refuse(problem: str) -> None:
     _say(problem)
     sys.stdout.flush()
@@ -78,4 +131,4 @@ def _cause_of(error: BaseException) -> str:
 
 def _say(line: str) -> None:
     with suppress(OSError):
-        os.write(2, f"loadlens: {line}\n".encode(errors="backslashreplace"))
+        os.write(_standard_error[-1], f"loadlens: {line}\n".encode(errors="backslashreplace"))

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import IO, Any, Final
 
 import typer
@@ -41,6 +42,9 @@ _SHORT_OF: Final = {
     errno.ENOMEM: "out of memory; set --memory-limit lower, or free some memory",
 }
 """What a machine may be short of, whoever says so, and what to do."""
+
+_NO_THREAD: Final = "can't start new thread"
+_NO_TEMPORARY_FOLDER: Final = "No usable temporary directory found"
 
 
 def say(line: str) -> None:
@@ -105,6 +109,10 @@ def _short_of(error: BaseException) -> str | None:
     told = [str(error)]
     if not isinstance(error, LoadlensError):
         told += [*map(str, _before(error)), _printed_by_compiled_code()]
+    if any(_NO_THREAD in text for text in told):
+        return _SHORT_OF[errno.EAGAIN]
+    if any(_NO_TEMPORARY_FOLDER in text for text in told):
+        return "no folder for temporary files can be written; name one that can with --spill-folder or TMPDIR"
     for number, remedy in _SHORT_OF.items():
         signs = (os.strerror(number), f"(os error {number})", f"code: {number},")
         if any(sign in text for text in told for sign in signs):
@@ -151,7 +159,7 @@ def native_errors_kept() -> Iterator[None]:
     What Python prints is shown as before, as is where compiled code was if it ends the process.
     """
     _open_the_closed()
-    with tempfile.TemporaryFile() as kept:
+    with _memory_file() as kept:
         shown = os.dup(2)
         old = sys.stderr
         sys.stderr = open(  # noqa: SIM115  # for as long as the context lasts
@@ -171,6 +179,17 @@ def native_errors_kept() -> Iterator[None]:
             _expect_the_end()
             os.dup2(shown, 2)
             sys.stderr = old
+
+
+def _memory_file() -> IO[bytes]:
+    """A file that takes no disk, which may be full; where the system has none, one that keeps nothing."""
+    if hasattr(os, "memfd_create"):
+        with suppress(OSError):
+            return os.fdopen(os.memfd_create("loadlens"), "w+b")
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return Path(os.devnull).open("w+b")
 
 
 def _print_on(kept: IO[bytes], *error: Any) -> None:

@@ -32,9 +32,9 @@ pytestmark = [
     pytest.mark.parametrize("amount", [FEW, pytest.param(MANY, marks=pytest.mark.slow)], ids=["few", "many"]),
 ]
 SHARES = {
-    "text": 0.03,
-    "rows": 0.03,
-    "gates": 0.7,
+    "text": 0.015,
+    "rows": 0.015,
+    "gates": 0.73,
     "toml": 0.15,
     "profiles": 0.01,
     "sealed profiles": 0.01,
