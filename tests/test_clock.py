@@ -15,6 +15,8 @@ from loadlens.cli import app
 from loadlens.convert import convert
 from loadlens.gates import check_gates
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 SECONDS, RATE = 10, 100
 JMETER = "timeStamp,elapsed,label,responseCode,responseMessage,threadName,success,bytes,Latency"
 ZERO = 1_700_000_000
@@ -191,7 +193,6 @@ def test_report_summary_and_check_say_what_is_known(tmp_path: Path) -> None:
     assert one["holds"]
 
 
-@pytest.mark.usefixtures("no_drawings")
 def test_one_throughput_and_one_maximum_in_table_gates_comparison_and_report(tmp_path: Path) -> None:
     latencies = [1000 if number in {5, 12} else 20 + number % 3 for number in range(20)]
     rows = [

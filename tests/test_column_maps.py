@@ -18,6 +18,8 @@ from loadlens.errors import UsageError
 from loadlens.sources import Reading
 from tests.extent import examples, some_of, some_rows
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 STATUSES = (
     "ts,ms,code\n1700000000,10,200\n1700000001,20,301\n1700000002,30000,timeout\n1700000002,30,Non HTTP: x\n"
 )

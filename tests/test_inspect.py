@@ -18,6 +18,8 @@ from loadlens.sources import Reading
 from tests.dialect_logs import KINDS, START_MS, sample
 from tests.extent import combinations
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 ALL = Reading.of(max_rejects="100%")
 JMETER = b"timeStamp,elapsed,label,responseMessage,success,bytes\n"
 ROW = b"1700000000123,120,GET /,OK,true,1000\n"

@@ -19,6 +19,8 @@ from loadlens.convert import convert
 from loadlens.costing import cost_comparison
 from tests.extent import combinations, examples, some_of
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 Counts = dict[Any, int]
 
 DAY, NOON = dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 1, 12)

@@ -11,6 +11,8 @@ import loadlens
 from loadlens.costing import Costing
 from loadlens.costing.question import cost_comparison
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 
 def log() -> pl.DataFrame:
     return pl.DataFrame(

@@ -26,6 +26,8 @@ from tests import logs
 from tests.extent import combinations, examples, some_of
 from tests.profile.cases import LOGS, assert_same_profile, keyed, log_of, spread
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 KEY = ("max_concurrency", "num_clients", "memory_size")
 SUMS = 1e-7  # sums are saved with eight digits
 FACTS = PROFILE_FACTS.encode()

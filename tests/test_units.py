@@ -22,6 +22,8 @@ from loadlens.sources import Log
 from tests.extent import some_of
 from tests.forms import arrow, csv, parquet
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 CALLS = 400
 SHIFTED = "another unit"
 

@@ -11,6 +11,8 @@ from typer.testing import CliRunner, Result
 from loadlens.cli import app
 from loadlens.inspection import inspect_log
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 HEADER = "timeStamp,elapsed,label,responseCode,success,bytes"
 
 
@@ -45,7 +47,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
-@pytest.mark.usefixtures("no_drawings")
 def test_analyze_and_check_tell_the_same_on_standard_error_each_once(folder: Path, tmp_path: Path) -> None:
     checked = run("check", folder, "--slo", "p99 < 1s")
     analysed = run("analyze", folder, "--out", tmp_path / "out")
@@ -74,7 +75,6 @@ def test_json_has_them_and_standard_error_what_is_passed_over(folder: Path) -> N
     assert len(warnings_of(checked)) == 1
 
 
-@pytest.mark.usefixtures("no_drawings")
 def test_a_baseline_is_told_of_as_such(folder: Path, tmp_path: Path) -> None:
     base = jtl(tmp_path / "base.jtl", ids(40))
     done = run("analyze", folder, "--out", tmp_path / "out", "--baseline", base, "--by", "label")

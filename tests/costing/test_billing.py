@@ -17,6 +17,8 @@ from loadlens.costing.configuration import priced_text
 from loadlens.prices import PriceTable
 from tests.costing.logs import LAMBDA, SERVERLESS, per_ms, usage
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 ARM = load_prices("lambda-arm")
 SECONDS = replace(LAMBDA, path="seconds.toml", billed_step_ms=1000.0)
 SLOW_ONE = [100.0] * 10 + [101.0] * 9 + [10_000.0]

@@ -20,8 +20,10 @@ from loadlens.cli import app
 from loadlens.convert import convert
 from loadlens.errors import InputError, UsageError
 from loadlens.sources import Reading
-from tests.extent import combinations
+from tests.extent import combinations, some_of
 from tests.sources.test_finding import HEADER, dated, jtl
+
+pytestmark = pytest.mark.usefixtures("no_drawings")
 
 
 def run(*arguments: object) -> Result:
@@ -510,7 +512,9 @@ def test_few_equal_calls_of_one_format_may_be_so_by_chance(tmp_path: Path) -> No
     assert len(latencies(tmp_path)) == 4
 
 
-@pytest.mark.parametrize("how", [["--workers", "2"], ["--workers", "2", "--spill-folder", "spilled"]])
+@pytest.mark.parametrize(
+    "how", some_of([["--workers", "2"], ["--workers", "2", "--spill-folder", "spilled"]], 2)
+)
 def test_workers_name_files_as_the_caller_did(
     how: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,8 @@ from loadlens.errors import UsageError
 from loadlens.sources import Reading, open_log
 from tests.dialect_logs import calls, vegeta_json
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 JTL = (
     "timeStamp,elapsed,label,responseCode,responseMessage,threadName,success\n"
     "1700000000000,10,a,200,OK,g 1-1,true\n"

@@ -11,6 +11,8 @@ import loadlens
 from loadlens.cli import app
 from tests.extent import combinations
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 START = 1_700_000_000
 CALLS = [
     ("GET", "/cart", 10),

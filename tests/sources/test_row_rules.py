@@ -15,6 +15,8 @@ import loadlens
 from loadlens.cli import app
 from tests.extent import combinations, examples, some_of
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 FORMS = ("csv", "parquet", "arrow", "frame", "lazy")
 GOOD: dict[str, Any] = {
     "invocation_latency": 50.0,

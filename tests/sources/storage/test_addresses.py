@@ -15,6 +15,8 @@ from loadlens.sources import location, shown, target
 from tests.extent import some_of
 from tests.logs import small_log
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 SECRET = "hunter2hunter2"
 WITH_SECRETS = (
     f"ftp://user:{SECRET}@127.0.0.1/x.jtl",

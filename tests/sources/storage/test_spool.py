@@ -24,6 +24,8 @@ from loadlens.cli import app
 from loadlens.errors import InputError, OutputError
 from tests.sources.test_finding import jtl
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 
 @pytest.fixture
 def data(tmp_path: Path) -> bytes:
