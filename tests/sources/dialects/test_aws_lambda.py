@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -241,6 +242,19 @@ def test_a_torn_last_line_and_invalid_utf8_are_rejected_alone() -> None:
     assert parsed.rejects.get_column("reason").to_list() == ["torn last line"]
     parsed = read(LAMBDA_REPORT, text + text.replace(b"102.25", b"102.\xff5") + text)
     assert parsed.rejects.get_column("line").to_list() == [2]
+
+
+@pytest.mark.parametrize(
+    "words", ["2024-03-04T10:00:00.000Z ", "2024/03/04/[$LATEST]abc ", "/aws/lambda/x ", "1700000000123,"]
+)
+def test_long_lines_of_what_may_stand_before_a_report_are_no_work(words: str, tmp_path: Path) -> None:
+    """There are very many ways to part them: a line of 200 kB took minutes."""
+    path = tmp_path / "lambda.log"
+    path.write_text(words * (200_000 // len(words)) + "\n" + lines(*REPORTS), encoding="utf-8")
+    assert detect(read_head(path)) is LAMBDA_REPORT
+    begin = time.process_time()
+    read(LAMBDA_REPORT, path.read_bytes())
+    assert time.process_time() - begin < 5
 
 
 def event(index: int, message: object, **more: object) -> dict[str, object]:

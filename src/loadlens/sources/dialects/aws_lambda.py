@@ -28,6 +28,9 @@ _JSON_FIELD: Final = re.compile(r'\s*"@?\w+"\s*:')
 _TEXT_LINE: Final = re.compile(_BEFORE + r"REPORT RequestId: .*\sDuration: \S+ ms")
 _PLATFORM_LINE: Final = re.compile(_BEFORE + r"(?:START|END|REPORT|INIT_START|INIT_REPORT)\b")
 
+_LONGEST_LINE: Final = 1000
+"""How much of a line is looked at to know it: what is before a report may be read in very many ways."""
+
 _TEXT_TYPES: Final[dict[str, pl.DataType]] = {
     "time": pl.String(),
     "duration": pl.Float64(),
@@ -53,12 +56,13 @@ def _matches(head: Head) -> bool:
 
 def _is_report(line: str) -> bool:
     is_candidate = "REPORT RequestId:" in line and not _JSON_FIELD.match(line)
-    return is_candidate and _TEXT_LINE.match(line) is not None
+    return is_candidate and _TEXT_LINE.match(line[:_LONGEST_LINE]) is not None
 
 
 def _is_timed(head: Head) -> bool:
     """Whether lines have times; only where some are seen that have none, they have not."""
-    found = [match["before"] for line in head.lines if (match := _PLATFORM_LINE.match(line))]
+    begins = (line[:_LONGEST_LINE] for line in head.lines)
+    found = [match["before"] for line in begins if (match := _PLATFORM_LINE.match(line))]
     return any(re.search(_TIME, before) for before in found) or not found
 
 
