@@ -1,5 +1,6 @@
 """The entry point of the command line: told of signals before anything that takes time is imported."""
 
+import errno
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ _LEAST_ADDRESS_SPACE = 2**31
 _MANY_PROCESSES = 2**14  # with such a limit nobody runs out of threads
 _LEAST_THREADS, _THREADS_PER_CPU = 16, 8
 _MOST_CHARACTERS = 200
+_TOO_MANY_FILES = "too many open files; raise the limit of this process (ulimit -n), or name fewer files"
 _MOST_HELD_BYTES = 2**16
 _standard_error = [2]  # where it is shown, last
 
@@ -46,7 +48,7 @@ def main() -> None:
         try:
             from loadlens.commands.program import main as run
         except BaseException as error:  # noqa: BLE001  # panics of Polars too: nothing has been judged
-            _refuse(f"cannot be started: {_cause_of(error)}")
+            _refuse(_cause_of(error))
     run()
 
 
@@ -122,10 +124,12 @@ def _refuse(problem: str) -> None:
 
 
 def _cause_of(error: BaseException) -> str:
-    """The first line of what an error came from."""
+    """What an error came from, in its first line."""
     while error.__cause__ is not None:
         error = error.__cause__
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    if isinstance(error, OSError) and error.errno == errno.EMFILE:
+        return _TOO_MANY_FILES
+    text = " ".join(f"cannot be started: {type(error).__name__}: {error}".split())
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"
 
 
