@@ -172,7 +172,7 @@ def test_the_command_line(
         ({"cluster": "local:2", "workers": 2}, "both say who works"),
         ({"cluster": "local:0"}, "got 'local:0', expected tcp://HOST:PORT"),
         ({"cluster": "host:8786"}, "got 'host:8786', expected tcp://HOST:PORT"),
-        ({"workers": 0}, "--workers: got 0, expected 1 or more"),
+        ({"workers": 0}, "--workers: got 0, expected 1 to 9,999"),
     ],
 )
 def test_what_makes_no_sense(how: dict[str, Any], message: str) -> None:

@@ -23,6 +23,7 @@ from loadlens.sources.storage.secrets import reason_of, shown
 
 __all__ = ["Workforce", "workforce"]
 
+_MOST_WORKERS: Final = 9999  # as many as four digits tell
 _LOCAL: Final = re.compile(r"local:([1-9]\d{0,3})")
 _ADDRESS: Final = re.compile(r"(tcp|tls|ucx|ws|wss)://[^\s/?#@]+:\d+")
 _SECONDS_TO_CONNECT: Final = 10
@@ -76,8 +77,8 @@ def workforce(
         with _connected(cluster) if cluster is not None else nullcontext() as executor:
             yield Workforce(executor=executor, memory_limit=memory_limit, spill_folder=spill_folder)
         return
-    if here < 1:
-        raise UsageError(f"--workers: got {here}, expected 1 or more")
+    if not 1 <= here <= _MOST_WORKERS:
+        raise UsageError(f"--workers: got {here}, expected 1 to {_MOST_WORKERS:,}")
     _start_tracker()
     share = None if memory_limit is None else memory_limit // here
     start = _dask_processes if local else _processes

@@ -182,7 +182,8 @@ _ANYTHING: Final[_Expected] = (lambda _: True, "")
 
 
 def _shown(name: str, value: object) -> str:
-    text = type(value).__name__ if name in _HIDDEN else repr(value)
+    plain = str(value) if isinstance(value, PurePath) else value
+    text = type(value).__name__ if name in _HIDDEN else repr(plain)
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"
 
 

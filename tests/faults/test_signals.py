@@ -210,8 +210,9 @@ from loadlens.signals import Interrupt, ignore_signals, take_signals
 
 interrupt = Interrupt()
 interrupt.seconds_to_tidy_up = 1
-take_signals(interrupt)
 number = signal.Signals(int(sys.argv[1]))
+signal.signal(number, signal.SIG_DFL)  # nohup and "&" let some be ignored
+take_signals(interrupt)
 
 def signalled():
     \"\"\"The system hands the signal to this thread; what the main thread waits in goes on.\"\"\"

@@ -30,6 +30,7 @@ from loadlens.sources.toolkit import EXAMPLES_NAME, RAW_FOLDER
 
 __all__ = ["simulate_results_folder"]
 
+_MOST_ROWS: Final = 10**10
 STABILITY_SHARE: Final = 0.3  # of all rows
 STABILITY_MEMORY_MB: Final = (1024, 2048, 3072, 4096, 5120, 6144)
 CONCURRENCY_MEMORY_MB: Final = 4096
@@ -72,7 +73,7 @@ def simulate_results_folder(
         on_rows: called with the number of rows just written, again and again.
 
     Raises:
-        UsageError: ``rows`` or ``seed`` is too small.
+        UsageError: ``rows`` or ``seed`` is too small, or ``rows`` too large.
     """
     _check(rows, seed)
     report = on_rows or (lambda _rows: None)
@@ -101,6 +102,8 @@ def _check(rows: int, seed: int) -> None:
     problems = []
     if rows < 1:
         problems.append(f"rows is {rows}; simulate at least 1")
+    if rows > _MOST_ROWS:
+        problems.append(f"rows is {rows}; simulate at most {_MOST_ROWS:,}")
     if seed < 0:
         problems.append(f"seed is {seed}; it must be 0 or more")
     if problems:

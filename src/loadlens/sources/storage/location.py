@@ -272,6 +272,8 @@ def location(source: PathSource, options: Mapping[str, str] | None = None) -> Lo
     text = os.fspath(source) if isinstance(source, str | os.PathLike) else None
     if not isinstance(text, str):
         raise InputError(f"path: got {shortened(source)}, expected text or a pathlib.Path")
+    if not text:
+        raise InputError("path: got an empty text, expected a path, or . for the current folder")
     if "\0" in text:
         raise InputError(f"{shown(text)}: cannot be read: it holds a NUL character, which no name can")
     found = _SCHEME.match(text)
