@@ -124,3 +124,16 @@ def test_a_plan_is_measured_in_one_pass_for_every_success_rule() -> None:
     frame = log_of(spread(50), success=[index % 2 == 0 for index in range(50)])
     assert plan_of(frame).success.meta.root_names() == ["success"]
     assert_within_bound(frame, [], ORDER_STATISTICS, "mean-iqr")
+
+
+def test_throughput_is_of_the_calls_at_or_below_the_fence() -> None:
+    """Buckets tell how many calls lie above it, if not when they ended."""
+    latency = [5000.0 if number % 50 == 0 else 20.0 + number / 1000 for number in range(1000)]
+    start = [1.7e9 + 0.1003 * number for number in range(1000)]
+    end = [time + ms / 1000 for time, ms in zip(start, latency, strict=True)]
+    frame = pl.DataFrame({LATENCY: latency, "start_time": start, "end_time": end, "memory_size": 128})
+    plan, log = plan_of(frame, ["memory_size"], outliers="mean-iqr"), open_log(frame)
+    got, exact = measure(log, plan, exact=False), measure(log, plan)
+    expected = 980 / (max(end) - start[0])
+    assert got.table["throughput"].to_list() == pytest.approx([expected], rel=1e-9)
+    assert exact.table["throughput"].to_list() == pytest.approx([expected], rel=1e-9)

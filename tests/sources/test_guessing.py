@@ -195,3 +195,39 @@ def test_a_unit_beside_a_value_is_known_and_no_label() -> None:
     assert "latency=request_latency.value:us" in found
     assert not any(entry.startswith("label=") for entry in found)
     assert "guess" not in doubts(text)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (
+            [
+                "timeStamp,elapsed,label,responseCode,success,bytes,Latency,IdleTime,Connect",
+                "1700000000123,50,a,200,true,10,40,0,3",
+                "1700000000456,70,b,200,true,10,60,0,3",
+            ],
+            {"latency=elapsed:ms", "start=timeStamp:epoch_ms", "label=label", "success=success"},
+        ),
+        (
+            [
+                "timestamp,request_type,name,response_time_ms,response_length,exception",
+                "1700000000.123,GET,/a,12.5,10,",
+                "1700000000.456,GET,/b,13.5,10,Timeout",
+            ],
+            {"latency=response_time_ms:ms", "start=timestamp:epoch_s", "label=name", "error=exception"},
+        ),
+        (
+            ["app,func,end_timestamp,duration", "a,f,10.25,0.5", "a,g,11.25,0.75"],
+            {"latency=duration:s", "end=end_timestamp:relative_s"},
+        ),
+    ],
+)
+def test_columns_of_a_tool_mean_what_the_tool_means(lines: list[str], expected: set[str]) -> None:
+    """As where its log was saved as Parquet: JMeter's Latency is the time to the first byte."""
+    assert expected <= entries("\n".join(lines) + "\n")
+
+
+def test_what_a_map_of_jmeters_columns_loses_is_told() -> None:
+    assert "transaction controllers" in doubts(
+        "timeStamp,elapsed,label,success\n1700000000123,50,a,true\n1700000000456,70,b,true\n"
+    )

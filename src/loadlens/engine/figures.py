@@ -122,6 +122,10 @@ class Figures:
         codes = pl.Series("code", np.arange(self._keys), dtype=pl.Int64)
         table = pl.DataFrame({"code": codes, **columns})
         tps = tps_of(_rates(self._profile, removed))
+        if removed.seconds.is_empty():  # buckets tell how many calls lie above a fence, not when they ended
+            gone = pl.DataFrame({"code": codes, "gone": removed.counts})
+            tps = tps.join(gone, on="code", maintain_order="left")
+            tps = tps.with_columns((pl.col("completions") - pl.col("gone")).clip(0)).drop("gone")
         table = table.join(tps, on="code", how="left", maintain_order="left")
         self._table = with_throughput(table, self._profile)
         return self._table

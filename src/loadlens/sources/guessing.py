@@ -110,6 +110,49 @@ _GOOD: Final = ("ok", "success", "successful", "succeeded", "passed", "pass", "d
 _BAD: Final = ("ko", "fail", "failed", "failure", "error", "false", "timeout", "err", "nok")
 _NO_ERROR_COLUMN: Final = _words_of("count rate budget")
 _NO_LABEL: Final = _words_of("id uuid user thread host hostname file server ip agent trace session unit")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tool:
+    """A tool by whose columns a table is known, as where its log was saved as Parquet.
+
+    Attributes:
+        names: columns that only its logs have together.
+        latency: its column of latencies, beside others that sound like it.
+        time: its column of times, and which time of a call that is.
+        doubt: what a map cannot say of its rows.
+    """
+
+    names: frozenset[str]
+    latency: str
+    time: tuple[str, Literal["start", "end"]]
+    doubt: str = ""
+
+
+_TOOLS: Final = (
+    _Tool(
+        names=frozenset({"timeStamp", "elapsed", "label"}),
+        latency="elapsed",
+        time=("timeStamp", "start"),
+        doubt="JMeter's transaction controllers, parts of samples (redirects, embedded resources) and sums "
+        "(SampleCount above 1) count as calls under a map: save it as CSV and leave out --map if it has any",
+    ),
+    _Tool(
+        names=frozenset({"timestamp", "request_type", "response_time_ms"}),
+        latency="response_time_ms",
+        time=("timestamp", "start"),
+    ),
+    _Tool(
+        names=frozenset({"response-time", "offset", "status-code"}),
+        latency="response-time",
+        time=("offset", "start"),
+    ),
+    _Tool(
+        names=frozenset({"app", "func", "end_timestamp", "duration"}),
+        latency="duration",
+        time=("end_timestamp", "end"),
+    ),
+)
 _TRUTHS: Final = frozenset(("true", "false", "0", "1", "0.0", "1.0"))
 _WORD: Final = re.compile(r"[A-ZÄÖÜ]?[a-zµäöü]+\d*|[A-Z]+(?![a-z])\d*|\d+")
 
@@ -161,12 +204,14 @@ def guess_map(sample: Sample) -> Guess | None:
     """Guesses which column is what; None where no column may be a latency and no two are start and end."""
     nameless = sample.no_header
     left = list(sample.columns)
-    times = [time for column in left if (time := _time(column, nameless=nameless))]
+    tool = _tool_of(left)
+    times = [_as_known(time, tool) for column in left if (time := _time(column, nameless=nameless))]
     left = _without(left, [time.column for time in times])
     moments = _moments(times)
     status = _status(left, nameless=nameless)
     left = _without_named(left, status)
-    latency = _latency(left, moments, nameless=nameless)
+    named = [column for column in left if tool and column.name == tool.latency]
+    latency = _latency(named or left, moments, nameless=nameless)
     if not latency and len(moments) < 2:  # noqa: PLR2004  # start and end
         return None
     left = _without_named(left, latency)
@@ -181,6 +226,8 @@ def guess_map(sample: Sample) -> Guess | None:
         *_sizes(left),
     ]
     doubts = [f"{entry.target}={entry.value}: {entry.doubt}" for entry in found if entry.doubt]
+    if tool and tool.doubt:
+        doubts.append(tool.doubt)
     if not any(entry.target in {"success", "error"} for entry in outcome):
         doubts.append("no column seems to tell which calls failed: every call would count as successful")
     return Guess(
@@ -188,6 +235,17 @@ def guess_map(sample: Sample) -> Guess | None:
         doubts=tuple(doubts),
         no_header=nameless,
     )
+
+
+def _tool_of(columns: Iterable[SampleColumn]) -> _Tool | None:
+    """The tool whose columns these are."""
+    names = {column.name for column in columns}
+    return next((tool for tool in _TOOLS if tool.names <= names), None)
+
+
+def _as_known(time: _Time, tool: _Tool | None) -> _Time:
+    """A time, with what it is of a call where the tool is known."""
+    return time._replace(role=tool.time[1]) if tool and time.column.name == tool.time[0] else time
 
 
 def _without(columns: Iterable[SampleColumn], used: Collection[SampleColumn]) -> list[SampleColumn]:
