@@ -2,7 +2,9 @@
 
 import math
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from loadlens.profile.clock import FINE_S
 from loadlens.profile.profile import Profile
@@ -32,25 +34,25 @@ def with_throughput(table: pl.DataFrame, profile: Profile) -> pl.DataFrame:
 def tps_of(rates: pl.DataFrame) -> pl.DataFrame:
     """Completions per second over the seconds that saw one, truncated to integers, and ``completions``."""
     completions, seconds = pl.col("completions"), pl.col("num_seconds")
-    total = (completions * seconds).sum()
-    ranked = rates.sort("code", "completions").with_columns(seconds.cum_sum().over("code").alias("up_to"))
+    ranked = rates.sort("code", "completions")
+    totals = ranked.group_by("code", maintain_order=True).agg(
+        seconds.sum(), (completions * seconds).sum(), completions.max().alias("tps_max")
+    )
+    # All keys at once: of very many, an expression for each takes seconds.
+    size = totals["num_seconds"].to_numpy()
+    begin, ends = np.cumsum(size) - size, np.cumsum(ranked["num_seconds"].to_numpy())
+    values = ranked["completions"].to_numpy()
 
-    def at(rank: pl.Expr) -> pl.Expr:
-        return completions.filter(pl.col("up_to") > rank).min()
+    def at(rank: NDArray[np.int64]) -> NDArray[np.int64]:
+        found: NDArray[np.int64] = values[np.searchsorted(ends, begin + rank, side="right")]
+        return found
 
-    def quantile(q: float) -> pl.Expr:
-        position = (seconds.sum() - 1) * q
-        low = at(position.floor())
-        return low + (at(position.ceil()) - low) * (position - position.floor())
+    def quantile(q: float) -> pl.Series:
+        position = (size - 1) * q
+        low, high = (at(whole(position).astype(np.int64)) for whole in (np.floor, np.ceil))
+        return pl.Series(low + (high - low) * (position - np.floor(position)), dtype=pl.Float64)
 
-    figures = {
-        "tps_avg": total / seconds.sum(),
-        "tps_p25": quantile(0.25),
-        "tps_p50": quantile(0.5),
-        "tps_p75": quantile(0.75),
-        "tps_max": completions.max(),
-    }
-    return ranked.group_by("code").agg(
-        *[figure.cast(pl.Int64).alias(name) for name, figure in figures.items()],
-        total.alias("completions"),
+    quantiles = {name: quantile(q) for name, q in (("tps_p25", 0.25), ("tps_p50", 0.5), ("tps_p75", 0.75))}
+    return totals.with_columns((completions / seconds).alias("tps_avg"), **quantiles).select(
+        "code", pl.col("tps_avg", *quantiles, "tps_max").cast(pl.Int64), "completions"
     )
