@@ -15,6 +15,7 @@ import loadlens
 from loadlens.analysis.shared import MOST_KEYS
 from loadlens.analysis_run import LogAnalysis, ToolkitAnalysis, analyze
 from loadlens.errors import InputError, OutputError, PriceError, UsageError
+from loadlens.sources import scan_log
 from tests.folders import (
     CONCURRENCY,
     CONCURRENCY_FILES,
@@ -317,9 +318,37 @@ def test_one_path_needs_no_list(log: Path, tmp_path: Path) -> None:
     assert analyze(str(log), tmp_path / "one").document == analyze([log], tmp_path / "listed").document
 
 
-def test_a_table_is_refused_with_what_takes_it(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"got DataFrame, expected paths; .*summarize"):
-        analyze([pl.DataFrame({"invocation_latency": [1.0]})], tmp_path / "out")  # type: ignore[list-item]
+TABLES: dict[str, Callable[[pl.DataFrame], Any]] = {
+    "DataFrame": lambda frame: frame,
+    "LazyFrame": pl.DataFrame.lazy,
+    "Arrow": pl.DataFrame.to_arrow,
+    "pandas": lambda frame: frame.to_pandas(),
+    "open log": scan_log,
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_table_in_memory_is_analysed_as_its_file(tmp_path: Path, kind: str) -> None:
+    small_log().write_parquet(tmp_path / "log.parquet")
+    table = TABLES[kind](small_log())
+    of_file = log_analysis([tmp_path / "log.parquet"], tmp_path / "file", gates=["p99 < 1s"])
+    of_table = analyze(table, tmp_path / "table", gates=["p99 < 1s"])
+    assert isinstance(of_table, LogAnalysis)
+    assert of_table.sources == ("the log",)
+    assert of_table.summary.summary.equals(of_file.summary.summary)
+    assert (tmp_path / "table" / "summary.csv").read_bytes() == (
+        tmp_path / "file" / "summary.csv"
+    ).read_bytes()
+    assert strict_json(tmp_path / "table" / "summary.json")["inputs"] == ["the log"]
+
+
+def test_a_table_without_its_columns_is_refused_and_several_are(tmp_path: Path) -> None:
+    table = pl.DataFrame({"invocation_latency": [1.0]})
+    with pytest.raises(UsageError, match=r"got a list with DataFrame, expected paths, or one table alone"):
+        analyze([table], tmp_path / "out")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"^the log: missing column: invocation_latency; it has: a$"):
+        analyze(table.rename({"invocation_latency": "a"}), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_each_chart_format_is_written_once(log: Path, tmp_path: Path) -> None:

@@ -265,7 +265,7 @@ def test_a_text_log_that_is_replaced_while_it_is_read_is_refused(cloud: Cloud) -
     log = loadlens.read_log(path, storage_options=cloud.options)
     cloud.put("log.csv", small_log(300).write_csv().encode())
     with pytest.raises(InputError, match="changed while it was read"):
-        loadlens.summarize(log)
+        loadlens.summarize(log, by=[])
 
 
 def test_a_parquet_file_that_is_replaced_while_it_is_read_is_refused(cloud: Cloud, tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_a_parquet_file_that_is_replaced_while_it_is_read_is_refused(cloud: Clou
     log = loadlens.read_log(path, storage_options=cloud.options)
     cloud.put("log.parquet", parquet(small_log(memory_size=2048), tmp_path))
     with pytest.raises(InputError, match="changed while it was read"):
-        loadlens.summarize(log)
+        loadlens.summarize(log, by=[])
 
 
 def test_a_location_goes_to_another_process_and_back(cloud: Cloud) -> None:

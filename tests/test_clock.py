@@ -90,7 +90,7 @@ LOGS: dict[str, tuple[Callable[[Path], Path], float]] = {
 @pytest.mark.parametrize("name", LOGS)
 def test_a_clock_of_whole_seconds_saw_one_second_more_than_its_span(name: str, tmp_path: Path) -> None:
     make, throughput = LOGS[name]
-    result = loadlens.summarize(make(tmp_path), exact=True)
+    result = loadlens.summarize(make(tmp_path), by=[], exact=True)
     assert result.profile.resolution_s == 1.0
     assert result.summary["throughput"].item() == pytest.approx(throughput, rel=1e-6)
     assert result.bounds["throughput_high"].item() > 110
@@ -113,7 +113,7 @@ def test_a_gate_on_throughput_holds_only_at_both_ends(name: str, tmp_path: Path)
 
 def test_a_log_of_one_second_has_no_upper_bound() -> None:
     log = frame()[:RATE]
-    result = loadlens.summarize(log)
+    result = loadlens.summarize(log, by=[])
     assert result.summary["throughput"].item() == RATE
     assert result.bounds["throughput_high"].item() == float("inf")
     check = check_gates(log, ["throughput >= 100/s", "throughput < 1000/s"])
@@ -125,11 +125,11 @@ def test_a_map_says_which_times_are_logged(tmp_path: Path) -> None:
     rows = [f"{time},{LATENCY_MS}.25" for time in seconds()]
     path = written(tmp_path / "log.csv", "when,ms", rows)
     column_map = ["latency=ms:ms", "start=when:epoch_s"]
-    by_text = loadlens.summarize(loadlens.read_log(path, column_map=column_map))
+    by_text = loadlens.summarize(loadlens.read_log(path, column_map=column_map), by=[])
     table = tmp_path / "log.parquet"
     pl.read_csv(path).write_parquet(table)
-    by_table = loadlens.summarize(loadlens.read_log(table, column_map=column_map))
-    by_frame = loadlens.summarize(loadlens.read_log(pl.read_csv(path), column_map=column_map))
+    by_table = loadlens.summarize(loadlens.read_log(table, column_map=column_map), by=[])
+    by_frame = loadlens.summarize(loadlens.read_log(pl.read_csv(path), column_map=column_map), by=[])
     span = SECONDS - 1 + (LATENCY_MS + 0.25) / 1000
     for result in (by_text, by_table, by_frame):
         assert result.profile.resolution_s == 1.0
@@ -138,16 +138,18 @@ def test_a_map_says_which_times_are_logged(tmp_path: Path) -> None:
 
 def test_converted_and_profiled_logs_and_workers_know_the_same_clock(tmp_path: Path) -> None:
     path = k6_csv(tmp_path)
-    expected = loadlens.summarize(path).summary["throughput"].item()
+    expected = loadlens.summarize(path, by=[]).summary["throughput"].item()
     convert([path], tmp_path / "k6.parquet")
     loadlens.profile_log(path, tmp_path / "k6.profile", by=())
     loadlens.merge_profiles([tmp_path / "k6.profile"], tmp_path / "merged.profile")
     for name in ("k6.parquet", "k6.profile", "merged.profile"):
         log = loadlens.read_log(tmp_path / name)
-        assert loadlens.summarize(log).summary["throughput"].item() == pytest.approx(expected, rel=1e-6)
+        assert loadlens.summarize(log, by=[]).summary["throughput"].item() == pytest.approx(
+            expected, rel=1e-6
+        )
         assert sum("whole seconds" in sentence for sentence in log.findings.sentences()) == 1, name
     with ThreadPoolExecutor(2) as executor:
-        parts = loadlens.summarize(tmp_path / "k6.parquet", executor=executor, partition_rows=300)
+        parts = loadlens.summarize(tmp_path / "k6.parquet", by=[], executor=executor, partition_rows=300)
     assert parts.profile.resolution_s == 1.0
     assert parts.summary["throughput"].item() == pytest.approx(expected, rel=1e-6)
 
@@ -226,7 +228,7 @@ def test_throughput_is_over_the_span_of_all_calls() -> None:
         }
     )
     for outliers, completions in (("none", 4), ("tukey", 3)):
-        row = loadlens.summarize(log, outliers=outliers).summary.row(0, named=True)  # type: ignore[arg-type]
+        row = loadlens.summarize(log, by=[], outliers=outliers).summary.row(0, named=True)  # type: ignore[arg-type]
         assert row["throughput"] == pytest.approx(completions / (20.0 + 0.001), rel=1e-6), outliers
 
 
@@ -254,7 +256,7 @@ def test_the_clock_is_told_of_its_file_with_what_its_tool_can_do(
 
 def test_several_files_are_told_of_together(tmp_path: Path) -> None:
     log = loadlens.read_log([locust_csv(tmp_path), jmeter_text(tmp_path)], force=True)
-    loadlens.summarize(log)
+    loadlens.summarize(log, by=[])
     (told,) = [sentence for sentence in log.findings.sentences() if "whole seconds" in sentence]
     assert told.startswith(f"{tmp_path / 'locust.csv'} and 1 more: its times")
     assert "listener" in told

@@ -1,13 +1,16 @@
 """Misspelt options are refused, and a key may be named without a list."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 import loadlens
+from loadlens.cli import app
 from loadlens.costing import Costing
 from loadlens.costing.question import cost_comparison
 
@@ -60,3 +63,71 @@ def test_one_column_may_be_named_without_a_list(tmp_path: Path) -> None:
     analysis = loadlens.analyze([tmp_path / "log.parquet"], tmp_path / "out", by="memory_size")
     assert isinstance(analysis, loadlens.LogAnalysis)
     assert analysis.summary.by == ("memory_size",)
+
+
+NATURAL = ("label", "memory_size")
+
+
+def key_of_analysis(folder: Path, **by: Any) -> tuple[str, ...]:
+    analysis = loadlens.analyze(labelled(), folder / "out", gates=["p99 < 1s"], baseline=labelled(), **by)
+    assert isinstance(analysis, loadlens.LogAnalysis)
+    assert analysis.decisions.gates is not None
+    assert analysis.decisions.comparison is not None
+    (key,) = {analysis.summary.by, analysis.decisions.gates.by, analysis.decisions.comparison.by}
+    return key
+
+
+def key_of_profile(folder: Path, **by: Any) -> tuple[str, ...]:
+    loadlens.profile_log(labelled(), folder / "a.profile", **by)
+    return loadlens.load_profile(folder / "a.profile").key
+
+
+KEYS: dict[str, Callable[..., tuple[str, ...]]] = {
+    "summarize": lambda _, **by: loadlens.summarize(labelled(), **by).by,
+    "analyze": key_of_analysis,
+    "check_gates": lambda _, **by: loadlens.check_gates(labelled(), ["p99 < 1s"], **by).by,
+    "compare": lambda _, **by: loadlens.compare(labelled(), labelled(), **by).by,
+    "profile_log": key_of_profile,
+}
+
+
+def labelled() -> pl.DataFrame:
+    return log().with_columns(label=pl.lit("/"), region=pl.lit("x"))
+
+
+@pytest.mark.parametrize("name", KEYS)
+@pytest.mark.parametrize(
+    ("by", "key"),
+    [
+        ({}, NATURAL),
+        ({"by": None}, NATURAL),
+        ({"by": []}, ()),
+        ({"by": ()}, ()),
+        ({"by": "region"}, ("region",)),
+        ({"by": ["region", "label"]}, ("region", "label")),
+    ],
+)
+def test_a_key_means_the_same_in_every_function(
+    name: str, by: dict[str, Any], key: tuple[str, ...], tmp_path: Path
+) -> None:
+    assert KEYS[name](tmp_path, **by) == key
+
+
+@pytest.mark.parametrize("command", ["analyze", "check", "compare", "profile"])
+def test_commands_without_a_key_take_the_natural_one(command: str, tmp_path: Path) -> None:
+    path = tmp_path / "log.parquet"
+    labelled().write_parquet(path)
+    more = {
+        "analyze": ["--out", tmp_path / "out"],
+        "check": ["--slo", "p99 < 1s", "--json"],
+        "compare": [path, "--json"],
+        "profile": ["--out", tmp_path / "a.profile"],
+    }[command]
+    done = CliRunner().invoke(app, [command, str(path), *map(str, more)])
+    assert done.exit_code == 0, done.stderr
+    if command == "profile":
+        key = loadlens.load_profile(tmp_path / "a.profile").key
+    else:
+        text = (tmp_path / "out" / "summary.json").read_text() if command == "analyze" else done.stdout
+        key = tuple(json.loads(text)["by"])
+    assert key == NATURAL

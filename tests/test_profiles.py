@@ -294,7 +294,7 @@ def test_bad_rows_of_a_log_beside_profiles_are_written_and_all_findings_told(tmp
     ):
         assert sentence in document
     with pytest.raises(InputError, match="1 of 3 rows rejected"):
-        loadlens.summarize(inputs)
+        loadlens.summarize(inputs, by=[])
 
 
 def test_keys_of_a_log_beside_profiles_may_be_of_another_type(tmp_path: Path) -> None:
@@ -316,20 +316,20 @@ def test_a_log_that_a_profile_holds_is_refused_beside_it(tmp_path: Path) -> None
     keyed(log_of(spread(30))).write_parquet(log)
     loadlens.profile_log(log, tmp_path / "run.profile")
     with pytest.raises(InputError, match=r"run\.profile holds the log .*log\.parquet already"):
-        loadlens.summarize(tmp_path)
+        loadlens.summarize(tmp_path, by=[])
 
 
 @pytest.mark.parametrize(
     ("log", "by", "reason"),
     [
-        (log_of(spread(9)), (), "today.parquet: missing column: memory_size"),
+        (log_of(spread(9)), None, "today.parquet: missing column: memory_size"),
         (keyed(log_of(spread(9))), ("region",), "today.parquet: missing column: region"),
-        (keyed(log_of(spread(9))).with_columns(success=True), (), "by 'success', those of .* by"),
+        (keyed(log_of(spread(9))).with_columns(success=True), None, "by 'success', those of .* by"),
     ],
     ids=["without its key", "without another column", "another rule of success"],
 )
 def test_a_log_that_does_not_fit_profiles_is_refused_beside_them(
-    log: pl.DataFrame, by: tuple[str, ...], reason: str, tmp_path: Path
+    log: pl.DataFrame, by: tuple[str, ...] | None, reason: str, tmp_path: Path
 ) -> None:
     path = saved(keyed(log_of(spread(31))), tmp_path / "run.profile")
     log.write_parquet(tmp_path / "today.parquet")
@@ -341,9 +341,9 @@ def test_a_log_beside_profiles_may_lack_columns_that_are_not_asked_for(tmp_path:
     path = saved(keyed(log_of(spread(31))), tmp_path / "run.profile")
     log_of(spread(9)).write_parquet(tmp_path / "today.parquet")
     both = [path, tmp_path / "today.parquet"]
-    assert loadlens.summarize(both).summary["num_invocations"].to_list() == [40]
+    assert loadlens.summarize(both, by=[]).summary["num_invocations"].to_list() == [40]
     with pytest.raises(UsageError, match=r"leave exact"):
-        loadlens.summarize(both, exact=True)
+        loadlens.summarize(both, by=[], exact=True)
     with pytest.raises(InputError, match="is a saved profile already"):
         loadlens.profile_log(both, tmp_path / "again.profile")
     with pytest.raises(InputError, match="one at a time"):
@@ -459,7 +459,7 @@ def test_a_truncated_profile_is_refused(share: float, tmp_path: Path) -> None:
     path = saved(keyed(log_of(spread(50))), tmp_path / "run.profile")
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(InputError, match=r"run\.profile: is a damaged"):
-        loadlens.summarize(path)
+        loadlens.summarize(path, by=[])
 
 
 def test_a_profile_damaged_within_is_refused(tmp_path: Path) -> None:
@@ -468,7 +468,7 @@ def test_a_profile_damaged_within_is_refused(tmp_path: Path) -> None:
     content[200:4000] = bytes(3800)
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"run\.profile"):
-        loadlens.summarize(path)
+        loadlens.summarize(path, by=[])
 
 
 def two(tmp_path: Path, by: Sequence[str] = ("memory_size",), **columns: Any) -> list[Path]:
@@ -481,7 +481,7 @@ def two(tmp_path: Path, by: Sequence[str] = ("memory_size",), **columns: Any) ->
 def test_profiles_by_other_keys_are_refused_until_merged_by_one(tmp_path: Path) -> None:
     paths = two(tmp_path, by=("memory_size", "region"), region=pl.lit("eu"))
     with pytest.raises(InputError, match=r"by memory_size, .* by memory_size, region.*merge --by"):
-        loadlens.summarize(paths)
+        loadlens.summarize(paths, by=[])
     loadlens.merge_profiles(paths, tmp_path / "all.profile", by=["memory_size"])
     assert from_files(tmp_path / "all.profile", ["memory_size"]).summary["num_invocations"].sum() == 61
     with pytest.raises(InputError, match="by memory_size, which cannot tell region"):
@@ -492,7 +492,7 @@ def test_profiles_by_other_keys_are_refused_until_merged_by_one(tmp_path: Path) 
 def test_profiles_by_other_rules_of_success_are_refused(tmp_path: Path) -> None:
     paths = two(tmp_path, success=pl.lit(value=True))
     with pytest.raises(InputError, match=r"successful by 'invocation_latency > 0', .* by 'success'"):
-        loadlens.summarize(paths)
+        loadlens.summarize(paths, by=[])
 
 
 def test_an_analysis_by_another_rule_of_success_is_refused(tmp_path: Path) -> None:
@@ -527,13 +527,13 @@ def test_the_same_log_twice_is_refused_wherever_it_lies(tmp_path: Path) -> None:
         loadlens.profile_log(path, path.with_suffix(".profile"))
     both = [log.with_suffix(".profile"), copy.with_suffix(".profile")]
     with pytest.raises(InputError, match=r"both hold the log .*\.parquet, .*--force"):
-        loadlens.summarize(both)
+        loadlens.summarize(both, by=[])
     with pytest.raises(InputError, match="both hold"):
         loadlens.merge_profiles(both, tmp_path / "all.profile")
     loadlens.merge_profiles(both, tmp_path / "all.profile", force=True)
-    assert loadlens.summarize(tmp_path / "all.profile").summary["num_invocations"].item() == 60
+    assert loadlens.summarize(tmp_path / "all.profile", by=[]).summary["num_invocations"].item() == 60
     with pytest.raises(InputError, match="both hold"):
-        loadlens.summarize([tmp_path / "all.profile", both[0]])
+        loadlens.summarize([tmp_path / "all.profile", both[0]], by=[])
 
 
 def test_the_same_table_twice_is_refused_whatever_it_is_grouped_by(tmp_path: Path) -> None:
@@ -546,15 +546,15 @@ def test_the_same_table_twice_is_refused_whatever_it_is_grouped_by(tmp_path: Pat
 def test_exact_figures_are_refused(tmp_path: Path) -> None:
     path = saved(log_of(spread(30)), tmp_path / "run.profile", [])
     with pytest.raises(UsageError, match=r"0\.2%"):
-        loadlens.summarize(path, exact=True)
+        loadlens.summarize(path, by=[], exact=True)
 
 
 def test_a_profile_is_known_by_content_and_found_in_folders(tmp_path: Path) -> None:
     for number, frame in enumerate(parts_in_time(20, 3, overlap=0)):
         saved(frame, tmp_path / f"{number}{('.profile', '.parquet', '.profile')[number]}")
     (tmp_path / "profile.profile").write_text("export PATH\n")
-    assert loadlens.summarize(tmp_path).summary["num_invocations"].item() == 60
-    assert loadlens.summarize(str(tmp_path / "[012].p*")).summary["num_invocations"].item() == 60
+    assert loadlens.summarize(tmp_path, by=[]).summary["num_invocations"].item() == 60
+    assert loadlens.summarize(str(tmp_path / "[012].p*"), by=[]).summary["num_invocations"].item() == 60
 
 
 def test_what_is_no_profile_does_not_merge(tmp_path: Path) -> None:

@@ -198,11 +198,11 @@ def test_raw_text_is_bounded_and_survives_the_csv(tmp_path: Path) -> None:
 def test_the_library_allows_and_tells_them_too(tmp_path: Path) -> None:
     path = file(tmp_path, HEADER + ROW * 3 + b"1,2\n")
     with pytest.raises(loadlens.InputError, match="1 of 4 rows rejected, allowed: 0"):
-        loadlens.summarize(path)
+        loadlens.summarize(path, by=[])
     with pytest.raises(loadlens.InputError, match="1 of 4 rows rejected, allowed: 0"):
         loadlens.scan_log(path).collect()
     log = loadlens.read_log(path, max_rejects="50%")
-    assert loadlens.summarize(log).summary["num_invocations"].item() == 3
+    assert loadlens.summarize(log, by=[]).summary["num_invocations"].item() == 3
     assert log.findings.rejected == 1
     assert log.frame.head(1).collect().height == 1
     assert log.findings.rejected == 1  # a scan that is broken off does not count

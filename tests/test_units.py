@@ -51,7 +51,7 @@ def spans(calls: int = CALLS) -> list[float]:
 
 def told(log: Log | pl.DataFrame | Path) -> list[str]:
     log = loadlens.read_log(log)
-    loadlens.summarize(log)
+    loadlens.summarize(log, by=[])
     return [sentence for sentence in log.findings.sentences() if SHIFTED in sentence]
 
 
@@ -209,7 +209,7 @@ def test_workers_converted_logs_and_profiles_tell_the_same(tmp_path: Path) -> No
     (expected,) = told(path)
     log = loadlens.read_log(path)
     with ThreadPoolExecutor(2) as executor:
-        loadlens.summarize(log, executor=executor, partition_rows=100)
+        loadlens.summarize(log, by=[], executor=executor, partition_rows=100)
     assert expected in log.findings.sentences()
     convert([csv(log_of(spans(), spans()), tmp_path)], tmp_path / "converted.parquet")
     assert len(told(tmp_path / "converted.parquet")) == 1
@@ -233,6 +233,6 @@ def test_the_map_that_is_named_mends_it(tmp_path: Path) -> None:
     path = csv(log_of(spans(), spans()), tmp_path)
     column_map = ["latency=invocation_latency:s", "start=start_time:epoch_s", "success=success"]
     log = loadlens.read_log(path, column_map=column_map)
-    maximum = loadlens.summarize(log).summary["invocation_latency_max"].item()
+    maximum = loadlens.summarize(log, by=[]).summary["invocation_latency_max"].item()
     assert maximum == pytest.approx(1000 * max(spans()))
     assert not [sentence for sentence in log.findings.sentences() if SHIFTED in sentence]

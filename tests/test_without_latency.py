@@ -66,7 +66,7 @@ def told(log: Log) -> list[str]:
 def test_they_are_counted_and_told(form: Form, gate: str, tmp_path: Path) -> None:
     log = loadlens.read_log(form(frame(), tmp_path))  # type: ignore[arg-type]  # one of many kinds
     expected = ["2 of 6 successful calls have no latency: counted as calls, left out of latency figures"]
-    loadlens.summarize(log)
+    loadlens.summarize(log, by=[])
     assert told(log) == expected
     again = loadlens.read_log(form(frame(), tmp_path))  # type: ignore[arg-type]
     check_gates(again, [gate])
@@ -76,13 +76,13 @@ def test_they_are_counted_and_told(form: Form, gate: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("form", FORMS)
 def test_nothing_is_told_where_failures_alone_have_none(form: Form, tmp_path: Path) -> None:
     log = loadlens.read_log(form(frame(lacking=0), tmp_path))  # type: ignore[arg-type]
-    loadlens.summarize(log)
+    loadlens.summarize(log, by=[])
     assert not told(log)
 
 
 def test_one_is_told_as_one(tmp_path: Path) -> None:
     log = loadlens.read_log(parquet(frame(lacking=1), tmp_path))  # type: ignore[arg-type]
-    loadlens.summarize(log)
+    loadlens.summarize(log, by=[])
     assert told(log)[0].startswith("1 of 6 successful calls has no latency")
 
 
@@ -90,12 +90,12 @@ def test_workers_and_profiles_tell_the_same(tmp_path: Path) -> None:
     path = parquet(frame(), tmp_path)
     log = loadlens.read_log(path)  # type: ignore[arg-type]
     with ThreadPoolExecutor(2) as executor:
-        loadlens.summarize(log, executor=executor, partition_rows=2)
+        loadlens.summarize(log, by=[], executor=executor, partition_rows=2)
     expected = told(log)
     assert expected
     loadlens.profile_log(path, tmp_path / "a.profile", by=())  # type: ignore[arg-type]
     saved = loadlens.read_log(tmp_path / "a.profile")
-    loadlens.summarize(saved)
+    loadlens.summarize(saved, by=[])
     assert told(saved) == expected
 
 

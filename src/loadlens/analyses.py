@@ -38,7 +38,7 @@ class Options:
     """How to analyse.
 
     Attributes:
-        by: key columns; none for the log's natural key.
+        by: key columns; None for the log's natural key.
         outliers: the fence above which calls are removed; None for what is usual: ``mean-iqr`` for a results
             folder, as in the reference toolkit, and none for other logs.
         prices: the price table of a results folder.
@@ -51,7 +51,7 @@ class Options:
         questions: what else the report of a log shall answer.
     """
 
-    by: tuple[str, ...] = ()
+    by: tuple[str, ...] | None = None
     outliers: Outliers | None = None
     prices: PriceTable
     chart_formats: tuple[ChartFormat, ...] = ("png",)

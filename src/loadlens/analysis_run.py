@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from os import PathLike
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from loadlens.analyses import TOOLKIT_OUTLIERS, LogAnalysis, Options, ToolkitAnalysis
 from loadlens.analysis import summary_question
@@ -17,7 +17,7 @@ from loadlens.costing import Costing
 from loadlens.decisions import Questions, decide
 from loadlens.errors import InputError, PriceError, UsageError
 from loadlens.gates import checked_gates
-from loadlens.keywords import checked_arguments, columns_of
+from loadlens.keywords import checked_arguments, columns_of, key_of
 from loadlens.prices import PriceTable, load_prices
 from loadlens.profile import DEFAULT_PERCENTILES, Execution
 from loadlens.publish import (
@@ -37,6 +37,7 @@ from loadlens.sources import (
     TooManyRejectsError,
     average_request_size,
     find_toolkit_folder,
+    is_in_memory,
     open_log,
     shown,
     target,
@@ -66,10 +67,10 @@ Path_ = PathSource
 
 @checked_arguments(Execution, {"reading": Reading, "costing": Costing})
 def analyze(
-    inputs: Path_ | Sequence[Path_],
+    inputs: Source,
     out: Path_,
     *,
-    by: Sequence[str] = (),
+    by: str | Sequence[str] | None = None,
     outliers: Outliers | None = None,
     prices: PriceTable | str | PathLike[str] | None = None,
     chart_formats: Sequence[ChartFormat] = ("png",),
@@ -91,11 +92,11 @@ def analyze(
     together. A gate that fails is no error here: see ``decisions.gates.holds``.
 
     Args:
-        inputs: one results folder of the toolkit, or paths, folders and globs of other logs, one or several.
-            Of a table in memory, see ``summarize``.
+        inputs: one results folder of the toolkit; or paths, folders and globs of other logs, one or several;
+            or one log in memory: a LazyFrame, a DataFrame, an Arrow table or an open ``Log``.
         out: the folder to appear.
-        by: key columns; without them what naturally tells the log's rows apart: the label, the memory size,
-            the file where several runs are given, and the like.
+        by: key columns; none (``[]``) for the log as a whole. By default those that naturally tell the log's
+            rows apart: the label, the memory size, the file where several runs are given, and the like.
         outliers: the fence above which calls are removed: ``none`` (nothing is), ``mean-iqr``
             (mean + 5 IQR) or ``tukey`` (q75 + 1.5 IQR). By default nothing is removed from a log, and
             a results folder is filtered by ``mean-iqr``, as the reference toolkit does.
@@ -122,7 +123,7 @@ def analyze(
         OutputError: ``out`` exists and may not be replaced, lies in an input or cannot be written.
     """
     options = Options(
-        by=columns_of(by),
+        by=None if by is None else columns_of(by),
         outliers=outliers,
         prices=prices if isinstance(prices, PriceTable) else load_prices(prices),
         chart_formats=tuple(dict.fromkeys(chart_formats)),
@@ -136,11 +137,11 @@ def analyze(
         ),
     )
     analysis: ToolkitAnalysis | LogAnalysis | None = None
-    paths = _input_paths(inputs)
+    paths = [] if is_in_memory(inputs) else _input_paths(inputs)
 
     def write(folder: Path) -> None:
         nonlocal analysis
-        analysis = _analysis(paths, options)
+        analysis = _analysis(paths, options) if paths else _analyze_log(inputs, options)
         analysis.write(folder)
 
     place = target(out, options.reading.storage_options)
@@ -154,16 +155,18 @@ def analyze(
     return analysis
 
 
-def _input_paths(inputs: Path_ | Sequence[Path_]) -> list[Path_]:
+def _input_paths(inputs: Source) -> list[Path_]:
     """Inputs as a list; a text alone is one path and not its characters."""
-    paths = [inputs] if isinstance(inputs, str | PathLike | RemotePath) else list(inputs)
+    paths: list[Any] = (
+        [inputs] if isinstance(inputs, str | PathLike | RemotePath) else list(cast("Any", inputs))
+    )
     wrong = sorted(
         {type(path).__name__ for path in paths if not isinstance(path, str | PathLike | RemotePath)}
     )
     if wrong:
         raise UsageError(
-            f"inputs: got {', '.join(wrong)}, expected paths; write a table to a Parquet file first, or "
-            f"summarize it: loadlens.summarize(table, result_save_path=...)"
+            f"inputs: got a list with {', '.join(wrong)}, expected paths, or one table alone: put several "
+            f"together first, such as with polars.concat"
         )
     return paths
 
@@ -180,13 +183,13 @@ def _analysis(inputs: Sequence[Path_], options: Options) -> ToolkitAnalysis | Lo
     found = (find_toolkit_folder(item, options.reading.storage_options) for item in inputs)
     folders = [folder for folder in found if folder]
     if not folders:
-        return _analyze_log(inputs, options)
+        return _analyze_log(inputs, options, sources=tuple(map(shown, inputs)))
     if len(inputs) > 1:
         raise UsageError(f"{folders[0].path}: a results folder is analysed alone; name it as the only input")
-    if options.by:
+    if options.by is not None:
         raise UsageError(
-            f"{folders[0].path}: a results folder has its own keys; to group by {', '.join(options.by)}, "
-            f"name the invocation log in it"
+            f"{folders[0].path}: a results folder has its own keys; to group by "
+            f"{', '.join(options.by) or 'nothing'}, name the invocation log in it"
         )
     if options.questions.asked:
         raise UsageError(
@@ -197,12 +200,12 @@ def _analysis(inputs: Sequence[Path_], options: Options) -> ToolkitAnalysis | Lo
     return analyze_toolkit_folder(folders[0], options)
 
 
-def _analyze_log(inputs: Sequence[Path_], options: Options) -> LogAnalysis:
-    log = open_log(inputs, reading=options.reading)
-    sources = tuple(shown(item) for item in inputs)
+def _analyze_log(source: Source, options: Options, *, sources: Sequence[str] = ()) -> LogAnalysis:
+    log = open_log(source, reading=options.reading)
+    sources = tuple(sources) or (log.name,)
     question = summary_question(
         log,
-        options.by or log.key,
+        key_of(options.by, log.key),
         outliers=options.outliers or "none",
         percentiles=options.percentiles,
     )

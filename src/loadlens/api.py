@@ -144,17 +144,18 @@ def compute_cost_savings(
 @checked_arguments(Execution)
 def summarize(
     log: Source,
-    by: Sequence[str] = (),
+    by: str | Sequence[str] | None = None,
     *,
     outliers: Outliers = "none",
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
     **execution: Unpack[Execution],
 ) -> SummaryResult:
-    """Summarises a log by any configuration columns; by none, as a whole.
+    """Summarises a log by any configuration columns.
 
     Args:
         log: paths, a frame or an Arrow table.
-        by: the key columns.
+        by: the key columns, such as ``"label"``; none (``[]``) for the log as a whole. By default those that
+            naturally tell the log's rows apart: the label, the memory size and the like.
         outliers: the fence above which calls are removed: ``none`` (nothing is), ``mean-iqr``
             (mean + 5 IQR) or ``tukey`` (q75 + 1.5 IQR).
         percentiles: quantiles of the successes to report, before outliers are removed.

@@ -14,6 +14,7 @@ from loadlens.costing.usage import MEMORY
 from loadlens.engine import ask, ask_all
 from loadlens.errors import UsageError
 from loadlens.gates import GateCheck, check_document, gates_question
+from loadlens.keywords import key_of
 from loadlens.sources import RemotePath, find_toolkit_folder, open_log, shown
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def decide(
     questions: Questions,
     *,
     name: str,
-    by: Sequence[str],
+    by: Sequence[str] | None,
     outliers: Outliers | None,
     reading: Reading,
     on_stage: Callable[[str], None],
@@ -162,7 +163,7 @@ def decide(
         summary: what the summary asks.
         questions: what else is asked.
         name: what the log is called.
-        by: key columns; none for those that each question takes by itself: the log's natural key, what
+        by: key columns; None for those that each question takes by itself: the log's natural key, what
             both runs have of it, and ``memory_size``. Questions by one key share their scans.
         outliers: the fence of gates that say ``filtered``; None for the usual one.
         reading: how other logs are read.
@@ -179,14 +180,14 @@ def decide(
         exact = execution.get("exact", True)
         asked["gates"] = gates_question(log, questions.gates, by, outliers=outliers, exact=exact)
     if costing:
-        asked["usage"] = priced_usage_question(log, costing, tuple(dict.fromkeys((*by, MEMORY))))
+        asked["usage"] = priced_usage_question(log, costing, tuple(dict.fromkeys((*(by or ()), MEMORY))))
     if questions.baseline is not None:
         baseline = _opened(questions.baseline, reading)
-        tables = _priced_by_use(costing) if costing and MEMORY in (by or baseline.key) else []
+        tables = _priced_by_use(costing) if costing and MEMORY in key_of(by, baseline.key) else []
         comparison = ComparisonQuestion.of(
             baseline,
             log,
-            by or None,
+            by,
             min_effect=questions.min_effect,
             prices=tables,
             request_size=costing.request_size if tables and costing else None,

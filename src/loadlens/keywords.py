@@ -14,7 +14,7 @@ import polars as pl
 
 from loadlens.errors import InputError, LoadlensError, OutputError, PriceError, UsageError
 
-__all__ = ["check_values", "checked_arguments", "columns_of"]
+__all__ = ["check_values", "checked_arguments", "columns_of", "key_of"]
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -37,6 +37,11 @@ def columns_of(by: str | Sequence[str]) -> tuple[str, ...]:
     if doubled:
         raise UsageError(f"by names {', '.join(doubled)} more than once; name each column once")
     return tuple(columns)
+
+
+def key_of(by: str | Sequence[str] | None, natural: tuple[str, ...]) -> tuple[str, ...]:
+    """The key columns: those that ``by`` names, which may be none; without it, the log's natural key."""
+    return natural if by is None else columns_of(by)
 
 
 def _none_or(*classes: type) -> Callable[[object], bool]:

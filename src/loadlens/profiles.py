@@ -11,7 +11,7 @@ import polars as pl
 
 from loadlens.engine import measure
 from loadlens.errors import InputError
-from loadlens.keywords import checked_arguments, columns_of
+from loadlens.keywords import checked_arguments, key_of
 from loadlens.profile import Execution, Plan, Profile, success_of
 from loadlens.profile.buckets import RELATIVE_ERROR
 from loadlens.profile.saved import damage_told, merged_profile, merged_seconds
@@ -45,7 +45,7 @@ def profile_log(
     inputs: Source,
     out: PathSource,
     *,
-    by: Sequence[str] | None = None,
+    by: str | Sequence[str] | None = None,
     reading: Reading | None = None,
     overwrite: bool = False,
     **execution: Unpack[Execution],
@@ -72,7 +72,7 @@ def profile_log(
         raise InputError(
             f"{log.saved[0].file.path}: is a saved profile already; merge several with `loadlens merge`"
         )
-    key = log.key if by is None else columns_of(by)
+    key = key_of(by, log.key)
     log.require((*key, LATENCY))
     how: Execution = {**execution, "exact": False, "heatmap": True}
 
@@ -159,7 +159,7 @@ def merge_profiles(
     inputs: PathSource | Sequence[PathSource],
     out: PathSource,
     *,
-    by: Sequence[str] | None = None,
+    by: str | Sequence[str] | None = None,
     force: bool = False,
     overwrite: bool = False,
     storage_options: Mapping[str, str] | None = None,
@@ -179,7 +179,7 @@ def merge_profiles(
         OutputError: ``out`` exists and may not be replaced, is an input, or cannot be written.
     """
     saved = saved_profiles(inputs, storage_options)
-    key = saved[0].key if by is None else columns_of(by)
+    key = key_of(by, saved[0].key)
     refuse_other_keys(saved, None if by is None else key)
     if not force:
         refuse_doubled(saved)

@@ -77,7 +77,7 @@ def test_density_without_a_fence_stands_far_outliers() -> None:
     log = log.with_columns(
         invocation_latency=pl.when(pl.int_range(pl.len()) == 7).then(20_000.0).otherwise("invocation_latency")
     )
-    density = loadlens.summarize(log, outliers="none").density
+    density = loadlens.summarize(log, by=[], outliers="none").density
     assert_is_close_to_exact(density, [log["invocation_latency"].to_numpy()], 0)
 
 
@@ -100,11 +100,13 @@ def test_nothing_to_estimate_no_curve(configuration: Configuration) -> None:
 
 def test_equal_latencies_whose_mean_is_rounded_have_no_curve() -> None:
     log = pl.DataFrame({"invocation_latency": [7.7] * 67})
-    assert loadlens.summarize(log, outliers="none").density.is_empty()
+    assert loadlens.summarize(log, by=[], outliers="none").density.is_empty()
 
 
 def test_a_curve_is_as_long_for_many_rows_as_for_few() -> None:
-    few, many = (loadlens.summarize(logs.log_of([Configuration(rows=rows)])).density for rows in (10, 20_000))
+    few, many = (
+        loadlens.summarize(logs.log_of([Configuration(rows=rows)]), by=[]).density for rows in (10, 20_000)
+    )
     assert few.height == many.height == 200
     assert peak(many) > 0
 

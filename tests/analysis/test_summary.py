@@ -90,7 +90,7 @@ def test_columns() -> None:
 
 def test_nothing_is_removed_unless_asked() -> None:
     log = pl.DataFrame({"invocation_latency": [*np.arange(1.0, 100.0), 10_000.0]})
-    result = loadlens.summarize(log)
+    result = loadlens.summarize(log, by=[])
     row = result.summary.row(0, named=True)
     assert result.outliers == "none"
     assert (row["outliers_removed"], row["outliers_above_fence"]) == (0, 1)
@@ -103,7 +103,7 @@ def test_nothing_is_removed_unless_asked() -> None:
 @pytest.mark.parametrize("latencies", [[5.0], [3.0] * 20, [1.0, 2.0, 900.0], [0.5] * 50 + [1e6] * 3])
 def test_counting_outliers_leaves_the_figures_as_they_are(latencies: list[float]) -> None:
     log = pl.DataFrame({"invocation_latency": latencies})
-    row = loadlens.summarize(log).summary.row(0, named=True)
+    row = loadlens.summarize(log, by=[]).summary.row(0, named=True)
     numbers = np.array(latencies)
     fence = numbers.mean() + 5 * (np.quantile(numbers, 0.75) - np.quantile(numbers, 0.25))
     assert row["outlier_fence"] == pytest.approx(fence)
@@ -114,7 +114,7 @@ def test_counting_outliers_leaves_the_figures_as_they_are(latencies: list[float]
 
 def test_percentiles_are_taken_before_outliers_are_removed() -> None:
     log = pl.DataFrame({"invocation_latency": [*np.arange(1.0, 100.0), 10_000.0]})
-    row = loadlens.summarize(log, outliers="mean-iqr").summary.row(0, named=True)
+    row = loadlens.summarize(log, by=[], outliers="mean-iqr").summary.row(0, named=True)
     assert row["outliers_removed"] == row["outliers_above_fence"] == 1
     assert row["invocation_latency_max_all"] == 10_000
     assert row["invocation_latency_max"] == 99
@@ -122,7 +122,7 @@ def test_percentiles_are_taken_before_outliers_are_removed() -> None:
 
 
 def test_one_latency_is_enough() -> None:
-    row = loadlens.summarize(pl.DataFrame({"invocation_latency": [3.5]})).summary.row(0, named=True)
+    row = loadlens.summarize(pl.DataFrame({"invocation_latency": [3.5]}), by=[]).summary.row(0, named=True)
     assert (row["num_invocations"], row["invocation_latency_median"]) == (1, 3.5)
     assert all(row[name] is None for name in ("tps_avg", "tps_max", "throughput"))
 
@@ -187,7 +187,7 @@ def test_a_success_without_a_latency_is_a_call_and_a_completion_and_no_outlier()
         }
     )
     for outliers in OUTLIERS:
-        row = loadlens.summarize(log, outliers=outliers).summary.row(0, named=True)
+        row = loadlens.summarize(log, by=[], outliers=outliers).summary.row(0, named=True)
         assert (row["num_invocations"], row["num_errors"], row["outliers_removed"]) == (3, 0, 0)
         assert (row["tps_avg"], row["invocation_latency_mean"]) == (1, 2.0)
         assert row["throughput"] == pytest.approx(3 / (3 + 1))

@@ -81,12 +81,12 @@ def test_no_scan_but_the_passes_of_the_profile() -> None:
         return rows
 
     watched = frame.lazy().map_batches(noted, schema=frame.schema)
-    loadlens.summarize(watched, exact=False)
+    loadlens.summarize(watched, by=[], exact=False)
     assert len(scanned) <= 2
 
 
 def test_exact_results_say_so() -> None:
-    assert loadlens.summarize(log_of(spread(10))).relative_error == 0
+    assert loadlens.summarize(log_of(spread(10)), by=[]).relative_error == 0
 
 
 @pytest.mark.usefixtures("no_drawings")

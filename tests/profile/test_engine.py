@@ -237,7 +237,7 @@ def test_the_histogram_holds_the_kept_rows(name: str) -> None:
 def test_percentiles_on_request() -> None:
     frame = log_of(spread(200_001))
     wanted = [0.5, 0.999, 0.99999]
-    summary = loadlens.summarize(frame, percentiles=wanted).summary
+    summary = loadlens.summarize(frame, by=[], percentiles=wanted).summary
     latencies = np.sort(frame[LATENCY].to_numpy())
     assert [name for name in summary.columns if name.startswith(f"{LATENCY}_p")] == [
         f"{LATENCY}_{name}" for name in ("p50", "p999", "p99999")
@@ -254,7 +254,7 @@ def test_no_percentiles() -> None:
 
 
 def test_percentiles_whose_digits_agree_stay_apart() -> None:
-    summary = loadlens.summarize(log_of(spread(1000)), percentiles=[0.055, 0.55]).summary
+    summary = loadlens.summarize(log_of(spread(1000)), by=[], percentiles=[0.055, 0.55]).summary
     latencies = spread(1000)
     found = [summary[name].item() for name in summary.columns if name.startswith(f"{LATENCY}_p")]
     assert found == pytest.approx(np.quantile(latencies, [0.055, 0.55]), rel=1e-12)

@@ -24,7 +24,7 @@ def test_too_small_a_limit_is_refused(memory_limit: int) -> None:
     with pytest.raises(
         loadlens.UsageError, match=r"memory_limit: got .* bytes, expected at least 268,435,456"
     ):
-        loadlens.summarize(log_of([1.0]), memory_limit=memory_limit)
+        loadlens.summarize(log_of([1.0]), by=[], memory_limit=memory_limit)
 
 
 def test_the_smallest_limit_is_enough() -> None:

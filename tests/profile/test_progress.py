@@ -144,4 +144,4 @@ def test_a_log_that_fails_while_it_is_watched_still_says_where(tmp_path: Path) -
     frame = log_of(spread(100)).with_columns(pl.lit("soon").alias("end_time"))
     frame.write_csv(path)
     with pytest.raises(loadlens.InputError, match="line 2, column end_time: got 'soon'"):
-        loadlens.summarize(path, on_progress=lambda _: None)
+        loadlens.summarize(path, by=[], on_progress=lambda _: None)

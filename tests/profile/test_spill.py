@@ -162,7 +162,7 @@ def test_the_files_lie_in_the_folder_that_was_named(tmp_path: Path, spill: Path)
         seen[moment.stage] = sum(file.stat().st_size for file in spill.rglob("*") if file.is_file())
 
     path = written(text_log(), tmp_path / "log.csv")
-    result = loadlens.summarize(path, spill_folder=spill, on_progress=look)
+    result = loadlens.summarize(path, by=[], spill_folder=spill, on_progress=look)
     assert seen["Fetching the latencies that decide"] == result.spilled_bytes > 0
     assert not list(spill.iterdir())
 
@@ -174,7 +174,7 @@ def test_without_a_folder_the_system_has_one(
     monkeypatch.setattr(tempfile, "tempdir", str(spill))
     seen = []
     path = written(text_log(), tmp_path / "log.csv")
-    loadlens.summarize(path, on_progress=lambda _: seen.extend(spill.iterdir()))
+    loadlens.summarize(path, by=[], on_progress=lambda _: seen.extend(spill.iterdir()))
     assert seen
     assert not list(spill.iterdir())
 
@@ -183,7 +183,7 @@ def test_without_a_folder_the_system_has_one(
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     path = written(text_log(), tmp_path / "log.csv")
     with pytest.raises(loadlens.LoadlensError, match="nowhere"):
-        loadlens.summarize(path, spill_folder=tmp_path / "nowhere")
+        loadlens.summarize(path, by=[], spill_folder=tmp_path / "nowhere")
 
 
 @pytest.mark.usefixtures("spilling")

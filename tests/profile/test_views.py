@@ -39,7 +39,7 @@ def test_the_spectrum_is_within_half_a_bucket(name: str) -> None:
 def test_a_latency_of_zero_stays_zero() -> None:
     frame = log_of([0.0, 20.0, 30.0]).with_columns(success=pl.lit(value=True))
     assert summary_of(frame).spectrum["latency_ms"][0] == 0
-    approximate = loadlens.summarize(frame, exact=False).summary
+    approximate = loadlens.summarize(frame, by=[], exact=False).summary
     assert approximate[f"{LATENCY}_min"].to_list() == [0.0]
 
 
@@ -167,7 +167,7 @@ def test_logs_without_times_have_no_timeline() -> None:
 
 
 def test_the_heat_map_is_empty_unless_asked_for() -> None:
-    assert loadlens.summarize(log_of(spread(10))).heatmap.is_empty()
+    assert loadlens.summarize(log_of(spread(10)), by=[]).heatmap.is_empty()
 
 
 @pytest.mark.parametrize("key", [(), ("memory_size",)])

@@ -46,14 +46,14 @@ def test_a_log_of_it_is_analysed_as_often_as_one_likes(tmp_path: Path, kind: str
     LOG.write_parquet(path)
     log = loadlens.read_log(TABLES[kind](path))
     assert_frame_equal(log.frame.collect(), log.frame.collect())
-    assert loadlens.summarize(log).summary["num_invocations"].item() == LOG.height
+    assert loadlens.summarize(log, by=[]).summary["num_invocations"].item() == LOG.height
 
 
 def test_a_reader_that_was_read_before_is_refused() -> None:
     reader = LOG.to_arrow().to_reader()
-    loadlens.summarize(reader)
+    loadlens.summarize(reader, by=[])
     with pytest.raises(InputError, match="a stream that was read before is empty"):
-        loadlens.summarize(reader)
+        loadlens.summarize(reader, by=[])
 
 
 def test_what_fails_in_a_stream_is_an_input_error() -> None:
@@ -63,7 +63,7 @@ def test_what_fails_in_a_stream_is_an_input_error() -> None:
 
     reader = pa.RecordBatchReader.from_batches(LOG.to_arrow().schema, batches())
     with pytest.raises(InputError, match=r"the log: cannot be read: .*the line went down"):
-        loadlens.summarize(reader)
+        loadlens.summarize(reader, by=[])
 
 
 class Counted:

@@ -37,19 +37,19 @@ def zstd(data: bytes) -> bytes:
 def problems_in(*sources: object) -> tuple[str, ...]:
     log = loadlens.read_log([str(source) for source in sources])
     with pytest.raises(InputError) as failure:
-        loadlens.summarize(log)
+        loadlens.summarize(log, by=[])
     return failure.value.problems
 
 
 def latencies(*sources: object) -> list[float]:
     log = loadlens.read_log([str(source) for source in sources])
-    loadlens.summarize(log)
+    loadlens.summarize(log, by=[])
     return sorted(log.frame.collect()["invocation_latency"].to_list())
 
 
 def forced(*sources: object) -> int:
     log = loadlens.read_log([str(source) for source in sources], force=True)
-    return int(loadlens.summarize(log).summary["num_invocations"].sum())
+    return int(loadlens.summarize(log, by=[]).summary["num_invocations"].sum())
 
 
 def large(path: Path, rows: int = 12_000, *, middle: int = 5) -> Path:
@@ -225,7 +225,7 @@ def test_two_runs_of_one_shape_are_two(tmp_path: Path) -> None:
     k6_logs(tmp_path / "k6", later=25)
     (tmp_path / "k6" / "out.json").unlink()
     log = loadlens.read_log([tmp_path / "first.json", tmp_path / "k6"])
-    assert loadlens.summarize(log).summary["num_invocations"].item() == 20
+    assert loadlens.summarize(log, by=[]).summary["num_invocations"].item() == 20
 
 
 def test_csv_and_xml_of_one_jmeter_run_are_refused(tmp_path: Path) -> None:
@@ -333,7 +333,7 @@ def test_the_same_calls_under_a_map_are_refused(tmp_path: Path) -> None:
     write(frame, tmp_path / "q.parquet")
     log = loadlens.read_log(tmp_path, column_map=["latency=ms:ms", "start=start:relative_s"])
     with pytest.raises(InputError, match="are the same run"):
-        loadlens.summarize(log)
+        loadlens.summarize(log, by=[])
 
 
 def test_rejected_rows_do_not_hide_the_same_calls(tmp_path: Path) -> None:
@@ -344,7 +344,7 @@ def test_rejected_rows_do_not_hide_the_same_calls(tmp_path: Path) -> None:
     write(frame, tmp_path / "q.parquet")
     log = loadlens.read_log(tmp_path, max_rejects=2)
     with pytest.raises(InputError, match=r"are the same run \(19 calls each"):
-        loadlens.summarize(log)
+        loadlens.summarize(log, by=[])
 
 
 @pytest.mark.parametrize(
@@ -558,6 +558,6 @@ def test_logs_that_were_put_together_are_told(name: str, tmp_path: Path) -> None
         parts = [re.sub(r"(\d)(?=\n)", rf"\g<1>{number}", once) for number in range(times)]
         path.write_text("".join(parts), encoding="utf-8")
         log = loadlens.read_log(path)
-        loadlens.summarize(log)
+        loadlens.summarize(log, by=[])
         sentences = [sentence for sentence in log.findings.sentences() if "its header" in sentence]
         assert [told in sentence for sentence in sentences] == [True] * bool(told)

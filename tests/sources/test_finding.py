@@ -56,7 +56,7 @@ def latencies(*sources: object) -> list[float]:
 
 def sentences(source: object) -> list[str]:
     log = loadlens.read_log(str(source))
-    loadlens.summarize(log)
+    loadlens.summarize(log, by=[])
     return log.findings.sentences()
 
 
@@ -443,6 +443,6 @@ def test_the_log_of_a_raw_folder_is_taken_alone_and_says_so(tmp_path: Path) -> N
 def test_what_is_named_twice_is_read_once_and_says_so(tmp_path: Path) -> None:
     path = jtl(tmp_path / "run.jtl", 1, 2)
     log = loadlens.read_log([path, f"{tmp_path}/*.jtl", tmp_path])
-    loadlens.summarize(log)
+    loadlens.summarize(log, by=[])
     assert log.findings.rows == 2
     assert f"2 files named more than once, read once: {path}, {path}" in log.findings.sentences()

@@ -144,7 +144,7 @@ def test_rules_that_rows_of_a_table_break_are_told(tmp_path: Path) -> None:
     path = str(tmp_path / "table")
     small_log(3).with_columns(invocation_latency=pl.lit(float("nan"))).write_delta(path)
     with pytest.raises(InputError, match="table, row 1, column invocation_latency: got nan"):
-        loadlens.summarize(path)
+        loadlens.summarize(path, by=[])
 
 
 @pytest.mark.parametrize(("kind", "library"), [("delta", "deltalake"), ("iceberg", "pyiceberg.table")])

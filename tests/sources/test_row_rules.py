@@ -105,7 +105,7 @@ def test_a_broken_row_is_set_aside_in_every_form(tmp_path: Path, fault: str, for
 def test_without_leave_the_row_is_told_and_nothing_counted(tmp_path: Path, fault: str, form: str) -> None:
     log = source(tmp_path, table(["good", fault, "good"]), form)
     with pytest.raises(loadlens.InputError) as raised:
-        loadlens.summarize(log)
+        loadlens.summarize(log, by=[])
     place = "line 3" if form == "csv" else "row 2"
     assert f"{place}, column {next(iter(FAULTS[fault]))}: got " in raised.value.problems[0]
     assert raised.value.problems[-1].startswith("1 of 3 rows rejected, allowed: 0;")
@@ -124,7 +124,7 @@ def test_all_forms_agree(tmp_path_factory: pytest.TempPathFactory, kinds: list[s
 
 def test_a_success_without_a_latency_counts_where_none_is_needed() -> None:
     rows = table(["good", "success without latency", "success without latency", "failed"])
-    (found,) = loadlens.summarize(rows).summary.to_dicts()
+    (found,) = loadlens.summarize(rows, by=[]).summary.to_dicts()
     assert (found["num_errors"], found["error_rate"]) == (1, 0.25)
     assert (found["tps_max"], found["invocation_latency_max"]) == (3, 50.0)
 
@@ -209,13 +209,13 @@ def test_times_that_narrow_floats_tell_to_seconds_only_are_refused(
     elif form == "arrow":
         rows.write_ipc(source)
     with pytest.raises(loadlens.InputError, match=r"end_time: got .*, expected less than .* of Float"):
-        loadlens.summarize(source)
+        loadlens.summarize(source, by=[])
 
 
 def test_narrow_floats_tell_short_clocks_well_enough() -> None:
     ends = pl.Series("end_time", [0.5, 1.5, None, 2.5], dtype=pl.Float32)
     rows = pl.DataFrame({"invocation_latency": [50.0] * 4}).with_columns(ends)
-    assert loadlens.summarize(rows).summary["num_invocations"].item() == 4
+    assert loadlens.summarize(rows, by=[]).summary["num_invocations"].item() == 4
 
 
 def test_a_key_of_nan_is_analysed(tmp_path: Path) -> None:

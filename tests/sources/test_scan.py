@@ -168,7 +168,7 @@ def test_folders_are_read_in_depth_and_hidden_files_are_not(tmp_path: Path) -> N
     read = loadlens.read_log(tmp_path / "logs")
     for _ in range(2):
         assert f"1 file in no known format passed over: {notes}" in read.findings.sentences()
-        loadlens.summarize(read)
+        loadlens.summarize(read, by=[])
 
 
 @pytest.mark.parametrize("name", ["log.txt", "log.bin", "log.xml.gz"])
@@ -294,7 +294,7 @@ def test_byte_order_mark_and_line_ends(tmp_path: Path, mark: bytes, ends: str) -
 @pytest.mark.parametrize("blank", ["", "\n\n", "\r\n"])
 def test_blank_lines_are_no_rows(tmp_path: Path, blank: str) -> None:
     path = text_file(tmp_path / "a.csv", f"invocation_latency,label\n1,a\n{blank}3,a\n{blank}")
-    row = loadlens.summarize(path).summary.row(0, named=True)
+    row = loadlens.summarize(path, by=[]).summary.row(0, named=True)
     assert (row["num_invocations"], row["num_errors"]) == (2, 0)
 
 
@@ -343,7 +343,7 @@ def test_an_empty_by_is_the_log_as_a_whole(tmp_path: Path) -> None:
     assert summary.height == 1
     assert summary.columns[0] == "num_invocations"
     assert summary["num_invocations"].item() == log["invocation_latency"].count()
-    assert_frame_equal(loadlens.summarize(log).summary, summary, rel_tol=1e-9)
+    assert_frame_equal(loadlens.summarize(log, by=[]).summary, summary, rel_tol=1e-9)
 
 
 def test_scan_log_gives_canonical_types_lazily(tmp_path: Path) -> None:
@@ -357,7 +357,7 @@ def test_scan_log_gives_canonical_types_lazily(tmp_path: Path) -> None:
 
 def test_success_as_other_tools_write_it(tmp_path: Path) -> None:
     text = "invocation_latency,success\n1,true\n2,False\n3,TRUE\n4,0\n5,1\n"
-    summary = loadlens.summarize(text_file(tmp_path / "a.csv", text), outliers="none").summary
+    summary = loadlens.summarize(text_file(tmp_path / "a.csv", text), by=[], outliers="none").summary
     assert summary.select("num_invocations", "num_errors", "invocation_latency_max").row(0) == (5, 2, 5)
 
 

@@ -70,15 +70,16 @@ class SummaryStatistics(InvocationStatistics):
 
 def summary_statistics(
     source: Source,
-    by: Sequence[str] = (),
+    by: str | Sequence[str] | None = None,
     *,
     outliers: Outliers = "none",
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
     **execution: Unpack[Execution],
 ) -> SummaryStatistics:
     """Summarises a log; see ``summary_question``."""
-    key = checked_key(by)
-    log = open_log(source, required=(*key, LATENCY))
+    key = None if by is None else checked_key(by)
+    log = open_log(source, required=(*(key or ()), LATENCY))
+    key = log.key if key is None else key
     return ask(log, summary_question(log, key, outliers=outliers, percentiles=percentiles), **execution)
 
 
@@ -134,7 +135,7 @@ def _summary(plan: Plan, found: Statistics) -> SummaryStatistics:
     )
 
 
-def checked_key(by: Sequence[str]) -> tuple[str, ...]:
+def checked_key(by: str | Sequence[str]) -> tuple[str, ...]:
     """The key columns of a summary.
 
     Raises:

@@ -195,7 +195,7 @@ def analyze_command(  # noqa: PLR0917  # the parameters of a command are its opt
         analysis = analyze(
             inputs,
             place,
-            by=by or (),
+            by=by or None,
             outliers=fence_of(outliers),
             percentiles=_quantiles(percentile),
             prices=costing.prices[0],

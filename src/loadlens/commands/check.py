@@ -167,7 +167,7 @@ def check(  # noqa: PLR0917  # the parameters of a command are its options
             found = check_gates(
                 log,
                 gates,
-                by or (),
+                by or None,
                 outliers=fence_of(outliers),
                 on_progress=display.on_progress,
                 **work,

@@ -100,7 +100,7 @@ def profile_command(  # noqa: PLR0917  # the parameters of a command are its opt
         findings = profile_log(
             inputs,
             place,
-            by=by,
+            by=by or None,
             reading=reading,
             overwrite=overwrite,
             on_progress=display.on_progress,
@@ -128,6 +128,6 @@ def merge_command(  # noqa: PLR0917  # the parameters of a command are its optio
     """Merge profiles into that of all their logs together."""
     options = StorageOptions.parse(storage_option)
     place = target(out, options)
-    merge_profiles(inputs, place, by=by, force=force, overwrite=overwrite, storage_options=options)
+    merge_profiles(inputs, place, by=by or None, force=force, overwrite=overwrite, storage_options=options)
     if not quiet:
         print_line(f"{place}: {counted(size_of(place), 'byte')}")

@@ -66,7 +66,7 @@ _TAKEN: Final = frozenset(
 def compare(
     base: Source,
     candidate: Source,
-    by: Sequence[str] | None = None,
+    by: str | Sequence[str] | None = None,
     *,
     min_effect: float = 0.05,
     prices: Prices | Sequence[Prices] = (),
@@ -133,7 +133,7 @@ class ComparisonQuestion:
         cls,
         base: Log,
         candidate: Log,
-        by: Sequence[str] | None,
+        by: str | Sequence[str] | None,
         *,
         min_effect: float,
         prices: Sequence[PriceTable] = (),
@@ -184,7 +184,7 @@ def _tables(prices: Prices | Sequence[Prices]) -> tuple[PriceTable, ...]:
     return tables
 
 
-def _key(logs: Sequence[Log], by: Sequence[str] | None, figures: frozenset[str]) -> tuple[str, ...]:
+def _key(logs: Sequence[Log], by: str | Sequence[str] | None, figures: frozenset[str]) -> tuple[str, ...]:
     """The key columns; names of files are no natural key, since those of two runs differ."""
     base, candidate = logs
     if by is None:

@@ -15,7 +15,7 @@ from loadlens.gates.bounds import refuse_unbounded, value_bounds
 from loadlens.gates.figures import value_of, values_behind
 from loadlens.gates.grammar import Gate, Scope, checked_gates
 from loadlens.gates.measures import Measures, gates_plan, measures
-from loadlens.keywords import checked_arguments, columns_of
+from loadlens.keywords import checked_arguments, key_of
 from loadlens.profile import Execution, Outliers, Plan, Statistics, checked_outliers, key_names
 from loadlens.profile.clock import FINE_S
 from loadlens.schema import LATENCY
@@ -116,7 +116,7 @@ class GateCheck:
 def check_gates(
     log: Source,
     gates: Sequence[Gate | str],
-    by: Sequence[str] = (),
+    by: str | Sequence[str] | None = None,
     *,
     outliers: Outliers | None = None,
     reading: Reading | None = None,
@@ -130,7 +130,7 @@ def check_gates(
     Args:
         log: paths, a frame or an Arrow table.
         gates: gates, or their texts.
-        by: the key columns; none for the log's natural key.
+        by: the key columns, none (``[]``) for the log as a whole; by default, the log's natural key.
         outliers: the fence of gates that say ``filtered``, by default ``mean-iqr`` (mean + 5 IQR). Other
             gates are judged on every successful call.
         reading: how files are read.
@@ -147,7 +147,7 @@ def check_gates(
         checked_outliers(outliers)
     exact = execution.get("exact", True)
     _refuse_unjudgeable(judged, exact=exact)
-    opened = open_log(log, required=(*columns_of(by), LATENCY), reading=reading)
+    opened = open_log(log, required=(*key_of(by, ()), LATENCY), reading=reading)
     question = gates_question(opened, judged, by, outliers=outliers, exact=exact)
     return ask(opened, question, **execution)
 
@@ -162,7 +162,7 @@ def _refuse_unjudgeable(gates: Sequence[Gate], *, exact: bool) -> None:
 def gates_question(
     log: Log,
     gates: Sequence[Gate | str],
-    by: Sequence[str],
+    by: str | Sequence[str] | None,
     *,
     outliers: Outliers | None = None,
     exact: bool = True,
@@ -172,11 +172,11 @@ def gates_question(
     Args:
         log: the log.
         gates: gates, or their texts.
-        by: the key columns; none for the log's natural key.
+        by: the key columns, none (``[]``) for the log as a whole; by default, the log's natural key.
         outliers: the fence of gates that say ``filtered``; None for the usual one.
         exact: whether the figures will be.
     """
-    judged, key = checked_gates(gates), columns_of(by) or log.key
+    judged, key = checked_gates(gates), key_of(by, log.key)
     _refuse_unjudgeable(judged, exact=exact)
     _refuse_other_columns(judged, key, log)
     refuse_unbounded(judged, log)

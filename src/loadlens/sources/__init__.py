@@ -2,7 +2,16 @@
 
 from loadlens.sources.endpoint_metrics import EndpointMetricsSource, read_endpoint_metrics
 from loadlens.sources.findings import REJECTS_FILE, Findings, TooManyRejectsError, disarmed
-from loadlens.sources.log import Log, Reading, Source, open_log, read_log, reading, scan_log
+from loadlens.sources.log import (
+    Log,
+    Reading,
+    Source,
+    is_in_memory,
+    open_log,
+    read_log,
+    reading,
+    scan_log,
+)
 from loadlens.sources.mapping import ColumnMap
 from loadlens.sources.saved import SavedProfile, saved_profiles
 from loadlens.sources.storage.location import Location, PathSource, RemotePath, location, target
@@ -27,6 +36,7 @@ __all__ = [
     "average_request_size",
     "disarmed",
     "find_toolkit_folder",
+    "is_in_memory",
     "location",
     "open_log",
     "read_endpoint_metrics",

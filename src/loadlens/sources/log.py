@@ -50,7 +50,7 @@ from loadlens.sources.storage.stamps import refuse_changed
 from loadlens.sources.text.log import TextFile, scan_text
 from loadlens.sources.wording import NOT_ANALYSED, brief, counted_kind, listed, told_once
 
-__all__ = ["Log", "Reading", "Source", "open_log", "read_log", "reading", "scan_log"]
+__all__ = ["Log", "Reading", "Source", "is_in_memory", "open_log", "read_log", "reading", "scan_log"]
 
 
 TIMES: Final = ("start_time", "end_time")
@@ -283,6 +283,11 @@ def open_log(
         log = _from_paths(source, reading)  # type: ignore[arg-type]  # what is not from memory is paths
     log.require(required)
     return log
+
+
+def is_in_memory(source: object) -> bool:
+    """Whether a source is a table, or a log that is open already, and no path."""
+    return isinstance(source, Log | pl.LazyFrame | pl.DataFrame | ArrowStream | ArrowDataset)
 
 
 def _from_memory(source: Source, name: str, options: Reading) -> Log | None:

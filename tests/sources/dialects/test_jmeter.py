@@ -382,7 +382,7 @@ def test_a_mistaken_unit_of_time_is_refused(tmp_path: Path, factor: float) -> No
     path = tmp_path / "a.jtl"
     path.write_text(table(*(ROWS[0].replace(str(START), str(int((START + at) * factor))) for at in range(9))))
     with pytest.raises(InputError, match="expected ms since 1970, from 1990 to 2242"):
-        loadlens.summarize(path)
+        loadlens.summarize(path, by=[])
 
 
 @pytest.mark.parametrize(

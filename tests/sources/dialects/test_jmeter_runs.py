@@ -146,7 +146,7 @@ def test_sums_of_several_samples_are_refused(tmp_path: Path) -> None:
 def test_transactions_asked_of_a_log_without_any_are_told(tmp_path: Path) -> None:
     path = written(tmp_path, "a.jtl", log("1700000000000,900,a,200,OK,t 1,true"))
     with pytest.raises(loadlens.InputError, match="has no rows to count, only 1 request"):
-        loadlens.summarize(loadlens.read_log(path, level="transactions"))
+        loadlens.summarize(loadlens.read_log(path, level="transactions"), by=[])
 
 
 def test_pauses_that_a_transaction_leaves_out_are_within_its_span(tmp_path: Path) -> None:

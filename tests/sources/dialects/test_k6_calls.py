@@ -89,7 +89,7 @@ def rows_of(path: Path, level: str = "requests") -> pl.DataFrame:
 
 def warnings_of(path: Path, level: str = "requests") -> str:
     log = loadlens.read_log(path, level=level)
-    loadlens.summarize(log)
+    loadlens.summarize(log, by=[])
     return "\n".join(log.findings.sentences())
 
 

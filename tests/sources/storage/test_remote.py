@@ -166,7 +166,7 @@ def test_a_text_log_that_is_replaced_while_it_is_read_is_refused(s3: S3) -> None
     log = loadlens.read_log(path, storage_options=s3.options)
     s3.put("log.csv", small_log(300).write_csv().encode())
     with pytest.raises(InputError, match="changed while it was read"):
-        loadlens.summarize(log)
+        loadlens.summarize(log, by=[])
 
 
 def test_an_entity_tag_is_the_same_in_a_listing_and_on_its_own() -> None:
@@ -326,7 +326,7 @@ def test_a_response_that_is_cut_off_is_refused(web: Web) -> None:
     log = loadlens.read_log(path)
     web.cut = True
     with pytest.raises(InputError, match=r"run.csv\?\.\.\..*(ends after|IncompleteRead)"):
-        loadlens.summarize(log)
+        loadlens.summarize(log, by=[])
 
 
 @pytest.mark.parametrize(
@@ -355,7 +355,7 @@ def test_reading_an_s3_log_leaves_polars_errors_as_input_errors(s3: S3, tmp_path
     log = loadlens.read_log(path, storage_options=s3.options)
     s3.clear()
     with pytest.raises(InputError, match="has disappeared while it was read"):
-        loadlens.summarize(log)
+        loadlens.summarize(log, by=[])
 
 
 def test_a_store_that_does_not_answer_is_no_damaged_file(
