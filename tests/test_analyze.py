@@ -15,7 +15,7 @@ import loadlens
 from loadlens.analysis.shared import MOST_KEYS
 from loadlens.analysis_run import LogAnalysis, ToolkitAnalysis, analyze
 from loadlens.errors import InputError, OutputError, PriceError, UsageError
-from loadlens.sources import scan_log
+from loadlens.sources import open_log
 from tests.folders import (
     CONCURRENCY,
     CONCURRENCY_FILES,
@@ -323,7 +323,7 @@ TABLES: dict[str, Callable[[pl.DataFrame], Any]] = {
     "LazyFrame": pl.DataFrame.lazy,
     "Arrow": pl.DataFrame.to_arrow,
     "pandas": lambda frame: frame.to_pandas(),
-    "open log": scan_log,
+    "open log": open_log,
 }
 
 

@@ -15,7 +15,7 @@ PACKAGE = Path(loadlens.__file__).parent
 # From the bottom up. Rooms of one layer know nothing of each other.
 LAYERS = (
     ("errors", "visible"),
-    ("schema", "disk", "keywords"),
+    ("schema", "disk", "keywords", "showing"),
     ("native", "replacing"),
     ("sources",),
     ("profile", "prices"),
@@ -43,6 +43,7 @@ ENGINE = (
     "errors",
     "visible",
     "schema",
+    "showing",
     "disk",
     "native",
     "sources",

@@ -12,7 +12,9 @@ from loadlens.decisions import Decisions, Questions
 from loadlens.documents import json_text
 from loadlens.profile import DEFAULT_PERCENTILES, Execution, checked_outliers
 from loadlens.publish import write_text
+from loadlens.showing import Shown
 from loadlens.sources import REJECTS_FILE, Reading
+from loadlens.sources.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,8 +79,8 @@ class Options:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class ToolkitAnalysis:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ToolkitAnalysis(Shown):
     """Analysis of a results folder of the toolkit; a part that is not there is None.
 
     Attributes:
@@ -98,6 +100,17 @@ class ToolkitAnalysis:
     cost: CostResult | None
     no_cost_reason: str | None
     notes: tuple[str, ...] = ()
+
+    @property
+    def headline(self) -> str:
+        """The folder and its parts."""
+        parts = {"stability": self.stability, "concurrency": self.concurrency, "cost": self.cost}
+        return f"{self.source}: {', '.join(name for name, part in parts.items() if part)}"
+
+    @property
+    def shown_table(self) -> pl.DataFrame | None:
+        """The summary of the first part."""
+        return next((part.summary for part in (self.stability, self.concurrency) if part), None)
 
     @property
     def outliers(self) -> Outliers:
@@ -169,8 +182,8 @@ class ToolkitAnalysis:
         return {name: svg_text(chart) for name, chart in charts.items()}
 
 
-@dataclass(frozen=True, kw_only=True)
-class LogAnalysis:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class LogAnalysis(Shown):
     """Analysis of any other log.
 
     Attributes:
@@ -186,6 +199,16 @@ class LogAnalysis:
     summary: SummaryResult
     findings: Findings
     decisions: Decisions = field(default_factory=Decisions)
+
+    @property
+    def headline(self) -> str:
+        """The inputs, and what was found in them."""
+        return f"{listed(self.sources)}: {self.summary.headline}"
+
+    @property
+    def shown_table(self) -> pl.DataFrame:
+        """The summary."""
+        return self.summary.summary
 
     @property
     def relative_error(self) -> float:

@@ -90,11 +90,17 @@ class SavedResult:
             place,
             lambda folder: self.write(folder, chart_formats),
             overwrite=overwrite,
-            own_files=[
-                *(f"{name}.csv" for name in self.table_names),
-                *(f"{name}.{suffix}" for name in self.chart_names for suffix in get_args(ChartFormat)),
-            ],
+            own_files=_names(self.table_names, self.chart_names),
         )
+
+
+def _names(tables: Sequence[str], charts: Sequence[str]) -> list[str]:
+    """The files that tables and charts are written to, in all formats."""
+    suffixes = get_args(ChartFormat)
+    return [
+        *(f"{name}.csv" for name in tables),
+        *(f"{name}.{suffix}" for name in charts for suffix in suffixes),
+    ]
 
 
 def _write_chart(chart: alt.TopLevelMixin, folder: Path, name: str, formats: Sequence[ChartFormat]) -> None:
@@ -152,7 +158,7 @@ class _Views(InvocationStatistics):
         return charts
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class StabilityResult(StabilityStatistics, _Views, SavedResult):
     """The stability analysis, with its chart and files."""
 
@@ -178,7 +184,7 @@ class StabilityResult(StabilityStatistics, _Views, SavedResult):
         return (self.chart,)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ConcurrencyResult(ConcurrencyStatistics, _Views, SavedResult):
     """The concurrency analysis, with its chart and files."""
 
@@ -204,7 +210,7 @@ class ConcurrencyResult(ConcurrencyStatistics, _Views, SavedResult):
         return (self.chart,)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class CostResult(CostAnalysis, SavedResult):
     """The cost analysis, with its charts and files."""
 
@@ -237,7 +243,7 @@ class CostResult(CostAnalysis, SavedResult):
         return self.chart, self.savings_chart
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SummaryResult(SummaryStatistics, _Views):
     """A summary by any key, with its chart."""
 
@@ -265,3 +271,31 @@ class SummaryResult(SummaryStatistics, _Views):
         _write_chart(self.chart, charts, "latency_density", chart_formats)
         for name, chart in self.view_charts().items():
             _write_chart(chart, charts, name, chart_formats)
+
+    @checked_arguments()
+    def save(
+        self,
+        path: PathSource,
+        chart_formats: Sequence[ChartFormat] = ("png",),
+        *,
+        overwrite: bool = False,
+        storage_options: Mapping[str, str] | None = None,
+    ) -> None:
+        """Writes the summary and the charts as the folder ``path``; it appears whole or not at all.
+
+        Args:
+            path: a folder, or a prefix in an object store such as ``s3://bucket/folder``.
+            chart_formats: file formats of the charts.
+            overwrite: whether an existing folder of such files is replaced.
+            storage_options: options of the object store.
+
+        Raises:
+            OutputError: the folder exists and may not be replaced, or cannot be written.
+        """
+        names = ("latency_density", "latency_spectrum", "throughput_and_errors", "latency_heatmap")
+        publish_folder(
+            target(path, storage_options),
+            lambda folder: self.write(folder, chart_formats),
+            overwrite=overwrite,
+            own_files=_names(("summary", "quality"), [f"charts/{name}" for name in names]),
+        )

@@ -28,7 +28,7 @@ KEY = CONFIGURATION_COLUMNS
 METRICS_KEY = ("memory_size", "max_concurrency")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ConcurrencyStatistics(InvocationStatistics):
     """Result of the concurrency analysis.
 

@@ -8,6 +8,8 @@ import polars as pl
 
 from loadlens.errors import InputError
 from loadlens.prices import PriceTable
+from loadlens.showing import Shown
+from loadlens.sources.wording import counted
 
 __all__ = ["CostAnalysis", "cost_analysis"]
 
@@ -18,8 +20,8 @@ _STRIDES = ((200_000, 10_000), (1_000_000, 50_000), (2_000_000, 100_000), (5_000
 _LONGEST_STRIDE = 500_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class CostAnalysis:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class CostAnalysis(Shown):
     """Result of the cost analysis. Money in the currency of the price table.
 
     Attributes:
@@ -45,6 +47,17 @@ class CostAnalysis:
     average_request_size: float
     average_response_size: float
     prices: PriceTable
+
+    @property
+    def headline(self) -> str:
+        """What is recommended."""
+        sizes = counted(self.metrics_with_cost.height, "memory size")
+        return f"{self.optimal_memory_config:,} MB of {sizes}, against {self.comparable_instance}"
+
+    @property
+    def shown_table(self) -> pl.DataFrame:
+        """The cost of each configuration."""
+        return self.metrics_with_cost
 
 
 def cost_analysis(

@@ -21,7 +21,9 @@ from loadlens.profile import (
 )
 from loadlens.profile.clock import FINE_S
 from loadlens.schema import ERROR_COLUMNS, LATENCY
+from loadlens.showing import Shown, grouped
 from loadlens.sources.common_types import numeric_casts
+from loadlens.sources.wording import counted
 
 __all__ = [
     "MOST_KEYS",
@@ -48,8 +50,8 @@ MOST_KEYS: Final = 10_000
 TPS_COLUMNS: Final = ("tps_avg", "tps_p25", "tps_p50", "tps_p75", "tps_max")
 
 
-@dataclass(frozen=True, kw_only=True)
-class InvocationStatistics:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class InvocationStatistics(Shown):
     """What every summary of invocations holds.
 
     Attributes:
@@ -81,6 +83,20 @@ class InvocationStatistics:
     profile: Profile
     relative_error: float
     spilled_bytes: int
+
+    @property
+    def headline(self) -> str:
+        """The key, and how many configurations and calls there are."""
+        calls = int(self.profile.figures["calls"].sum())
+        return (
+            f"{grouped(self.profile.key)}, {counted(self.summary.height, 'configuration')} of "
+            f"{counted(calls, 'call')}"
+        )
+
+    @property
+    def shown_table(self) -> pl.DataFrame:
+        """The summary."""
+        return self.summary
 
     @property
     def kept_columns(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ __all__ = ["StabilityStatistics", "stability_statistics"]
 KEY = ("memory_size",)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class StabilityStatistics(InvocationStatistics):
     """Result of the stability analysis.
 

@@ -51,7 +51,7 @@ _TAKEN = frozenset(
 """Columns of the results beside the latencies and TPS, which no key may be called."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SummaryStatistics(InvocationStatistics):
     """Result of a summary by any key.
 

@@ -10,6 +10,7 @@ from loadlens.analysis.shared import MOST_KEYS, keys_left_out
 from loadlens.comparison.runs import PERCENTILES
 from loadlens.comparison.verdicts import LEVEL, VERDICTS
 from loadlens.prices import PriceTable
+from loadlens.showing import Shown, grouped
 from loadlens.sources import Findings
 from loadlens.sources.wording import counted, notes_last
 
@@ -65,8 +66,8 @@ class ComparedRun:
         yield from self.findings.sentences(self.seconds_without_completion)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Comparison(Shown):
     """Result of a comparison. Figures are of every successful call, none filtered.
 
     Attributes:
@@ -109,6 +110,17 @@ class Comparison:
     density: pl.DataFrame
     spectrum: pl.DataFrame
     remarks: tuple[str, ...]
+
+    @property
+    def headline(self) -> str:
+        """How many keys have each verdict."""
+        verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in self.verdicts.items() if count)
+        return f"{self.candidate.name} against {self.base.name}, {grouped(self.by)}: {verdicts}"
+
+    @property
+    def shown_table(self) -> pl.DataFrame:
+        """The keys and their verdicts."""
+        return self.keys
 
     @property
     def runs(self) -> Mapping[str, ComparedRun]:

@@ -19,6 +19,7 @@ from loadlens.keywords import checked_arguments, key_of
 from loadlens.profile import Execution, Outliers, Plan, Statistics, checked_outliers, key_names
 from loadlens.profile.clock import FINE_S
 from loadlens.schema import LATENCY
+from loadlens.showing import Shown, grouped
 from loadlens.sources import Log, Reading, Source, open_log
 from loadlens.sources.wording import counted, listed
 
@@ -78,8 +79,8 @@ class Verdict:
     high: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class GateCheck:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class GateCheck(Shown):
     """All gates judged on a log.
 
     Attributes:
@@ -101,6 +102,27 @@ class GateCheck:
     last_end: float | None = None
     relative_error: float = 0.0
     resolution_s: float = 0.0
+
+    @property
+    def headline(self) -> str:
+        """How many gates fail."""
+        failed = sum(not all(verdict.holds for verdict in self.of(gate)) for gate in self.gates)
+        return f"{failed} of {counted(len(self.gates), 'gate')} failed, {grouped(self.by)}"
+
+    @property
+    def shown_table(self) -> pl.DataFrame:
+        """The verdicts: gate, key, value and whether it holds."""
+        rows = [
+            {
+                "gate": one.gate.text,
+                "key": ", ".join(map(str, one.key.values())),
+                "value": one.value,
+                "holds": one.holds,
+            }
+            for one in self.verdicts
+        ]
+        types = {"gate": pl.String, "key": pl.String, "value": pl.Float64, "holds": pl.Boolean}
+        return pl.DataFrame(rows, schema=types)
 
     @property
     def holds(self) -> bool:

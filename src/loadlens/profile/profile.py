@@ -11,7 +11,9 @@ from loadlens.profile.buckets import BUCKET_SHIFT, COARSE_SHIFT, bucket_bounds
 from loadlens.profile.pace import Pace, pace_of, rates_of, summed_paces, windows_of
 from loadlens.profile.units import UnitCounts
 from loadlens.schema import ERROR_COLUMNS
+from loadlens.showing import Shown, grouped
 from loadlens.sources.common_types import keys_of_one_type
+from loadlens.sources.wording import counted
 
 __all__ = [
     "EXCESS_UNITS",
@@ -83,8 +85,8 @@ def window_name(width_s: float) -> str:
     return f"window:{width_s!r}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Profile:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Profile(Shown):
     """Counts of a log by configuration; its size does not depend on the number of rows.
 
     Profiles of the parts of a log merge to the profile of the whole, in any order and grouping, and the
@@ -151,6 +153,12 @@ class Profile:
             heat=pl.DataFrame(schema=_HEAT_SCHEMA),
             classes=pl.DataFrame(schema=_CLASS_SCHEMA),
         )
+
+    @property
+    def headline(self) -> str:
+        """The key, and how many configurations and calls there are."""
+        calls = counted(int(self.figures["calls"].sum()), "call")
+        return f"{grouped(self.key)}, {counted(self.keys.height, 'configuration')} of {calls}"
 
     @property
     def estimated_bytes(self) -> int:

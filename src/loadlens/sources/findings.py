@@ -18,6 +18,7 @@ import polars as pl
 
 from loadlens.disk import FREE_TEMPORARY_SPACE, refusing_full_disk
 from loadlens.errors import InputError, UsageError
+from loadlens.showing import Shown
 from loadlens.sources.calls import ALIKE, COUNTED_TWICE, REPEATED, Calls, overlaps, same_runs
 from loadlens.sources.labels import JoinedNames
 from loadlens.sources.parsed import REJECT_SCHEMA, Parsed, reasons_of
@@ -146,8 +147,8 @@ class _Spool:
         self.rows += rows
 
 
-@dataclass(kw_only=True)
-class Findings:
+@dataclass(kw_only=True, repr=False)
+class Findings(Shown):
     """Facts of the last whole scan of a log; rejected rows lie in a temporary file, not in memory.
 
     Attributes:
@@ -198,6 +199,12 @@ class Findings:
     earlier: int = 0
     aside: "Findings | None" = None
     is_cut_short: bool = False
+
+    @property
+    def headline(self) -> str:
+        """How many rows are not counted."""
+        left_out = counted(sum(self.left_out.values()), "row")
+        return f"{counted(self.rejected, 'row')} rejected, {left_out} left out"
 
     def __post_init__(self) -> None:
         for path, warning in self.brought:

@@ -12,6 +12,7 @@ from loadlens.errors import InputError, UsageError
 from loadlens.keywords import checked_arguments
 from loadlens.native.truncation import Truncation, surviving_truncation
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY, Rule, rules_for
+from loadlens.showing import Shown, grouped
 from loadlens.sources.arrow import ArrowDataset, ArrowStream, collect_stream, scan_dataset
 from loadlens.sources.columnar import canonical_frame, good_rows, joined_frames
 from loadlens.sources.common_types import has_no_text
@@ -48,7 +49,7 @@ from loadlens.sources.storage.location import PathSource, RemotePath, secrets_of
 from loadlens.sources.storage.secrets import cause_of
 from loadlens.sources.storage.stamps import refuse_changed
 from loadlens.sources.text.log import TextFile, scan_text
-from loadlens.sources.wording import NOT_ANALYSED, brief, counted_kind, listed, told_once
+from loadlens.sources.wording import NOT_ANALYSED, brief, counted, counted_kind, listed, told_once
 
 __all__ = ["Log", "Reading", "Source", "is_in_memory", "open_log", "read_log", "reading", "scan_log"]
 
@@ -58,8 +59,8 @@ TIMES: Final = ("start_time", "end_time")
 Source = Union[PathSource, Iterable[PathSource], pl.LazyFrame, pl.DataFrame, ArrowStream, ArrowDataset, "Log"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Log:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Log(Shown):
     """Rows of invocations under their canonical columns.
 
     Attributes:
@@ -96,6 +97,11 @@ class Log:
     is_sifted: bool = False
     logged_times: tuple[str, ...] = TIMES
     finer_times: tuple[str, ...] = ()
+
+    @property
+    def headline(self) -> str:
+        """Its name, its natural key and how many columns it has."""
+        return f"{self.name}, {grouped(self.key)}, {counted(len(self.columns), 'column')}"
 
     @property
     def typed_files(self) -> tuple[DataFile, ...]:
