@@ -1,6 +1,8 @@
 """Misspelt options are refused, and a key may be named without a list."""
 
+import inspect
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,3 +133,23 @@ def test_commands_without_a_key_take_the_natural_one(command: str, tmp_path: Pat
         text = (tmp_path / "out" / "summary.json").read_text() if command == "analyze" else done.stdout
         key = tuple(json.loads(text)["by"])
     assert key == NATURAL
+
+
+# Types of Python and of the libraries that callers have; the names of the rest of a signature are ours.
+FOREIGN = {
+    "ArrowDataset", "ArrowStream", "Callable", "DataFrame", "ForwardRef", "Iterable", "LazyFrame", "Literal",
+    "Mapping", "None", "Optional", "Path", "PathLike", "RemotePath", "Sequence", "Union", "Unpack",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in loadlens.__all__ if inspect.isfunction(getattr(loadlens, name))]
+)
+def test_every_type_that_a_function_names_is_public(name: str) -> None:
+    function = inspect.unwrap(getattr(loadlens, name))
+    words = {
+        word
+        for annotation in function.__annotations__.values()
+        for word in re.findall(r"\b[A-Z]\w+", annotation if isinstance(annotation, str) else str(annotation))
+    }
+    assert words - FOREIGN <= set(loadlens.__all__)

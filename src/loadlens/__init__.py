@@ -15,15 +15,26 @@ if TYPE_CHECKING:
         summarize_concurrency_results,
         summarize_stability_results,
     )
-    from loadlens.comparison import Comparison, compare
-    from loadlens.costing import Costing
+    from loadlens.comparison import ComparedRun, Comparison, compare
+    from loadlens.costing import Capacity, Costing, Strategy, Traffic
+    from loadlens.decisions import Decisions
     from loadlens.errors import InputError, LoadlensError, OutputError, PriceError, UsageError, WorkerError
     from loadlens.gates import Gate, GateCheck, Verdict, check_gates, parse_gates, read_gates
     from loadlens.prices import PriceTable, load_prices
-    from loadlens.profile import Profile, Progress
+    from loadlens.profile import Execution, Outliers, Profile, Progress
     from loadlens.profiles import load_profile, merge_profiles, profile_log
-    from loadlens.results import ConcurrencyResult, CostResult, StabilityResult, SummaryResult
-    from loadlens.sources import Log, Reading, read_log, scan_log
+    from loadlens.results import ChartFormat, ConcurrencyResult, CostResult, StabilityResult, SummaryResult
+    from loadlens.sources import (
+        ColumnMap,
+        EndpointMetricsSource,
+        Findings,
+        Log,
+        PathSource,
+        Reading,
+        Source,
+        read_log,
+        scan_log,
+    )
 
     __version__: str
 
@@ -37,38 +48,82 @@ _HOMES: Final = {
         "summarize_concurrency_results",
         "summarize_stability_results",
     ),
-    "comparison": ("Comparison", "compare"),
-    "costing": ("Costing",),
+    "comparison": (
+        "ComparedRun",
+        "Comparison",
+        "compare",
+    ),
+    "costing": (
+        "Capacity",
+        "Costing",
+        "Strategy",
+        "Traffic",
+    ),
+    "decisions": ("Decisions",),
     "errors": ("InputError", "LoadlensError", "OutputError", "PriceError", "UsageError", "WorkerError"),
     "gates": ("Gate", "GateCheck", "Verdict", "check_gates", "parse_gates", "read_gates"),
     "prices": ("PriceTable", "load_prices"),
-    "profile": ("Profile", "Progress"),
+    "profile": (
+        "Execution",
+        "Outliers",
+        "Profile",
+        "Progress",
+    ),
     "profiles": ("load_profile", "merge_profiles", "profile_log"),
-    "results": ("ConcurrencyResult", "CostResult", "StabilityResult", "SummaryResult"),
-    "sources": ("Log", "Reading", "read_log", "scan_log"),
+    "results": (
+        "ChartFormat",
+        "ConcurrencyResult",
+        "CostResult",
+        "StabilityResult",
+        "SummaryResult",
+    ),
+    "sources": (
+        "ColumnMap",
+        "EndpointMetricsSource",
+        "Findings",
+        "Log",
+        "PathSource",
+        "Reading",
+        "Source",
+        "read_log",
+        "scan_log",
+    ),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Capacity",
+    "ChartFormat",
+    "ColumnMap",
+    "ComparedRun",
     "Comparison",
     "ConcurrencyResult",
     "CostResult",
     "Costing",
+    "Decisions",
+    "EndpointMetricsSource",
+    "Execution",
+    "Findings",
     "Gate",
     "GateCheck",
     "InputError",
     "LoadlensError",
     "Log",
     "LogAnalysis",
+    "Outliers",
     "OutputError",
+    "PathSource",
     "PriceError",
     "PriceTable",
     "Profile",
     "Progress",
     "Reading",
+    "Source",
     "StabilityResult",
+    "Strategy",
     "SummaryResult",
     "ToolkitAnalysis",
+    "Traffic",
     "UsageError",
     "Verdict",
     "WorkerError",

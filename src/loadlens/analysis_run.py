@@ -62,13 +62,11 @@ __all__ = [
 
 _LOG = logging.getLogger(__name__)
 
-Path_ = PathSource
-
 
 @checked_arguments(Execution, {"reading": Reading, "costing": Costing})
 def analyze(
     inputs: Source,
-    out: Path_,
+    out: PathSource,
     *,
     by: str | Sequence[str] | None = None,
     outliers: Outliers | None = None,
@@ -155,7 +153,7 @@ def analyze(
     return analysis
 
 
-def _input_paths(inputs: Source) -> list[Path_]:
+def _input_paths(inputs: Source) -> list[PathSource]:
     """Inputs as a list; a text alone is one path and not its characters."""
     paths: list[Any] = (
         [inputs] if isinstance(inputs, str | PathLike | RemotePath) else list(cast("Any", inputs))
@@ -171,7 +169,7 @@ def _input_paths(inputs: Source) -> list[Path_]:
     return paths
 
 
-def _paths_in(sources: Iterable[object]) -> Iterator[Path_]:
+def _paths_in(sources: Iterable[object]) -> Iterator[PathSource]:
     for source in sources:
         if isinstance(source, str | PathLike | RemotePath):
             yield source
@@ -179,7 +177,7 @@ def _paths_in(sources: Iterable[object]) -> Iterator[Path_]:
             yield from _paths_in(source)
 
 
-def _analysis(inputs: Sequence[Path_], options: Options) -> ToolkitAnalysis | LogAnalysis:
+def _analysis(inputs: Sequence[PathSource], options: Options) -> ToolkitAnalysis | LogAnalysis:
     found = (find_toolkit_folder(item, options.reading.storage_options) for item in inputs)
     folders = [folder for folder in found if folder]
     if not folders:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from os import PathLike
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from loadlens.analysis import concurrency_statistics, cost_analysis, stability_statistics, summary_statistics
@@ -13,11 +12,12 @@ from loadlens.results import ConcurrencyResult, CostResult, SavedResult, Stabili
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from os import PathLike
 
     import polars as pl
 
     from loadlens.profile import Outliers
-    from loadlens.sources import EndpointMetricsSource, Source
+    from loadlens.sources import EndpointMetricsSource, PathSource, Source
 
 __all__ = [
     "compute_cost_savings",
@@ -26,7 +26,6 @@ __all__ = [
     "summarize_stability_results",
 ]
 
-SavePath = str | PathLike[str] | None
 _Result = TypeVar("_Result", bound=SavedResult)
 
 
@@ -34,7 +33,7 @@ _Result = TypeVar("_Result", bound=SavedResult)
 def summarize_stability_results(
     invocations: Source,
     endpoint_metrics: EndpointMetricsSource | None = None,
-    result_save_path: SavePath = None,
+    result_save_path: PathSource | None = None,
     *,
     outliers: Outliers = "mean-iqr",
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
@@ -72,7 +71,7 @@ def summarize_stability_results(
 def summarize_concurrency_results(
     invocations: Source,
     endpoint_metrics: EndpointMetricsSource | None = None,
-    result_save_path: SavePath = None,
+    result_save_path: PathSource | None = None,
     *,
     outliers: Outliers = "mean-iqr",
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
@@ -112,7 +111,7 @@ def compute_cost_savings(
     average_request_size: float,
     average_response_size: float = 1000,
     prices: PriceTable | str | PathLike[str] | None = None,
-    result_save_path: SavePath = None,
+    result_save_path: PathSource | None = None,
     *,
     overwrite: bool = False,
 ) -> CostResult:
@@ -175,7 +174,7 @@ def summarize(
     return SummaryResult(**vars(statistics))
 
 
-def _saved(result: _Result, path: SavePath, *, overwrite: bool) -> _Result:
+def _saved(result: _Result, path: PathSource | None, *, overwrite: bool) -> _Result:
     if path is not None:
         result.save(path, overwrite=overwrite)
     return result
