@@ -131,3 +131,58 @@ def test_every_form_of_a_lambda_log_agrees_with_its_lines(form: str, log: list[C
     assert_same_calls(lines, frame)
     assert frame["end_time"].to_list() == [call.end / 1000 for call in log]
     assert frame["memory_size"].to_list() == [MEMORY[call.label] for call in log]
+
+
+MAP = ["latency=took:us", "start=at:epoch_ms", "success=code<400", "error=why", "label=route"]
+TABLES: dict[str, Callable[[pl.DataFrame, Path], None]] = {
+    "log.csv": lambda frame, path: frame.write_csv(path),
+    "log.ndjson": lambda frame, path: frame.write_ndjson(path),
+    "log.parquet": lambda frame, path: frame.write_parquet(path),
+    "log.arrow": lambda frame, path: frame.write_ipc(path),
+}
+
+
+@examples(EXAMPLES)
+@given(log=CALLS)
+def test_every_form_of_a_table_of_ones_own_agrees(log: list[Call]) -> None:
+    """Read by one map; a failed call has a text in the place of its status."""
+    frame = pl.DataFrame(
+        {
+            "took": [1000 * call.ms for call in log],
+            "at": [call.start for call in log],
+            "code": ["200" if call.ok else "timeout" for call in log],
+            "why": [None if call.ok else "refused" for call in log],
+            "route": [call.label for call in log],
+        },
+        schema_overrides={"why": pl.String},
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        for name, write in TABLES.items():
+            write(frame, Path(folder) / name)
+        logs = [loadlens.read_log(Path(folder) / name, column_map=MAP) for name in TABLES]
+        logs.append(loadlens.read_log(frame, column_map=MAP))
+        first, *others = [log.frame.collect() for log in logs]
+    for other in others:
+        assert_same_calls(first, other)
+    assert first["success"].to_list() == [call.ok for call in log]
+    assert first["end_time"].to_list() == [(call.start + call.ms) / 1000 for call in log]
+
+
+@examples(EXAMPLES)
+@given(log=CALLS)
+def test_the_canonical_columns_agree_in_every_form(log: list[Call]) -> None:
+    frame = pl.DataFrame(
+        {
+            "invocation_latency": [float(call.ms) for call in log],
+            "start_time": [call.start / 1000 for call in log],
+            "end_time": [call.end / 1000 for call in log],
+            "success": [call.ok for call in log],
+            "error": [None if call.ok else "refused" for call in log],
+            "label": [call.label for call in log],
+        },
+        schema_overrides={"error": pl.String},
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("log.csv", "log.parquet", "log.arrow"):
+            TABLES[name](frame, Path(folder) / name)
+            assert_same_calls(frame, loadlens.read_log(Path(folder) / name).frame.collect())
