@@ -92,6 +92,8 @@ def _plan(log: Log, key: tuple[str, ...]) -> Plan:
         percentiles=(),
         outliers="none",
         response_sizes="response_size" in log.columns,
+        keeps_profile=True,
+        histogram=False,
     )
 
 

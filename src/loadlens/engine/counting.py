@@ -1,8 +1,8 @@
 """The two scans of a log: into tallies, and through selections of what decides."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -39,12 +39,16 @@ __all__ = [
     "look_again",
     "merged_profiles",
     "profiles_of_rows",
+    "whole",
 ]
 
 COUNTING: Final = "Counting latencies"
 LOOKING: Final = "Fetching the latencies that decide"
 _MOST_PARTS: Final = 4096
 _MORE_PARTS: Final = 4
+_BYTES_A_KEY: Final = 1700
+"""About what the figures of a key take, with what is made of them."""
+
 _NOTHING: Final = {"rows": pl.UInt32()}
 _SPILLED: Final = {
     "tally": pl.UInt16(),
@@ -81,8 +85,12 @@ class Counted:
 
 
 @contextmanager
-def counted(log: Log, scan: Scan) -> Iterator[Counted]:
+def counted(log: Log, scan: Scan) -> Iterator[Iterator[Counted]]:
     """Counts a log; what is dear to read again goes into a temporary file, for as long as the context lasts.
+
+    Yields:
+        The log in parts by its keys: most often one, else as many as it takes to stay within memory, each
+        counted by a scan of its own once it is asked for.
 
     Raises:
         InputError: the keys are too many to count.
@@ -98,15 +106,7 @@ def counted(log: Log, scan: Scan) -> Iterator[Counted]:
                 found = _spilling(log, layers_of(log, scan), scan, path)
         if path and not found:  # it is read several times
             log = spilled(log, scan, path)
-        yield found or _readable(log, scan)
-
-
-def _readable(log: Log, scan: Scan) -> Counted:
-    """A log whose rows are read again."""
-    layers = layers_of(log, scan)
-    profiles = profiles_of_rows(log, layers, scan)
-    keys = {width: profile.keys for width, profile in profiles.items()}
-    return Counted(profiles=profiles, look=partial(look_again, layers, keys, scan.engine, scan.tracker))
+        yield iter([found]) if found else _in_parts(log, layers_of(log, scan), scan)
 
 
 def layers_of(log: Log, scan: Scan) -> Layers:
@@ -114,34 +114,54 @@ def layers_of(log: Log, scan: Scan) -> Layers:
     return Layers.of(Rows.of(log, scan.plan), scan.widths, timeline=scan.with_heat)
 
 
+def _in_parts(log: Log, layers: Layers, scan: Scan) -> Iterator[Counted]:
+    """A log in parts by the hash of its keys, each small enough to be counted within the memory limit."""
+    waiting = [(0, 1)]
+    num_keys, share = 0, 0.0  # of what is done
+    while waiting:
+        part, parts = waiting.pop()
+        try:
+            profiles = _profiles_of_part(layers, scan, part, parts)
+        except TallyFullError as error:
+            if parts >= _MOST_PARTS:
+                raise _too_many_keys(log, scan, "too many different values") from error
+            smaller = range(_MORE_PARTS * part, _MORE_PARTS * (part + 1))
+            waiting += [(one, _MORE_PARTS * parts) for one in reversed(smaller)]
+            continue
+        num_keys, share = num_keys + profiles[None].keys.height, share + 1 / parts
+        if parts > 1 and num_keys / share * _BYTES_A_KEY > scan.limits.profile_bytes:
+            raise _too_many_keys(log, scan, f"about {num_keys / share:,.0f} different values")
+        keys = {width: profile.keys for width, profile in profiles.items()}
+        look = partial(look_again, layers, keys, scan.engine, scan.tracker, part=part, parts=parts)
+        yield Counted(profiles=profiles, look=look)
+
+
 def profiles_of_rows(log: Log, layers: Layers, scan: Scan) -> Profiles:
     """The profiles of a log.
 
-    Keys whose counts outgrow the memory limit are counted in parts, by their hash, each in a scan of its own.
-
     Raises:
-        InputError: the keys are too many even so.
+        InputError: the keys are too many.
         UnusableRowsError: some row breaks a rule.
     """
-    parts = 1
-    while parts <= _MOST_PARTS:
-        try:
-            return _profiles_in_parts(log, layers, scan, parts)
-        except TallyFullError:
-            parts *= _MORE_PARTS
-    raise _too_many_keys(log, scan, "too many different values")
+    return whole(log, scan, _in_parts(log, layers, scan)).profiles
 
 
-def _profiles_in_parts(log: Log, layers: Layers, scan: Scan, parts: int) -> Profiles:
-    found: list[Profiles] = []
-    for part in range(parts):
-        found.append(_profiles_of_part(layers, scan, part, parts))
-        share = parts / (part + 1)  # parts by a hash are about as large as each other
-        all_bytes = sum(profile.estimated_bytes for profiles in found for profile in profiles.values())
-        if share * all_bytes > scan.limits.profile_bytes:
-            keys = share * sum(profiles[None].keys.height for profiles in found)
-            raise _too_many_keys(log, scan, f"about {keys:,.0f} different values")
-    return found[0] if parts == 1 else merged_profiles(found)
+def whole(log: Log, scan: Scan, parts: Iterable[Counted]) -> Counted:
+    """A log of which there are parts by its keys, which cannot be looked at again if these are several.
+
+    Raises:
+        InputError: together they outgrow the memory limit.
+    """
+    found: list[Counted] = []
+    for part in parts:
+        found.append(part)
+        sizes = [profile.estimated_bytes for some in found for profile in some.profiles.values()]
+        if sum(sizes) > scan.limits.profile_bytes:
+            keys = sum(some.profiles[None].keys.height for some in found)
+            raise _too_many_keys(log, scan, f"more than {keys:,} different values")
+    if len(found) == 1:
+        return found[0]
+    return replace(found[0], profiles=merged_profiles([some.profiles for some in found]))
 
 
 def merged_profiles(several: Sequence[Profiles]) -> Profiles:
@@ -258,19 +278,13 @@ class _Looking:
 
     @classmethod
     def by(
-        cls,
-        keys: pl.DataFrame,
-        columns: Columns,
-        *,
-        timed: bool,
-        is_text: Sequence[bool],
-        direct: bool = False,
+        cls, keys: pl.DataFrame, columns: Columns, make: Callable[..., NativeSelection], *, timed: bool
     ) -> "_Looking":
         """For rows of a layer, told apart by the columns of ``keys``, which are in the order of its codes."""
         names = (*keys.columns, LATENCY, "success", *(["end_time"] if timed else []))
         places = {name: place for place, name in enumerate(names) if place >= keys.width}
         layout = Layout.of(places, bucket_shift=columns.layout.bucket_shift)
-        return cls(names=names, selection=partial(NativeSelection, is_text, layout, keys, direct=direct))
+        return cls(names=names, selection=partial(make, layout, keys))
 
 
 def look_again(
@@ -279,6 +293,9 @@ def look_again(
     engine: Engine,
     tracker: Tracker,
     selections: Wanted,
+    *,
+    part: int = 0,
+    parts: int = 1,
 ) -> None:
     """Runs the rows of a log through selections.
 
@@ -288,6 +305,8 @@ def look_again(
         engine: what runs the query.
         tracker: is told of the rows.
         selections: what to look for, by these codes.
+        part: which part of the keys, by their hash, these are.
+        parts: into how many parts keys fall.
 
     Raises:
         ChangedError: the rows are not those that were counted.
@@ -297,7 +316,8 @@ def look_again(
         columns = layers.layers[width]
         timed = width is None and layers.has_end and wanted.has_limits
         coded = _coded(keys[width], columns)
-        looking.append(_Looking.by(coded, columns, timed=timed, is_text=columns.is_text))
+        make = partial(NativeSelection, columns.is_text, part=part, parts=parts)
+        looking.append(_Looking.by(coded, columns, make, timed=timed))
     names = dict.fromkeys(name for layer in looking for name in layer.names)
     _look(layers.frame.select(list(names)), selections, looking, engine, tracker)
 
@@ -332,9 +352,8 @@ class _Spilled:
             _Looking.by(
                 self.keys[width],
                 self.layers.layers[width],
+                partial(NativeSelection, [False] * self.keys[width].width, direct=width is None),
                 timed=width is None,
-                is_text=[False] * self.keys[width].width,
-                direct=width is None,
             )
             for width, _ in selections
         ]

@@ -12,10 +12,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from loadlens.engine.cells import CellTable
-from loadlens.engine.counting import Counted, counted
+from loadlens.engine.counting import Counted, counted, whole
 from loadlens.engine.distributed import counted_by_workers
 from loadlens.engine.estimates import End, Estimates
 from loadlens.engine.figures import Figures
+from loadlens.engine.joining import together
 from loadlens.engine.refine import Asked, ChangedError, Refinement
 from loadlens.engine.scan import Scan
 from loadlens.engine.selections import Selections
@@ -121,16 +122,20 @@ def on_good_rows(log: Log, run: Callable[[Log], Result]) -> Result:
 
 
 def _of_rows(log: Log, plans: Sequence[Plan], execution: Execution) -> list[Statistics]:
-    with scanning(log, plans, **execution) as scan, _counted(log, scan, execution) as found:
-        if found.profiles[None].figures.is_empty():
-            raise InputError(log.without_rows())
+    with scanning(log, plans, **execution) as scan, _counted(log, scan, execution) as counts:
         exact = execution.get("exact", True)
-        several = (
-            _refined(log, found, plans, scan.limits)
-            if exact
-            else [_estimated(found.profiles[None], plan) for plan in plans]
-        )
-        return [replace(statistics, spilled_bytes=found.spilled_bytes) for statistics in several]
+        try:
+            if exact:
+                found = together(refined(part, plans, scan.limits) for part in counts)
+            else:
+                kept = [whole(log, scan, counts)] if plans[0].keeps_profile else counts
+                found = together(_estimated(part, plans) for part in kept)
+        except ChangedError as error:
+            refuse_changed(log.files)
+            raise InputError(f"{log.name}: changed while it was read") from error
+    if found[0].profile.figures.is_empty():
+        raise InputError(log.without_rows())
+    return found
 
 
 def _of_profiles(log: Log, plans: Sequence[Plan], execution: Execution) -> list[Statistics]:
@@ -148,16 +153,16 @@ def _of_profiles(log: Log, plans: Sequence[Plan], execution: Execution) -> list[
         profile = merged_profile(log.saved, key, beside.profile if beside else None)
         if not execution.get("heatmap", False):
             profile = replace(profile, heat=profile.heat.clear())
-        several = [_estimated(profile, plan) for plan in plans]
+        several = [_estimates(profile, plan) for plan in plans]
     spilled = beside.spilled_bytes if beside else 0
     return [replace(statistics, spilled_bytes=spilled) for statistics in several]
 
 
-def _counted(log: Log, scan: Scan, execution: Execution) -> AbstractContextManager[Counted]:
+def _counted(log: Log, scan: Scan, execution: Execution) -> AbstractContextManager[Iterator[Counted]]:
     executor = execution.get("executor")
     if executor is None:
         return counted(log, scan)
-    return nullcontext(counted_by_workers(log, scan, executor, execution))
+    return nullcontext(iter([counted_by_workers(log, scan, executor, execution)]))
 
 
 @contextmanager
@@ -206,14 +211,6 @@ def scanning(log: Log, plans: Sequence[Plan], **execution: Unpack[Execution]) ->
         raise
 
 
-def _refined(log: Log, found: Counted, plans: Sequence[Plan], limits: Limits) -> list[Statistics]:
-    try:
-        return refined(found, plans, limits)
-    except ChangedError as error:
-        refuse_changed(log.files)
-        raise InputError(f"{log.name}: changed while it was read") from error
-
-
 def refined(found: Counted, plans: Sequence[Plan], limits: Limits) -> list[Statistics]:
     """Exact statistics of a log that was counted, from another look at the rows that decide.
 
@@ -234,7 +231,11 @@ def refined(found: Counted, plans: Sequence[Plan], limits: Limits) -> list[Stati
     ]
     _look_together(found, [(None, refinement.asked([own.wanted() for own in figures])), *asked_of_windows])
     return [
-        replace(_statistics(run, plan, own), windows={some.width_s: some.table() for some in of_plan})
+        replace(
+            _statistics(run, plan, own),
+            windows={some.width_s: some.table() for some in of_plan},
+            spilled_bytes=found.spilled_bytes,
+        )
         for plan, own, of_plan in zip(plans, figures, windows, strict=True)
     ]
 
@@ -312,7 +313,12 @@ def _bound(profile: Profile, plan: Plan, cells: CellTable, end: End) -> pl.DataF
     return pl.concat([profile.keys.drop("code"), table.drop("code")], how="horizontal")
 
 
-def _estimated(profile: Profile, plan: Plan) -> Statistics:
+def _estimated(found: Counted, plans: Sequence[Plan]) -> list[Statistics]:
+    several = [_estimates(found.profiles[None], plan) for plan in plans]
+    return [replace(statistics, spilled_bytes=found.spilled_bytes) for statistics in several]
+
+
+def _estimates(profile: Profile, plan: Plan) -> Statistics:
     cells = CellTable(profile)
     statistics = _statistics(profile, plan, Figures(profile, plan, cells, Estimates(cells)))
     return replace(statistics, relative_error=RELATIVE_ERROR)

@@ -118,7 +118,11 @@ def run_batches(
 
     try:
         run(frame.map_batches(watched, schema=schema, streamable=True))
-    except (*_RAISED, *expected) as error:
-        if raised:
-            raise raised[0] from error
-        raise
+    except (*_RAISED, *expected):
+        if not raised:
+            raise
+    if raised:
+        # Neither in a list of a frame of its own traceback nor beside what the reader made of it: the frames
+        # would live on in a circle, and with them all that was counted.
+        del raised[1:]  # of other threads
+        raise raised.pop()

@@ -133,6 +133,7 @@ class Plan:
         limits_ms: latencies, 0 or more, below which successes are counted.
         described_by: which of ``min``, ``q25``, ``median``, ``q75`` and ``max`` describe a population, the
             ends at least.
+        keeps_profile: whether the whole profile is wanted, as it is to be saved; not for exact figures.
         histogram: whether the distribution of the kept calls is wanted, which takes ``q25`` and ``q75`` too.
         windows: what is measured by window of time besides.
     """
@@ -147,6 +148,7 @@ class Plan:
     kept_percentiles: tuple[float, ...] = ()
     limits_ms: tuple[float, ...] = ()
     described_by: tuple[str, ...] = tuple(FIVE)
+    keeps_profile: bool = False
     histogram: bool = True
     windows: tuple[WindowPlan, ...] = ()
 
@@ -209,7 +211,9 @@ class Statistics:
             limit.
         histogram: the kept latencies, binned, where the plan wants them: the key columns as ``key:<name>``,
             ``latency_ms`` (mean of the bin) and ``count``. Its size does not depend on the number of rows.
-        profile: the counts that the figures come from.
+        profile: the counts that the figures come from. Where there are so many keys that these were measured
+            in parts, it has a pace in the place of seconds, and the buckets, like ``histogram``, are those of
+            the 1,000 keys with the most calls alone; not where the plan keeps the profile.
         windows: by the width of windows in s a table like ``table`` of each key in each window, with
             a column ``window_name`` (which multiple of the width it is) beside the key columns. Where a
             window need not be exact, a figure is the least that it can be.
