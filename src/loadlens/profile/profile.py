@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+from loadlens.errors import UsageError
+from loadlens.keywords import columns_of
 from loadlens.profile.buckets import BUCKET_SHIFT, COARSE_SHIFT, bucket_bounds
 from loadlens.profile.pace import Pace, pace_of, rates_of, summed_paces, windows_of
+from loadlens.profile.quantiles import quantile_of
 from loadlens.profile.units import UnitCounts
 from loadlens.schema import ERROR_COLUMNS
 from loadlens.showing import Shown, grouped
@@ -202,6 +205,30 @@ class Profile(Shown):
         """``heat`` in windows as wide as the log's span asks for, however its scan was divided; sorted."""
         span = self.figures.select(pl.col("last_end").max() - pl.col("first_start").min()).item()
         return coarsened(self.heat, window_width(span or 0.0)).sort("time_s", "octave_part")
+
+    def quantile(self, q: float, by: str | Sequence[str] | None = None) -> pl.DataFrame:
+        """A quantile of the latencies of the successful calls, by linear interpolation between ranks.
+
+        Args:
+            q: from 0 to 1.
+            by: columns of the key to group by; all of them where it is not said, none for the whole log.
+
+        Returns:
+            The columns ``by``, ascending; ``latency_ms``, at most half a bucket (1/512 of itself) off, and
+            between ``low_ms`` and ``high_ms`` the true one.
+
+        Raises:
+            UsageError: ``q`` is no quantile, or ``by`` names a column that is not in the key.
+        """
+        if not 0 <= q <= 1:
+            raise UsageError(f"q: got {q!r}, expected a quantile from 0 to 1")
+        columns = self.key if by is None else columns_of(by)
+        if other := [name for name in columns if name not in self.key]:
+            key = ", ".join(self.key) or "nothing"
+            raise UsageError(f"by: got {', '.join(other)}, expected columns of the profile's key: {key}")
+        named = zip(key_names(columns), columns, strict=True)
+        keys = self.keys.select("code", *[pl.col(internal).alias(name) for internal, name in named])
+        return quantile_of(keys, self.figures, self.buckets, q, self.bucket_shift)
 
     def merge(self, other: "Profile") -> "Profile":
         """The profile of both logs together.
