@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+import loadlens
 from loadlens.errors import InputError, LoadlensError
 from loadlens.sources.dialects.base import BlockReader, Dialect
 from loadlens.sources.dialects.k6 import K6_CSV, K6_JSON, K6_SUMMARY_JSON, K6_SUMMARY_TEXT
@@ -643,3 +645,22 @@ def test_damage_costs_the_damaged_lines_only(dialect: Dialect, log: str, seed: i
     except LoadlensError:
         return
     assert parsed.rows.height >= least
+
+
+@pytest.mark.parametrize("index", [True, False])
+def test_a_csv_that_pandas_has_saved_again_says_the_same(index: bool, tmp_path: Path) -> None:
+    """Truth values begin with a capital, and whole numbers beside gaps have a point."""
+    header = "metric_name,timestamp,metric_value,error_code,expected_response,method,name,status\n"
+    rows = [
+        f"http_req_duration,{1700000000 + i},{10 + i / 7:.6f},{'1404' if i == 3 else ''},"
+        f"{'false' if i == 3 else 'true'},GET,u,{404 if i == 3 else 200}\nvus,{1700000000 + i},1,,,,,\n"
+        for i in range(12)
+    ]
+    logged, saved = tmp_path / "logged.csv", tmp_path / "saved.csv"
+    logged.write_text(header + "".join(rows), encoding="utf-8")
+    pd.read_csv(logged).to_csv(saved, index=index)
+    assert ",True," in saved.read_text(encoding="utf-8")
+    one, other = (loadlens.read_log(path).frame.collect() for path in (logged, saved))
+    assert_frame_equal(one, other)
+    assert one["success"].to_list() == [i != 3 for i in range(12)]
+    assert one["status"].to_list() == ["404" if i == 3 else "200" for i in range(12)]

@@ -147,18 +147,33 @@ def _open_csv_transactions(head: Head) -> Table:
     return _table(head, TRANSACTIONS)
 
 
+_SAVED_AGAIN: Final = re.compile(rb",(?:True|False|\d{1,4}\.0)(?=[,\r\n])")
+"""What pandas writes of truth values, and of whole numbers in a column with a gap."""
+
+
 def _table(head: Head, calls: tuple[str, ...]) -> Table:
     names = _COLUMNS.checked(head, (*_LEADING, *TAGS))
-    return _table_of(names, _time_form(head, names), calls)
+    return _table_of(
+        names, _time_form(head, names), calls, is_saved_again=bool(_SAVED_AGAIN.search(head.data))
+    )
+
+
+def _as_logged(tag: str) -> pl.Expr:
+    """A tag as k6 logs it, where a program has written truth values and whole numbers its own way."""
+    if tag == "expected_response":
+        return pl.col(tag).str.to_lowercase()
+    return pl.col(tag).str.replace(r"^(\d+)\.0$", "$1") if tag in ("status", "error_code") else pl.col(tag)
 
 
 @lru_cache(maxsize=64)  # thousands of files have one layout
-def _table_of(names: tuple[str, ...], form: str, calls: tuple[str, ...]) -> Table:
+def _table_of(names: tuple[str, ...], form: str, calls: tuple[str, ...], *, is_saved_again: bool) -> Table:
     tags = [name for name in TAGS if name in names]
     time, is_text = pl.col("timestamp"), form == RFC3339
 
     def tag(name: str) -> pl.Expr:
-        return pl.col(name) if name in tags else pl.lit(None, dtype=pl.String)
+        if name not in tags:
+            return pl.lit(None, dtype=pl.String)
+        return _as_logged(name) if is_saved_again else pl.col(name)
 
     sample = Sample(
         metric=pl.col("metric_name"),
