@@ -12,9 +12,8 @@ import loadlens
 from loadlens.native.compiling import compile_library, library_name
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1")
-SEEDS = (
-    1000  # each counts three batches, merges two tallies, looks at a fourth batch, and reads lines of cells
-)
+SEEDS = 1000
+"""Each counts three batches, merges two tallies, looks at a fourth batch, and reads lines of cells."""
 
 PROGRAM = """
 import sys
