@@ -212,7 +212,8 @@ from loadlens.signals import Interrupt, ignore_signals, take_signals
 interrupt = Interrupt()
 interrupt.seconds_to_tidy_up = 1
 number = signal.Signals(int(sys.argv[1]))
-signal.signal(number, signal.SIG_DFL)  # nohup and "&" let some be ignored
+if signal.getsignal(number) is signal.SIG_IGN:  # as nohup and "&" let some be
+    signal.signal(number, signal.default_int_handler)
 take_signals(interrupt)
 
 def signalled():
