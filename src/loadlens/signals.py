@@ -87,7 +87,7 @@ def take_signals(interrupt: Interrupt) -> None:
 @contextmanager
 def _handler_of_polars(number: int) -> Iterator[None]:
     """Keeps what the system calls at a signal: Polars hears Ctrl-C there, and then calls Python."""
-    if number != signal.SIGINT or os.name == "nt":
+    if number != signal.SIGINT or os.name == "nt" or signal.getsignal(number) is signal.SIG_DFL:
         yield
         return
     library, handler = ctypes.CDLL(None), ctypes.create_string_buffer(_BYTES_OF_A_HANDLER)
