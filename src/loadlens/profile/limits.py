@@ -66,8 +66,8 @@ class Limits:
 
     @property
     def tally_bytes(self) -> int:
-        """How large the tally of one thread may become; merging takes another one."""
-        return self.memory // 2 // (pl.thread_pool_size() + 1)
+        """How large the tally of one thread may become, which grows by doubling; merging takes one more."""
+        return self.memory // 4 // (pl.thread_pool_size() + 1)
 
     @property
     def profile_bytes(self) -> int:
