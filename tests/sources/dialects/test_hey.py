@@ -1,12 +1,18 @@
-"""hey's CSV. ``recorded/hey*`` were written by hey 0.1.4 against a server on loopback; the rest by hand."""
+"""hey's CSV. ``recorded/hey*`` were written by hey 0.1.4 against a server on loopback; the rest by hand.
+
+The summaries of ``hey_items`` and ``hey_drop`` are of the very runs of their logs: its template was changed for
+them, so that it prints both.
+"""
 
 import csv
+import re
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import loadlens
 from loadlens.errors import InputError
 from loadlens.sources.dialects.hey import HEY_CSV, HEY_SUMMARY
 
@@ -72,6 +78,37 @@ def test_further_recorded_logs_tell_every_answer(name: str, rows: int, failed: s
     assert Counter(found["status"]) == expected
     assert set(found["error"].drop_nulls()) == failed
     assert int((~found["success"]).sum()) == sum(expected[status] for status in failed)
+
+
+@pytest.mark.parametrize(("name", "lost"), [("hey_items", 0), ("hey_drop", 49)])
+def test_a_recorded_log_agrees_with_the_summary_of_its_run(name: str, lost: int) -> None:
+    said = (RECORDED / f"{name}_summary.txt").read_text(encoding="utf-8")
+    rows = read(HEY_CSV, (RECORDED / f"{name}.csv").read_text()).rows
+    seconds = sorted(round(ms / 1000, 4) for ms in rows["invocation_latency"])
+    told = {what: float(s) for what, s in re.findall(r"(Slowest|Fastest|Average):\t(\S+) secs", said)}
+    assert (seconds[-1], seconds[0]) == (told["Slowest"], told["Fastest"])
+    assert sum(seconds) / len(seconds) == pytest.approx(told["Average"], abs=1e-4)
+    shares = re.findall(r"(\d+)% in (\S+) secs", said)
+    assert len(shares) == 7
+    for share, s in shares:  # hey's own rule: the first row with that share of the rows before it
+        assert seconds[-(-int(share) * len(seconds) // 100)] == float(s)
+    statuses = re.findall(r"\[(\d+)\]\t(\d+) responses", said)
+    assert Counter(rows["status"]) == {status: int(count) for status, count in statuses}
+    errors = re.findall(r"^  \[(\d+)\]\t\S+ \"http", said, re.MULTILINE)
+    assert sum(map(int, errors)) == lost  # hey logs no call without an answer, as the warning says
+
+
+@pytest.mark.parametrize(("name", "calls", "failed"), [("hey_items", 300, 38), ("hey_drop", 160, 0)])
+def test_a_recorded_log_is_summed_up(name: str, calls: int, failed: int) -> None:
+    path = RECORDED / f"{name}.csv"
+    (found,) = loadlens.summarize(path, []).summary.to_dicts()
+    assert (found["num_invocations"], found["num_errors"]) == (calls, failed)
+    with path.open(newline="") as file:
+        good = [float(row["response-time"]) for row in csv.DictReader(file) if int(row["status-code"]) < 400]
+    for share in (90, 95, 99):
+        expected = np.percentile(good, share) * 1000
+        assert found[f"invocation_latency_p{share}"] == pytest.approx(expected)
+    assert found["invocation_latency_mean"] == pytest.approx(np.mean(good) * 1000)
 
 
 def test_columns_are_taken_by_name() -> None:
