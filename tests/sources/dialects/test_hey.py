@@ -1,7 +1,7 @@
 """hey's CSV. ``recorded/hey*`` were written by hey 0.1.4 against a server on loopback; the rest by hand.
 
-The summaries of ``hey_items`` and ``hey_drop`` are of the very runs of their logs: its template was changed for
-them, so that it prints both.
+The summaries of ``hey_items`` and ``hey_drop`` are of the very runs of their logs: its template was
+changed for them, so that it prints both.
 """
 
 import csv

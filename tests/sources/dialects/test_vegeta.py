@@ -1,7 +1,13 @@
-"""vegeta's results. The rows are written here by its documented layout, not recorded."""
+"""vegeta's results. The small files are written here by its documented layout.
+
+``recorded/vegeta*`` are of two attacks of vegeta 12.8 on a server on loopback: ``mixed`` at a fixed rate on
+many targets, with timeouts and connections that the server closed, ``closed`` by four workers without a rate.
+"""
 
 import csv
+import gzip
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,12 +16,22 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+import loadlens
 from loadlens.errors import InputError
 from loadlens.sources.dialects.base import Dialect
 from loadlens.sources.dialects.vegeta import VEGETA_CSV, VEGETA_GOB, VEGETA_JSON, VEGETA_REPORT
 from loadlens.sources.text.stream import HEAD_BYTES, read_head
 
-from .reading import LOGS, TIMES_DAMAGED, check_damage, check_one_bad_byte, head, logs_of_others, read
+from .reading import (
+    LOGS,
+    RECORDED,
+    TIMES_DAMAGED,
+    check_damage,
+    check_one_bad_byte,
+    head,
+    logs_of_others,
+    read,
+)
 
 FOLDER = LOGS / "vegeta"
 IS_HERE = pytest.mark.skipif(not FOLDER.exists(), reason="the recorded logs are not here")
@@ -242,6 +258,62 @@ def test_the_dialects_say_what_they_are() -> None:
 def test_logs_of_other_tools_are_left_alone(path: Path) -> None:
     kinds = (VEGETA_CSV, VEGETA_JSON, VEGETA_GOB, VEGETA_REPORT)
     assert not any(kind.matches(read_head(path)) for kind in kinds)
+
+
+def recorded(name: str) -> bytes:
+    return gzip.decompress((RECORDED / f"vegeta_{name}.gz").read_bytes())
+
+
+@pytest.mark.parametrize("run", ["mixed", "closed"])
+@pytest.mark.parametrize(("dialect", "form"), [(VEGETA_CSV, "csv"), (VEGETA_JSON, "json")])
+def test_recorded_attacks_agree_with_the_report_of_their_run(run: str, dialect: Dialect, form: str) -> None:
+    said = json.loads((RECORDED / f"vegeta_{run}_report.json").read_text(encoding="utf-8"))
+    log = recorded(f"{run}.{form}")
+    assert dialect.matches(head(log))
+    parsed = read(dialect, log, block_bytes=5000)
+    assert parsed.rejects.is_empty()
+    rows, told = parsed.rows, said["latencies"]
+    assert rows.height == said["requests"]
+    assert rows["success"].mean() == pytest.approx(said["success"])
+    assert Counter(rows["status"].fill_null("0")) == said["status_codes"]
+    ns = [round(ms * 10**6) for ms in rows["invocation_latency"]]
+    assert (min(ns), max(ns), sum(ns)) == (told["min"], told["max"], told["total"])
+    for share in (50, 90, 95, 99):  # by a t-digest, with the middle of each call's share as its place
+        expected = np.percentile(ns, share, method="hazen")
+        assert expected == pytest.approx(told[f"{share}th"], rel=0.003)
+    assert rows["response_size"].sum() == said["bytes_in"]["total"]
+    assert rows["request_size"].sum() == said["bytes_out"]["total"]
+    begin, last, end = (
+        datetime.fromisoformat(said[key]).timestamp() for key in ("earliest", "latest", "end")
+    )
+    found = rows.select(pl.min("start_time"), pl.max("start_time").alias("last"), pl.max("end_time")).row(0)
+    assert found == pytest.approx((begin, last, end), abs=2e-6)
+
+
+@pytest.mark.parametrize("run", ["mixed", "closed"])
+def test_recorded_attacks_are_summed_up_alike_in_both_forms(run: str) -> None:
+    said = json.loads((RECORDED / f"vegeta_{run}_report.json").read_text(encoding="utf-8"))
+    texts, objects = (
+        loadlens.summarize(RECORDED / f"vegeta_{run}.{form}.gz", []).summary for form in ("csv", "json")
+    )
+    assert_frame_equal(texts, objects)
+    (found,) = texts.to_dicts()
+    assert found["num_invocations"] == said["requests"]
+    assert found["error_rate"] == pytest.approx(1 - said["success"])
+    statuses = {name: count for name, count in said["status_codes"].items() if int(name) >= 400}
+    assert {name: found[f"error_{name}"] for name in statuses} == statuses
+    hits = csv.reader(recorded(f"{run}.csv").decode().splitlines())
+    good = [int(hit[2]) / 10**6 for hit in hits if 200 <= int(hit[1]) < 400]
+    for share in (90, 95, 99):
+        assert found[f"invocation_latency_p{share}"] == pytest.approx(np.percentile(good, share))
+
+
+@pytest.mark.parametrize("run", ["mixed", "closed"])
+def test_the_binary_form_of_recorded_attacks_is_known(run: str) -> None:
+    assert VEGETA_GOB.matches(head(recorded(f"{run}.bin")))
+    assert not any(VEGETA_GOB.matches(head(recorded(f"{run}.{form}"))) for form in ("csv", "json"))
+    with pytest.raises(InputError, match=r"vegeta encode --to csv results\.bin > results\.csv"):
+        loadlens.summarize(RECORDED / f"vegeta_{run}.bin.gz", [])
 
 
 @IS_HERE
