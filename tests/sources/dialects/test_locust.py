@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -223,16 +223,26 @@ def test_recorded_requests_add_up_to_what_locust_says() -> None:
     }
 
 
-@pytest.mark.parametrize("run", ["fast", "events"])
+def rounded(ms: float) -> str:
+    """The key of a latency in Locust's statistics: two digits, and no fractions."""
+    digits = 0 if ms < 100 else 1 if ms < 1000 else 2 if ms < 10_000 else 3
+    return str(int(round(ms, -digits)))
+
+
+@pytest.mark.parametrize("run", ["fast", "events", "users", "workers"])
 def test_further_runs_add_up_to_what_locust_says(run: str) -> None:
-    """``fast`` is of a FastHttpUser and names that hold anything, ``events`` of events without a time."""
+    """``fast`` is of a FastHttpUser and names that hold anything, ``events`` of events without a time.
+
+    In ``users`` tasks judge otherwise than statuses do, and ``workers`` are the logs of two processes.
+    """
     said = {
         (entry["method"], entry["name"]): entry
         for entry in json.loads((RECORDED / f"locust_{run}_stats.json").read_text(encoding="utf-8"))
     }
-    parsed = read(LOCUST_CSV, (RECORDED / f"locust_{run}.csv").read_bytes())
-    assert parsed.rejects.is_empty()
-    groups = parsed.rows.group_by("method", "label")
+    logs = [RECORDED / f"locust_{run}{part}.csv" for part in (["_0", "_1"] if run == "workers" else [""])]
+    parts = [read(LOCUST_CSV, log.read_bytes()) for log in logs]
+    assert all(part.rejects.is_empty() for part in parts)
+    groups = pl.concat([part.rows for part in parts]).group_by("method", "label")
     found = {(str(method), str(label)): rows for (method, label), rows in groups}
     assert found.keys() == said.keys()
     for key, rows in found.items():
@@ -244,6 +254,18 @@ def test_further_runs_add_up_to_what_locust_says(run: str) -> None:
         assert (latencies.max() or 0) == told["max_response_time"]
         assert latencies.min() == told["min_response_time"]
         assert rows["response_size"].sum() == told["total_content_length"]
+        assert Counter(map(rounded, latencies)) == told["response_times"]
+
+
+@pytest.mark.parametrize(("run", "logs"), [("users", 1), ("workers", 2)])
+def test_recorded_logs_are_summed_up_by_name_and_method(run: str, logs: int) -> None:
+    said = json.loads((RECORDED / f"locust_{run}_stats.json").read_text(encoding="utf-8"))
+    paths = sorted(RECORDED.glob(f"locust_{run}*.csv"))
+    assert len(paths) == logs
+    by_name = loadlens.summarize(paths, ["method", "label"]).summary.to_dicts()
+    assert {(row["method"], row["label"], row["num_invocations"], row["num_errors"]) for row in by_name} == {
+        (entry["method"], entry["name"], entry["num_requests"], entry["num_failures"]) for entry in said
+    }
 
 
 @pytest.mark.parametrize("kind", ["stats", "stats_history", "failures", "exceptions"])
