@@ -35,7 +35,9 @@ REFUSED = {
     "ab_percentiles.csv": "is ApacheBench's percentiles",
     "autocannon.json": "is autocannon's result",
     "autocannon.txt": "is autocannon's result",
+    "hey_drop_summary.txt": "is hey's summary",
     "hey_flaky_summary.txt": "is hey's summary",
+    "hey_items_summary.txt": "is hey's summary",
     "hey_summary.txt": "is hey's summary",
     "locust_exceptions.csv": "is a file of Locust's --csv",
     "locust_failures.csv": "is a file of Locust's --csv",
@@ -43,6 +45,8 @@ REFUSED = {
     "locust_events_stats.json": "is Locust's statistics as JSON",
     "locust_fast_stats.json": "is Locust's statistics as JSON",
     "locust_stats.json": "is Locust's statistics as JSON",
+    "locust_users_stats.json": "is Locust's statistics as JSON",
+    "locust_workers_stats.json": "is Locust's statistics as JSON",
     "locust_stats_history.csv": "is a file of Locust's --csv",
     "gateway_json_get_user_id_1000_r1_summary.json": "is k6's summary as JSON",
     "siege.json": "is siege's result",
@@ -51,6 +55,10 @@ REFUSED = {
     "taurus_locust-workers.ldjson": "is Locust's statistics as JSON",
     "taurus_nonstandard-unicode.jtl": "written by a plugin in a form of its own",
     "tomelia_quick_test.bin": "is vegeta's binary results (gob)",
+    "vegeta_closed.bin.gz": "is vegeta's binary results (gob)",
+    "vegeta_closed_report.json": "is a report of vegeta",
+    "vegeta_mixed.bin.gz": "is vegeta's binary results (gob)",
+    "vegeta_mixed_report.json": "is a report of vegeta",
     "wine_results_exceptions.csv": "is a file of Locust's --csv",
     "wine_results_failures.csv": "is a file of Locust's --csv",
     "wine_results_stats.csv": "is a file of Locust's --csv",
@@ -114,14 +122,19 @@ def test_a_dialect_can_be_named(tmp_path: Path, dialect: str) -> None:
 
 
 @pytest.mark.parametrize("path", some_of(FILES, 5), ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_recorded_logs_are_summarised_or_refused_for_a_reason(path: Path) -> None:
+def test_recorded_logs_are_summarised_or_refused_for_a_reason(path: Path, tmp_path: Path) -> None:
     if path.name in REFUSED:
         with pytest.raises(loadlens.InputError) as caught:
             summary(path)
         assert REFUSED[path.name] in str(caught.value)
         return
     log = loadlens.read_log(path)
-    expected = readings.frame(path, log.text[0].dialect.name)
+    if path.suffix == ".gz":
+        plain = tmp_path / path.stem
+        plain.write_bytes(gzip.decompress(path.read_bytes()))
+    else:
+        plain = path
+    expected = readings.frame(plain, log.text[0].dialect.name)
     wanted = oracle.summary(expected, log.key, logged_times=log.logged_times)
     assert_summary(loadlens.summarize(log, log.key).summary, wanted)
     assert (log.findings.rows, log.findings.rejected) == (expected.height, 0)
