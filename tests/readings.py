@@ -157,14 +157,16 @@ def _vegeta_csv(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.reader(file):
             seconds, ns = divmod(int(row[0]), 10**9)
-            yield _hit(row[10], row[9], int(row[1]), row[5], start=seconds + ns / 10**9, ns=int(row[2]))
+            url, method = (row[10], row[9]) if len(row) > 10 else ("", "")  # which old versions did not write
+            yield _hit(url, method, int(row[1]), row[5], start=seconds + ns / 10**9, ns=int(row[2]))
 
 
 def _vegeta_json(path: Path) -> Iterator[Row]:
     for line in path.read_text(encoding="utf-8").splitlines():
         hit = json.loads(line)
         start = _seconds(hit["timestamp"])
-        yield _hit(hit["url"], hit["method"], hit["code"], hit["error"], start=start, ns=hit["latency"])
+        url, method = hit.get("url", ""), hit.get("method", "")
+        yield _hit(url, method, hit["code"], hit["error"], start=start, ns=hit["latency"])
 
 
 def _gatling_text(path: Path) -> Iterator[Row]:

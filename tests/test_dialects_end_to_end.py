@@ -59,6 +59,8 @@ REFUSED = {
     "vegeta_closed_report.json": "is a report of vegeta",
     "vegeta_mixed.bin.gz": "is vegeta's binary results (gob)",
     "vegeta_mixed_report.json": "is a report of vegeta",
+    "vegeta_old.bin.gz": "is vegeta's binary results (gob)",
+    "vegeta_old_report.json": "is a report of vegeta",
     "wine_results_exceptions.csv": "is a file of Locust's --csv",
     "wine_results_failures.csv": "is a file of Locust's --csv",
     "wine_results_stats.csv": "is a file of Locust's --csv",

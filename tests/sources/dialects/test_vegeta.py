@@ -1,7 +1,8 @@
 """vegeta's results. The small files are written here by its documented layout.
 
-``recorded/vegeta*`` are of two attacks of vegeta 12.8 on a server on loopback: ``mixed`` at a fixed rate on
-many targets, with timeouts and connections that the server closed, ``closed`` by four workers without a rate.
+``recorded/vegeta*`` are of attacks of vegeta on a server on loopback: ``mixed`` (12.8) at a fixed rate on
+many targets, with timeouts and connections that the server closed, ``closed`` (12.8) by four workers without
+a rate, and ``old`` of vegeta 6.3, whose rows have no URLs.
 """
 
 import csv
@@ -260,11 +261,14 @@ def test_logs_of_other_tools_are_left_alone(path: Path) -> None:
     assert not any(kind.matches(read_head(path)) for kind in kinds)
 
 
+RUNS = ["mixed", "closed", "old"]
+
+
 def recorded(name: str) -> bytes:
     return gzip.decompress((RECORDED / f"vegeta_{name}.gz").read_bytes())
 
 
-@pytest.mark.parametrize("run", ["mixed", "closed"])
+@pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize(("dialect", "form"), [(VEGETA_CSV, "csv"), (VEGETA_JSON, "json")])
 def test_recorded_attacks_agree_with_the_report_of_their_run(run: str, dialect: Dialect, form: str) -> None:
     said = json.loads((RECORDED / f"vegeta_{run}_report.json").read_text(encoding="utf-8"))
@@ -277,10 +281,15 @@ def test_recorded_attacks_agree_with_the_report_of_their_run(run: str, dialect: 
     assert rows["success"].mean() == pytest.approx(said["success"])
     assert Counter(rows["status"].fill_null("0")) == said["status_codes"]
     ns = [round(ms * 10**6) for ms in rows["invocation_latency"]]
-    assert (min(ns), max(ns), sum(ns)) == (told["min"], told["max"], told["total"])
-    for share in (50, 90, 95, 99):  # by a t-digest, with the middle of each call's share as its place
-        expected = np.percentile(ns, share, method="hazen")
-        assert expected == pytest.approx(told[f"{share}th"], rel=0.003)
+    assert (max(ns), sum(ns)) == (told["max"], told["total"])
+    if run == "old":  # it tells one of the calls around each share, and no least
+        places = [(share, sorted(ns).index(told[f"{share}th"])) for share in (50, 95, 99)]
+        assert all(abs(place - share * len(ns) / 100) <= 2 for share, place in places)
+    else:
+        assert min(ns) == told["min"]
+        for share in (50, 90, 95, 99):  # by a t-digest, with the middle of each call's share as its place
+            expected = np.percentile(ns, share, method="hazen")
+            assert expected == pytest.approx(told[f"{share}th"], rel=0.003)
     assert rows["response_size"].sum() == said["bytes_in"]["total"]
     assert rows["request_size"].sum() == said["bytes_out"]["total"]
     begin, last, end = (
@@ -290,7 +299,7 @@ def test_recorded_attacks_agree_with_the_report_of_their_run(run: str, dialect: 
     assert found == pytest.approx((begin, last, end), abs=2e-6)
 
 
-@pytest.mark.parametrize("run", ["mixed", "closed"])
+@pytest.mark.parametrize("run", RUNS)
 def test_recorded_attacks_are_summed_up_alike_in_both_forms(run: str) -> None:
     said = json.loads((RECORDED / f"vegeta_{run}_report.json").read_text(encoding="utf-8"))
     texts, objects = (
@@ -308,7 +317,7 @@ def test_recorded_attacks_are_summed_up_alike_in_both_forms(run: str) -> None:
         assert found[f"invocation_latency_p{share}"] == pytest.approx(np.percentile(good, share))
 
 
-@pytest.mark.parametrize("run", ["mixed", "closed"])
+@pytest.mark.parametrize("run", RUNS)
 def test_the_binary_form_of_recorded_attacks_is_known(run: str) -> None:
     assert VEGETA_GOB.matches(head(recorded(f"{run}.bin")))
     assert not any(VEGETA_GOB.matches(head(recorded(f"{run}.{form}"))) for form in ("csv", "json"))
