@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 _LEAST_SPACE: Final = 2**13  # bytes; less than any output takes
+_STREAMS: Final = frozenset({"/dev/stdin", "/dev/stdout", "/dev/stderr"})
 
 
 def publish_folder(
@@ -233,7 +234,7 @@ def refuse_files(paths: Sequence[Path], inputs: Iterable[object]) -> None:
 
 
 def refuse_file(out: Location, inputs: Iterable[object], *, overwrite: bool) -> None:
-    """Raises an OutputError if ``out`` is a folder or an input, or exists and may not be replaced."""
+    """Raises an OutputError if ``out`` is no file or is an input, or exists and may not be replaced."""
     if isinstance(out, RemotePath):
         refuse_read_only(out)
     try:
@@ -242,10 +243,20 @@ def refuse_file(out: Location, inputs: Iterable[object], *, overwrite: bool) -> 
         raise OutputError(f"{out}: cannot be written: {error.strerror or error}") from error
     if is_folder:
         raise OutputError(f"{out}: is a folder; name a file")
+    if isinstance(out, Path) and exists and (_is_stream(out) or not out.is_file()):
+        raise OutputError(
+            f"{out}: is a device, a pipe or a stream, in whose place a file would stand; name a file"
+        )
     if any(isinstance(path, Path | RemotePath) and _is_same(path, out) for path in inputs):
         raise OutputError(f"{out}: is one of the inputs; name another file")
     if exists and not overwrite:
         raise OutputError(f"{out}: exists; pass --overwrite (overwrite=True) to replace it")
+
+
+def _is_stream(out: Path) -> bool:
+    """Whether a path is that of an open stream of this process, whatever it leads to."""
+    where = str(out.absolute())
+    return where in _STREAMS or where.startswith(("/dev/fd/", "/proc/"))
 
 
 def move_to(file: Path, out: Location) -> None:
