@@ -117,7 +117,7 @@ def test_devices_are_refused(path: str) -> None:
 
 
 def test_a_spill_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"spill_folder: got .*gone'\), expected .* a folder that exists"):
+    with pytest.raises(OutputError, match=r"spill_folder: got .*gone', expected .* a folder that exists"):
         loadlens.read_log("-", spill_folder=tmp_path / "gone")
 
 
