@@ -1465,7 +1465,7 @@ struct selection {
     double *limits;        /* by code: successes from here on are told one by one */
     uint64_t limit_codes;
     double lowest_limit;   /* of all codes */
-    uint8_t wanted_bits[(1 << 19) / BUCKETS_A_PAGE / 8]; /* pages of buckets in which some key wants a cell */
+    uint8_t wanted_bits[(FAILED_BUCKET + 1) / 8]; /* buckets of which some key wants the cell */
 };
 
 API void selection_free(struct selection *selection) {
@@ -1510,8 +1510,7 @@ API int32_t selection_want(struct selection *selection, const int64_t *line, con
         if (page == NO_PAGE) return NO_MEMORY;
         size_t place = (size_t)page * BUCKETS_A_PAGE + (size_t)number % BUCKETS_A_PAGE;
         selection->wanted.counts[place] = (uint32_t)cell + 1;
-        uint64_t of_all = (uint64_t)number / BUCKETS_A_PAGE;
-        selection->wanted_bits[of_all / 8] |= (uint8_t)(1 << of_all % 8);
+        selection->wanted_bits[number / 8] |= (uint8_t)(1 << number % 8);
     }
     selection->cells = cells;
     selection->pivots = malloc((cells + 1) * sizeof(uint64_t));
@@ -1572,8 +1571,8 @@ static void find_high(struct selection *selection, const struct block *block, st
 static void choose(const struct selection *selection, struct block *block, struct chosen *chosen) {
     int rows = 0;
     for (int i = 0; i < block->rows; i++) {
-        uint64_t of_all = (uint64_t)bucket_of(block->latency[i], selection->layout.bucket_shift) / BUCKETS_A_PAGE;
-        int wanted = selection->wanted_bits[of_all / 8] >> (of_all % 8) & 1;
+        uint64_t bucket = (uint64_t)bucket_of(block->latency[i], selection->layout.bucket_shift);
+        int wanted = selection->wanted_bits[bucket / 8] >> (bucket % 8) & 1;
         chosen->row[rows] = (uint16_t)i;
         rows += (wanted | (block->latency[i] >= selection->lowest_limit)) & block->timed[i];
     }
