@@ -40,10 +40,54 @@ __all__ = [
 ChartFormat = Literal["png", "svg"]
 
 
-class SavedResult:
+class _Folder:
     """A result that writes itself as one folder of files."""
 
-    folder: ClassVar[str]
+    folder: ClassVar[str] = ""
+
+    @property
+    def file_names(self) -> list[str]:
+        """The files that may be written into the folder."""
+        raise NotImplementedError
+
+    def write(self, folder: Path, chart_formats: Sequence[ChartFormat] = ("png",)) -> None:
+        """Writes the files into an existing folder."""
+        raise NotImplementedError
+
+    @checked_arguments()
+    def save(
+        self,
+        path: PathSource,
+        chart_formats: Sequence[ChartFormat] = ("png",),
+        *,
+        overwrite: bool = False,
+        storage_options: Mapping[str, str] | None = None,
+    ) -> None:
+        """Writes this result as a folder, which appears whole or not at all: ``folder`` below ``path``.
+
+        Of a result without such a name, ``path`` is that folder.
+
+        Args:
+            path: a folder, or a prefix in an object store such as ``s3://bucket/folder``.
+            chart_formats: file formats of the charts.
+            overwrite: whether an existing folder of such files is replaced.
+            storage_options: options of the object store.
+
+        Raises:
+            OutputError: the folder exists and may not be replaced, or cannot be written.
+        """
+        place = target(path, storage_options)
+        publish_folder(
+            place / self.folder if self.folder else place,
+            lambda folder: self.write(folder, chart_formats),
+            overwrite=overwrite,
+            own_files=self.file_names,
+        )
+
+
+class SavedResult(_Folder):
+    """A result whose folder has tables and charts side by side."""
+
     table_names: ClassVar[tuple[str, ...]]
     chart_names: ClassVar[tuple[str, ...]]
 
@@ -65,33 +109,10 @@ class SavedResult:
         for name, chart in zip(self.chart_names, self.charts, strict=True):
             _write_chart(chart, folder, name, chart_formats)
 
-    @checked_arguments()
-    def save(
-        self,
-        path: PathSource,
-        chart_formats: Sequence[ChartFormat] = ("png",),
-        *,
-        overwrite: bool = False,
-        storage_options: Mapping[str, str] | None = None,
-    ) -> None:
-        """Writes this result's folder below ``path``; it appears whole or not at all.
-
-        Args:
-            path: a folder, or a prefix in an object store such as ``s3://bucket/folder``.
-            chart_formats: file formats of the charts.
-            overwrite: whether an existing folder of such files is replaced.
-            storage_options: options of the object store.
-
-        Raises:
-            OutputError: the folder exists and may not be replaced, or cannot be written.
-        """
-        place = target(path, storage_options) / self.folder
-        publish_folder(
-            place,
-            lambda folder: self.write(folder, chart_formats),
-            overwrite=overwrite,
-            own_files=_names(self.table_names, self.chart_names),
-        )
+    @property
+    def file_names(self) -> list[str]:
+        """The files that the tables and charts are written to."""
+        return _names(self.table_names, self.chart_names)
 
 
 def _names(tables: Sequence[str], charts: Sequence[str]) -> list[str]:
@@ -244,7 +265,7 @@ class CostResult(CostAnalysis, SavedResult):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class SummaryResult(SummaryStatistics, _Views):
+class SummaryResult(SummaryStatistics, _Views, _Folder):
     """A summary by any key, with its chart."""
 
     @cached_property
@@ -272,30 +293,8 @@ class SummaryResult(SummaryStatistics, _Views):
         for name, chart in self.view_charts().items():
             _write_chart(chart, charts, name, chart_formats)
 
-    @checked_arguments()
-    def save(
-        self,
-        path: PathSource,
-        chart_formats: Sequence[ChartFormat] = ("png",),
-        *,
-        overwrite: bool = False,
-        storage_options: Mapping[str, str] | None = None,
-    ) -> None:
-        """Writes the summary and the charts as the folder ``path``; it appears whole or not at all.
-
-        Args:
-            path: a folder, or a prefix in an object store such as ``s3://bucket/folder``.
-            chart_formats: file formats of the charts.
-            overwrite: whether an existing folder of such files is replaced.
-            storage_options: options of the object store.
-
-        Raises:
-            OutputError: the folder exists and may not be replaced, or cannot be written.
-        """
+    @property
+    def file_names(self) -> list[str]:
+        """The files that the tables and charts are written to."""
         names = ("latency_density", "latency_spectrum", "throughput_and_errors", "latency_heatmap")
-        publish_folder(
-            target(path, storage_options),
-            lambda folder: self.write(folder, chart_formats),
-            overwrite=overwrite,
-            own_files=_names(("summary", "quality"), [f"charts/{name}" for name in names]),
-        )
+        return _names(("summary", "quality"), [f"charts/{name}" for name in names])
