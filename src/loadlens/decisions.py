@@ -41,13 +41,13 @@ class Questions:
     """What a report shall answer beside the summary.
 
     Attributes:
-        gates: what the run has to keep to, as gates or their texts.
+        gates: what the run has to keep to.
         baseline: the run to compare with.
         min_effect: the smallest change against the baseline that counts, 0 to 1.
         costing: what a cost is asked for.
     """
 
-    gates: tuple[Gate | str, ...] = ()
+    gates: tuple[Gate, ...] = ()
     baseline: Source | None = None
     min_effect: float = 0.05
     costing: Costing | None = None

@@ -183,7 +183,7 @@ def _refuse_unjudgeable(gates: Sequence[Gate], *, exact: bool) -> None:
 
 def gates_question(
     log: Log,
-    gates: Sequence[Gate | str],
+    gates: Sequence[Gate],
     by: str | Sequence[str] | None,
     *,
     outliers: Outliers | None = None,
@@ -193,12 +193,12 @@ def gates_question(
 
     Args:
         log: the log.
-        gates: gates, or their texts.
+        gates: the gates.
         by: the key columns, none (``[]``) for the log as a whole; by default, the log's natural key.
         outliers: the fence of gates that say ``filtered``; None for the usual one.
         exact: whether the figures will be.
     """
-    judged, key = checked_gates(gates), key_of(by, log.key)
+    judged, key = tuple(gates), key_of(by, log.key)
     _refuse_unjudgeable(judged, exact=exact)
     _refuse_other_columns(judged, key, log)
     refuse_unbounded(judged, log)
