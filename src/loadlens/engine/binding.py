@@ -164,10 +164,10 @@ _FUNCTIONS: Final[Functions] = {
     "tally_keys": (_uint64, (_pointer,)),
     "tally_sizes": (None, (_pointer, _pointer)),
     "tally_lines": (None, (_pointer,) * 3),
-    "tally_cells": (_int32, (_pointer,) * 6),
-    "tally_seconds": (_int32, (_pointer,) * 6),
-    "tally_timeline": (None, (_pointer,) * 5),
-    "tally_classes": (None, (_pointer,) * 4),
+    "tally_cells": (ctypes.c_int64, (_pointer,) * 6),
+    "tally_seconds": (ctypes.c_int64, (_pointer,) * 6),
+    "tally_timeline": (ctypes.c_int64, (_pointer,) * 5),
+    "tally_classes": (ctypes.c_int64, (_pointer,) * 4),
     "tally_class_names": (ctypes.c_int64, (_pointer,) * 3),
     "selection_new": (_pointer, (_int32, _pointer, _layout, _int32, _uint64, _uint32, _uint32)),
     "selection_free": (None, (_pointer,)),
@@ -344,7 +344,7 @@ class NativeTally:
         return int(self._library.tally_keys(self.handle))
 
     def sizes(self) -> _Sizes:
-        """How many rows were counted, how much there is of what, the bytes taken, the clocks' resolutions."""
+        """How many rows were counted, how much there is of what at most, bytes taken, the clocks' resolutions."""
         sizes = _Sizes()
         self._library.tally_sizes(self.handle, ctypes.byref(sizes))
         return sizes
@@ -366,24 +366,22 @@ class NativeTally:
             codes: for each code the one to tell, each another.
         """
         codes = np.ascontiguousarray(codes, dtype=np.int64)
-        cells = np.empty((4, self.sizes().cells), dtype=np.int64)
         if len(codes) != self.num_keys:
             raise UnknownKeyError
-        _raise(self._library.tally_cells(self.handle, codes.ctypes.data, *[row.ctypes.data for row in cells]))
-        return cells
+        return self._filled(self._library.tally_cells, 4, self.sizes().cells, codes.ctypes.data)
 
     def seconds(self) -> Ints:
         """By code and second, a row each: code, second, starts, ends, completions."""
-        return self._fill("tally_seconds", np.empty((5, self.sizes().seconds), dtype=np.int64))
+        return self._filled(self._library.tally_seconds, 5, self.sizes().seconds)
 
     def timeline(self) -> Ints:
         """Successes by code (0 of all together), window of time, sixteenth of a doubling, and count."""
-        return self._fill("tally_timeline", np.empty((4, self.sizes().timeline), dtype=np.int64))
+        return self._filled(self._library.tally_timeline, 4, self.sizes().timeline)
 
     def classes(self) -> tuple[Ints, Ints, Ints, list[str]]:
         """Calls by code and error class: code, number of the class, count; then the names of the classes."""
         sizes = self.sizes()
-        code, number, count = self._fill("tally_classes", np.empty((3, sizes.classes), dtype=np.int64))
+        code, number, count = self._filled(self._library.tally_classes, 3, sizes.classes)
         names = self._library.tally_class_names(self.handle, None, None)
         text, lengths = np.empty(sizes.class_bytes, dtype=np.uint8), np.empty(names, dtype=np.uint32)
         self._library.tally_class_names(self.handle, text.ctypes.data, lengths.ctypes.data)
@@ -392,10 +390,12 @@ class NativeTally:
         pieces = [whole[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
         return code, number, count, pieces
 
-    def _fill(self, function: str, arrays: NDArray[np.int64]) -> NDArray[np.int64]:
-        status = getattr(self._library, function)(self.handle, *[row.ctypes.data for row in arrays])
-        _raise(status or 0)
-        return arrays
+    def _filled(self, function: Any, num_columns: int, most_rows: int, *arguments: Any) -> Ints:
+        """What a function fills in, a row for each of its columns."""
+        columns = np.empty((num_columns, most_rows), dtype=np.int64)
+        found: int = function(self.handle, *arguments, *[column.ctypes.data for column in columns])
+        _raise(max(-found, 0))
+        return columns[:, :found]
 
 
 @dataclass(frozen=True, kw_only=True)

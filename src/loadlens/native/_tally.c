@@ -22,7 +22,7 @@
 #endif
 #define PREFETCH(address) __builtin_prefetch(address)
 
-enum { INTERFACE_VERSION = 3 };
+enum { INTERFACE_VERSION = 4 };
 
 enum status {
     OK = 0,
@@ -1321,24 +1321,14 @@ struct sizes {
     struct clock starts, ends;
 };
 
-static uint64_t used_counts(const struct pages *pages, size_t together) {
-    uint64_t used = 0;
-    for (size_t at = 0; at < pages->used * pages->width; at += together) {
-        uint32_t any = 0;
-        for (size_t i = 0; i < together; i++) any |= pages->counts[at + i];
-        used += any != 0;
-    }
-    return used;
-}
-
-/* How long the arrays have to be that the functions below fill. */
+/* How long the arrays may have to be that the functions below fill; these return how many elements they did. */
 API void tally_sizes(const struct tally *tally, struct sizes *sizes) {
     *sizes = (struct sizes){
         .rows = tally->rows,
         .keys = tally->codes.used,
-        .cells = used_counts(&tally->cells, 1),
-        .seconds = used_counts(&tally->seconds, SECOND_FIGURES),
-        .timeline = used_counts(&tally->timeline, 1),
+        .cells = tally->cells.used * BUCKETS_A_PAGE,
+        .seconds = tally->seconds.used * (CODES_A_PAGE * SECONDS_A_PAGE),
+        .timeline = tally->timeline.used * PARTS_AN_OCTAVE,
         .classes = tally->classes.used,
         .class_bytes = tally->classes.texts[1].used_bytes,
         .bytes = bytes_of(tally),
@@ -1365,13 +1355,13 @@ static int by_name(const void *one, const void *other) {
 
 /* Cells by ascending line and bucket, -1 for FAILED_BUCKET; `code` gives each code the one to tell, each
  * another. `excess`: sums of `excess_of`. */
-API int32_t tally_cells(const struct tally *tally, const int64_t *code, int64_t *line, int64_t *bucket, int64_t *count,
+API int64_t tally_cells(const struct tally *tally, const int64_t *code, int64_t *line, int64_t *bucket, int64_t *count,
                         int64_t *excess) {
     enum { BUCKET_PAGES = 1 << LINE_SHIFT, FAILED_PAGE = FAILED_BUCKET / BUCKETS_A_PAGE };
     const struct pages *pages = &tally->cells;
     struct page_slot *order = malloc((pages->used + 1) * sizeof *order);
     size_t used = 0, found = 0;
-    if (order == NULL) return NO_MEMORY;
+    if (order == NULL) return -NO_MEMORY;
     for (size_t at = 0; pages->slots != NULL && at <= pages->mask; at++) {
         uint64_t name = pages->slots[at].name, own = name >> LINE_SHIFT;
         if (name == EMPTY) continue;
@@ -1393,13 +1383,13 @@ API int32_t tally_cells(const struct tally *tally, const int64_t *code, int64_t 
         }
     }
     free(order);
-    return OK;
+    return (int64_t)found;
 }
 
-API int32_t tally_seconds(const struct tally *tally, int64_t *code, int64_t *second, int64_t *starts, int64_t *ends,
+API int64_t tally_seconds(const struct tally *tally, int64_t *code, int64_t *second, int64_t *starts, int64_t *ends,
                           int64_t *completions) {
     uint64_t *names = page_names(&tally->seconds);
-    if (names == NULL) return NO_MEMORY;
+    if (names == NULL) return -NO_MEMORY;
     const uint32_t *counts = tally->seconds.counts;
     size_t used = 0;
     for (size_t number = 0; number < tally->seconds.used; number++) {
@@ -1414,11 +1404,11 @@ API int32_t tally_seconds(const struct tally *tally, int64_t *code, int64_t *sec
         }
     }
     free(names);
-    return OK;
+    return (int64_t)used;
 }
 
 /* `part`: sixteenths of a doubling, counted from the smallest number. */
-API void tally_timeline(const struct tally *tally, int64_t *code, int64_t *window, int64_t *part, int64_t *count) {
+API int64_t tally_timeline(const struct tally *tally, int64_t *code, int64_t *window, int64_t *part, int64_t *count) {
     const struct pages *pages = &tally->timeline;
     size_t used = 0;
     for (size_t at = 0; pages->slots != NULL && at <= pages->mask; at++) {
@@ -1433,15 +1423,17 @@ API void tally_timeline(const struct tally *tally, int64_t *code, int64_t *windo
             count[used++] = found;
         }
     }
+    return (int64_t)used;
 }
 
 /* The text of pair i lies in `bytes` from the end of the one before to `end[i]`; `bytes` of enough room. */
-API void tally_classes(const struct tally *tally, int64_t *code, int64_t *class_number, int64_t *count) {
+API int64_t tally_classes(const struct tally *tally, int64_t *code, int64_t *class_number, int64_t *count) {
     for (size_t pair = 0; pair < tally->classes.used; pair++) {
         code[pair] = (int64_t)tally->classes.words[3 * pair];
         class_number[pair] = (int64_t)tally->classes.words[3 * pair + 1] - 1;
         count[pair] = (int64_t)tally->class_calls[pair];
     }
+    return (int64_t)tally->classes.used;
 }
 
 /* The distinct error classes, one after the other, and the length of each. */

@@ -4,11 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 __all__ = ["Pace", "pace_of", "rates_of", "summed_paces", "windows_of"]
 
+Ints = NDArray[np.int64]
+
 _MOST_WINDOWS: Final = 1024
+_CLOSE: Final = 4
+"""Times as many numbers as there are may lie between them that are counted in an array of all of these."""
 
 _RATES: Final = {"code": pl.Int64(), "completions": pl.Int64(), "num_seconds": pl.Int64()}
 _WINDOWS: Final = dict.fromkeys(
@@ -39,22 +45,32 @@ class Pace:
 
 def rates_of(seconds: pl.DataFrame) -> pl.DataFrame:
     """How many seconds saw how many completions: ``code``, ``completions``, ``num_seconds``."""
-    succeeded = seconds.filter(pl.col("completions") > 0)
-    highest = int(succeeded["completions"].max() or 0)  # type: ignore[arg-type]  # a number, or nothing
-    # Groups of one number are found several times faster than groups of two columns.
-    width = highest + 1
-    pair = (pl.col("code") * width + pl.col("completions")).alias("pair")
-    counts = succeeded.select(pair).to_series().value_counts(name="num_seconds")
-    code, completions = (pl.col("pair") // width).alias("code"), (pl.col("pair") % width).alias("completions")
-    return counts.select(code, completions, pl.col("num_seconds").cast(pl.Int64))
+    code, completions = (seconds[name].to_numpy() for name in ("code", "completions"))
+    width = int(completions.max(initial=0)) + 1
+    pair, place = _places(code * width + completions)
+    num_seconds = np.bincount(place, minlength=len(pair))
+    used = (num_seconds > 0) & (pair % width > 0)
+    columns = (pair[used] // width, pair[used] % width, num_seconds[used])
+    return pl.DataFrame(dict(zip(_RATES, columns, strict=True)), schema=_RATES)
 
 
 def windows_of(seconds: pl.DataFrame) -> pl.DataFrame:
-    """The seconds of all codes together, each a window of ``Pace.windows``."""
-    ended = seconds.filter(pl.col("calls") > 0)
-    counts = ended.group_by("second").agg(pl.col("calls", "completions").sum())
+    """The seconds of all codes together, each a window of ``Pace.windows``, ascending."""
+    second, calls, completions = (seconds[name].to_numpy() for name in ("second", "calls", "completions"))
+    first = int(second.min()) if len(second) else 0
+    seen, place = _places(second - first)
+    # Sums of Float64 are exact here: a log has fewer than 2^53 calls.
+    all_calls, succeeded = (
+        np.bincount(place, weights=some, minlength=len(seen)) for some in (calls, completions)
+    )
+    used = all_calls > 0
+    found = pl.DataFrame(
+        {"second": seen[used] + first, "calls": all_calls[used], "completions": succeeded[used]},
+        schema=dict.fromkeys(("second", "calls", "completions"), pl.Int64()),
+        strict=False,
+    )
     one, same = pl.lit(1, dtype=pl.Int64), pl.col("second")
-    return counts.select(
+    return found.select(
         "second",
         one.alias("width_s"),
         same.alias("first_second"),
@@ -63,6 +79,17 @@ def windows_of(seconds: pl.DataFrame) -> pl.DataFrame:
         "calls",
         "completions",
     )
+
+
+def _places(numbers: Ints) -> tuple[Ints, Ints]:
+    """Numbers from 0 on, ascending and all of the given ones among them; and the place of each of these.
+
+    Where they lie close together this takes no sorting.
+    """
+    highest = int(numbers.max(initial=0))
+    if highest < _CLOSE * len(numbers):
+        return np.arange(highest + 1), numbers
+    return np.unique(numbers, return_inverse=True)
 
 
 def pace_of(seconds: pl.DataFrame) -> Pace:
