@@ -88,8 +88,8 @@ def _curves_of(histogram: pl.DataFrame, names: Sequence[str], *, panel: int) -> 
 
 def _draw(positions: Floats, counts: Counts, panel_calls: float, points: Floats, densities: Floats) -> bool:
     """Fills in the curve of one group; False where there is no spread to estimate."""
-    first, last = positions.min(), positions.max()
-    if first == last:
+    first, last = positions.min(initial=np.inf), positions.max(initial=-np.inf)
+    if first >= last:
         return False
     calls = float(counts.sum())
     mean = (positions * counts).sum() / calls

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from numbers import Real
 from typing import Final, TypedDict
 
@@ -58,11 +59,6 @@ class InvocationStatistics(Shown):
         summary: the summary table.
         density: curves of the kept latencies: the key columns, ``latency_ms``, ``density`` (per ms).
         quality: rows, failures by class, the fence and the successes above it for each key.
-        spectrum: latency over percentile: the key columns, ``quantile``, ``latency_ms``, read from the
-            profile and so off by at most 0.2 %.
-        timeline: ``time_s`` and ``window_s`` of a window, ``throughput`` (per s), ``error_rate`` (0 to 1).
-        heatmap: ``time_s``, ``window_s``, ``latency_low_ms``, ``latency_high_ms``, ``count``; empty unless
-            it was asked for.
         outliers: the fence above which calls were removed; ``none`` where none were.
         bounds: between which rates the clock leaves the throughput of each key: the key columns,
             ``throughput``, which the summary has, and ``throughput_high`` (per s), infinite where
@@ -75,14 +71,27 @@ class InvocationStatistics(Shown):
     summary: pl.DataFrame
     density: pl.DataFrame
     quality: pl.DataFrame
-    spectrum: pl.DataFrame
-    timeline: pl.DataFrame
-    heatmap: pl.DataFrame
     outliers: Outliers
     bounds: pl.DataFrame
     profile: Profile
     relative_error: float
     spilled_bytes: int
+
+    @cached_property
+    def spectrum(self) -> pl.DataFrame:
+        """Latency over percentile: the key columns, ``quantile``, ``latency_ms``, off by at most 0.2 %."""
+        key = self.profile.key
+        return spectrum(self.profile).rename(dict(zip(key_names(key), key, strict=True)))
+
+    @cached_property
+    def timeline(self) -> pl.DataFrame:
+        """``time_s`` and ``window_s`` of a window, ``throughput`` (per s), ``error_rate`` (0 to 1)."""
+        return timeline(self.profile)
+
+    @cached_property
+    def heatmap(self) -> pl.DataFrame:
+        """``time_s``, ``window_s``, ``latency_low_ms``, ``latency_high_ms``, ``count``; if asked for."""
+        return heatmap(self.profile)
 
     @property
     def headline(self) -> str:
@@ -132,9 +141,6 @@ class Common(TypedDict):
     """The fields of ``InvocationStatistics`` but for summary and density."""
 
     quality: pl.DataFrame
-    spectrum: pl.DataFrame
-    timeline: pl.DataFrame
-    heatmap: pl.DataFrame
     outliers: Outliers
     bounds: pl.DataFrame
     profile: Profile
@@ -144,12 +150,8 @@ class Common(TypedDict):
 
 def common(statistics: Statistics, plan: Plan) -> Common:
     """What is made of statistics in the same way for every summary."""
-    named = dict(zip(key_names(plan.key), plan.key, strict=True))
     return Common(
         quality=quality(statistics, plan.key),
-        spectrum=spectrum(statistics.profile).rename(named),
-        timeline=timeline(statistics.profile),
-        heatmap=heatmap(statistics.profile),
         outliers=plan.outliers,
         bounds=_throughput_bounds(statistics, plan.key),
         profile=statistics.profile,

@@ -344,7 +344,7 @@ class NativeTally:
         return int(self._library.tally_keys(self.handle))
 
     def sizes(self) -> _Sizes:
-        """How many rows were counted, how much there is of what at most, bytes taken, the clocks' resolutions."""
+        """How many rows were counted, at most how much there is of what, and how fine the clocks are."""
         sizes = _Sizes()
         self._library.tally_sizes(self.handle, ctypes.byref(sizes))
         return sizes
