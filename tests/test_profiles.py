@@ -381,13 +381,30 @@ def column_with(name: str, change: Callable[[pl.Expr], pl.Expr]) -> Callable[[di
     return changed
 
 
+def changed_row(part: str, name: str, more: float) -> Callable[[dict[bytes, bytes], Any], Any]:
+    """Adds to one number of the first row of a part."""
+
+    def change(value: pl.Expr) -> pl.Expr:
+        own = pl.col("part") == part
+        return pl.when(own & (own.cum_sum() == 1)).then(value + more).otherwise(value)
+
+    return column_with(name, change)
+
+
+def without_part(part: str) -> Callable[[dict[bytes, bytes], Any], Any]:
+    def change(_: dict[bytes, bytes], table: Any) -> Any:
+        return pl.DataFrame(table).filter(pl.col("part") != part).to_arrow().cast(table.schema)
+
+    return change
+
+
 def deep(metadata: dict[bytes, bytes], table: Any) -> Any:
     metadata[FACTS] = b'{"format": ' + b"[" * 100_000
     return table
 
 
 DAMAGES: dict[str, tuple[Callable[[dict[bytes, bytes], Any], Any], str]] = {
-    "another format": (facts_with(b'"format": 3', b'"format": 2'), "format 2, expected 3"),
+    "another format": (facts_with(b'"format": 4', b'"format": 3'), "format 3, expected 4"),
     "facts that are none": (facts_with(b'{"', b"{"), "facts cannot be read"),
     "facts lacking": (facts_with(b'"rows"', b'"sorw"'), "it lacks rows"),
     "facts of other rows": (facts_with(b'"rows": 50', b'"rows": 51'), "add up to 50 calls, its facts say 51"),
@@ -425,9 +442,7 @@ DAMAGES: dict[str, tuple[Callable[[dict[bytes, bytes], Any], Any], str]] = {
         "more completions than calls",
     ),
     "a part that is gone": (
-        lambda _, table: (
-            pl.DataFrame(table).filter(pl.col("part") != "seconds").to_arrow().cast(table.schema)
-        ),
+        without_part("seconds"),
         "it lacks rows",
     ),
     "sources of nothing": (facts_with(b'"sources": [{', b'"sources": [null, {'), "it lacks sources"),
@@ -452,6 +467,37 @@ def test_no_map_is_proposed_for_a_profile_of_another_format(tmp_path: Path) -> N
     path = saved(keyed(log_of(spread(50))), tmp_path / "run.profile")
     rewritten(path, DAMAGES["another format"][0])
     assert propose_map(path) is None
+
+
+DAMAGED_TIMELINES: dict[str, tuple[Callable[[dict[bytes, bytes], Any], Any], str]] = {
+    "other windows": (column_with("window", lambda window: window + 1), "do not reach its end"),
+    "windows of no clock": (column_with("window", lambda window: window + 2**40), "times that cannot be"),
+    "another width": (facts_with(b'"window_s": 1', b'"window_s": 7'), "do not reach its end"),
+    "a width of none": (facts_with(b'"window_s": 1', b'"window_s": 0'), "it lacks window_s"),
+    "a width of no number": (facts_with(b'"window_s": 1', b'"window_s": true'), "it lacks window_s"),
+    "no timeline by its facts": (facts_with(b'"window_s": 1', b'"window_s": null'), "do not reach its end"),
+    "another sum of one window": (changed_row("timeline", "calls", 1), "its windows do not add up"),
+    "another latency of one window": (changed_row("timeline", "latency_max", 1e6), "its windows do not add"),
+    "another error of one window": (
+        changed_row("timeline", "throttle_exception", 1),
+        "its windows do not add",
+    ),
+    "another count of one bucket": (changed_row("timeline_buckets", "count", 1), "its windows do not add up"),
+    "another bucket": (changed_row("timeline_buckets", "bucket", 400), "its windows do not add up"),
+    "a bucket of no latency": (changed_row("timeline_buckets", "bucket", 40000), "latencies that cannot be"),
+    "a code of no key": (changed_row("timeline", "code", 99), "counts without a key"),
+    "rows that are gone": (without_part("timeline"), "its windows do not add up"),
+    "buckets that are gone": (without_part("timeline_buckets"), "its windows do not add up"),
+}
+
+
+@pytest.mark.parametrize("name", some_of(DAMAGED_TIMELINES, 5))
+def test_profiles_with_a_damaged_timeline_are_refused(name: str, tmp_path: Path) -> None:
+    path = saved(keyed(log_of(spread(50))), tmp_path / "run.profile")
+    damage, reason = DAMAGED_TIMELINES[name]
+    rewritten(path, damage)
+    with pytest.raises(InputError, match=reason):
+        loadlens.load_profile(path)
 
 
 @pytest.mark.parametrize("share", [0.2, 0.9, 0.99])

@@ -16,6 +16,7 @@ from loadlens.profile import Execution, Plan, Profile, success_of
 from loadlens.profile.buckets import RELATIVE_ERROR
 from loadlens.profile.saved import damage_told, merged_profile, merged_seconds
 from loadlens.profile.storing import digest_of, stored_parts, write_profile
+from loadlens.profile.windows import checked_window
 from loadlens.publish import publish_file
 from loadlens.schema import LATENCY
 from loadlens.sources import Log, PathSource, Reading, open_log, saved_profiles, target
@@ -46,6 +47,7 @@ def profile_log(
     out: PathSource,
     *,
     by: str | Sequence[str] | None = None,
+    window_s: float | None = None,
     reading: Reading | None = None,
     overwrite: bool = False,
     **execution: Unpack[Execution],
@@ -56,6 +58,9 @@ def profile_log(
         inputs: paths, folders and globs of logs, a frame or an Arrow table.
         out: the file to appear; it appears whole or not at all.
         by: the configuration columns; without them, what naturally tells the log's rows apart.
+        window_s: the width in whole seconds of the windows of time by which calls are counted besides, so
+            that gates ``within`` such windows, or whole multiples of them, can be judged; by default one
+            that gives the run at most 256 windows.
         reading: how files are read; its options of object stores hold for ``out`` too.
         overwrite: whether an existing file is replaced.
         **execution: how the logs are measured; see ``Execution``. One pass is enough.
@@ -67,6 +72,7 @@ def profile_log(
         InputError: an input cannot be read, or is a profile already.
         OutputError: ``out`` exists and may not be replaced, is an input, or cannot be written.
     """
+    width = checked_window(window_s)
     log = open_log(inputs, reading=reading)
     if log.saved:
         raise InputError(
@@ -77,7 +83,7 @@ def profile_log(
     how: Execution = {**execution, "exact": False, "heatmap": True}
 
     def write(path: Path) -> None:
-        profile = Profile.merge_all([measure(log, _plan(log, key), **how).profile])
+        profile = Profile.merge_all([measure(log, _plan(log, key, width), **how).profile])
         write_profile(path, stored_parts(profile), [profile.seconds], _facts(log, profile))
 
     place = target(out, reading.storage_options if reading else None)
@@ -85,7 +91,7 @@ def profile_log(
     return log.findings
 
 
-def _plan(log: Log, key: tuple[str, ...]) -> Plan:
+def _plan(log: Log, key: tuple[str, ...], window_s: int | None) -> Plan:
     return Plan(
         key=key,
         success=success_of(log.columns),
@@ -93,6 +99,7 @@ def _plan(log: Log, key: tuple[str, ...]) -> Plan:
         outliers="none",
         response_sizes="response_size" in log.columns,
         keeps_profile=True,
+        window_s=window_s,
         histogram=False,
     )
 
@@ -153,6 +160,8 @@ def _counted(profile: Profile) -> dict[str, Any]:
         "resolution_s": profile.resolution_s,
         "first_second": first_second,
         "last_second": last_second,
+        "window_s": None if profile.timeline is None else int(profile.timeline.window_s or 0),
+        "window_is_fitted": profile.timeline is not None and profile.timeline.is_fitted,
     }
 
 
@@ -188,7 +197,7 @@ def merge_profiles(
 
     def write(path: Path) -> None:
         with damage_told(saved):
-            profile = merged_profile(saved, key)
+            profile = merged_profile(saved, key, with_timeline=True)
             seconds = merged_seconds(saved, profile.keys, key)
             write_profile(path, stored_parts(profile), seconds, _merged_facts(saved, profile))
 
@@ -233,6 +242,6 @@ def load_profile(path: PathSource, storage_options: Mapping[str, str] | None = N
     refuse_other_keys(saved)
     refuse_doubled(saved)
     with damage_told(saved):
-        profile = merged_profile(saved, saved[0].key)
+        profile = merged_profile(saved, saved[0].key, with_timeline=True)
         seconds = [*merged_seconds(saved, profile.keys, saved[0].key), profile.seconds]
     return replace(profile, seconds=pl.concat(seconds), pace=None)

@@ -1,11 +1,13 @@
 """Gates within windows of time, whoever counts them."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 import loadlens
+from loadlens.engine.tally import window_of
 from tests.profile.cases import keyed, log_of, spread
 from tests.profile.test_executor import Inline
 
@@ -36,3 +38,19 @@ def test_a_log_without_any_end_has_no_windows(tmp_path: Path) -> None:
     frame.write_parquet(tmp_path / "log.parquet")
     with pytest.raises(loadlens.InputError, match="no call has an end_time, which 'within' needs"):
         loadlens.check_gates(tmp_path / "log.parquet", ["p99 < 1s within 5s of every window"])
+
+
+@pytest.mark.parametrize("width", ["1", "3", "49", "98", "103", "60", "0.1", "0.3", "0.7", "2.5", "0.05"])
+def test_a_call_that_ends_where_a_window_begins_is_in_it(width: str) -> None:
+    windows = [*range(-30, 2000), 10**6, 2**24 + 1]
+    ends = [float(Decimal(width) * window) for window in windows]
+    frame = pl.DataFrame({"end_time": [*ends, None]}).lazy().select(window_of(float(width)))
+    assert frame.collect(engine="streaming").to_series().to_list() == [*windows, None]
+
+
+def test_gates_count_calls_at_the_beginning_of_a_window_in_it() -> None:
+    ends = [98.0, 147.0, 147.0, 196.0, 245.0]  # multiples of 49 s
+    log = log_of([1.0] * 5).with_columns(end_time=pl.Series(ends), start_time=pl.Series(ends) - 0.001)
+    (verdict,) = loadlens.check_gates(log, ["count <= 1 within 49s of every window"], []).verdicts
+    assert verdict.windows is not None
+    assert (verdict.value, verdict.windows.failed, verdict.windows.worst_start_s) == (2.0, 1, 147.0)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import loadlens
 from loadlens.profile import Profile
-from loadlens.profile.profile import coarsened
+from loadlens.profile.sums import coarsened
 from loadlens.sources.common_types import with_common_types
 from tests import logs
 from tests.extent import examples, some_of

@@ -16,14 +16,15 @@ from loadlens.engine.readout import profile_of
 from loadlens.engine.refine import ChangedError
 from loadlens.engine.scan import PARSING, Scan, in_memory, is_small_text, run_batches, spilled
 from loadlens.engine.selections import Selections
-from loadlens.engine.tally import Columns, Layers, Tallies, Tally, window_of
+from loadlens.engine.tally import TIMELINE, Columns, Layers, Tallies, Tally, window_of
 from loadlens.errors import InputError
 from loadlens.profile.plan import Engine
-from loadlens.profile.profile import Profile, key_names, window_name
+from loadlens.profile.profile import Profile, joint_timeline, key_names
 from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import Rows, UnusableRowsError
 from loadlens.profile.spill import spill_file, write_spill
-from loadlens.profile.units import UnitWatch
+from loadlens.profile.units import UnitCounts, UnitWatch
+from loadlens.profile.windows import window_name
 from loadlens.schema import LATENCY, breaks_rule
 from loadlens.sources.log import Log
 
@@ -241,14 +242,27 @@ def _tallied(
     profiles = {
         width: _profile(tallies.merged(width), columns, scan, units)
         for width, columns in layers.layers.items()
+        if width != TIMELINE
     }
     _refuse_broken_keys(profiles[None])
+    if columns := layers.layers.get(TIMELINE):
+        timeline = _timeline(tallies.merged(TIMELINE), columns, scan)
+        profiles[None] = replace(profiles[None], timeline=timeline)
     return profiles
 
 
 def _profile(tallies: Sequence[Tally], columns: Columns, scan: Scan, units: UnitWatch) -> Profile:
     profiles = [profile_of(tally, columns, scan.plan.key, units.counts) for tally in tallies]
     return profiles[0] if len(profiles) == 1 else Profile.merge_all(profiles)
+
+
+def _timeline(tallies: Sequence[Tally], columns: Columns, scan: Scan) -> Profile | None:
+    """The timeline of a log; None where there are too many keys for any width."""
+    if any(tally.window_s is None for tally in tallies):
+        return None
+    profiles = [profile_of(tally, columns, scan.plan.key, UnitCounts()) for tally in tallies]
+    found = [replace(profile, buckets=profile.buckets.drop("excess")) for profile in profiles]
+    return found[0] if len(found) == 1 else joint_timeline(found)
 
 
 def _coded(keys: pl.DataFrame, columns: Columns) -> pl.DataFrame:

@@ -8,7 +8,9 @@ import polars as pl
 
 from loadlens.profile.pace import Pace, rates_of, windows_of
 from loadlens.profile.plan import Statistics
-from loadlens.profile.profile import Profile, key_names, summed_seconds, window_name
+from loadlens.profile.profile import Profile, key_names
+from loadlens.profile.sums import summed_seconds
+from loadlens.profile.windows import window_name
 
 __all__ = ["together"]
 

@@ -10,6 +10,7 @@ from loadlens.engine.binding import Figures
 from loadlens.engine.tally import Columns, Tally
 from loadlens.profile.profile import Profile
 from loadlens.profile.units import UnitCounts
+from loadlens.profile.windows import window_name
 from loadlens.schema import ERROR_COLUMNS
 
 __all__ = ["profile_of"]
@@ -39,7 +40,8 @@ def profile_of(tally: Tally, columns: Columns, key: Sequence[str], units: UnitCo
         classes=_classes(tally, codes),
         resolution_s=_resolution(tally, columns.logged_times),
         units=units,
-        window_s=columns.window_s,
+        window_s=tally.window_s,
+        is_fitted=columns.is_fitted,
     )
 
 
@@ -66,7 +68,8 @@ def _ascending(tally: Tally, columns: Columns) -> tuple[pl.DataFrame, Ints]:
     ordered = decoded.with_columns(numbers.alias("")).sort(names, nulls_last=True)
     codes = np.empty(len(numbers), dtype=np.int64)
     codes[ordered[""].to_numpy()] = numbers.to_numpy()
-    return ordered.select(numbers, *names), codes
+    keys = ordered.select(numbers, *names)
+    return keys.rename({names[-1]: window_name(tally.window_s)}) if tally.window_s else keys, codes
 
 
 def _finite(values: NDArray[np.float64]) -> pl.Series:

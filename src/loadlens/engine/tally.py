@@ -3,19 +3,25 @@
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Final
 
+import numpy as np
 import polars as pl
 
-from loadlens.engine.binding import Codes, Layout, NativeTally
+from loadlens.engine.binding import NO_CODE, Codes, Layout, NativeTally
 from loadlens.engine.keys import KeyColumn, key_columns_of
 from loadlens.profile.buckets import COARSE_SHIFT
-from loadlens.profile.profile import key_names, window_name
+from loadlens.profile.profile import key_names
 from loadlens.profile.rows import Rows, UnusableRowsError
+from loadlens.profile.windows import fitting_width, window_name
 from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, LATENCY
 
-__all__ = ["Columns", "Layers", "Tallies", "Tally", "window_of"]
+__all__ = ["TIMELINE", "Columns", "Layers", "Tallies", "Tally", "window_of"]
+
+TIMELINE: Final = 0.0
+"""In the place of the width of its windows: the layer of a profile's timeline."""
 
 _MOST_ROWS: Final = 2**31
 """Counts of a tally have 32 bits."""
@@ -31,6 +37,7 @@ _COUNTED: Final = (
     ERROR_CLASS,
 )
 _COUNTED_BY_WINDOW: Final = (LATENCY, "success")
+_COUNTED_IN_TIMELINE: Final = (*_COUNTED_BY_WINDOW, *ERROR_COLUMNS, "response_size")
 _UNUSABLE: Final = "unusable"
 
 
@@ -45,6 +52,7 @@ class Columns:
         errors: the error columns among them.
         logged_times: which of ``start_time`` and ``end_time`` the log holds as its tool wrote them.
         window_s: the width of the windows of time that the last key tells, in s; None for none.
+        is_fitted: whether these get wider with the log's span.
     """
 
     keys: tuple[KeyColumn, ...]
@@ -53,6 +61,7 @@ class Columns:
     errors: tuple[str, ...] = ()
     logged_times: tuple[str, ...] = ()
     window_s: float | None = None
+    is_fitted: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -72,7 +81,8 @@ class Layers:
     Attributes:
         frame: the rows, with the columns of all layers, keys as the library codes them; where there are rules
             that it does not check, ``unusable`` tells whether a row breaks one.
-        layers: the columns of each layer, by the width of its windows in s; None for the key alone.
+        layers: the columns of each layer, by the width of its windows in s; None for the key alone,
+            ``TIMELINE`` for that of a profile that is kept.
         checked: whether there is a column ``unusable``.
     """
 
@@ -94,16 +104,22 @@ class Layers:
             errors=rows.errors,
             logged_times=rows.logged_times,
         )
+        by_window: dict[float | None, Columns] = {
+            width: _by_window(keys, width, _COUNTED_BY_WINDOW) for width in widths
+        }
+        if rows.plan.keeps_profile:
+            counted = [name for name in _COUNTED_IN_TIMELINE if name in schema]
+            columns = _by_window(keys, float(rows.plan.window_s or 1), counted)
+            is_fitted = rows.plan.window_s is None
+            by_window[TIMELINE] = replace(columns, errors=rows.errors, is_fitted=is_fitted)
         checked = _UNUSABLE in schema
         frame = rows.frame.select(
             *[key.coded() for key in keys],
             *others,
-            *[window_of(width) for width in widths],
+            *[window_of(width) for width in {columns.window_s for columns in by_window.values()} if width],
             *([_UNUSABLE] if checked else []),
         )
-        layers: dict[float | None, Columns] = {None: run}
-        layers.update((width, _by_window(keys, width)) for width in widths)
-        return cls(frame=frame, layers=layers, checked=checked)
+        return cls(frame=frame, layers={None: run, **by_window}, checked=checked)
 
     @property
     def run(self) -> Columns:
@@ -121,17 +137,23 @@ class Layers:
 
 
 def window_of(width_s: float) -> pl.Expr:
-    """The window in which a call ended, as a multiple of the width; null without an end."""
-    return (pl.col("end_time") / width_s).floor().cast(pl.Int64, strict=False).alias(window_name(width_s))
+    """The window in which a call ended, as a multiple of the width; null without an end.
+
+    The width is taken as the fraction that its decimals say, and divided by in whole numbers, as a quotient
+    of floats may round to the next window, or Polars multiply by an inverse.
+    """
+    over, under = Fraction(repr(width_s)).as_integer_ratio()
+    parts = (pl.col("end_time") * float(under)).floor().cast(pl.Int64, strict=False)
+    return (parts // over).alias(window_name(width_s))
 
 
-def _by_window(keys: Sequence[KeyColumn], width_s: float) -> Columns:
+def _by_window(keys: Sequence[KeyColumn], width_s: float, counted: Sequence[str]) -> Columns:
     """The columns of a layer with windows, which has coarse buckets, as there are so many of these."""
     windows = KeyColumn(name=window_name(width_s), dtype=pl.Int64())
-    places = {name: len(keys) + 1 + number for number, name in enumerate(_COUNTED_BY_WINDOW)}
+    places = {name: len(keys) + 1 + number for number, name in enumerate(counted)}
     return Columns(
         keys=(*keys, windows),
-        others=_COUNTED_BY_WINDOW,
+        others=tuple(counted),
         layout=Layout.of(places, bucket_shift=COARSE_SHIFT),
         window_s=width_s,
     )
@@ -143,16 +165,20 @@ class Tally:
     Attributes:
         native: the counts.
         rows: how many rows it was given.
+        window_s: the width of its windows of time in s; None where it has none.
     """
 
     def __init__(self, columns: Columns, *, most_bytes: int, part: int = 0, parts: int = 1) -> None:
         self._columns = columns
         self._names = [key.name for key in columns.keys]
-        self._keys: list[pl.DataFrame] = []
+        self._options = {"most_bytes": most_bytes, "part": part, "parts": parts}
+        self.window_s = columns.window_s
         self.rows = 0
-        self.native = NativeTally(
-            columns.is_text, columns.layout, most_bytes=most_bytes, part=part, parts=parts
-        )
+        self._start()
+
+    def _start(self) -> None:
+        self._keys: list[pl.DataFrame] = []
+        self.native = NativeTally(self._columns.is_text, self._columns.layout, **self._options)
 
     @property
     def keys(self) -> pl.DataFrame:
@@ -183,6 +209,68 @@ class Tally:
         if self._names:
             self._keys = [self.keys, other.keys.filter(pl.Series(codes >= before))]
         self.native.merge(other.native, codes)
+
+
+class _FittedTally(Tally):
+    """Counts by key and window that get wider where windows, or pairs with keys, would become too many.
+
+    Once no width will do, ``window_s`` is None and nothing is counted any more.
+    """
+
+    def add(self, batch: pl.DataFrame, *, codes: Codes | None = None) -> None:
+        """Counts a batch, whose windows are of the width that the columns say; see ``Tally.add``."""
+        own = self._in_own_windows(batch)
+        self._fit(own[self._names[-1]])
+        if self.window_s is None:
+            return
+        before = self.native.num_keys
+        super().add(self._in_own_windows(batch), codes=codes)
+        if self.native.num_keys > before:
+            self._fit()
+
+    def _in_own_windows(self, batch: pl.DataFrame) -> pl.DataFrame:
+        base = self._columns.window_s or 1.0
+        times = int((self.window_s or base) // base)
+        return batch if times == 1 else batch.with_columns(pl.col(self._names[-1]) // times)
+
+    def merge(self, other: Tally) -> None:
+        """Adds the counts of another tally in the wider windows of the two."""
+        assert isinstance(other, _FittedTally)  # noqa: S101  # those of a layer are of one kind
+        if self.window_s is None or other.window_s is None:
+            self._give_up()
+            return
+        width = max(self.window_s, other.window_s)
+        self.widen(width)
+        other.widen(width)
+        super().merge(other)
+        self._fit()
+
+    def _fit(self, windows: pl.Series | None = None) -> None:
+        """Makes windows as wide as the calls so far, and those of other windows, ask for."""
+        if self.window_s is None:
+            return
+        ends = None if windows is None else pl.Series([windows.min(), windows.max()], dtype=pl.Int64)
+        fitting = fitting_width(self.keys, self._names[-1], self.window_s, ends)
+        if fitting is None:
+            self._give_up()
+        else:
+            self.widen(fitting)
+
+    def _give_up(self) -> None:
+        self._start()
+        self.window_s = None
+
+    def widen(self, width_s: float) -> None:
+        """Puts windows together, as many to each as it takes to be so wide."""
+        if self.window_s == width_s or self.window_s is None:
+            return
+        narrow = self.native
+        keys = self.keys.with_columns(pl.col(self._names[-1]) // int(width_s // self.window_s))
+        self._start()
+        codes = self.native.learn(keys)
+        self.native.merge(narrow, codes)
+        self._keys = [keys[np.sort(np.unique(codes, return_index=True)[1])]]
+        self.window_s = width_s
 
 
 class Tallies:
@@ -216,7 +304,12 @@ class Tallies:
         self._free: list[int] = []
 
     def _new(self) -> dict[float | None, Tally]:
-        return {width: Tally(columns, **self._options) for width, columns in self._layers.layers.items()}
+        found = {width: Tally(columns, **self._options) for width, columns in self._layers.layers.items()}
+        timeline = self._layers.layers.get(TIMELINE)
+        if timeline:  # is given the rows of the part alone, of which windows tell nothing
+            kind = _FittedTally if timeline.is_fitted else Tally
+            found[TIMELINE] = kind(timeline, most_bytes=self._options["most_bytes"])
+        return found
 
     def add(self, rows: pl.DataFrame, *, codes: Codes | None = None) -> int:
         """Counts a batch in every layer.
@@ -234,9 +327,16 @@ class Tallies:
         """
         if self._layers.checked and rows[_UNUSABLE].any():
             raise UnusableRowsError
+        has_some = TIMELINE in self._layers.layers and self._options["parts"] > 1
+        if has_some and codes is None:
+            codes = np.empty(rows.height, dtype=np.uint32)
         with self._one() as number:
-            for width, tally in self.all[number].items():
-                tally.add(self._layers.batch(rows, width), codes=None if width else codes)
+            tallies = self.all[number]
+            tallies[None].add(self._layers.batch(rows, None), codes=codes)
+            for width, tally in tallies.items():
+                if width is not None:
+                    own = rows.filter(codes != NO_CODE) if width == TIMELINE and has_some else rows
+                    tally.add(self._layers.batch(own, width))
         return number
 
     @contextmanager

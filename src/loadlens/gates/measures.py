@@ -15,8 +15,8 @@ from loadlens.gates.bounds import edges_of
 from loadlens.gates.figures import quantile_of, value_of
 from loadlens.gates.grammar import Gate
 from loadlens.profile import Outliers, Plan, Statistics, WindowPlan, key_names, success_of
-from loadlens.profile.profile import window_name
 from loadlens.profile.table import with_throughput
+from loadlens.profile.windows import window_name
 from loadlens.sources import Log
 
 __all__ = ["Measures", "gates_plan", "measures"]

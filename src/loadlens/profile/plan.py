@@ -133,7 +133,9 @@ class Plan:
         limits_ms: latencies, 0 or more, below which successes are counted.
         described_by: which of ``min``, ``q25``, ``median``, ``q75`` and ``max`` describe a population, the
             ends at least.
-        keeps_profile: whether the whole profile is wanted, as it is to be saved; not for exact figures.
+        keeps_profile: whether the whole profile is wanted with its timeline, as it is to be saved; not for
+            exact figures.
+        window_s: the width in s of the windows of that timeline; None for one that fits the log's span.
         histogram: whether the distribution of the kept calls is wanted, which takes ``q25`` and ``q75`` too.
         windows: what is measured by window of time besides.
     """
@@ -149,6 +151,7 @@ class Plan:
     limits_ms: tuple[float, ...] = ()
     described_by: tuple[str, ...] = tuple(FIVE)
     keeps_profile: bool = False
+    window_s: int | None = None
     histogram: bool = True
     windows: tuple[WindowPlan, ...] = ()
 

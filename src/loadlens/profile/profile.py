@@ -1,42 +1,36 @@
 """The profile: a small mergeable summary of a log."""
 
-import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-import numpy as np
 import polars as pl
 
 from loadlens.errors import UsageError
 from loadlens.keywords import columns_of
-from loadlens.profile.buckets import BUCKET_SHIFT, COARSE_SHIFT, bucket_bounds
+from loadlens.profile.buckets import BUCKET_SHIFT, COARSE_SHIFT
 from loadlens.profile.pace import Pace, pace_of, rates_of, summed_paces, windows_of
 from loadlens.profile.quantiles import quantile_of
+from loadlens.profile.sums import (
+    coarsened,
+    common_keys,
+    new_codes,
+    numbered,
+    recoded,
+    summed_buckets,
+    summed_classes,
+    summed_figures,
+    summed_seconds,
+    sums_of_buckets,
+    window_width,
+)
 from loadlens.profile.units import UnitCounts
+from loadlens.profile.windows import common_width, fitting_width, in_wider_windows, window_name
 from loadlens.schema import ERROR_COLUMNS
 from loadlens.showing import Shown, grouped
 from loadlens.sources.common_types import keys_of_one_type
 from loadlens.sources.wording import counted
 
-__all__ = [
-    "EXCESS_UNITS",
-    "FRACTION_BITS",
-    "Parts",
-    "Profile",
-    "coarsened",
-    "key_names",
-    "new_codes",
-    "numbered",
-    "recoded",
-    "summed_buckets",
-    "summed_classes",
-    "summed_figures",
-    "summed_seconds",
-    "sums_of_buckets",
-    "whole_of_halves",
-    "window_name",
-    "window_width",
-]
+__all__ = ["FRACTION_BITS", "Parts", "Profile", "joint_timeline", "key_names"]
 
 _FIGURE_SCHEMA = {
     "code": pl.Int64(),
@@ -62,30 +56,15 @@ _HEAT_SCHEMA = {
     "count": pl.Int64(),
 }
 _CLASS_SCHEMA = {"code": pl.Int64(), "error": pl.String(), "count": pl.Int64()}
-_MOST_WINDOWS = 256
-_BUCKET_BITS = 21
 FRACTION_BITS = 55
 """Sums of latencies are whole numbers of 2^-55 ms."""
 
-EXCESS_UNITS = 2**20
-"""How many units of ``Profile.buckets``' excess a bucket is wide."""
-
-_SECOND_BITS = 35
-_LARGEST_LOOKUP = 2**22
-_MOST_CELLS_A_ROW = 4
-_MOST_EXACT = 2**53
-_SECOND_COUNTS = ("starts", "calls", "completions")
-_SECOND_SCHEMA = dict.fromkeys(("code", "second", *_SECOND_COUNTS), pl.Int64())
+_SECOND_SCHEMA = dict.fromkeys(("code", "second", "starts", "calls", "completions"), pl.Int64())
 
 
 def key_names(key: Iterable[str]) -> list[str]:
     """What the key columns are called among the figures, so that no log's column clashes with a figure."""
     return [f"key:{name}" for name in key]
-
-
-def window_name(width_s: float) -> str:
-    """The column that tells windows of a width apart among the keys of a profile that has these."""
-    return f"window:{width_s!r}"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -101,7 +80,9 @@ class Profile(Shown):
     bucket, which is at most 1/256 wide, relative to it.
 
     Size: about 20 bytes for each latency bucket that occurs, at most 256 to a doubling of the latency, and
-    40 for each second in which a key has calls, whatever the number of rows.
+    40 for each second in which a key has calls, whatever the number of rows; for a timeline 120 for each
+    window in which a key has calls and 25 for each of its buckets, at most 16 to a doubling. Unless a width
+    is asked for, a timeline has at most 256 windows and 65,536 pairs of key and window.
 
     Source: buckets are the leading bits of a Float64: the idea of HdrHistogram (G. Tene), in base two.
 
@@ -129,6 +110,11 @@ class Profile(Shown):
             have a column more, ``window_name`` of it: which multiple of the width the call ended in, null
             without an end. There are 16 buckets to a doubling then, and no seconds. None where there are no
             windows.
+        timeline: the profile of the same calls by key and window of time, so with ``window_s``; its buckets
+            have no ``excess``. Only of profiles that are to be saved; None where there are too many keys.
+        is_fitted: whether ``window_s`` is the smallest of the automatic widths (1, 5, 10, 30 s, 1, 5, 10,
+            30 min, ...) in which there are at most 256 windows from the first to the last, and not so many
+            pairs of key and window; it gets wider where calls that are merged ask for that.
     """
 
     key: tuple[str, ...]
@@ -142,6 +128,8 @@ class Profile(Shown):
     resolution_s: float = 1.0
     units: UnitCounts = field(default_factory=UnitCounts)
     window_s: float | None = None
+    timeline: "Profile | None" = None
+    is_fitted: bool = False
 
     @classmethod
     def empty(cls, key: Sequence[str]) -> "Profile":
@@ -167,7 +155,8 @@ class Profile(Shown):
     def estimated_bytes(self) -> int:
         """About how much memory its frames take."""
         frames = (self.keys, self.figures, self.buckets, self.seconds, self.heat, self.classes)
-        return int(sum(frame.estimated_size() for frame in frames))
+        own = sum(frame.estimated_size() for frame in frames)
+        return int(own) + (self.timeline.estimated_bytes if self.timeline else 0)
 
     @property
     def bucket_shift(self) -> int:
@@ -206,19 +195,28 @@ class Profile(Shown):
         span = self.figures.select(pl.col("last_end").max() - pl.col("first_start").min()).item()
         return coarsened(self.heat, window_width(span or 0.0)).sort("time_s", "octave_part")
 
-    def quantile(self, q: float, by: str | Sequence[str] | None = None) -> pl.DataFrame:
+    def quantile(
+        self,
+        q: float,
+        by: str | Sequence[str] | None = None,
+        *,
+        between: tuple[float, float] | None = None,
+    ) -> pl.DataFrame:
         """A quantile of the latencies of the successful calls, by linear interpolation between ranks.
 
         Args:
             q: from 0 to 1.
             by: columns of the key to group by; all of them where it is not said, none for the whole log.
+            between: of the calls alone that ended from the first time on and before the second, in s on the
+                log's clock: multiples of the width of the windows of the profile's ``timeline``.
 
         Returns:
-            The columns ``by``, ascending; ``latency_ms``, at most half a bucket (1/512 of itself) off, and
-            between ``low_ms`` and ``high_ms`` the true one.
+            The columns ``by``, ascending; ``latency_ms``, at most half a bucket off (1/512 of itself, 1/32
+            with ``between``), and between ``low_ms`` and ``high_ms`` the true one.
 
         Raises:
-            UsageError: ``q`` is no quantile, or ``by`` names a column that is not in the key.
+            UsageError: ``q`` is no quantile, ``by`` names a column that is not in the key, or the profile has
+                no windows that begin and end at the times.
         """
         if not 0 <= q <= 1:
             raise UsageError(f"q: got {q!r}, expected a quantile from 0 to 1")
@@ -227,8 +225,31 @@ class Profile(Shown):
             key = ", ".join(self.key) or "nothing"
             raise UsageError(f"by: got {', '.join(other)}, expected columns of the profile's key: {key}")
         named = zip(key_names(columns), columns, strict=True)
-        keys = self.keys.select("code", *[pl.col(internal).alias(name) for internal, name in named])
-        return quantile_of(keys, self.figures, self.buckets, q, self.bucket_shift)
+        some = self if between is None else self._between(*between)
+        keys = some.keys.select("code", *[pl.col(internal).alias(name) for internal, name in named])
+        return quantile_of(keys, some.figures, some.buckets, q, some.bucket_shift)
+
+    def _between(self, start_s: float, end_s: float) -> "Profile":
+        """The timeline with the keys alone of windows between two times."""
+        timeline = self.timeline
+        if timeline is None or timeline.window_s is None:
+            raise UsageError("between: got a profile without a timeline, expected one that was saved")
+        width = timeline.window_s
+        if start_s % width or end_s % width or not start_s < end_s:
+            raise UsageError(
+                f"between: got {start_s:.15g} s to {end_s:.15g} s, expected a multiple of {width:g} s and a "
+                f"later one: that is how wide the profile's windows are"
+            )
+        window = pl.col(window_name(width))
+        inside = window.is_between(start_s // width, end_s // width, closed="left")
+        return replace(timeline, keys=timeline.keys.filter(inside))
+
+    def in_windows_of(self, width_s: float) -> "Profile":
+        """A profile by windows of time by wider ones, as many of its own to each."""
+        if self.window_s is None or width_s == self.window_s:
+            return self
+        keys = in_wider_windows(self.keys, self.window_s, width_s)
+        return self.merge_all([replace(self, keys=keys, window_s=width_s)])
 
     def merge(self, other: "Profile") -> "Profile":
         """The profile of both logs together.
@@ -268,6 +289,8 @@ class Profile(Shown):
             resolution_s=min(profile.resolution_s for profile in profiles),
             units=UnitCounts.merge_all(profile.units for profile in profiles),
             window_s=first.window_s,
+            timeline=joint_timeline([one.timeline for one in profiles if not one.figures.is_empty()]),
+            is_fitted=all(profile.is_fitted for profile in profiles),
         ).merged()
 
 
@@ -288,6 +311,8 @@ class Parts:
         resolution_s: the finest of all.
         units: the counts of all.
         window_s: the width of their windows.
+        timeline: that of all.
+        is_fitted: whether the width of their windows was chosen automatically.
     """
 
     key: tuple[str, ...]
@@ -302,11 +327,13 @@ class Parts:
     resolution_s: float = 1.0
     units: UnitCounts = field(default_factory=UnitCounts)
     window_s: float | None = None
+    timeline: Profile | None = None
+    is_fitted: bool = False
 
     def merged(self) -> Profile:
         """The profile of all together."""
         windows = [] if self.window_s is None else [window_name(self.window_s)]
-        keys = _common_keys(self.keys, [*key_names(self.key), *windows])
+        keys = common_keys(self.keys, [*key_names(self.key), *windows])
         codes = new_codes(self.keys, keys)
         pace = None
         if self.rates is not None and self.windows is not None:
@@ -323,139 +350,26 @@ class Parts:
             resolution_s=self.resolution_s,
             units=self.units,
             window_s=self.window_s,
+            timeline=self.timeline,
+            is_fitted=self.is_fitted,
         )
 
 
-def whole_of_halves(high: pl.Expr, low: pl.Expr) -> pl.Expr:
-    """Numbers of 128 bits, Int128, from their upper 64 bits (Int64) and the lower ones (UInt64)."""
-    return high.cast(pl.Int128) * pl.lit(2**64, dtype=pl.Int128) + low.cast(pl.Int128)
+def joint_timeline(timelines: Sequence[Profile | None]) -> Profile | None:
+    """The timeline of all calls, in the smallest width that all of them can be brought to.
 
+    Args:
+        timelines: those of profiles that have calls.
 
-def sums_of_buckets(buckets: pl.DataFrame, shift: int = BUCKET_SHIFT) -> pl.Series:
-    """``latency_sum``, the latencies of each bucket in ms summed up, of its ``count`` and ``excess``."""
-    low, high = bucket_bounds(buckets["bucket"].to_numpy(), shift)
-    width = pl.Series((high - low) / EXCESS_UNITS)
-    return (pl.Series(low) * buckets["count"] + width * buckets["excess"]).alias("latency_sum")
-
-
-def numbered(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """All frames together by column name, each row with the number of its ``part``."""
-    numbers = np.repeat(np.arange(len(parts), dtype=np.int32), [part.height for part in parts])
-    return pl.concat(parts, how="diagonal_relaxed").with_columns(pl.Series("part", numbers))
-
-
-def _common_keys(parts: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
-    """The distinct keys of all parts under codes from 0, ascending."""
-    distinct = parts.select(names).unique().sort(names, nulls_last=True) if names else pl.DataFrame()
-    if not names and not parts.is_empty():
-        distinct = pl.DataFrame(height=1)
-    return distinct.with_row_index("code").with_columns(pl.col("code").cast(pl.Int64))
-
-
-def new_codes(parts: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
-    """For each ``part`` and ``code`` the ``new`` code that their key has among ``keys``."""
-    names = [name for name in keys.columns if name != "code"]
-    new = keys.rename({"code": "new"})
-    joined = (
-        parts.join(new, on=names, nulls_equal=True)
-        if names
-        else parts.with_columns(new=pl.lit(0, dtype=pl.Int64))
-    )
-    return joined.select("part", "code", "new")
-
-
-def recoded(rows: pl.DataFrame, codes: pl.DataFrame) -> pl.DataFrame:
-    """Rows of several parts under their new codes; rows of unknown codes are left out."""
-    if (codes["code"] == codes["new"]).all():
-        return rows.drop("part")
-    part, code = codes["part"].to_numpy(), codes["code"].to_numpy()
-    width, parts = int(code.max(initial=0)) + 1, int(part.max(initial=0)) + 1
-    known = rows["code"].is_between(0, width - 1) & (rows["part"] < parts)
-    if code.min(initial=0) < 0 or parts * width > _LARGEST_LOOKUP or not known.all(ignore_nulls=False):
-        return rows.join(codes, on=["part", "code"]).with_columns(code=pl.col("new")).drop("part", "new")
-    # Looking each row up in an array takes a hundredth of what a join takes.
-    lookup = np.full(parts * width, -1)
-    lookup[part.astype(np.int64) * width + code] = codes["new"].to_numpy()
-    new = lookup[rows["part"].to_numpy().astype(np.int64) * width + rows["code"].to_numpy()]
-    found = rows.drop("part").with_columns(pl.Series("code", new))
-    return found if new.min(initial=0) >= 0 else found.filter(pl.col("code") >= 0)
-
-
-def summed_figures(figures: pl.DataFrame) -> pl.DataFrame:
-    """Figures by code and success, each pair once, ascending."""
-    lowest, highest = ("latency_min", "first_start"), ("latency_max", "last_end")
-    summed = figures.group_by("code", "success").agg(
-        pl.exclude(*lowest, *highest).sum(), pl.col(lowest).min(), pl.col(highest).max()
-    )
-    return summed.select(figures.columns).sort("code", "success")
-
-
-def summed_buckets(buckets: pl.DataFrame) -> pl.DataFrame:
-    """Counts of latency buckets, each bucket once, ascending."""
-    # Groups of one number are found several times faster than groups of three columns.
-    cell = (pl.col("code") * 2 + pl.col("success").cast(pl.Int64)) * (1 << _BUCKET_BITS)
-    cell = (cell + pl.col("bucket") + (1 << (_BUCKET_BITS - 1))).alias("cell")
-    summed = buckets.group_by(cell).agg(
-        pl.col("code", "success", "bucket").first(), pl.col("count", "excess").sum()
-    )
-    return summed.sort("cell").drop("cell")
-
-
-def summed_seconds(seconds: pl.DataFrame) -> pl.DataFrame:
-    """Counts of seconds, each second once."""
-    first, last, lowest, most, calls = seconds.select(
-        pl.col("second").min().alias("first"),
-        pl.col("second").max(),
-        pl.col("code").min().alias("lowest"),
-        pl.col("code").max(),
-        pl.col("calls").sum(),
-    ).row(0)
-    has_nulls = any(seconds[name].null_count() for name in _SECOND_SCHEMA)
-    if seconds.is_empty() or has_nulls or lowest < 0 or calls >= _MOST_EXACT:
-        return _summed_by_groups(seconds)
-    if (last - first + 1) * (most + 1) > _MOST_CELLS_A_ROW * seconds.height:
-        return _summed_by_groups(seconds)
-    return _summed_by_table(seconds, first, most + 1)
-
-
-def _summed_by_table(seconds: pl.DataFrame, first: int, num_codes: int) -> pl.DataFrame:
-    """Sums up in arrays of all codes and seconds, which takes a tenth of what finding groups takes."""
-    cell = (seconds["second"].to_numpy() - first) * num_codes + seconds["code"].to_numpy()
-    counts = {name: np.bincount(cell, seconds[name].to_numpy()) for name in _SECOND_COUNTS}
-    used = np.flatnonzero(counts["starts"] + counts["calls"])
-    counts = {name: values[used] for name, values in counts.items()}
-    found = {"code": used % num_codes, "second": used // num_codes + first, **counts}
-    return pl.DataFrame({name: values.astype(np.int64) for name, values in found.items()})
-
-
-def _summed_by_groups(seconds: pl.DataFrame) -> pl.DataFrame:
-    cell = pl.col("code") * (1 << _SECOND_BITS) + (pl.col("second") + (1 << (_SECOND_BITS - 1)))
-    summed = seconds.group_by(cell.alias("cell")).agg(
-        pl.col("code", "second").first(), pl.col(_SECOND_COUNTS).sum()
-    )
-    return summed.drop("cell")
-
-
-def summed_classes(classes: pl.DataFrame) -> pl.DataFrame:
-    """Counts of error classes, each class once."""
-    return classes.group_by("code", "error").agg(pl.col("count").sum())
-
-
-def window_width(span_s: float) -> float:
-    """The power of two that splits a span of time into at most 128 windows, in s."""
-    return 2.0 ** math.ceil(math.log2(max(span_s, 1.0) / (_MOST_WINDOWS / 2)))
-
-
-def coarsened(heat: pl.DataFrame, least_width: float = 0.0) -> pl.DataFrame:
-    """Brings windows of several widths to one width, in s, at most 256 of them."""
-    if heat.is_empty():
-        return heat
-    first, last, width = heat.select(
-        pl.col("time_s").min(), pl.col("time_s").max().alias("last"), pl.col("window_s").max()
-    ).row(0)
-    width = max(width, least_width)
-    while last // width - first // width >= _MOST_WINDOWS:
-        width *= 2
-    time = (pl.col("time_s") / width).floor() * width
-    groups = heat.group_by(time.alias("time_s"), pl.lit(width).alias("window_s"), "octave_part")
-    return groups.agg(pl.col("count").sum())
+    Returns:
+        None if a profile has none, or there are too many keys by now.
+    """
+    found = [timeline for timeline in timelines if timeline is not None]
+    if not found or len(found) < len(timelines):
+        return None
+    width = common_width([timeline.window_s or 1.0 for timeline in found])
+    whole = Profile.merge_all([timeline.in_windows_of(width) for timeline in found])
+    if not whole.is_fitted:
+        return whole
+    fitting = fitting_width(whole.keys.drop("code"), window_name(width), width)
+    return None if fitting is None else whole.in_windows_of(fitting)

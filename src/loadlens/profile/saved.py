@@ -13,9 +13,11 @@ from loadlens.errors import InputError, UsageError
 from loadlens.profile.buckets import RELATIVE_ERROR
 from loadlens.profile.pace import Pace, pace_of, summed_paces
 from loadlens.profile.plan import Execution, Plan, success_rule
-from loadlens.profile.profile import Parts, Profile, key_names, new_codes, numbered, recoded, summed_seconds
+from loadlens.profile.profile import Parts, Profile, joint_timeline, key_names
 from loadlens.profile.soundness import refuse_other_columns, refuse_unsound, refuse_unsound_seconds
 from loadlens.profile.storing import PARTS, with_wholes
+from loadlens.profile.sums import new_codes, numbered, recoded, summed_seconds
+from loadlens.profile.windows import common_width, window_name
 from loadlens.schema import ERROR_COLUMNS
 from loadlens.sources.common_types import with_common_types, with_types
 from loadlens.sources.diagnosis import explain
@@ -66,7 +68,11 @@ def damage_told(saved: Sequence[SavedProfile]) -> Iterator[None]:
 
 
 def merged_profile(
-    saved: Sequence[SavedProfile], key: Sequence[str], beside: Profile | None = None
+    saved: Sequence[SavedProfile],
+    key: Sequence[str],
+    beside: Profile | None = None,
+    *,
+    with_timeline: bool = False,
 ) -> Profile:
     """The profile of all logs behind saved profiles, with a pace in the place of seconds.
 
@@ -74,6 +80,7 @@ def merged_profile(
         saved: the profiles.
         key: columns that all of them have; fewer than their own make coarser groups.
         beside: the profile by ``key`` of logs beside them, with its seconds.
+        with_timeline: whether their timelines are read.
 
     Raises:
         InputError: a profile is damaged.
@@ -81,8 +88,8 @@ def merged_profile(
     # Where no second is shared the paces add up, and nobody has to look at the seconds.
     adds_up = set(key) == set(saved[0].key) and not _overlap(_spans(saved, beside))
     whole: Profile | None = None
-    for step in _steps(saved):
-        part = _profile(step, key, with_pace=adds_up)
+    for step in _steps(saved, with_timeline=with_timeline):
+        part = _profile(step, key, with_pace=adds_up, with_timeline=with_timeline)
         whole = whole.merge(part) if whole else part
     assert whole is not None  # noqa: S101  # there is a profile, so there is a step
     if beside:
@@ -93,12 +100,13 @@ def merged_profile(
     return replace(whole, pace=whole.pace or Pace.empty())
 
 
-def _steps(saved: Sequence[SavedProfile]) -> Iterator[list[SavedProfile]]:
+def _steps(saved: Sequence[SavedProfile], *, with_timeline: bool) -> Iterator[list[SavedProfile]]:
     """The profiles in lists of a bounded number of rows."""
     step: list[SavedProfile] = []
     rows = 0
     for profile in saved:
         own = profile.file.rows - profile.facts["num_seconds"]
+        own -= 0 if with_timeline else profile.facts["num_timeline"]
         if step and rows + own > _CELLS_A_STEP:
             yield step
             step, rows = [], 0
@@ -107,17 +115,23 @@ def _steps(saved: Sequence[SavedProfile]) -> Iterator[list[SavedProfile]]:
     yield step
 
 
-def _profile(saved: Sequence[SavedProfile], key: Sequence[str], *, with_pace: bool) -> Profile:
+def _profile(
+    saved: Sequence[SavedProfile], key: Sequence[str], *, with_pace: bool, with_timeline: bool
+) -> Profile:
     """The profile of a few saved ones, with a pace or without anything in the place of seconds."""
     several = dict(enumerate(saved))
     frames = _frames(several, ("buckets",)) | _frames(several, _SMALL_PARTS)
     frames["figures"] = with_wholes(frames["figures"])
+    if with_timeline:
+        frames |= _frames(several, ("timeline",)) | _frames(several, ("timeline_buckets",))
+        frames["timeline"] = with_wholes(frames["timeline"])
     refuse_unsound(saved, frames)
     known = {name for profile in saved for name in profile.facts["errors"]}
+    unknown = [name for name in ERROR_COLUMNS if name not in known]
     return Parts(
         key=tuple(key),
         keys=frames["keys"].select("part", "code", *key_names(key)),
-        figures=frames["figures"].drop(name for name in ERROR_COLUMNS if name not in known),
+        figures=frames["figures"].drop(unknown),
         buckets=frames["buckets"],
         seconds=numbered([Profile.empty(key).seconds]),
         heat=frames["heat"].drop("part"),
@@ -125,7 +139,47 @@ def _profile(saved: Sequence[SavedProfile], key: Sequence[str], *, with_pace: bo
         rates=frames["rates"] if with_pace else None,
         windows=frames["windows"].drop("part") if with_pace else None,
         resolution_s=min(float(profile.facts.get("resolution_s", 0.0)) for profile in saved),
+        timeline=_timeline(saved, frames, key, unknown) if with_timeline else None,
     ).merged()
+
+
+def _timeline(
+    saved: Sequence[SavedProfile], frames: _Frames, key: Sequence[str], unknown: Sequence[str]
+) -> Profile | None:
+    """The timeline of a few saved profiles, by ``key``; None where one has none."""
+    widths = {number: profile.facts["window_s"] for number, profile in enumerate(saved) if profile.rows}
+    if not widths or None in widths.values():
+        return None
+    width = common_width(list(widths.values()))
+    times = pl.col("part").replace_strict(
+        {number: int(width // own) for number, own in widths.items()}, return_dtype=pl.Int64
+    )
+    name, names = window_name(width), key_names(key)
+    rows, buckets = (
+        frames[part].with_columns((pl.col("window") // times).alias(name)).drop("window")
+        for part in ("timeline", "timeline_buckets")
+    )
+    places = rows.select("part", "code", name).unique()
+    places = places.with_columns(pl.int_range(pl.len()).over("part").alias("place"))
+    own = frames["keys"].select("part", "code", *names).join(places, on=["part", "code"])
+    empty = Profile.empty(key)
+    untimed = {name: pl.lit(None, dtype=pl.Float64) for name in ("first_start", "last_end")}
+    figures, counts = (
+        frame.join(places, on=["part", "code", name], nulls_equal=True).drop("code", name)
+        for frame in (rows.drop(unknown).with_columns(**untimed), buckets)
+    )
+    whole = Parts(
+        key=tuple(key),
+        keys=own.select("part", pl.col("place").alias("code"), *names, name),
+        figures=figures.rename({"place": "code"}),
+        buckets=counts.rename({"place": "code"}),
+        seconds=numbered([empty.seconds]),
+        heat=empty.heat,
+        classes=numbered([empty.classes]),
+        window_s=width,
+        is_fitted=all(profile.facts["window_is_fitted"] for profile in saved if profile.rows),
+    ).merged()
+    return joint_timeline([whole])
 
 
 def _frames(

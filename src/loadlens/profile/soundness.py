@@ -1,14 +1,15 @@
 """Whether the rows of saved profiles can be counts of a log: every rule that their page promises."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
 from loadlens.errors import InputError
-from loadlens.profile.buckets import FAILED, MAX_BUCKET, bucket_bounds
-from loadlens.profile.profile import EXCESS_UNITS, FRACTION_BITS, key_names, sums_of_buckets
+from loadlens.profile.buckets import BUCKET_SHIFT, COARSE_SHIFT, FAILED, MAX_BUCKET, bucket_bounds
+from loadlens.profile.profile import FRACTION_BITS, key_names
 from loadlens.profile.storing import COLUMNS
+from loadlens.profile.sums import EXCESS_UNITS, sums_of_buckets
 from loadlens.schema import ERROR_COLUMNS, MAX_LATENCY_MS, MAX_TIME_S
 from loadlens.sources.saved import SavedProfile
 from loadlens.sources.wording import counted, listed
@@ -39,24 +40,26 @@ def _is_no_time(*names: str) -> pl.Expr:
 
 _IS_LATENCY: Final = _BUCKET.is_between(0, MAX_BUCKET, closed="left")
 
+_FIGURE_RULES: Final[Mapping[str, pl.Expr]] = {
+    "it lacks figures": _lacks(
+        "code", "success", "calls", "timed", "latency_sum", "response_size_sum", "response_size_count"
+    )
+    | (pl.any_horizontal(pl.col("latency_min", "latency_max").is_null()) & (_TIMED > 0)),
+    "it has negative counts": _below(0, "timed", "response_size_sum", "response_size_count", *ERROR_COLUMNS)
+    | _below(1, "calls"),
+    "it has more latencies than calls": _TIMED > _CALLS,
+    "it has more sizes than calls": pl.col("response_size_count") > _CALLS,
+    "it has more errors than calls": pl.any_horizontal(pl.col(ERROR_COLUMNS) > _CALLS),
+    "it has latencies that cannot be": pl.any_horizontal(
+        ~pl.col("latency_min", "latency_max").is_between(-1, MAX_LATENCY_MS)
+    )
+    | (pl.col("latency_min") > pl.col("latency_max")),
+}
+
 _RULES: Final[Mapping[str, Mapping[str, pl.Expr]]] = {
     "keys": {},
     "figures": {
-        "it lacks figures": _lacks(
-            "code", "success", "calls", "timed", "latency_sum", "response_size_sum", "response_size_count"
-        )
-        | (pl.any_horizontal(pl.col("latency_min", "latency_max").is_null()) & (_TIMED > 0)),
-        "it has negative counts": _below(
-            0, "timed", "response_size_sum", "response_size_count", *ERROR_COLUMNS
-        )
-        | _below(1, "calls"),
-        "it has more latencies than calls": _TIMED > _CALLS,
-        "it has more sizes than calls": pl.col("response_size_count") > _CALLS,
-        "it has more errors than calls": pl.any_horizontal(pl.col(ERROR_COLUMNS) > _CALLS),
-        "it has latencies that cannot be": pl.any_horizontal(
-            ~pl.col("latency_min", "latency_max").is_between(-1, MAX_LATENCY_MS)
-        )
-        | (pl.col("latency_min") > pl.col("latency_max")),
+        **_FIGURE_RULES,
         "it has times that cannot be": _is_no_time("first_start", "last_end")
         | (pl.col("last_end") < pl.col("first_start")),
     },
@@ -99,9 +102,20 @@ _RULES: Final[Mapping[str, Mapping[str, pl.Expr]]] = {
         | (pl.col("last_second") < pl.col("first_second"))
         | (pl.col("width_s") > MAX_TIME_S),
     },
+    "timeline": {**_FIGURE_RULES, "it has times that cannot be": _is_no_time("window")},
+    "timeline_buckets": {
+        "it lacks figures": _lacks("code", "success", "bucket", "count"),
+        "it has negative counts": _below(1, "count"),
+        "it has times that cannot be": _is_no_time("window"),
+        "it has latencies that cannot be": ~_BUCKET.is_between(
+            0, MAX_BUCKET >> (COARSE_SHIFT - BUCKET_SHIFT), closed="left"
+        )
+        & (_BUCKET != FAILED),
+    },
 }
 """What must not be true of a row, by the part of the profile that it is of."""
 
+_BY: Final = ["part", "code", "success"]
 _WITHOUT_KEY: Final = "it has counts without a key"
 
 
@@ -121,7 +135,8 @@ def refuse_unsound(saved: Sequence[SavedProfile], frames: Mapping[str, pl.DataFr
 
     Args:
         saved: the profiles.
-        frames: all their rows but the seconds, by part, each with the number of its profile as ``part``.
+        frames: all their rows but the seconds, with or without the timeline, by part, each with the number of
+            its profile as ``part``.
 
     Raises:
         InputError: names the first such file, and what is wrong.
@@ -133,15 +148,18 @@ def refuse_unsound(saved: Sequence[SavedProfile], frames: Mapping[str, pl.DataFr
             for number in numbers:
                 wrong.setdefault(number, {})[reason] = None
     sums = _sums(frames)
-    for number in _unequal_figures(frames):
+    for number in _unequal_figures(frames["figures"], frames["buckets"], _BY, BUCKET_SHIFT):
         wrong.setdefault(number, {})["its latencies do not add up"] = None
+    for number in _unequal_timeline(frames) if "timeline" in frames else []:
+        wrong.setdefault(number, {})["its windows do not add up"] = None
     keys = frames["keys"]
     bad_keys = {*_doubled(keys, ["code"]), *_doubled(keys, key_names(saved[0].key))}
+    left_out = () if "timeline" in frames else ("num_timeline",)
     for number, profile in enumerate(saved):
         reasons = wrong.get(number, {})
         if number in bad_keys:
             reasons["it has a key twice"] = None
-        reasons |= dict.fromkeys(_unequal(profile, sums.get(number, {})))
+        reasons |= dict.fromkeys(_unequal(profile, sums.get(number, {}), left_out))
         _refuse(profile, list(reasons))
 
 
@@ -193,30 +211,53 @@ def _doubled(keys: pl.DataFrame, names: Sequence[str]) -> list[int]:
     return keys.filter(keys.select("part", *names).is_duplicated())["part"].unique().to_list()
 
 
-def _unequal_figures(frames: Mapping[str, pl.DataFrame]) -> list[int]:
+def _unequal_figures(
+    figures: pl.DataFrame, buckets: pl.DataFrame, by: Sequence[str], shift: int
+) -> list[int]:
     """The numbers of profiles whose figures are not those of their buckets, or that have some twice."""
-    by = ["part", "code", "success"]
-    figures, buckets = frames["figures"], frames["buckets"]
-    known = buckets.with_columns(_BUCKET.fill_null(0).clip(FAILED, MAX_BUCKET))
-    low, high = bucket_bounds(known["bucket"].to_numpy())
-    bounded = known.with_columns(pl.Series("low", low), pl.Series("high", high), sums_of_buckets(known))
-    sums = bounded.group_by(by).agg(
-        _COUNT.sum(),
-        pl.col("latency_sum").sum().alias("sum_ms"),
-        pl.col("low").min(),
-        pl.col("high").max(),
+    known = buckets.with_columns(_BUCKET.fill_null(0).clip(FAILED, MAX_BUCKET >> (shift - BUCKET_SHIFT)))
+    low, high = bucket_bounds(known["bucket"].to_numpy(), shift)
+    counts = known["count"]
+    least, most = pl.Series(low) * counts, pl.Series(high) * counts
+    if "excess" in known.columns:
+        least = most = sums_of_buckets(known)
+    bounded = known.with_columns(
+        pl.Series("low", low), pl.Series("high", high), least.alias("least_ms"), most.alias("most_ms")
     )
-    both = figures.filter(_TIMED > 0).join(sums, on=by, how="full", coalesce=True)
+    sums = bounded.group_by(by).agg(
+        _COUNT.sum(), pl.col("least_ms", "most_ms").sum(), pl.col("low").min(), pl.col("high").max()
+    )
+    both = figures.filter(_TIMED > 0).join(sums, on=by, how="full", coalesce=True, nulls_equal=True)
     logged = pl.col("latency_sum").cast(pl.Float64) / 2.0**FRACTION_BITS
-    allowed = _ROUNDING * pl.col("sum_ms").abs() + _LEAST_ROUNDING_MS * _COUNT
+    allowed = _ROUNDING * pl.col("most_ms").abs() + _LEAST_ROUNDING_MS * _COUNT
     inside = (pl.col("latency_min") >= pl.col("low")) & (pl.col("latency_max") <= pl.col("high"))
-    holds = (_COUNT == _TIMED) & ((logged - pl.col("sum_ms")).abs() <= allowed) & inside
+    adds_up = logged.is_between(pl.col("least_ms") - allowed, pl.col("most_ms") + allowed)
+    holds = (_COUNT == _TIMED) & adds_up & inside
     unequal = both.filter(~holds.fill_null(value=False))["part"]
     twice = [
         frame.filter(frame.select(names).is_duplicated())["part"]
         for frame, names in ((figures, by), (buckets, [*by, "bucket"]))
     ]
     return pl.concat([unequal, *twice]).unique().to_list()
+
+
+def _unequal_timeline(frames: Mapping[str, pl.DataFrame]) -> list[int]:
+    """The numbers of profiles whose windows do not add up to their figures, or not to their own buckets."""
+    timeline = frames["timeline"]
+    by = ["part", "code", "window", "success"]
+    found = _unequal_figures(timeline, frames["timeline_buckets"], by, COARSE_SHIFT)
+    counts = [name for name in frames["figures"].columns if name in timeline.columns and name not in by]
+    ends = {"latency_min": pl.col("latency_min").min(), "latency_max": pl.col("latency_max").max()}
+    sums = timeline.group_by(_BY).agg(ends.get(name, pl.col(name).sum()) for name in counts)
+    windowed = frames["figures"].join(timeline.select("part").unique(), on="part", how="semi")
+    both = sums.join(windowed.select(*_BY, *counts), on=_BY, how="full", coalesce=True, suffix=":run")
+    # An error column that the log lacks has no figures; the sum of none is 0.
+    known = {name: f"{name}:run" for name in counts}
+    same = pl.all_horizontal(
+        pl.col(name).eq_missing(pl.col(run).fill_null(0) if name in ERROR_COLUMNS else pl.col(run))
+        for name, run in known.items()
+    )
+    return [*found, *both.filter(~same)["part"].unique().to_list()]
 
 
 def _sums(frames: Mapping[str, pl.DataFrame]) -> dict[int, dict[str, int]]:
@@ -241,20 +282,26 @@ def _sums(frames: Mapping[str, pl.DataFrame]) -> dict[int, dict[str, int]]:
         .group_by("part")
         .agg(pl.len().cast(pl.Int64).alias("rows")),
     }
+    if "timeline" in frames:
+        named["timeline"] = (
+            frames["timeline"].group_by("part").agg(pl.col("window").max().alias("last_window"))
+        )
     for sums in named.values():
         for row in sums.iter_rows(named=True):
             found.setdefault(row.pop("part"), {}).update(row)
     return found
 
 
-def _unequal(profile: SavedProfile, sums: Mapping[str, int]) -> list[str]:
-    """What of a profile does not add up."""
+def _unequal(profile: SavedProfile, sums: Mapping[str, int], left_out: Sequence[str]) -> list[str]:
+    """What of a profile does not add up, of which as many rows as some facts say were not read."""
     calls, facts = sums.get("calls", 0), profile.facts
+    rows = sums.get("rows", 0) + sum(facts[name] for name in ("num_seconds", *left_out))
     span = (sums.get("first_second"), sums.get("last_second"))
     checks = {
         f"its counts add up to {counted(calls, 'call')}, its facts say {profile.rows:,}": calls
         == profile.rows,
-        "it lacks rows": sums.get("rows", 0) + facts["num_seconds"] == profile.file.rows,
+        "it lacks rows": rows == profile.file.rows,
+        "its windows do not reach its end": bool(left_out) or _ends_with(facts, sums.get("last_window")),
         "its seconds do not add up": (
             sums.get("completions", 0) == sums.get("window_completions", 0)
             and sums.get("window_calls", 0) <= calls
@@ -264,3 +311,9 @@ def _unequal(profile: SavedProfile, sums: Mapping[str, int]) -> list[str]:
         "it has more latencies than calls": sums.get("heat", 0) <= calls,
     }
     return [reason for reason, holds in checks.items() if not holds]
+
+
+def _ends_with(facts: Mapping[str, Any], last_window: int | None) -> bool:
+    """Whether the last window, if there are any, is that of the last end."""
+    width, last_s = facts["window_s"], facts["last_s"]
+    return last_window == (None if width is None or last_s is None else last_s // width)

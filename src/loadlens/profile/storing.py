@@ -12,8 +12,11 @@ from typing import Any, Final
 import polars as pl
 
 from loadlens.profile.pace import pace_of
-from loadlens.profile.profile import Profile, key_names, whole_of_halves
+from loadlens.profile.profile import Profile, key_names
+from loadlens.profile.sums import whole_of_halves
+from loadlens.profile.windows import window_name
 from loadlens.schema import ERROR_COLUMNS
+from loadlens.sources.common_types import with_types
 from loadlens.sources.saved import PROFILE_FACTS
 from loadlens.sources.storage.checksum import write_checksum
 
@@ -29,6 +32,9 @@ _FIGURES: Final = (
     "code", "success", "calls", "timed", *(f"{name}_{part}" for name in _WIDE for part in ("high", "low")),
     "latency_min", "latency_max", "first_start", "last_end", *ERROR_COLUMNS, "response_size_count",
 )  # fmt: skip
+_TIMELINE: Final = (
+    "code", "window", *(name for name in _FIGURES if name not in {"code", "first_start", "last_end"}),
+)  # fmt: skip
 _WINDOWS: Final = (
     "second", "width_s", "first_second", "last_second", "num_seconds", "calls", "completions",
 )  # fmt: skip
@@ -42,6 +48,8 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "classes": ("code", "error", "count"),
     "rates": ("code", "completions", "num_seconds"),
     "windows": _WINDOWS,
+    "timeline": _TIMELINE,
+    "timeline_buckets": ("code", "window", "success", "bucket", "count"),
 }
 """The parts of a profile in the order in which they lie in the file, and their columns; ``keys`` has the
 configuration columns, as ``key:<name>``, besides."""
@@ -61,7 +69,7 @@ COLUMNS: Final[Mapping[str, pl.DataType]] = {
 """The columns of the file but for those of the key, and their types."""
 
 _BY_DIFFERENCE: Final = (
-    "bucket", "second", "time_s", "octave_part", "first_second", "last_second",
+    "bucket", "second", "time_s", "octave_part", "first_second", "last_second", "window",
 )  # fmt: skip
 _PLAIN: Final = ("excess", "first_start", "last_end", *_BY_DIFFERENCE)
 
@@ -72,18 +80,41 @@ def stored_parts(profile: Profile) -> dict[str, pl.DataFrame]:
     texts = [name for name in names if isinstance(profile.keys.schema[name], pl.Categorical | pl.Enum)]
     keys = profile.keys.with_columns(pl.col(texts).cast(pl.String)) if texts else profile.keys
     pace = profile.pace or pace_of(profile.seconds)
-    missing = [
-        pl.lit(None, dtype=pl.Int64).alias(name) for name in ERROR_COLUMNS if name not in profile.errors
-    ]
-    figures = _with_halves(profile.figures.with_columns(missing))
     return {
         "keys": keys.sort(names, nulls_last=True) if names else keys,
-        "figures": figures.select(_FIGURES).sort("code", "success"),
+        "figures": _stored_figures(profile.figures).select(_FIGURES).sort("code", "success"),
         "buckets": profile.buckets.sort("code", "success", "bucket"),
         "heat": profile.even_heat,
         "classes": profile.classes.sort("code", "error"),
         "rates": pace.rates.sort("code", "completions"),
         "windows": pace.windows.sort("second"),
+        **_stored_timeline(profile.timeline, keys),
+    }
+
+
+def _stored_figures(figures: pl.DataFrame) -> pl.DataFrame:
+    missing = [name for name in ERROR_COLUMNS if name not in figures.columns]
+    return _with_halves(figures.with_columns(pl.lit(None, dtype=pl.Int64).alias(name) for name in missing))
+
+
+def _stored_timeline(timeline: Profile | None, keys: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """The figures and buckets of a timeline under the codes of ``keys``."""
+    if timeline is None or timeline.window_s is None:
+        parts = ("timeline", "timeline_buckets")
+        return {part: pl.DataFrame(schema={name: COLUMNS[name] for name in PARTS[part]}) for part in parts}
+    names = key_names(timeline.key)
+    window = pl.col(window_name(timeline.window_s)).alias("window")
+    places = timeline.keys.select(pl.col("code").alias("place"), window, *names)
+    places = with_types(places, {**places.schema, **keys.select(names).schema})
+    own = places.join(keys, on=names, nulls_equal=True) if names else places.join(keys, how="cross")
+    figures, buckets = (
+        frame.rename({"code": "place"}).join(own.select("place", "code", "window"), on="place")
+        for frame in (_stored_figures(timeline.figures), timeline.buckets)
+    )
+    order = ["code", "window", "success"]
+    return {
+        "timeline": figures.select(_TIMELINE).sort(order),
+        "timeline_buckets": buckets.select(PARTS["timeline_buckets"]).sort(*order, "bucket"),
     }
 
 
@@ -128,7 +159,7 @@ def write_profile(
         path: the file.
         parts: what ``stored_parts`` returns.
         seconds: the seconds, ascending from frame to frame.
-        facts: see ``SavedProfile``; ``num_seconds`` is counted here.
+        facts: see ``SavedProfile``; ``num_seconds`` and ``num_timeline`` are counted here.
 
     Raises:
         OSError: the file cannot be written.
@@ -152,7 +183,11 @@ def write_profile(
                     whole = pl.concat([empty, rows], how="diagonal")
                     writer.write_table(whole.to_arrow().cast(schema))
                 num_seconds += frame.height if part == "seconds" else 0
-        text = json.dumps({**facts, "num_seconds": num_seconds}, sort_keys=True, allow_nan=False)
+        counts = {
+            "num_seconds": num_seconds,
+            "num_timeline": parts["timeline"].height + parts["timeline_buckets"].height,
+        }
+        text = json.dumps({**facts, **counts}, sort_keys=True, allow_nan=False)
         writer.add_key_value_metadata({PROFILE_FACTS: text})
     write_checksum(path)
 

@@ -42,7 +42,7 @@ __all__ = [
 PROFILE_FACTS: Final = "loadlens:profile"
 """Under which name a saved profile has its facts in the metadata, as JSON."""
 
-PROFILE_FORMAT: Final = 3
+PROFILE_FORMAT: Final = 4
 
 _LEFT_BEHIND: Final = ("billed_duration", "init_duration", "request_size", "cold_start")
 """Columns that a cost is made of, and that a profile does not keep."""
@@ -98,6 +98,9 @@ _FACTS: Final[Mapping[str, Callable[[object], bool]]] = {
     "success": lambda value: isinstance(value, str),
     "rows": _is_count,
     "num_seconds": _is_count,
+    "num_timeline": _is_count,
+    "window_s": lambda value: value is None or (_is_count(value) and value != 0),
+    "window_is_fitted": lambda value: isinstance(value, bool),
     "first_s": _is_time,
     "last_s": _is_time,
     "first_second": _is_second,
@@ -119,9 +122,10 @@ class SavedProfile:
             ``key``; ``columns`` that the logs had and the profile can tell of; ``errors``, the error columns
             among them; ``success``, the rule by which calls count as successful; ``rows``; ``first_s`` and
             ``last_s`` on the logs' clock and its resolution, ``resolution_s``; ``num_seconds``,
-            ``first_second``, ``last_second`` of its
-            seconds; ``sources``, the logs, each with ``file``, ``bytes``, ``format`` and ``content``;
-            ``findings``, what was rejected or left out, and what the logs cannot tell;
+            ``first_second``, ``last_second`` of its seconds; ``num_timeline``, the rows of its timeline,
+            ``window_s``, the width of its windows (None without a timeline), and ``window_is_fitted``,
+            whether nobody asked for that; ``sources``, the logs, each with ``file``, ``bytes``, ``format``
+            and ``content``; ``findings``, what was rejected or left out, and what the logs cannot tell;
             ``relative_error``, the bound of that of latencies.
     """
 

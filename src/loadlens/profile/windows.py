@@ -1,0 +1,103 @@
+"""Windows of time of a profile's timeline: how wide they are, in whatever order calls are counted."""
+
+from collections.abc import Iterator, Sequence
+from math import lcm
+from typing import Final
+
+import polars as pl
+
+from loadlens.errors import UsageError
+
+__all__ = [
+    "MOST_PAIRS",
+    "MOST_WINDOWS",
+    "checked_window",
+    "common_width",
+    "fitting_width",
+    "in_wider_windows",
+    "window_name",
+]
+
+MOST_WINDOWS: Final = 256
+"""How many windows a log's span may have where nobody asks for a width."""
+
+MOST_PAIRS: Final = 2**16
+"""How many pairs of key and window there may be then."""
+
+_WIDTHS_S: Final = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400)
+"""Widths of which each is a multiple of all before it, so that windows can be put together; then twice the
+last, and so on. Windows of minutes and hours are whole multiples of them."""
+
+_WIDEST_S: Final = 2**36
+"""More than any two times are apart."""
+
+
+def window_name(width_s: float) -> str:
+    """The column that tells windows of a width apart among the keys of a profile that has these."""
+    return f"window:{width_s!r}"
+
+
+def checked_window(window_s: float | None) -> int | None:
+    """A width of windows that is asked for, in s.
+
+    Raises:
+        UsageError: it is no whole number from 1 on, or of more than a day.
+    """
+    if window_s is None:
+        return None
+    is_number = isinstance(window_s, int | float) and not isinstance(window_s, bool)
+    if not is_number or window_s != window_s // 1 or not 1 <= window_s <= _WIDTHS_S[-1]:
+        raise UsageError(f"window_s: got {window_s!r}, expected whole seconds from 1 to {_WIDTHS_S[-1]:,}")
+    return int(window_s)
+
+
+def common_width(widths_s: Sequence[float]) -> float:
+    """The smallest width of which each is a divisor; all are whole numbers."""
+    return float(lcm(*map(int, widths_s)))
+
+
+def _wider(width_s: float) -> Iterator[float]:
+    """A width, and all beyond it that are chosen automatically."""
+    yield width_s
+    yield from (float(width) for width in _WIDTHS_S if width > width_s)
+    width = float(_WIDTHS_S[-1])
+    while width < _WIDEST_S:
+        width *= 2
+        if width > width_s:
+            yield width
+
+
+def fitting_width(
+    keys: pl.DataFrame, window: str, width_s: float, beside: pl.Series | None = None
+) -> float | None:
+    """The smallest width from ``width_s`` on in which the windows are few enough.
+
+    It depends on nothing but the calls: not on their order, nor on how they were divided.
+
+    Args:
+        keys: pairs of key and window, each once.
+        window: the column of the windows, as multiples of ``width_s``.
+        width_s: a width that was chosen automatically.
+        beside: windows that are to be covered as well.
+
+    Returns:
+        The width in s; None where there are too many keys for any.
+    """
+    windows = keys[window] if beside is None else keys[window].append(beside)
+    first, last = windows.to_frame().select(pl.first().min(), pl.first().max().alias("last")).row(0)
+    for width in _wider(width_s):
+        times = int(width // width_s)
+        if first is not None and last // times - first // times >= MOST_WINDOWS:
+            continue
+        pairs = keys.height
+        if pairs > MOST_PAIRS and times > 1:
+            pairs = keys.with_columns(pl.col(window) // times).n_unique()
+        if pairs <= MOST_PAIRS:
+            return width
+    return None
+
+
+def in_wider_windows(keys: pl.DataFrame, width_s: float, wider_s: float) -> pl.DataFrame:
+    """Pairs of key and window by the windows of another width, of which the own one is a divisor."""
+    own, wider = window_name(width_s), window_name(wider_s)
+    return keys.with_columns(pl.col(own) // int(wider_s // width_s)).rename({own: wider})
