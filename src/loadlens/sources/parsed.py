@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self, TypeVar
 
 import numpy as np
 import polars as pl
@@ -18,9 +18,11 @@ __all__ = [
     "PARSE_ERRORS",
     "REJECT_SCHEMA",
     "Fault",
+    "Kinds",
     "Parsed",
     "Recipe",
     "Reject",
+    "among",
     "as_logged",
     "begins_oddly",
     "bounded",
@@ -54,6 +56,8 @@ REJECT_SCHEMA: Final = pl.Schema(
 _LARGEST: Final = float(np.finfo(np.float64).max)
 _LARGEST_WRITTEN_OUT: Final = 1e15
 
+_Frame = TypeVar("_Frame", pl.DataFrame, pl.LazyFrame)
+
 _NO_REJECTS: Final = pl.DataFrame(schema=REJECT_SCHEMA)
 
 
@@ -79,6 +83,37 @@ def begins_oddly(data: bytes) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Kinds:
+    """What the lines of a part of a log are.
+
+    Attributes:
+        names: what lines that are no rows are counted as.
+        codes: for each line its index in ``names``; -1 for a row.
+    """
+
+    names: tuple[str, ...]
+    codes: np.ndarray
+
+    def between(self, start: int, stop: int) -> tuple[int, dict[str, int]]:
+        """How many of these lines are rows, and how many of the others are what."""
+        rows, *others = np.bincount(self.codes[start:stop] + 1, minlength=len(self.names) + 1).tolist()
+        return rows, {name: count for name, count in zip(self.names, others, strict=True) if count}
+
+
+def among(others: str, is_read: np.ndarray | pl.Series, kinds: Kinds | None) -> Kinds:
+    """What lines are of which only some were read.
+
+    Args:
+        others: what the lines are that were not.
+        is_read: for each line whether it was.
+        kinds: what those are that were; None where each is a row.
+    """
+    codes = np.zeros(len(is_read), np.int16)
+    codes[np.asarray(is_read)] = -1 if kinds is None else np.where(kinds.codes < 0, -1, kinds.codes + 1)
+    return Kinds(names=(others, *(kinds.names if kinds else ())), codes=codes)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Parsed:
     """What was read from one part of a log.
 
@@ -89,7 +124,9 @@ class Parsed:
         facts: further counts, by what was counted.
         spans: what tells which rows belong to others, a row for each of ``rows``; None where none may.
         unlisted: further bad rows, too many to hold: how many for each reason.
-        identities: what tells good rows from all others, hashed, UInt64; None where nothing does.
+        identities: what tells each of ``rows`` from all others, hashed, UInt64, null where nothing does; None
+            where nothing does for any.
+        kinds: what each line is; None where that is not known, or each is one of ``rows``.
     """
 
     rows: pl.DataFrame
@@ -99,6 +136,7 @@ class Parsed:
     spans: pl.DataFrame | None = None
     unlisted: Mapping[str, int] = field(default_factory=dict)
     identities: pl.Series | None = None
+    kinds: Kinds | None = None
 
     @property
     def rejected(self) -> int:
@@ -123,6 +161,7 @@ def joined(parts: Iterable[Parsed]) -> Parsed:
         unlisted.update(part.unlisted)
     spans = [part.spans for part in parts if part.spans is not None]
     identities = [part.identities for part in parts if part.identities is not None]
+    kinds = [part.kinds for part in parts if part.kinds is not None]
     return Parsed(
         rows=pl.concat([part.rows for part in parts]),
         rejects=pl.concat([part.rejects for part in parts]),
@@ -131,7 +170,15 @@ def joined(parts: Iterable[Parsed]) -> Parsed:
         spans=pl.concat(spans) if len(spans) == len(parts) else None,
         unlisted=unlisted,
         identities=pl.concat(identities) if identities else None,
+        kinds=_joined_kinds(kinds) if len(kinds) == len(parts) else None,
     )
+
+
+def _joined_kinds(kinds: Sequence[Kinds]) -> Kinds | None:
+    names = kinds[0].names
+    if any(other.names != names for other in kinds):
+        return None
+    return Kinds(names=names, codes=np.concatenate([part.codes for part in kinds]))
 
 
 def reasons_of(rejects: pl.DataFrame) -> Counter[str]:
@@ -248,6 +295,8 @@ class Recipe:
 
     Attributes:
         types: the source columns that are needed, and the types they are read as.
+        steps: further source columns, which several of the expressions below need, so that each is computed
+            once: each step's are expressions over the columns that are there before it.
         columns: the canonical columns, each an expression over the source columns.
         rules: what a source column must hold, beyond the rules of the canonical columns.
         left_out: rows that are no invocations: what they are, and the expression that is true for them.
@@ -273,6 +322,7 @@ class Recipe:
     is_calendar: bool = False
     counted: Mapping[str, pl.Expr] = field(default_factory=dict)
     identity: tuple[pl.Expr, ...] = ()
+    steps: tuple[Mapping[str, pl.Expr], ...] = ()
 
     @cached_property
     def of_calendar(self) -> Self:
@@ -282,7 +332,13 @@ class Recipe:
     @cached_property
     def schema(self) -> pl.Schema:
         """The canonical columns and their types."""
-        return pl.LazyFrame(schema=dict(self.types)).select(self.columns).collect_schema()
+        return self._prepared(pl.LazyFrame(schema=dict(self.types))).select(self.columns).collect_schema()
+
+    def _prepared(self, typed: _Frame) -> _Frame:
+        """Source columns with those that are computed of them."""
+        for step in self.steps:
+            typed = typed.with_columns(**step)
+        return typed
 
     @property
     def nothing(self) -> pl.DataFrame:
@@ -317,7 +373,10 @@ class Recipe:
 
     def quick(self, typed: pl.DataFrame) -> Parsed | None:
         """The canonical rows of ``typed`` if no row breaks a rule, else None."""
-        left_out, kept = self._leave_out(typed)
+        return self._made_of(self._prepared(typed))
+
+    def _made_of(self, typed: pl.DataFrame) -> Parsed | None:
+        left_out, kinds, kept = self._leave_out(typed)
         rows = kept.select(self.columns)
         if _any_broken(kept, self.checks) or _any_broken(rows, self.canonical_checks):
             return None
@@ -327,6 +386,7 @@ class Recipe:
             facts=self.observed(typed),
             spans=self._spans(kept),
             identities=self._identities(kept),
+            kinds=kinds,
         )
 
     def _spans(self, typed: pl.DataFrame) -> pl.DataFrame | None:
@@ -335,9 +395,10 @@ class Recipe:
     def _identities(self, typed: pl.DataFrame) -> pl.Series | None:
         if not self.identity:
             return None
-        is_told = pl.all_horizontal(part.is_not_null() for part in self.identity)
-        parts = [pl.when(is_told).then(part).alias(str(number)) for number, part in enumerate(self.identity)]
-        return typed.select(parts).drop_nulls().hash_rows()
+        parts = [part.alias(str(number)) for number, part in enumerate(self.identity)]
+        told = typed.select(parts)
+        is_told = told.select(pl.all_horizontal(pl.all().is_not_null())).to_series()
+        return pl.select(pl.when(is_told).then(told.hash_rows())).to_series()
 
     def observed(self, typed: pl.DataFrame) -> Mapping[str, int]:
         """Facts of rows, good, bad and left out, by what was counted."""
@@ -346,12 +407,15 @@ class Recipe:
         counts = typed.select(expression.sum().alias(what) for what, expression in self.counted.items())
         return {what: count for what, count in counts.row(0, named=True).items() if count}
 
-    def _leave_out(self, typed: pl.DataFrame) -> tuple[dict[str, int], pl.DataFrame]:
+    def _leave_out(self, typed: pl.DataFrame) -> tuple[dict[str, int], Kinds | None, pl.DataFrame]:
         if not self.left_out:
-            return {}, typed
+            return {}, None, typed
         kind = self._kind(typed)
         found = self._counted(kind)
-        return found, typed.filter(kind == _NONE) if found else typed
+        if not found:
+            return {}, None, typed
+        kinds = Kinds(names=tuple(self.left_out), codes=kind.to_numpy())
+        return found, kinds, typed.filter(kind == _NONE)
 
     def _kind(self, typed: pl.DataFrame) -> pl.Series:
         """For each row the index of what it is left out as, or -1."""
@@ -383,12 +447,13 @@ class Recipe:
             left_out: further rows left out, of which ``typed`` has none.
             facts: counts to hand on.
         """
+        typed = self._prepared(typed)
         faults, others = faults or {}, Counter(left_out)
         facts = {**(facts or {}), **self.observed(typed)}
-        quick = None if faults else self.quick(typed)
+        quick = None if faults else self._made_of(typed)
         if quick is not None:
             others.update(quick.left_out)
-            return replace(quick, rejects=rejects_frame(rejects), left_out=others, facts=facts)
+            return replace(quick, rejects=rejects_frame(rejects), left_out=others, facts=facts, kinds=None)
         kind, found = self._kind(typed), {**self.faults(typed), **faults}
         others.update(self._counted(kind))
         bad = [index for index in found if kind[index] == _NONE]
@@ -456,11 +521,11 @@ def as_logged(value: object, column: str) -> object:
 
 
 def _value(frame: pl.DataFrame, index: int, column: str) -> object:
-    """What is in a column, or in a field of a struct, named ``column.field``."""
+    """What is in a column, or in a field of a struct, named ``column.field``; None if there is none."""
     if column in frame.columns:
         return frame.item(index, column)
     name, *fields = column.split(".")
-    value = frame.item(index, name)
+    value = frame.item(index, name) if name in frame.columns else None
     for field_name in fields:
         value = value.get(field_name) if isinstance(value, dict) else None
     return value

@@ -667,6 +667,22 @@ def test_records_in_exports_as_csv(header: str) -> None:
     assert parsed.facts == {"other lines": 5}
 
 
+@pytest.mark.parametrize("lost", ["@billedDuration", "@memorySize", "@maxMemoryUsed"])
+def test_a_row_without_its_report_lacks_what_no_column_tells(lost: str) -> None:
+    """Other rows of the file have their report, so that nothing seems to be missing."""
+    header = [name for name in ("@timestamp", "@message", *found(1)) if name != "@timestamp"]
+    rows = [{"@message": REPORTS[1], **found(1)}, {"@message": "a message of another kind", **found(1)}]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, ["@timestamp", *header], restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"@timestamp": iso(1, "2023-11-14 22:13:{}.123"), **row} for row in rows)
+    parsed = read(LAMBDA_CSV, out.getvalue().replace(lost, "other"))
+    assert parsed.rows.height == 1
+    ((line, column, reason),) = parsed.rejects.drop("raw").rows()
+    assert (line, column) == (3, lost)
+    assert reason.startswith("got nothing, expected ")
+
+
 def test_columns_that_a_query_does_not_ask_for_are_not_there() -> None:
     rows = read(LAMBDA_CSV, "@duration\n102.25\n").rows
     assert rows.columns == ["success", "error", "invocation_latency"]

@@ -1,6 +1,7 @@
 """ApacheBench's log of requests for gnuplot (``ab -g``), and its reports, which hold aggregates."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
@@ -32,13 +33,18 @@ _MS_PER_S: Final = 1000
 
 
 def _open(head: Head) -> Table:
+    return _table(_COLUMNS.checked(head, _TYPES))
+
+
+@lru_cache(maxsize=64)  # thousands of files have one layout
+def _table(names: tuple[str, ...]) -> Table:
     start, latency = pl.col("seconds"), pl.col("ttime")
     # By a constant Polars would multiply with the inverse, which is off in the last digit.
     end = (start * _MS_PER_S + latency) / (start * 0 + _MS_PER_S)
     return Table(
         separator="\t",
         quote=None,
-        names=_COLUMNS.checked(head, _TYPES),
+        names=names,
         types=_TYPES,
         columns=(
             pl.lit(value=True).alias("success"),

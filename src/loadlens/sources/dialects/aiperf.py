@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
@@ -73,6 +74,11 @@ def _is_record(line: str) -> bool:
 
 
 def _open(_head: Head) -> JsonLines:
+    return _lines()
+
+
+@lru_cache  # thousands of files have one layout
+def _lines() -> JsonLines:
     phase = pl.coalesce(_metadata("benchmark_phase"), _metadata("credit_phase")).str.to_lowercase()
     spans = _end_ns() - _metadata("request_start_ns")
     own_ns = (_own_latency() * _NS_PER_MS).cast(pl.Int64, strict=False)

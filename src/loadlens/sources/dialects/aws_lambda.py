@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
@@ -71,7 +72,17 @@ def _open(head: Head) -> TextLines:
 
 
 def _open_knowing(head: Head, failures: Mapping[str, str]) -> TextLines:
-    timed, rest = _is_timed(head), LineFields(pl.col("rest"))
+    return _reader(_is_timed(head), failures) if failures else _reader_alone(_is_timed(head))
+
+
+@lru_cache  # thousands of files have one layout
+def _reader_alone(timed: bool) -> TextLines:
+    return _reader(timed, {})
+
+
+def _reader(timed: bool, failures: Mapping[str, str]) -> TextLines:
+    plain = {"report line": LineFields.plain(pl.col("rest"))}
+    rest = LineFields(pl.col("report line"))
     report = Report(
         time=pl.col("time") if timed else None,
         duration=pl.col("duration"),
@@ -93,14 +104,18 @@ def _open_knowing(head: Head, failures: Mapping[str, str]) -> TextLines:
     return TextLines(
         pattern=_BEFORE + _REPORT,
         candidate=_CANDIDATE,
-        fields={
-            "time": pl.col("before").str.extract(_TIME),
-            "duration": rest("Duration", "ms"),
-            "billed": rest("Billed Duration", "ms"),
-            "size": rest("Memory Size", "MB"),
-            "used": rest("Max Memory Used", "MB"),
-        },
+        fields=(
+            plain,
+            {
+                "time": pl.col("before").str.extract(_TIME),
+                "duration": rest("Duration", "ms"),
+                "billed": rest("Billed Duration", "ms"),
+                "size": rest("Memory Size", "MB"),
+                "used": rest("Max Memory Used", "MB"),
+            },
+        ),
         types=_TEXT_TYPES,
+        steps=(plain, *report.steps()),
         columns=report.columns(),
         counted=report.counted(),
         required=frozenset({"duration", "billed", "size", "used"}),

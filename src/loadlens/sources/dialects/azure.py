@@ -1,6 +1,7 @@
 """The invocation trace of Azure Functions (2021): one row for each invocation."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
@@ -32,7 +33,11 @@ _COLUMNS: Final = Columns(
 
 
 def _open(head: Head) -> Table:
-    names = _COLUMNS.checked(head, _TYPES)
+    return _table(_COLUMNS.checked(head, _TYPES))
+
+
+@lru_cache(maxsize=64)  # thousands of files have one layout
+def _table(names: tuple[str, ...]) -> Table:
     duration = pl.col("duration")
     return Table(
         names=names,

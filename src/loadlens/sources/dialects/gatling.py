@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
@@ -12,7 +13,7 @@ from loadlens.errors import InputError
 from loadlens.schema import LATENCY, Rule
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.names import error_class, filled, numberless
-from loadlens.sources.parsed import PARSE_ERRORS, Parsed, seconds, spread
+from loadlens.sources.parsed import PARSE_ERRORS, Parsed, among, seconds, spread
 from loadlens.sources.text.blocks import Block, count_byte, read_by_parts
 from loadlens.sources.text.framing import LINES
 from loadlens.sources.text.lines import OTHER_LINES, TextLines
@@ -162,9 +163,11 @@ class _SimulationLog(TextLines):
             return None
         lines = count_byte(block.data, ord("\n")) + (not block.data.endswith(b"\n"))
         kind = cells.get_column("kind").fill_null("")
-        requests = cells.filter(kind == self.kind)
+        is_read = kind == self.kind
         if self.kind == _GROUP:
-            requests = requests.filter(pl.col("status").is_not_null() | ~_is_group_error(self.names))
+            is_call = pl.col("status").is_not_null() | ~_is_group_error(self.names)
+            is_read &= cells.select(is_call).to_series()
+        requests = cells.filter(is_read)
         all_known = kind.is_in((_REQUEST, *_OTHER_KINDS)).all()
         beyond = [name for name in ("extra", *_SPARE) if name in cells.columns]
         longer = requests.select(pl.any_horizontal(pl.col(beyond).is_not_null()).any()).item()
@@ -173,7 +176,13 @@ class _SimulationLog(TextLines):
         typed = requests.select(pl.col(name).cast(dtype, strict=False) for name, dtype in self.types.items())
         parsed = self.quick(typed)
         others = cells.height - requests.height
-        return parsed and replace(parsed, facts={**parsed.facts, **({OTHER_LINES: others} if others else {})})
+        if parsed is None or not others:
+            return parsed
+        return replace(
+            parsed,
+            facts={**parsed.facts, OTHER_LINES: others},
+            kinds=among(OTHER_LINES, is_read, parsed.kinds),
+        )
 
     def _cells(self, data: bytes) -> pl.DataFrame:
         """The cells of every line; the cells that a short one lacks are null."""
@@ -249,6 +258,7 @@ def _known_layout(head: Head) -> str:
     return layout
 
 
+@lru_cache  # thousands of files have one layout
 def _requests(names: tuple[str, ...]) -> _SimulationLog:
     extra = Rule(
         column="extra", expected="one request in a line", broken=pl.col("extra").str.contains(_TWO_IN_ONE)
@@ -265,6 +275,7 @@ def _requests(names: tuple[str, ...]) -> _SimulationLog:
     )
 
 
+@lru_cache
 def _groups(names: tuple[str, ...]) -> _SimulationLog:
     cells = "".join(rf"\t(?P<{name}>[^\t]*)" for name in names)
     return _reader(

@@ -1,6 +1,7 @@
 """hey's CSV (``hey -o csv``): one row for each answered request."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
@@ -45,7 +46,11 @@ _COLUMNS: Final = Columns(
 
 
 def _open(head: Head) -> Table:
-    names = _COLUMNS.checked(head, _TYPES)
+    return _table(_COLUMNS.checked(head, _TYPES))
+
+
+@lru_cache(maxsize=64)  # thousands of files have one layout
+def _table(names: tuple[str, ...]) -> Table:
     return Table(
         names=names,
         types=_TYPES,

@@ -16,7 +16,7 @@ import polars as pl
 from loadlens.errors import InputError
 from loadlens.sources.dialects.base import Dialect, Refused
 from loadlens.sources.dialects.headers import Columns
-from loadlens.sources.dialects.k6_lines import chosen_lines, metric_at
+from loadlens.sources.dialects.k6_lines import Chosen, chosen_lines, metric_at
 from loadlens.sources.dialects.k6_samples import (
     EVERYDAY,
     OTHER_SAMPLES,
@@ -40,7 +40,7 @@ from loadlens.sources.dialects.k6_samples import (
     unix_rule,
     warnings_of,
 )
-from loadlens.sources.parsed import Parsed
+from loadlens.sources.parsed import Parsed, among
 from loadlens.sources.text.blocks import Block
 from loadlens.sources.text.delimited import Table
 from loadlens.sources.text.jsonlines import JsonLines
@@ -102,13 +102,18 @@ class _SampleTable(Table):
         parsed = (
             super()._fast(chosen.block) if has_lines else self.quick(pl.DataFrame(schema=dict(self.types)))
         )
-        return parsed and _and_passed_over(parsed, chosen.passed_over)
+        return parsed and _and_passed_over(parsed, chosen)
 
 
-def _and_passed_over(parsed: Parsed, passed_over: Mapping[str, int]) -> Parsed:
-    samples = sum(passed_over.values())
-    left_out = Counter(parsed.left_out)
-    return replace(parsed, left_out=left_out + Counter({OTHER_SAMPLES: samples}))  # a sum has no zeros
+def _and_passed_over(parsed: Parsed, chosen: Chosen) -> Parsed:
+    samples = sum(chosen.passed_over.values())
+    if not samples:
+        return parsed
+    return replace(
+        parsed,
+        left_out=Counter(parsed.left_out) + Counter({OTHER_SAMPLES: samples}),
+        kinds=among(OTHER_SAMPLES, chosen.is_chosen, parsed.kinds),
+    )
 
 
 def _has_odd_names(data: bytes) -> bool:
@@ -265,7 +270,7 @@ class _SampleLines(JsonLines):
         parsed = (
             super()._fast(chosen.block) if has_lines else self.quick(pl.DataFrame(schema=dict(self.types)))
         )
-        return parsed and _and_passed_over(parsed, chosen.passed_over)
+        return parsed and _and_passed_over(parsed, chosen)
 
     def _row(self, raw: bytes) -> tuple[object, ...]:
         # A line that is left out unread in a good block is left out unread in a bad one too.

@@ -21,10 +21,12 @@ class Chosen:
 
     Attributes:
         block: the lines to parse, in their order.
+        is_chosen: for each line of the whole block whether it is one of them.
         passed_over: how many other lines there are, by the metric that they are samples of.
     """
 
     block: Block
+    is_chosen: np.ndarray
     passed_over: Mapping[str, int]
 
 
@@ -48,6 +50,7 @@ def chosen_lines(block: Block, *, prefixes: Sequence[bytes], end: bytes, skipped
     bounds = np.append(starts, len(block.data))
     return Chosen(
         block=replace(block, data=_pieces(block.data, bounds, code < 0), line_breaks=-1),
+        is_chosen=code < 0,
         passed_over=Counter({name: int(count) for name, count in zip(names, counts, strict=True) if count}),
     )
 

@@ -2,9 +2,9 @@
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Final
 
 import polars as pl
@@ -73,6 +73,19 @@ _MOST_FOUND: Final = (1000, 10_000)
 """How many rows a query of Logs Insights gives at most: by default, and at all."""
 
 
+_IS_RECORD: Final = pl.col("event is record")
+"""Whether a row is a platform.report record itself."""
+
+_IN_MESSAGE: Final = pl.col("event in message")
+"""Whether the report is in the message."""
+
+_IS_FOUND: Final = pl.col("event is found")
+"""Whether Insights has found a report's fields, and nothing else tells them."""
+
+_IS_REPORT: Final = _IS_RECORD | _IN_MESSAGE | _IS_FOUND
+"""Whether a row tells of a call."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Events:
     """Log events, each a row of texts: a record, a message that holds a report, or what Insights has found.
@@ -83,9 +96,9 @@ class _Events:
         failures: how requests failed, as other events tell.
     """
 
-    names: Collection[str]
+    names: tuple[str, ...]
     are_whole: bool
-    failures: Mapping[str, str]
+    failures: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def column(self, *names: str) -> pl.Expr:
         """The first of some columns that holds something; null where none does."""
@@ -93,34 +106,37 @@ class _Events:
         return pl.coalesce(*there, pl.lit(None, dtype=pl.String))
 
     @property
-    def is_record(self) -> pl.Expr:
-        """Whether a row is a platform.report record itself."""
-        return self.column("type").eq_missing(pl.lit("platform.report"))
+    def meaning(self) -> tuple[tuple[str, str], ...]:
+        """The columns that are there and what they are."""
+        return tuple((name, told) for name, told in _MEANING if name in self.names)
 
-    @property
-    def in_message(self) -> pl.Expr:
-        """Whether the report is in the message."""
-        holds = self.column(*_MESSAGES).str.contains(f"{_HOLDS_LINE}|{_HOLDS_RECORD}")
-        return ~self.is_record & holds.fill_null(value=False)
-
-    @property
-    def is_found(self) -> pl.Expr:
-        """Whether Insights has found a report's fields, and nothing else tells them."""
-        return ~self.is_record & ~self.in_message & (self.column("@duration").fill_null("") != "")
-
-    @property
-    def is_report(self) -> pl.Expr:
-        """Whether a row tells of a call."""
-        return self.is_record | self.in_message | self.is_found
+    def steps(self) -> tuple[dict[str, pl.Expr], ...]:
+        """Where a row has its report, as what, and what the report holds."""
+        message, held, line = pl.col("event message"), pl.col("event held"), pl.col("event line")
+        own = pl.when(_IS_RECORD).then(self.column("record"))
+        has_found = self.column("@duration").fill_null("") != ""
+        return (
+            {
+                "event message": self.column(*_MESSAGES),
+                "event is record": self.column("type").eq_missing(pl.lit("platform.report")),
+            },
+            {
+                "event held": pl.when(message.str.contains(_HOLDS_RECORD)).then(message),
+                "event line": pl.when(message.str.contains(_HOLDS_LINE)).then(message),
+            },
+            {
+                "event in message": ~_IS_RECORD & (held.is_not_null() | line.is_not_null()),
+                "event record": pl.coalesce(own, held.str.json_path_match("$.record")),
+                "event line": LineFields.plain(line.str.extract(_AFTER_REPORT)),
+            },
+            {"event is found": ~_IS_RECORD & ~_IN_MESSAGE & has_found},
+            *self.report().steps(),
+        )
 
     def report(self) -> Report:
         """The report of a row."""
-        message = self.column(*_MESSAGES)
-        held = pl.when(message.str.contains(_HOLDS_RECORD)).then(message).str
-        own = pl.when(self.is_record).then(self.column("record"))
-        record = pl.coalesce(own, held.json_path_match("$.record")).str
-        line = pl.when(message.str.contains(_HOLDS_LINE)).then(message).str.extract(_AFTER_REPORT)
-        fields = LineFields(line)
+        held, record = pl.col("event held").str, pl.col("event record").str
+        fields = LineFields(pl.col("event line"))
 
         def metric(name: str, field: pl.Expr, found: str = "") -> pl.Expr:
             in_record = record.json_path_match(f"$.metrics.{name}")
@@ -151,11 +167,15 @@ class _Events:
             kind=pl.coalesce(record.json_path_match("$.errorType"), fields.kind),
             request=pl.coalesce(
                 record.json_path_match("$.requestId"),
-                line.str.extract(r"^\s*(\S+)"),
+                pl.col("event line").str.extract(r"^\s*(\S+)"),
                 self.column(_REQUEST_ID),
             ),
             failures=self.failures,
         )
+
+    def counted(self) -> dict[str, pl.Expr]:
+        """What is counted of reports, among the facts."""
+        return {what: found & _IS_REPORT for what, found in self.report().counted().items()}
 
     def rules(self) -> tuple[Rule, ...]:
         """The rules of reports, each told of the column that a row has the part in."""
@@ -168,9 +188,9 @@ class _Events:
         in_message = dict.fromkeys(_PARTS, message) | {"time": time}
         found = replace(report, memory_unit="bytes, 1,000,000 for each MB")
         return (
-            *report.rules(in_record, self.is_record),
-            *report.rules(in_message, self.in_message),
-            *found.rules(_FOUND | {"time": time, "restore": "@duration"}, self.is_found),
+            *report.rules(in_record, _IS_RECORD),
+            *report.rules(in_message, _IN_MESSAGE),
+            *found.rules(_FOUND | {"time": time, "restore": "@duration"}, _IS_FOUND),
         )
 
 
@@ -217,11 +237,11 @@ def _matches_json(head: Head) -> bool:
     return _lines_match(head) or _arrays(head) is not None
 
 
-def _json_events(head: Head, failures: Mapping[str, str] = MappingProxyType({})) -> _Events:
+def _json_events(head: Head) -> _Events:
     text = head.data.decode(errors="replace")
-    names = [name for name in _NAMES if f'"{name}"' in text]
+    names = tuple(name for name in _NAMES if f'"{name}"' in text)
     are_whole = any(sign in text for sign in _SIGNS_OF_REPORTS[:2])
-    return _Events(names=names or _NAMES, are_whole=are_whole or not names, failures=failures)
+    return _Events(names=names or _NAMES, are_whole=are_whole or not names)
 
 
 def _open_json(head: Head) -> Reader:
@@ -229,25 +249,31 @@ def _open_json(head: Head) -> Reader:
 
 
 def _open_json_knowing(head: Head, failures: Mapping[str, str]) -> Reader:
-    events = _json_events(head, failures)
-    lines = JsonLines(
-        # Other records hold anything under these names, so that they are not read as what a report holds.
-        types=dict.fromkeys(_NAMES, pl.String()),
-        columns=events.report().columns(),
-        counted=_counted(events),
-        identity=events.report().identity,
-        rules=events.rules(),
-        left_out={OTHER_LINES: ~events.is_report},
-        meaning=tuple((name, told) for name, told in _MEANING if name in events.names),
-    )
+    events = _json_events(head)
+    lines = _lines(replace(events, failures=failures)) if failures else _lines_of(events)
     arrays = _arrays(head)
     if arrays is None:
         return lines
     return JsonDocument(lines=lines, keys=arrays, record=_of_fields, is_mixed=_is_of_console(head))
 
 
-def _counted(events: _Events) -> dict[str, pl.Expr]:
-    return {what: found & events.is_report for what, found in events.report().counted().items()}
+@lru_cache(maxsize=64)  # thousands of files have one layout
+def _lines_of(events: _Events) -> JsonLines:
+    return _lines(events)
+
+
+def _lines(events: _Events) -> JsonLines:
+    return JsonLines(
+        # Other records hold anything under these names, so that they are not read as what a report holds.
+        types=dict.fromkeys(_NAMES, pl.String()),
+        steps=events.steps(),
+        columns=events.report().columns(),
+        counted=events.counted(),
+        identity=events.report().identity,
+        rules=events.rules(),
+        left_out={OTHER_LINES: ~_IS_REPORT},
+        meaning=events.meaning,
+    )
 
 
 def _of_fields(result: Any) -> Any:  # whatever JSON holds
@@ -288,10 +314,10 @@ def _matches_csv(head: Head) -> bool:
     )
 
 
-def _csv_events(head: Head, failures: Mapping[str, str] = MappingProxyType({})) -> _Events:
+def _csv_events(head: Head) -> _Events:
     are_whole = any(sign.encode() in head.data for sign in _SIGNS_OF_REPORTS[:2])
-    names = [name for name in header_of(head) if name in _NAMES]
-    return _Events(names=names, are_whole=are_whole, failures=failures)
+    names = tuple(name for name in header_of(head) if name in _NAMES)
+    return _Events(names=names, are_whole=are_whole)
 
 
 def _open_csv(head: Head) -> Table:
@@ -299,18 +325,29 @@ def _open_csv(head: Head) -> Table:
 
 
 def _open_csv_knowing(head: Head, failures: Mapping[str, str]) -> Table:
-    events = _csv_events(head, failures)
+    events = _csv_events(head)
     if not set(_MESSAGES) & set(events.names):
         _FOUND_COLUMNS.checked(head, _NAMES)
+    names = header_of(head)
+    return _table(names, replace(events, failures=failures)) if failures else _table_of(names, events)
+
+
+@lru_cache(maxsize=64)  # thousands of files have one layout
+def _table_of(names: tuple[str, ...], events: _Events) -> Table:
+    return _table(names, events)
+
+
+def _table(names: tuple[str, ...], events: _Events) -> Table:
     return Table(
-        names=header_of(head),
+        names=names,
         types=dict.fromkeys(events.names, pl.String()),
+        steps=events.steps(),
         columns=events.report().columns(),
-        counted=_counted(events),
+        counted=events.counted(),
         identity=events.report().identity,
         rules=events.rules(),
-        left_out={OTHER_LINES: ~events.is_report},
-        meaning=tuple((name, told) for name, told in _MEANING if name in events.names),
+        left_out={OTHER_LINES: ~_IS_REPORT},
+        meaning=events.meaning,
     )
 
 

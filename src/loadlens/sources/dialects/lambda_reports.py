@@ -20,6 +20,10 @@ ISO_TIME: Final = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d
 
 _US_PER_S: Final = 10**6
 _US_PER_MS: Final = 10**3
+_PARTS: Final = (
+    "time", "duration", "billed", "size", "used", "init", "restore", "status", "kind", "request",
+)  # fmt: skip
+_PART: Final = "report {}"
 _BYTES_PER_MB: Final = (10**6, 2**20)
 _DURATIONS: Final = {
     "Billed Restore Duration:": "BilledRestoreDuration:",
@@ -32,6 +36,8 @@ _DURATIONS: Final = {
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """The parts of a report, as expressions over the source columns; None for those that a log does not have.
+
+    What is made of them is made of the columns of ``steps``, where each is computed once.
 
     Attributes:
         time: when the report was logged, as text: ms since 1970 or ISO 8601.
@@ -61,68 +67,82 @@ class Report:
     failures: Mapping[str, str] = field(default_factory=dict)
     memory_unit: str = "MB"
 
+    def steps(self) -> tuple[dict[str, pl.Expr], ...]:
+        """The columns that all other expressions are over."""
+        parts = {part: value for part in _PARTS if isinstance(value := getattr(self, part), pl.Expr)}
+        derived = {
+            "init_ms": None if self.init is None else number(_part("init")),
+            "restore_ms": None if self.restore is None else number(_part("restore")),
+            "end_us": None if self.time is None else _epoch_us(_part("time")),
+            "elsewhere": where_failed(_part("request"), _part("duration"), self.failures)
+            if self.failures
+            else pl.lit(None, dtype=pl.String),
+        }
+        return (
+            {_PART.format(name): part for name, part in parts.items()},
+            {_PART.format(name): part for name, part in derived.items() if part is not None},
+        )
+
     def columns(self) -> tuple[pl.Expr, ...]:
         """The canonical columns."""
-        status = pl.coalesce(self.status, self._told_elsewhere)
+        status = pl.coalesce(_part("status"), _part("elsewhere"))
         failed = (status != "success").fill_null(value=False)
-        kind = pl.when(self.status != "timeout").then(self.kind)
-        parts = {"memory_size": self.size, "memory_used": self.used, "billed_duration": self._all_billed()}
+        kind = pl.when(_part("status") != "timeout").then(_part("kind"))
+        told = {
+            "memory_size": None if self.size is None else _part("size"),
+            "memory_used": None if self.used is None else _part("used"),
+            "billed_duration": None if self.billed is None else self._all_billed(),
+        }
         return (
             (~failed).alias("success"),
             pl.when(failed).then(pl.coalesce(kind, status)).alias("error"),
             *self._times(),
-            self.duration.alias(LATENCY),
-            *(part.alias(name) for name, part in parts.items() if part is not None),
+            _part("duration").alias(LATENCY),
+            *(part.alias(name) for name, part in told.items() if part is not None),
             *self._start_of_environment(),
         )
-
-    @property
-    def _told_elsewhere(self) -> pl.Expr:
-        """How a call failed, as other lines tell."""
-        if not self.failures:
-            return pl.lit(None, dtype=pl.String)
-        return where_failed(self.request, self.duration, self.failures)
 
     def counted(self) -> dict[str, pl.Expr]:
         """What is counted of reports, among the facts."""
         if not self.failures:
             return {}
-        told = self._told_elsewhere.is_not_null()
-        return {TOLD_ELSEWHERE: told, FAILED_ELSEWHERE: told & self.status.is_null()}
+        told = _part("elsewhere").is_not_null()
+        return {TOLD_ELSEWHERE: told, FAILED_ELSEWHERE: told & _part("status").is_null()}
 
     @property
     def identity(self) -> tuple[pl.Expr, ...]:
         """What tells a report from all others: a retry has the id of the first attempt."""
-        time = pl.lit("") if self.time is None else self.time
-        return self.request, time, self.duration
+        time = pl.lit("") if self.time is None else _part("time")
+        return _part("request"), time, _part("duration")
 
     def _times(self) -> tuple[pl.Expr, ...]:
         """A report is written at the end of an invocation."""
         if self.time is None:
             return ()
-        end = _epoch_us(self.time)
-        start = end - (self.duration * _US_PER_MS).round().cast(pl.Int64, strict=False)
+        end = _part("end_us")
+        start = end - (_part("duration") * _US_PER_MS).round().cast(pl.Int64, strict=False)
         return tuple(
             seconds(moment, per_second=_US_PER_S).alias(name)
             for name, moment in (("start_time", start), ("end_time", end))
         )
 
-    def _all_billed(self) -> pl.Expr | None:
+    def _all_billed(self) -> pl.Expr:
         """The logged billed duration, which holds what is billed of a restoring; else that is added."""
-        if self.billed is None or self.restore is None:
-            return self.billed
-        together = (self.duration + number(self.restore)).ceil()
-        lacks = (self.billed + 1 < together).fill_null(value=False)  # each is rounded up to whole ms
-        return pl.when(lacks).then(together).otherwise(self.billed)
+        billed = _part("billed")
+        if self.restore is None:
+            return billed
+        together = (_part("duration") + _part("restore_ms")).ceil()
+        lacks = (billed + 1 < together).fill_null(value=False)  # each is rounded up to whole ms
+        return pl.when(lacks).then(together).otherwise(billed)
 
     def _start_of_environment(self) -> tuple[pl.Expr, ...]:
         """An environment begins by INIT or by the restoring of a snapshot."""
         if self.init is None:
             return ()
-        begun = self.init.is_not_null()
+        begun = _part("init").is_not_null()
         if self.restore is not None:
-            begun |= self.restore.is_not_null()
-        return begun.alias("cold_start"), number(self.init).alias("init_duration")
+            begun |= _part("restore").is_not_null()
+        return begun.alias("cold_start"), _part("init_ms").alias("init_duration")
 
     def rules(self, columns: Mapping[str, str], where: pl.Expr | None = None) -> Iterator[Rule]:
         """The rules of the parts.
@@ -132,22 +152,28 @@ class Report:
             where: the rows that they are for; all where it is None.
         """
         for part, (expected, broken) in self._faults().items():
-            if broken is not None:
+            if getattr(self, part) is not None:
                 rule = broken if where is None else broken & where
                 yield Rule(column=columns.get(part, part), expected=expected, broken=rule)
 
-    def _faults(self) -> dict[str, tuple[str, pl.Expr | None]]:
+    def _faults(self) -> dict[str, tuple[str, pl.Expr]]:
         """What a part must be, and where it is not."""
-        no_time = None if self.time is None else _epoch_us(self.time).is_null()
         return {
-            "time": ("the time of the log event", no_time),
-            "duration": ("a duration in ms, 0 or more", _odd(self.duration)),
-            "billed": ("a billed duration in ms, 0 or more", _odd(self.billed)),
-            "size": (f"a memory size in {self.memory_unit}, 0 or more", _odd(self.size)),
-            "used": (f"a used memory in {self.memory_unit}, 0 or more", _odd(self.used)),
-            "init": ("an init duration in ms, 0 or more", _odd_text(self.init)),
-            "restore": ("a billed restore duration in ms, 0 or more", _odd_text(self.restore)),
+            "time": ("the time of the log event", _part("end_us").is_null()),
+            "duration": ("a duration in ms, 0 or more", _odd("duration")),
+            "billed": ("a billed duration in ms, 0 or more", _odd("billed")),
+            "size": (f"a memory size in {self.memory_unit}, 0 or more", _odd("size")),
+            "used": (f"a used memory in {self.memory_unit}, 0 or more", _odd("used")),
+            "init": ("an init duration in ms, 0 or more", _part("init").is_not_null() & _odd("init_ms")),
+            "restore": (
+                "a billed restore duration in ms, 0 or more",
+                _part("restore").is_not_null() & _odd("restore_ms"),
+            ),
         }
+
+
+def _part(name: str) -> pl.Expr:
+    return pl.col(_PART.format(name))
 
 
 def number(text: pl.Expr) -> pl.Expr:
@@ -161,17 +187,9 @@ def megabytes(size: pl.Expr) -> pl.Expr:
     return pl.coalesce(pl.when(whole % unit == 0).then(whole // unit) for unit in _BYTES_PER_MB)
 
 
-def _odd(value: pl.Expr | None) -> pl.Expr | None:
+def _odd(part: str) -> pl.Expr:
     """Where a number is missing, or none that can be."""
-    if value is None:
-        return None
-    return ~value.is_between(0, MAX_LATENCY_MS, closed="left").fill_null(value=False)
-
-
-def _odd_text(value: pl.Expr | None) -> pl.Expr | None:
-    """Where text is there, but is no number that can be."""
-    odd = _odd(None if value is None else number(value))
-    return None if value is None or odd is None else value.is_not_null() & odd
+    return ~_part(part).is_between(0, MAX_LATENCY_MS, closed="left").fill_null(value=False)
 
 
 def _epoch_us(time: pl.Expr) -> pl.Expr:
@@ -187,12 +205,16 @@ class LineFields:
     """The fields of a REPORT line, in any order, as text: null where one is not there, empty where torn.
 
     Args:
-        line: the line from its request's id on.
+        line: what ``plain`` has made of it.
     """
 
     def __init__(self, line: pl.Expr) -> None:
-        # So that no name of a duration is the end of another's.
-        self._line = line.str.replace_many(_DURATIONS, leftmost=True)
+        self._line = line
+
+    @staticmethod
+    def plain(line: pl.Expr) -> pl.Expr:
+        """A line, from its request's id on, in which no name of a duration is the end of another's."""
+        return line.str.replace_many(_DURATIONS, leftmost=True)
 
     def __call__(self, name: str, unit: str) -> pl.Expr:
         """The number of a field with that unit, ``name`` as in ``Billed Duration``."""

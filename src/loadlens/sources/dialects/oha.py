@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from types import NoneType
@@ -83,7 +84,11 @@ _CSV_COLUMNS: Final = Columns(
 
 
 def _open_csv(head: Head) -> Table:
-    names = _CSV_COLUMNS.checked(head, _CSV_TYPES)
+    return _table(_CSV_COLUMNS.checked(head, _CSV_TYPES))
+
+
+@lru_cache(maxsize=64)  # thousands of files have one layout
+def _table(names: tuple[str, ...]) -> Table:
     start, duration = pl.col("request-start"), pl.col("request-duration")
     return Table(
         names=names,

@@ -1,14 +1,16 @@
 """Logs of lines of text, of which a regular expression knows the parts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from loadlens.sources.parsed import (
     BLANK_LINES,
     Fault,
+    Kinds,
     Parsed,
     Recipe,
     Reject,
@@ -38,13 +40,14 @@ class TextLines(Recipe):
             source columns.
         candidate: matches lines that ought to be records (Rust's syntax): one that ``pattern`` does not
             match is a reject. Any other line is counted in the facts. Without it every line ought to.
-        fields: further source columns, as text that is taken from the groups.
+        fields: further source columns, as text that is taken from the groups, in steps: each step's are
+            expressions over the columns that are there before it.
         opaque: source columns that nothing but a hash is made of, so that any bytes will do.
     """
 
     pattern: str
     candidate: str | None = None
-    fields: Mapping[str, pl.Expr] = field(default_factory=dict)
+    fields: tuple[Mapping[str, pl.Expr], ...] = ()
     opaque: frozenset[str] = frozenset()
 
     @property
@@ -70,13 +73,15 @@ class TextLines(Recipe):
         def raw(index: int) -> bytes:
             return raws[numbers[index] - block.first_line]
 
-        groups = _groups(records.get_column("text"), self.pattern).with_columns(**self.fields)
+        groups = _groups(records.get_column("text"), self.pattern)
+        for step in self.fields:
+            groups = groups.with_columns(**step)
         groups = groups.select(list(self.types))
         typed, faults = cast_cells(groups, self.types)
         if block.is_last and not block.data.endswith(b"\n") and self._lacks_cells(typed.tail(1)):
             faults[typed.height - 1] = _TORN
         facts = {BLANK_LINES: blank, OTHER_LINES: lines.height - found.height}
-        return self.finish(
+        parsed = self.finish(
             typed,
             lines=numbers,
             raw=raw,
@@ -84,6 +89,12 @@ class TextLines(Recipe):
             rejects=self._rejects(block, found.filter(~is_record)),
             facts={what: count for what, count in facts.items() if count},
         )
+        if parsed.rejects.height or parsed.left_out:
+            return parsed
+        codes = np.zeros(len(raws) - (not raws[-1]), np.int16)
+        codes[lines.get_column("line").to_numpy() - block.first_line] = 1
+        codes[np.array(numbers, np.int64) - block.first_line] = -1
+        return replace(parsed, kinds=Kinds(names=tuple(facts), codes=codes))
 
     def _lacks_cells(self, last: pl.DataFrame) -> bool:
         return any(last[name].has_nulls() for name in self.required)

@@ -30,7 +30,7 @@ from loadlens.sources.text.delimited import REPEATED_HEADERS
 from loadlens.sources.text.elsewhere import knowing
 from loadlens.sources.text.nesting import DOUBTFUL, Nesting, Settled
 from loadlens.sources.text.stream import Head, open_stream
-from loadlens.sources.text.together import grouped, read_together, told_together
+from loadlens.sources.text.together import Together, read_together
 from loadlens.sources.wording import CLOSED_LOOP, NO_CALENDAR, counted
 
 __all__ = ["TextFile", "common_schema", "scan_text"]
@@ -163,21 +163,15 @@ def _rows(
     accounts = [_Account(file, found, halt) for file in files]
     nesting = Nesting(partial(_spans_again, files))
     first = 0
-    for group in grouped(files):
-        members = accounts[first : first + len(group)]
-        together = read_together(group)
-        joined = None
-        if together:
-            part, joined = group[0].naming.parsed(Parsed(rows=together[0]))
-        if together and joined is None:
-            nesting.add(first, part.rows, None)
-            yield _rows_of_all(members, part.rows, together[1], schema)
+    for group, together in read_together(files):
+        if together is None:
+            yield from _rows_of(first, accounts, nesting, schema)
         else:
-            for source in range(first, first + len(group)):
-                yield from _rows_of(source, accounts, nesting, schema)
-                if found.is_cut_short:
-                    findings.become(found)
-                    return
+            nesting.add(first, together.rows, None)
+            yield _rows_of_all(accounts[first : first + len(group)], together, schema)
+        if found.is_cut_short:
+            findings.become(found)
+            return
         first += len(group)
     for settled in nesting.finish():
         if is_part and settled.rows.height:
@@ -229,16 +223,13 @@ def _rows_of(
                 yield from accounts[settled.source].settle(settled, schema)
 
 
-def _rows_of_all(
-    accounts: Sequence["_Account"], rows: pl.DataFrame, counts: Sequence[int], schema: pl.Schema
-) -> pl.DataFrame:
-    """The rows of files that were read together, of each as many as ``counts`` says."""
-    begin = 0
-    for account, count in zip(accounts, counts, strict=True):
-        account.add(Parsed(rows=rows.slice(begin, count)), None)
-        begin += count
-    files = [account.file for account in accounts]
-    told = [series for series in told_together(files, counts) if series.name not in rows.columns]
+def _rows_of_all(accounts: Sequence["_Account"], together: Together, schema: pl.Schema) -> pl.DataFrame:
+    """The rows of files that were read together."""
+    for account, part in zip(accounts, together.parts, strict=True):
+        account.add(part, None)
+    accounts[0].add_names(together.joined)
+    files, rows = [account.file for account in accounts], together.rows
+    told = [series for series in together.told(files) if series.name not in rows.columns]
     return _conformed(rows.with_columns(told), files[0], schema)
 
 
@@ -269,11 +260,16 @@ class _Account:
         self._facts.update(part.facts)
         self._facts.update(part.left_out)
         if part.identities is not None:
-            self._calls.repeats.add(part.identities.to_numpy())
+            self._calls.repeats.add(part.identities.drop_nulls().to_numpy())
         if part.rows.height:
             self._calls.add(part.rows)
             out_of_order, self._last_start = _out_of_order(part.rows, self._last_start)
             self._found.out_of_order += out_of_order
+
+    def add_names(self, joined: JoinedNames | None) -> None:
+        """Adds what names became."""
+        if joined is not None:
+            self._found.joined |= joined
 
     def settle(self, settled: Settled, schema: pl.Schema) -> Iterator[pl.DataFrame]:
         """Adds what came of rows of the file that were held, and gives those that count."""
