@@ -442,11 +442,3 @@ def test_rows_that_break_a_rule_are_refused_by_gates_on_windows_too() -> None:
             check_gates(broken, [gate])
     with pytest.raises(InputError, match="no rows"):
         check_gates(log.clear(), [gate])
-
-
-def test_windows_need_calls_that_a_saved_profile_does_not_have(tmp_path: Path) -> None:
-    path = tmp_path / "log.parquet"
-    timed([10, 20], [1, 2]).write_parquet(path)
-    loadlens.profile_log(path, tmp_path / "run.profile")
-    with pytest.raises(GateError, match="a saved profile does not tell which calls fall into a window"):
-        check_gates(tmp_path / "run.profile", ["p9 < 1s within 1s of every window"])

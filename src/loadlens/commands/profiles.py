@@ -28,6 +28,7 @@ from loadlens.commands.options import (
     refuse_results_folder,
     workforce_of,
 )
+from loadlens.gates.grammar import parse_width
 from loadlens.profiles import merge_profiles, profile_log
 from loadlens.publish import refuse_file
 from loadlens.sources import StorageOptions, target
@@ -52,10 +53,22 @@ MergeBy = Annotated[
 ]
 
 
+Window = Annotated[
+    str | None,
+    typer.Option(
+        "--window",
+        metavar="WIDTH",
+        help="Width of the windows of time that gates can be judged within later, such as 60s or 5min.",
+        show_default="as wide as makes 256 windows at most",
+    ),
+]
+
+
 def profile_command(  # noqa: PLR0917  # the parameters of a command are its options
     inputs: Logs,
     out: ProfileFile,
     by: By = None,
+    window: Window = None,
     memory_limit: MemoryLimit = None,
     spill_folder: SpillFolder = None,
     cluster: Cluster = None,
@@ -101,6 +114,7 @@ def profile_command(  # noqa: PLR0917  # the parameters of a command are its opt
             inputs,
             place,
             by=by or None,
+            window_s=None if window is None else parse_width(window, "--window"),
             reading=reading,
             overwrite=overwrite,
             on_progress=display.on_progress,

@@ -54,8 +54,8 @@ class Estimates:
 
         Of the ends of buckets, the fewest or the most that can be.
         """
-        below = self._value[cell] < limit_ms if self._end == "middle" else self._end == "high"
-        return np.where(below, self._table.successes.counts[cell], 0)
+        ends = {"middle": self._value, "low": self._table.edges[1], "high": self._table.edges[0]}
+        return np.where(ends[self._end][cell] < limit_ms, self._table.successes.counts[cell], 0)
 
     def above(self, fence_ms: Floats) -> Removed:
         """The successes in buckets above that of the fence of their key, by code; NaN for no fence."""

@@ -28,10 +28,10 @@ from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.progress import Tracker
 from loadlens.profile.row_warnings import row_warnings
 from loadlens.profile.rows import UnusableRowsError
-from loadlens.profile.saved import merged_profile, refuse_impossible
+from loadlens.profile.saved import merged_profile, refuse_impossible, refuse_other_windows
 from loadlens.schema import LATENCY
 from loadlens.sources.log import Log, reading
-from loadlens.sources.saved import joint_findings, lost_warning
+from loadlens.sources.saved import SavedProfile, joint_findings, lost_warning, saved_width
 from loadlens.sources.storage.stamps import refuse_changed
 
 __all__ = ["measure", "measure_all", "on_good_rows", "refined", "scanning"]
@@ -146,16 +146,28 @@ def _of_profiles(log: Log, plans: Sequence[Plan], execution: Execution) -> list[
     if log.unsaved:
         log.unsaved.require((*key, LATENCY))
         how: Execution = {**execution, "exact": False}
-        beside = measure(log.unsaved, plans[0], **how)
+        beside = measure(log.unsaved, _kept_beside(plans, log.saved), **how)
         lost = lost_warning(log.unsaved.columns, key)
         log.findings.become(joint_findings(log.saved, log.unsaved.findings, lost))
     with reading(log):
-        profile = merged_profile(log.saved, key, beside.profile if beside else None)
+        windowed = any(plan.windows for plan in plans)
+        profile = merged_profile(log.saved, key, beside.profile if beside else None, with_timeline=windowed)
         if not execution.get("heatmap", False):
             profile = replace(profile, heat=profile.heat.clear())
+        refuse_other_windows(
+            log.name,
+            profile.timeline.window_s if profile.timeline else None,
+            [windows.width_s for plan in plans for windows in plan.windows],
+        )
         several = [_estimates(profile, plan) for plan in plans]
     spilled = beside.spilled_bytes if beside else 0
     return [replace(statistics, spilled_bytes=spilled) for statistics in several]
+
+
+def _kept_beside(plans: Sequence[Plan], saved: Sequence[SavedProfile]) -> Plan:
+    """What is measured of logs beside saved profiles: where there are windows, a timeline like theirs."""
+    windowed = any(plan.windows for plan in plans)
+    return replace(plans[0], windows=(), keeps_profile=windowed, window_s=saved_width(saved))
 
 
 def _counted(log: Log, scan: Scan, execution: Execution) -> AbstractContextManager[Iterator[Counted]]:
@@ -321,7 +333,31 @@ def _estimated(found: Counted, plans: Sequence[Plan]) -> list[Statistics]:
 def _estimates(profile: Profile, plan: Plan) -> Statistics:
     cells = CellTable(profile)
     statistics = _statistics(profile, plan, Figures(profile, plan, cells, Estimates(cells)))
+    if plan.bounds:
+        bounded = _with_bounds(profile, plan, cells, statistics.table)
+        statistics = replace(statistics, table=bounded, windows=_windows_of(profile, plan))
     return replace(statistics, relative_error=RELATIVE_ERROR)
+
+
+def _with_bounds(profile: Profile, plan: Plan, cells: CellTable, table: pl.DataFrame) -> pl.DataFrame:
+    """A table in the order of the keys, with what its figures are at least and at most."""
+    lowest, highest = (
+        _bound(profile, plan, cells, end).drop(profile.keys.columns[1:]) for end in ("low", "high")
+    )
+    bounds = [lowest.select(pl.all().name.prefix("low:")), highest.select(pl.all().name.prefix("high:"))]
+    return pl.concat([table, *bounds], how="horizontal")
+
+
+def _windows_of(profile: Profile, plan: Plan) -> dict[float, pl.DataFrame]:
+    """Figures by window, from the timeline of a profile."""
+    found = {}
+    for windows in plan.windows:
+        assert profile.timeline is not None  # noqa: S101  # else windows were refused
+        own = profile.timeline.in_windows_of(windows.width_s)
+        cells = CellTable(own)
+        middle = _bound(own, windows.figures, cells, "middle")
+        found[windows.width_s] = _with_bounds(own, windows.figures, cells, middle)
+    return found
 
 
 def _statistics(profile: Profile, plan: Plan, figures: Figures) -> Statistics:

@@ -2,22 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from typing import Final
 
-import numpy as np
 import polars as pl
 
 from loadlens.errors import GateError
 from loadlens.gates.figures import value_of
 from loadlens.gates.grammar import Gate
-from loadlens.profile import below_name
-from loadlens.profile.buckets import bucket_bounds, bucket_of
 from loadlens.profile.clock import FINE_S
+from loadlens.profile.saved import refuse_other_windows
 from loadlens.sources import Log
+from loadlens.sources.saved import saved_width
 
-__all__ = ["edges_of", "refuse_unbounded", "value_bounds"]
-
-_LATENCIES: Final = ("percentile", "mean", "median", "min", "max")
+__all__ = ["refuse_unbounded", "value_bounds"]
 
 
 def refuse_unbounded(gates: Sequence[Gate], log: Log) -> None:
@@ -25,34 +21,27 @@ def refuse_unbounded(gates: Sequence[Gate], log: Log) -> None:
 
     Raises:
         GateError: names all of them.
+        InputError: windows are no multiples of those of the profiles.
     """
-    found = [gate for gate in gates if gate.filtered or gate.window_s is not None]
-    if log.saved and found:
-        raise GateError(
-            *[
-                f"gate '{gate.text}': a saved profile does not tell which calls "
-                f"{'lie below the fence' if gate.filtered else 'fall into a window'}; check the log itself"
-                for gate in found
-            ]
-        )
+    if not log.saved:
+        return
+    if found := [gate for gate in gates if gate.filtered]:
+        reason = "a saved profile does not tell which calls lie below the fence; check the log itself"
+        raise GateError(*[f"gate '{gate.text}': {reason}" for gate in found])
+    widths = [gate.window_s for gate in gates if gate.window_s is not None]
+    refuse_other_windows(log.name, saved_width(log.saved), widths)
 
 
-def edges_of(limit_ms: float) -> tuple[float, float]:
-    """The latencies nearest to a limit, below and above, up to which a profile counts exactly."""
-    low, high = (edge.item() for edge in bucket_bounds(bucket_of(np.array([limit_ms]))))
-    return (low, low) if low == limit_ms else (low, high)
-
-
-def value_bounds(
-    gate: Gate, relative_error: float, resolution_s: float, unjudged: int = 0
-) -> tuple[pl.Expr, pl.Expr]:
-    """The least and the greatest that the figure of a gate can be, of a table of measures.
+def value_bounds(gate: Gate, resolution_s: float, unjudged: int = 0) -> tuple[pl.Expr, pl.Expr]:
+    """The least and the greatest that the figure of a gate can be.
 
     Args:
         gate: the gate.
-        relative_error: bound of the relative error of latencies; 0 for exact figures.
         resolution_s: the resolution of the log's clock, which leaves open how long spans and windows are.
         unjudged: rows that were rejected; each may be a call of any configuration, failed or not.
+
+    Returns:
+        The one of a table of the least that measures can be, the other of one of the greatest.
     """
     value = value_of(gate)
     if unjudged and gate.metric == "error_rate":
@@ -62,14 +51,6 @@ def value_bounds(
         return value, value + unjudged
     if gate.metric == "throughput" or (gate.window_s is not None and gate.metric == "count"):
         return _by_clock(gate, value, resolution_s)
-    if relative_error and gate.metric in _LATENCIES:
-        return value / (1 + relative_error), value / (1 - relative_error)
-    if relative_error and gate.below_ms is not None:
-        calls = pl.col("num_timed_successes")
-        low, high = (
-            pl.when(calls > 0).then(pl.col(below_name(edge)) / calls) for edge in edges_of(gate.below_ms)
-        )
-        return low, high
     return value, value
 
 

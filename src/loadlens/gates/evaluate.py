@@ -64,7 +64,8 @@ class Verdict:
         holds: whether the gate holds.
         reason: why there is no figure, or why a figure that is not exact fails; else empty.
         windows: how its windows went, for a gate on every window.
-        low: the least that the figure of the whole run can be; a gate holds if it holds at both ends.
+        low: the least that the figure can be, of the worst window where there are windows; a gate holds if it
+            holds at both ends.
         high: the greatest; infinite where there is no bound.
     """
 
@@ -261,21 +262,24 @@ def _tables(gates: Sequence[Gate], found: Measures, unjudged: int) -> Iterator[p
     own = found.table.select(*key_names(found.key), *places)
     at_once = max(_MOST_FIGURES // max(own.height, 1), 1)
     scopes: _Scopes = {}
+    sides = {"low": found.bound("low"), "high": found.bound("high")}
     for start in range(0, len(gates), at_once):
         batch = gates[start : start + at_once]
-        figures = found.table.select(
-            figure.alias(f"{number}:{name}")
-            for number, gate in enumerate(batch)
-            for name, figure in _figures_of(gate, found, unjudged).items()
-        )
+        several = [_figures_of(gate, found, unjudged) for gate in batch]
+        figures = {
+            name: sides.get(name, found.table).select(
+                of_gate[name].alias(f"{number}") for number, of_gate in enumerate(several)
+            )
+            for name in _FIGURES
+        }
         for number, gate in enumerate(batch):
-            named = [figures.get_column(f"{number}:{name}").alias(name) for name in _FIGURES]
+            named = [figures[name].get_column(f"{number}").alias(name) for name in _FIGURES]
             table = own.hstack(named) if own.width else pl.DataFrame(named)
             yield table.filter(_in_scope(gate, own, scopes)) if gate.scope else table
 
 
 def _figures_of(gate: Gate, found: Measures, unjudged: int) -> dict[str, pl.Expr]:
-    low, high = value_bounds(gate, found.relative_error, found.resolution_s, unjudged)
+    low, high = value_bounds(gate, found.resolution_s, unjudged)
     figures = (value_of(gate), low, high, values_behind(gate).cast(pl.Int64))
     return dict(zip(_FIGURES, figures, strict=True))
 
@@ -444,17 +448,19 @@ def _over_windows(gate: Gate, key: Mapping[str, object], rows: _Rows, found: Mea
     if gate.metric in ("throughput", "count"):
         rows = rows.whole()
         gap, judged = rows.first_gap, max(rows.end - rows.first, 0)
-    sides = zip(rows.low.tolist(), rows.high.tolist(), strict=True)
-    good = np.array([gate.allows(low) and gate.allows(high) for low, high in sides], dtype=np.bool_)
+    sides = list(zip(rows.low.tolist(), rows.high.tolist(), strict=True))
+    ends = [gate.allows(low) + gate.allows(high) for low, high in sides]
     empty = judged - len(rows.window)
-    failed = int((~good).sum()) + (0 if gate.allows(0.0) else empty)
-    value, start = _worst(gate, rows, gap)
+    failed = len(ends) - ends.count(2) + (0 if gate.allows(0.0) else empty)
+    value, start, low, high = _worst(gate, rows, gap)
     reason = "" if judged else f"no window of {rows.width_s:g} s lies wholly in the run"
     unknown = int(np.isnan(rows.value).sum())
     if unknown:
         reason = f"no successful calls in {counted(unknown, 'window')}"
     begin, resolution_s = found.first_start, found.resolution_s
-    if failed and gate.allows(value) and not reason:  # what the clock leaves open is all that fails it
+    if found.relative_error and ends.count(1):
+        reason = f"{reason}; {_close(ends.count(1))}" if reason else _close(ends.count(1))
+    elif failed and gate.allows(value) and not reason:  # what the clock leaves open is all that fails it
         reason = f"times are known to {resolution_s:g} s, and so are the windows: fails to be safe"
     if not _are_told(rows.width_s, resolution_s):
         failed, reason = (
@@ -468,6 +474,8 @@ def _over_windows(gate: Gate, key: Mapping[str, object], rows: _Rows, found: Mea
         calls=int(rows.calls.sum()),
         holds=judged > 0 and failed == 0,
         reason=reason,
+        low=low,
+        high=high,
         windows=Windows(
             width_s=rows.width_s,
             judged=judged,
@@ -478,19 +486,24 @@ def _over_windows(gate: Gate, key: Mapping[str, object], rows: _Rows, found: Mea
     )
 
 
+def _close(windows: int) -> str:
+    return f"{counted(windows, 'window')} {_TOO_CLOSE}"
+
+
 def _are_told(width_s: float, resolution_s: float) -> bool:
     """Whether the clock tells in which window a call ended: a coarse one only of whole numbers of ticks."""
     return resolution_s <= FINE_S or math.isclose(width_s / resolution_s, round(width_s / resolution_s))
 
 
-def _worst(gate: Gate, rows: _Rows, gap: int | None) -> tuple[float | None, float | None]:
-    """The worst value, and the start of the first window that has it."""
+def _worst(gate: Gate, rows: _Rows, gap: int | None) -> tuple[float | None, ...]:
+    """The worst value, the start of the first window that has it, and the least and most that it can be."""
     known = ~np.isnan(rows.value)
-    found = list(zip(rows.value[known].tolist(), rows.window[known].tolist(), strict=True))
+    columns = (rows.value, rows.window, rows.low, rows.high)
+    found = list(zip(*[column[known].tolist() for column in columns], strict=True))
     if gap is not None:
-        found.append((0.0, gap))
+        found.append((0.0, gap, 0.0, 0.0))
     if not found:
-        return None, None
+        return None, None, None, None
     sign = -1 if gate.is_upper else 1
-    value, window = min(found, key=lambda pair: (sign * pair[0], pair[1]))
-    return value, window * rows.width_s
+    value, window, low, high = min(found, key=lambda each: (sign * each[0], each[1]))
+    return value, window * rows.width_s, low, high

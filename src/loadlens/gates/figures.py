@@ -34,7 +34,7 @@ def value_of(gate: Gate) -> pl.Expr:
 
 def _throughput(gate: Gate) -> pl.Expr:
     if gate.window_s is not None:
-        return pl.col("num_kept" if gate.filtered else "completions").fill_null(0) / gate.window_s
+        return pl.col("num_kept" if gate.filtered else "num_successes") / gate.window_s
     return pl.col("throughput" if gate.filtered else "success_throughput")
 
 

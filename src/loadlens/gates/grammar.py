@@ -17,7 +17,7 @@ from loadlens.keywords import checked_arguments
 from loadlens.sources.storage.documents import read_toml
 from loadlens.sources.wording import listed, shortened
 
-__all__ = ["Gate", "Metric", "Scope", "parse_gate", "parse_gates", "read_gates"]
+__all__ = ["Gate", "Metric", "Scope", "parse_gate", "parse_gates", "parse_width", "read_gates"]
 
 Metric = Literal[
     "percentile", "mean", "median", "min", "max", "error_rate", "throughput", "count", "attainment"
@@ -378,6 +378,23 @@ def _scope(scanner: Scanner) -> tuple[Scope, ...]:
         )
         if not scanner.take(","):
             return tuple(found.values())
+
+
+def parse_width(text: str, source: str = "width") -> float:
+    """A width of windows of time in s, such as ``60s`` or ``5min``.
+
+    Args:
+        text: what to read.
+        source: what messages call it.
+
+    Raises:
+        GateError: it is none.
+    """
+    scanner = Scanner(Place(text, source))
+    width, _ = _value(scanner, "width")
+    if not scanner.at_end():
+        raise scanner.error("nothing more")
+    return width
 
 
 def _window(scanner: Scanner) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import polars as pl
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from loadlens.analysis.shared import with_numeric_keys
 from loadlens.errors import InputError
-from loadlens.gates.bounds import edges_of
 from loadlens.gates.figures import quantile_of, value_of
 from loadlens.gates.grammar import Gate
 from loadlens.profile import Outliers, Plan, Statistics, WindowPlan, key_names, success_of
+from loadlens.profile.buckets import COARSE_ERROR
 from loadlens.profile.table import with_throughput
 from loadlens.profile.windows import window_name
 from loadlens.sources import Log
@@ -40,7 +40,8 @@ class Measures:
         last_end: when the last one ended.
         window_s: the width of the windows in s; None for the whole run.
         resolution_s: the resolution of the log's clock; see ``Profile.resolution_s``.
-        relative_error: bound of the relative error of latencies.
+        relative_error: bound of the relative error of latencies; where they have one, ``table`` has bounds as
+            in ``Statistics``.
     """
 
     key: tuple[str, ...]
@@ -51,6 +52,12 @@ class Measures:
     window_s: float | None = None
     resolution_s: float = 0.0
     relative_error: float = 0.0
+
+    def bound(self, side: Literal["low", "high"]) -> pl.DataFrame:
+        """The table of the least that figures can be, or of the greatest."""
+        bounds = [name for name in self.table.columns if name.startswith(f"{side}:")]
+        named = {name: name.removeprefix(f"{side}:") for name in bounds}
+        return self.table.drop(named.values()).rename(named) if bounds else self.table
 
 
 def gates_plan(log: Log, key: tuple[str, ...], gates: Sequence[Gate], outliers: Outliers) -> Plan:
@@ -110,7 +117,6 @@ def _plan(log: Log, key: tuple[str, ...], gates: Sequence[Gate], outliers: Outli
 
     any_filtered = any(gate.filtered for gate in gates)
     limits = {gate.below_ms for gate in gates if gate.below_ms is not None}
-    edges = {edge for limit in limits for edge in edges_of(limit)} if log.saved else set()
     medians = ("median",) if any(gate.metric == "median" for gate in gates) else ()
     return Plan(
         key=key,
@@ -119,9 +125,10 @@ def _plan(log: Log, key: tuple[str, ...], gates: Sequence[Gate], outliers: Outli
         fence_over_failures=any_filtered,
         percentiles=quantiles(filtered=False),
         kept_percentiles=quantiles(filtered=True),
-        limits_ms=tuple(sorted(limits | edges)),
+        limits_ms=tuple(sorted(limits)),
         described_by=("min", *medians, "max"),
         histogram=False,
+        bounds=True,
     )
 
 
@@ -185,7 +192,6 @@ def _of_windows(log: Log, statistics: Statistics, run: Measures, width_s: float)
         statistics.windows[width_s]
         .rename({window_name(width_s): "window"})
         .filter(pl.col("window").is_not_null())
-        .with_columns(completions=pl.col("num_successes"))
     )
     numbers = groups.select("group", *names)
     table = windows.join(numbers, on=names, nulls_equal=True) if names else windows.join(numbers, how="cross")
@@ -195,4 +201,5 @@ def _of_windows(log: Log, statistics: Statistics, run: Measures, width_s: float)
         table=table.sort("group", "window"),
         spans={group: (first, last) for group, first, last in spans},
         window_s=width_s,
+        relative_error=COARSE_ERROR if run.relative_error else 0.0,
     )

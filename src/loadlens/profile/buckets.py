@@ -13,6 +13,7 @@ from loadlens.schema import MAX_LATENCY_MS
 
 __all__ = [
     "BUCKET_SHIFT",
+    "COARSE_ERROR",
     "COARSE_SHIFT",
     "FAILED",
     "MAX_BUCKET",
@@ -35,6 +36,9 @@ _BUCKETS_PER_OCTAVE: Final = 2**_BUCKET_BITS
 
 RELATIVE_ERROR: Final = 2.0 ** -(_BUCKET_BITS + 1)
 """A value read from its bucket's middle is off by at most half a bucket: 0.2 %."""
+
+COARSE_ERROR: Final = 2.0**-5
+"""The same in coarse buckets: 3.1 %."""
 
 
 def bucket_of(latency_ms: np.ndarray) -> np.ndarray:

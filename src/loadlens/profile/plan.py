@@ -138,6 +138,7 @@ class Plan:
         window_s: the width in s of the windows of that timeline; None for one that fits the log's span.
         histogram: whether the distribution of the kept calls is wanted, which takes ``q25`` and ``q75`` too.
         windows: what is measured by window of time besides.
+        bounds: whether it is told between what figures that are not exact lie; not of IQRs.
     """
 
     key: tuple[str, ...]
@@ -154,6 +155,7 @@ class Plan:
     window_s: int | None = None
     histogram: bool = True
     windows: tuple[WindowPlan, ...] = ()
+    bounds: bool = False
 
     @property
     def described(self) -> dict[str, float]:
@@ -211,7 +213,8 @@ class Statistics:
             ``tps_p25``, ``tps_p50``, ``tps_p75``, ``tps_max``, ``throughput`` and ``throughput_high`` (the
             most that the resolution of the clock leaves open) of these, and a
             ``kept_<percentile>`` for each that was asked for; ``num_below_<ms>``, the successes below each
-            limit.
+            limit. Where figures are not exact and the plan wants bounds, each has two columns more: what it
+            is at least, ``low:<figure>``, and at most, ``high:<figure>``.
         histogram: the kept latencies, binned, where the plan wants them: the key columns as ``key:<name>``,
             ``latency_ms`` (mean of the bin) and ``count``. Its size does not depend on the number of rows.
         profile: the counts that the figures come from. Where there are so many keys that these were measured
@@ -219,7 +222,7 @@ class Statistics:
             the 1,000 keys with the most calls alone; not where the plan keeps the profile.
         windows: by the width of windows in s a table like ``table`` of each key in each window, with
             a column ``window_name`` (which multiple of the width it is) beside the key columns. Where a
-            window need not be exact, a figure is the least that it can be.
+            window need not be exact, a figure is the least that it can be; of saved profiles it has bounds.
         relative_error: bound of the relative error of every order statistic (quantiles, minima, maxima) of
             the successes; 0 where they are exact. With a fence that is not exact, a call close to it may
             count as kept or not.

@@ -17,15 +17,15 @@ from loadlens.profile.profile import Parts, Profile, joint_timeline, key_names
 from loadlens.profile.soundness import refuse_other_columns, refuse_unsound, refuse_unsound_seconds
 from loadlens.profile.storing import PARTS, with_wholes
 from loadlens.profile.sums import new_codes, numbered, recoded, summed_seconds
-from loadlens.profile.windows import common_width, window_name
+from loadlens.profile.windows import window_name
 from loadlens.schema import ERROR_COLUMNS
 from loadlens.sources.common_types import with_common_types, with_types
 from loadlens.sources.diagnosis import explain
 from loadlens.sources.log import Log
-from loadlens.sources.saved import SavedProfile
+from loadlens.sources.saved import SavedProfile, saved_width
 from loadlens.sources.storage.location import address_of, scan_source, store_of
 
-__all__ = ["damage_told", "merged_profile", "merged_seconds", "refuse_impossible"]
+__all__ = ["damage_told", "merged_profile", "merged_seconds", "refuse_impossible", "refuse_other_windows"]
 
 _CELLS_A_STEP: Final = 1_500_000
 _SECONDS_A_STEP: Final = 1_000_000
@@ -55,6 +55,28 @@ def refuse_impossible(log: Log, plan: Plan, execution: Execution) -> None:
         )
     if plan.response_sizes:
         log.require(["response_size"])
+
+
+def refuse_other_windows(name: str, width_s: float | None, wanted_s: Iterable[float]) -> None:
+    """Refuses windows of time that are no whole multiples of those of saved profiles.
+
+    Args:
+        name: what to call the profiles.
+        width_s: the width of their windows in s; None for none.
+        wanted_s: the widths that are asked for.
+
+    Raises:
+        InputError: names the widths, and what to do.
+    """
+    for wanted in wanted_s:
+        again = f"profile the logs again with windows of {wanted:g} s (--window {wanted:g}s)"
+        if width_s is None:
+            raise InputError(f"{name}: tells of no windows of time; {again}, or take the logs themselves")
+        if wanted % width_s:
+            raise InputError(
+                f"{name}: tells of windows of {width_s:g} s, which do not add up to windows of {wanted:g} s; "
+                f"take a multiple of {width_s:g} s, or {again}"
+            )
 
 
 @contextmanager
@@ -147,13 +169,14 @@ def _timeline(
     saved: Sequence[SavedProfile], frames: _Frames, key: Sequence[str], unknown: Sequence[str]
 ) -> Profile | None:
     """The timeline of a few saved profiles, by ``key``; None where one has none."""
-    widths = {number: profile.facts["window_s"] for number, profile in enumerate(saved) if profile.rows}
-    if not widths or None in widths.values():
+    common = saved_width(saved)
+    if common is None:
         return None
-    width = common_width(list(widths.values()))
-    times = pl.col("part").replace_strict(
-        {number: int(width // own) for number, own in widths.items()}, return_dtype=pl.Int64
-    )
+    width = float(common)
+    own = {
+        number: common // profile.facts["window_s"] for number, profile in enumerate(saved) if profile.rows
+    }
+    times = pl.col("part").replace_strict(own, return_dtype=pl.Int64)
     name, names = window_name(width), key_names(key)
     rows, buckets = (
         frames[part].with_columns((pl.col("window") // times).alias(name)).drop("window")
@@ -161,7 +184,7 @@ def _timeline(
     )
     places = rows.select("part", "code", name).unique()
     places = places.with_columns(pl.int_range(pl.len()).over("part").alias("place"))
-    own = frames["keys"].select("part", "code", *names).join(places, on=["part", "code"])
+    placed = frames["keys"].select("part", "code", *names).join(places, on=["part", "code"])
     empty = Profile.empty(key)
     untimed = {name: pl.lit(None, dtype=pl.Float64) for name in ("first_start", "last_end")}
     figures, counts = (
@@ -170,7 +193,7 @@ def _timeline(
     )
     whole = Parts(
         key=tuple(key),
-        keys=own.select("part", pl.col("place").alias("code"), *names, name),
+        keys=placed.select("part", pl.col("place").alias("code"), *names, name),
         figures=figures.rename({"place": "code"}),
         buckets=counts.rename({"place": "code"}),
         seconds=numbered([empty.seconds]),

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import lcm
 from os import PathLike
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ __all__ = [
     "saved_findings",
     "saved_profile",
     "saved_profiles",
+    "saved_width",
     "success_rule_of",
     "told_columns",
 ]
@@ -248,6 +250,12 @@ def saved_columns(saved: Sequence[SavedProfile]) -> dict[str, pl.DataType]:
 def success_rule_of(columns: Iterable[str]) -> str:
     """By what calls of a log with these columns count as successful where nobody says otherwise."""
     return "success" if "success" in columns else f"{LATENCY} > 0"
+
+
+def saved_width(saved: Sequence[SavedProfile]) -> int | None:
+    """The smallest width in s that the windows of all profiles come to; None where some have none."""
+    widths = [profile.facts["window_s"] for profile in saved if profile.rows]
+    return None if not widths or None in widths else lcm(*widths)
 
 
 def lost_warning(columns: Iterable[str], key: Sequence[str]) -> list[str]:
