@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from loadlens.errors import InputError, LoadlensError, OutputError, PriceError, UsageError, WorkerError
     from loadlens.gates import Gate, GateCheck, Verdict, check_gates, parse_gates, read_gates
     from loadlens.prices import PriceTable, load_prices
-    from loadlens.profile import Execution, Outliers, Profile, Progress
+    from loadlens.profile import Execution, Measure, Outliers, Profile, Progress
     from loadlens.profiles import load_profile, merge_profiles, profile_log
     from loadlens.results import ChartFormat, ConcurrencyResult, CostResult, StabilityResult, SummaryResult
     from loadlens.sources import (
@@ -65,6 +65,7 @@ _HOMES: Final = {
     "prices": ("PriceTable", "load_prices"),
     "profile": (
         "Execution",
+        "Measure",
         "Outliers",
         "Profile",
         "Progress",
@@ -110,6 +111,7 @@ __all__ = [
     "LoadlensError",
     "Log",
     "LogAnalysis",
+    "Measure",
     "Outliers",
     "OutputError",
     "PathSource",

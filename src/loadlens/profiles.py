@@ -14,6 +14,7 @@ from loadlens.errors import InputError
 from loadlens.keywords import checked_arguments, key_of
 from loadlens.profile import Execution, Plan, Profile, success_of
 from loadlens.profile.buckets import RELATIVE_ERROR
+from loadlens.profile.measures import Measure, checked_measures
 from loadlens.profile.saved import damage_told, merged_profile, merged_seconds
 from loadlens.profile.storing import digest_of, stored_parts, write_profile
 from loadlens.profile.windows import checked_window
@@ -48,6 +49,7 @@ def profile_log(
     *,
     by: str | Sequence[str] | None = None,
     window_s: float | None = None,
+    measures: Sequence[Measure | str] = (),
     reading: Reading | None = None,
     overwrite: bool = False,
     **execution: Unpack[Execution],
@@ -61,6 +63,8 @@ def profile_log(
         window_s: the width in whole seconds of the windows of time by which calls are counted besides, so
             that gates ``within`` such windows, or whole multiples of them, can be judged; by default one
             that gives the run at most 256 windows.
+        measures: further durations of the calls to count as latencies are: a ``Measure`` each, or its text
+            ``NAME=COLUMN:UNIT``, such as ``first_byte_ms=ttfb:s``; see ``Profile.quantile``.
         reading: how files are read; its options of object stores hold for ``out`` too.
         overwrite: whether an existing file is replaced.
         **execution: how the logs are measured; see ``Execution``. One pass is enough.
@@ -72,18 +76,19 @@ def profile_log(
         InputError: an input cannot be read, or is a profile already.
         OutputError: ``out`` exists and may not be replaced, is an input, or cannot be written.
     """
-    width = checked_window(window_s)
+    width, further = checked_window(window_s), checked_measures(measures)
     log = open_log(inputs, reading=reading)
     if log.saved:
         raise InputError(
             f"{log.saved[0].file.path}: is a saved profile already; merge several with `loadlens merge`"
         )
     key = key_of(by, log.key)
-    log.require((*key, LATENCY))
+    log.require((*key, LATENCY, *[measure.column for measure in further]))
     how: Execution = {**execution, "exact": False, "heatmap": True}
 
     def write(path: Path) -> None:
-        profile = Profile.merge_all([measure(log, _plan(log, key, width), **how).profile])
+        plan = replace(_plan(log, key), window_s=width, measures=further)
+        profile = Profile.merge_all([measure(log, plan, **how).profile])
         write_profile(path, stored_parts(profile), [profile.seconds], _facts(log, profile))
 
     place = target(out, reading.storage_options if reading else None)
@@ -91,7 +96,7 @@ def profile_log(
     return log.findings
 
 
-def _plan(log: Log, key: tuple[str, ...], window_s: int | None) -> Plan:
+def _plan(log: Log, key: tuple[str, ...]) -> Plan:
     return Plan(
         key=key,
         success=success_of(log.columns),
@@ -99,7 +104,6 @@ def _plan(log: Log, key: tuple[str, ...], window_s: int | None) -> Plan:
         outliers="none",
         response_sizes="response_size" in log.columns,
         keeps_profile=True,
-        window_s=window_s,
         histogram=False,
     )
 
@@ -161,6 +165,7 @@ def _counted(profile: Profile) -> dict[str, Any]:
         "first_second": first_second,
         "last_second": last_second,
         "window_s": None if profile.timeline is None else int(profile.timeline.window_s or 0),
+        "measures": list(profile.measures),
         "window_is_fitted": profile.timeline is not None and profile.timeline.is_fitted,
     }
 
@@ -197,7 +202,7 @@ def merge_profiles(
 
     def write(path: Path) -> None:
         with damage_told(saved):
-            profile = merged_profile(saved, key, with_timeline=True)
+            profile = merged_profile(saved, key, with_further=True)
             seconds = merged_seconds(saved, profile.keys, key)
             write_profile(path, stored_parts(profile), seconds, _merged_facts(saved, profile))
 
@@ -242,6 +247,6 @@ def load_profile(path: PathSource, storage_options: Mapping[str, str] | None = N
     refuse_other_keys(saved)
     refuse_doubled(saved)
     with damage_told(saved):
-        profile = merged_profile(saved, saved[0].key, with_timeline=True)
+        profile = merged_profile(saved, saved[0].key, with_further=True)
         seconds = [*merged_seconds(saved, profile.keys, saved[0].key), profile.seconds]
     return replace(profile, seconds=pl.concat(seconds), pace=None)

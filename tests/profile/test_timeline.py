@@ -18,6 +18,7 @@ import loadlens
 from loadlens.engine import measure
 from loadlens.errors import UsageError
 from loadlens.profile import Plan, Profile
+from loadlens.profile.measures import Measure
 from loadlens.profile.storing import stored_parts, write_profile
 from loadlens.schema import LATENCY
 from loadlens.sources import Source, open_log
@@ -30,12 +31,24 @@ WIDTHS_S = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400, 1
 
 
 def kept(
-    log: Source, by: Sequence[str] = ("memory_size",), *, window_s: int | None = None, **how: Any
+    log: Source,
+    by: Sequence[str] = ("memory_size",),
+    *,
+    window_s: int | None = None,
+    measures: Sequence[Measure] = (),
+    **how: Any,
 ) -> Profile:
     """The profile of a log as it is saved."""
     opened = open_log(log)
     sizes = "response_size" in opened.columns
-    plan = Plan(key=tuple(by), keeps_profile=True, window_s=window_s, response_sizes=sizes, histogram=False)
+    plan = Plan(
+        key=tuple(by),
+        keeps_profile=True,
+        window_s=window_s,
+        measures=tuple(measures),
+        response_sizes=sizes,
+        histogram=False,
+    )
     return Profile.merge_all([measure(opened, plan, exact=False, heatmap=True, **how).profile])
 
 

@@ -64,11 +64,22 @@ Window = Annotated[
 ]
 
 
+Measures = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--measure",
+        metavar="NAME=COLUMN:UNIT",
+        help="Count a further duration of each call too, such as first_byte_ms=ttfb:s; repeatable.",
+    ),
+]
+
+
 def profile_command(  # noqa: PLR0917  # the parameters of a command are its options
     inputs: Logs,
     out: ProfileFile,
     by: By = None,
     window: Window = None,
+    measure: Measures = None,
     memory_limit: MemoryLimit = None,
     spill_folder: SpillFolder = None,
     cluster: Cluster = None,
@@ -115,6 +126,7 @@ def profile_command(  # noqa: PLR0917  # the parameters of a command are its opt
             place,
             by=by or None,
             window_s=None if window is None else parse_width(window, "--window"),
+            measures=measure or (),
             reading=reading,
             overwrite=overwrite,
             on_progress=display.on_progress,

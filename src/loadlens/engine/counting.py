@@ -18,6 +18,7 @@ from loadlens.engine.scan import PARSING, Scan, in_memory, is_small_text, run_ba
 from loadlens.engine.selections import Selections
 from loadlens.engine.tally import TIMELINE, Columns, Layers, Tallies, Tally, window_of
 from loadlens.errors import InputError
+from loadlens.profile.measures import UnusableMeasureError
 from loadlens.profile.plan import Engine
 from loadlens.profile.profile import Profile, joint_timeline, key_names
 from loadlens.profile.progress import Tracker
@@ -238,17 +239,20 @@ def _tallied(
             frame.collect(engine=scan.engine)
 
     frame = scan.tracker.watch(layers.frame)
-    run_batches(frame, add, _SPILLED if path else _NOTHING, run, expected=(TallyFullError,))
-    profiles = {
-        width: _profile(tallies.merged(width), columns, scan, units)
-        for width, columns in layers.layers.items()
-        if width != TIMELINE
+    run_batches(
+        frame, add, _SPILLED if path else _NOTHING, run, expected=(TallyFullError, UnusableMeasureError)
+    )
+    found = {
+        layer: _profile(tallies.merged(layer), columns, scan, units)
+        for layer, columns in layers.layers.items()
+        if layer != TIMELINE
     }
-    _refuse_broken_keys(profiles[None])
+    _refuse_broken_keys(found[None])
+    measures = {layer: profile for layer, profile in found.items() if isinstance(layer, str)}
     if columns := layers.layers.get(TIMELINE):
         timeline = _timeline(tallies.merged(TIMELINE), columns, scan)
-        profiles[None] = replace(profiles[None], timeline=timeline)
-    return profiles
+        found[None] = replace(found[None], timeline=timeline, measures=measures)
+    return {layer: profile for layer, profile in found.items() if not isinstance(layer, str)}
 
 
 def _profile(tallies: Sequence[Tally], columns: Columns, scan: Scan, units: UnitWatch) -> Profile:

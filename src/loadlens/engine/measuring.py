@@ -23,6 +23,7 @@ from loadlens.engine.selections import Selections
 from loadlens.errors import InputError, UsageError
 from loadlens.profile.buckets import RELATIVE_ERROR
 from loadlens.profile.limits import Limits
+from loadlens.profile.measures import UnusableMeasureError, refuse_broken_measure
 from loadlens.profile.plan import Execution, Plan, Statistics, WindowPlan, runs_here
 from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.progress import Tracker
@@ -133,6 +134,9 @@ def _of_rows(log: Log, plans: Sequence[Plan], execution: Execution) -> list[Stat
         except ChangedError as error:
             refuse_changed(log.files)
             raise InputError(f"{log.name}: changed while it was read") from error
+        except UnusableMeasureError as error:
+            refuse_broken_measure(str(error), plans[0].measures, log.frame, plans[0].success, log.name)
+            raise
     if found[0].profile.figures.is_empty():
         raise InputError(log.without_rows())
     return found
@@ -151,7 +155,7 @@ def _of_profiles(log: Log, plans: Sequence[Plan], execution: Execution) -> list[
         log.findings.become(joint_findings(log.saved, log.unsaved.findings, lost))
     with reading(log):
         windowed = any(plan.windows for plan in plans)
-        profile = merged_profile(log.saved, key, beside.profile if beside else None, with_timeline=windowed)
+        profile = merged_profile(log.saved, key, beside.profile if beside else None, with_further=windowed)
         if not execution.get("heatmap", False):
             profile = replace(profile, heat=profile.heat.clear())
         refuse_other_windows(

@@ -15,6 +15,7 @@ from loadlens.engine.selections import Looked, Selections, Wanted
 from loadlens.engine.tally import Layers
 from loadlens.errors import LoadlensError
 from loadlens.profile.limits import Limits
+from loadlens.profile.measures import UnusableMeasureError, refuse_broken_measure
 from loadlens.profile.plan import SUCCESS_RULES, Engine, Plan, success_rule
 from loadlens.profile.profile import Profile
 from loadlens.profile.progress import Tracker
@@ -124,7 +125,11 @@ def count_partition(task: Task) -> Counts:
             engine=task.engine,
             tracker=Tracker(None, None, 0),
         )
-        profiles = profiles_of_rows(log, layers_of(log, scan), scan)
+        try:
+            profiles = profiles_of_rows(log, layers_of(log, scan), scan)
+        except UnusableMeasureError as error:
+            refuse_broken_measure(str(error), scan.plan.measures, log.frame, scan.plan.success, log.name)
+            raise
         packed = {width: _packed(profile) for width, profile in profiles.items()}
         return Counts(packed=packed, findings=log.findings)
 

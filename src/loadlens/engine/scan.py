@@ -83,7 +83,8 @@ def needed_names(log: Log, plan: Plan) -> list[str]:
     """The columns of a log that ``plan`` needs."""
     sizes = ["response_size"] if plan.response_sizes else []
     measures = (LATENCY, ERROR_CLASS, *ERROR_COLUMNS, "start_time", "end_time", *sizes)
-    wanted = [*plan.key, *measures, *plan.success.meta.root_names()]
+    further = [measure.column for measure in plan.measures]
+    wanted = [*plan.key, *measures, *further, *plan.success.meta.root_names()]
     return [name for name in dict.fromkeys(wanted) if name in log.columns]
 
 

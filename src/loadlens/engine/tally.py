@@ -13,12 +13,16 @@ import polars as pl
 from loadlens.engine.binding import NO_CODE, Codes, Layout, NativeTally
 from loadlens.engine.keys import KeyColumn, key_columns_of
 from loadlens.profile.buckets import COARSE_SHIFT
+from loadlens.profile.measures import Measure, UnusableMeasureError
 from loadlens.profile.profile import key_names
 from loadlens.profile.rows import Rows, UnusableRowsError
 from loadlens.profile.windows import fitting_width, window_name
 from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, LATENCY
 
 __all__ = ["TIMELINE", "Columns", "Layers", "Tallies", "Tally", "window_of"]
+
+Layer = float | str | None
+"""A layer by the width in s of its windows, None for the key alone; or by the name of a measure."""
 
 TIMELINE: Final = 0.0
 """In the place of the width of its windows: the layer of a profile's timeline."""
@@ -82,12 +86,12 @@ class Layers:
         frame: the rows, with the columns of all layers, keys as the library codes them; where there are rules
             that it does not check, ``unusable`` tells whether a row breaks one.
         layers: the columns of each layer, by the width of its windows in s; None for the key alone,
-            ``TIMELINE`` for that of a profile that is kept.
+            ``TIMELINE`` for that of a profile that is kept, the name for a measure.
         checked: whether there is a column ``unusable``.
     """
 
     frame: pl.LazyFrame
-    layers: Mapping[float | None, Columns]
+    layers: Mapping[Layer, Columns]
     checked: bool
 
     @classmethod
@@ -104,22 +108,23 @@ class Layers:
             errors=rows.errors,
             logged_times=rows.logged_times,
         )
-        by_window: dict[float | None, Columns] = {
-            width: _by_window(keys, width, _COUNTED_BY_WINDOW) for width in widths
-        }
+        layers: dict[Layer, Columns] = {None: run}
+        layers.update((width, _by_window(keys, width, _COUNTED_BY_WINDOW)) for width in widths)
         if rows.plan.keeps_profile:
             counted = [name for name in _COUNTED_IN_TIMELINE if name in schema]
             columns = _by_window(keys, float(rows.plan.window_s or 1), counted)
             is_fitted = rows.plan.window_s is None
-            by_window[TIMELINE] = replace(columns, errors=rows.errors, is_fitted=is_fitted)
+            layers[TIMELINE] = replace(columns, errors=rows.errors, is_fitted=is_fitted)
+            layers.update((measure.name, _of_measure(keys, measure)) for measure in rows.plan.measures)
         checked = _UNUSABLE in schema
         frame = rows.frame.select(
             *[key.coded() for key in keys],
             *others,
-            *[window_of(width) for width in {columns.window_s for columns in by_window.values()} if width],
+            *[measure.label for measure in rows.plan.measures],
+            *[window_of(width) for width in {columns.window_s for columns in layers.values()} if width],
             *([_UNUSABLE] if checked else []),
         )
-        return cls(frame=frame, layers={None: run, **by_window}, checked=checked)
+        return cls(frame=frame, layers=layers, checked=checked)
 
     @property
     def run(self) -> Columns:
@@ -131,9 +136,9 @@ class Layers:
         """Whether rows have an end."""
         return self.run.layout.has_end
 
-    def batch(self, rows: pl.DataFrame, width: float | None) -> pl.DataFrame:
+    def batch(self, rows: pl.DataFrame, layer: Layer) -> pl.DataFrame:
         """Some rows in the columns of one layer."""
-        return rows if len(self.layers) == 1 and not self.checked else rows.select(self.layers[width].names)
+        return rows if len(self.layers) == 1 and not self.checked else rows.select(self.layers[layer].names)
 
 
 def window_of(width_s: float) -> pl.Expr:
@@ -157,6 +162,12 @@ def _by_window(keys: Sequence[KeyColumn], width_s: float, counted: Sequence[str]
         layout=Layout.of(places, bucket_shift=COARSE_SHIFT),
         window_s=width_s,
     )
+
+
+def _of_measure(keys: Sequence[KeyColumn], measure: Measure) -> Columns:
+    """The columns of a layer with a measure in the place of the latency."""
+    layout = Layout.of({LATENCY: len(keys), "success": len(keys) + 1}, checks_success=True)
+    return Columns(keys=tuple(keys), others=(measure.label, "success"), layout=layout)
 
 
 class Tally:
@@ -273,6 +284,15 @@ class _FittedTally(Tally):
         self.window_s = width_s
 
 
+def _add_to(tally: Tally, rows: pl.DataFrame, layer: Layer) -> None:
+    try:
+        tally.add(rows)
+    except UnusableRowsError:
+        if isinstance(layer, str):
+            raise UnusableMeasureError(layer) from None
+        raise
+
+
 class Tallies:
     """Tallies for each of the threads that count at the same time: one of each layer.
 
@@ -300,10 +320,10 @@ class Tallies:
         self._most_rows = most_rows
         self._layers = layers
         self._lock = threading.Lock()
-        self.all: list[dict[float | None, Tally]] = []
+        self.all: list[dict[Layer, Tally]] = []
         self._free: list[int] = []
 
-    def _new(self) -> dict[float | None, Tally]:
+    def _new(self) -> dict[Layer, Tally]:
         found = {width: Tally(columns, **self._options) for width, columns in self._layers.layers.items()}
         timeline = self._layers.layers.get(TIMELINE)
         if timeline:  # is given the rows of the part alone, of which windows tell nothing
@@ -333,10 +353,10 @@ class Tallies:
         with self._one() as number:
             tallies = self.all[number]
             tallies[None].add(self._layers.batch(rows, None), codes=codes)
-            for width, tally in tallies.items():
-                if width is not None:
-                    own = rows.filter(codes != NO_CODE) if width == TIMELINE and has_some else rows
-                    tally.add(self._layers.batch(own, width))
+            for layer, tally in tallies.items():
+                if layer is not None:
+                    own = rows.filter(codes != NO_CODE) if layer == TIMELINE and has_some else rows
+                    _add_to(tally, self._layers.batch(own, layer), layer)
         return number
 
     @contextmanager
@@ -354,12 +374,12 @@ class Tallies:
                 with self._lock:
                     self._free.append(number)
 
-    def merged(self, width: float | None) -> list[Tally]:
+    def merged(self, layer: Layer) -> list[Tally]:
         """Those of a layer in as few as can count so many rows, at least one; ``all`` keep their keys."""
         found: list[Tally] = []
         rows = 0
         for tallies in self.all or [self._new()]:
-            tally = tallies[width]
+            tally = tallies[layer]
             rows += tally.rows
             if not found or rows >= 2 * self._most_rows:
                 found.append(tally)

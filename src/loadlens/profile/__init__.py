@@ -1,5 +1,6 @@
 """The profile, a small mergeable summary of a log: what it is made of, its views, and how it is saved."""
 
+from loadlens.profile.measures import Measure
 from loadlens.profile.plan import (
     DEFAULT_PERCENTILES,
     Execution,
@@ -20,6 +21,7 @@ from loadlens.profile.views import heatmap, spectrum, timeline
 __all__ = [
     "DEFAULT_PERCENTILES",
     "Execution",
+    "Measure",
     "OnProgress",
     "Outliers",
     "Plan",

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from loadlens.errors import UsageError
+from loadlens.profile.measures import Measure
 from loadlens.profile.profile import Profile
 from loadlens.profile.progress import OnProgress
 from loadlens.schema import latency_is_positive
@@ -136,6 +137,7 @@ class Plan:
         keeps_profile: whether the whole profile is wanted with its timeline, as it is to be saved; not for
             exact figures.
         window_s: the width in s of the windows of that timeline; None for one that fits the log's span.
+        measures: further durations that a profile that is kept counts as it counts latencies.
         histogram: whether the distribution of the kept calls is wanted, which takes ``q25`` and ``q75`` too.
         windows: what is measured by window of time besides.
         bounds: whether it is told between what figures that are not exact lie; not of IQRs.
@@ -153,6 +155,7 @@ class Plan:
     described_by: tuple[str, ...] = tuple(FIVE)
     keeps_profile: bool = False
     window_s: int | None = None
+    measures: tuple[Measure, ...] = ()
     histogram: bool = True
     windows: tuple[WindowPlan, ...] = ()
     bounds: bool = False

@@ -1,6 +1,6 @@
 """The profile: a small mergeable summary of a log."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import polars as pl
@@ -112,6 +112,9 @@ class Profile(Shown):
             windows.
         timeline: the profile of the same calls by key and window of time, so with ``window_s``; its buckets
             have no ``excess``. Only of profiles that are to be saved; None where there are too many keys.
+        measures: for each further duration of the calls that was asked for, by its name, the profile of the
+            same calls by that in the place of the latency, in ms; so under the same keys and codes, without
+            seconds. Of logs that are merged, those that all of them have.
         is_fitted: whether ``window_s`` is the smallest of the automatic widths (1, 5, 10, 30 s, 1, 5, 10,
             30 min, ...) in which there are at most 256 windows from the first to the last, and not so many
             pairs of key and window; it gets wider where calls that are merged ask for that.
@@ -129,6 +132,7 @@ class Profile(Shown):
     units: UnitCounts = field(default_factory=UnitCounts)
     window_s: float | None = None
     timeline: "Profile | None" = None
+    measures: Mapping[str, "Profile"] = field(default_factory=dict)
     is_fitted: bool = False
 
     @classmethod
@@ -156,7 +160,8 @@ class Profile(Shown):
         """About how much memory its frames take."""
         frames = (self.keys, self.figures, self.buckets, self.seconds, self.heat, self.classes)
         own = sum(frame.estimated_size() for frame in frames)
-        return int(own) + (self.timeline.estimated_bytes if self.timeline else 0)
+        further = [*self.measures.values(), *([self.timeline] if self.timeline else [])]
+        return int(own) + sum(profile.estimated_bytes for profile in further)
 
     @property
     def bucket_shift(self) -> int:
@@ -201,6 +206,7 @@ class Profile(Shown):
         by: str | Sequence[str] | None = None,
         *,
         between: tuple[float, float] | None = None,
+        measure: str | None = None,
     ) -> pl.DataFrame:
         """A quantile of the latencies of the successful calls, by linear interpolation between ranks.
 
@@ -209,6 +215,7 @@ class Profile(Shown):
             by: columns of the key to group by; all of them where it is not said, none for the whole log.
             between: of the calls alone that ended from the first time on and before the second, in s on the
                 log's clock: multiples of the width of the windows of the profile's ``timeline``.
+            measure: of one of the profile's ``measures``, by its name, in the place of the latency.
 
         Returns:
             The columns ``by``, ascending; ``latency_ms``, at most half a bucket off (1/512 of itself, 1/32
@@ -216,7 +223,7 @@ class Profile(Shown):
 
         Raises:
             UsageError: ``q`` is no quantile, ``by`` names a column that is not in the key, or the profile has
-                no windows that begin and end at the times.
+                no such measure, or no windows that begin and end at the times.
         """
         if not 0 <= q <= 1:
             raise UsageError(f"q: got {q!r}, expected a quantile from 0 to 1")
@@ -225,24 +232,17 @@ class Profile(Shown):
             key = ", ".join(self.key) or "nothing"
             raise UsageError(f"by: got {', '.join(other)}, expected columns of the profile's key: {key}")
         named = zip(key_names(columns), columns, strict=True)
-        some = self if between is None else self._between(*between)
+        some = self if measure is None else self._measure(measure)
+        if between is not None:
+            some = _between(some.timeline, *between)
         keys = some.keys.select("code", *[pl.col(internal).alias(name) for internal, name in named])
         return quantile_of(keys, some.figures, some.buckets, q, some.bucket_shift)
 
-    def _between(self, start_s: float, end_s: float) -> "Profile":
-        """The timeline with the keys alone of windows between two times."""
-        timeline = self.timeline
-        if timeline is None or timeline.window_s is None:
-            raise UsageError("between: got a profile without a timeline, expected one that was saved")
-        width = timeline.window_s
-        if start_s % width or end_s % width or not start_s < end_s:
-            raise UsageError(
-                f"between: got {start_s:.15g} s to {end_s:.15g} s, expected a multiple of {width:g} s and a "
-                f"later one: that is how wide the profile's windows are"
-            )
-        window = pl.col(window_name(width))
-        inside = window.is_between(start_s // width, end_s // width, closed="left")
-        return replace(timeline, keys=timeline.keys.filter(inside))
+    def _measure(self, name: str) -> "Profile":
+        if name not in self.measures:
+            known = ", ".join(self.measures) or "none, as the profile has none"
+            raise UsageError(f"measure: got {name!r}, expected one of {known}")
+        return self.measures[name]
 
     def in_windows_of(self, width_s: float) -> "Profile":
         """A profile by windows of time by wider ones, as many of its own to each."""
@@ -290,8 +290,24 @@ class Profile(Shown):
             units=UnitCounts.merge_all(profile.units for profile in profiles),
             window_s=first.window_s,
             timeline=joint_timeline([one.timeline for one in profiles if not one.figures.is_empty()]),
+            measures=joint_measures([one.measures for one in profiles if not one.figures.is_empty()]),
             is_fitted=all(profile.is_fitted for profile in profiles),
         ).merged()
+
+
+def _between(timeline: Profile | None, start_s: float, end_s: float) -> Profile:
+    """A timeline with the keys alone of windows between two times."""
+    if timeline is None or timeline.window_s is None:
+        raise UsageError("between: got a profile without a timeline, expected latencies of a saved one")
+    width = timeline.window_s
+    if start_s % width or end_s % width or not start_s < end_s:
+        raise UsageError(
+            f"between: got {start_s:.15g} s to {end_s:.15g} s, expected a multiple of {width:g} s and a "
+            f"later one: that is how wide the profile's windows are"
+        )
+    window = pl.col(window_name(width))
+    inside = window.is_between(start_s // width, end_s // width, closed="left")
+    return replace(timeline, keys=timeline.keys.filter(inside))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,6 +328,7 @@ class Parts:
         units: the counts of all.
         window_s: the width of their windows.
         timeline: that of all.
+        measures: those of all.
         is_fitted: whether the width of their windows was chosen automatically.
     """
 
@@ -328,6 +345,7 @@ class Parts:
     units: UnitCounts = field(default_factory=UnitCounts)
     window_s: float | None = None
     timeline: Profile | None = None
+    measures: Mapping[str, Profile] = field(default_factory=dict)
     is_fitted: bool = False
 
     def merged(self) -> Profile:
@@ -351,8 +369,15 @@ class Parts:
             units=self.units,
             window_s=self.window_s,
             timeline=self.timeline,
+            measures=self.measures,
             is_fitted=self.is_fitted,
         )
+
+
+def joint_measures(several: Sequence[Mapping[str, Profile]]) -> dict[str, Profile]:
+    """The measures of all calls, of those that all have, by ascending name."""
+    names = set.intersection(*map(set, several)) if several else set()
+    return {name: Profile.merge_all([measures[name] for measures in several]) for name in sorted(names)}
 
 
 def joint_timeline(timelines: Sequence[Profile | None]) -> Profile | None:

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.profile.buckets import bucket_bounds
+from loadlens.profile.buckets import bucket_bounds, bucket_middle
 
 __all__ = ["quantile_of"]
 
@@ -79,15 +79,19 @@ def quantile_of(
     position = (size - 1) * q
     lower = np.floor(position).astype(np.int64)
     weight = position - lower
-    low, high = (bucket_bounds(ranked.at(rank), shift) for rank in (lower, np.minimum(lower + 1, size - 1)))
-    ends_ms = {
-        "low_ms": low[0] + (high[0] - low[0]) * weight,
-        "high_ms": low[1] + (high[1] - low[1]) * weight,
-    }
+    at, after = (ranked.at(rank) for rank in (lower, np.minimum(lower + 1, size - 1)))
+    (low, high), (low_after, high_after) = bucket_bounds(at, shift), bucket_bounds(after, shift)
+    middle, middle_after = bucket_middle(at, shift), bucket_middle(after, shift)
     least, most = table["latency_min"].to_numpy(), table["latency_max"].to_numpy()
-    bounds = {name: np.clip(values, least, most) for name, values in ends_ms.items()}
-    middle = np.clip((ends_ms["low_ms"] + ends_ms["high_ms"]) / 2, least, most)
-    return pl.DataFrame({**{name: table[name] for name in names}, "latency_ms": middle, **bounds})
+    between = {
+        "latency_ms": (middle, middle_after),
+        "low_ms": (low, low_after),
+        "high_ms": (high, high_after),
+    }
+    found = {
+        name: np.clip(one + (other - one) * weight, least, most) for name, (one, other) in between.items()
+    }
+    return pl.DataFrame({**{name: table[name] for name in names}, **found})
 
 
 def _numbered(keys: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:

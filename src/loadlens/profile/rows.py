@@ -52,8 +52,11 @@ class Rows:
             pl.col(name).alias(internal) for name, internal in zip(plan.key, key_names(plan.key), strict=True)
         ]
         rules = [rule for rule in log.open_rules if not _is_counted(rule, plan)]
+        schema = log.frame.collect_schema() if plan.measures else {}
+        success = plan.success.fill_null(value=False)
+        measures = [one.values(schema[one.column], success) for one in plan.measures]
         return cls(
-            frame=log.frame.select(*keys, *_needed_columns(log, plan, rules)),
+            frame=log.frame.select(*keys, *_needed_columns(log, plan, rules), *measures),
             plan=plan,
             errors=_error_columns(log),
             logged_times=log.logged_times,

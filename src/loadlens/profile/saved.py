@@ -15,7 +15,7 @@ from loadlens.profile.pace import Pace, pace_of, summed_paces
 from loadlens.profile.plan import Execution, Plan, success_rule
 from loadlens.profile.profile import Parts, Profile, joint_timeline, key_names
 from loadlens.profile.soundness import refuse_other_columns, refuse_unsound, refuse_unsound_seconds
-from loadlens.profile.storing import PARTS, with_wholes
+from loadlens.profile.storing import FURTHER_PARTS, PARTS, with_wholes
 from loadlens.profile.sums import new_codes, numbered, recoded, summed_seconds
 from loadlens.profile.windows import window_name
 from loadlens.schema import ERROR_COLUMNS
@@ -94,7 +94,7 @@ def merged_profile(
     key: Sequence[str],
     beside: Profile | None = None,
     *,
-    with_timeline: bool = False,
+    with_further: bool = False,
 ) -> Profile:
     """The profile of all logs behind saved profiles, with a pace in the place of seconds.
 
@@ -102,7 +102,7 @@ def merged_profile(
         saved: the profiles.
         key: columns that all of them have; fewer than their own make coarser groups.
         beside: the profile by ``key`` of logs beside them, with its seconds.
-        with_timeline: whether their timelines are read.
+        with_further: whether their timelines are read.
 
     Raises:
         InputError: a profile is damaged.
@@ -110,8 +110,8 @@ def merged_profile(
     # Where no second is shared the paces add up, and nobody has to look at the seconds.
     adds_up = set(key) == set(saved[0].key) and not _overlap(_spans(saved, beside))
     whole: Profile | None = None
-    for step in _steps(saved, with_timeline=with_timeline):
-        part = _profile(step, key, with_pace=adds_up, with_timeline=with_timeline)
+    for step in _steps(saved, with_further=with_further):
+        part = _profile(step, key, with_pace=adds_up, with_further=with_further)
         whole = whole.merge(part) if whole else part
     assert whole is not None  # noqa: S101  # there is a profile, so there is a step
     if beside:
@@ -122,13 +122,13 @@ def merged_profile(
     return replace(whole, pace=whole.pace or Pace.empty())
 
 
-def _steps(saved: Sequence[SavedProfile], *, with_timeline: bool) -> Iterator[list[SavedProfile]]:
+def _steps(saved: Sequence[SavedProfile], *, with_further: bool) -> Iterator[list[SavedProfile]]:
     """The profiles in lists of a bounded number of rows."""
     step: list[SavedProfile] = []
     rows = 0
     for profile in saved:
         own = profile.file.rows - profile.facts["num_seconds"]
-        own -= 0 if with_timeline else profile.facts["num_timeline"]
+        own -= 0 if with_further else profile.facts["num_further"]
         if step and rows + own > _CELLS_A_STEP:
             yield step
             step, rows = [], 0
@@ -138,15 +138,16 @@ def _steps(saved: Sequence[SavedProfile], *, with_timeline: bool) -> Iterator[li
 
 
 def _profile(
-    saved: Sequence[SavedProfile], key: Sequence[str], *, with_pace: bool, with_timeline: bool
+    saved: Sequence[SavedProfile], key: Sequence[str], *, with_pace: bool, with_further: bool
 ) -> Profile:
     """The profile of a few saved ones, with a pace or without anything in the place of seconds."""
     several = dict(enumerate(saved))
     frames = _frames(several, ("buckets",)) | _frames(several, _SMALL_PARTS)
     frames["figures"] = with_wholes(frames["figures"])
-    if with_timeline:
-        frames |= _frames(several, ("timeline",)) | _frames(several, ("timeline_buckets",))
-        frames["timeline"] = with_wholes(frames["timeline"])
+    for part in FURTHER_PARTS if with_further else ():
+        frames |= _frames(several, (part,))
+    for part in ("timeline", "measures") if with_further else ():
+        frames[part] = with_wholes(frames[part])
     refuse_unsound(saved, frames)
     known = {name for profile in saved for name in profile.facts["errors"]}
     unknown = [name for name in ERROR_COLUMNS if name not in known]
@@ -161,8 +162,44 @@ def _profile(
         rates=frames["rates"] if with_pace else None,
         windows=frames["windows"].drop("part") if with_pace else None,
         resolution_s=min(float(profile.facts.get("resolution_s", 0.0)) for profile in saved),
-        timeline=_timeline(saved, frames, key, unknown) if with_timeline else None,
+        timeline=_timeline(saved, frames, key, unknown) if with_further else None,
+        measures=_measures(saved, frames, key) if with_further else {},
     ).merged()
+
+
+def _measures(saved: Sequence[SavedProfile], frames: _Frames, key: Sequence[str]) -> dict[str, Profile]:
+    """The measures that all of a few saved profiles have, by ``key``."""
+    several = [set(profile.facts["measures"]) for profile in saved if profile.rows]
+    found = {}
+    for name in sorted(set.intersection(*several)) if several else ():
+        figures, buckets = (
+            frames[part].filter(pl.col("measure") == name).drop("measure")
+            for part in ("measures", "measure_buckets")
+        )
+        keys = frames["keys"].select("part", "code", *key_names(key))
+        found[name] = _without_times(key, keys, figures, buckets).merged()
+    return found
+
+
+def _without_times(
+    key: Sequence[str], keys: pl.DataFrame, figures: pl.DataFrame, buckets: pl.DataFrame
+) -> Parts:
+    """Calls of several profiles that are told by other things than their times."""
+    empty = Profile.empty(key)
+    lacking = [
+        pl.lit(0 if dtype.is_integer() else None, dtype=dtype).alias(name)
+        for name, dtype in empty.figures.schema.items()
+        if name not in figures.columns
+    ]
+    return Parts(
+        key=tuple(key),
+        keys=keys,
+        figures=figures.with_columns(lacking),
+        buckets=buckets,
+        seconds=numbered([empty.seconds]),
+        heat=empty.heat,
+        classes=numbered([empty.classes]),
+    )
 
 
 def _timeline(
@@ -185,24 +222,16 @@ def _timeline(
     places = rows.select("part", "code", name).unique()
     places = places.with_columns(pl.int_range(pl.len()).over("part").alias("place"))
     placed = frames["keys"].select("part", "code", *names).join(places, on=["part", "code"])
-    empty = Profile.empty(key)
-    untimed = {name: pl.lit(None, dtype=pl.Float64) for name in ("first_start", "last_end")}
     figures, counts = (
-        frame.join(places, on=["part", "code", name], nulls_equal=True).drop("code", name)
-        for frame in (rows.drop(unknown).with_columns(**untimed), buckets)
+        frame.join(places, on=["part", "code", name], nulls_equal=True)
+        .drop("code", name)
+        .rename({"place": "code"})
+        for frame in (rows.drop(unknown), buckets)
     )
-    whole = Parts(
-        key=tuple(key),
-        keys=placed.select("part", pl.col("place").alias("code"), *names, name),
-        figures=figures.rename({"place": "code"}),
-        buckets=counts.rename({"place": "code"}),
-        seconds=numbered([empty.seconds]),
-        heat=empty.heat,
-        classes=numbered([empty.classes]),
-        window_s=width,
-        is_fitted=all(profile.facts["window_is_fitted"] for profile in saved if profile.rows),
-    ).merged()
-    return joint_timeline([whole])
+    keys = placed.select("part", pl.col("place").alias("code"), *names, name)
+    is_fitted = all(profile.facts["window_is_fitted"] for profile in saved if profile.rows)
+    whole = replace(_without_times(key, keys, figures, counts), window_s=width, is_fitted=is_fitted)
+    return joint_timeline([whole.merged()])
 
 
 def _frames(

@@ -41,35 +41,40 @@ def _is_no_time(*names: str) -> pl.Expr:
 _IS_LATENCY: Final = _BUCKET.is_between(0, MAX_BUCKET, closed="left")
 
 _FIGURE_RULES: Final[Mapping[str, pl.Expr]] = {
-    "it lacks figures": _lacks(
-        "code", "success", "calls", "timed", "latency_sum", "response_size_sum", "response_size_count"
-    )
+    "it lacks figures": _lacks("code", "success", "calls", "timed", "latency_sum")
     | (pl.any_horizontal(pl.col("latency_min", "latency_max").is_null()) & (_TIMED > 0)),
-    "it has negative counts": _below(0, "timed", "response_size_sum", "response_size_count", *ERROR_COLUMNS)
-    | _below(1, "calls"),
+    "it has negative counts": _below(0, "timed") | _below(1, "calls"),
     "it has more latencies than calls": _TIMED > _CALLS,
-    "it has more sizes than calls": pl.col("response_size_count") > _CALLS,
-    "it has more errors than calls": pl.any_horizontal(pl.col(ERROR_COLUMNS) > _CALLS),
     "it has latencies that cannot be": pl.any_horizontal(
         ~pl.col("latency_min", "latency_max").is_between(-1, MAX_LATENCY_MS)
     )
     | (pl.col("latency_min") > pl.col("latency_max")),
 }
 
+_SIZE_RULES: Final[Mapping[str, pl.Expr]] = {
+    "it lacks sizes": _lacks("response_size_sum", "response_size_count"),
+    "it has negative sums or errors": _below(0, "response_size_sum", "response_size_count", *ERROR_COLUMNS),
+    "it has more sizes than calls": pl.col("response_size_count") > _CALLS,
+    "it has more errors than calls": pl.any_horizontal(pl.col(ERROR_COLUMNS) > _CALLS),
+}
+
+_BUCKET_RULES: Final[Mapping[str, pl.Expr]] = {
+    "it lacks figures": _lacks("code", "success", "bucket", "count", "excess"),
+    "it has negative counts": _below(0, "excess") | _below(1, "count"),
+    "it has latencies that cannot be": ~_IS_LATENCY & (_BUCKET != FAILED),
+    "it has sums that its buckets cannot have": pl.col("excess")
+    > pl.when(_BUCKET == FAILED).then(0).otherwise(_COUNT * EXCESS_UNITS),
+}
+
 _RULES: Final[Mapping[str, Mapping[str, pl.Expr]]] = {
     "keys": {},
     "figures": {
         **_FIGURE_RULES,
+        **_SIZE_RULES,
         "it has times that cannot be": _is_no_time("first_start", "last_end")
         | (pl.col("last_end") < pl.col("first_start")),
     },
-    "buckets": {
-        "it lacks figures": _lacks("code", "success", "bucket", "count", "excess"),
-        "it has negative counts": _below(0, "excess") | _below(1, "count"),
-        "it has latencies that cannot be": ~_IS_LATENCY & (_BUCKET != FAILED),
-        "it has sums that its buckets cannot have": pl.col("excess")
-        > pl.when(_BUCKET == FAILED).then(0).otherwise(_COUNT * EXCESS_UNITS),
-    },
+    "buckets": _BUCKET_RULES,
     "seconds": {
         "it lacks figures": _lacks("code", "second", "starts", "calls", "completions"),
         "it has negative counts": _below(0, "starts", "calls", "completions")
@@ -102,7 +107,9 @@ _RULES: Final[Mapping[str, Mapping[str, pl.Expr]]] = {
         | (pl.col("last_second") < pl.col("first_second"))
         | (pl.col("width_s") > MAX_TIME_S),
     },
-    "timeline": {**_FIGURE_RULES, "it has times that cannot be": _is_no_time("window")},
+    "measures": _FIGURE_RULES,
+    "measure_buckets": _BUCKET_RULES,
+    "timeline": {**_FIGURE_RULES, **_SIZE_RULES, "it has times that cannot be": _is_no_time("window")},
     "timeline_buckets": {
         "it lacks figures": _lacks("code", "success", "bucket", "count"),
         "it has negative counts": _below(1, "count"),
@@ -152,9 +159,11 @@ def refuse_unsound(saved: Sequence[SavedProfile], frames: Mapping[str, pl.DataFr
         wrong.setdefault(number, {})["its latencies do not add up"] = None
     for number in _unequal_timeline(frames) if "timeline" in frames else []:
         wrong.setdefault(number, {})["its windows do not add up"] = None
+    for number in _unequal_measures(saved, frames) if "measures" in frames else []:
+        wrong.setdefault(number, {})["its measures do not add up"] = None
     keys = frames["keys"]
     bad_keys = {*_doubled(keys, ["code"]), *_doubled(keys, key_names(saved[0].key))}
-    left_out = () if "timeline" in frames else ("num_timeline",)
+    left_out = () if "timeline" in frames else ("num_further",)
     for number, profile in enumerate(saved):
         reasons = wrong.get(number, {})
         if number in bad_keys:
@@ -258,6 +267,22 @@ def _unequal_timeline(frames: Mapping[str, pl.DataFrame]) -> list[int]:
         for name, run in known.items()
     )
     return [*found, *both.filter(~same)["part"].unique().to_list()]
+
+
+def _unequal_measures(saved: Sequence[SavedProfile], frames: Mapping[str, pl.DataFrame]) -> list[int]:
+    """The numbers of profiles whose measures are not of their calls, or not those of their own buckets."""
+    by = ["part", "measure", "code", "success"]
+    measures = frames["measures"]
+    found = _unequal_figures(measures, frames["measure_buckets"], by, BUCKET_SHIFT)
+    told = pl.DataFrame(
+        [(number, name) for number, profile in enumerate(saved) for name in profile.facts["measures"]],
+        schema={"part": frames["figures"].schema["part"], "measure": pl.String},
+        orient="row",
+    )
+    due = frames["figures"].select(*_BY, "calls").join(told, on="part")
+    both = measures.join(due, on=by, how="full", coalesce=True, suffix=":run", nulls_equal=True)
+    unequal = both.filter(pl.col("calls").ne_missing(pl.col("calls:run")))
+    return [*found, *unequal["part"].unique().to_list()]
 
 
 def _sums(frames: Mapping[str, pl.DataFrame]) -> dict[int, dict[str, int]]:

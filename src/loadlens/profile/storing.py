@@ -20,7 +20,7 @@ from loadlens.sources.common_types import with_types
 from loadlens.sources.saved import PROFILE_FACTS
 from loadlens.sources.storage.checksum import write_checksum
 
-__all__ = ["COLUMNS", "PARTS", "digest_of", "stored_parts", "with_wholes", "write_profile"]
+__all__ = ["COLUMNS", "FURTHER_PARTS", "PARTS", "digest_of", "stored_parts", "with_wholes", "write_profile"]
 
 _WORD: Final = 2**64
 _ROWS_A_GROUP: Final = 2**17
@@ -34,6 +34,10 @@ _FIGURES: Final = (
 )  # fmt: skip
 _TIMELINE: Final = (
     "code", "window", *(name for name in _FIGURES if name not in {"code", "first_start", "last_end"}),
+)  # fmt: skip
+_MEASURES: Final = (
+    "measure", "code", "success", "calls", "timed", "latency_sum_high", "latency_sum_low", "latency_min",
+    "latency_max",
 )  # fmt: skip
 _WINDOWS: Final = (
     "second", "width_s", "first_second", "last_second", "num_seconds", "calls", "completions",
@@ -50,13 +54,19 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "windows": _WINDOWS,
     "timeline": _TIMELINE,
     "timeline_buckets": ("code", "window", "success", "bucket", "count"),
+    "measures": _MEASURES,
+    "measure_buckets": ("measure", "code", "success", "bucket", "count", "excess"),
 }
 """The parts of a profile in the order in which they lie in the file, and their columns; ``keys`` has the
 configuration columns, as ``key:<name>``, besides."""
 
+FURTHER_PARTS: Final = ("timeline", "timeline_buckets", "measures", "measure_buckets")
+"""Those that few analyses need."""
+
 _TYPES: Final[Mapping[str, pl.DataType]] = {
     "success": pl.Boolean(),
     "error": pl.String(),
+    "measure": pl.String(),
     **dict.fromkeys(
         ("latency_min", "latency_max", "first_start", "last_end", "time_s", "window_s"), pl.Float64()
     ),
@@ -89,6 +99,7 @@ def stored_parts(profile: Profile) -> dict[str, pl.DataFrame]:
         "rates": pace.rates.sort("code", "completions"),
         "windows": pace.windows.sort("second"),
         **_stored_timeline(profile.timeline, keys),
+        **_stored_measures(profile.measures),
     }
 
 
@@ -100,8 +111,7 @@ def _stored_figures(figures: pl.DataFrame) -> pl.DataFrame:
 def _stored_timeline(timeline: Profile | None, keys: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """The figures and buckets of a timeline under the codes of ``keys``."""
     if timeline is None or timeline.window_s is None:
-        parts = ("timeline", "timeline_buckets")
-        return {part: pl.DataFrame(schema={name: COLUMNS[name] for name in PARTS[part]}) for part in parts}
+        return {part: _no_rows(part) for part in ("timeline", "timeline_buckets")}
     names = key_names(timeline.key)
     window = pl.col(window_name(timeline.window_s)).alias("window")
     places = timeline.keys.select(pl.col("code").alias("place"), window, *names)
@@ -118,6 +128,22 @@ def _stored_timeline(timeline: Profile | None, keys: pl.DataFrame) -> dict[str, 
     }
 
 
+def _no_rows(part: str) -> pl.DataFrame:
+    return pl.DataFrame(schema={name: COLUMNS[name] for name in PARTS[part]})
+
+
+def _stored_measures(measures: Mapping[str, Profile]) -> dict[str, pl.DataFrame]:
+    """The figures and buckets of measures, whose codes are those of the run."""
+    found = {part: [_no_rows(part)] for part in ("measures", "measure_buckets")}
+    for name, profile in measures.items():
+        named = pl.lit(name).alias("measure")
+        figures = _with_halves(profile.figures).with_columns(named).select(_MEASURES)
+        buckets = profile.buckets.with_columns(named).select(PARTS["measure_buckets"])
+        found["measures"].append(figures.sort("code", "success"))
+        found["measure_buckets"].append(buckets.sort("code", "success", "bucket"))
+    return {part: pl.concat(frames) for part, frames in found.items()}
+
+
 def _with_halves(figures: pl.DataFrame) -> pl.DataFrame:
     """Sums of 128 bits as two columns of 64 bits."""
     high = [(pl.col(name) // _WORD).cast(pl.Int64).alias(f"{name}_high") for name in _WIDE]
@@ -129,11 +155,12 @@ def _with_halves(figures: pl.DataFrame) -> pl.DataFrame:
 
 def with_wholes(figures: pl.DataFrame) -> pl.DataFrame:
     """Sums of 128 bits from two columns of 64 bits."""
+    wide = [name for name in _WIDE if f"{name}_low" in figures.columns]
     wholes = [
         whole_of_halves(pl.col(f"{name}_high"), pl.col(f"{name}_low").reinterpret(signed=False)).alias(name)
-        for name in _WIDE
+        for name in wide
     ]
-    halves = [f"{name}_{part}" for name in _WIDE for part in ("high", "low")]
+    halves = [f"{name}_{part}" for name in wide for part in ("high", "low")]
     return figures.with_columns(wholes).drop(halves)
 
 
@@ -159,7 +186,7 @@ def write_profile(
         path: the file.
         parts: what ``stored_parts`` returns.
         seconds: the seconds, ascending from frame to frame.
-        facts: see ``SavedProfile``; ``num_seconds`` and ``num_timeline`` are counted here.
+        facts: see ``SavedProfile``; ``num_seconds`` and ``num_further`` are counted here.
 
     Raises:
         OSError: the file cannot be written.
@@ -185,7 +212,7 @@ def write_profile(
                 num_seconds += frame.height if part == "seconds" else 0
         counts = {
             "num_seconds": num_seconds,
-            "num_timeline": parts["timeline"].height + parts["timeline_buckets"].height,
+            "num_further": sum(parts[name].height for name in FURTHER_PARTS),
         }
         text = json.dumps({**facts, **counts}, sort_keys=True, allow_nan=False)
         writer.add_key_value_metadata({PROFILE_FACTS: text})

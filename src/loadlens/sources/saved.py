@@ -100,8 +100,9 @@ _FACTS: Final[Mapping[str, Callable[[object], bool]]] = {
     "success": lambda value: isinstance(value, str),
     "rows": _is_count,
     "num_seconds": _is_count,
-    "num_timeline": _is_count,
+    "num_further": _is_count,
     "window_s": lambda value: value is None or (_is_count(value) and value != 0),
+    "measures": _are_texts,
     "window_is_fitted": lambda value: isinstance(value, bool),
     "first_s": _is_time,
     "last_s": _is_time,
@@ -124,7 +125,7 @@ class SavedProfile:
             ``key``; ``columns`` that the logs had and the profile can tell of; ``errors``, the error columns
             among them; ``success``, the rule by which calls count as successful; ``rows``; ``first_s`` and
             ``last_s`` on the logs' clock and its resolution, ``resolution_s``; ``num_seconds``,
-            ``first_second``, ``last_second`` of its seconds; ``num_timeline``, the rows of its timeline,
+            ``first_second``, ``last_second`` of its seconds; ``num_further``, the rows of its timeline,
             ``window_s``, the width of its windows (None without a timeline), and ``window_is_fitted``,
             whether nobody asked for that; ``sources``, the logs, each with ``file``, ``bytes``, ``format``
             and ``content``; ``findings``, what was rejected or left out, and what the logs cannot tell;

@@ -1,0 +1,125 @@
+"""Measures: further durations of a call, such as the time to the first byte, counted as its latency is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from loadlens.errors import InputError, UsageError
+from loadlens.schema import FAILED_LATENCY_MS, LATENCY, MAX_LATENCY_MS
+
+__all__ = ["Measure", "UnusableMeasureError", "checked_measures", "refuse_broken_measure"]
+
+_MS: Final = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3, "min": 6e4}
+_FORM: Final = "NAME=COLUMN:UNIT, such as first_byte_ms=ttfb:s"
+
+
+class UnusableMeasureError(Exception):
+    """Some row holds what is no duration; the argument is the name of the measure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A further duration of each call, which is told in ms.
+
+    Attributes:
+        name: what it is called.
+        column: the column that holds it, of numbers.
+        unit: the unit of that column: ``ns``, ``us``, ``ms``, ``s`` or ``min``.
+    """
+
+    name: str
+    column: str
+    unit: str = "ms"
+
+    @classmethod
+    def parse(cls, text: str) -> "Measure":
+        """A measure from ``NAME=COLUMN:UNIT``; without a unit in ms, and without a name called as its column.
+
+        Raises:
+            UsageError: the text has another form.
+        """
+        name, has_name, rest = text.rpartition("=")
+        column, _, unit = rest.rpartition(":") if ":" in rest else (rest, "", "ms")
+        found = cls(name=name if has_name else column, column=column, unit=unit)
+        if not found.name or not column or unit not in _MS:
+            units = ", ".join(_MS)
+            raise UsageError(f"measures: got {text!r}, expected {_FORM}, the unit one of {units}")
+        return found
+
+    @property
+    def label(self) -> str:
+        """The column of its values among those that are counted."""
+        return f"measure:{self.name}"
+
+    def values(self, dtype: pl.DataType, success: pl.Expr) -> pl.Expr:
+        """Its values in ms, by the type of its column; NaN where there is something that is no number.
+
+        Args:
+            dtype: that of the column.
+            success: which calls succeeded; one that failed may have -1 in the place of none.
+
+        Raises:
+            InputError: the column has neither numbers nor texts.
+        """
+        if not dtype.is_numeric() and dtype not in {pl.String(), pl.Null()}:
+            raise InputError(
+                f"measure {self.name}: column {self.column} holds {dtype}, expected numbers of {self.unit}"
+            )
+        column = pl.col(self.column)
+        number = column.cast(pl.Float64, strict=False)
+        told = pl.when(column.is_not_null() & number.is_null()).then(float("nan")).otherwise(number)
+        is_none = (told == FAILED_LATENCY_MS) & ~success
+        return pl.when(~is_none.fill_null(value=False)).then(told * _MS[self.unit]).alias(self.label)
+
+
+def checked_measures(measures: Sequence[Measure | str]) -> tuple[Measure, ...]:
+    """The measures that a caller asks for, which may be texts.
+
+    Raises:
+        UsageError: a text has another form, or two have one name.
+    """
+    if isinstance(measures, str | Measure):
+        measures = [measures]
+    if not isinstance(measures, Sequence) or not all(isinstance(one, str | Measure) for one in measures):
+        raise UsageError(f"measures: got {measures!r}, expected a list of texts {_FORM}")
+    found = [one if isinstance(one, Measure) else Measure.parse(one) for one in measures]
+    names = [one.name for one in found]
+    doubled = sorted({name for name in names if names.count(name) > 1} | ({LATENCY} & set(names)))
+    if doubled:
+        raise UsageError(f"measures: {', '.join(doubled)} named twice; call each by a name of its own")
+    return tuple(found)
+
+
+def refuse_broken_measure(
+    name: str, measures: Sequence[Measure], rows: pl.LazyFrame, success: pl.Expr, log: str
+) -> None:
+    """Names the first row in which a measure is no duration.
+
+    Args:
+        name: the measure that is none.
+        measures: all of them.
+        rows: the rows of the log.
+        success: which of them succeeded.
+        log: what to call the log.
+
+    Raises:
+        InputError: always.
+    """
+    measure = next(one for one in measures if one.name == name)
+    value = pl.col(measure.label)
+    is_broken = ~value.is_between(0, MAX_LATENCY_MS, closed="left")  # NaN is above every number
+    found = (
+        rows.select(measure.column, measure.values(rows.collect_schema()[measure.column], success))
+        .with_row_index("row", offset=1)
+        .filter(is_broken.fill_null(value=False))
+        .head(1)
+        .collect()
+    )
+    where = f"row {found['row'][0]:,}, " if found.height else ""
+    got = repr(found[measure.column][0]) if found.height else "something else"
+    raise InputError(
+        f"{log}: {where}column {measure.column}: got {got}, expected a finite number of {measure.unit}, 0 or "
+        f"more, or nothing, as it is counted as measure {measure.name}"
+    )
