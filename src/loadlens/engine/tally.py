@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -16,7 +17,7 @@ from loadlens.profile.buckets import COARSE_SHIFT
 from loadlens.profile.measures import Measure, UnusableMeasureError
 from loadlens.profile.profile import key_names
 from loadlens.profile.rows import Rows, UnusableRowsError
-from loadlens.profile.windows import fitting_width, window_name
+from loadlens.profile.windows import MOST_PAIRS, fitting_width, num_pairs, window_name
 from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, LATENCY
 
 __all__ = ["TIMELINE", "Columns", "Layers", "Tallies", "Tally", "window_of"]
@@ -148,8 +149,9 @@ def window_of(width_s: float) -> pl.Expr:
     of floats may round to the next window, or Polars multiply by an inverse.
     """
     over, under = Fraction(repr(width_s)).as_integer_ratio()
-    parts = (pl.col("end_time") * float(under)).floor().cast(pl.Int64, strict=False)
-    return (parts // over).alias(window_name(width_s))
+    end = pl.col("end_time") if under == 1 else pl.col("end_time") * float(under)
+    parts = end.floor().cast(pl.Int64, strict=False)
+    return (parts if over == 1 else parts // over).alias(window_name(width_s))
 
 
 def _by_window(keys: Sequence[KeyColumn], width_s: float, counted: Sequence[str]) -> Columns:
@@ -225,63 +227,55 @@ class Tally:
 class _FittedTally(Tally):
     """Counts by key and window that get wider where windows, or pairs with keys, would become too many.
 
-    Once no width will do, ``window_s`` is None and nothing is counted any more.
+    Batches have windows of 1 s. Once no width will do, ``window_s`` is None and nothing is counted any more.
     """
 
+    ends: tuple[int, ...] = ()
+    """The first second and the last one; empty as long as no call has one."""
+
     def add(self, batch: pl.DataFrame, *, codes: Codes | None = None) -> None:
-        """Counts a batch, whose windows are of the width that the columns say; see ``Tally.add``."""
-        own = self._in_own_windows(batch)
-        self._fit(own[self._names[-1]])
+        """Counts a batch; see ``Tally.add``."""
+        name = self._names[-1]
+        self._fit(batch[name].min(), batch[name].max())
         if self.window_s is None:
             return
-        before = self.native.num_keys
-        super().add(self._in_own_windows(batch), codes=codes)
-        if self.native.num_keys > before:
+        times = int(self.window_s)
+        super().add(batch if times == 1 else batch.with_columns(pl.col(name) // times), codes=codes)
+        if self.native.num_keys > MOST_PAIRS:
             self._fit()
-
-    def _in_own_windows(self, batch: pl.DataFrame) -> pl.DataFrame:
-        base = self._columns.window_s or 1.0
-        times = int((self.window_s or base) // base)
-        return batch if times == 1 else batch.with_columns(pl.col(self._names[-1]) // times)
 
     def merge(self, other: Tally) -> None:
         """Adds the counts of another tally in the wider windows of the two."""
         assert isinstance(other, _FittedTally)  # noqa: S101  # those of a layer are of one kind
-        if self.window_s is None or other.window_s is None:
-            self._give_up()
-            return
-        width = max(self.window_s, other.window_s)
-        self.widen(width)
-        other.widen(width)
-        super().merge(other)
-        self._fit()
-
-    def _fit(self, windows: pl.Series | None = None) -> None:
-        """Makes windows as wide as the calls so far, and those of other windows, ask for."""
-        if self.window_s is None:
-            return
-        ends = None if windows is None else pl.Series([windows.min(), windows.max()], dtype=pl.Int64)
-        fitting = fitting_width(self.keys, self._names[-1], self.window_s, ends)
-        if fitting is None:
-            self._give_up()
+        if self.window_s and other.window_s:
+            width = max(self.window_s, other.window_s)
+            self.widen(width)
+            other.widen(width)
+            super().merge(other)
+            self._fit(*other.ends)
         else:
-            self.widen(fitting)
+            self.widen(None)
 
-    def _give_up(self) -> None:
-        self._start()
-        self.window_s = None
+    def _fit(self, *seconds: Any) -> None:
+        """Makes windows as wide as the calls so far, and those of other seconds, ask for."""
+        known = [*self.ends, *[second for second in seconds if second is not None]]
+        self.ends = (min(known), max(known)) if known else ()
+        if self.window_s:
+            pairs = partial(num_pairs, self.keys, self._names[-1])
+            self.widen(fitting_width(self.window_s, self.ends, pairs))
 
-    def widen(self, width_s: float) -> None:
-        """Puts windows together, as many to each as it takes to be so wide."""
+    def widen(self, width_s: float | None) -> None:
+        """Puts windows together, as many to each as it takes to be so wide; drops all without a width."""
         if self.window_s == width_s or self.window_s is None:
             return
-        narrow = self.native
-        keys = self.keys.with_columns(pl.col(self._names[-1]) // int(width_s // self.window_s))
+        narrow, keys, times = self.native, self.keys, int((width_s or 0) // self.window_s)
         self._start()
-        codes = self.native.learn(keys)
-        self.native.merge(narrow, codes)
-        self._keys = [keys[np.sort(np.unique(codes, return_index=True)[1])]]
         self.window_s = width_s
+        if width_s:
+            keys = keys.with_columns(pl.col(self._names[-1]) // times)
+            codes = self.native.learn(keys)
+            self.native.merge(narrow, codes)
+            self._keys = [keys[np.sort(np.unique(codes, return_index=True)[1])]]
 
 
 def _add_to(tally: Tally, rows: pl.DataFrame, layer: Layer) -> None:

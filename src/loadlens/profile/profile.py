@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import polars as pl
 
@@ -24,7 +25,7 @@ from loadlens.profile.sums import (
     window_width,
 )
 from loadlens.profile.units import UnitCounts
-from loadlens.profile.windows import common_width, fitting_width, in_wider_windows, window_name
+from loadlens.profile.windows import common_width, fitting_width, in_wider_windows, num_pairs, window_name
 from loadlens.schema import ERROR_COLUMNS
 from loadlens.showing import Shown, grouped
 from loadlens.sources.common_types import keys_of_one_type
@@ -396,5 +397,8 @@ def joint_timeline(timelines: Sequence[Profile | None]) -> Profile | None:
     whole = Profile.merge_all([timeline.in_windows_of(width) for timeline in found])
     if not whole.is_fitted:
         return whole
-    fitting = fitting_width(whole.keys.drop("code"), window_name(width), width)
+    name = window_name(width)
+    windows = whole.keys.select(pl.col(name).min(), pl.col(name).max().alias("last")).row(0)
+    ends = [window * int(width) for window in windows if window is not None]
+    fitting = fitting_width(width, ends, partial(num_pairs, whole.keys.drop("code"), name))
     return None if fitting is None else whole.in_windows_of(fitting)

@@ -1,6 +1,6 @@
 """Windows of time of a profile's timeline: how wide they are, in whatever order calls are counted."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import lcm
 from typing import Final
 
@@ -15,6 +15,7 @@ __all__ = [
     "common_width",
     "fitting_width",
     "in_wider_windows",
+    "num_pairs",
     "window_name",
 ]
 
@@ -67,34 +68,38 @@ def _wider(width_s: float) -> Iterator[float]:
             yield width
 
 
-def fitting_width(
-    keys: pl.DataFrame, window: str, width_s: float, beside: pl.Series | None = None
-) -> float | None:
+def fitting_width(width_s: float, ends: Sequence[int], pairs: Callable[[int], int]) -> float | None:
     """The smallest width from ``width_s`` on in which the windows are few enough.
 
     It depends on nothing but the calls: not on their order, nor on how they were divided.
 
     Args:
-        keys: pairs of key and window, each once.
-        window: the column of the windows, as multiples of ``width_s``.
         width_s: a width that was chosen automatically.
-        beside: windows that are to be covered as well.
+        ends: the first and the last second that are to be covered; empty where no call has a time.
+        pairs: of how many windows are put together to one, how many pairs of key and window there are then.
 
     Returns:
         The width in s; None where there are too many keys for any.
     """
-    windows = keys[window] if beside is None else keys[window].append(beside)
-    first, last = windows.to_frame().select(pl.first().min(), pl.first().max().alias("last")).row(0)
     for width in _wider(width_s):
-        times = int(width // width_s)
-        if first is not None and last // times - first // times >= MOST_WINDOWS:
+        if ends and ends[1] // width - ends[0] // width >= MOST_WINDOWS:
             continue
-        pairs = keys.height
-        if pairs > MOST_PAIRS and times > 1:
-            pairs = keys.with_columns(pl.col(window) // times).n_unique()
-        if pairs <= MOST_PAIRS:
+        if pairs(int(width // width_s)) <= MOST_PAIRS:
             return width
     return None
+
+
+def num_pairs(keys: pl.DataFrame, window: str, times: int) -> int:
+    """How many pairs of key and window there are if so many windows are put together to one.
+
+    Args:
+        keys: the pairs, each once.
+        window: the column of the windows.
+        times: how many; where there are not too many pairs anyway, they are told as they are.
+    """
+    if times == 1 or keys.height <= MOST_PAIRS:
+        return keys.height
+    return keys.with_columns(pl.col(window) // times).n_unique()
 
 
 def in_wider_windows(keys: pl.DataFrame, width_s: float, wider_s: float) -> pl.DataFrame:
