@@ -12,7 +12,6 @@ import pytest
 
 import loadlens
 from loadlens.errors import LoadlensError
-from loadlens.profile import Execution
 from tests.faults.logs import KEY, written
 from tests.folders import tree
 
@@ -49,9 +48,9 @@ CALLS: dict[str, Callable[[Path], object]] = {
         for name, values in {
             "executor": (3, "threads"),
             "on_progress": (3, "print"),
-            "exact": (None, "yes", 1),
+            "exact": ("yes", 1),
             "heatmap": (None, "yes"),
-            "partition_rows": (None, "many", 1.5, True),
+            "partition_rows": (0, "many", 1.5, True),
             "spill_folder": (3, b"folder", []),
             "engine": (3, None, ["streaming"]),
         }.items()
@@ -149,10 +148,7 @@ def parameters() -> Iterator[tuple[str, str]]:
         called = getattr(loadlens, name)
         if name in SOUND or inspect.isfunction(called):
             for parameter in inspect.signature(called).parameters.values():
-                names = (
-                    Execution.__annotations__ if parameter.kind is parameter.VAR_KEYWORD else [parameter.name]
-                )
-                yield from ((name, each) for each in names)
+                yield name, parameter.name
 
 
 @pytest.mark.parametrize(("function", "parameter"), list(parameters()))

@@ -17,7 +17,7 @@ import loadlens
 from loadlens.cli import app
 from loadlens.cluster import workforce
 from loadlens.errors import UsageError, WorkerError
-from loadlens.profile import Progress, progress
+from loadlens.profile import MeasureOptions, Progress, progress
 from tests.profile.cases import keyed, log_of, spread
 
 KEY = ["memory_size"]
@@ -54,7 +54,7 @@ def test_a_dask_cluster_in_this_process(log: Path) -> None:
         LocalCluster(n_workers=1, threads_per_worker=2, **options) as cluster,
         workforce(cluster=cluster.scheduler_address) as work,
     ):
-        got = loadlens.summarize(log, KEY, partition_rows=1000, **work).summary
+        got = loadlens.summarize(log, KEY, partition_rows=1000, executor=work.executor).summary
     assert_same(got, expected)
 
 
@@ -62,9 +62,9 @@ def test_a_dask_cluster_in_this_process(log: Path) -> None:
 def test_a_dask_cluster_of_two_processes(log: Path) -> None:
     expected = loadlens.summarize(log, KEY).summary
     with workforce(cluster="local:2") as work:
-        got = loadlens.summarize(log, KEY, partition_rows=1000, **work).summary
-        assert work["executor"] is not None
-        threads = work["executor"].submit(pl.thread_pool_size).result()
+        got = loadlens.summarize(log, KEY, partition_rows=1000, executor=work.executor).summary
+        assert work.executor is not None
+        threads = work.executor.submit(pl.thread_pool_size).result()
     assert_same(got, expected)
     assert threads == max(pl.thread_pool_size() // 2, 1)
 
@@ -97,10 +97,10 @@ def test_a_dask_worker_that_is_killed(log: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.slow
 def test_processes_have_a_part_of_the_threads_and_of_the_memory() -> None:
     before = dict(os.environ)
-    with workforce(workers=2, memory_limit=2**30) as work:
-        assert work["memory_limit"] == 2**29
-        assert work["executor"] is not None
-        threads = work["executor"].submit(pl.thread_pool_size).result()
+    with workforce(MeasureOptions(memory_limit=2**30), workers=2) as work:
+        assert work.memory_limit == 2**29
+        assert work.executor is not None
+        threads = work.executor.submit(pl.thread_pool_size).result()
     assert threads == max(pl.thread_pool_size() // 2, 1)
     assert dict(os.environ) == before
 
@@ -111,7 +111,7 @@ from loadlens.cluster import workforce
 
 if __name__ == "__main__":
     with workforce(workers=1) as work:
-        print(work["executor"].submit(os.getpid).result(), flush=True)
+        print(work.executor.submit(os.getpid).result(), flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -144,8 +144,9 @@ def test_processes_leave_when_theirs_is_killed(tmp_path: Path) -> None:
 
 
 def test_no_workers_unless_asked_for() -> None:
-    with workforce(memory_limit=2**30) as work:
-        assert work == {"executor": None, "memory_limit": 2**30, "spill_folder": None}
+    options = MeasureOptions(memory_limit=2**30)
+    with workforce(options) as work:
+        assert work == options
 
 
 @pytest.mark.parametrize(

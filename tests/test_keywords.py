@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import polars as pl
 import pytest
@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 
 import loadlens
 from loadlens.cli import app
-from loadlens.costing import Costing
-from loadlens.costing.question import cost_comparison
+from loadlens.profile import Execution, MeasureOptions
 
 pytestmark = pytest.mark.usefixtures("no_drawings")
 
@@ -35,7 +34,6 @@ CALLS: dict[str, Callable[..., Any]] = {
     "compare": lambda **options: loadlens.compare(log(), log(), **options),
     "profile_log": lambda **options: loadlens.profile_log(log(), "never.profile", **options),
     "analyze": lambda **options: loadlens.analyze(["never.csv"], Path("never"), **options),
-    "cost_comparison": lambda **options: cost_comparison(log(), Costing(prices=()), **options),
 }
 
 
@@ -46,6 +44,37 @@ CALLS: dict[str, Callable[..., Any]] = {
 def test_a_misspelt_option_is_refused_with_the_one_that_was_meant(name: str, wrong: str, meant: str) -> None:
     with pytest.raises(TypeError, match=rf"{name}\(\) got an .*'{wrong}'; did you mean '{meant}'\?"):
         CALLS[name](**{wrong: 1})
+
+
+@pytest.mark.parametrize(
+    ("options", "wrong", "meant"),
+    [
+        (loadlens.Costing, "percentil", "percentile"),
+        (loadlens.Costing, "load", "loads"),
+        (loadlens.Reading, "storage_option", "storage_options"),
+        (loadlens.Reading.of, "key_from_names", "key_from_name"),
+        (loadlens.read_log, "max_reject", "max_rejects"),
+    ],
+)
+def test_a_misspelt_option_of_an_options_object_is_refused_too(
+    options: Callable[..., Any], wrong: str, meant: str
+) -> None:
+    with pytest.raises(TypeError, match=rf"\(\) got an .*'{wrong}'; did you mean '{meant}'\?"):
+        options(**{wrong: 1})
+
+
+@pytest.mark.parametrize("options", [loadlens.Costing, loadlens.Reading, loadlens.Reading.of])
+def test_an_options_object_names_all_that_it_takes(options: Callable[..., Any]) -> None:
+    with pytest.raises(TypeError, match=r"'zzzzzz'; it takes (?!self|cls).*\w, \w"):
+        options(zzzzzz=True)
+
+
+def test_keywords_and_options_of_measuring_are_the_same() -> None:
+    keywords = get_type_hints(Execution)
+    assert get_type_hints(MeasureOptions) == keywords
+    for name in CALLS:
+        parameters = inspect.signature(getattr(loadlens, name)).parameters
+        assert set(keywords) <= set(parameters)
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -28,7 +28,7 @@ LAYERS = (
     ("cluster", "upload"),
     ("publish", "documents"),
     ("results",),
-    ("api",),
+    ("api", "analysis_options"),
     ("decisions",),
     ("analyses",),
     ("analysis_run", "convert", "inspection", "profiles", "simulate"),

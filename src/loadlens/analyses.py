@@ -8,75 +8,30 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from loadlens.analysis.shared import MOST_KEYS, keys_left_out
-from loadlens.decisions import Decisions, Questions
+from loadlens.decisions import Decisions
 from loadlens.documents import json_text
-from loadlens.profile import DEFAULT_PERCENTILES, Execution, checked_outliers
 from loadlens.publish import write_text
 from loadlens.showing import Shown
-from loadlens.sources import REJECTS_FILE, Reading
+from loadlens.sources import REJECTS_FILE
 from loadlens.sources.wording import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     import altair as alt
     import polars as pl
 
-    from loadlens.prices import PriceTable
+    from loadlens.analysis_options import AnalysisOptions
     from loadlens.profile import Outliers
     from loadlens.report import Report
-    from loadlens.results import ChartFormat, ConcurrencyResult, CostResult, StabilityResult, SummaryResult
+    from loadlens.results import ConcurrencyResult, CostResult, StabilityResult, SummaryResult
     from loadlens.sources import Findings
 
-__all__ = ["TOOLKIT_OUTLIERS", "LogAnalysis", "Options", "ToolkitAnalysis"]
+__all__ = ["TOOLKIT_OUTLIERS", "LogAnalysis", "ToolkitAnalysis"]
 
 TOOLKIT_OUTLIERS: Final = "mean-iqr"
 """The fence of results folders, with which the reference toolkit's numbers come out."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How to analyse.
-
-    Attributes:
-        by: key columns; None for the log's natural key.
-        outliers: the fence above which calls are removed; None for what is usual: ``mean-iqr`` for a results
-            folder, as in the reference toolkit, and none for other logs.
-        prices: the price table of a results folder.
-        chart_formats: file formats of the charts.
-        percentiles: quantiles of the successes to report.
-        reading: how files are read.
-        safe_csv: whether cells of CSV files that a spreadsheet takes for formulas are disarmed.
-        on_stage: is told what begins, for a progress display.
-        execution: how logs are measured.
-        questions: what else the report of a log shall answer.
-    """
-
-    by: tuple[str, ...] | None = None
-    outliers: Outliers | None = None
-    prices: PriceTable
-    chart_formats: tuple[ChartFormat, ...] = ("png",)
-    percentiles: tuple[float, ...] = DEFAULT_PERCENTILES
-    reading: Reading = field(default_factory=Reading)
-    safe_csv: bool = False
-    on_stage: Callable[[str], None] = lambda _: None
-    execution: Execution = field(default_factory=Execution)
-    questions: Questions = field(default_factory=Questions)
-
-    def __post_init__(self) -> None:
-        """Raises a UsageError for a fence that is none."""
-        if self.outliers is not None:
-            checked_outliers(self.outliers)
-
-    def measuring(self, usual: Outliers) -> dict[str, Any]:
-        """The arguments that every summary takes, given the fence that is usual."""
-        return {
-            "outliers": self.outliers or usual,
-            "percentiles": self.percentiles,
-            "heatmap": True,
-            **self.execution,
-        }
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -94,7 +49,7 @@ class ToolkitAnalysis(Shown):
     """
 
     source: str
-    options: Options
+    options: AnalysisOptions
     stability: StabilityResult | None
     concurrency: ConcurrencyResult | None
     cost: CostResult | None
@@ -195,7 +150,7 @@ class LogAnalysis(Shown):
     """
 
     sources: tuple[str, ...]
-    options: Options
+    options: AnalysisOptions
     summary: SummaryResult
     findings: Findings
     decisions: Decisions = field(default_factory=Decisions)

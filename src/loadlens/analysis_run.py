@@ -6,20 +6,17 @@ import logging
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from loadlens.analyses import TOOLKIT_OUTLIERS, LogAnalysis, Options, ToolkitAnalysis
-from loadlens.analysis import summary_question
-from loadlens.api import (
-    compute_cost_savings,
-    summarize_concurrency_results,
-    summarize_stability_results,
-)
+from loadlens.analyses import TOOLKIT_OUTLIERS, LogAnalysis, ToolkitAnalysis
+from loadlens.analysis import concurrency_statistics, stability_statistics, summary_question
+from loadlens.analysis_options import AnalysisOptions
+from loadlens.api import compute_cost_savings
 from loadlens.costing import Costing
-from loadlens.decisions import Questions, decide
+from loadlens.decisions import decide
 from loadlens.errors import InputError, PriceError, UsageError
 from loadlens.gates import checked_gates
 from loadlens.keywords import checked_arguments, columns_of, key_of
 from loadlens.prices import PriceTable, load_prices
-from loadlens.profile import DEFAULT_PERCENTILES, Execution
+from loadlens.profile import DEFAULT_PERCENTILES, Execution, MeasureOptions
 from loadlens.publish import (
     existing_paths,
     publish_folder,
@@ -27,7 +24,7 @@ from loadlens.publish import (
     refuse_output_inside,
     rejects_of_folder,
 )
-from loadlens.results import SummaryResult
+from loadlens.results import ConcurrencyResult, StabilityResult, SummaryResult
 from loadlens.schema import LATENCY
 from loadlens.sources import (
     PathSource,
@@ -49,21 +46,21 @@ if TYPE_CHECKING:
 
     from loadlens.gates import Gate
     from loadlens.profile import Outliers
-    from loadlens.results import ChartFormat, CostResult, StabilityResult
+    from loadlens.results import ChartFormat, CostResult
     from loadlens.sources import Source
 
 __all__ = [
     "LogAnalysis",
-    "Options",
     "ToolkitAnalysis",
     "analyze",
     "analyze_toolkit_folder",
+    "published_analysis",
 ]
 
 _LOG = logging.getLogger(__name__)
 
 
-@checked_arguments(Execution, {"reading": Reading, "costing": Costing})
+@checked_arguments(MeasureOptions, {"reading": Reading, "costing": Costing})
 def analyze(
     inputs: Source,
     out: PathSource,
@@ -120,20 +117,29 @@ def analyze(
         UsageError: the arguments do not make sense together, or a gate cannot be understood.
         OutputError: ``out`` exists and may not be replaced, lies in an input or cannot be written.
     """
-    options = Options(
+    how: Execution = {"heatmap": True, **execution}
+    options = AnalysisOptions(
         by=None if by is None else columns_of(by),
         outliers=outliers,
-        prices=prices if isinstance(prices, PriceTable) else load_prices(prices),
-        chart_formats=tuple(dict.fromkeys(chart_formats)),
         percentiles=tuple(percentiles),
         reading=reading or Reading(),
+        measuring=MeasureOptions(**how),
+        prices=prices if isinstance(prices, PriceTable) else load_prices(prices),
+        gates=checked_gates(gates),
+        baseline=baseline,
+        min_effect=min_effect,
+        costing=costing,
+        chart_formats=tuple(dict.fromkeys(chart_formats)),
         safe_csv=safe_csv,
         on_stage=on_stage,
-        execution=execution,
-        questions=Questions(
-            gates=checked_gates(gates), baseline=baseline, min_effect=min_effect, costing=costing
-        ),
     )
+    return published_analysis(inputs, out, options, overwrite=overwrite)
+
+
+def published_analysis(
+    inputs: Source, out: PathSource, options: AnalysisOptions, *, overwrite: bool
+) -> ToolkitAnalysis | LogAnalysis:
+    """Analyses logs and publishes what was found; see ``analyze``."""
     analysis: ToolkitAnalysis | LogAnalysis | None = None
     paths = [] if is_in_memory(inputs) else _input_paths(inputs)
 
@@ -143,12 +149,13 @@ def analyze(
         analysis.write(folder)
 
     place = target(out, options.reading.storage_options)
-    others = [prices, baseline, *(costing.loads.values() if costing else ())]
+    costing = options.costing
+    others = [options.prices.path, options.baseline, *(costing.loads.values() if costing else ())]
     refuse_output_inside(place, existing_paths([*paths, *_paths_in(others)]))
     try:
         publish_folder(place, write, overwrite=overwrite)
     except TooManyRejectsError as error:
-        publish_rejects(error, rejects_of_folder(place), overwrite=overwrite, safe=safe_csv)
+        publish_rejects(error, rejects_of_folder(place), overwrite=overwrite, safe=options.safe_csv)
     assert analysis is not None  # noqa: S101  # publish_folder has called write
     return analysis
 
@@ -177,7 +184,7 @@ def _paths_in(sources: Iterable[object]) -> Iterator[PathSource]:
             yield from _paths_in(source)
 
 
-def _analysis(inputs: Sequence[PathSource], options: Options) -> ToolkitAnalysis | LogAnalysis:
+def _analysis(inputs: Sequence[PathSource], options: AnalysisOptions) -> ToolkitAnalysis | LogAnalysis:
     found = (find_toolkit_folder(item, options.reading.storage_options) for item in inputs)
     folders = [folder for folder in found if folder]
     if not folders:
@@ -189,7 +196,7 @@ def _analysis(inputs: Sequence[PathSource], options: Options) -> ToolkitAnalysis
             f"{folders[0].path}: a results folder has its own keys; to group by "
             f"{', '.join(options.by) or 'nothing'}, name the invocation log in it"
         )
-    if options.questions.asked:
+    if options.asks_for_decisions:
         raise UsageError(
             f"{folders[0].path}: is a results folder, whose report has sections of its own; for gates, a "
             f"baseline or a cost by traffic, name an invocation log in it, such as "
@@ -198,7 +205,7 @@ def _analysis(inputs: Sequence[PathSource], options: Options) -> ToolkitAnalysis
     return analyze_toolkit_folder(folders[0], options)
 
 
-def _analyze_log(source: Source, options: Options, *, sources: Sequence[str] = ()) -> LogAnalysis:
+def _analyze_log(source: Source, options: AnalysisOptions, *, sources: Sequence[str] = ()) -> LogAnalysis:
     log = open_log(source, reading=options.reading)
     sources = tuple(sources) or (log.name,)
     question = summary_question(
@@ -208,17 +215,7 @@ def _analyze_log(source: Source, options: Options, *, sources: Sequence[str] = (
         percentiles=options.percentiles,
     )
     log.require((*question.plan.key, LATENCY))
-    statistics, decisions = decide(
-        log,
-        question,
-        options.questions,
-        name=", ".join(sources),
-        by=options.by,
-        outliers=options.outliers,
-        reading=options.reading,
-        on_stage=options.on_stage,
-        execution=options.execution,
-    )
+    statistics, decisions = decide(log, question, options, name=", ".join(sources))
     return LogAnalysis(
         sources=sources,
         options=options,
@@ -229,7 +226,7 @@ def _analyze_log(source: Source, options: Options, *, sources: Sequence[str] = (
 
 
 def analyze_toolkit_folder(
-    folder: ToolkitFolder, options: Options, *, source: str | None = None
+    folder: ToolkitFolder, options: AnalysisOptions, *, source: str | None = None
 ) -> ToolkitAnalysis:
     """Analyses the parts of a results folder that are there.
 
@@ -239,15 +236,19 @@ def analyze_toolkit_folder(
         source: what the report calls the input; its path without it.
     """
     stability = concurrency = None
-    measuring = options.measuring(TOOLKIT_OUTLIERS)
+    outliers, percentiles = options.outliers or TOOLKIT_OUTLIERS, options.percentiles
     if folder.stability:
         options.on_stage("Reading the stability log")
-        stability = summarize_stability_results(folder.stability, folder.stability_metrics, **measuring)
+        found = stability_statistics(
+            folder.stability, folder.stability_metrics, outliers, percentiles, options.measuring
+        )
+        stability = StabilityResult(**vars(found))
     if folder.concurrency:
         options.on_stage("Reading the concurrency log")
-        concurrency = summarize_concurrency_results(
-            folder.concurrency, folder.concurrency_metrics, **measuring
+        several = concurrency_statistics(
+            folder.concurrency, folder.concurrency_metrics, outliers, percentiles, options.measuring
         )
+        concurrency = ConcurrencyResult(**vars(several))
     for note in folder.notes:
         _LOG.warning(note)
     cost, reason = _cost_or_reason(folder, stability, options)
@@ -263,7 +264,7 @@ def analyze_toolkit_folder(
 
 
 def _cost_or_reason(
-    folder: ToolkitFolder, stability: StabilityResult | None, options: Options
+    folder: ToolkitFolder, stability: StabilityResult | None, options: AnalysisOptions
 ) -> tuple[CostResult | None, str | None]:
     """The cost part, or why there is none."""
     if stability is None:

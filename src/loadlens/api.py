@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar, Unpack
 from loadlens.analysis import concurrency_statistics, cost_analysis, stability_statistics, summary_statistics
 from loadlens.keywords import checked_arguments
 from loadlens.prices import PriceTable, load_prices
-from loadlens.profile import DEFAULT_PERCENTILES, Execution, checked_outliers
+from loadlens.profile import DEFAULT_PERCENTILES, Execution, MeasureOptions, checked_outliers
 from loadlens.results import ConcurrencyResult, CostResult, SavedResult, StabilityResult, SummaryResult
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ __all__ = [
 _Result = TypeVar("_Result", bound=SavedResult)
 
 
-@checked_arguments(Execution)
+@checked_arguments(MeasureOptions)
 def summarize_stability_results(
     invocations: Source,
     endpoint_metrics: EndpointMetricsSource | None = None,
@@ -62,12 +62,12 @@ def summarize_stability_results(
         endpoint_metrics,
         outliers=checked_outliers(outliers),
         percentiles=percentiles,
-        **execution,
+        options=MeasureOptions(**execution),
     )
     return _saved(StabilityResult(**vars(statistics)), result_save_path, overwrite=overwrite)
 
 
-@checked_arguments(Execution)
+@checked_arguments(MeasureOptions)
 def summarize_concurrency_results(
     invocations: Source,
     endpoint_metrics: EndpointMetricsSource | None = None,
@@ -100,7 +100,7 @@ def summarize_concurrency_results(
         endpoint_metrics,
         outliers=checked_outliers(outliers),
         percentiles=percentiles,
-        **execution,
+        options=MeasureOptions(**execution),
     )
     return _saved(ConcurrencyResult(**vars(statistics)), result_save_path, overwrite=overwrite)
 
@@ -140,7 +140,7 @@ def compute_cost_savings(
     return _saved(CostResult(**vars(analysis)), result_save_path, overwrite=overwrite)
 
 
-@checked_arguments(Execution)
+@checked_arguments(MeasureOptions)
 def summarize(
     log: Source,
     by: str | Sequence[str] | None = None,
@@ -169,7 +169,11 @@ def summarize(
         UsageError: ``by`` names a column twice, or one that is measured and not configured.
     """
     statistics = summary_statistics(
-        log, by, outliers=checked_outliers(outliers), percentiles=percentiles, **execution
+        log,
+        by,
+        outliers=checked_outliers(outliers),
+        percentiles=percentiles,
+        options=MeasureOptions(**execution),
     )
     return SummaryResult(**vars(statistics))
 

@@ -9,19 +9,20 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from multiprocessing import active_children, get_context, parent_process, resource_tracker
-from os import PathLike
 from pathlib import Path
 from types import ModuleType
-from typing import Final, TypedDict
+from typing import Final
 
 import polars as pl
 
 from loadlens.errors import UsageError, WorkerError
+from loadlens.profile import MeasureOptions
 from loadlens.profile.spill import spill_place
 from loadlens.sources.storage.secrets import reason_of, shown
 
-__all__ = ["Workforce", "workforce"]
+__all__ = ["workforce"]
 
 _MOST_WORKERS: Final = 9999  # as many as four digits tell
 _LOCAL: Final = re.compile(r"local:([1-9]\d{0,3})")
@@ -34,36 +35,21 @@ _THREADS: Final = "POLARS_MAX_THREADS"
 _WARNINGS: Final = "PYTHONWARNINGS"
 
 
-class Workforce(TypedDict):
-    """Who measures a log: entries of ``Execution``.
-
-    Attributes:
-        executor: gives work to the workers; None where this process does it all.
-        memory_limit: bytes that each of them has to stay within; None for the default.
-        spill_folder: where their temporary files go; None for the default.
-    """
-
-    executor: Executor | None
-    memory_limit: int | None
-    spill_folder: str | PathLike[str] | None
-
-
 @contextmanager
 def workforce(
-    *,
-    cluster: str | None = None,
-    workers: int | None = None,
-    memory_limit: int | None = None,
-    spill_folder: str | PathLike[str] | None = None,
-) -> Iterator[Workforce]:
+    options: MeasureOptions = MeasureOptions(), *, cluster: str | None = None, workers: int | None = None
+) -> Iterator[MeasureOptions]:
     """Workers to measure logs with, who are there for as long as the context lasts.
 
     Args:
+        options: how to measure; its memory limit is for all processes of this machine together, or for each
+            worker elsewhere.
         cluster: address of the scheduler of a Dask cluster, such as ``tcp://host:8786``, or ``local:N`` for
             one of N processes of this machine.
         workers: how many processes of this machine, without Dask.
-        memory_limit: bytes to stay within: all processes of this machine together, each worker elsewhere.
-        spill_folder: where temporary files go; without it, where the system of each worker puts them.
+
+    Yields:
+        How each of the workers measures, and the executor that gives them their work, if there are any.
 
     Raises:
         UsageError: an argument cannot be understood, or Dask is not installed.
@@ -75,16 +61,17 @@ def workforce(
     here = int(local[1]) if local else workers
     if here is None:
         with _connected(cluster) if cluster is not None else nullcontext() as executor:
-            yield Workforce(executor=executor, memory_limit=memory_limit, spill_folder=spill_folder)
+            yield replace(options, executor=executor)
         return
     if not 1 <= here <= _MOST_WORKERS:
         raise UsageError(f"--workers: got {here}, expected 1 to {_MOST_WORKERS:,}")
+    share = None if options.memory_limit is None else options.memory_limit // here
+    options = replace(options, memory_limit=share)
     _start_tracker()
-    share = None if memory_limit is None else memory_limit // here
     start = _dask_processes if local else _processes
     # What a worker that is killed leaves behind goes with the folder.
-    with spill_place(spill_folder) as folder, _shared_threads(here), start(here, folder) as executor:
-        yield Workforce(executor=executor, memory_limit=share, spill_folder=folder)
+    with spill_place(options.spill_folder) as folder, _shared_threads(here), start(here, folder) as executor:
+        yield replace(options, executor=executor, spill_folder=folder)
 
 
 @contextmanager

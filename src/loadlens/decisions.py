@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -18,44 +18,21 @@ from loadlens.keywords import key_of
 from loadlens.sources import RemotePath, find_toolkit_folder, open_log, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     import altair as alt
 
     from loadlens.analysis import SummaryStatistics
+    from loadlens.analysis_options import AnalysisOptions
     from loadlens.costing import CostComparison, Costing
     from loadlens.engine import Question
-    from loadlens.gates import Gate
     from loadlens.prices import PriceTable
-    from loadlens.profile import Execution, Outliers
     from loadlens.report import Card, Section
     from loadlens.results import ChartFormat
     from loadlens.sources import Log, Reading, Source
 
-__all__ = ["Decisions", "Questions", "comparison_charts", "cost_charts", "decide"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Questions:
-    """What a report shall answer beside the summary.
-
-    Attributes:
-        gates: what the run has to keep to.
-        baseline: the run to compare with.
-        min_effect: the smallest change against the baseline that counts, 0 to 1.
-        costing: what a cost is asked for.
-    """
-
-    gates: tuple[Gate, ...] = ()
-    baseline: Source | None = None
-    min_effect: float = 0.05
-    costing: Costing | None = None
-
-    @property
-    def asked(self) -> bool:
-        """Whether there is a question."""
-        return bool(self.gates) or self.baseline is not None or self.costing is not None
+__all__ = ["Decisions", "comparison_charts", "cost_charts", "decide"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,68 +122,63 @@ def _costing_document(costing: CostComparison) -> dict[str, Any]:
 
 
 def decide(
-    log: Log,
-    summary: Question[SummaryStatistics],
-    questions: Questions,
-    *,
-    name: str,
-    by: Sequence[str] | None,
-    outliers: Outliers | None,
-    reading: Reading,
-    on_stage: Callable[[str], None],
-    execution: Execution,
+    log: Log, summary: Question[SummaryStatistics], options: AnalysisOptions, *, name: str
 ) -> tuple[SummaryStatistics, Decisions]:
     """Summarises a log and answers what else is asked of it, all measured together.
+
+    Each question without key columns takes its own: the log's natural key, what both runs have of it, and
+    ``memory_size``. Questions by one key share their scans.
 
     Args:
         log: the log.
         summary: what the summary asks.
-        questions: what else is asked.
+        options: what else is asked, and how to measure.
         name: what the log is called.
-        by: key columns; None for those that each question takes by itself: the log's natural key, what
-            both runs have of it, and ``memory_size``. Questions by one key share their scans.
-        outliers: the fence of gates that say ``filtered``; None for the usual one.
-        reading: how other logs are read.
-        on_stage: is told what begins.
-        execution: how logs are measured.
 
     Raises:
         InputError: a log cannot be read or lacks columns, or the runs have no key in common.
         UsageError: a gate does not fit the log, or the questions make no sense together.
     """
     asked: dict[str, Question[Any]] = {"summary": summary}
-    costing, comparison = questions.costing, None
-    if questions.gates:
-        exact = execution.get("exact", True)
-        asked["gates"] = gates_question(log, questions.gates, by, outliers=outliers, exact=exact)
+    by, costing, comparison = options.by, options.costing, None
+    if options.gates:
+        exact = options.measuring.exact is not False
+        asked["gates"] = gates_question(log, options.gates, by, outliers=options.outliers, exact=exact)
     if costing:
         asked["usage"] = priced_usage_question(log, costing, tuple(dict.fromkeys((*(by or ()), MEMORY))))
-    if questions.baseline is not None:
-        baseline = _opened(questions.baseline, reading)
-        tables = _priced_by_use(costing) if costing and MEMORY in key_of(by, baseline.key) else []
-        comparison = ComparisonQuestion.of(
-            baseline,
-            log,
-            by,
-            min_effect=questions.min_effect,
-            prices=tables,
-            request_size=costing.request_size if tables and costing else None,
-            base_name=_named(questions.baseline) or baseline.name,
-            candidate_name=name,
-        )
-        on_stage("Reading the baseline")
-        base = ask(baseline, comparison.runs[0], **execution)
+    if options.baseline is not None:
+        baseline = _opened(options.baseline, options.reading)
+        comparison = _comparison(baseline, log, options, name)
+        options.on_stage("Reading the baseline")
+        base = ask(baseline, comparison.runs[0], replace(options.measuring, heatmap=False))
         asked["run"] = comparison.runs[1]
-    on_stage("Reading invocations")
-    how: Execution = {"heatmap": True, **execution}
-    found = ask_all(log, list(asked.values()), **how)
+    options.on_stage("Reading invocations")
+    found = ask_all(log, list(asked.values()), options.measuring)
     answers = dict(zip(asked, found, strict=True))
     if costing:
-        on_stage("Pricing")
+        options.on_stage("Pricing")
+        answers["cost"] = priced(
+            answers["usage"], costing, options.reading, replace(options.measuring, heatmap=False)
+        )
     return answers["summary"], Decisions(
         gates=answers.get("gates"),
         comparison=comparison.answer(base, answers["run"]) if comparison else None,
-        costing=priced(answers["usage"], costing, reading=reading, **execution) if costing else None,
+        costing=answers.get("cost"),
+    )
+
+
+def _comparison(baseline: Log, log: Log, options: AnalysisOptions, name: str) -> ComparisonQuestion:
+    costing = options.costing
+    prices = _priced_by_use(costing) if costing and MEMORY in key_of(options.by, baseline.key) else []
+    return ComparisonQuestion.of(
+        baseline,
+        log,
+        options.by,
+        min_effect=options.min_effect,
+        prices=prices,
+        request_size=costing.request_size if prices and costing else None,
+        base_name=_named(options.baseline) or baseline.name,
+        candidate_name=name,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -11,8 +11,8 @@ import polars as pl
 
 from loadlens.engine import measure
 from loadlens.errors import InputError
-from loadlens.keywords import checked_arguments, key_of
-from loadlens.profile import Execution, Plan, Profile, success_of
+from loadlens.keywords import checked_arguments, columns_of, key_of
+from loadlens.profile import Execution, MeasureOptions, Plan, Profile, success_of
 from loadlens.profile.buckets import RELATIVE_ERROR
 from loadlens.profile.measures import Measure, checked_measures
 from loadlens.profile.saved import damage_told, merged_profile, merged_seconds
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from loadlens.sources import Findings, Source
+    from loadlens.sources import Findings, Location, Source
 
-__all__ = ["load_profile", "merge_profiles", "profile_log"]
+__all__ = ["ProfileOptions", "load_profile", "merge_profiles", "profile_log", "write_log_profile"]
 
 
-@checked_arguments(Execution, {"reading": Reading})
+@checked_arguments(MeasureOptions, {"reading": Reading})
 def profile_log(
     inputs: Source,
     out: PathSource,
@@ -76,22 +76,42 @@ def profile_log(
         InputError: an input cannot be read, or is a profile already.
         OutputError: ``out`` exists and may not be replaced, is an input, or cannot be written.
     """
-    width, further = checked_window(window_s), checked_measures(measures)
+    options = ProfileOptions(
+        by=None if by is None else columns_of(by),
+        window_s=checked_window(window_s),
+        measures=checked_measures(measures),
+        measuring=MeasureOptions(**execution),
+    )
     log = open_log(inputs, reading=reading)
+    place = target(out, reading.storage_options if reading else None)
+    return write_log_profile(log, place, options, overwrite=overwrite)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileOptions:
+    """How a profile of a log is made; see ``profile_log``."""
+
+    by: tuple[str, ...] | None = None
+    window_s: int | None = None
+    measures: tuple[Measure, ...] = ()
+    measuring: MeasureOptions = MeasureOptions()
+
+
+def write_log_profile(log: Log, place: Location, options: ProfileOptions, *, overwrite: bool) -> Findings:
+    """Writes the profile of a log; see ``profile_log``."""
     if log.saved:
         raise InputError(
             f"{log.saved[0].file.path}: is a saved profile already; merge several with `loadlens merge`"
         )
-    key = key_of(by, log.key)
-    log.require((*key, LATENCY, *[measure.column for measure in further]))
-    how: Execution = {**execution, "exact": False, "heatmap": True}
+    key = key_of(options.by, log.key)
+    log.require((*key, LATENCY, *[measure.column for measure in options.measures]))
+    how = replace(options.measuring, exact=False, heatmap=True)
 
     def write(path: Path) -> None:
-        plan = replace(_plan(log, key), window_s=width, measures=further)
-        profile = Profile.merge_all([measure(log, plan, **how).profile])
+        plan = replace(_plan(log, key), window_s=options.window_s, measures=options.measures)
+        profile = Profile.merge_all([measure(log, plan, how).profile])
         write_profile(path, stored_parts(profile), [profile.seconds], _facts(log, profile))
 
-    place = target(out, reading.storage_options if reading else None)
     publish_file(place, write, [file.path for file in log.files], overwrite=overwrite)
     return log.findings
 

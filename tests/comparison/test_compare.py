@@ -9,6 +9,7 @@ from loadlens.comparison import MOST_DRAWN, VERDICTS, compare
 from loadlens.comparison.runs import PERCENTILES, run_question
 from loadlens.engine import ask
 from loadlens.errors import InputError, UsageError
+from loadlens.profile import MeasureOptions
 from loadlens.sources import open_log
 from loadlens.sources.wording import NO_CALENDAR
 from tests.comparison.runs import run
@@ -68,7 +69,7 @@ def test_throughput_is_shown_and_decides_nothing():
 def test_limits_are_order_statistics_up_to_their_bucket():
     log = run({"a": 1, "b": 50}, calls=5_000, errors=0)
     opened = open_log(log)
-    measured = ask(opened, run_question(opened, "the log", ["label"]))
+    measured = ask(opened, run_question(opened, "the log", ["label"]), MeasureOptions())
     codes = measured.keys["code"]
     for metric, quantile in PERCENTILES.items():
         found = measured.estimate(metric, codes, 0.95)

@@ -21,7 +21,7 @@ from loadlens.engine.readout import profile_of
 from loadlens.engine.scan import Scan
 from loadlens.engine.tally import Layers, Tallies
 from loadlens.errors import InputError
-from loadlens.profile import Plan, Profile, Statistics, WindowPlan
+from loadlens.profile import MeasureOptions, Plan, Profile, Statistics, WindowPlan
 from loadlens.profile.limits import Limits
 from loadlens.profile.plan import below_name
 from loadlens.profile.rows import Rows
@@ -238,7 +238,9 @@ def test_keys_that_outgrow_the_memory_are_counted_in_parts(tmp_path: Path, suffi
     plan = plan_of(frame, KEY)
     whole, stages = measured_of(path, plan), []
     log = open_log(path)
-    with scanning(log, [plan], on_progress=lambda moment: stages.append(moment.stage)) as wide:
+    with scanning(
+        log, [plan], MeasureOptions(on_progress=lambda moment: stages.append(moment.stage))
+    ) as wide:
         scan = replace(wide, limits=Tight(memory=2**30))
         with counted(log, scan) as counts:
             (got,) = together(refined(part, [plan], scan.limits) for part in counts)

@@ -13,7 +13,7 @@ import pytest
 import loadlens
 from loadlens.cluster import workforce
 from loadlens.errors import InputError, WorkerError
-from loadlens.profile import Progress, progress
+from loadlens.profile import MeasureOptions, Progress, progress
 from tests.faults.logs import KEY, written
 from tests.folders import OLD_REPORT, leave_out_drawings, old_report, tree
 
@@ -49,9 +49,18 @@ def test_a_worker_that_is_killed(tmp_path: Path, out: Path) -> None:
         pytest.raises(
             WorkerError, match=r"log\.parquet.*a worker ended suddenly.*fewer workers|takes no work"
         ),
-        workforce(workers=2, spill_folder=spill) as work,
+        workforce(MeasureOptions(spill_folder=spill), workers=2) as work,
     ):
-        loadlens.analyze([log], out, by=KEY, overwrite=True, on_progress=kill, partition_rows=1000, **work)
+        loadlens.analyze(
+            [log],
+            out,
+            by=KEY,
+            overwrite=True,
+            on_progress=kill,
+            partition_rows=1000,
+            executor=work.executor,
+            spill_folder=work.spill_folder,
+        )
     assert killed
     assert tree(spill) == {}
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from loadlens.engine import measure
-from loadlens.profile import Plan, Statistics, percentile_name
+from loadlens.profile import MeasureOptions, Plan, Statistics, percentile_name
 from loadlens.profile.profile import Profile
 from loadlens.schema import ERROR_COLUMNS, LATENCY
 from loadlens.sources import open_log
@@ -130,7 +130,7 @@ def both(
 ) -> tuple[Statistics, direct.Measured, Plan]:
     """The engine's statistics of a log and those of the direct formulation."""
     plan, log = plan_of(frame, key, **changes), open_log(frame)
-    return measure(log, plan, **(execution or {})), direct.measure(log, plan), plan
+    return measure(log, plan, MeasureOptions(**(execution or {}))), direct.measure(log, plan), plan
 
 
 def assert_agree(got: pl.DataFrame, expected: pl.DataFrame, plan: Plan) -> None:

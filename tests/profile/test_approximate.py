@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import loadlens
 from loadlens.engine import measure
-from loadlens.profile import percentile_name
+from loadlens.profile import MeasureOptions, percentile_name
 from loadlens.profile.plan import Outliers
 from loadlens.schema import LATENCY
 from loadlens.sources import open_log
@@ -40,7 +40,7 @@ def assert_within_bound(
     frame: pl.DataFrame, key: list[str], names: tuple[str, ...], outliers: Outliers
 ) -> None:
     plan, log = plan_of(frame, key, outliers=outliers), open_log(frame)
-    got, exact = measure(log, plan, exact=False), measure(log, plan)
+    got, exact = measure(log, plan, MeasureOptions(exact=False)), measure(log, plan)
     assert 0 < got.relative_error <= 1 / 512
     assert got.table.select(f"key:{name}" for name in key).equals(
         exact.table.select(f"key:{name}" for name in key)
@@ -133,7 +133,7 @@ def test_throughput_is_of_the_calls_at_or_below_the_fence() -> None:
     end = [time + ms / 1000 for time, ms in zip(start, latency, strict=True)]
     frame = pl.DataFrame({LATENCY: latency, "start_time": start, "end_time": end, "memory_size": 128})
     plan, log = plan_of(frame, ["memory_size"], outliers="mean-iqr"), open_log(frame)
-    got, exact = measure(log, plan, exact=False), measure(log, plan)
+    got, exact = measure(log, plan, MeasureOptions(exact=False)), measure(log, plan)
     expected = 980 / (max(end) - start[0])
     assert got.table["throughput"].to_list() == pytest.approx([expected], rel=1e-9)
     assert exact.table["throughput"].to_list() == pytest.approx([expected], rel=1e-9)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.engine import measure
-from loadlens.profile import Plan, below_name, percentile_name
+from loadlens.profile import MeasureOptions, Plan, below_name, percentile_name
 from loadlens.profile.limits import Limits
 from loadlens.schema import LATENCY
 from loadlens.sources import open_log
@@ -28,7 +28,7 @@ def counted(
 ) -> pl.DataFrame:
     plan = Plan(key=key, success=pl.col("success") if "success" in log.columns else pl.col(LATENCY) > 0)
     plan = Plan(key=key, success=plan.success, limits_ms=tuple(limits))
-    return measure(open_log(log), plan, **execution).table
+    return measure(open_log(log), plan, MeasureOptions(**execution)).table
 
 
 def expected(log: pl.DataFrame, limit: float) -> int:

@@ -19,7 +19,7 @@ import loadlens
 from loadlens.engine import distributed, measure
 from loadlens.engine.distributed import Merging
 from loadlens.errors import InputError, UsageError, WorkerError
-from loadlens.profile import Plan, Profile, Progress, Statistics, limits, progress
+from loadlens.profile import MeasureOptions, Plan, Profile, Progress, Statistics, limits, progress
 from loadlens.schema import LATENCY
 from loadlens.sources import Reading, open_log
 from tests import logs
@@ -70,7 +70,7 @@ class Inline(Executor):
 
 
 def measured(source: Any, plan: Plan, **execution: Any) -> Statistics:
-    return measure(open_log(source), plan, heatmap=True, **execution)
+    return measure(open_log(source), plan, MeasureOptions(heatmap=True, **execution))
 
 
 def assert_same(got: Statistics, expected: Statistics, plan: Plan) -> None:
@@ -369,7 +369,7 @@ def test_only_files_and_named_rules_are_sent(threads: Executor, log: Path) -> No
             loadlens.summarize(source, KEY, executor=threads)
     own = Plan(key=("memory_size",), success=pl.col(LATENCY) < 1000)
     with pytest.raises(UsageError, match="success: got"):
-        measure(open_log(log), own, executor=threads)
+        measure(open_log(log), own, MeasureOptions(executor=threads))
     with pytest.raises(UsageError, match="engine: got StreamingEngine"):
         loadlens.summarize(log, KEY, executor=threads, engine=pl.StreamingEngine())
     with pytest.raises(UsageError, match="partition_rows: got 0"):
@@ -426,5 +426,5 @@ def test_many_profiles_merge_as_they_arrive(count: int, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("executor", [None, Inline()])
 def test_an_engine_that_calls_nothing_here_is_refused(log: Path, executor: Executor | None) -> None:
-    with pytest.raises(UsageError, match=r"engine: got gpu, expected auto, streaming or in-memory"):
+    with pytest.raises(UsageError, match=r"engine: got 'gpu', expected auto, streaming or in-memory"):
         loadlens.summarize(log, KEY, engine="gpu", executor=executor)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.engine import measure
-from loadlens.profile import Plan, Statistics
+from loadlens.profile import MeasureOptions, Plan, Statistics
 from loadlens.sources import open_log
 from tests import logs, oracle
 from tests.extent import combinations, examples, some_of
@@ -23,7 +23,7 @@ def assert_same(got: Statistics, expected: Statistics, plan: Plan) -> None:
 
 
 def measured(source: Any, plan: Plan, **execution: Any) -> Statistics:
-    return measure(open_log(source), plan, heatmap=True, **execution)
+    return measure(open_log(source), plan, MeasureOptions(heatmap=True, **execution))
 
 
 @pytest.mark.parametrize(("name", "exact"), combinations(LOGS, [True, False], one_in=4))

@@ -8,7 +8,7 @@ import pytest
 
 import loadlens
 from loadlens.engine import measure
-from loadlens.profile import Plan, limits
+from loadlens.profile import MeasureOptions, Plan, limits
 from loadlens.profile.limits import Limits, default_memory_limit
 from loadlens.sources import Log, open_log
 from loadlens.sources.files import DataFile
@@ -110,7 +110,7 @@ def test_they_are_refused_before_any_scan() -> None:
     rows = frame.lazy().map_batches(noted, schema=frame.schema)
     log = Log(frame=rows, raw=rows, columns=tuple(frame.columns), files=(data_file("huge.parquet", 2**40),))
     with pytest.raises(loadlens.InputError, match=r"huge\.parquet"):
-        measure(log, Plan(key=()), memory_limit=512 * MIB)
+        measure(log, Plan(key=()), MeasureOptions(memory_limit=512 * MIB))
     assert not scanned
 
 
@@ -122,5 +122,5 @@ def test_hundreds_of_small_files_are_as_one(tmp_path: Path, suffix: str) -> None
         part.write_csv(path) if suffix == ".csv" else part.write_parquet(path)
     assert len(list(tmp_path.iterdir())) == 300
     plan = plan_of(frame, ["memory_size"])
-    got = measure(open_log(tmp_path), plan, memory_limit=256 * MIB)
+    got = measure(open_log(tmp_path), plan, MeasureOptions(memory_limit=256 * MIB))
     assert_agree(got.table, direct.measure(open_log(frame), plan).table, plan)

@@ -11,7 +11,7 @@ import pytest
 
 import loadlens
 from loadlens.engine import measure
-from loadlens.profile import Execution, Progress, progress
+from loadlens.profile import MeasureOptions, Progress, progress
 from loadlens.profile.limits import Limits
 from loadlens.profile.plan import Plan
 from loadlens.schema import LATENCY
@@ -61,11 +61,11 @@ def text_log() -> pl.DataFrame:
 
 
 def assert_agrees_with_the_frame(
-    paths: Path | Sequence[Path], frame: pl.DataFrame, key: tuple[str, ...], execution: Execution
+    paths: Path | Sequence[Path], frame: pl.DataFrame, key: tuple[str, ...], options: MeasureOptions
 ) -> int:
     """Asserts the statistics of the frame that the files were written from; returns the spilled bytes."""
     plan = Plan(key=key, response_sizes="response_size" in frame.columns)
-    got = measure(open_log(paths), plan, **execution)
+    got = measure(open_log(paths), plan, options)
     assert_agree(got.table, direct.measure(open_log(frame), plan).table, plan)
     return got.spilled_bytes
 
@@ -75,7 +75,7 @@ def assert_agrees_with_the_frame(
 def test_a_spilled_log_has_the_same_statistics(tmp_path: Path, spill: Path, key: tuple[str, ...]) -> None:
     frame = text_log()
     path = written(frame, tmp_path / "log.csv")
-    assert assert_agrees_with_the_frame(path, frame, key, {"spill_folder": spill}) > 0
+    assert assert_agrees_with_the_frame(path, frame, key, MeasureOptions(spill_folder=spill)) > 0
     assert not list(spill.iterdir())
 
 
@@ -102,7 +102,7 @@ def test_text_is_parsed_once(
     paths[0].write_text("".join([*lines, "x" + lines[1]]), encoding="utf-8")
     log = open_log(paths, reading=Reading.of(max_rejects=1))
     plan = Plan(key=(), outliers="mean-iqr")
-    got = measure(log, plan, spill_folder=spill)
+    got = measure(log, plan, MeasureOptions(spill_folder=spill))
     assert_agree(got.table, direct.measure(open_log(frame), plan).table, plan)
     assert log.findings.rejected == 1
     assert len(parsed) == 1
@@ -112,12 +112,17 @@ def test_text_is_parsed_once(
 def test_a_small_log_stays_in_memory(tmp_path: Path, spill: Path) -> None:
     frame = text_log()
     path = written(frame, tmp_path / "log.csv")
-    assert assert_agrees_with_the_frame(path, frame, ("label",), {"spill_folder": spill}) == 0
+    assert assert_agrees_with_the_frame(path, frame, ("label",), MeasureOptions(spill_folder=spill)) == 0
 
 
 def test_parquet_is_never_spilled(tmp_path: Path) -> None:
     frame = text_log()
-    assert assert_agrees_with_the_frame(written(frame, tmp_path / "log.parquet"), frame, ("label",), {}) == 0
+    assert (
+        assert_agrees_with_the_frame(
+            written(frame, tmp_path / "log.parquet"), frame, ("label",), MeasureOptions()
+        )
+        == 0
+    )
 
 
 @pytest.mark.usefixtures("spilling")
@@ -129,7 +134,7 @@ def test_several_files(tmp_path: Path, spill: Path, suffixes: tuple[str, ...]) -
         written(frame.slice(index * rows, rows), tmp_path / f"part{index}{suffix}")
         for index, suffix in enumerate(suffixes)
     ]
-    assert assert_agrees_with_the_frame(paths, frame, ("label",), {"spill_folder": spill}) > 0
+    assert assert_agrees_with_the_frame(paths, frame, ("label",), MeasureOptions(spill_folder=spill)) > 0
     assert not list(spill.iterdir())
 
 
@@ -139,7 +144,9 @@ def test_text_beside_columns_is_spilled_too(tmp_path: Path, spill: Path) -> None
         written(frame.head(5), tmp_path / "small.csv"),
         written(frame.slice(5), tmp_path / "large.parquet"),
     ]
-    assert assert_agrees_with_the_frame(paths, frame, ("memory_size",), {"spill_folder": spill}) > 0
+    assert (
+        assert_agrees_with_the_frame(paths, frame, ("memory_size",), MeasureOptions(spill_folder=spill)) > 0
+    )
 
 
 @pytest.mark.usefixtures("spilling")
@@ -149,7 +156,7 @@ def test_files_whose_columns_differ(tmp_path: Path, spill: Path) -> None:
     paths = [written(half, tmp_path / f"{index}.csv") for index, half in enumerate(halves)]
     whole = pl.concat(halves, how="diagonal")
     plan = Plan(key=("memory_size",), response_sizes=True)
-    got = measure(open_log(paths), plan, spill_folder=spill)
+    got = measure(open_log(paths), plan, MeasureOptions(spill_folder=spill))
     assert_agree(got.table, direct.measure(open_log(whole), plan).table, plan)
     assert not list(spill.iterdir())
 

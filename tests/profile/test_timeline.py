@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import loadlens
 from loadlens.engine import measure
 from loadlens.errors import UsageError
-from loadlens.profile import Plan, Profile
+from loadlens.profile import MeasureOptions, Plan, Profile
 from loadlens.profile.measures import Measure
 from loadlens.profile.storing import stored_parts, write_profile
 from loadlens.schema import LATENCY
@@ -49,7 +49,8 @@ def kept(
         response_sizes=sizes,
         histogram=False,
     )
-    return Profile.merge_all([measure(opened, plan, exact=False, heatmap=True, **how).profile])
+    options = MeasureOptions(exact=False, heatmap=True, **how)
+    return Profile.merge_all([measure(opened, plan, options).profile])
 
 
 def bytes_of(profile: Profile, path: Path) -> bytes:

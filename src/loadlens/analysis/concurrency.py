@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Unpack
 
 import polars as pl
 
@@ -18,7 +17,7 @@ from loadlens.analysis.shared import (
     key_columns,
 )
 from loadlens.engine import measure
-from loadlens.profile import DEFAULT_PERCENTILES, Execution, Outliers, Plan
+from loadlens.profile import DEFAULT_PERCENTILES, MeasureOptions, Outliers, Plan
 from loadlens.schema import CONFIGURATION_COLUMNS, ERROR_COLUMNS, LATENCY
 from loadlens.sources import EndpointMetricsSource, Source, open_log, read_endpoint_metrics
 
@@ -50,10 +49,9 @@ class ConcurrencyStatistics(InvocationStatistics):
 def concurrency_statistics(
     invocations: Source,
     endpoint_metrics: EndpointMetricsSource | None = None,
-    *,
     outliers: Outliers = "mean-iqr",
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
-    **execution: Unpack[Execution],
+    options: MeasureOptions = MeasureOptions(),
 ) -> ConcurrencyStatistics:
     """Summarises a concurrency log by ``max_concurrency``, ``num_clients`` and ``memory_size``.
 
@@ -72,7 +70,7 @@ def concurrency_statistics(
         response_sizes=True,
     )
     metrics = None if endpoint_metrics is None else read_endpoint_metrics(endpoint_metrics, METRICS_KEY)
-    statistics = measure(log, plan, **execution)
+    statistics = measure(log, plan, options)
     figures = [pl.col(f"kept_{name}").alias(f"{LATENCY}_{name}") for name in ("median", "mean", "max", "iqr")]
     table = statistics.table
     return ConcurrencyStatistics(

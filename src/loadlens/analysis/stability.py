@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Unpack
 
 import polars as pl
 
@@ -17,7 +16,7 @@ from loadlens.analysis.shared import (
     key_columns,
 )
 from loadlens.engine import measure
-from loadlens.profile import DEFAULT_PERCENTILES, Execution, Outliers, Plan
+from loadlens.profile import DEFAULT_PERCENTILES, MeasureOptions, Outliers, Plan
 from loadlens.schema import LATENCY
 from loadlens.sources import EndpointMetricsSource, Source, open_log, read_endpoint_metrics
 
@@ -50,10 +49,9 @@ class StabilityStatistics(InvocationStatistics):
 def stability_statistics(
     invocations: Source,
     endpoint_metrics: EndpointMetricsSource | None = None,
-    *,
     outliers: Outliers = "mean-iqr",
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
-    **execution: Unpack[Execution],
+    options: MeasureOptions = MeasureOptions(),
 ) -> StabilityStatistics:
     """Summarises a stability log by ``memory_size``.
 
@@ -74,7 +72,7 @@ def stability_statistics(
         percentiles=checked_percentiles(percentiles),
     )
     metrics = None if endpoint_metrics is None else read_endpoint_metrics(endpoint_metrics, KEY)
-    statistics = measure(log, plan, **execution)
+    statistics = measure(log, plan, options)
     figures = [
         pl.col(f"success_{name}").alias(f"{LATENCY}_{name}")
         for name in ("min", "mean", "median", "max", "iqr")

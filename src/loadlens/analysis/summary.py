@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Unpack
 
 import polars as pl
 
@@ -23,7 +22,15 @@ from loadlens.analysis.shared import (
 from loadlens.engine import Question, ask
 from loadlens.errors import UsageError
 from loadlens.keywords import columns_of
-from loadlens.profile import DEFAULT_PERCENTILES, Execution, Outliers, Plan, Statistics, key_names, success_of
+from loadlens.profile import (
+    DEFAULT_PERCENTILES,
+    MeasureOptions,
+    Outliers,
+    Plan,
+    Statistics,
+    key_names,
+    success_of,
+)
 from loadlens.schema import LATENCY
 from loadlens.sources import Log, Source, open_log
 
@@ -74,13 +81,13 @@ def summary_statistics(
     *,
     outliers: Outliers = "none",
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
-    **execution: Unpack[Execution],
+    options: MeasureOptions,
 ) -> SummaryStatistics:
     """Summarises a log; see ``summary_question``."""
     key = None if by is None else checked_key(by)
     log = open_log(source, required=(*(key or ()), LATENCY))
     key = log.key if key is None else key
-    return ask(log, summary_question(log, key, outliers=outliers, percentiles=percentiles), **execution)
+    return ask(log, summary_question(log, key, outliers=outliers, percentiles=percentiles), options)
 
 
 def summary_question(

@@ -1,13 +1,20 @@
 """``loadlens analyze`` and ``loadlens demo``: summaries, charts and a report."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from loadlens.analysis_run import LogAnalysis, Options, ToolkitAnalysis, analyze, analyze_toolkit_folder
+from loadlens.analysis_options import AnalysisOptions
+from loadlens.analysis_run import (
+    LogAnalysis,
+    ToolkitAnalysis,
+    analyze_toolkit_folder,
+    published_analysis,
+)
 from loadlens.commands.check import Slo, SloFile, excerpts_shown, gates_of
 from loadlens.commands.cost import (
     Capacities,
@@ -53,8 +60,9 @@ from loadlens.commands.options import (
 from loadlens.documents import json_text
 from loadlens.errors import GateFailedError, UsageError
 from loadlens.gates.output import failures, summary_line
+from loadlens.keywords import columns_of
 from loadlens.prices import BUILT_IN_TABLES, load_prices
-from loadlens.profile import DEFAULT_PERCENTILES, Execution
+from loadlens.profile import DEFAULT_PERCENTILES, MeasureOptions
 from loadlens.publish import existing_paths, publish_folder, refuse_output_inside
 from loadlens.results import ChartFormat
 from loadlens.sources import Location, Reading, StorageOptions, find_toolkit_folder, target
@@ -182,34 +190,29 @@ def analyze_command(  # noqa: PLR0917  # the parameters of a command are its opt
     place = target(out, reading.storage_options)
     named = [*files_named_by(costing, prices, traffic), *named_files(slo_file, map_file)]
     refuse_output_inside(place, existing_paths(named))
-    working = workforce_of(cluster, workers, memory_limit, spill_folder)
-    with excerpts_shown(), working as work, progress_display(quiet=quiet) as display:
-        execution = Execution(
-            on_progress=display.on_progress,
-            executor=work["executor"],
-            memory_limit=work["memory_limit"],
-            spill_folder=work["spill_folder"],
-        )
-        if exact is not None:  # left out, saved profiles are shown as exactly as they can be
-            execution["exact"] = exact
-        analysis = analyze(
-            inputs,
-            place,
-            by=by or None,
+    with (
+        excerpts_shown(),
+        progress_display(quiet=quiet) as display,
+        workforce_of(
+            cluster, workers, memory_limit, spill_folder, display.on_progress, exact=exact
+        ) as measuring,
+    ):
+        options = AnalysisOptions(
+            by=columns_of(by) if by else None,
             outliers=fence_of(outliers),
             percentiles=_quantiles(percentile),
-            prices=costing.prices[0],
-            chart_formats=_formats(chart_format),
-            overwrite=overwrite,
             reading=reading,
-            safe_csv=safe_csv,
-            on_stage=display.on_stage,
+            measuring=replace(measuring, heatmap=True),
+            prices=costing.prices[0],
             gates=gates_of(slo or (), slo_file) if slo or slo_file else (),
             baseline=baseline,
             min_effect=share_of(min_effect),
             costing=costing if is_asked or _prices_a_log(inputs, prices, reading) else None,
-            **execution,
+            chart_formats=_formats(chart_format),
+            safe_csv=safe_csv,
+            on_stage=display.on_stage,
         )
+        analysis = published_analysis(inputs, place, options, overwrite=overwrite)
     _print(analysis, place, quiet=quiet, as_json=as_json)
     _refuse_failed_gates(analysis)
 
@@ -241,19 +244,25 @@ def demo_command(  # noqa: PLR0917  # the parameters of a command are its option
     """Simulate an endpoint under load, then analyse the result."""
     place = target(out, StorageOptions.parse(storage_option))
     with progress_display(quiet=quiet) as display:
-        options = Options(
+        options = AnalysisOptions(
             outliers=fence_of(outliers),
+            measuring=MeasureOptions(heatmap=True, on_progress=display.on_progress),
             prices=load_prices(prices),
-            chart_formats=tuple(_formats(chart_format)),
+            chart_formats=_formats(chart_format),
             on_stage=display.on_stage,
-            execution=Execution(on_progress=display.on_progress),
         )
         analysis = _demo(place, rows, seed, options, display, overwrite=overwrite)
     _print(analysis, place, quiet=quiet, as_json=as_json)
 
 
 def _demo(
-    out: Location, rows: int, seed: int, options: Options, display: ProgressDisplay, *, overwrite: bool
+    out: Location,
+    rows: int,
+    seed: int,
+    options: AnalysisOptions,
+    display: ProgressDisplay,
+    *,
+    overwrite: bool,
 ) -> ToolkitAnalysis:
     from loadlens.simulate import simulate_results_folder
 
@@ -271,15 +280,15 @@ def _demo(
     return analyses[0]
 
 
-def _quantiles(percentiles: Sequence[float] | None) -> Sequence[float]:
+def _quantiles(percentiles: Sequence[float] | None) -> tuple[float, ...]:
     wrong = [value for value in percentiles or () if not 0 < value < 100]  # noqa: PLR2004
     if wrong:
         raise UsageError(f"--percentile: got {wrong[0]:g}, expected a number between 0 and 100, such as 99.9")
-    return [value / 100 for value in percentiles] if percentiles else DEFAULT_PERCENTILES
+    return tuple(value / 100 for value in percentiles) if percentiles else DEFAULT_PERCENTILES
 
 
-def _formats(choices: Sequence[ChartChoice]) -> list[ChartFormat]:
-    return [choice.value for choice in choices]
+def _formats(choices: Sequence[ChartChoice]) -> tuple[ChartFormat, ...]:
+    return tuple(dict.fromkeys(choice.value for choice in choices))
 
 
 def _print(analysis: ToolkitAnalysis | LogAnalysis, out: Location, *, quiet: bool, as_json: bool) -> None:

@@ -39,13 +39,14 @@ from loadlens.commands.options import (
     workforce_of,
 )
 from loadlens.documents import json_text
+from loadlens.engine import ask
 from loadlens.errors import GateError, GateFailedError, InputError, UsageError
 from loadlens.gates import (
     Gate,
     GateCheck,
     Verdict,
     check_document,
-    check_gates,
+    gates_question,
     junit_xml,
     markdown_text,
     parse_gates,
@@ -161,17 +162,13 @@ def check(  # noqa: PLR0917  # the parameters of a command are its options
         log = open_log(inputs, reading=reading)
         outputs = [path for path in (junit, markdown, rejects) if path is not None]
         refuse_files(outputs, [*(file.path for file in log.files), slo_file, map_file])
-        working = workforce_of(cluster, workers, memory_limit, spill_folder)
         kept = _rejects_kept(rejects, safe=safe_csv)
-        with working as work, progress_display(quiet=quiet) as display, kept:
-            found = check_gates(
-                log,
-                gates,
-                by or None,
-                outliers=fence_of(outliers),
-                on_progress=display.on_progress,
-                **work,
-            )
+        with (
+            progress_display(quiet=quiet) as display,
+            workforce_of(cluster, workers, memory_limit, spill_folder, display.on_progress) as options,
+            kept,
+        ):
+            found = ask(log, gates_question(log, gates, by or None, outliers=fence_of(outliers)), options)
     rejected = log.findings.unjudged
     files: list[tuple[Path, Callable[[Path], None]]] = []
     if junit is not None:

@@ -39,7 +39,7 @@ from loadlens.commands.options import (
     share_of,
     workforce_of,
 )
-from loadlens.comparison import VERDICTS, Comparison, compare
+from loadlens.comparison import VERDICTS, Comparison, ComparisonQuestion, compared_prices
 from loadlens.decisions import comparison_charts
 from loadlens.documents import json_text
 from loadlens.errors import GateFailedError, InputError, UsageError
@@ -160,21 +160,24 @@ def compare_command(  # noqa: PLR0917  # the parameters of a command are its opt
         refuse_output_inside(
             place, existing_paths([base, candidate, *(prices or ()), *named_files(map_file)])
         )
-    working = workforce_of(cluster, workers, memory_limit, spill_folder)
-    with working as work, progress_display(quiet=quiet) as display:
+    tables = compared_prices(prices or (), request_size)
+    with (
+        progress_display(quiet=quiet) as display,
+        workforce_of(cluster, workers, memory_limit, spill_folder, display.on_progress) as options,
+    ):
 
         def compared() -> Comparison:
-            return compare(
-                *_logs(base, candidate, reading),
+            logs = _logs(base, candidate, reading)
+            question = ComparisonQuestion.of(
+                *logs,
                 by or None,
                 min_effect=effect,
-                prices=prices or (),
+                prices=tables,
                 request_size=request_size,
                 base_name=shown(base),
                 candidate_name=shown(candidate),
-                on_progress=display.on_progress,
-                **work,
             )
+            return question.ask(*logs, options)
 
         if place is None:
             found = _told_of_rejects(compared)

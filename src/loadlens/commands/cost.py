@@ -221,13 +221,13 @@ def cost_command(  # noqa: PLR0917  # the parameters of a command are its option
     named = [*inputs, *files_named_by(costing, prices, traffic), *named_files(map_file)]
     refuse_output_inside(place, existing_paths(named))
     log = open_log(paths, reading=reading)
-    working = workforce_of(cluster, workers, memory_limit, spill_folder)
 
     def write(folder: Path) -> None:
-        with working as work, progress_display(quiet=quiet) as display:
-            comparison = cost_comparison(
-                log, costing, by or (MEMORY,), reading=reading, on_progress=display.on_progress, **work
-            )
+        with (
+            progress_display(quiet=quiet) as display,
+            workforce_of(cluster, workers, memory_limit, spill_folder, display.on_progress) as options,
+        ):
+            comparison = cost_comparison(log, costing, by or (MEMORY,), reading=reading, options=options)
             display.on_stage("Drawing charts")
             _write(comparison, folder, inputs, log, safe_csv=safe_csv)
         found.append(comparison)

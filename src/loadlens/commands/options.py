@@ -9,8 +9,10 @@ from typing import Annotated
 
 import typer
 
-from loadlens.cluster import Workforce, workforce
+from loadlens.cluster import workforce
 from loadlens.errors import InputError, UsageError
+from loadlens.keywords import MIN_EFFECT
+from loadlens.profile import MeasureOptions, OnProgress
 from loadlens.profile import Outliers as Fence
 from loadlens.sources import ColumnMap, Reading, find_toolkit_folder, location
 
@@ -218,16 +220,23 @@ Workers = Annotated[
 
 
 def workforce_of(
-    cluster: str | None, workers: int | None, memory_limit: str | None, spill_folder: Path | None
-) -> AbstractContextManager[Workforce]:
+    cluster: str | None,
+    workers: int | None,
+    memory_limit: str | None,
+    spill_folder: Path | None,
+    on_progress: OnProgress,
+    *,
+    exact: bool | None = None,
+) -> AbstractContextManager[MeasureOptions]:
     """Who measures, from what these options say.
 
     Raises:
         UsageError: the memory limit is no size.
     """
-    return workforce(
-        cluster=cluster, workers=workers, memory_limit=bytes_of(memory_limit), spill_folder=spill_folder
+    options = MeasureOptions(
+        exact=exact, memory_limit=bytes_of(memory_limit), spill_folder=spill_folder, on_progress=on_progress
     )
+    return workforce(options, cluster=cluster, workers=workers)
 
 
 def bytes_of(memory_limit: str | None) -> int | None:
@@ -256,7 +265,9 @@ def share_of(min_effect: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?) *%", min_effect.strip())
     if not match:
         raise UsageError(f"--min-effect: got {min_effect!r}, expected a percentage such as 5%")
-    return float(match[1]) / 100
+    share = float(match[1]) / 100
+    MIN_EFFECT.check("min_effect", share)
+    return share
 
 
 def named_files(*files: Path | None) -> list[str]:

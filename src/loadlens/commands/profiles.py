@@ -29,9 +29,12 @@ from loadlens.commands.options import (
     workforce_of,
 )
 from loadlens.gates.grammar import parse_width
-from loadlens.profiles import merge_profiles, profile_log
+from loadlens.keywords import columns_of
+from loadlens.profile.measures import checked_measures
+from loadlens.profile.windows import checked_window
+from loadlens.profiles import ProfileOptions, merge_profiles, write_log_profile
 from loadlens.publish import refuse_file
-from loadlens.sources import StorageOptions, target
+from loadlens.sources import StorageOptions, open_log, target
 from loadlens.sources.storage.location import size_of
 from loadlens.sources.wording import counted
 from loadlens.terminal import print_line, progress_display
@@ -119,19 +122,18 @@ def profile_command(  # noqa: PLR0917  # the parameters of a command are its opt
     refuse_results_folder(inputs, reading)
     place = target(out, reading.storage_options)
     refuse_file(place, [map_file], overwrite=True)
-    working = workforce_of(cluster, workers, memory_limit, spill_folder)
-    with working as work, progress_display(quiet=quiet) as display:
-        findings = profile_log(
-            inputs,
-            place,
-            by=by or None,
-            window_s=None if window is None else parse_width(window, "--window"),
-            measures=measure or (),
-            reading=reading,
-            overwrite=overwrite,
-            on_progress=display.on_progress,
-            **work,
+    with (
+        progress_display(quiet=quiet) as display,
+        workforce_of(cluster, workers, memory_limit, spill_folder, display.on_progress) as measuring,
+    ):
+        options = ProfileOptions(
+            by=columns_of(by) if by else None,
+            window_s=None if window is None else checked_window(parse_width(window, "--window")),
+            measures=checked_measures(measure or ()),
+            measuring=measuring,
         )
+        log = open_log(inputs, reading=reading)
+        findings = write_log_profile(log, place, options, overwrite=overwrite)
     if not quiet:
         print_line(f"{place}: {counted(size_of(place), 'byte')}")
         if findings.rejected:

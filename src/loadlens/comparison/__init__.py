@@ -1,6 +1,6 @@
 """Two runs compared key by key: differences, their confidence intervals, verdicts, and costs."""
 
-from loadlens.comparison.compare import ComparisonQuestion, Prices, compare
+from loadlens.comparison.compare import ComparisonQuestion, Prices, compare, compared_prices
 from loadlens.comparison.result import METRICS, MOST_DRAWN, ComparedRun, Comparison
 from loadlens.comparison.verdicts import LEVEL, VERDICTS
 
@@ -14,4 +14,5 @@ __all__ = [
     "ComparisonQuestion",
     "Prices",
     "compare",
+    "compared_prices",
 ]

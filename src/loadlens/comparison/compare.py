@@ -19,11 +19,11 @@ from loadlens.engine import Question, ask
 from loadlens.errors import InputError, UsageError
 from loadlens.keywords import checked_arguments, columns_of
 from loadlens.prices import PriceTable, load_prices
-from loadlens.profile import Execution, key_names, spectrum
+from loadlens.profile import Execution, MeasureOptions, key_names, spectrum
 from loadlens.schema import LATENCY
 from loadlens.sources import Log, Source, open_log
 
-__all__ = ["ComparisonQuestion", "Prices", "compare"]
+__all__ = ["ComparisonQuestion", "Prices", "compare", "compared_prices"]
 
 Prices = PriceTable | str | PathLike[str]
 """A price table, the name of a built-in one, or the path of one."""
@@ -62,7 +62,7 @@ _TAKEN: Final = frozenset(
 """Columns of the results and measured columns, which no key may be called."""
 
 
-@checked_arguments(Execution)
+@checked_arguments(MeasureOptions)
 def compare(
     base: Source,
     candidate: Source,
@@ -96,8 +96,8 @@ def compare(
         UsageError: ``by``, ``min_effect`` or the price tables make no sense, or costs were asked for and
             the calls of a key used several memory sizes.
     """
-    tables = _tables(prices)
-    _check_request_size(request_size, tables)
+    options = MeasureOptions(**execution)
+    tables = compared_prices(prices, request_size)
     logs = open_log(base, name="the base"), open_log(candidate, name="the candidate")
     question = ComparisonQuestion.of(
         *logs,
@@ -108,8 +108,7 @@ def compare(
         base_name=base_name,
         candidate_name=candidate_name,
     )
-    runs = (ask(log, run, **execution) for log, run in zip(logs, question.runs, strict=True))
-    return question.answer(*runs)
+    return question.ask(*logs, options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +154,10 @@ class ComparisonQuestion:
         )
         return cls(key=key, min_effect=min_effect, prices=tuple(prices), runs=(own, other))
 
+    def ask(self, base: Log, candidate: Log, options: MeasureOptions) -> Comparison:
+        """Measures both logs, and says what changed."""
+        return self.answer(ask(base, self.runs[0], options), ask(candidate, self.runs[1], options))
+
     def answer(self, base: Run, candidate: Run) -> Comparison:
         """What changed, given the answers to both questions.
 
@@ -164,14 +167,13 @@ class ComparisonQuestion:
         return _compared(*with_common_types(base, candidate), self.key, self.min_effect, self.prices)
 
 
-def _check_request_size(request_size: float | None, tables: Sequence[PriceTable]) -> None:
-    if request_size is None:
-        return
-    if not tables:
-        raise UsageError("request_size: is for prices alone; name a price table too, with prices (--prices)")
+def compared_prices(prices: Prices | Sequence[Prices], request_size: float | None) -> tuple[PriceTable, ...]:
+    """The price tables under which to compare.
 
-
-def _tables(prices: Prices | Sequence[Prices]) -> tuple[PriceTable, ...]:
+    Raises:
+        PriceError: one cannot be read, or prices instances alone.
+        UsageError: they do not go together, or there is a size of requests without any.
+    """
     several = [prices] if isinstance(prices, PriceTable | str | PathLike) else prices
     if not isinstance(several, Iterable):
         raise UsageError(f"prices: got {prices!r}, expected price tables such as ['lambda-arm']")
@@ -181,6 +183,8 @@ def _tables(prices: Prices | Sequence[Prices]) -> tuple[PriceTable, ...]:
         check_tables(tables)
     for table in tables:
         require_memory_prices(table)
+    if request_size is not None and not tables:
+        raise UsageError("request_size: is for prices alone; name a price table too, with prices (--prices)")
     return tables
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Unpack
+from typing import Final
 
 import polars as pl
 
@@ -14,7 +14,7 @@ from loadlens.costing.traffic import HOURS_PER_MONTH, SECONDS_PER_MONTH, Traffic
 from loadlens.engine import measure
 from loadlens.errors import InputError, UsageError
 from loadlens.prices import PriceTable
-from loadlens.profile import Execution, Plan, percentile_name, success_of
+from loadlens.profile import MeasureOptions, Plan, percentile_name, success_of
 from loadlens.schema import LATENCY
 from loadlens.sources import Log
 from loadlens.sources.wording import counted
@@ -64,7 +64,7 @@ def measured_capacity(
     *,
     objective: Objective | None = None,
     percentile: float = 0.95,
-    **execution: Unpack[Execution],
+    options: MeasureOptions = MeasureOptions(),
 ) -> Capacity:
     """The capacity of an instance, from a log of it under load.
 
@@ -78,7 +78,7 @@ def measured_capacity(
         log: the log.
         objective: what latency is good enough.
         percentile: which latency to report; that of the objective if there is one.
-        **execution: how to measure; see ``Execution``.
+        options: how to measure.
 
     Raises:
         InputError: the log cannot be read, has no times, or no level was sustained.
@@ -88,7 +88,7 @@ def measured_capacity(
     log.require((*key, LATENCY, "start_time", "end_time"), "the capacity of an instance")
     success = success_of(log.columns)
     plan = Plan(key=key, success=success, outliers="none", percentiles=(quantile,), histogram=False)
-    table = with_numeric_keys(measure(log, plan, **execution), key).table
+    table = with_numeric_keys(measure(log, plan, options), key).table
     latency = pl.col(f"{LATENCY}_{percentile_name(quantile)}").alias("latency_ms")
     holds = pl.col("latency_ms") < objective.limit_ms if objective else pl.lit(value=True)
     sustained = ((pl.col("error_rate") <= MOST_ERRORS) & holds & (pl.col("throughput") > 0)).fill_null(

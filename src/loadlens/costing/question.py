@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
-from typing import Unpack
+from typing import Annotated, Final
 
 from loadlens.costing.billing import billing_steps
 from loadlens.costing.capacity import Capacity, measured_capacity
@@ -12,15 +12,21 @@ from loadlens.costing.comparison import CostComparison, compare_costs
 from loadlens.costing.traffic import Traffic
 from loadlens.costing.usage import MEMORY, Usage, usage_question
 from loadlens.engine import Question, ask
-from loadlens.errors import UsageError
-from loadlens.keywords import check_values, checked_arguments
+from loadlens.keywords import BYTES, Takes, checked_options
 from loadlens.prices import PriceTable, load_prices
-from loadlens.profile import Execution
+from loadlens.profile import MeasureOptions
 from loadlens.sources import Log, Reading, Source, open_log
 
 __all__ = ["Costing", "cost_comparison", "priced", "priced_usage_question"]
 
 
+_LOADS: Final = Takes(lambda value: isinstance(value, Mapping), "logs by instance type")
+_QUANTILE: Final = Takes(
+    lambda value: isinstance(value, Real) and 0 < float(value) < 1, "a quantile between 0 and 1"
+)
+
+
+@checked_options
 @dataclass(frozen=True, kw_only=True)
 class Costing:
     """What a cost is asked for.
@@ -38,28 +44,10 @@ class Costing:
     prices: tuple[PriceTable, ...] = field(default_factory=lambda: (load_prices(),))
     traffic: Traffic | None = None
     capacities: tuple[Capacity, ...] = ()
-    loads: Mapping[str, Source] = field(default_factory=dict)
+    loads: Annotated[Mapping[str, Source], _LOADS] = field(default_factory=dict)
     strategy: Strategy = field(default_factory=Strategy)
-    percentile: float = 0.95
-    request_size: float | None = None
-
-    def __post_init__(self) -> None:
-        """Raises a UsageError for values of wrong types."""
-        kinds = {"prices": PriceTable, "capacities": Capacity}
-        for name, kind in kinds.items():
-            values = getattr(self, name)
-            if not isinstance(values, tuple) or not all(isinstance(value, kind) for value in values):
-                raise UsageError(f"{name}: got {values!r}, expected a tuple of {kind.__name__}")
-        for name, classes, expected in (
-            ("traffic", Traffic | None, "None or a Traffic"),
-            ("loads", Mapping, "logs by instance type"),
-            ("strategy", Strategy, "a Strategy"),
-        ):
-            if not isinstance(getattr(self, name), classes):
-                raise UsageError(f"{name}: got {getattr(self, name)!r}, expected {expected}")
-        if not (isinstance(self.percentile, Real) and 0 < self.percentile < 1):
-            raise UsageError(f"percentile: got {self.percentile!r}, expected a quantile between 0 and 1")
-        check_values({"request_size": self.request_size})
+    percentile: Annotated[float, _QUANTILE] = 0.95
+    request_size: Annotated[float | None, BYTES.or_none()] = None
 
     @property
     def quantile(self) -> float:
@@ -68,14 +56,13 @@ class Costing:
         return objective.percentile if objective else self.percentile
 
 
-@checked_arguments(Execution)
 def cost_comparison(
     log: Log,
     costing: Costing,
     by: Sequence[str] = (MEMORY,),
     *,
     reading: Reading | None = None,
-    **execution: Unpack[Execution],
+    options: MeasureOptions = MeasureOptions(),
 ) -> CostComparison:
     """Prices every configuration of a log and sets it against instances.
 
@@ -84,15 +71,15 @@ def cost_comparison(
         costing: what is asked for.
         by: the key columns of the configurations, ``memory_size`` among them.
         reading: how the logs of instances are read; the names of their files tell nothing.
-        **execution: how logs are measured; see ``Execution``.
+        options: how logs are measured.
 
     Raises:
         InputError: a log cannot be read, lacks a column, or holds a duration that is none.
         PriceError: a memory size or an instance has no price.
         UsageError: ``by`` lacks ``memory_size``, or the price tables do not go together.
     """
-    usage = ask(log, priced_usage_question(log, costing, by), **execution)
-    return priced(usage, costing, reading=reading, **execution)
+    usage = ask(log, priced_usage_question(log, costing, by), options)
+    return priced(usage, costing, reading, options)
 
 
 def priced_usage_question(log: Log, costing: Costing, by: Sequence[str]) -> Question[Usage]:
@@ -107,7 +94,7 @@ def priced_usage_question(log: Log, costing: Costing, by: Sequence[str]) -> Ques
 
 
 def priced(
-    usage: Usage, costing: Costing, *, reading: Reading | None, **execution: Unpack[Execution]
+    usage: Usage, costing: Costing, reading: Reading | None, options: MeasureOptions
 ) -> CostComparison:
     """Prices what each configuration used; measures the logs of instances."""
     loads_reading = replace(reading or Reading(), name_keys=None)
@@ -117,7 +104,7 @@ def priced(
             open_log(load, reading=loads_reading),
             objective=costing.strategy.objective,
             percentile=costing.quantile,
-            **execution,
+            options=options,
         )
         for instance, load in costing.loads.items()
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, Unpack
+from typing import Final
 
 import polars as pl
 
@@ -18,7 +18,7 @@ from loadlens.costing.billing import (
 from loadlens.engine import Question, ask, on_good_rows
 from loadlens.errors import InputError, UsageError
 from loadlens.keywords import columns_of
-from loadlens.profile import Execution, Plan, Profile, Statistics, key_names, percentile_name, success_of
+from loadlens.profile import MeasureOptions, Plan, Profile, Statistics, key_names, percentile_name, success_of
 from loadlens.profile.buckets import FAILED
 from loadlens.profile.rounding import settled
 from loadlens.schema import LATENCY, MAX_LATENCY_MS
@@ -95,11 +95,11 @@ def usage_of(
     steps_ms: Sequence[float] = BUILT_IN_STEPS_MS,
     percentile: float = 0.95,
     request_size: float | None = None,
-    **execution: Unpack[Execution],
+    options: MeasureOptions = MeasureOptions(),
 ) -> Usage:
     """Measures what each configuration used; see ``usage_question``."""
     question = usage_question(log, by, steps_ms=steps_ms, percentile=percentile, request_size=request_size)
-    return ask(log, question, **execution)
+    return ask(log, question, options)
 
 
 def usage_question(

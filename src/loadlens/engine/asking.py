@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, Unpack
+from typing import Any, Generic, TypeVar
 
 from loadlens.engine.measuring import measure_all
-from loadlens.profile.plan import Execution, Plan, Statistics
+from loadlens.profile.execution import MeasureOptions
+from loadlens.profile.plan import Plan, Statistics
 from loadlens.sources.log import Log
 
 __all__ = ["Question", "ask", "ask_all"]
@@ -26,23 +27,23 @@ class Question(Generic[Answer]):
     answer: Callable[[Statistics], Answer]
 
 
-def ask(log: Log, question: Question[Answer], **execution: Unpack[Execution]) -> Answer:
+def ask(log: Log, question: Question[Answer], options: MeasureOptions) -> Answer:
     """The answer to one question; see ``measure_all`` for what it raises."""
-    (answer,) = ask_all(log, [question], **execution)
+    (answer,) = ask_all(log, [question], options)
     found: Answer = answer
     return found
 
 
-def ask_all(log: Log, questions: Sequence[Question[Any]], **execution: Unpack[Execution]) -> list[Any]:
+def ask_all(log: Log, questions: Sequence[Question[Any]], options: MeasureOptions) -> list[Any]:
     """The answers to several questions, for which the log is measured together.
 
     Args:
         log: the log.
         questions: what is asked.
-        **execution: how to measure.
+        options: how to measure.
 
     Returns:
         The answer to each question.
     """
-    several = measure_all(log, [question.plan for question in questions], **execution)
+    several = measure_all(log, [question.plan for question in questions], options)
     return [question.answer(found) for question, found in zip(questions, several, strict=True)]

@@ -18,8 +18,8 @@ from loadlens.engine.scan import PARSING, Scan, in_memory, is_small_text, run_ba
 from loadlens.engine.selections import Selections
 from loadlens.engine.tally import TIMELINE, Columns, Layers, Tallies, Tally, window_of
 from loadlens.errors import InputError
+from loadlens.profile.execution import Engine
 from loadlens.profile.measures import UnusableMeasureError
-from loadlens.profile.plan import Engine
 from loadlens.profile.profile import Profile, joint_timeline, key_names
 from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import Rows, UnusableRowsError

@@ -19,7 +19,8 @@ from loadlens.engine.partitions import (
 )
 from loadlens.engine.scan import Scan, needed_names
 from loadlens.errors import InputError, UsageError, WorkerError
-from loadlens.profile.plan import SUCCESS_RULES, Execution, success_rule
+from loadlens.profile.execution import MeasureOptions
+from loadlens.profile.plan import SUCCESS_RULES, success_rule
 from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import UnusableRowsError
 from loadlens.sources.findings import Findings
@@ -40,7 +41,7 @@ _MERGED_AT_ONCE: Final = 64
 _SECONDS_BETWEEN_LOOKS: Final = 0.5  # an interrupt that another thread has taken is answered only then
 
 
-def counted_by_workers(log: Log, scan: Scan, executor: Executor, execution: Execution) -> Counted:
+def counted_by_workers(log: Log, scan: Scan, executor: Executor, options: MeasureOptions) -> Counted:
     """Counts a log, a partition in each task.
 
     Raises:
@@ -49,7 +50,7 @@ def counted_by_workers(log: Log, scan: Scan, executor: Executor, execution: Exec
         UnusableRowsError: some row breaks a rule.
         WorkerError: the executor broke.
     """
-    tasks = _tasks(log, scan, execution)
+    tasks = _tasks(log, scan, options)
     merging = Merging()
     findings: dict[int, Findings] = {}
     scan.tracker.stage(COUNTING, partitions=len(tasks))
@@ -73,7 +74,7 @@ def counted_by_workers(log: Log, scan: Scan, executor: Executor, execution: Exec
     return Counted(profiles=profiles, look=look)
 
 
-def _tasks(log: Log, scan: Scan, execution: Execution) -> list[Task]:
+def _tasks(log: Log, scan: Scan, options: MeasureOptions) -> list[Task]:
     if not log.files or log.options is None or (log.frame is not log.raw and not log.is_sifted):
         raise InputError(
             f"{log.name}: is no log of files, of which an executor's workers could open their parts; "
@@ -84,14 +85,13 @@ def _tasks(log: Log, scan: Scan, execution: Execution) -> list[Task]:
         raise UsageError(
             f"success: got {scan.plan.success}, expected one of {known}: workers are sent names alone"
         )
-    if not isinstance(scan.engine, str):
+    engine = scan.engine
+    if not isinstance(engine, str):
         raise UsageError(
-            f"engine: got {type(scan.engine).__name__}, expected the name of one, such as 'streaming': "
+            f"engine: got {type(engine).__name__}, expected the name of one, such as 'streaming': "
             f"workers are sent names, no objects"
         )
-    rows = execution.get("partition_rows", _partition_rows(log))
-    if rows < 1:
-        raise UsageError(f"partition_rows: got {rows:,}, expected 1 or more")
+    rows = options.partition_rows or _partition_rows(log)
     schema, parts = log.frame.collect_schema(), parts_of(log, rows)
     first = Task(
         part=parts[0],
@@ -100,9 +100,9 @@ def _tasks(log: Log, scan: Scan, execution: Execution) -> list[Task]:
         plan=plain_plan(scan.plan),
         with_heat=scan.with_heat,
         widths=scan.widths,
-        memory_limit=execution.get("memory_limit"),
+        memory_limit=options.memory_limit,
         spill_folder=scan.spill_folder,
-        engine=scan.engine,
+        engine=engine,
     )
     return [replace(first, part=part) for part in parts]
 

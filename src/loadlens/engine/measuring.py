@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar, Unpack
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -20,11 +20,12 @@ from loadlens.engine.joining import together
 from loadlens.engine.refine import Asked, ChangedError, Refinement
 from loadlens.engine.scan import Scan
 from loadlens.engine.selections import Selections
-from loadlens.errors import InputError, UsageError
+from loadlens.errors import InputError
 from loadlens.profile.buckets import RELATIVE_ERROR
+from loadlens.profile.execution import MeasureOptions
 from loadlens.profile.limits import Limits
 from loadlens.profile.measures import UnusableMeasureError, refuse_broken_measure
-from loadlens.profile.plan import Execution, Plan, Statistics, WindowPlan, runs_here
+from loadlens.profile.plan import Plan, Statistics, WindowPlan
 from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.progress import Tracker
 from loadlens.profile.row_warnings import row_warnings
@@ -38,12 +39,14 @@ from loadlens.sources.storage.stamps import refuse_changed
 __all__ = ["measure", "measure_all", "on_good_rows", "refined", "scanning"]
 
 
-def measure(log: Log, plan: Plan, **execution: Unpack[Execution]) -> Statistics:
+def measure(log: Log, plan: Plan, options: MeasureOptions = MeasureOptions()) -> Statistics:
     """Measures ``log`` as ``plan`` says; see ``measure_all``."""
-    return measure_all(log, [plan], **execution)[0]
+    return measure_all(log, [plan], options)[0]
 
 
-def measure_all(log: Log, plans: Sequence[Plan], **execution: Unpack[Execution]) -> list[Statistics]:
+def measure_all(
+    log: Log, plans: Sequence[Plan], options: MeasureOptions = MeasureOptions()
+) -> list[Statistics]:
     """Measures ``log`` as each of several plans says.
 
     Plans of one key and one rule of success share both scans, the one that counts and the one that looks at
@@ -52,7 +55,7 @@ def measure_all(log: Log, plans: Sequence[Plan], **execution: Unpack[Execution])
     Args:
         log: the log; it is scanned several times.
         plans: what to measure.
-        **execution: how to do so.
+        options: how to do so.
 
     Returns:
         The statistics of each plan.
@@ -60,16 +63,15 @@ def measure_all(log: Log, plans: Sequence[Plan], **execution: Unpack[Execution])
     Raises:
         InputError: the log has no rows, or more that break a rule than may be rejected, or cannot be read, or
             needs more memory than allowed.
-        UsageError: the memory limit is too small to work with.
     """
     found: dict[int, Statistics] = {}
     for group in _together(plans):
         own = [plans[number] for number in group]
         log.refuse_odd_keys(own[0].key)
         several = (
-            _of_profiles(log, own, execution)
+            _of_profiles(log, own, options)
             if log.saved
-            else on_good_rows(log, partial(_of_rows, plans=own, execution=execution))
+            else on_good_rows(log, partial(_of_rows, plans=own, options=options))
         )
         profile = several[0].profile
         log.findings.of_rows, log.findings.units = (
@@ -122,11 +124,10 @@ def on_good_rows(log: Log, run: Callable[[Log], Result]) -> Result:
         raise InputError(f"{log.name}: changed while it was read") from error
 
 
-def _of_rows(log: Log, plans: Sequence[Plan], execution: Execution) -> list[Statistics]:
-    with scanning(log, plans, **execution) as scan, _counted(log, scan, execution) as counts:
-        exact = execution.get("exact", True)
+def _of_rows(log: Log, plans: Sequence[Plan], options: MeasureOptions) -> list[Statistics]:
+    with scanning(log, plans, options) as scan, _counted(log, scan, options) as counts:
         try:
-            if exact:
+            if scan.looks_again:
                 found = together(refined(part, plans, scan.limits) for part in counts)
             else:
                 kept = [whole(log, scan, counts)] if plans[0].keeps_profile else counts
@@ -142,21 +143,20 @@ def _of_rows(log: Log, plans: Sequence[Plan], execution: Execution) -> list[Stat
     return found
 
 
-def _of_profiles(log: Log, plans: Sequence[Plan], execution: Execution) -> list[Statistics]:
+def _of_profiles(log: Log, plans: Sequence[Plan], options: MeasureOptions) -> list[Statistics]:
     """Statistics of saved profiles and of the logs beside them, which are counted in one pass."""
     for plan in plans:
-        refuse_impossible(log, plan, execution)
+        refuse_impossible(log, plan, options)
     key, beside = plans[0].key, None
     if log.unsaved:
         log.unsaved.require((*key, LATENCY))
-        how: Execution = {**execution, "exact": False}
-        beside = measure(log.unsaved, _kept_beside(plans, log.saved), **how)
+        beside = measure(log.unsaved, _kept_beside(plans, log.saved), replace(options, exact=False))
         lost = lost_warning(log.unsaved.columns, key)
         log.findings.become(joint_findings(log.saved, log.unsaved.findings, lost))
     with reading(log):
         windowed = any(plan.windows for plan in plans)
         profile = merged_profile(log.saved, key, beside.profile if beside else None, with_further=windowed)
-        if not execution.get("heatmap", False):
+        if not options.heatmap:
             profile = replace(profile, heat=profile.heat.clear())
         refuse_other_windows(
             log.name,
@@ -174,37 +174,31 @@ def _kept_beside(plans: Sequence[Plan], saved: Sequence[SavedProfile]) -> Plan:
     return replace(plans[0], windows=(), keeps_profile=windowed, window_s=saved_width(saved))
 
 
-def _counted(log: Log, scan: Scan, execution: Execution) -> AbstractContextManager[Iterator[Counted]]:
-    executor = execution.get("executor")
-    if executor is None:
+def _counted(log: Log, scan: Scan, options: MeasureOptions) -> AbstractContextManager[Iterator[Counted]]:
+    if options.executor is None:
         return counted(log, scan)
-    return nullcontext(iter([counted_by_workers(log, scan, executor, execution)]))
+    return nullcontext(iter([counted_by_workers(log, scan, options.executor, options)]))
 
 
 @contextmanager
-def scanning(log: Log, plans: Sequence[Plan], **execution: Unpack[Execution]) -> Iterator[Scan]:
+def scanning(log: Log, plans: Sequence[Plan], options: MeasureOptions = MeasureOptions()) -> Iterator[Scan]:
     """How to scan a log; what goes wrong while the context lasts says where in the log it does.
 
     Args:
         log: the log.
         plans: what is measured, all of one key and one rule of success.
-        **execution: how to do so.
+        options: how to do so.
 
     Raises:
         InputError: the log cannot be read, or needs more memory than allowed.
         UnusableRowsError: some row breaks a rule.
-        UsageError: the memory limit is too small to work with.
     """
-    engine = execution.get("engine", "streaming")
-    if not runs_here(engine):
-        name = engine if isinstance(engine, str) else type(engine).__name__
-        raise UsageError(f"engine: got {name}, expected auto, streaming or in-memory: rows are counted here")
     log.refuse_copies(plans[0].key)
-    limits = Limits.of(execution.get("memory_limit"))
-    if execution.get("executor") is None:
+    limits = Limits.of(options.memory_limit)
+    if options.executor is None:
         limits.refuse_huge_row_groups(log.files)
     tracker = Tracker(
-        execution.get("on_progress"),
+        options.on_progress,
         rows_total=sum(file.rows for file in log.files) or None,
         bytes_total=sum(file.size for file in log.files),
     )
@@ -214,10 +208,10 @@ def scanning(log: Log, plans: Sequence[Plan], **execution: Unpack[Execution]) ->
                 plan=replace(plans[0], response_sizes=any(plan.response_sizes for plan in plans)),
                 widths=tuple(dict.fromkeys(some.width_s for plan in plans for some in plan.windows)),
                 limits=limits,
-                with_heat=execution.get("heatmap", False),
-                looks_again=execution.get("exact", True),
-                spill_folder=execution.get("spill_folder"),
-                engine=engine,
+                with_heat=options.heatmap,
+                looks_again=options.exact is not False,
+                spill_folder=options.spill_folder,
+                engine=options.engine,
                 tracker=tracker,
             )
         log.refuse_copies(plans[0].key)  # of two formats, which the calls alone tell

@@ -14,9 +14,10 @@ from loadlens.engine.scan import Scan
 from loadlens.engine.selections import Looked, Selections, Wanted
 from loadlens.engine.tally import Layers
 from loadlens.errors import LoadlensError
+from loadlens.profile.execution import Engine
 from loadlens.profile.limits import Limits
 from loadlens.profile.measures import UnusableMeasureError, refuse_broken_measure
-from loadlens.profile.plan import SUCCESS_RULES, Engine, Plan, success_rule
+from loadlens.profile.plan import SUCCESS_RULES, Plan, success_rule
 from loadlens.profile.profile import Profile
 from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import Rows

@@ -8,8 +8,9 @@ from typing import Final
 
 import polars as pl
 
+from loadlens.profile.execution import Engine
 from loadlens.profile.limits import Limits
-from loadlens.profile.plan import Engine, Plan
+from loadlens.profile.plan import Plan
 from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import UnusableRowsError
 from loadlens.profile.spill import write_spill

@@ -16,7 +16,15 @@ from loadlens.gates.figures import value_of, values_behind
 from loadlens.gates.grammar import Gate, Scope, checked_gates
 from loadlens.gates.measures import Measures, gates_plan, measures
 from loadlens.keywords import checked_arguments, key_of
-from loadlens.profile import Execution, Outliers, Plan, Statistics, checked_outliers, key_names
+from loadlens.profile import (
+    Execution,
+    MeasureOptions,
+    Outliers,
+    Plan,
+    Statistics,
+    checked_outliers,
+    key_names,
+)
 from loadlens.profile.clock import FINE_S
 from loadlens.schema import LATENCY
 from loadlens.showing import Shown, grouped
@@ -135,7 +143,7 @@ class GateCheck(Shown):
         return tuple(verdict for verdict in self.verdicts if verdict.gate is gate)
 
 
-@checked_arguments(Execution, {"reading": Reading})
+@checked_arguments(MeasureOptions, {"reading": Reading})
 def check_gates(
     log: Source,
     gates: Sequence[Gate | str],
@@ -165,14 +173,15 @@ def check_gates(
         InputError: the log cannot be read, lacks columns or holds values that no statistic may use.
         UsageError: there are no gates, there is no such fence, or figures are to be approximate.
     """
+    options = MeasureOptions(**execution)
     judged = checked_gates(gates)
     if outliers is not None:
         checked_outliers(outliers)
-    exact = execution.get("exact", True)
+    exact = options.exact is not False
     _refuse_unjudgeable(judged, exact=exact)
     opened = open_log(log, required=(*key_of(by, ()), LATENCY), reading=reading)
     question = gates_question(opened, judged, by, outliers=outliers, exact=exact)
-    return ask(opened, question, **execution)
+    return ask(opened, question, options)
 
 
 def _refuse_unjudgeable(gates: Sequence[Gate], *, exact: bool) -> None:

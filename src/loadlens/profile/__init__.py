@@ -1,9 +1,9 @@
 """The profile, a small mergeable summary of a log: what it is made of, its views, and how it is saved."""
 
+from loadlens.profile.execution import Execution, MeasureOptions
 from loadlens.profile.measures import Measure
 from loadlens.profile.plan import (
     DEFAULT_PERCENTILES,
-    Execution,
     Outliers,
     Plan,
     Statistics,
@@ -22,6 +22,7 @@ __all__ = [
     "DEFAULT_PERCENTILES",
     "Execution",
     "Measure",
+    "MeasureOptions",
     "OnProgress",
     "Outliers",
     "Plan",

@@ -1,11 +1,9 @@
 """What to measure, and what comes back."""
 
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from os import PathLike
 from types import MappingProxyType
-from typing import Final, Literal, TypedDict, get_args
+from typing import Final, Literal, get_args
 
 import numpy as np
 import polars as pl
@@ -14,7 +12,6 @@ from numpy.typing import NDArray
 from loadlens.errors import UsageError
 from loadlens.profile.measures import Measure
 from loadlens.profile.profile import Profile
-from loadlens.profile.progress import OnProgress
 from loadlens.schema import latency_is_positive
 from loadlens.sources.saved import success_rule_of
 
@@ -22,8 +19,6 @@ __all__ = [
     "DEFAULT_PERCENTILES",
     "FIVE",
     "SUCCESS_RULES",
-    "Engine",
-    "Execution",
     "Outliers",
     "Plan",
     "Statistics",
@@ -32,13 +27,11 @@ __all__ = [
     "checked_outliers",
     "latency_is_positive",
     "percentile_name",
-    "runs_here",
     "success_of",
     "success_rule",
 ]
 
 Outliers = Literal["mean-iqr", "tukey", "none"]
-Engine = Literal["auto", "in-memory", "streaming"] | pl.Engine
 DEFAULT_PERCENTILES: Final = (0.9, 0.95, 0.99, 0.999)
 
 FIVE: Final[Mapping[str, float]] = MappingProxyType(
@@ -83,13 +76,6 @@ def percentile_name(quantile: float) -> str:
     """The column name of a quantile: 0.5 is ``p50``, 0.999 is ``p999``, 0.055 is ``p055``."""
     whole, _, rest = f"{quantile * 100:.10f}".rstrip("0").partition(".")
     return f"p{whole:0>2}{rest}"
-
-
-def runs_here(engine: Engine) -> bool:
-    """Whether an engine runs queries in this process, so that they may call its functions."""
-    if isinstance(engine, str):
-        return engine in get_args(get_args(Engine)[0])
-    return isinstance(engine, pl.InMemoryEngine | pl.StreamingEngine)
 
 
 Open = Callable[[pl.DataFrame, pl.DataFrame], NDArray[np.bool_]]
@@ -169,36 +155,6 @@ class Plan:
     def fence(self) -> Outliers:
         """The fence that successes are counted above, whether or not they are removed."""
         return "mean-iqr" if self.outliers == "none" and self.counts_outliers else self.outliers
-
-
-class Execution(TypedDict, total=False):
-    """How a log is measured; every entry may be left out.
-
-    Attributes:
-        exact: whether latencies are the very values that were logged (default), which takes further
-            scans; if not, they are read from their buckets in one pass, and TPS are of all successes.
-        memory_limit: bytes to stay within; by default half of what the machine or its cgroup allows.
-        spill_folder: where the temporary file goes that text, objects of a store and lazy queries are read
-            through, so that they are read once; by default the system's place.
-        heatmap: whether to count latencies over time as well, which takes a further scan.
-        engine: what runs the queries in the process that reads the rows: ``streaming`` (default),
-            ``in-memory``, ``auto``, or, without an executor, an engine object of Polars for one of these.
-        on_progress: is told how far the run is, some times a second, from any thread; what it raises
-            ends the run.
-        executor: any executor of ``concurrent.futures``, whose workers measure partitions of the log's
-            files, each worker within ``memory_limit``; by default everything happens in this process.
-        partition_rows: about how many rows of the log's files make a partition; by default a sixteenth of
-            them, between 4 and 16 million.
-    """
-
-    exact: bool
-    memory_limit: int | None
-    spill_folder: str | PathLike[str] | None
-    heatmap: bool
-    engine: Engine
-    on_progress: OnProgress | None
-    executor: Executor | None
-    partition_rows: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,9 @@ import polars as pl
 
 from loadlens.errors import InputError, UsageError
 from loadlens.profile.buckets import RELATIVE_ERROR
+from loadlens.profile.execution import MeasureOptions
 from loadlens.profile.pace import Pace, pace_of, summed_paces
-from loadlens.profile.plan import Execution, Plan, success_rule
+from loadlens.profile.plan import Plan, success_rule
 from loadlens.profile.profile import Parts, Profile, joint_timeline, key_names
 from loadlens.profile.soundness import refuse_other_columns, refuse_unsound, refuse_unsound_seconds
 from loadlens.profile.storing import FURTHER_PARTS, PARTS, with_wholes
@@ -35,14 +36,14 @@ _Frames = Mapping[str, pl.DataFrame]
 """The rows of several profiles by part, each with the number of its profile as ``part``."""
 
 
-def refuse_impossible(log: Log, plan: Plan, execution: Execution) -> None:
+def refuse_impossible(log: Log, plan: Plan, options: MeasureOptions) -> None:
     """Refuses what saved profiles cannot tell.
 
     Raises:
         InputError: the profiles cannot tell what the plan wants.
         UsageError: exact figures are asked for.
     """
-    if execution.get("exact", False):
+    if options.exact:
         raise UsageError(
             f"exact: {log.name} is a saved profile, whose latencies are known to {RELATIVE_ERROR:.1%} and "
             f"not exactly; leave exact (--exact) out, or analyse the log itself"

@@ -10,7 +10,7 @@ import polars as pl
 
 from loadlens.disk import refusing_full_disk, temporary_folder
 from loadlens.errors import UsageError
-from loadlens.profile.plan import Engine
+from loadlens.profile.execution import Engine
 
 __all__ = ["spill_file", "spill_place", "write_spill"]
 

@@ -4,11 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from types import UnionType
-from typing import Final, cast, get_args
+from typing import Annotated, Final, cast
 
 from loadlens.errors import UsageError
-from loadlens.keywords import check_values
+from loadlens.keywords import Takes, checked_arguments, checked_options
 from loadlens.sources.dialects import dialect_called
 from loadlens.sources.dialects.base import Level
 from loadlens.sources.findings import MaxRejects
@@ -17,11 +16,16 @@ from loadlens.sources.names import NameKeys
 from loadlens.sources.names import key_from_name as compile_name_keys
 from loadlens.sources.storage.secrets import StorageOptions
 
-__all__ = ["LEVELS", "Level", "Reading"]
+__all__ = ["Level", "Reading"]
 
-LEVELS: tuple[Level, ...] = get_args(Level)
+_STORAGE: Final = Takes(
+    lambda value: isinstance(value, StorageOptions),
+    "StorageOptions; Reading.of makes them of plain values",
+    is_secret=True,
+)
 
 
+@checked_options
 @dataclass(frozen=True, kw_only=True)
 class Reading:
     """How files are read.
@@ -33,7 +37,7 @@ class Reading:
         keep_query: whether names that are absolute URLs keep query and fragment.
         label_template: whether ids in the paths of labels become ``{id}``.
         name_keys: columns that the names of files tell.
-            max_rejects: how many rows may be rejected.
+        max_rejects: how many rows may be rejected.
         force: whether calls that several files hold may count several times.
         spill_folder: where standard input and pipes are kept while they are read.
         storage_options: options of object stores, such as ``aws_region``, under the names of Polars.
@@ -48,25 +52,19 @@ class Reading:
     max_rejects: MaxRejects = field(default_factory=MaxRejects)
     force: bool = False
     spill_folder: Path | None = None
-    storage_options: StorageOptions = field(default_factory=StorageOptions)
+    storage_options: Annotated[StorageOptions, _STORAGE] = field(default_factory=StorageOptions)
 
     def __post_init__(self) -> None:
-        """Raises a UsageError for values of wrong types."""
-        check_values({name: getattr(self, name) for name in ("keep_query", "label_template", "force")})
+        """Raises a UsageError for a dialect that there is none of, and a level beside a map of columns."""
         if self.format is not None:
             dialect_called(self.format)
-        if self.level not in LEVELS:
-            raise UsageError(f"level: got {self.level!r}, expected one of: {', '.join(LEVELS)}")
-        for name, kind in _CLASSES.items():
-            value = getattr(self, name)
-            if not isinstance(value, kind):
-                raise UsageError(f"{name}: got {value!r}, expected what Reading.of makes of plain values")
         if self.column_map and self.level != "requests":
             raise UsageError(
                 f"level: {self.level} cannot be told by a map of columns; leave out --level or --map"
             )
 
     @classmethod
+    @checked_arguments()
     def of(
         cls,
         *,
@@ -99,16 +97,6 @@ class Reading:
             spill_folder=None if spill_folder is None else Path(spill_folder),
             storage_options=StorageOptions.parse(storage_options),
         )
-
-
-_CLASSES: Final[Mapping[str, type | UnionType]] = {
-    "column_map": ColumnMap | None,
-    "name_keys": NameKeys | None,
-    "max_rejects": MaxRejects,
-    "spill_folder": Path | None,
-    "storage_options": StorageOptions,
-}
-"""What the attributes of a ``Reading`` are."""
 
 
 def _column_map(given: ColumnMap | Iterable[str] | None, *, no_header: bool) -> ColumnMap | None:

@@ -62,7 +62,7 @@ def test_a_log_rotated_between_a_transaction_and_its_samples(tmp_path: Path, wor
     for number, (first, last) in enumerate(((0, 30), (30, 31), (31, len(table)))):
         written(tmp_path, f"run.jtl.{number}", csv_text(table[first:last]))
     with workforce(workers=workers) as work:
-        summary = loadlens.summarize(tmp_path, by="label", executor=work["executor"]).summary
+        summary = loadlens.summarize(tmp_path, by="label", executor=work.executor).summary
     truth = Counter(one.label for one in calls(elements))
     assert dict(summary.select("label", "num_invocations").rows()) == truth
 

@@ -1,0 +1,86 @@
+"""How a log is measured, as callers say it."""
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from os import PathLike
+from typing import Annotated, Final, Literal, TypedDict, get_args
+
+import polars as pl
+
+from loadlens.keywords import FOLDER, Takes, checked_options
+from loadlens.profile.limits import Limits
+from loadlens.profile.progress import OnProgress
+
+__all__ = ["Engine", "Execution", "MeasureOptions"]
+
+Engine = Literal["auto", "in-memory", "streaming"] | pl.Engine
+
+
+def _runs_here(engine: object) -> bool:
+    """Whether an engine runs queries in this process, so that they may call its functions."""
+    names: tuple[str, ...] = get_args(get_args(Engine)[0])
+    return engine in names if isinstance(engine, str) else isinstance(engine, _ENGINES)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_ENGINES: Final = (pl.InMemoryEngine, pl.StreamingEngine)
+_ENGINE: Final = Takes(_runs_here, "auto, streaming or in-memory: rows are counted here")
+_MEMORY: Final = Takes(_is_whole, "a whole number of bytes").or_none()
+_EXECUTOR: Final = Takes(
+    lambda value: callable(getattr(value, "submit", None)), "an executor, such as ProcessPoolExecutor()"
+).or_none()
+_ON_PROGRESS: Final = Takes(callable, "a function that takes a Progress").or_none()
+_ROWS: Final = Takes(lambda value: _is_whole(value) and value > 0, "a whole number of rows, 1 or more")
+
+
+class Execution(TypedDict, total=False):
+    """How a log is measured: keywords of every function that does; see ``MeasureOptions`` for their defaults.
+
+    Attributes:
+        exact: whether latencies are the very values that were logged (default, of logs), which takes further
+            scans; if not, they are read from their buckets in one pass, and TPS are of all successes.
+        memory_limit: bytes to stay within; by default half of what the machine or its cgroup allows.
+        spill_folder: where the temporary file goes that text, objects of a store and lazy queries are read
+            through, so that they are read once; by default the system's place.
+        heatmap: whether to count latencies over time as well, which takes a further scan.
+        engine: what runs the queries in the process that reads the rows: ``streaming`` (default),
+            ``in-memory``, ``auto``, or, without an executor, an engine object of Polars for one of these.
+        on_progress: is told how far the run is, some times a second, from any thread; what it raises
+            ends the run.
+        executor: any executor of ``concurrent.futures``, whose workers measure partitions of the log's
+            files, each worker within ``memory_limit``; by default everything happens in this process.
+        partition_rows: about how many rows of the log's files make a partition; by default a sixteenth of
+            them, between 4 and 16 million.
+    """
+
+    exact: bool | None
+    memory_limit: int | None
+    spill_folder: str | PathLike[str] | None
+    heatmap: bool
+    engine: Engine
+    on_progress: OnProgress | None
+    executor: Executor | None
+    partition_rows: int | None
+
+
+@checked_options
+@dataclass(frozen=True, kw_only=True)
+class MeasureOptions:
+    """``Execution`` with its defaults, checked when it is made."""
+
+    exact: bool | None = None
+    memory_limit: Annotated[int | None, _MEMORY] = None
+    spill_folder: Annotated[str | PathLike[str] | None, FOLDER] = None
+    heatmap: bool = False
+    engine: Annotated[Engine, _ENGINE] = "streaming"
+    on_progress: Annotated[OnProgress | None, _ON_PROGRESS] = None
+    executor: Annotated[Executor | None, _EXECUTOR] = None
+    partition_rows: Annotated[int | None, _ROWS] = None
+
+    def __post_init__(self) -> None:
+        """Raises a UsageError for a memory limit that is too small to work with."""
+        if self.memory_limit is not None:
+            Limits.of(self.memory_limit)
