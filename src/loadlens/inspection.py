@@ -4,18 +4,23 @@ import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import polars as pl
 
 from loadlens.engine import on_good_rows
+from loadlens.engine.binding import TallyFullError
+from loadlens.engine.readout import profile_of
+from loadlens.engine.scan import run_batches
+from loadlens.engine.tally import Layers, Tallies
 from loadlens.errors import InputError, LoadlensError
-from loadlens.profile import UnusableRowsError
-from loadlens.profile.clock import ClockWatch
+from loadlens.profile import Plan, Profile, success_of
 from loadlens.profile.limits import Limits
-from loadlens.profile.plan import success_of
-from loadlens.profile.row_warnings import scan_warnings
-from loadlens.schema import CANONICAL_COLUMNS, LATENCY, breaks_one_of
+from loadlens.profile.row_warnings import row_warnings
+from loadlens.profile.rows import Rows
+from loadlens.profile.units import UnitWatch
+from loadlens.schema import CANONICAL_COLUMNS
 from loadlens.sources import Findings, Log, PathSource, Reading, open_log, reading, shown
 from loadlens.sources.findings import MaxRejects
 from loadlens.sources.guessing import guess_map
@@ -188,25 +193,19 @@ def inspect_log(
         InputError: it is no log that can be read, or no row of it can.
     """
     log = open_log(path, reading=options)
-    Limits.of(memory_limit).refuse_huge_row_groups(log.files)
+    limits = Limits.of(memory_limit)
+    limits.refuse_huge_row_groups(log.files)
     if log.unsaved:
         raise InputError(f"{log.name}: are saved profiles and logs; inspect them one at a time")
     if log.saved:
         return _of_profile(shown(path), log)
-    first, of_labels, clock = on_good_rows(log, _looked_at)
-    rows, first_s, last_s, lacking, successes = of_labels.select(
-        pl.col("rows").sum(),
-        pl.col("first").min(),
-        pl.col("last").max(),
-        pl.col("lacking").sum(),
-        pl.col("successes").sum(),
+    first, of_labels, profile = on_good_rows(log, partial(_looked_at, limits=limits))
+    rows, first_s, last_s = of_labels.select(
+        pl.col("rows").sum(), pl.col("first").min(), pl.col("last").max()
     ).row(0)
     too_many = many_labels(of_labels["label"].cast(pl.String), rows)
-    log.findings.of_rows = (
-        *scan_warnings(log, clock, last_s, lacking, successes),
-        *((too_many,) if too_many else ()),
-    )
-    log.findings.units = clock.unit_warning
+    log.findings.of_rows = (*row_warnings(profile, log), *((too_many,) if too_many else ()))
+    log.findings.units = profile.units.sentence(profile.resolution_s)
     return Inspection(
         path=shown(path),
         format=_format(log),
@@ -222,29 +221,43 @@ def inspect_log(
     )
 
 
-def _looked_at(log: Log) -> tuple[pl.DataFrame, pl.DataFrame, ClockWatch]:
-    """The first rows of a log, figures of the rows of each label, and what has looked at all times.
+def _looked_at(log: Log, limits: Limits) -> tuple[pl.DataFrame, pl.DataFrame, Profile]:
+    """The first rows of a log, how many rows each label has and from when to when, and the profile of all."""
+    key = ("label",) if "label" in log.key else ()
+    rows = Rows.of(log, Plan(key=key, success=success_of(log.columns)))
+    layers = Layers.of(replace(rows, plan=replace(rows.plan, key=())), (), timeline=False)
+    tallies, units = Tallies(layers, most_bytes=limits.tally_bytes), UnitWatch(log.logged_times)
+    label = pl.col("key:label") if key else pl.lit(None, dtype=pl.String)
+    frame = rows.frame.select(pl.exclude("key:label"), label.alias("label"))
+    times = ["start_time", "end_time"]
+    names = layers.frame.collect_schema().names()
+    found: list[pl.DataFrame] = []
 
-    The figures are how many rows there are, their first and last time, and the successes and those of them
-    without a latency.
-    """
-    label = pl.col("label") if "label" in log.key else pl.lit(None, dtype=pl.String).alias("label")
-    times = [name for name in ("start_time", "end_time") if name in log.columns]
-    clock, success = ClockWatch(log.logged_times), success_of(log.columns)
-    figures = (
-        success.sum().alias("successes"),
-        (success & pl.col(LATENCY).is_null()).sum().alias("lacking"),
-        pl.len().alias("rows"),
-        pl.min_horizontal(times).min().alias("first") if times else pl.lit(None, pl.Float64).alias("first"),
-        pl.max_horizontal(times).max().alias("last") if times else pl.lit(None, pl.Float64).alias("last"),
-        breaks_one_of(log.open_rules).any().alias("broken"),
-    )
+    def look(batch: pl.DataFrame) -> pl.DataFrame:
+        tallies.add(batch.select(names))
+        units.add(batch)
+        return batch.select("label", *times)
+
+    def run(query: pl.LazyFrame) -> None:
+        first, last = pl.min_horizontal(times).min(), pl.max_horizontal(times).max()
+        of_labels = query.group_by("label").agg(
+            pl.len().alias("rows"), first.alias("first"), last.alias("last")
+        )
+        found.append(of_labels.collect(engine="streaming"))
+
     with reading(log):
-        first = log.frame.head(_FIRST_ROWS).collect(engine="streaming")
-        found = clock.watch(log.frame).group_by(label).agg(figures).collect(engine="streaming")
-    if found["broken"].any():
-        raise UnusableRowsError
-    return first, found, clock
+        head = log.frame.head(_FIRST_ROWS).collect(engine="streaming")
+        schema = frame.collect_schema()
+        passed = {name: schema[name] for name in ("label", *times)}
+        try:
+            run_batches(frame, look, passed, run, expected=(TallyFullError,))
+        except TallyFullError as error:
+            raise InputError(
+                f"{log.name}: its calls are spread over more seconds than the memory limit of "
+                f"{limits.memory / 2**20:,.0f} MiB holds; raise it"
+            ) from error
+    profiles = [profile_of(tally, layers.run, (), units.counts) for tally in tallies.merged(None)]
+    return head, found[0], Profile.merge_all(profiles)
 
 
 def _of_profile(path: str, log: Log) -> Inspection:

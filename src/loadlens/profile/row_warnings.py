@@ -2,14 +2,14 @@
 
 import polars as pl
 
-from loadlens.profile.clock import ClockWatch, clock_warning
+from loadlens.profile.clock import clock_warning
 from loadlens.profile.profile import Profile
 from loadlens.schema import EARLIEST_S
 from loadlens.sources.labels import many_labels
 from loadlens.sources.log import Log
 from loadlens.sources.wording import NO_CALENDAR, counted
 
-__all__ = ["row_warnings", "scan_warnings"]
+__all__ = ["row_warnings"]
 
 
 def row_warnings(profile: Profile, log: Log) -> tuple[str, ...]:
@@ -46,23 +46,6 @@ def _calendar_warning(latest_start: float | None, latest_end: float | None, log:
     times = [time for time in (latest_start, latest_end) if time is not None]
     is_told = any(warning.endswith(NO_CALENDAR) for warning in log.findings.warnings)
     return f"{log.name}: {NO_CALENDAR}" if times and max(times) < EARLIEST_S and not is_told else ""
-
-
-def scan_warnings(
-    log: Log, clock: ClockWatch, latest_s: float | None, lacking: int, successes: int
-) -> tuple[str, ...]:
-    """The sentences of a scan that has looked at all rows.
-
-    Args:
-        log: the log.
-        clock: has looked at their times.
-        latest_s: the latest of their times, s; None where there are none.
-        lacking: how many successful calls have no latency.
-        successes: how many successful calls there are.
-    """
-    of_times = (clock_warning(clock.resolution_s, log), _calendar_warning(None, latest_s, log))
-    found = (*(of_times if latest_s is not None else ()), _latency_warning(lacking, successes))
-    return tuple(filter(None, found))
 
 
 def _latency_warning(lacking: int, successes: int) -> str:
