@@ -1,12 +1,12 @@
 """Samples out of JMeter's XML, which comes in chunks and may be damaged."""
 
+import html
 import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from xml.parsers import expat
-from xml.sax.saxutils import quoteattr
 
 from loadlens.errors import InputError
 from loadlens.sources.dialects.base import Level
@@ -115,7 +115,7 @@ def _number(text: str | None) -> int | None:
 
 
 def _start_tag(name: str, attributes: Mapping[str, str]) -> str:
-    cells = (f" {key}={quoteattr(value)}" for key, value in attributes.items() if key != FAILURE)
+    cells = (f' {key}="{html.escape(value)}"' for key, value in attributes.items() if key != FAILURE)
     return bounded(f"<{name}{''.join(cells)}>")
 
 

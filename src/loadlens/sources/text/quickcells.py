@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from loadlens.native.cells import FLOAT, INTEGER, SKIPPED, TEXT, TRUTH, WHOLE, Cells
@@ -67,7 +66,7 @@ class QuickCells:
         return {pl.Float64(): FLOAT, pl.Boolean(): TRUTH, pl.String(): TEXT}[dtype]
 
     def _frame(self, cells: Cells, height: int) -> pl.DataFrame | None:
-        texts = pa.py_buffer(cells.texts)
+        texts = cells.texts if TEXT in self._kinds else b""
         columns = {
             name: self._column(at, cells, height, texts)
             for at, name in enumerate(self.names)
@@ -78,7 +77,7 @@ class QuickCells:
         except pl.exceptions.InvalidOperationError:  # an integer too large for its type
             return None
 
-    def _column(self, at: int, cells: Cells, height: int, texts: pa.Buffer) -> pl.Series:
+    def _column(self, at: int, cells: Cells, height: int, texts: bytes) -> pl.Series:
         kind, slot = self._kinds[at], cells.slots[at]
         filled = ~cells.missing[at, :height] if cells.num_missing[at] else None
         if kind == TEXT:
@@ -104,7 +103,9 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _text_series(views: Array, texts: pa.Buffer, filled: Array | None) -> pl.Series:
+def _text_series(views: Array, texts: bytes, filled: Array | None) -> pl.Series:
+    import pyarrow as pa
+
     validity = None if filled is None else pa.py_buffer(np.packbits(filled, bitorder="little"))
-    buffers = [validity, pa.py_buffer(np.ascontiguousarray(views)), texts]
+    buffers = [validity, pa.py_buffer(np.ascontiguousarray(views)), pa.py_buffer(texts)]
     return pl.Series(pa.Array.from_buffers(pa.string_view(), len(views), buffers))
