@@ -15,6 +15,8 @@ from loadlens.profile.windows import window_name
 __all__ = ["together"]
 
 _MOST_DISTRIBUTIONS: Final = 1000
+_MOST_HELD: Final = 8
+"""Parts, each with so many distributions; beyond that they become one, with as many in all."""
 
 
 def together(parts: Iterable[Sequence[Statistics]]) -> list[Statistics]:
@@ -34,13 +36,20 @@ class _Joining:
 
     def __init__(self) -> None:
         self._parts: list[list[Statistics]] = []
+        self._is_divided = False
         self._seconds = Profile.empty(()).seconds
 
     def add(self, part: Sequence[Statistics]) -> None:
         """Takes the statistics of a part."""
-        if len(self._parts) == 1:
+        if not self._parts:
+            self._parts.append(list(part))
+            return
+        if not self._is_divided:
             self._parts = [self._reduced(self._parts[0])]
-        self._parts.append(self._reduced(part) if self._parts else list(part))
+            self._is_divided = True
+        self._parts.append(self._reduced(part))
+        if len(self._parts) == _MOST_HELD:
+            self._parts = [self._merged()]
 
     def _reduced(self, part: Sequence[Statistics]) -> list[Statistics]:
         profile = part[0].profile
@@ -51,13 +60,17 @@ class _Joining:
 
     def statistics(self) -> list[Statistics]:
         """Those of all parts."""
-        if len(self._parts) == 1:
+        if not self._is_divided:
             return self._parts[0]
-        merged = Profile.merge_all([part[0].profile for part in self._parts])
-        assert merged.pace is not None  # noqa: S101  # as each part has one
-        pace = Pace(rates=merged.pace.rates, windows=windows_of(self._seconds))
+        merged = self._merged()
+        profile = merged[0].profile
+        assert profile.pace is not None  # noqa: S101  # as each part has one
+        pace = Pace(rates=profile.pace.rates, windows=windows_of(self._seconds))
+        return [replace(one, profile=replace(profile, pace=pace)) for one in merged]
+
+    def _merged(self) -> list[Statistics]:
         several = [_joined(of_plan) for of_plan in zip(*self._parts, strict=True)]
-        return _of_busiest(several, replace(merged, pace=pace))
+        return _of_busiest(several, Profile.merge_all([part[0].profile for part in self._parts]))
 
 
 def _joined(parts: Sequence[Statistics]) -> Statistics:
