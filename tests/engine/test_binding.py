@@ -216,6 +216,16 @@ def test_parts_of_the_keys_together_are_all_of_them() -> None:
     assert together.seconds == +whole.seconds
 
 
+def test_a_log_as_a_whole_is_of_the_first_part() -> None:
+    calls = []
+    for part in range(3):
+        tally, codes = new_tally(simple(), part=part, parts=3), np.empty(7, dtype=np.uint32)
+        tally.add(pl.concat([one_row()] * 7), codes=codes)
+        assert (codes == (NO_CODE if part else 0)).all()
+        calls.append(int(tally.figures().line["calls"].sum()))
+    assert calls == [7, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("times", "resolution"),
     [

@@ -398,7 +398,11 @@ static enum status block_codes(struct codes *codes, struct ArrowArray **columns,
                                const struct chosen *chosen, struct block *block, bool add, int64_t first_row,
                                int64_t *fresh, int64_t *num_fresh) {
     uint64_t words[MOST_KEY_COLUMNS + 1][BLOCK], hashes[BLOCK];
-    if (codes->columns == 0) { /* the log as a whole */
+    if (codes->columns == 0 && codes->part > 0) { /* the log as a whole is of the first part */
+        for (int i = 0; i < chosen->rows; i++) block->code[i] = NO_CODE;
+        return OK;
+    }
+    if (codes->columns == 0) {
         if (add && codes->used == 0) {
             words[0][0] = 0;
             enum status status = codes_append(codes, words[0], 0);
@@ -1078,54 +1082,71 @@ static bool stream_fits(struct ArrowArrayStream *stream, const struct codes *cod
     return good;
 }
 
-/* Adds all rows of a stream. `out` receives each row's code, `fresh` the rows of new keys. */
-API int32_t tally_add(struct tally *tally, struct ArrowArrayStream *stream, uint32_t *out, int64_t *fresh,
-                      int64_t *num_fresh) {
-    if (!stream_fits(stream, &tally->codes, &tally->layout)) return WRONG_COLUMNS;
+/* Takes a block of rows of a batch, of which `first_row` come before in the stream. */
+typedef enum status (*step)(void *state, struct ArrowArray **columns, int64_t row, int rows, int64_t first_row);
+
+/* Hands all rows of a stream to a step, block by block, until one goes wrong. */
+static enum status each_block(struct ArrowArrayStream *stream, const struct codes *codes, const struct layout *layout,
+                              step take, void *state) {
+    if (!stream_fits(stream, codes, layout)) return WRONG_COLUMNS;
     enum status status = OK;
     int64_t first_row = 0;
-    struct block block;
-    *num_fresh = 0;
     while (status == OK) {
         struct ArrowArray batch = {0};
         if (stream->get_next(stream, &batch) != 0) return WRONG_COLUMNS;
         if (batch.release == NULL) break;
         if (batch.offset != 0) status = WRONG_COLUMNS;
         for (int64_t row = 0; status == OK && row < batch.length; row += BLOCK) {
-            block.rows = (int)(batch.length - row < BLOCK ? batch.length - row : BLOCK);
-            status = add_block(tally, batch.children, row, &block, first_row + row, out, fresh, num_fresh);
-            if (status == OK && bytes_of(tally) > tally->most_bytes) status = FULL;
+            int rows = (int)(batch.length - row < BLOCK ? batch.length - row : BLOCK);
+            status = take(state, batch.children, row, rows, first_row + row);
         }
         first_row += batch.length;
-        tally->rows += (uint64_t)batch.length;
         batch.release(&batch);
     }
-    return (int32_t)status;
+    return status;
+}
+
+struct adding {
+    struct tally *tally;
+    struct codes *codes;
+    uint32_t *out;
+    int64_t *fresh, *num_fresh;
+    struct block block;
+};
+
+static enum status add_rows(void *state, struct ArrowArray **columns, int64_t row, int rows, int64_t first_row) {
+    struct adding *to = state;
+    struct tally *tally = to->tally;
+    to->block.rows = rows;
+    enum status status = add_block(tally, columns, row, &to->block, first_row, to->out, to->fresh, to->num_fresh);
+    tally->rows += (uint64_t)rows;
+    return status == OK && bytes_of(tally) > tally->most_bytes ? FULL : status;
+}
+
+/* Adds all rows of a stream. `out` receives each row's code, `fresh` the rows of new keys. */
+API int32_t tally_add(struct tally *tally, struct ArrowArrayStream *stream, uint32_t *out, int64_t *fresh,
+                      int64_t *num_fresh) {
+    struct adding adding = {.tally = tally, .out = out, .fresh = fresh, .num_fresh = num_fresh};
+    *num_fresh = 0;
+    return (int32_t)each_block(stream, &tally->codes, &tally->layout, add_rows, &adding);
+}
+
+static enum status learn_rows(void *state, struct ArrowArray **columns, int64_t row, int rows, int64_t first_row) {
+    struct adding *to = state;
+    struct chosen all;
+    choose_all(&all, rows);
+    enum status status =
+        block_codes(to->codes, columns, row, &all, &to->block, true, first_row, to->fresh, to->num_fresh);
+    if (to->out != NULL) memcpy(to->out + first_row, to->block.code, (size_t)rows * sizeof *to->out);
+    return status;
 }
 
 /* Codes the rows of a stream that has key columns alone. */
 static enum status learn(struct codes *codes, struct ArrowArrayStream *stream, uint32_t *out, int64_t *fresh,
                          int64_t *num_fresh) {
     static const struct layout NOTHING = {-1, -1, -1, -1, {-1, -1, -1}, -1, -1, 0, 0, BUCKET_SHIFT};
-    if (!stream_fits(stream, codes, &NOTHING)) return WRONG_COLUMNS;
-    enum status status = OK;
-    int64_t first_row = 0;
-    struct block block;
-    while (status == OK) {
-        struct ArrowArray batch = {0};
-        if (stream->get_next(stream, &batch) != 0) return WRONG_COLUMNS;
-        if (batch.release == NULL) break;
-        for (int64_t row = 0; status == OK && row < batch.length; row += BLOCK) {
-            block.rows = (int)(batch.length - row < BLOCK ? batch.length - row : BLOCK);
-            struct chosen all;
-            choose_all(&all, block.rows);
-            status = block_codes(codes, batch.children, row, &all, &block, true, first_row + row, fresh, num_fresh);
-            if (out != NULL) memcpy(out + first_row + row, block.code, (size_t)block.rows * sizeof *out);
-        }
-        first_row += batch.length;
-        batch.release(&batch);
-    }
-    return status;
+    struct adding adding = {.codes = codes, .out = out, .fresh = fresh, .num_fresh = num_fresh};
+    return each_block(stream, codes, &NOTHING, learn_rows, &adding);
 }
 
 /* Gives keys their codes without counting anything; see `tally_add`. */
@@ -1580,38 +1601,38 @@ static void choose(const struct selection *selection, struct block *block, struc
     block->rows = rows;
 }
 
+struct looking {
+    struct selection *selection;
+    struct found *found;
+    struct block block;
+};
+
+static enum status look_at_rows(void *state, struct ArrowArray **columns, int64_t row, int rows, int64_t first_row) {
+    struct looking *looking = state;
+    struct selection *selection = looking->selection;
+    struct block *block = &looking->block;
+    const struct layout *layout = &selection->layout;
+    struct ArrowArray *end = layout->end < 0 ? NULL : columns[layout->end];
+    uint8_t kept[BLOCK];
+    (void)first_row;
+    block->rows = rows;
+    if (!load_latencies(columns[layout->latency], row, block) || !load_times(end, row, rows, block->end))
+        return BROKEN_ROW;
+    load_successes(columns[layout->success], row, block);
+    struct chosen chosen;
+    choose(selection, block, &chosen);
+    enum status status = block_codes(&selection->codes, columns, row, &chosen, block, false, 0, NULL, NULL);
+    if (status != OK) return status;
+    if (selection->codes.parts > 1) compact(block, kept);
+    find_cells(selection, block, looking->found);
+    if (selection->limit_codes) find_high(selection, block, looking->found);
+    return OK;
+}
+
 /* Looks through all rows of a stream. */
 API int32_t selection_look(struct selection *selection, struct ArrowArrayStream *stream, struct found *found) {
-    const struct layout *layout = &selection->layout;
-    if (!stream_fits(stream, &selection->codes, layout)) return WRONG_COLUMNS;
-    enum status status = OK;
-    struct block block;
-    uint8_t kept[BLOCK];
-    while (status == OK) {
-        struct ArrowArray batch = {0};
-        if (stream->get_next(stream, &batch) != 0) return WRONG_COLUMNS;
-        if (batch.release == NULL) break;
-        if (batch.offset != 0) status = WRONG_COLUMNS;
-        struct ArrowArray *end = layout->end < 0 ? NULL : batch.children[layout->end];
-        for (int64_t row = 0; status == OK && row < batch.length; row += BLOCK) {
-            block.rows = (int)(batch.length - row < BLOCK ? batch.length - row : BLOCK);
-            if (!load_latencies(batch.children[layout->latency], row, &block) ||
-                !load_times(end, row, block.rows, block.end)) {
-                status = BROKEN_ROW;
-                break;
-            }
-            load_successes(batch.children[layout->success], row, &block);
-            struct chosen chosen;
-            choose(selection, &block, &chosen);
-            status = block_codes(&selection->codes, batch.children, row, &chosen, &block, false, 0, NULL, NULL);
-            if (status != OK) break;
-            if (selection->codes.parts > 1) compact(&block, kept);
-            find_cells(selection, &block, found);
-            if (selection->limit_codes) find_high(selection, &block, found);
-        }
-        batch.release(&batch);
-    }
-    return (int32_t)status;
+    struct looking looking = {.selection = selection, .found = found};
+    return (int32_t)each_block(stream, &selection->codes, &selection->layout, look_at_rows, &looking);
 }
 
 API void selection_pivots(const struct selection *selection, uint64_t *bits, uint64_t *calls) {
