@@ -54,3 +54,16 @@ def test_gates_count_calls_at_the_beginning_of_a_window_in_it() -> None:
     (verdict,) = loadlens.check_gates(log, ["count <= 1 within 49s of every window"], []).verdicts
     assert verdict.windows is not None
     assert (verdict.value, verdict.windows.failed, verdict.windows.worst_start_s) == (2.0, 1, 147.0)
+
+
+def test_more_windows_of_a_whole_log_than_fit_at_once_are_judged_in_parts() -> None:
+    calls = 60_000  # one a second: a window each
+    frame = log_of(spread(calls), seconds=calls)
+    gates = [
+        "p50 < 20ms",
+        "p99 < 900ms within 1s of every window",
+        "throughput > 0/s within 1s of every window",
+    ]
+    small, large = (loadlens.check_gates(frame, gates, [], memory_limit=2**20 * size) for size in (256, 8192))
+    assert small.verdicts == large.verdicts
+    assert [verdict.calls for verdict in small.verdicts][:2] == [calls, calls]

@@ -89,11 +89,13 @@ def _joined(parts: Sequence[Statistics]) -> Statistics:
 
 
 def _sorted(parts: list[pl.DataFrame], by: list[str]) -> pl.DataFrame:
-    return pl.concat(parts).sort(by, nulls_last=True)
+    return pl.concat(parts).sort(by, nulls_last=True) if by else pl.concat(parts)
 
 
 def _of_busiest(several: Sequence[Statistics], profile: Profile) -> list[Statistics]:
     """Statistics of a profile with the distributions of the keys alone that have the most calls."""
+    if profile.keys.height <= _MOST_DISTRIBUTIONS:
+        return [replace(one, profile=profile) for one in several]
     names = key_names(profile.key)
     calls = profile.figures.group_by("code").agg(pl.col("calls").sum())
     ranked = profile.keys.join(calls, on="code").sort(
