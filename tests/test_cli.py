@@ -437,7 +437,8 @@ def test_a_command_line_that_cannot_be_parsed(log: Path, tmp_path: Path, args: l
     result = loadlens_(*[arg.format(log=log, out=tmp_path / "made" / "out") for arg in args])
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert ("Error: " if args else "Usage: ") in result.stderr
+    assert result.stderr.startswith("loadlens: " if args else "Usage: ")
+    assert not args or result.stderr.count("\n") == 1
     assert tree(tmp_path) == before
 
 

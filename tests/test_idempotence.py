@@ -92,7 +92,7 @@ def test_cost(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None
     assert_same_files(
         folders,
         monkeypatch,
-        lambda out: cost_command(["logs"], str(out), prices=["lambda-arm"], traffic="20/s", quiet=True),
+        lambda out: cost_command(["logs"], out=str(out), prices=["lambda-arm"], traffic="20/s", quiet=True),
     )
 
 

@@ -60,10 +60,22 @@ def errors_as_exit_codes() -> Iterator[None]:
     try:
         _refuse_no_threads()
         yield
-    except (typer.Exit, typer.Abort, TyperException, KeyboardInterrupt, SystemExit):
+    except TyperException as error:
+        if error.format_message().startswith("Usage: "):  # without arguments, the help
+            raise
+        raise typer.Exit(_tell_wrong_usage(error)) from None
+    except (typer.Exit, typer.Abort, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # noqa: BLE001  # whatever it is, panics of Polars too, it is no verdict
         raise typer.Exit(tell(error)) from None
+
+
+def _tell_wrong_usage(error: TyperException) -> int:
+    """Says what is wrong with a command line, and where its options are listed."""
+    context = getattr(error, "ctx", None)
+    help_of = f"{context.command_path} --help" if context else "loadlens --help"
+    say(f"{error.format_message().rstrip('.').replace('Value error, ', '')}; see {help_of}")
+    return error.exit_code
 
 
 def tell(error: BaseException) -> int:

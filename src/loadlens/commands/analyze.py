@@ -9,55 +9,27 @@ from typing import Annotated
 import typer
 
 from loadlens.analysis_options import AnalysisOptions
-from loadlens.analysis_run import (
-    LogAnalysis,
-    ToolkitAnalysis,
-    analyze_toolkit_folder,
-    published_analysis,
-)
-from loadlens.commands.check import Slo, SloFile, excerpts_shown, gates_of
-from loadlens.commands.cost import (
-    Capacities,
-    Goal,
-    Prices,
-    RequestSize,
-    Strategies,
-    TrafficText,
-    Weight,
-    costing_of,
-    files_named_by,
-)
+from loadlens.analysis_run import LogAnalysis, ToolkitAnalysis, analyze_toolkit_folder, published_analysis
+from loadlens.commands.cost import CostOptions
+from loadlens.commands.groups import spelt_out
 from loadlens.commands.options import (
     By,
-    Cluster,
-    Force,
-    Format,
-    KeepQuery,
-    KeyFromName,
-    LabelTemplate,
-    LevelChoice,
-    LevelOption,
-    Map,
-    MapFile,
-    MaxRejects,
-    MemoryLimit,
+    GateOptions,
+    LogOptions,
+    LogsOrFolder,
     MinEffect,
-    NoHeader,
     Out,
     Outliers,
     Overwrite,
-    Quiet,
+    PrintOptions,
+    RunningOptions,
     SafeCsv,
-    SpillFolder,
     Storage,
-    Workers,
+    excerpts_shown,
     fence_of,
     named_files,
-    reading_of,
     share_of,
-    workforce_of,
 )
-from loadlens.documents import json_text
 from loadlens.errors import GateFailedError, UsageError
 from loadlens.gates.output import failures, summary_line
 from loadlens.keywords import columns_of
@@ -78,13 +50,23 @@ class ChartChoice(StrEnum):
     SVG = "svg"
 
 
-Charts = Annotated[list[ChartChoice], typer.Option("--chart-format", help="Format of charts; repeatable.")]
+Charts = Annotated[
+    list[ChartChoice] | None,
+    typer.Option(
+        "--chart-format",
+        metavar="FORMAT",
+        help="Format of charts: png (default) or svg; repeatable.",
+        show_default=False,
+        rich_help_panel="Output",
+    ),
+]
 Exact = Annotated[
     bool | None,
     typer.Option(
         "--exact/--one-pass",
-        help="Exact figures, or one pass with a stated error bound.",
-        show_default="exact, of logs",
+        help="Exact figures (default), or one pass with a stated error.",
+        show_default=False,
+        rich_help_panel="Figures",
     ),
 ]
 Percentiles = Annotated[
@@ -92,13 +74,19 @@ Percentiles = Annotated[
     typer.Option(
         "--percentile",
         metavar="NUMBER",
-        help="Percentile to report, e.g. 99.5; repeatable.",
-        show_default="90, 95, 99, 99.9",
+        help="Percentile to report; repeatable; else 90, 95, 99 and 99.9.",
+        show_default=False,
+        rich_help_panel="Figures",
     ),
 ]
 Baseline = Annotated[
     str | None,
-    typer.Option(metavar="LOG", help="Log of a run to compare with, key by key.", show_default=False),
+    typer.Option(
+        metavar="LOG",
+        help="Log of a run to compare with, key by key.",
+        show_default=False,
+        rich_help_panel="Comparison",
+    ),
 ]
 DemoPrices = Annotated[
     str | None,
@@ -107,95 +95,52 @@ DemoPrices = Annotated[
         metavar="NAME_OR_FILE",
         help="Price table, see `loadlens prices`.",
         show_default=BUILT_IN_TABLES[0],
+        rich_help_panel="Cost",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print summary.json instead of a table.")]
-_PNG = [ChartChoice.PNG]
+Rows = Annotated[
+    int,
+    typer.Option(min=1, metavar="N", help="Invocations to simulate.", rich_help_panel="Simulation"),
+]
+Seed = Annotated[
+    int,
+    typer.Option(min=0, metavar="N", help="The same seed gives the same rows.", rich_help_panel="Simulation"),
+]
 
 
-def analyze_command(  # noqa: PLR0917  # the parameters of a command are its options
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="LOGS", help="Logs: files, folders, globs; or a results folder of the toolkit."
-        ),
-    ],
+@spelt_out
+@excerpts_shown()
+def analyze_command(
+    inputs: LogsOrFolder,
+    *,
     out: Out,
+    logs: LogOptions,
     by: By = None,
     outliers: Outliers = None,
     percentile: Percentiles = None,
-    slo: Slo = None,
-    slo_file: SloFile = None,
+    exact: Exact = None,
+    gates: GateOptions,
     baseline: Baseline = None,
     min_effect: MinEffect = "5%",
-    prices: Prices = None,
-    traffic: TrafficText = None,
-    capacity: Capacities = None,
-    strategy: Strategies = None,
-    weight: Weight = 0.5,
-    objective: Goal = None,
-    request_size: RequestSize = None,
-    exact: Exact = None,
-    memory_limit: MemoryLimit = None,
-    spill_folder: SpillFolder = None,
-    cluster: Cluster = None,
-    workers: Workers = None,
-    log_format: Format = None,
-    column_map: Map = None,
-    map_file: MapFile = None,
-    no_header: NoHeader = False,
-    level: LevelOption = LevelChoice.REQUESTS,
-    keep_query: KeepQuery = False,
-    label_template: LabelTemplate = False,
-    key_from_name: KeyFromName = None,
-    max_rejects: MaxRejects = "0",
-    force: Force = False,
-    storage_option: Storage = None,
+    cost: CostOptions,
+    running: RunningOptions,
+    chart_format: Charts = None,
     safe_csv: SafeCsv = False,
-    chart_format: Charts = _PNG,
     overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    output: PrintOptions,
 ) -> None:
     """Analyse logs into summaries, charts and a report.
 
-    The report answers more on request: --slo judges gates, --baseline compares with another run, and
-    --prices, --traffic, --capacity, --objective or --strategy price each memory size. If a gate fails,
-    everything is written all the same and the exit code is 1.
+    The report answers more on request: gates, a comparison with another run, and the cost of each memory
+    size. If a gate fails, everything is written all the same and the exit code is 1.
     """
-    costing = costing_of(
-        prices=prices,
-        traffic=traffic,
-        capacity=capacity,
-        strategy=strategy,
-        weight=weight,
-        objective=objective,
-        request_size=request_size,
-    )
-    is_asked = any(option is not None for option in (traffic, capacity, strategy, objective, request_size))
-    reading = reading_of(
-        log_format,
-        column_map,
-        map_file,
-        key_from_name,
-        max_rejects,
-        force=force,
-        spill_folder=spill_folder,
-        no_header=no_header,
-        level=level,
-        keep_query=keep_query,
-        label_template=label_template,
-        storage_option=storage_option,
-    )
+    costing = cost.costing()
+    reading = logs.of_logs(running.spill_folder)
     place = target(out, reading.storage_options)
-    named = [*files_named_by(costing, prices, traffic), *named_files(slo_file, map_file)]
-    refuse_output_inside(place, existing_paths(named))
+    refuse_output_inside(place, existing_paths([*cost.files, *named_files(gates.slo_file, logs.map_file)]))
     with (
-        excerpts_shown(),
-        progress_display(quiet=quiet) as display,
-        workforce_of(
-            cluster, workers, memory_limit, spill_folder, display.on_progress, exact=exact
-        ) as measuring,
+        progress_display(quiet=output.quiet) as display,
+        running.workforce(display.on_progress, exact=exact) as measuring,
     ):
         options = AnalysisOptions(
             by=columns_of(by) if by else None,
@@ -204,16 +149,16 @@ def analyze_command(  # noqa: PLR0917  # the parameters of a command are its opt
             reading=reading,
             measuring=replace(measuring, heatmap=True),
             prices=costing.prices[0],
-            gates=gates_of(slo or (), slo_file) if slo or slo_file else (),
+            gates=gates.gates(),
             baseline=baseline,
             min_effect=share_of(min_effect),
-            costing=costing if is_asked or _prices_a_log(inputs, prices, reading) else None,
+            costing=costing if cost.is_asked or _prices_a_log(inputs, cost.prices, reading) else None,
             chart_formats=_formats(chart_format),
             safe_csv=safe_csv,
             on_stage=display.on_stage,
         )
         analysis = published_analysis(inputs, place, options, overwrite=overwrite)
-    _print(analysis, place, quiet=quiet, as_json=as_json)
+    output.show(lambda: analysis.document, lambda: print_results(analysis, place))
     _refuse_failed_gates(analysis)
 
 
@@ -229,21 +174,22 @@ def _refuse_failed_gates(analysis: ToolkitAnalysis | LogAnalysis) -> None:
         raise GateFailedError(*failures(gates), summary_line(gates))
 
 
-def demo_command(  # noqa: PLR0917  # the parameters of a command are its options
+@spelt_out
+def demo_command(
+    *,
     out: Out,
-    rows: Annotated[int, typer.Option(min=1, metavar="N", help="Invocations to simulate.")] = 200_000,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="The same seed gives the same rows.")] = 0,
+    rows: Rows = 200_000,
+    seed: Seed = 0,
     outliers: Outliers = None,
     prices: DemoPrices = None,
-    chart_format: Charts = _PNG,
+    chart_format: Charts = None,
     storage_option: Storage = None,
     overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    output: PrintOptions,
 ) -> None:
     """Simulate an endpoint under load, then analyse the result."""
     place = target(out, StorageOptions.parse(storage_option))
-    with progress_display(quiet=quiet) as display:
+    with progress_display(quiet=output.quiet) as display:
         options = AnalysisOptions(
             outliers=fence_of(outliers),
             measuring=MeasureOptions(heatmap=True, on_progress=display.on_progress),
@@ -252,7 +198,7 @@ def demo_command(  # noqa: PLR0917  # the parameters of a command are its option
             on_stage=display.on_stage,
         )
         analysis = _demo(place, rows, seed, options, display, overwrite=overwrite)
-    _print(analysis, place, quiet=quiet, as_json=as_json)
+    output.show(lambda: analysis.document, lambda: print_results(analysis, place))
 
 
 def _demo(
@@ -287,12 +233,5 @@ def _quantiles(percentiles: Sequence[float] | None) -> tuple[float, ...]:
     return tuple(value / 100 for value in percentiles) if percentiles else DEFAULT_PERCENTILES
 
 
-def _formats(choices: Sequence[ChartChoice]) -> tuple[ChartFormat, ...]:
-    return tuple(dict.fromkeys(choice.value for choice in choices))
-
-
-def _print(analysis: ToolkitAnalysis | LogAnalysis, out: Location, *, quiet: bool, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json_text(analysis.document), nl=False)
-    elif not quiet:
-        print_results(analysis, out)
+def _formats(choices: Sequence[ChartChoice] | None) -> tuple[ChartFormat, ...]:
+    return tuple(dict.fromkeys(choice.value for choice in choices or (ChartChoice.PNG,)))

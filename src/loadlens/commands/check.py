@@ -10,48 +10,24 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from loadlens.commands.groups import spelt_out
 from loadlens.commands.options import (
     By,
-    Cluster,
-    Force,
-    Format,
-    KeepQuery,
-    KeyFromName,
-    LabelTemplate,
-    LevelChoice,
-    LevelOption,
+    GateOptions,
+    LogOptions,
     Logs,
-    Map,
-    MapFile,
-    MaxRejects,
-    MemoryLimit,
-    NoHeader,
     Outliers,
-    Quiet,
+    PrintOptions,
+    RunningOptions,
     SafeCsv,
-    SpillFolder,
-    Storage,
-    Workers,
+    excerpts_shown,
     fence_of,
     local_file,
-    reading_of,
     refuse_results_folder,
-    workforce_of,
 )
-from loadlens.documents import json_text
 from loadlens.engine import ask
-from loadlens.errors import GateError, GateFailedError, InputError, UsageError
-from loadlens.gates import (
-    Gate,
-    GateCheck,
-    Verdict,
-    check_document,
-    gates_question,
-    junit_xml,
-    markdown_text,
-    parse_gates,
-    read_gates,
-)
+from loadlens.errors import GateFailedError, InputError, UsageError
+from loadlens.gates import GateCheck, Verdict, check_document, gates_question, junit_xml, markdown_text
 from loadlens.gates.output import detail, failures, gate_text, summary_line
 from loadlens.publish import publish_files, refuse_files, write_text
 from loadlens.report.columns import column_header, format_key
@@ -60,128 +36,66 @@ from loadlens.sources.wording import counted
 from loadlens.terminal import MOST_ROWS, console_of_width, print_line, print_warnings, progress_display
 from loadlens.visible import visible
 
-__all__ = ["Slo", "SloFile", "check", "excerpts_shown", "gates_of"]
-
-Slo = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--slo",
-        help="Gate, e.g. 'p99 < 300ms', 'error_rate < 1%' or '99% < 300ms for label=pay'; repeatable.",
-        metavar="GATE",
-        show_default=False,
-    ),
-]
-SloFile = Annotated[
-    Path | None,
-    typer.Option(
-        parser=local_file,
-        metavar="FILE",
-        help="Gates as a TOML file of [[gate]] tables.",
-        show_default=False,
-    ),
-]
-Junit = Annotated[
-    Path | None,
-    typer.Option(
-        parser=local_file,
-        metavar="FILE",
-        help="JUnit XML file to write; replaces one that is there.",
-        show_default=False,
-    ),
-]
-Markdown = Annotated[
-    Path | None,
-    typer.Option(
-        parser=local_file,
-        metavar="FILE",
-        help="Markdown file to write; replaces one that is there.",
-        show_default=False,
-    ),
-]
-Rejects = Annotated[
-    Path | None,
-    typer.Option(
-        parser=local_file,
-        metavar="FILE",
-        help="CSV file to write rejected rows to; replaces one that is there.",
-        show_default=False,
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+__all__ = ["check"]
 
 
-def check(  # noqa: PLR0917  # the parameters of a command are its options
+def _written(help_text: str) -> typer.models.OptionInfo:
+    found: typer.models.OptionInfo = typer.Option(
+        parser=local_file, metavar="FILE", help=help_text, show_default=False, rich_help_panel="Output"
+    )
+    return found
+
+
+Junit = Annotated[Path | None, _written("JUnit XML file to write; replaces one that is there.")]
+Markdown = Annotated[Path | None, _written("Markdown file to write; replaces one that is there.")]
+Rejects = Annotated[Path | None, _written("CSV file for rejected rows; replaces one that is there.")]
+
+
+@spelt_out
+@excerpts_shown()
+def check(
     inputs: Logs,
-    slo: Slo = None,
-    slo_file: SloFile = None,
+    *,
+    logs: LogOptions,
     by: By = None,
     outliers: Outliers = None,
-    memory_limit: MemoryLimit = None,
-    spill_folder: SpillFolder = None,
-    cluster: Cluster = None,
-    workers: Workers = None,
-    log_format: Format = None,
-    column_map: Map = None,
-    map_file: MapFile = None,
-    no_header: NoHeader = False,
-    level: LevelOption = LevelChoice.REQUESTS,
-    keep_query: KeepQuery = False,
-    label_template: LabelTemplate = False,
-    key_from_name: KeyFromName = None,
-    max_rejects: MaxRejects = "0",
-    force: Force = False,
-    storage_option: Storage = None,
+    slos: GateOptions,
+    running: RunningOptions,
     rejects: Rejects = None,
     safe_csv: SafeCsv = False,
     junit: Junit = None,
     markdown: Markdown = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    output: PrintOptions,
 ) -> None:
     """Judge gates on logs, for pipelines.
 
     Exit codes: 0 all gates hold, 1 one fails, 2 a gate or an option is wrong, 3 the logs cannot be read.
     """
-    reading = reading_of(
-        log_format,
-        column_map,
-        map_file,
-        key_from_name,
-        max_rejects,
-        force=force,
-        spill_folder=spill_folder,
-        no_header=no_header,
-        level=level,
-        keep_query=keep_query,
-        label_template=label_template,
-        storage_option=storage_option,
-    )
-    with excerpts_shown():
-        gates = gates_of(slo or (), slo_file)
-        refuse_results_folder(inputs, reading)
-        log = open_log(inputs, reading=reading)
-        outputs = [path for path in (junit, markdown, rejects) if path is not None]
-        refuse_files(outputs, [*(file.path for file in log.files), slo_file, map_file])
-        kept = _rejects_kept(rejects, safe=safe_csv)
-        with (
-            progress_display(quiet=quiet) as display,
-            workforce_of(cluster, workers, memory_limit, spill_folder, display.on_progress) as options,
-            kept,
-        ):
-            found = ask(log, gates_question(log, gates, by or None, outliers=fence_of(outliers)), options)
+    reading = logs.of_logs(running.spill_folder)
+    if not slos.slo and slos.slo_file is None:
+        raise UsageError("no gates: pass --slo 'p99 < 300ms', or --slo-file with a TOML file")
+    gates = slos.gates()
+    refuse_results_folder(inputs, reading)
+    log = open_log(inputs, reading=reading)
+    outputs = [path for path in (junit, markdown, rejects) if path is not None]
+    refuse_files(outputs, [*(file.path for file in log.files), slos.slo_file, logs.map_file])
+    with (
+        progress_display(quiet=output.quiet) as display,
+        running.workforce(display.on_progress) as options,
+        _rejects_kept(rejects, safe=safe_csv),
+    ):
+        found = ask(log, gates_question(log, gates, by or None, outliers=fence_of(outliers)), options)
     rejected = log.findings.unjudged
-    files: list[tuple[Path, Callable[[Path], None]]] = []
-    if junit is not None:
-        files.append((junit, partial(write_text, text=junit_xml(found, inputs, rejected=rejected))))
-    if markdown is not None:
-        files.append((markdown, partial(write_text, text=markdown_text(found, rejected=rejected))))
-    if rejects is not None:
-        files.append((rejects, partial(log.findings.write_rejects, safe=safe_csv)))
-    publish_files(files)
-    if as_json:
-        typer.echo(json_text({**check_document(found, inputs), **log.findings.document()}), nl=False)
-    elif not quiet:
-        _print(found, log.findings, rejects)
+    writers: list[tuple[Path | None, Callable[[Path], None]]] = [
+        (junit, lambda path: write_text(path, junit_xml(found, inputs, rejected=rejected))),
+        (markdown, lambda path: write_text(path, markdown_text(found, rejected=rejected))),
+        (rejects, partial(log.findings.write_rejects, safe=safe_csv)),
+    ]
+    publish_files([(path, write) for path, write in writers if path is not None])
+    output.show(
+        lambda: {**check_document(found, inputs), **log.findings.document()},
+        lambda: _print(found, log.findings, rejects),
+    )
     if not found.holds:
         raise GateFailedError(*failures(found), summary_line(found))
 
@@ -196,29 +110,6 @@ def _rejects_kept(path: Path | None, *, safe: bool) -> Iterator[None]:
             raise InputError(*error.problems, f"--rejects FILE writes {error.findings.listed}") from error
         publish_files([(path, partial(error.findings.write_rejects, safe=safe))])
         raise InputError(*error.problems, f"{path}: has {error.findings.listed}") from error
-
-
-@contextmanager
-def excerpts_shown() -> Iterator[None]:
-    """Shows bad gates with a caret under the mistake; the message itself is left to the caller."""
-    try:
-        yield
-    except GateError as error:
-        for excerpt in error.excerpts:
-            typer.echo("\n".join(visible(line) for line in excerpt.split("\n")), err=True)
-        raise
-
-
-def gates_of(texts: Sequence[str], path: Path | None) -> tuple[Gate, ...]:
-    """The gates of the command line and of a file.
-
-    Raises:
-        GateError: some cannot be understood.
-        UsageError: there are none.
-    """
-    if not texts and path is None:
-        raise UsageError("no gates: pass --slo 'p99 < 300ms', or --slo-file with a TOML file")
-    return (*parse_gates(texts), *(read_gates(path) if path else ()))
 
 
 def _print(found: GateCheck, findings: Findings, rejects: Path | None) -> None:

@@ -11,33 +11,18 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from loadlens.commands.cost import RequestSize
+from loadlens.commands.groups import spelt_out
 from loadlens.commands.options import (
     By,
-    Cluster,
-    Force,
-    Format,
-    KeepQuery,
-    KeyFromName,
-    LabelTemplate,
-    LevelChoice,
-    LevelOption,
-    Map,
-    MapFile,
-    MaxRejects,
-    MemoryLimit,
+    LogOptions,
     MinEffect,
-    NoHeader,
     Overwrite,
-    Quiet,
+    PrintOptions,
+    RequestSize,
+    RunningOptions,
     SafeCsv,
-    SpillFolder,
-    Storage,
-    Workers,
     named_files,
-    reading_of,
     share_of,
-    workforce_of,
 )
 from loadlens.comparison import VERDICTS, Comparison, ComparisonQuestion, compared_prices
 from loadlens.decisions import comparison_charts
@@ -90,86 +75,75 @@ class FailOn(StrEnum):
     WORSE = "worse"
 
 
+Base = Annotated[
+    str, typer.Argument(metavar="BASE", help="Log of the run to compare with.", rich_help_panel="Input")
+]
+Candidate = Annotated[
+    str, typer.Argument(metavar="CANDIDATE", help="Log of the run in question.", rich_help_panel="Input")
+]
 Prices = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME_OR_FILE",
-        help="Price table to compare costs under, see `loadlens prices`; repeatable.",
+        help="Price table, see `loadlens prices`; repeatable.",
         show_default=False,
+        rich_help_panel="Cost",
     ),
 ]
 Failing = Annotated[
-    FailOn | None, typer.Option(help="Exit with 1 if a key has this verdict.", show_default=False)
+    FailOn | None,
+    typer.Option(
+        metavar="VERDICT",
+        help="Exit with 1 if a key has this verdict: worse.",
+        show_default=False,
+        rich_help_panel="Comparison",
+    ),
 ]
 Folder = Annotated[
     str | None,
     typer.Option(
-        metavar="FOLDER", help="Folder to write; it appears whole or not at all.", show_default=False
+        metavar="FOLDER",
+        help="Folder to write, or s3://...; whole or not at all.",
+        show_default=False,
+        rich_help_panel="Output",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print comparison.json instead of a table.")]
 
 
-def compare_command(  # noqa: PLR0917  # the parameters of a command are its options
-    base: Annotated[str, typer.Argument(metavar="BASE", help="Log of the run to compare with.")],
-    candidate: Annotated[str, typer.Argument(metavar="CANDIDATE", help="Log of the run in question.")],
+@spelt_out
+def compare_command(
+    base: Base,
+    candidate: Candidate,
+    *,
+    logs: LogOptions,
     by: By = None,
     min_effect: MinEffect = "5%",
+    fail_on: Failing = None,
     prices: Prices = None,
     request_size: RequestSize = None,
-    fail_on: Failing = None,
+    running: RunningOptions,
     out: Folder = None,
-    log_format: Format = None,
-    column_map: Map = None,
-    map_file: MapFile = None,
-    no_header: NoHeader = False,
-    level: LevelOption = LevelChoice.REQUESTS,
-    keep_query: KeepQuery = False,
-    label_template: LabelTemplate = False,
-    key_from_name: KeyFromName = None,
-    max_rejects: MaxRejects = "0",
-    force: Force = False,
-    storage_option: Storage = None,
-    memory_limit: MemoryLimit = None,
-    spill_folder: SpillFolder = None,
-    cluster: Cluster = None,
-    workers: Workers = None,
     safe_csv: SafeCsv = False,
     overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    output: PrintOptions,
 ) -> None:
     """Compare two runs key by key, with intervals and verdicts."""
-    reading = reading_of(
-        log_format,
-        column_map,
-        map_file,
-        key_from_name,
-        max_rejects,
-        force=force,
-        spill_folder=spill_folder,
-        no_header=no_header,
-        level=level,
-        keep_query=keep_query,
-        label_template=label_template,
-        storage_option=storage_option,
-    )
+    reading = logs.of_logs(running.spill_folder)
     effect = share_of(min_effect)
     place = None if out is None else target(out, reading.storage_options)
     if place is not None:
-        refuse_output_inside(
-            place, existing_paths([base, candidate, *(prices or ()), *named_files(map_file)])
-        )
+        named = [base, candidate, *(prices or ()), *named_files(logs.map_file)]
+        refuse_output_inside(place, existing_paths(named))
     tables = compared_prices(prices or (), request_size)
     with (
-        progress_display(quiet=quiet) as display,
-        workforce_of(cluster, workers, memory_limit, spill_folder, display.on_progress) as options,
+        progress_display(quiet=output.quiet) as display,
+        running.workforce(display.on_progress) as options,
     ):
 
         def compared() -> Comparison:
-            logs = _logs(base, candidate, reading)
+            runs = _logs(base, candidate, reading)
             question = ComparisonQuestion.of(
-                *logs,
+                *runs,
                 by or None,
                 min_effect=effect,
                 prices=tables,
@@ -177,16 +151,13 @@ def compare_command(  # noqa: PLR0917  # the parameters of a command are its opt
                 base_name=shown(base),
                 candidate_name=shown(candidate),
             )
-            return question.ask(*logs, options)
+            return question.ask(*runs, options)
 
         if place is None:
             found = _told_of_rejects(compared)
         else:
             found = _published(compared, place, display, overwrite=overwrite, safe_csv=safe_csv)
-    if as_json:
-        typer.echo(json_text(_document(found)), nl=False)
-    elif not quiet:
-        _print(found, place)
+    output.show(lambda: _document(found), lambda: _print(found, place))
     if fail_on is not None and found.verdicts[fail_on.value]:
         raise GateFailedError(verdict_sentence(found).removesuffix("."))
 

@@ -1,6 +1,7 @@
-"""loadlens cost: what each configuration costs, against instances, and which one to run."""
+"""``loadlens cost``: what each configuration costs, against instances, and which one to run."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
@@ -8,30 +9,17 @@ from typing import Annotated, Any
 
 import typer
 
+from loadlens.commands.groups import spelt_out
 from loadlens.commands.options import (
-    Cluster,
-    Force,
-    Format,
-    KeepQuery,
-    KeyFromName,
-    LabelTemplate,
-    LevelChoice,
-    LevelOption,
-    Map,
-    MapFile,
-    MaxRejects,
-    MemoryLimit,
-    NoHeader,
+    LogOptions,
+    LogsOrFolder,
     Out,
     Overwrite,
-    Quiet,
+    PrintOptions,
+    RequestSize,
+    RunningOptions,
     SafeCsv,
-    SpillFolder,
-    Storage,
-    Workers,
     named_files,
-    reading_of,
-    workforce_of,
 )
 from loadlens.costing import (
     Capacity,
@@ -66,19 +54,7 @@ from loadlens.sources import (
 )
 from loadlens.terminal import print_frame, print_line, progress_display
 
-__all__ = [
-    "Capacities",
-    "Goal",
-    "Prices",
-    "RequestSize",
-    "Strategies",
-    "StrategyChoice",
-    "TrafficText",
-    "Weight",
-    "cost_command",
-    "costing_of",
-    "files_named_by",
-]
+__all__ = ["CostOptions", "cost_command"]
 
 _DEFAULT_PERCENTILE = 95.0
 
@@ -92,140 +68,152 @@ class StrategyChoice(StrEnum):
     CHEAPEST = "cheapest"
 
 
-Inputs = Annotated[
-    list[str],
-    typer.Argument(metavar="LOGS", help="Logs: files, folders, globs; or a results folder of the toolkit."),
-]
-Prices = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="NAME_OR_FILE",
-        help="Price table, see `loadlens prices`; repeat to compare several.",
-        show_default=BUILT_IN_TABLES[0],
-    ),
-]
+@dataclass(frozen=True, kw_only=True)
+class CostOptions:
+    """What a cost is asked for."""
+
+    prices: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME_OR_FILE",
+            help="Price table, see `loadlens prices` (default: its first); repeatable.",
+            show_default=False,
+            rich_help_panel="Cost",
+        ),
+    ] = None
+    traffic: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VOLUME",
+            help="50/s, 10M/month, '10M/month peak 40/s', or a CSV of hourly rates.",
+            show_default=False,
+            rich_help_panel="Cost",
+        ),
+    ] = None
+    capacity: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TYPE=RATE",
+            help="Calls/s that an instance takes, or TYPE=LOG of it; repeatable.",
+            show_default=False,
+            rich_help_panel="Cost",
+        ),
+    ] = None
+    strategy: Annotated[
+        StrategyChoice | None,
+        typer.Option(
+            metavar="NAME",
+            help="What is best: cost, speed, balanced, or cheapest within --objective.",
+            show_default=False,
+            rich_help_panel="Cost",
+        ),
+    ] = None
+    weight: Annotated[
+        float,
+        typer.Option(
+            metavar="NUMBER",
+            help="Weight of cost in strategy balanced, 0 to 1.",
+            rich_help_panel="Cost",
+        ),
+    ] = 0.5
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIMIT",
+            help="Latency that is good enough, e.g. 'p95 < 300ms'.",
+            show_default=False,
+            rich_help_panel="Cost",
+        ),
+    ] = None
+    request_size: RequestSize = None
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether more than prices is told: these may be those of a results folder."""
+        given = (self.traffic, self.capacity, self.strategy, self.objective, self.request_size)
+        return any(option is not None for option in given)
+
+    @property
+    def files(self) -> list[str]:
+        """What may be files that a cost is made of, which an output must not replace."""
+        loads = _capacities(self.capacity or ())[1]
+        return [*(self.prices or ()), *([self.traffic] if self.traffic else []), *loads.values()]
+
+    def costing(self, *, percentile: float | None = None, request_size: float | None = None) -> Costing:
+        """What a cost is asked for, with what a command knows besides.
+
+        Raises:
+            PriceError: a price table cannot be read.
+            UsageError: an option cannot be understood, or two do not go together.
+        """
+        goal = Objective.parse(self.objective) if self.objective else None
+        quantile = checked_percentile(_DEFAULT_PERCENTILE if percentile is None else percentile)
+        if goal and percentile is not None and quantile != goal.percentile:
+            raise UsageError(
+                f"--percentile {percentile:g} and --objective '{self.objective}' are about two percentiles"
+            )
+        name: StrategyName = self.strategy.value if self.strategy else "cheapest" if goal else "balanced"
+        capacities, loads = _capacities(self.capacity or ())
+        return Costing(
+            prices=tuple(load_prices(name) for name in self.prices or BUILT_IN_TABLES[:1]),
+            traffic=Traffic.parse(self.traffic) if self.traffic else None,
+            capacities=capacities,
+            loads=loads,
+            strategy=Strategy(name=name, weight=self.weight, objective=goal),
+            percentile=quantile,
+            request_size=self.request_size if request_size is None else request_size,
+        )
+
+
 By = Annotated[
     list[str] | None,
-    typer.Option(help="Column to group by; repeatable.", metavar="COLUMN", show_default="memory_size"),
-]
-TrafficText = Annotated[
-    str | None,
     typer.Option(
-        metavar="VOLUME",
-        help="50/s, 10M/month, '10M/month peak 40/s', or a CSV file of hourly rates.",
-        show_default=False,
-    ),
-]
-Capacities = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="TYPE=RATE",
-        help="Calls per second that an instance type takes, or TYPE=LOG of it under load; repeatable.",
-        show_default=False,
-    ),
-]
-Strategies = Annotated[
-    StrategyChoice | None,
-    typer.Option(
-        help="What is best; cheapest is the lowest cost that meets --objective.",
-        show_default="cheapest with an objective, else balanced",
-    ),
-]
-Weight = Annotated[float, typer.Option(metavar="NUMBER", help="Weight of cost in strategy balanced, 0 to 1.")]
-Goal = Annotated[
-    str | None,
-    typer.Option(
-        metavar="LIMIT", help="Latency that is good enough, e.g. 'p95 < 300ms'.", show_default=False
+        metavar="COLUMN",
+        help="Column to group by; repeatable.",
+        show_default="memory_size",
+        rich_help_panel="Slices",
     ),
 ]
 Percentile = Annotated[
     float | None,
     typer.Option(
-        metavar="NUMBER", help="Latency percentile to compare.", show_default="the objective's, else 95"
+        metavar="NUMBER",
+        help="Latency percentile to compare.",
+        show_default="the objective's, else 95",
+        rich_help_panel="Cost",
     ),
 ]
-RequestSize = Annotated[
-    float | None,
-    typer.Option(
-        min=0,
-        metavar="BYTES",
-        help="Mean bytes of a request, where data is paid for.",
-        show_default=False,
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print choice.json instead of tables.")]
 
 
-def cost_command(  # noqa: PLR0917  # the parameters of a command are its options
-    inputs: Inputs,
+@spelt_out
+def cost_command(
+    inputs: LogsOrFolder,
+    *,
     out: Out,
-    prices: Prices = None,
+    logs: LogOptions,
     by: By = None,
-    traffic: TrafficText = None,
-    capacity: Capacities = None,
-    strategy: Strategies = None,
-    weight: Weight = 0.5,
-    objective: Goal = None,
+    cost: CostOptions,
     percentile: Percentile = None,
-    request_size: RequestSize = None,
-    log_format: Format = None,
-    column_map: Map = None,
-    map_file: MapFile = None,
-    no_header: NoHeader = False,
-    level: LevelOption = LevelChoice.REQUESTS,
-    keep_query: KeepQuery = False,
-    label_template: LabelTemplate = False,
-    key_from_name: KeyFromName = None,
-    max_rejects: MaxRejects = "0",
-    force: Force = False,
-    storage_option: Storage = None,
-    memory_limit: MemoryLimit = None,
-    spill_folder: SpillFolder = None,
-    cluster: Cluster = None,
-    workers: Workers = None,
+    running: RunningOptions,
     safe_csv: SafeCsv = False,
     overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    output: PrintOptions,
 ) -> None:
     """Price each configuration, against instances too, and choose one.
 
     Prices go by memory size, so the log has to tell memory_size.
     """
-    reading = reading_of(
-        log_format,
-        column_map,
-        map_file,
-        key_from_name,
-        max_rejects,
-        force=force,
-        spill_folder=spill_folder,
-        no_header=no_header,
-        level=level,
-        keep_query=keep_query,
-        label_template=label_template,
-        storage_option=storage_option,
-    )
+    reading = logs.of_logs(running.spill_folder)
     place = target(out, reading.storage_options)
-    paths, size = _inputs(inputs, request_size, reading)
-    costing = costing_of(
-        prices=prices,
-        traffic=traffic,
-        capacity=capacity,
-        strategy=strategy,
-        weight=weight,
-        objective=objective,
-        percentile=percentile,
-        request_size=size,
-    )
-    named = [*inputs, *files_named_by(costing, prices, traffic), *named_files(map_file)]
-    refuse_output_inside(place, existing_paths(named))
+    paths, request_size = _inputs(inputs, cost.request_size, reading)
+    costing = cost.costing(percentile=percentile, request_size=request_size)
+    refuse_output_inside(place, existing_paths([*inputs, *cost.files, *named_files(logs.map_file)]))
     log = open_log(paths, reading=reading)
 
     def write(folder: Path) -> None:
         with (
-            progress_display(quiet=quiet) as display,
-            workforce_of(cluster, workers, memory_limit, spill_folder, display.on_progress) as options,
+            progress_display(quiet=output.quiet) as display,
+            running.workforce(display.on_progress) as options,
         ):
             comparison = cost_comparison(log, costing, by or (MEMORY,), reading=reading, options=options)
             display.on_stage("Drawing charts")
@@ -234,46 +222,7 @@ def cost_command(  # noqa: PLR0917  # the parameters of a command are its option
 
     found: list[CostComparison] = []
     publish_folder(place, write, overwrite=overwrite)
-    if as_json:
-        typer.echo(json_text(_document(found[0], inputs)), nl=False)
-    elif not quiet:
-        _print(found[0], place)
-
-
-def costing_of(
-    *,
-    prices: Sequence[str] | None,
-    traffic: str | None,
-    capacity: Sequence[str] | None,
-    strategy: StrategyChoice | None,
-    weight: float,
-    objective: str | None,
-    percentile: float | None = None,
-    request_size: float | None = None,
-) -> Costing:
-    """What a cost is asked for, from what the options say.
-
-    Raises:
-        PriceError: a price table cannot be read.
-        UsageError: an option cannot be understood, or two do not go together.
-    """
-    goal = Objective.parse(objective) if objective else None
-    quantile = checked_percentile(_DEFAULT_PERCENTILE if percentile is None else percentile)
-    if goal and percentile is not None and quantile != goal.percentile:
-        raise UsageError(
-            f"--percentile {percentile:g} and --objective '{objective}' are about two percentiles"
-        )
-    name: StrategyName = strategy.value if strategy else "cheapest" if goal else "balanced"
-    capacities, loads = _capacities(capacity or ())
-    return Costing(
-        prices=tuple(load_prices(name) for name in prices or BUILT_IN_TABLES[:1]),
-        traffic=Traffic.parse(traffic) if traffic else None,
-        capacities=capacities,
-        loads=loads,
-        strategy=Strategy(name=name, weight=weight, objective=goal),
-        percentile=quantile,
-        request_size=request_size,
-    )
+    output.show(lambda: _document(found[0], inputs), lambda: _print(found[0], place))
 
 
 def _capacities(texts: Sequence[str]) -> tuple[tuple[Capacity, ...], dict[str, str]]:
@@ -292,11 +241,6 @@ def _capacities(texts: Sequence[str]) -> tuple[tuple[Capacity, ...], dict[str, s
         else:
             told.append(Capacity.told(instance, rate))
     return tuple(told), loads
-
-
-def files_named_by(costing: Costing, prices: Sequence[str] | None, traffic: str | None) -> list[str]:
-    """What may be files that a cost is made of, which an output must not replace."""
-    return [*(prices or ()), *([traffic] if traffic else []), *map(str, costing.loads.values())]
 
 
 def _inputs(

@@ -4,29 +4,16 @@ from typing import Annotated
 
 import typer
 
+from loadlens.commands.groups import spelt_out
 from loadlens.commands.options import (
     By,
-    Cluster,
-    Force,
-    Format,
-    KeepQuery,
-    KeyFromName,
-    LabelTemplate,
-    LevelChoice,
-    LevelOption,
+    LogOptions,
     Logs,
-    Map,
-    MapFile,
-    MaxRejects,
-    MemoryLimit,
-    NoHeader,
+    Overwrite,
     Quiet,
-    SpillFolder,
+    RunningOptions,
     Storage,
-    Workers,
-    reading_of,
     refuse_results_folder,
-    workforce_of,
 )
 from loadlens.gates.grammar import parse_width
 from loadlens.keywords import columns_of
@@ -42,89 +29,69 @@ from loadlens.terminal import print_line, progress_display
 __all__ = ["merge_command", "profile_command"]
 
 ProfileFile = Annotated[
-    str, typer.Option("--out", metavar="FILE", help="Profile to write, such as RUN.profile, or s3://...")
-]
-Replace = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")]
-MergeBy = Annotated[
-    list[str] | None,
+    str,
     typer.Option(
-        "--by",
-        help="Column to keep in the key; repeatable.",
-        metavar="COLUMN",
-        show_default="all, which must be the same",
+        "--out",
+        metavar="FILE",
+        help="Profile to write, such as RUN.profile, or s3://...",
+        rich_help_panel="Output",
     ),
 ]
-
-
 Window = Annotated[
     str | None,
     typer.Option(
-        "--window",
         metavar="WIDTH",
-        help="Width of the windows of time that gates can be judged within later, such as 60s or 5min.",
-        show_default="as wide as makes 256 windows at most",
+        help="Windows that gates can be judged within later, such as 60s.",
+        show_default=False,
+        rich_help_panel="Profile",
     ),
 ]
-
-
 Measures = Annotated[
     list[str] | None,
     typer.Option(
         "--measure",
         metavar="NAME=COLUMN:UNIT",
-        help="Count a further duration of each call too, such as first_byte_ms=ttfb:s; repeatable.",
+        help="A further duration, such as first_byte_ms=ttfb:s; repeatable.",
+        show_default=False,
+        rich_help_panel="Profile",
+    ),
+]
+MergeBy = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--by",
+        metavar="COLUMN",
+        help="Column to keep in the key; repeatable.",
+        show_default="all, which must be the same",
+        rich_help_panel="Slices",
     ),
 ]
 
 
-def profile_command(  # noqa: PLR0917  # the parameters of a command are its options
+@spelt_out
+def profile_command(
     inputs: Logs,
+    *,
     out: ProfileFile,
+    logs: LogOptions,
     by: By = None,
     window: Window = None,
     measure: Measures = None,
-    memory_limit: MemoryLimit = None,
-    spill_folder: SpillFolder = None,
-    cluster: Cluster = None,
-    workers: Workers = None,
-    log_format: Format = None,
-    column_map: Map = None,
-    map_file: MapFile = None,
-    no_header: NoHeader = False,
-    level: LevelOption = LevelChoice.REQUESTS,
-    keep_query: KeepQuery = False,
-    label_template: LabelTemplate = False,
-    key_from_name: KeyFromName = None,
-    max_rejects: MaxRejects = "0",
-    force: Force = False,
-    storage_option: Storage = None,
-    overwrite: Replace = False,
+    running: RunningOptions,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Write the profile of logs, a small file.
 
     Every command that takes logs takes profiles in their place, without reading a row again.
     """
-    reading = reading_of(
-        log_format,
-        column_map,
-        map_file,
-        key_from_name,
-        max_rejects,
-        force=force,
-        spill_folder=spill_folder,
-        no_header=no_header,
-        level=level,
-        keep_query=keep_query,
-        label_template=label_template,
-        storage_option=storage_option,
-    )
+    reading = logs.of_logs(running.spill_folder)
     refuse_results_folder(inputs, reading)
     place = target(out, reading.storage_options)
-    refuse_file(place, [map_file], overwrite=True)
+    refuse_file(place, [logs.map_file], overwrite=True)
     with (
         progress_display(quiet=quiet) as display,
-        workforce_of(cluster, workers, memory_limit, spill_folder, display.on_progress) as measuring,
+        running.workforce(display.on_progress) as measuring,
     ):
         options = ProfileOptions(
             by=columns_of(by) if by else None,
@@ -140,17 +107,27 @@ def profile_command(  # noqa: PLR0917  # the parameters of a command are its opt
             print_line(f"Rejected rows: {findings.rejected:,}")
 
 
-def merge_command(  # noqa: PLR0917  # the parameters of a command are its options
+@spelt_out
+def merge_command(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="PROFILES", help="Saved profiles: files, folders, globs.")
+        list[str],
+        typer.Argument(
+            metavar="PROFILES", help="Saved profiles: files, folders, globs.", rich_help_panel="Input"
+        ),
     ],
+    *,
     out: ProfileFile,
     by: MergeBy = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Count a log that several profiles hold several times.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Count a log that several profiles hold several times.",
+            rich_help_panel="Input",
+        ),
     ] = False,
     storage_option: Storage = None,
-    overwrite: Replace = False,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Merge profiles into that of all their logs together."""

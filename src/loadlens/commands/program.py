@@ -4,10 +4,10 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
@@ -17,25 +17,8 @@ from loadlens.commands.analyze import analyze_command, demo_command
 from loadlens.commands.check import check
 from loadlens.commands.compare import compare_command
 from loadlens.commands.cost import cost_command
-from loadlens.commands.options import (
-    Force,
-    Format,
-    KeepQuery,
-    KeyFromName,
-    LabelTemplate,
-    LevelChoice,
-    LevelOption,
-    Logs,
-    Map,
-    MapFile,
-    MaxRejects,
-    MemoryLimit,
-    NoHeader,
-    Quiet,
-    Storage,
-    bytes_of,
-    reading_of,
-)
+from loadlens.commands.groups import HELP_WIDTH, GroupedCommand, spelt_out
+from loadlens.commands.options import AsJson, FileOptions, LogOptions, Logs, MemoryOptions, Overwrite, Quiet
 from loadlens.commands.prices import prices_command
 from loadlens.commands.profiles import merge_command, profile_command
 from loadlens.convert import convert, rejects_beside
@@ -83,44 +66,29 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"max_content_width": HELP_WIDTH},
     help="Turns very large load-test logs into decisions: exact latency, throughput, errors and cost.",
 )
 
 
+@spelt_out
 def inspect_command(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A log.")],
-    log_format: Format = None,
-    column_map: Map = None,
-    map_file: MapFile = None,
-    no_header: NoHeader = False,
-    level: LevelOption = LevelChoice.REQUESTS,
-    keep_query: KeepQuery = False,
-    label_template: LabelTemplate = False,
-    storage_option: Storage = None,
-    memory_limit: MemoryLimit = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A log.", rich_help_panel="Input")],
+    *,
+    how: FileOptions,
+    memory: MemoryOptions,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a log is and what it cannot tell.
 
     Shows its format, columns with units, clock, time span, natural key, first rows and warnings. For a
     table of no known format it proposes a map of its columns.
     """
-    options = reading_of(
-        log_format,
-        column_map,
-        map_file,
-        None,
-        "100%",
-        no_header=no_header,
-        level=level,
-        keep_query=keep_query,
-        label_template=label_template,
-        storage_option=storage_option,
-    )
+    reading = how.reading()
     try:
-        found: Inspection | Proposal = inspect_log(file, options, memory_limit=bytes_of(memory_limit))
+        found: Inspection | Proposal = inspect_log(file, reading, memory_limit=memory.memory_bytes)
     except InputError:
-        proposal = propose_map(file, options)
+        proposal = propose_map(file, reading)
         if proposal is None:
             raise
         found = proposal
@@ -132,46 +100,35 @@ def inspect_command(
         print_inspection(found)
 
 
+ParquetFile = Annotated[
+    str,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="Parquet file to write, on the disk or s3://...",
+        rich_help_panel="Output",
+    ),
+]
+
+
+@spelt_out
 def convert_command(
     inputs: Logs,
-    out: Annotated[
-        str, typer.Option("--out", metavar="FILE", help="Parquet file to write, on the disk or s3://...")
-    ],
-    log_format: Format = None,
-    column_map: Map = None,
-    map_file: MapFile = None,
-    no_header: NoHeader = False,
-    level: LevelOption = LevelChoice.REQUESTS,
-    keep_query: KeepQuery = False,
-    label_template: LabelTemplate = False,
-    key_from_name: KeyFromName = None,
-    max_rejects: MaxRejects = "0",
-    force: Force = False,
-    storage_option: Storage = None,
-    memory_limit: MemoryLimit = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    *,
+    out: ParquetFile,
+    logs: LogOptions,
+    memory: MemoryOptions,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Write logs as one Parquet file of canonical columns.
 
     It analyses to the same figures.
     """
-    reading = reading_of(
-        log_format,
-        column_map,
-        map_file,
-        key_from_name,
-        max_rejects,
-        force=force,
-        no_header=no_header,
-        level=level,
-        keep_query=keep_query,
-        label_template=label_template,
-        storage_option=storage_option,
-    )
+    reading = logs.of_logs()
     place = target(out, reading.storage_options)
-    refuse_file(place, [map_file], overwrite=True)
-    limit = bytes_of(memory_limit)
+    refuse_file(place, [logs.map_file], overwrite=True)
+    limit = memory.memory_bytes
     findings = convert(inputs, place, reading=reading, overwrite=overwrite, memory_limit=limit)
     if not quiet:
         typer.echo(f"{place}: {counted(size_of(place), 'byte')}")
@@ -213,16 +170,20 @@ def _warned(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-app.command("analyze")(_warned(analyze_command))
-app.command("inspect")(_warned(inspect_command))
-app.command("convert")(_warned(convert_command))
-app.command("demo")(_warned(demo_command))
-app.command("check")(_warned(check))
-app.command("compare")(_warned(compare_command))
-app.command("cost")(_warned(cost_command))
-app.command("prices")(_warned(prices_command))
-app.command("profile")(_warned(profile_command))
-app.command("merge")(_warned(merge_command))
+_COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
+    "analyze": analyze_command,
+    "inspect": inspect_command,
+    "convert": convert_command,
+    "demo": demo_command,
+    "check": check,
+    "compare": compare_command,
+    "cost": cost_command,
+    "prices": prices_command,
+    "profile": profile_command,
+    "merge": merge_command,
+}
+for _name, _command in _COMMANDS.items():
+    app.command(_name, cls=GroupedCommand)(_warned(_command))
 
 
 def _version(value: bool) -> None:  # the signature that typer calls

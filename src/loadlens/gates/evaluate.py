@@ -179,7 +179,7 @@ def check_gates(
         checked_outliers(outliers)
     exact = options.exact is not False
     _refuse_unjudgeable(judged, exact=exact)
-    opened = open_log(log, required=(*key_of(by, ()), LATENCY), reading=reading)
+    opened = open_log(log, reading=reading)
     question = gates_question(opened, judged, by, outliers=outliers, exact=exact)
     return ask(opened, question, options)
 
@@ -210,6 +210,7 @@ def gates_question(
     """
     judged, key = tuple(gates), key_of(by, log.key)
     _refuse_unjudgeable(judged, exact=exact)
+    log.require((*key, LATENCY))
     _refuse_other_columns(judged, key, log)
     refuse_unbounded(judged, log)
     if outliers is None:

@@ -1,0 +1,85 @@
+"""Commands whose parameters are groups of options, and their help by group."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import wraps
+from inspect import Parameter
+from typing import Any, Final
+
+from typer.core import TyperArgument, TyperCommand
+
+__all__ = ["HELP_WIDTH", "GroupedCommand", "spelt_out"]
+
+HELP_WIDTH: Final = 100
+_GROUPS: Final = (
+    "Input",
+    "Slices",
+    "Figures",
+    "Gates",
+    "Comparison",
+    "Cost",
+    "Profile",
+    "Simulation",
+    "Running",
+    "Output",
+)
+
+
+def spelt_out(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that takes the options of its groups one by one, as typer reads them from its signature.
+
+    Args:
+        command: some of its parameters may be dataclasses, whose fields are options declared for typer.
+    """
+    own = inspect.signature(command).parameters
+    groups: dict[str, Any] = {
+        name: each.annotation for name, each in own.items() if is_dataclass(each.annotation)
+    }
+    spelt: list[Parameter] = []
+    for name, parameter in own.items():
+        spelt += map(_parameter, fields(groups[name])) if name in groups else [parameter]
+    positional = [each for each in spelt if each.kind is not Parameter.KEYWORD_ONLY]
+    rest = [each for each in spelt if each.kind is Parameter.KEYWORD_ONLY]
+    signature = inspect.Signature([*positional, *rest])
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        bound = signature.bind(*arguments, **options)
+        bound.apply_defaults()
+        given = bound.arguments
+        made = {
+            name: group(**{field.name: given.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        command(**given, **made)
+
+    run.__signature__ = signature  # type: ignore[attr-defined]  # of any function
+    run.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
+    return run
+
+
+def _parameter(field: Field[Any]) -> Parameter:
+    default = Parameter.empty if field.default is MISSING else field.default
+    return Parameter(field.name, Parameter.KEYWORD_ONLY, default=default, annotation=field.type)
+
+
+class GroupedCommand(TyperCommand):
+    """A command whose help has a section for each group of options."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Writes the options, one column for all groups."""
+        groups: dict[str, list[tuple[str, str]]] = {name: [] for name in _GROUPS}
+        for option in self.get_params(ctx):
+            record = option.get_help_record(ctx)
+            if record is not None:
+                name = str(option.metavar) if isinstance(option, TyperArgument) else record[0]
+                group = getattr(option, "rich_help_panel", None) or _GROUPS[-1]
+                groups[group].append((name, record[1]))
+        width = max(len(name) for rows in groups.values() for name, _ in rows)
+        formatter.write("\n")
+        for title, rows in groups.items():
+            if rows:
+                formatter.write_heading(title)
+                with formatter.indentation():
+                    formatter.write_dl([(name.ljust(width), text) for name, text in rows])
