@@ -65,16 +65,10 @@ class Layout(ctypes.Structure):
     """
 
     _fields_ = (
-        ("latency", ctypes.c_int32),
-        ("success", ctypes.c_int32),
-        ("start", ctypes.c_int32),
-        ("end", ctypes.c_int32),
+        *[(name, ctypes.c_int32) for name in ("latency", "success", "start", "end")],
         ("errors", ctypes.c_int32 * _ERRORS),
-        ("size", ctypes.c_int32),
-        ("error_class", ctypes.c_int32),
-        ("checks_success", ctypes.c_int32),
-        ("timeline", ctypes.c_int32),
-        ("bucket_shift", ctypes.c_int32),
+        *[(name, ctypes.c_int32) for name in ("size", "error_class")],
+        *[(name, ctypes.c_int32) for name in ("checks_success", "timeline", "bucket_shift")],
     )
 
     @classmethod
@@ -122,35 +116,20 @@ class _Sizes(ctypes.Structure):
 
 class _Found(ctypes.Structure):
     _fields_ = (
-        ("cell", ctypes.c_void_p),
-        ("latency", ctypes.c_void_p),
-        ("code", ctypes.c_void_p),
-        ("high", ctypes.c_void_p),
-        ("end", ctypes.c_void_p),
-        ("num_latencies", ctypes.c_int64),
-        ("num_high", ctypes.c_int64),
+        *[(name, ctypes.c_void_p) for name in ("cell", "latency", "code", "high", "end")],
+        *[(name, ctypes.c_int64) for name in ("num_latencies", "num_high")],
     )
 
 
 _LINE: Final = np.dtype(
     [
-        ("calls", np.uint64),
-        ("timed", np.uint64),
-        ("sum_low", np.uint64),
+        *[(name, np.uint64) for name in ("calls", "timed", "sum_low")],
         ("sum_high", np.int64),
-        ("first_start", np.float64),
-        ("last_end", np.float64),
-        ("lowest", np.float64),
-        ("highest", np.float64),
+        *[(name, np.float64) for name in ("first_start", "last_end", "lowest", "highest")],
     ]
 )
 _REST: Final = np.dtype(
-    [
-        ("errors", np.uint64, _ERRORS),
-        ("sized", np.uint64),
-        ("size_low", np.uint64),
-        ("size_high", np.int64),
-    ]
+    [("errors", np.uint64, _ERRORS), ("sized", np.uint64), ("size_low", np.uint64), ("size_high", np.int64)]
 )
 
 _pointer, _int32, _uint32, _uint64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_uint32, ctypes.c_uint64
@@ -189,19 +168,11 @@ def library() -> ctypes.CDLL:
 
 
 def _raise(status: int) -> None:
-    match status:
-        case 0:
-            return
-        case 1:
-            raise MemoryError("no memory left for the counts")
-        case 2:
-            raise TallyFullError
-        case 3:
-            raise UnusableRowsError
-        case 5:
-            raise UnknownKeyError
-        case _:
-            raise AssertionError("a batch is not laid out as announced")
+    known = {2: TallyFullError, 3: UnusableRowsError, 5: UnknownKeyError}
+    if status == 1:
+        raise MemoryError("no memory left for the counts")
+    if status:
+        raise known.get(status, AssertionError("a batch is not laid out as announced"))
 
 
 class _Stream:

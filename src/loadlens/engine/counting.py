@@ -16,7 +16,7 @@ from loadlens.engine.readout import profile_of
 from loadlens.engine.refine import ChangedError
 from loadlens.engine.scan import PARSING, Scan, in_memory, is_small_text, run_batches, spilled
 from loadlens.engine.selections import Selections
-from loadlens.engine.tally import TIMELINE, Columns, Layers, Tallies, Tally, window_of
+from loadlens.engine.tally import TIMELINE, Columns, Layers, Tallies, Tally
 from loadlens.errors import InputError
 from loadlens.profile.execution import Engine
 from loadlens.profile.measures import UnusableMeasureError
@@ -25,7 +25,7 @@ from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import Rows, UnusableRowsError
 from loadlens.profile.spill import spill_file, write_spill
 from loadlens.profile.units import UnitCounts, UnitWatch
-from loadlens.profile.windows import window_name
+from loadlens.profile.windows import window_name, window_of
 from loadlens.schema import LATENCY, breaks_rule
 from loadlens.sources.log import Log
 
@@ -51,6 +51,7 @@ _MORE_PARTS: Final = 4
 _BYTES_A_KEY: Final = 1700
 """About what the figures of a key take, with what is made of them."""
 
+_EXPECTED: Final = (TallyFullError, UnusableMeasureError)
 _NOTHING: Final = {"rows": pl.UInt32()}
 _SPILLED: Final = {
     "tally": pl.UInt16(),
@@ -221,7 +222,9 @@ def _tallied(
     scan.tracker.stage(stage)
     units = UnitWatch(layers.run.logged_times)
     nothing = pl.DataFrame(schema=_NOTHING)
-    end = pl.col("end_time") if layers.has_end else pl.lit(None, dtype=pl.Float64).alias("end_time")
+    end = (
+        pl.col("end_time") if layers.run.layout.has_end else pl.lit(None, dtype=pl.Float64).alias("end_time")
+    )
 
     def add(batch: pl.DataFrame) -> pl.DataFrame:
         codes = np.empty(batch.height, dtype=np.uint32) if path else None
@@ -239,9 +242,7 @@ def _tallied(
             frame.collect(engine=scan.engine)
 
     frame = scan.tracker.watch(layers.frame)
-    run_batches(
-        frame, add, _SPILLED if path else _NOTHING, run, expected=(TallyFullError, UnusableMeasureError)
-    )
+    run_batches(frame, add, _SPILLED if path else _NOTHING, run, expected=_EXPECTED)
     found = {
         layer: _profile(tallies.merged(layer), columns, scan, units)
         for layer, columns in layers.layers.items()
@@ -332,7 +333,7 @@ def look_again(
     looking = []
     for width, wanted in selections:
         columns = layers.layers[width]
-        timed = width is None and layers.has_end and wanted.has_limits
+        timed = width is None and layers.run.layout.has_end and wanted.has_limits
         coded = _coded(keys[width], columns)
         make = partial(NativeSelection, columns.is_text, part=part, parts=parts)
         looking.append(_Looking.by(coded, columns, make, timed=timed))

@@ -24,16 +24,16 @@ from loadlens.errors import InputError
 from loadlens.profile.buckets import RELATIVE_ERROR
 from loadlens.profile.execution import MeasureOptions
 from loadlens.profile.limits import Limits
-from loadlens.profile.measures import UnusableMeasureError, refuse_broken_measure
+from loadlens.profile.measures import broken_told
 from loadlens.profile.plan import Plan, Statistics, WindowPlan
 from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.progress import Tracker
 from loadlens.profile.row_warnings import row_warnings
 from loadlens.profile.rows import UnusableRowsError
-from loadlens.profile.saved import merged_profile, refuse_impossible, refuse_other_windows
+from loadlens.profile.saved import merged_profile, plan_beside, refuse_impossible, refuse_other_windows
 from loadlens.schema import LATENCY
 from loadlens.sources.log import Log, reading
-from loadlens.sources.saved import SavedProfile, joint_findings, lost_warning, saved_width
+from loadlens.sources.saved import joint_findings, lost_warning
 from loadlens.sources.storage.stamps import refuse_changed
 
 __all__ = ["measure", "measure_all", "on_good_rows", "refined", "scanning"]
@@ -125,7 +125,8 @@ def on_good_rows(log: Log, run: Callable[[Log], Result]) -> Result:
 
 
 def _of_rows(log: Log, plans: Sequence[Plan], options: MeasureOptions) -> list[Statistics]:
-    with scanning(log, plans, options) as scan, _counted(log, scan, options) as counts:
+    told = broken_told(plans[0].measures, log.frame, plans[0].success, log.name)
+    with told, scanning(log, plans, options) as scan, _counted(log, scan, options) as counts:
         try:
             if scan.looks_again:
                 found = together(refined(part, plans, scan.limits) for part in counts)
@@ -135,9 +136,6 @@ def _of_rows(log: Log, plans: Sequence[Plan], options: MeasureOptions) -> list[S
         except ChangedError as error:
             refuse_changed(log.files)
             raise InputError(f"{log.name}: changed while it was read") from error
-        except UnusableMeasureError as error:
-            refuse_broken_measure(str(error), plans[0].measures, log.frame, plans[0].success, log.name)
-            raise
     if found[0].profile.figures.is_empty():
         raise InputError(log.without_rows())
     return found
@@ -150,7 +148,7 @@ def _of_profiles(log: Log, plans: Sequence[Plan], options: MeasureOptions) -> li
     key, beside = plans[0].key, None
     if log.unsaved:
         log.unsaved.require((*key, LATENCY))
-        beside = measure(log.unsaved, _kept_beside(plans, log.saved), replace(options, exact=False))
+        beside = measure(log.unsaved, plan_beside(plans, log.saved), replace(options, exact=False))
         lost = lost_warning(log.unsaved.columns, key)
         log.findings.become(joint_findings(log.saved, log.unsaved.findings, lost))
     with reading(log):
@@ -166,12 +164,6 @@ def _of_profiles(log: Log, plans: Sequence[Plan], options: MeasureOptions) -> li
         several = [_estimates(profile, plan) for plan in plans]
     spilled = beside.spilled_bytes if beside else 0
     return [replace(statistics, spilled_bytes=spilled) for statistics in several]
-
-
-def _kept_beside(plans: Sequence[Plan], saved: Sequence[SavedProfile]) -> Plan:
-    """What is measured of logs beside saved profiles: where there are windows, a timeline like theirs."""
-    windowed = any(plan.windows for plan in plans)
-    return replace(plans[0], windows=(), keeps_profile=windowed, window_s=saved_width(saved))
 
 
 def _counted(log: Log, scan: Scan, options: MeasureOptions) -> AbstractContextManager[Iterator[Counted]]:

@@ -16,7 +16,7 @@ from loadlens.engine.tally import Layers
 from loadlens.errors import LoadlensError
 from loadlens.profile.execution import Engine
 from loadlens.profile.limits import Limits
-from loadlens.profile.measures import UnusableMeasureError, refuse_broken_measure
+from loadlens.profile.measures import broken_told
 from loadlens.profile.plan import SUCCESS_RULES, Plan, success_rule
 from loadlens.profile.profile import Profile
 from loadlens.profile.progress import Tracker
@@ -126,11 +126,8 @@ def count_partition(task: Task) -> Counts:
             engine=task.engine,
             tracker=Tracker(None, None, 0),
         )
-        try:
+        with broken_told(scan.plan.measures, log.frame, scan.plan.success, log.name):
             profiles = profiles_of_rows(log, layers_of(log, scan), scan)
-        except UnusableMeasureError as error:
-            refuse_broken_measure(str(error), scan.plan.measures, log.frame, scan.plan.success, log.name)
-            raise
         packed = {width: _packed(profile) for width, profile in profiles.items()}
         return Counts(packed=packed, findings=log.findings)
 

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import partial
 from typing import Any, Final
 
@@ -17,10 +16,10 @@ from loadlens.profile.buckets import COARSE_SHIFT
 from loadlens.profile.measures import Measure, UnusableMeasureError
 from loadlens.profile.profile import key_names
 from loadlens.profile.rows import Rows, UnusableRowsError
-from loadlens.profile.windows import MOST_PAIRS, fitting_width, num_pairs, window_name
+from loadlens.profile.windows import MOST_PAIRS, fitting_width, num_pairs, window_name, window_of
 from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, LATENCY
 
-__all__ = ["TIMELINE", "Columns", "Layers", "Tallies", "Tally", "window_of"]
+__all__ = ["TIMELINE", "Columns", "Layers", "Tallies", "Tally"]
 
 Layer = float | str | None
 """A layer by the width in s of its windows, None for the key alone; or by the name of a measure."""
@@ -132,26 +131,9 @@ class Layers:
         """The columns of the layer without windows."""
         return self.layers[None]
 
-    @property
-    def has_end(self) -> bool:
-        """Whether rows have an end."""
-        return self.run.layout.has_end
-
     def batch(self, rows: pl.DataFrame, layer: Layer) -> pl.DataFrame:
         """Some rows in the columns of one layer."""
         return rows if len(self.layers) == 1 and not self.checked else rows.select(self.layers[layer].names)
-
-
-def window_of(width_s: float) -> pl.Expr:
-    """The window in which a call ended, as a multiple of the width; null without an end.
-
-    The width is taken as the fraction that its decimals say, and divided by in whole numbers, as a quotient
-    of floats may round to the next window, or Polars multiply by an inverse.
-    """
-    over, under = Fraction(repr(width_s)).as_integer_ratio()
-    end = pl.col("end_time") if under == 1 else pl.col("end_time") * float(under)
-    parts = end.floor().cast(pl.Int64, strict=False)
-    return (parts if over == 1 else parts // over).alias(window_name(width_s))
 
 
 def _by_window(keys: Sequence[KeyColumn], width_s: float, counted: Sequence[str]) -> Columns:
@@ -278,15 +260,6 @@ class _FittedTally(Tally):
             self._keys = [keys[np.sort(np.unique(codes, return_index=True)[1])]]
 
 
-def _add_to(tally: Tally, rows: pl.DataFrame, layer: Layer) -> None:
-    try:
-        tally.add(rows)
-    except UnusableRowsError:
-        if isinstance(layer, str):
-            raise UnusableMeasureError(layer) from None
-        raise
-
-
 class Tallies:
     """Tallies for each of the threads that count at the same time: one of each layer.
 
@@ -345,12 +318,14 @@ class Tallies:
         if has_some and codes is None:
             codes = np.empty(rows.height, dtype=np.uint32)
         with self._one() as number:
-            tallies = self.all[number]
-            tallies[None].add(self._layers.batch(rows, None), codes=codes)
-            for layer, tally in tallies.items():
-                if layer is not None:
-                    own = rows.filter(codes != NO_CODE) if layer == TIMELINE and has_some else rows
-                    _add_to(tally, self._layers.batch(own, layer), layer)
+            for layer, tally in self.all[number].items():  # that of the key alone is the first
+                own = rows.filter(codes != NO_CODE) if layer == TIMELINE and has_some else rows
+                try:
+                    tally.add(self._layers.batch(own, layer), codes=None if layer is not None else codes)
+                except UnusableRowsError:
+                    if isinstance(layer, str):
+                        raise UnusableMeasureError(layer) from None
+                    raise
         return number
 
     @contextmanager

@@ -121,17 +121,12 @@ class GateCheck(Shown):
     @property
     def shown_table(self) -> pl.DataFrame:
         """The verdicts: gate, key, value and whether it holds."""
+        types = {"gate": pl.String, "key": pl.String, "value": pl.Float64, "holds": pl.Boolean}
         rows = [
-            {
-                "gate": one.gate.text,
-                "key": ", ".join(map(str, one.key.values())),
-                "value": one.value,
-                "holds": one.holds,
-            }
+            (one.gate.text, ", ".join(map(str, one.key.values())), one.value, one.holds)
             for one in self.verdicts
         ]
-        types = {"gate": pl.String, "key": pl.String, "value": pl.Float64, "holds": pl.Boolean}
-        return pl.DataFrame(rows, schema=types)
+        return pl.DataFrame(rows, schema=types, orient="row")
 
     @property
     def holds(self) -> bool:
@@ -275,23 +270,21 @@ def _tables(gates: Sequence[Gate], found: Measures, unjudged: int) -> Iterator[p
     sides = {"low": found.bound("low"), "high": found.bound("high")}
     for start in range(0, len(gates), at_once):
         batch = gates[start : start + at_once]
-        several = [_figures_of(gate, found, unjudged) for gate in batch]
-        figures = {
-            name: sides.get(name, found.table).select(
-                of_gate[name].alias(f"{number}") for number, of_gate in enumerate(several)
-            )
-            for name in _FIGURES
-        }
+        several = zip(*[_figures_of(gate, found, unjudged) for gate in batch], strict=True)
+        figures = [
+            sides.get(name, found.table).select(of_gate.alias(f"{n}") for n, of_gate in enumerate(of_gates))
+            for name, of_gates in zip(_FIGURES, several, strict=True)
+        ]
         for number, gate in enumerate(batch):
-            named = [figures[name].get_column(f"{number}").alias(name) for name in _FIGURES]
+            columns = [frame.get_column(f"{number}") for frame in figures]
+            named = [column.alias(name) for column, name in zip(columns, _FIGURES, strict=True)]
             table = own.hstack(named) if own.width else pl.DataFrame(named)
             yield table.filter(_in_scope(gate, own, scopes)) if gate.scope else table
 
 
-def _figures_of(gate: Gate, found: Measures, unjudged: int) -> dict[str, pl.Expr]:
-    low, high = value_bounds(gate, found.resolution_s, unjudged)
-    figures = (value_of(gate), low, high, values_behind(gate).cast(pl.Int64))
-    return dict(zip(_FIGURES, figures, strict=True))
+def _figures_of(gate: Gate, found: Measures, unjudged: int) -> tuple[pl.Expr, ...]:
+    bounds = value_bounds(gate, found.resolution_s, unjudged)
+    return value_of(gate), *bounds, values_behind(gate).cast(pl.Int64)
 
 
 def _verdicts(gate: Gate, table: pl.DataFrame, found: Measures, unjudged: int) -> Iterator[Verdict]:
@@ -469,14 +462,12 @@ def _over_windows(gate: Gate, key: Mapping[str, object], rows: _Rows, found: Mea
         reason = f"no successful calls in {counted(unknown, 'window')}"
     begin, resolution_s = found.first_start, found.resolution_s
     if found.relative_error and ends.count(1):
-        reason = f"{reason}; {_close(ends.count(1))}" if reason else _close(ends.count(1))
+        reason = f"{reason}{'; ' if reason else ''}{counted(ends.count(1), 'window')} {_TOO_CLOSE}"
     elif failed and gate.allows(value) and not reason:  # what the clock leaves open is all that fails it
         reason = f"times are known to {resolution_s:g} s, and so are the windows: fails to be safe"
     if not _are_told(rows.width_s, resolution_s):
-        failed, reason = (
-            judged,
-            f"times are known to {resolution_s:g} s, which tells no windows of this width",
-        )
+        failed = judged
+        reason = f"times are known to {resolution_s:g} s, which tells no windows of this width"
     return Verdict(
         gate=gate,
         key=key,
@@ -494,10 +485,6 @@ def _over_windows(gate: Gate, key: Mapping[str, object], rows: _Rows, found: Mea
             worst_after_s=None if start is None or begin is None else round(start - begin, 6),
         ),
     )
-
-
-def _close(windows: int) -> str:
-    return f"{counted(windows, 'window')} {_TOO_CLOSE}"
 
 
 def _are_told(width_s: float, resolution_s: float) -> bool:

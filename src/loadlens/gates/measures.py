@@ -55,9 +55,8 @@ class Measures:
 
     def bound(self, side: Literal["low", "high"]) -> pl.DataFrame:
         """The table of the least that figures can be, or of the greatest."""
-        bounds = [name for name in self.table.columns if name.startswith(f"{side}:")]
-        named = {name: name.removeprefix(f"{side}:") for name in bounds}
-        return self.table.drop(named.values()).rename(named) if bounds else self.table
+        bounds = pl.col(f"^{side}:.*$").name.map(lambda name: name.removeprefix(f"{side}:"))
+        return self.table.with_columns(bounds)
 
 
 def gates_plan(log: Log, key: tuple[str, ...], gates: Sequence[Gate], outliers: Outliers) -> Plan:

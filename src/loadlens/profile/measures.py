@@ -1,6 +1,7 @@
 """Measures: further durations of a call, such as the time to the first byte, counted as its latency is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +10,7 @@ import polars as pl
 from loadlens.errors import InputError, UsageError
 from loadlens.schema import FAILED_LATENCY_MS, LATENCY, MAX_LATENCY_MS
 
-__all__ = ["Measure", "UnusableMeasureError", "checked_measures", "refuse_broken_measure"]
+__all__ = ["Measure", "UnusableMeasureError", "broken_told", "checked_measures"]
 
 _MS: Final = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3, "min": 6e4}
 _FORM: Final = "NAME=COLUMN:UNIT, such as first_byte_ms=ttfb:s"
@@ -92,22 +93,26 @@ def checked_measures(measures: Sequence[Measure | str]) -> tuple[Measure, ...]:
     return tuple(found)
 
 
-def refuse_broken_measure(
-    name: str, measures: Sequence[Measure], rows: pl.LazyFrame, success: pl.Expr, log: str
-) -> None:
-    """Names the first row in which a measure is no duration.
+@contextmanager
+def broken_told(
+    measures: Sequence[Measure], rows: pl.LazyFrame, success: pl.Expr, log: str
+) -> Iterator[None]:
+    """Turns an ``UnusableMeasureError`` into an InputError that names the first row with what is no duration.
 
     Args:
-        name: the measure that is none.
-        measures: all of them.
+        measures: those of the log.
         rows: the rows of the log.
         success: which of them succeeded.
         log: what to call the log.
-
-    Raises:
-        InputError: always.
     """
-    measure = next(one for one in measures if one.name == name)
+    try:
+        yield
+    except UnusableMeasureError as error:
+        (measure,) = (one for one in measures if one.name == str(error))
+        raise InputError(_broken(measure, rows, success, log)) from None
+
+
+def _broken(measure: Measure, rows: pl.LazyFrame, success: pl.Expr, log: str) -> str:
     value = pl.col(measure.label)
     is_broken = ~value.is_between(0, MAX_LATENCY_MS, closed="left")  # NaN is above every number
     found = (
@@ -119,7 +124,7 @@ def refuse_broken_measure(
     )
     where = f"row {found['row'][0]:,}, " if found.height else ""
     got = repr(found[measure.column][0]) if found.height else "something else"
-    raise InputError(
+    return (
         f"{log}: {where}column {measure.column}: got {got}, expected a finite number of {measure.unit}, 0 or "
         f"more, or nothing, as it is counted as measure {measure.name}"
     )

@@ -26,7 +26,14 @@ from loadlens.sources.log import Log
 from loadlens.sources.saved import SavedProfile, saved_width
 from loadlens.sources.storage.location import address_of, scan_source, store_of
 
-__all__ = ["damage_told", "merged_profile", "merged_seconds", "refuse_impossible", "refuse_other_windows"]
+__all__ = [
+    "damage_told",
+    "merged_profile",
+    "merged_seconds",
+    "plan_beside",
+    "refuse_impossible",
+    "refuse_other_windows",
+]
 
 _CELLS_A_STEP: Final = 1_500_000
 _SECONDS_A_STEP: Final = 1_000_000
@@ -78,6 +85,12 @@ def refuse_other_windows(name: str, width_s: float | None, wanted_s: Iterable[fl
                 f"{name}: tells of windows of {width_s:g} s, which do not add up to windows of {wanted:g} s; "
                 f"take a multiple of {width_s:g} s, or {again}"
             )
+
+
+def plan_beside(plans: Sequence[Plan], saved: Sequence[SavedProfile]) -> Plan:
+    """What is measured of logs beside saved profiles: where there are windows, a timeline like theirs."""
+    windowed = any(plan.windows for plan in plans)
+    return replace(plans[0], windows=(), keeps_profile=windowed, window_s=saved_width(saved))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Windows of time of a profile's timeline: how wide they are, in whatever order calls are counted."""
 
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from math import lcm
 from typing import Final
 
@@ -17,6 +18,7 @@ __all__ = [
     "in_wider_windows",
     "num_pairs",
     "window_name",
+    "window_of",
 ]
 
 MOST_WINDOWS: Final = 256
@@ -36,6 +38,18 @@ _WIDEST_S: Final = 2**36
 def window_name(width_s: float) -> str:
     """The column that tells windows of a width apart among the keys of a profile that has these."""
     return f"window:{width_s!r}"
+
+
+def window_of(width_s: float) -> pl.Expr:
+    """The window in which a call ended, as a multiple of the width; null without an end.
+
+    The width is taken as the fraction that its decimals say, and divided by in whole numbers, as a quotient
+    of floats may round to the next window, or Polars multiply by an inverse.
+    """
+    over, under = Fraction(repr(width_s)).as_integer_ratio()
+    end = pl.col("end_time") if under == 1 else pl.col("end_time") * float(under)
+    parts = end.floor().cast(pl.Int64, strict=False)
+    return (parts if over == 1 else parts // over).alias(window_name(width_s))
 
 
 def checked_window(window_s: float | None) -> int | None:
