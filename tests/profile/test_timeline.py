@@ -274,3 +274,41 @@ def test_times_that_no_window_begins_at_are_refused(between: tuple[float, float]
 def test_a_width_that_is_none_is_refused_before_a_row_is_read(window_s: float, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="window_s: got"):
         loadlens.profile_log(tmp_path / "missing.csv", tmp_path / "run.profile", window_s=window_s)
+
+
+ODD_KEYS: dict[str, list[object]] = {
+    "NaN": [1.5, float("nan"), None, -3.0],
+    "NaN and a number": [float("nan"), 2.5],
+    "zeros": [0.0, -0.0, 7.25],
+    "infinite": [float("inf"), -float("inf"), float("nan")],
+    "null alone": [None, None],
+    "text and null": ["b", None, "a"],
+    "booleans": [True, None, False],
+}
+
+
+def named(key: object) -> str:
+    """A key by its text, as NaN equals nothing; both zeros are one."""
+    return str(key + 0.0) if isinstance(key, float) else str(key)
+
+
+@pytest.mark.parametrize("name", ODD_KEYS)
+def test_keys_of_any_kind_have_their_windows_and_quantiles(name: str, tmp_path: Path) -> None:
+    keys = ODD_KEYS[name]
+    frame = log_of(spread(400), seconds=40).with_columns(
+        k=pl.Series([keys[number % len(keys)] for number in range(400)])
+    )
+    true: dict[str, int] = {}
+    for number in range(400):
+        true[named(keys[number % len(keys)])] = true.get(named(keys[number % len(keys)]), 0) + 1
+    paths = [tmp_path / f"{number}.profile" for number in range(2)]
+    for part, path in zip((frame[::3], frame.filter(pl.int_range(400) % 3 > 0)), paths, strict=True):
+        loadlens.profile_log(part, path, by=["k"])
+    loadlens.merge_profiles(paths, tmp_path / "all.profile")
+    profile = loadlens.load_profile(tmp_path / "all.profile")
+    for found in (profile.quantile(0.5), profile.quantile(0.5, between=(1780, 1840))):
+        assert sorted(named(key) for key in found["k"]) == sorted(true)
+    gate = ["p99 < 1s within 10s of every window"]
+    for log in (frame, tmp_path / "all.profile"):
+        verdicts = loadlens.check_gates(log, gate, by=["k"]).verdicts
+        assert {named(verdict.key["k"]): verdict.calls for verdict in verdicts} == true

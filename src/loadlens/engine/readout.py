@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from loadlens.engine.binding import Figures
 from loadlens.engine.tally import Columns, Tally
 from loadlens.profile.profile import Profile
+from loadlens.profile.sums import ascending
 from loadlens.profile.units import UnitCounts
 from loadlens.profile.windows import window_name
 from loadlens.schema import ERROR_COLUMNS
@@ -65,7 +66,7 @@ def _ascending(tally: Tally, columns: Columns) -> tuple[pl.DataFrame, Ints]:
         return numbers.to_frame(), numbers.to_numpy()
     names = [column.name for column in columns.keys]
     decoded = tally.keys.select(column.decoded() for column in columns.keys)
-    ordered = decoded.with_columns(numbers.alias("")).sort(names, nulls_last=True)
+    ordered = ascending(decoded.with_columns(numbers.alias("")), names)
     codes = np.empty(len(numbers), dtype=np.int64)
     codes[ordered[""].to_numpy()] = numbers.to_numpy()
     keys = ordered.select(numbers, *names)

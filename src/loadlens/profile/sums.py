@@ -10,6 +10,7 @@ from loadlens.profile.buckets import BUCKET_SHIFT, bucket_bounds
 
 __all__ = [
     "EXCESS_UNITS",
+    "ascending",
     "coarsened",
     "common_keys",
     "new_codes",
@@ -54,9 +55,18 @@ def numbered(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(parts, how="diagonal_relaxed").with_columns(pl.Series("part", numbers))
 
 
+def ascending(keys: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Keys in ascending order, nulls last, in columns that are not marked as sorted.
+
+    Of two columns of floats that are, Polars 2.1 joins no NaN.
+    """
+    order = keys.select(pl.arg_sort_by(names, nulls_last=True)).to_series()
+    return keys[order]
+
+
 def common_keys(parts: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     """The distinct keys of all parts under codes from 0, ascending."""
-    distinct = parts.select(names).unique().sort(names, nulls_last=True) if names else pl.DataFrame()
+    distinct = ascending(parts.select(names).unique(), names) if names else pl.DataFrame()
     if not names and not parts.is_empty():
         distinct = pl.DataFrame(height=1)
     return distinct.with_row_index("code").with_columns(pl.col("code").cast(pl.Int64))
