@@ -1,5 +1,6 @@
 import gzip
 import random
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,3 +122,14 @@ def test_the_head_has_complete_lines_only(tmp_path: Path) -> None:
 )
 def test_lines_of_a_short_file(data: bytes, lines: tuple[str, ...]) -> None:
     assert Head(path=Path("a"), data=data, size=len(data)).lines == lines
+
+
+def test_lines_of_many_files_do_not_fill_memory() -> None:
+    tracemalloc.start()
+    try:
+        heads = [Head(path=Path(f"{n}"), data=b"%d\n" % n + b"x\n" * 10_000, size=1) for n in range(60)]
+        assert [head.lines[0] for head in heads] == [str(n) for n in range(60)]
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 60 * 60_000  # lines of 10,000 take 80 kB in a tuple alone

@@ -5,7 +5,7 @@ import io
 import re
 import zlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import IO, Final
 
 from loadlens.errors import InputError
@@ -191,13 +191,18 @@ class Head:
             return len(self.data) if self.is_whole else self.size
         return self.size * len(self.data) // len(zlib.compress(self.data))
 
-    @cached_property
+    @property
     def lines(self) -> tuple[str, ...]:
         """The complete lines of ``data`` as text, without line breaks; invalid bytes are replaced."""
-        text = self.data.removeprefix(BOM).decode(errors="replace")
-        lines = [line.removesuffix("\r") for line in text.split("\n")]
-        # After the last line break comes nothing, or a line that may have been cut.
-        return tuple(lines if self.is_whole and lines[-1] else lines[:-1])
+        return _lines(self.data, self.is_whole)
+
+
+@lru_cache(maxsize=16)  # every format looks at the same lines; those of thousands of files would fill memory
+def _lines(data: bytes, is_whole: bool) -> tuple[str, ...]:
+    text = data.removeprefix(BOM).decode(errors="replace")
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    # After the last line break comes nothing, or a line that may have been cut.
+    return tuple(lines if is_whole and lines[-1] else lines[:-1])
 
 
 def read_head(path: Location) -> Head:
