@@ -52,7 +52,7 @@ _BYTES_A_KEY: Final = 1700
 """About what the figures of a key take, with what is made of them."""
 
 _EXPECTED: Final = (TallyFullError, UnusableMeasureError)
-_NOTHING: Final = {"rows": pl.UInt32()}
+_NOTHING: Final = pl.DataFrame(schema={"rows": pl.UInt32()})
 _SPILLED: Final = {
     "tally": pl.UInt16(),
     "code": pl.UInt32(),
@@ -221,7 +221,6 @@ def _tallied(
     """Counts rows, into the file at ``path`` if there is one."""
     scan.tracker.stage(stage)
     units = UnitWatch(layers.run.logged_times)
-    nothing = pl.DataFrame(schema=_NOTHING)
     end = (
         pl.col("end_time") if layers.run.layout.has_end else pl.lit(None, dtype=pl.Float64).alias("end_time")
     )
@@ -231,7 +230,7 @@ def _tallied(
         number = tallies.add(batch, codes=codes)
         units.add(batch)
         if codes is None:
-            return nothing
+            return _NOTHING
         origin = pl.lit(number, dtype=pl.UInt16).alias("tally")
         return batch.select(origin, pl.Series("code", codes), "success", LATENCY, end)
 
@@ -242,7 +241,7 @@ def _tallied(
             frame.collect(engine=scan.engine)
 
     frame = scan.tracker.watch(layers.frame)
-    run_batches(frame, add, _SPILLED if path else _NOTHING, run, expected=_EXPECTED)
+    run_batches(frame, add, _SPILLED if path else _NOTHING.schema, run, expected=_EXPECTED)
     found = {
         layer: _profile(tallies.merged(layer), columns, scan, units)
         for layer, columns in layers.layers.items()
@@ -389,7 +388,6 @@ def _look(
     *,
     prepared: Callable[[pl.DataFrame], pl.DataFrame] = lambda batch: batch,
 ) -> None:
-    nothing = pl.DataFrame(schema=_NOTHING)
 
     def add(batch: pl.DataFrame) -> pl.DataFrame:
         rows = prepared(batch)
@@ -397,13 +395,11 @@ def _look(
             with wanted.one(layer.selection) as selection:
                 found = selection.look(rows.select(layer.names), high=wanted.has_limits)
             wanted.add(found)
-        return nothing
+        return _NOTHING
 
-    def run(query: pl.LazyFrame) -> None:
-        query.collect(engine=engine)
-
+    run = partial(pl.LazyFrame.collect, engine=engine)
     try:
         tracker.stage(LOOKING)
-        run_batches(tracker.watch(frame), add, _NOTHING, run, expected=(UnknownKeyError,))
+        run_batches(tracker.watch(frame), add, _NOTHING.schema, run, expected=(UnknownKeyError,))
     except (UnknownKeyError, UnusableRowsError) as error:
         raise ChangedError from error
