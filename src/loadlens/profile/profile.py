@@ -83,7 +83,8 @@ class Profile(Shown):
     Size: about 20 bytes for each latency bucket that occurs, at most 256 to a doubling of the latency, and
     40 for each second in which a key has calls, whatever the number of rows; for a timeline 120 for each
     window in which a key has calls and 25 for each of its buckets, at most 16 to a doubling. Unless a width
-    is asked for, a timeline has at most 256 windows and 65,536 pairs of key and window.
+    is asked for, a timeline has at most 256 windows and 65,536 pairs of key and window. A measure takes as
+    much again as the latency, without its seconds.
 
     Source: buckets are the leading bits of a Float64: the idea of HdrHistogram (G. Tene), in base two.
 
