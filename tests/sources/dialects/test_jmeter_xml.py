@@ -234,6 +234,21 @@ def test_damage_costs_one_outermost_sample(tmp_path: Path, bad: str, message: st
         assert 'lb="d"' in lines[parsed.rejects["line"][-1] - 1]
 
 
+@pytest.mark.parametrize("lost", [0, 7, 39])
+@pytest.mark.parametrize("parts", [True, False])
+def test_a_start_tag_without_its_name_and_its_end_costs_its_sample_alone(
+    tmp_path: Path, lost: int, parts: bool
+) -> None:
+    samples = thread_of_samples(40) if parts else [sample(f"s{at}") for at in range(40)]
+    end = "\n</httpSample>" if parts else "/>"
+    assert end in samples[lost]
+    samples[lost] = samples[lost].replace("<httpSample", "<httmple", 1).replace(end, "" if parts else ">")
+    parsed = read_xml(tmp_path, document(*samples))
+    assert sorted(labels(parsed)) == sorted(f"s{at}" for at in range(40) if at != lost)
+    assert parsed.rejects["line"].to_list() == [3 + "".join(samples[:lost]).count("\n")]
+    assert parsed.rejects["raw"][0].startswith("<httmple ")
+
+
 def thread_of_samples(count: int) -> list[str]:
     """Samples of three threads at a time, each with a step of a redirect in it."""
     return [

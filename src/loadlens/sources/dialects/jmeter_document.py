@@ -145,6 +145,7 @@ class Samples:
     def listen_to(self, parser: expat.XMLParserType, first_line: int) -> None:
         """Takes the events of a parser that begins in that line, outside of any sample."""
         self._open: list[Sample] = []
+        self._foreign: Sample | None = None
         self._depth = self._foreign_depth = 0
         self._parser, self._lines_before = parser, first_line - 1
         parser.StartElementHandler = self._start
@@ -157,6 +158,7 @@ class Samples:
         if self._depth > _MAX_DEPTH:
             raise _DamageError(f"elements are nested more than {_MAX_DEPTH} deep")
         if self._foreign_depth:
+            self._refuse_unclosed(name)
             return
         line = self._lines_before + self._parser.CurrentLineNumber
         if name in _SAMPLES:
@@ -166,10 +168,20 @@ class Samples:
         elif self._depth == _OUTERMOST or _PLUGIN_SAMPLE in name:
             self._foreign_depth = self._depth
             if not self._is_part():
-                self.rejects.append(Reject(line, "", _FOREIGN, _start_tag(name, attributes)))
+                column = self._parser.CurrentColumnNumber
+                self.indent = column if self.indent is None else self.indent
+                self._foreign = Sample(
+                    line=line, tag=name, attributes=attributes, is_part=False, column=column
+                )
         elif name == FAILURE and self._open:
             self._open[-1].attributes.setdefault(FAILURE, "")
             self._parser.CharacterDataHandler = self._add_failure
+
+    def _refuse_unclosed(self, name: str) -> None:
+        """Refuses a foreign element that holds a sample of the outermost level: what ends it was lost."""
+        is_outermost = name in _SAMPLES and self._parser.CurrentColumnNumber == self.indent
+        if is_outermost and self._foreign_depth == _OUTERMOST:
+            raise _UnclosedError(self._parser.CurrentByteIndex)
 
     def _begin(self, sample: Sample) -> None:
         if self.indent is None:
@@ -180,12 +192,12 @@ class Samples:
         self._open.append(sample)
 
     def give_up(self) -> Sample | None:
-        """Gives the outermost sample that is open and cannot be completed; what it swallowed counts."""
+        """Gives the outermost element that is open and cannot be completed; what it swallowed counts."""
         for sample in self._open:
             for other in sample.swallowed:
                 other.is_part = False
                 self._count(other)
-        lost = self._open[0] if self._open else None
+        lost = self._open[0] if self._open else self._foreign
         self._open = []
         return lost
 
@@ -211,6 +223,9 @@ class Samples:
     def _end(self, name: str) -> None:
         if self._foreign_depth == self._depth:
             self._foreign_depth = 0
+            if self._foreign:
+                self.rejects.append(Reject(self._foreign.line, "", _FOREIGN, self._foreign.start_tag))
+                self._foreign = None
         elif name == FAILURE:
             self._parser.CharacterDataHandler = self._text
         elif name in _SAMPLES and not self._foreign_depth:
