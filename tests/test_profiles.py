@@ -474,6 +474,10 @@ DAMAGED_TIMELINES: dict[str, tuple[Callable[[dict[bytes, bytes], Any], Any], str
     "windows of no clock": (column_with("window", lambda window: window + 2**40), "times that cannot be"),
     "another width": (facts_with(b'"window_s": 1', b'"window_s": 7'), "do not reach its end"),
     "a width of none": (facts_with(b'"window_s": 1', b'"window_s": 0'), "it lacks window_s"),
+    "a width beyond all numbers": (
+        facts_with(b'"window_s": 1', b'"window_s": 1' + b"0" * 400),
+        "lacks window_s",
+    ),
     "a width of no number": (facts_with(b'"window_s": 1', b'"window_s": true'), "it lacks window_s"),
     "no timeline by its facts": (facts_with(b'"window_s": 1', b'"window_s": null'), "do not reach its end"),
     "another sum of one window": (changed_row("timeline", "calls", 1), "its windows do not add up"),

@@ -101,7 +101,7 @@ _FACTS: Final[Mapping[str, Callable[[object], bool]]] = {
     "rows": _is_count,
     "num_seconds": _is_count,
     "num_further": _is_count,
-    "window_s": lambda value: value is None or (_is_count(value) and value != 0),
+    "window_s": lambda value: value is None or (_is_count(value) and value in range(1, 2**40)),
     "measures": _are_texts,
     "window_is_fitted": lambda value: isinstance(value, bool),
     "first_s": _is_time,
