@@ -20,7 +20,7 @@ from loadlens.engine.tally import TIMELINE, Columns, Layers, Tallies, Tally
 from loadlens.errors import InputError
 from loadlens.profile.execution import Engine
 from loadlens.profile.measures import UnusableMeasureError
-from loadlens.profile.profile import Profile, joint_timeline, key_names
+from loadlens.profile.profile import Profile, joint_timeline
 from loadlens.profile.progress import Tracker
 from loadlens.profile.rows import Rows, UnusableRowsError
 from loadlens.profile.spill import spill_file, write_spill
@@ -156,15 +156,19 @@ def whole(log: Log, scan: Scan, parts: Iterable[Counted]) -> Counted:
         InputError: together they outgrow the memory limit.
     """
     found: list[Counted] = []
+    timelines: list[Profile | None] = []
     for part in parts:
-        found.append(part)
+        run = part.profiles[None]
+        # Put together at once: windows that fit the keys of a part alone would be too many for all.
+        timelines = [joint_timeline([*timelines, run.timeline])] if timelines else [run.timeline]
+        found.append(replace(part, profiles={**part.profiles, None: replace(run, timeline=None)}))
         sizes = [profile.estimated_bytes for some in found for profile in some.profiles.values()]
         if sum(sizes) > scan.limits.profile_bytes:
             keys = sum(some.profiles[None].keys.height for some in found)
             raise _too_many_keys(log, scan, f"more than {keys:,} different values")
-    if len(found) == 1:
-        return found[0]
-    return replace(found[0], profiles=merged_profiles([some.profiles for some in found]))
+    several = [some.profiles for some in found]
+    profiles = several[0] if len(several) == 1 else merged_profiles(several)
+    return replace(found[0], profiles={**profiles, None: replace(profiles[None], timeline=timelines[0])})
 
 
 def merged_profiles(several: Sequence[Profiles]) -> Profiles:
@@ -207,10 +211,7 @@ def _spilling(log: Log, layers: Layers, scan: Scan, path: Path) -> Counted:
 
 
 def _refuse_broken_keys(profile: Profile) -> None:
-    named = profile.keys.select(
-        pl.col(internal).alias(name)
-        for internal, name in zip(key_names(profile.key), profile.key, strict=True)
-    )
+    named = profile.keys.drop("code").rename(lambda name: name.removeprefix("key:"))
     if profile.key and named.select(breaks_rule(profile.key).any()).item():
         raise UnusableRowsError
 
