@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 
 from benchmarks.report import runs_text
-from loadlens.charts.theme import BODY, themed
+from loadlens.charts.drawing import BODY, themed
 
 __all__ = ["comparison_chart"]
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from benchmarks.data import log_path
 from loadlens.profile import Profile
-from loadlens.profiles import load_profile, merge_profiles, profile_log
+from loadlens.tasks.profile_files import load_profile, merge_profiles, profile_log
 
 __all__ = ["main"]
 

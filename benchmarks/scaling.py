@@ -14,7 +14,7 @@ import polars as pl
 
 import loadlens
 from benchmarks.data import log_path
-from loadlens.cluster import workforce
+from loadlens.cli.executors import workforce
 from loadlens.engine.distributed import Merging
 from loadlens.profile import Profile
 

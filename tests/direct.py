@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 
 from loadlens.errors import InputError
+from loadlens.logs.log import Log, reading
 from loadlens.profile import Outliers, Plan, key_names, percentile_name
 from loadlens.schema import ERROR_COLUMNS, LATENCY
-from loadlens.sources.log import Log, reading
 
 __all__ = ["Measured", "measure"]
 

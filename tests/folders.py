@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from loadlens import charts
-from loadlens.simulate import simulate_results_folder
+from loadlens.demo import simulate_results_folder
 
 STABILITY = "stability_benchmark_raw_results"
 CONCURRENCY = "concurrency_benchmark_raw_results"

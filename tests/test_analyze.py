@@ -12,10 +12,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import loadlens
-from loadlens.analysis.shared import MOST_KEYS
-from loadlens.analysis_run import LogAnalysis, ToolkitAnalysis, analyze
 from loadlens.errors import InputError, OutputError, PriceError, UsageError
-from loadlens.sources import open_log
+from loadlens.logs import open_log
+from loadlens.summaries.summary_columns import MOST_KEYS
+from loadlens.tasks.analysis_run import LogAnalysis, ToolkitAnalysis, analyze
 from tests.folders import (
     CONCURRENCY,
     CONCURRENCY_FILES,
@@ -33,7 +33,7 @@ from tests.folders import (
     results_folder,
     tree,
 )
-from tests.logs import small_log
+from tests.sample_logs import small_log
 
 pytestmark = pytest.mark.usefixtures("no_drawings")
 
@@ -464,7 +464,7 @@ def test_the_output_is_never_inside_a_results_folder(folder: Path) -> None:
 
 
 def test_a_price_table_is_never_overwritten(log: Path, tmp_path: Path) -> None:
-    built_in = Path(loadlens.prices.__file__).with_name("sagemaker-serverless.toml")
+    built_in = Path(loadlens.__file__).parent / "cost" / "price_tables" / "sagemaker-serverless.toml"
     (tmp_path / "out").mkdir()
     table = Path(shutil.copy(built_in, tmp_path / "out" / "prices.toml"))
     with pytest.raises(OutputError):

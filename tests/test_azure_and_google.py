@@ -14,10 +14,10 @@ from polars.testing import assert_frame_equal
 
 import loadlens
 from loadlens.errors import InputError, LoadlensError, OutputError
-from loadlens.publish import publish_folder
-from loadlens.sources import Reading, location
-from loadlens.sources.storage.bucket import Bucket
-from loadlens.sources.storage.store import StorageError
+from loadlens.logs import Reading
+from loadlens.publish.publishing import publish_folder
+from loadlens.storage.location import location
+from loadlens.storage.remote import Bucket, StorageError
 from tests.clouds import Azure, Cloud, arguments, azurite, fake_gcs_server
 from tests.dialect_logs import sample
 from tests.folders import leave_out_drawings

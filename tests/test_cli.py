@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 import loadlens
 from loadlens.cli import app, main
 from loadlens.profile import Outliers
-from loadlens.profile.limits import Limits
+from loadlens.profile.progress import Limits
 from loadlens.schema import CONFIGURATION_COLUMNS
 from tests.extent import combinations, some_of
 from tests.folders import (
@@ -39,7 +39,7 @@ from tests.folders import (
     results_folder,
     tree,
 )
-from tests.logs import Configuration, log_of, small_log
+from tests.sample_logs import Configuration, log_of, small_log
 
 SUMMARY_COLUMNS = [
     "num_invocations",

@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 
 import loadlens
 from loadlens.cli import app
-from loadlens.convert import convert
 from loadlens.gates import check_gates
+from loadlens.tasks.convert import convert
 
 pytestmark = pytest.mark.usefixtures("no_drawings")
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 import loadlens
 from loadlens.cli import app
-from loadlens.cluster import workforce
+from loadlens.cli.executors import workforce
 from loadlens.errors import UsageError, WorkerError
 from loadlens.profile import MeasureOptions, Progress, progress
 from tests.profile.cases import keyed, log_of, spread
@@ -107,7 +107,7 @@ def test_processes_have_a_part_of_the_threads_and_of_the_memory() -> None:
 
 LEFT = """
 import os, signal
-from loadlens.cluster import workforce
+from loadlens.cli.executors import workforce
 
 if __name__ == "__main__":
     with workforce(workers=1) as work:
@@ -188,6 +188,6 @@ def test_without_dask_the_install_line_is_told(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loadlens.cluster._SECONDS_TO_CONNECT", 0.2)
+    monkeypatch.setattr("loadlens.cli.executors._SECONDS_TO_CONNECT", 0.2)
     with pytest.raises(WorkerError, match="no scheduler answers"), workforce(cluster="tcp://127.0.0.1:9"):
         pass

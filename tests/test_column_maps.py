@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 import loadlens
 from loadlens.cli import app
 from loadlens.errors import UsageError
-from loadlens.sources import Reading
+from loadlens.logs import Reading
 from tests.extent import examples, some_of, some_rows
 
 pytestmark = pytest.mark.usefixtures("no_drawings")

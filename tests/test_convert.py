@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 
 import loadlens
 from loadlens.cli import app
-from loadlens.convert import convert, rejects_beside
-from loadlens.sources import Reading
+from loadlens.logs import Reading
+from loadlens.tasks.convert import convert, rejects_beside
 from tests.dialect_logs import KINDS, sample
 from tests.extent import some_of
 from tests.folders import leave_out_drawings, tree

@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 import loadlens
-from loadlens.convert import convert
 from loadlens.errors import InputError
-from loadlens.sources.storage.checksum import DamagedFileError, has_checksum, write_checksum
+from loadlens.storage.checksum import DamagedFileError, has_checksum, write_checksum
+from loadlens.tasks.convert import convert
 
 FLIPS = 150
 

@@ -9,10 +9,10 @@ from polars.testing import assert_frame_equal
 import loadlens
 from loadlens import Costing, analyze
 from loadlens.comparison import compare
-from loadlens.costing import Capacity, Strategy, Traffic, cost_comparison
-from loadlens.decisions import Decisions
+from loadlens.cost import Capacity, Strategy, Traffic, cost_comparison
 from loadlens.errors import GateError, InputError, OutputError, PriceError, UsageError
 from loadlens.gates import check_gates, parse_gate
+from loadlens.tasks.decisions import Decisions
 from tests.comparison.runs import run
 from tests.folders import LOG_FILES, STABILITY, files_below, leave_out_drawings, results_folder, tree
 from tests.profile.test_executor import Inline

@@ -12,14 +12,14 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import loadlens
-from loadlens.sources.dialects import DIALECTS
-from loadlens.sources.wording import CLOSED_LOOP, NO_CALENDAR
+from loadlens.dialects import DIALECTS
+from loadlens.messages import CLOSED_LOOP, NO_CALENDAR
 from tests import oracle, readings
 from tests.dialect_logs import BLOCKWISE, KINDS, assert_summary, sample
 from tests.extent import combinations, some_of
 
 LOGS = Path(__file__).parents[2] / "shared" / "logs"
-RECORDED = Path(__file__).parent / "sources" / "dialects" / "recorded"
+RECORDED = Path(__file__).parent / "dialects" / "recorded"
 K6_RUN = LOGS / "k6" / "gateway_json_get_user_id_1000_r1.csv"
 TOOLS = ("azure", "gatling", "jmeter", "k6", "locust", "vegeta")
 FILES = [

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from loadlens.disk import refusing_full_disk, temporary_folder
 from loadlens.errors import OutputError
+from loadlens.storage.folders import refusing_full_disk, temporary_folder
 
 
 def test_a_second_interrupt_does_not_keep_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

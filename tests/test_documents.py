@@ -4,8 +4,8 @@ from datetime import date
 
 import pytest
 
-from loadlens.analysis.shared import MOST_KEYS, keys_left_out
-from loadlens.documents import json_text
+from loadlens.messages import json_text
+from loadlens.summaries.summary_columns import MOST_KEYS, keys_left_out
 
 
 @pytest.mark.parametrize(

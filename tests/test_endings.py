@@ -123,7 +123,7 @@ def test_too_few_files_for_charts_leave_nothing(folder: Path, limit: int) -> Non
 
 FAILS_OTHERWISE = """
 import resource
-from loadlens.endings import errors_as_exit_codes
+from loadlens.cli.endings import errors_as_exit_codes
 resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
 with errors_as_exit_codes():
     {problem}
@@ -163,7 +163,7 @@ main()
 @pytest.mark.parametrize(
     ("module", "number"),
     combinations(
-        ["loadlens.commands", "numpy", "polars", "typer", "loadlens.sources"],
+        ["loadlens.cli.program", "numpy", "polars", "typer", "loadlens.logs"],
         [signal.SIGINT, signal.SIGTERM, signal.SIGHUP],
     ),
 )

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import loadlens
-from loadlens.sources.parsed import MAX_RAW_CHARACTERS
+from loadlens.text.typed_rows import MAX_RAW_CHARACTERS
 from tests.dialect_logs import KINDS, Sample, sample
 
 EXAMPLES = int(os.environ.get("LOADLENS_FUZZ_EXAMPLES", "3"))

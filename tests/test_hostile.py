@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 import loadlens
 from loadlens.cli import app
-from loadlens.sources.text.stream import UNCHECKED_BYTES
+from loadlens.text.stream import UNCHECKED_BYTES
 from tests.dialect_logs import KINDS, START_MS, Call
 from tests.report.pages import Page
 
@@ -203,8 +203,8 @@ def test_a_compression_bomb_stops_with_a_message(tmp_path: Path) -> None:
 
 
 def test_a_gzip_bomb_stops_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loadlens.sources.text.stream.UNCHECKED_BYTES", 2**20)
-    monkeypatch.setattr("loadlens.sources.text.stream.MAX_EXPANSION", 100)
+    monkeypatch.setattr("loadlens.text.stream.UNCHECKED_BYTES", 2**20)
+    monkeypatch.setattr("loadlens.text.stream.MAX_EXPANSION", 100)
     path = tmp_path / "log.jtl.gz"
     path.write_bytes(gzip.compress(b"".join(repeated(2**23)), 9))
     result = run("analyze", path, "--out", tmp_path / "out")
@@ -219,7 +219,7 @@ def test_a_gzip_bomb_stops_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_bomb_of_other_formats_stops_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dialect: str
 ) -> None:
-    monkeypatch.setattr("loadlens.sources.text.stream.UNCHECKED_BYTES", 2**20)
+    monkeypatch.setattr("loadlens.text.stream.UNCHECKED_BYTES", 2**20)
     begin = {
         "xml": b'<?xml version="1.0"?>\n<testResults version="1.2">\n',
         "gatling": b"RUN\tcom.example.Shop\tshop\t1700000000123\t \t3.10.5\n",

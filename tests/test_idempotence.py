@@ -10,12 +10,12 @@ import polars as pl
 import pytest
 
 import loadlens
-from loadlens.commands.check import check
-from loadlens.commands.compare import compare_command
-from loadlens.commands.cost import cost_command
-from loadlens.convert import convert
+from loadlens.cli.check import check
+from loadlens.cli.compare import compare_command
+from loadlens.cli.cost import cost_command
+from loadlens.tasks.convert import convert
 from tests.comparison.runs import run
-from tests.logs import Configuration, log_of
+from tests.sample_logs import Configuration, log_of
 
 LAYOUTS = ("whole", "parts")
 

@@ -12,9 +12,9 @@ from typer.testing import CliRunner, Result
 
 import loadlens
 from loadlens.cli import app
-from loadlens.inspection import inspect_log, propose_map
+from loadlens.logs import Reading
 from loadlens.schema import CANONICAL_COLUMNS
-from loadlens.sources import Reading
+from loadlens.tasks.inspection import inspect_log, propose_map
 from tests.dialect_logs import KINDS, START_MS, sample
 from tests.extent import combinations
 

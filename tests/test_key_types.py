@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import loadlens
 from loadlens import Costing, load_prices, read_log
-from loadlens.convert import convert
-from loadlens.costing import cost_comparison
+from loadlens.cost import cost_comparison
+from loadlens.tasks.convert import convert
 from tests.extent import combinations, examples, some_of
 
 pytestmark = pytest.mark.usefixtures("no_drawings")

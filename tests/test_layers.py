@@ -14,47 +14,43 @@ PACKAGE = Path(loadlens.__file__).parent
 
 # From the bottom up. Rooms of one layer know nothing of each other.
 LAYERS = (
-    ("errors", "visible"),
-    ("schema", "disk", "keywords", "showing"),
-    ("native", "replacing"),
-    ("sources",),
-    ("profile", "prices"),
+    ("errors", "messages", "schema"),
+    ("keywords", "native", "storage"),
+    ("text",),
+    ("dialects",),
+    ("logs",),
+    ("profile",),
+    ("saved",),
     ("engine",),
-    ("analysis",),
-    ("costing", "gates"),
+    ("summaries",),
+    ("cost", "gates"),
     ("comparison",),
     ("charts",),
     ("report",),
-    ("cluster", "upload"),
-    ("publish", "documents"),
+    ("publish",),
     ("results",),
-    ("api", "analysis_options"),
-    ("decisions",),
-    ("analyses",),
-    ("analysis_run", "convert", "inspection", "profiles", "simulate"),
+    ("api",),
+    ("tasks", "demo"),
     ("__init__",),
-    ("terminal", "signals", "endings"),
-    ("commands",),
     ("cli",),
     ("__main__",),
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 ENGINE = (
     "errors",
-    "visible",
+    "messages",
     "schema",
-    "showing",
-    "disk",
     "native",
-    "sources",
+    "storage",
+    "text",
+    "dialects",
+    "logs",
     "profile",
+    "saved",
     "engine",
-    "prices",
-    "analysis",
-    "costing",
-    "replacing",
+    "summaries",
+    "cost",
     "publish",
-    "upload",
 )
 NOT_IN_THE_ENGINE = ("altair", "vl_convert", "jinja2", "typer", "rich")
 
@@ -108,7 +104,7 @@ def test_the_engine_draws_and_prints_nothing(path: Path) -> None:
 
 
 def test_importing_the_package_loads_neither_charts_nor_the_command_line() -> None:
-    heavy = [*NOT_IN_THE_ENGINE, "pandas", "loadlens.charts", "loadlens.report", "loadlens.commands"]
+    heavy = [*NOT_IN_THE_ENGINE, "pandas", "loadlens.charts", "loadlens.report", "loadlens.cli"]
     code = f"import sys, loadlens; print([name for name in {heavy!r} if name in sys.modules])"
     # The command is this interpreter and a constant.
     done = subprocess.run(

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 import loadlens
 from loadlens.cli import app
-from loadlens.sources import TooManyRejectsError
-from loadlens.sources.findings import MOST_LISTED, Findings
-from loadlens.sources.parsed import REJECT_SCHEMA
+from loadlens.logs import TooManyRejectsError
+from loadlens.logs.findings import MOST_LISTED, Findings
+from loadlens.text.typed_rows import REJECT_SCHEMA
 from tests.dialect_logs import BLOCKWISE, sample
 from tests.extent import some_of
 

@@ -12,12 +12,13 @@ from typer.testing import CliRunner, Result
 
 import loadlens
 from loadlens.cli import app
-from loadlens.convert import convert
 from loadlens.errors import InputError, LoadlensError, OutputError
-from loadlens.publish import existing_paths, publish_file, publish_folder, refuse_output_inside
-from loadlens.sources import Reading, location, shown
-from loadlens.sources.storage.bucket import Bucket
-from loadlens.sources.storage.store import StorageError
+from loadlens.logs import Reading
+from loadlens.publish.publishing import existing_paths, publish_file, publish_folder, refuse_output_inside
+from loadlens.storage.location import location
+from loadlens.storage.remote import Bucket, StorageError
+from loadlens.storage.secrets import shown
+from loadlens.tasks.convert import convert
 from tests.folders import leave_out_drawings
 from tests.stores import S3, SECRET, parquet, small_log
 

@@ -16,13 +16,13 @@ from polars.testing import assert_frame_equal
 from pyarrow import parquet
 
 import loadlens
-from loadlens.convert import convert
 from loadlens.errors import InputError, OutputError, UsageError
-from loadlens.inspection import inspect_log, propose_map
-from loadlens.profile import saved as reading_of_saved
-from loadlens.sources.saved import PROFILE_FACTS
-from loadlens.sources.storage.checksum import write_checksum
-from tests import logs
+from loadlens.logs.metadata import PROFILE_FACTS
+from loadlens.saved import reading as reading_of_saved
+from loadlens.storage.checksum import write_checksum
+from loadlens.tasks.convert import convert
+from loadlens.tasks.inspection import inspect_log, propose_map
+from tests import sample_logs as logs
 from tests.extent import combinations, examples, some_of
 from tests.profile.cases import LOGS, assert_same_profile, keyed, log_of, spread
 

@@ -6,7 +6,7 @@ from typing import NoReturn
 import pytest
 
 from loadlens.errors import InputError, OutputError
-from loadlens.publish import publish_files, publish_folder, refuse_files, refuse_output_inside
+from loadlens.publish.publishing import publish_files, publish_folder, refuse_files, refuse_output_inside
 from tests.folders import old_report, tree
 
 ROOT = hasattr(os, "geteuid") and os.geteuid() == 0

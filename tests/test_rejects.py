@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 import loadlens
 from loadlens.cli import app
-from loadlens.sources.findings import MaxRejects
+from loadlens.logs.findings import MaxRejects
 from tests.dialect_logs import sample
 from tests.folders import leave_out_drawings
 

@@ -7,7 +7,7 @@ import pytest
 
 import loadlens
 from loadlens.errors import OutputError
-from loadlens.publish import publish_folder
+from loadlens.publish.publishing import publish_folder
 from tests.folders import tree
 
 

@@ -7,9 +7,9 @@ import pytest
 
 import loadlens
 from loadlens.errors import OutputError
-from loadlens.sources import open_log
+from loadlens.logs import open_log
 from tests.folders import files_below, results_folder
-from tests.logs import small_log
+from tests.sample_logs import small_log
 
 HOSTILE = "<script>alert(1)</script>\x1b[2J\u202e"
 

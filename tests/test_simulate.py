@@ -7,18 +7,19 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from loadlens.analysis import (
+from loadlens.cost.break_even import cost_analysis
+from loadlens.cost.prices import load_prices
+from loadlens.demo import simulate_results_folder
+from loadlens.demo import simulated_endpoint as endpoint
+from loadlens.errors import UsageError
+from loadlens.logs import average_request_size, find_toolkit_folder, read_endpoint_metrics
+from loadlens.schema import CANONICAL_COLUMNS, ERROR_COLUMNS
+from loadlens.summaries import (
     ConcurrencyStatistics,
     StabilityStatistics,
     concurrency_statistics,
-    cost_analysis,
     stability_statistics,
 )
-from loadlens.errors import UsageError
-from loadlens.prices import load_prices
-from loadlens.schema import CANONICAL_COLUMNS, ERROR_COLUMNS
-from loadlens.simulate import endpoint, simulate_results_folder
-from loadlens.sources import average_request_size, find_toolkit_folder, read_endpoint_metrics
 
 STABILITY = "stability_benchmark_raw_results"
 CONCURRENCY = "concurrency_benchmark_raw_results"

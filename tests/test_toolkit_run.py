@@ -7,7 +7,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import loadlens
-from loadlens.sources import average_request_size
+from loadlens.logs import average_request_size
 
 RUN = Path(__file__).parents[2] / "shared" / "logs" / "toolkit-run"
 STABILITY = RUN / "stability_benchmark_raw_results"

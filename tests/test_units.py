@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 import loadlens
 from loadlens.cli import app
-from loadlens.convert import convert
 from loadlens.gates import check_gates
-from loadlens.profile.units import UnitCounts
-from loadlens.sources import Log
+from loadlens.logs import Log
+from loadlens.profile.clock import UnitCounts
+from loadlens.tasks.convert import convert
 from tests.extent import some_of
 from tests.forms import arrow, csv, parquet
 

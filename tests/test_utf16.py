@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 
 import loadlens
 from loadlens.errors import InputError
-from loadlens.sources.text.stream import open_stream
+from loadlens.text.stream import open_stream
 from tests.dialect_logs import KINDS, sample
 
 TEXTS = [name for name in KINDS if name not in {"gatling-binary", "oha-sqlite"}]

@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from loadlens.charts.parts import printable
+from loadlens.charts.drawing import printable
 from loadlens.cli import app
-from loadlens.visible import visible, visible_lines
+from loadlens.messages import visible, visible_lines
 
 READ = [
     "naïve café / Straße / Ελληνικά / Русский",

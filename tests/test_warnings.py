@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from loadlens.cli import app
-from loadlens.inspection import inspect_log
+from loadlens.tasks.inspection import inspect_log
 
 pytestmark = pytest.mark.usefixtures("no_drawings")
 

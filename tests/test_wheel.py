@@ -53,7 +53,7 @@ def test_the_package_is_whole_and_nothing_else_is_in_the_wheel(unpacked: Path) -
     assert library in files
     sources = {f"loadlens/native/{source.name}" for source in SOURCES}
     assert files - {library} == package_files(PROJECT / "src") - {library, *sources}
-    assert {"loadlens/py.typed", "loadlens/prices/sagemaker-serverless.toml"} <= files
+    assert {"loadlens/py.typed", "loadlens/cost/price_tables/sagemaker-serverless.toml"} <= files
     assert {"loadlens/report/templates/page.html", "loadlens/report/templates/style.css"} <= files
     tops = {path.name for path in unpacked.iterdir()}
     assert tops == {"loadlens", f"loadlens-{loadlens.__version__}.dist-info"}

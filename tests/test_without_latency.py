@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import loadlens
 from loadlens.cli import app
 from loadlens.gates import check_gates
-from loadlens.sources import Log
+from loadlens.logs import Log
 from tests.extent import combinations
 from tests.forms import arrow, csv, parquet
 

@@ -8,7 +8,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from loadlens.analysis_run import LogAnalysis, ToolkitAnalysis, analyze
     from loadlens.api import (
         compute_cost_savings,
         summarize,
@@ -16,79 +15,59 @@ if TYPE_CHECKING:
         summarize_stability_results,
     )
     from loadlens.comparison import ComparedRun, Comparison, compare
-    from loadlens.costing import Capacity, Costing, Strategy, Traffic
-    from loadlens.decisions import Decisions
+    from loadlens.cost import Capacity, Costing, Strategy, Traffic
+    from loadlens.cost.prices import PriceTable, load_prices
     from loadlens.errors import InputError, LoadlensError, OutputError, PriceError, UsageError, WorkerError
     from loadlens.gates import Gate, GateCheck, Verdict, check_gates, parse_gates, read_gates
-    from loadlens.prices import PriceTable, load_prices
-    from loadlens.profile import Execution, Measure, Outliers, Profile, Progress
-    from loadlens.profiles import load_profile, merge_profiles, profile_log
-    from loadlens.results import ChartFormat, ConcurrencyResult, CostResult, StabilityResult, SummaryResult
-    from loadlens.sources import (
+    from loadlens.logs import (
         ColumnMap,
         EndpointMetricsSource,
         Findings,
         Log,
-        PathSource,
         Reading,
         Source,
         read_log,
         scan_log,
     )
+    from loadlens.profile import Execution, Measure, Outliers, Profile, Progress
+    from loadlens.results import ChartFormat, ConcurrencyResult, CostResult, StabilityResult, SummaryResult
+    from loadlens.storage.location import PathSource
+    from loadlens.tasks.analysis_run import LogAnalysis, ToolkitAnalysis, analyze
+    from loadlens.tasks.decisions import Decisions
+    from loadlens.tasks.profile_files import load_profile, merge_profiles, profile_log
 
     __version__: str
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # warnings are findings of a log
 
 _HOMES: Final = {
-    "analysis_run": ("LogAnalysis", "ToolkitAnalysis", "analyze"),
     "api": (
         "compute_cost_savings",
         "summarize",
         "summarize_concurrency_results",
         "summarize_stability_results",
     ),
-    "comparison": (
-        "ComparedRun",
-        "Comparison",
-        "compare",
-    ),
-    "costing": (
-        "Capacity",
-        "Costing",
-        "Strategy",
-        "Traffic",
-    ),
-    "decisions": ("Decisions",),
+    "comparison": ("ComparedRun", "Comparison", "compare"),
+    "cost": ("Capacity", "Costing", "Strategy", "Traffic"),
+    "cost.prices": ("PriceTable", "load_prices"),
     "errors": ("InputError", "LoadlensError", "OutputError", "PriceError", "UsageError", "WorkerError"),
     "gates": ("Gate", "GateCheck", "Verdict", "check_gates", "parse_gates", "read_gates"),
-    "prices": ("PriceTable", "load_prices"),
-    "profile": (
-        "Execution",
-        "Measure",
-        "Outliers",
-        "Profile",
-        "Progress",
-    ),
-    "profiles": ("load_profile", "merge_profiles", "profile_log"),
-    "results": (
-        "ChartFormat",
-        "ConcurrencyResult",
-        "CostResult",
-        "StabilityResult",
-        "SummaryResult",
-    ),
-    "sources": (
+    "logs": (
         "ColumnMap",
         "EndpointMetricsSource",
         "Findings",
         "Log",
-        "PathSource",
         "Reading",
         "Source",
         "read_log",
         "scan_log",
     ),
+    "profile": ("Execution", "Measure", "Outliers", "Profile", "Progress"),
+    "results": ("ChartFormat", "ConcurrencyResult", "CostResult", "StabilityResult", "SummaryResult"),
+    "storage.location": ("PathSource",),
+    "tasks.analysis_run": ("LogAnalysis", "ToolkitAnalysis", "analyze"),
+    "tasks.decisions": ("Decisions",),
+    "tasks.profile_files": ("load_profile", "merge_profiles", "profile_log"),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 

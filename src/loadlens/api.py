@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
-from loadlens.analysis import concurrency_statistics, cost_analysis, stability_statistics, summary_statistics
+from loadlens.cost.break_even import cost_analysis
+from loadlens.cost.prices import PriceTable, load_prices
 from loadlens.keywords import checked_arguments
-from loadlens.prices import PriceTable, load_prices
 from loadlens.profile import DEFAULT_PERCENTILES, Execution, MeasureOptions, checked_outliers
 from loadlens.results import ConcurrencyResult, CostResult, SavedResult, StabilityResult, SummaryResult
+from loadlens.summaries import concurrency_statistics, stability_statistics, summary_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from loadlens.logs import EndpointMetricsSource, Source
     from loadlens.profile import Outliers
-    from loadlens.sources import EndpointMetricsSource, PathSource, Source
+    from loadlens.storage.location import PathSource
 
 __all__ = [
     "compute_cost_savings",

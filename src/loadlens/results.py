@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 import polars as pl
 
-from loadlens.analysis import (
+from loadlens.cost.break_even import CostAnalysis
+from loadlens.keywords import checked_arguments
+from loadlens.logs import disarmed
+from loadlens.publish.publishing import publish_folder
+from loadlens.storage.location import target
+from loadlens.summaries import (
     ConcurrencyStatistics,
-    CostAnalysis,
     InvocationStatistics,
     StabilityStatistics,
     SummaryStatistics,
 )
-from loadlens.analysis.shared import MOST_KEYS
-from loadlens.keywords import checked_arguments
-from loadlens.publish import publish_folder
-from loadlens.sources import disarmed, target
+from loadlens.summaries.summary_columns import MOST_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     import altair as alt
 
-    from loadlens.sources import PathSource
+    from loadlens.storage.location import PathSource
 
 __all__ = [
     "ChartFormat",

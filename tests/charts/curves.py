@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from loadlens.analysis.density import density
+from loadlens.summaries.density_curves import density
 
 
 def histogram(

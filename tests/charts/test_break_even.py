@@ -2,11 +2,10 @@ from typing import Any
 
 import pytest
 
-from loadlens.charts.break_even import break_even_chart
-from loadlens.charts.export import svg_text
-from loadlens.charts.pareto import pareto_chart
-from loadlens.costing import Capacity, CostComparison, Traffic, compare_costs
-from tests.costing.logs import SERVERLESS, usage
+from loadlens.charts.drawing import svg_text
+from loadlens.charts.monthly_costs import break_even_chart, pareto_chart
+from loadlens.cost import Capacity, CostComparison, Traffic, compare_costs
+from tests.cost.logs import SERVERLESS, usage
 from tests.extent import combinations
 
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from loadlens.charts import svg_text
-from loadlens.charts.comparison import comparison_density_chart, comparison_spectrum_chart
+from loadlens.charts.two_runs import comparison_density_chart, comparison_spectrum_chart
 from tests.charts.curves import curves_of, mark_of, rows_of
 
 KEYS = ["/slow", "/a", "/b"]

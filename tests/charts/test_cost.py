@@ -6,10 +6,10 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from loadlens.analysis import CostAnalysis, cost_analysis
 from loadlens.charts import cost_chart, savings_chart, svg_text
-from loadlens.charts.labels import PLACEMENTS, place_labels
-from loadlens.prices import load_prices
+from loadlens.charts.drawing import PLACEMENTS, place_labels
+from loadlens.cost.break_even import CostAnalysis, cost_analysis
+from loadlens.cost.prices import load_prices
 from tests.charts.curves import mark_of, marks, num_rows, rows_of
 
 SIZES = [1024, 2048, 3072, 4096, 5120, 6144]

@@ -16,8 +16,7 @@ from loadlens.charts import (
     summary_density_chart,
     svg_text,
 )
-from loadlens.charts.export import _VERSION
-from loadlens.charts.theme import FONT
+from loadlens.charts.drawing import _VERSION, FONT
 from loadlens.errors import UsageError
 from tests.charts.curves import curves, curves_of, histogram
 

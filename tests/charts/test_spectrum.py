@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from loadlens.charts import spectrum_chart, svg_text
-from loadlens.charts.axes import log_latency_axis
+from loadlens.charts.drawing import log_latency_axis
 from tests.charts.curves import mark_of, num_rows, rows_of
 
 SIZES = [512, 1024, 2048, 10240]

@@ -9,11 +9,11 @@ from loadlens.comparison import MOST_DRAWN, VERDICTS, compare
 from loadlens.comparison.runs import PERCENTILES, run_question
 from loadlens.engine import ask
 from loadlens.errors import InputError, UsageError
+from loadlens.logs import open_log
+from loadlens.messages import NO_CALENDAR
 from loadlens.profile import MeasureOptions
-from loadlens.sources import open_log
-from loadlens.sources.wording import NO_CALENDAR
 from tests.comparison.runs import run
-from tests.logs import logs
+from tests.sample_logs import logs
 
 
 def verdicts(base: pl.DataFrame, candidate: pl.DataFrame, by=("label",), **options) -> dict:

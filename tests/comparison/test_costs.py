@@ -6,8 +6,8 @@ import pytest
 
 from loadlens import InputError, PriceError, UsageError, load_prices, read_log
 from loadlens.comparison import Comparison, compare
-from loadlens.costing import configuration_costs, usage_of
-from loadlens.sources.wording import NO_CALENDAR
+from loadlens.cost import configuration_costs, usage_of
+from loadlens.messages import NO_CALENDAR
 from tests.comparison.runs import run
 
 SERVERLESS = load_prices()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadlens.comparison.intervals import (
+from loadlens.comparison.runs import (
     FEWEST_FOR_MEAN,
     Estimate,
     difference_limits,

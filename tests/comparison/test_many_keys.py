@@ -6,9 +6,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from loadlens.analysis.shared import MOST_KEYS
-from loadlens.commands.compare import write_comparison
+from loadlens.cli.compare import write_comparison
 from loadlens.comparison import Comparison, compare
+from loadlens.summaries.summary_columns import MOST_KEYS
 
 KEYS = MOST_KEYS + 500
 

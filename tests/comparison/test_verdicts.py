@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from loadlens.comparison.verdicts import key_verdicts, metric_verdict
+from loadlens.comparison.compared_runs import key_verdicts, metric_verdict
 
 COLUMNS = ("metric", "base", "difference", "difference_low", "difference_high", "wide_low", "wide_high")
 TYPES = dict.fromkeys(COLUMNS[1:], pl.Float64)

@@ -7,14 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from loadlens.engine.binding import (
-    NO_CODE,
-    Found,
-    NativeSelection,
-    NativeTally,
-    TallyFullError,
-)
-from loadlens.profile.rows import UnusableRowsError
+from loadlens.engine.binding import NO_CODE, Found, NativeSelection, NativeTally, TallyFullError
+from loadlens.profile.plan import UnusableRowsError
 from tests.engine.batches import Counts, Shape, bucket_of, counted, random_batch, random_shape, resolution_of
 
 ROWS = [0, 1, 2, 3, 20, 60, 200, 1025]

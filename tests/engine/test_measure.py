@@ -15,19 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.engine.counting import Counted, Wanted, counted
-from loadlens.engine.joining import together
 from loadlens.engine.measuring import refined, scanning
-from loadlens.engine.readout import profile_of
+from loadlens.engine.readout import profile_of, together
 from loadlens.engine.scan import Scan
 from loadlens.engine.tally import Layers, Tallies
 from loadlens.errors import InputError
+from loadlens.logs import open_log
 from loadlens.profile import MeasureOptions, Plan, Profile, Statistics, WindowPlan
-from loadlens.profile.limits import Limits
-from loadlens.profile.plan import below_name
-from loadlens.profile.rows import Rows
-from loadlens.profile.units import UnitCounts
+from loadlens.profile.clock import UnitCounts
+from loadlens.profile.plan import Rows, below_name
+from loadlens.profile.progress import Limits
 from loadlens.schema import LATENCY
-from loadlens.sources import open_log
 from tests import direct
 from tests.extent import combinations, examples, some_of
 from tests.profile.cases import LOGS, TOLERANCE, keyed, log_of, near_equal, plan_of, spread

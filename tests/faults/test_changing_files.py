@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import loadlens
-from loadlens import convert
 from loadlens.errors import InputError
+from loadlens.logs import open_log, reading
 from loadlens.profile import Progress, progress
-from loadlens.sources import open_log, reading
+from loadlens.tasks import convert
 from tests.faults.logs import KEY, written
 from tests.folders import old_report, tree
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from loadlens.commands.program import app
-from tests.logs import Configuration, log_of
+from loadlens.cli.program import app
+from tests.sample_logs import Configuration, log_of
 
 PLACES = ("/dev/null", "/dev/zero", "/dev/stdout", "/dev/fd/1", "pipe")
 OUTPUTS = (

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from loadlens.cli import app
-from loadlens.profile.limits import Limits
+from loadlens.profile.progress import Limits
 from tests.faults.logs import written
 from tests.folders import OLD_REPORT, leave_out_drawings, old_report, tree
 

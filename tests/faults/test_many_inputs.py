@@ -18,9 +18,9 @@ import pytest
 
 import loadlens
 from loadlens.gates import parse_gates, read_gates
-from loadlens.sources.mapping import ColumnMap
-from loadlens.sources.saved import PROFILE_FACTS
-from loadlens.sources.storage.checksum import write_checksum
+from loadlens.logs.column_map import ColumnMap
+from loadlens.logs.metadata import PROFILE_FACTS
+from loadlens.storage.checksum import write_checksum
 from tests.dialect_logs import KINDS, START_MS, csv_text, sample
 from tests.faults.logs import invocations
 

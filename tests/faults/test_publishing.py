@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from loadlens.disk import claimed_folder, exchange, temporary_folder
 from loadlens.errors import OutputError
-from loadlens.publish import publish_file, publish_folder, staging_beside
+from loadlens.publish.publishing import publish_file, publish_folder, staging_beside
+from loadlens.storage.folders import claimed_folder, exchange, temporary_folder
 from tests.extent import some_of
 from tests.folders import tree
 from tests.test_replacing import write_report
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no locks th
 PUBLISH = """
 import os, signal, sys
 from pathlib import Path
-from loadlens.publish import publish_folder
+from loadlens.publish.publishing import publish_folder
 
 out, moment = Path(sys.argv[1]), sys.argv[2]
 
@@ -112,7 +112,7 @@ HOLD = """
 import sys
 import time
 from pathlib import Path
-from loadlens.publish import publish_folder
+from loadlens.publish.publishing import publish_folder
 
 def write(folder):
     (folder / "a").write_text("first")
@@ -160,7 +160,7 @@ def test_a_second_run_on_one_file_is_refused(tmp_path: Path) -> None:
 
 TEMPORARY = """
 import os, signal, sys
-from loadlens.disk import temporary_folder
+from loadlens.storage.folders import temporary_folder
 
 with temporary_folder(sys.argv[1]) as folder:
     (folder / "log.parquet").write_bytes(b"rows")

@@ -207,7 +207,7 @@ def seconds_of_work(running: subprocess.Popen[str]) -> float:
 
 WAIT = """
 import os, signal, sys, threading
-from loadlens.signals import Interrupt, ignore_signals, take_signals
+from loadlens.cli.endings import Interrupt, ignore_signals, take_signals
 
 interrupt = Interrupt()
 interrupt.seconds_to_tidy_up = 1

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 import loadlens
-from loadlens.cluster import workforce
+from loadlens.cli.executors import workforce
 from loadlens.errors import InputError, WorkerError
 from loadlens.profile import MeasureOptions, Progress, progress
 from tests.faults.logs import KEY, written

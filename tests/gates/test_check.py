@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from loadlens.commands.check import check
+from loadlens.cli.check import check
 from loadlens.errors import LoadlensError
 
 app = typer.Typer()

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 import loadlens
 from loadlens.errors import GateError, InputError, UsageError
 from loadlens.gates import GateCheck, Verdict, check_gates
-from loadlens.profile.limits import Limits
-from loadlens.sources.text import log as textlog
-from tests import logs, oracle
+from loadlens.logs import text_log as textlog
+from loadlens.profile.progress import Limits
+from tests import oracle
+from tests import sample_logs as logs
 from tests.extent import combinations, examples
 from tests.gates import numbers
-from tests.logs import Configuration, log_of
+from tests.sample_logs import Configuration, log_of
 
 BY = ("memory_size", "max_concurrency")
 METRICS = {

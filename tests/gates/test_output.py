@@ -7,15 +7,8 @@ from xml.etree import ElementTree as ET
 import polars as pl
 import pytest
 
-from loadlens.gates import (
-    GateCheck,
-    check_document,
-    check_gates,
-    junit_xml,
-    markdown_text,
-    read_gates,
-)
-from loadlens.gates.output import failures, key_text, summary_line
+from loadlens.gates import GateCheck, check_document, check_gates, junit_xml, markdown_text, read_gates
+from loadlens.gates.verdict_files import failures, key_text, summary_line
 
 NASTY = 'a|b <img> *x* `y` @team \x1b[31m\ufffe\x00 &amp; "q"\n#1'
 

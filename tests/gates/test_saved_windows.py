@@ -19,7 +19,7 @@ from loadlens.cli import app
 from loadlens.errors import GateError, InputError
 from loadlens.gates import Verdict
 from loadlens.schema import LATENCY
-from tests import logs
+from tests import sample_logs as logs
 from tests.extent import examples
 from tests.profile.cases import keyed, log_of, spread
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 import loadlens
-from loadlens.profile.windows import window_of
+from loadlens.profile.buckets import window_of
 from tests.profile.cases import keyed, log_of, spread
 from tests.profile.test_executor import Inline
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadlens.native.cells import FLOAT, INTEGER, SKIPPED, TEXT, TRUTH, WHOLE, Cells
+from loadlens.native.cell_lines import FLOAT, INTEGER, SKIPPED, TEXT, TRUTH, WHOLE, Cells
 
 KINDS = (FLOAT, WHOLE, INTEGER, TRUTH, TEXT, SKIPPED)
 INLINE_BYTES = 12

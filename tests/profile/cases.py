@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 
 from loadlens.engine import measure
+from loadlens.logs import open_log
 from loadlens.profile import MeasureOptions, Plan, Statistics, percentile_name
 from loadlens.profile.profile import Profile
 from loadlens.schema import ERROR_COLUMNS, LATENCY
-from loadlens.sources import open_log
 from tests import direct
 
 Values = Sequence[float | None] | np.ndarray[Any, Any]

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 import loadlens
 from loadlens.engine import measure
+from loadlens.logs import open_log
 from loadlens.profile import MeasureOptions, percentile_name
 from loadlens.profile.plan import Outliers
 from loadlens.schema import LATENCY
-from loadlens.sources import open_log
-from tests import logs, oracle
+from tests import oracle
+from tests import sample_logs as logs
 from tests.extent import some_of
 from tests.profile.cases import LOGS, keyed, log_of, plan_of, spread
 

@@ -5,11 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.engine import measure
+from loadlens.logs import open_log
 from loadlens.profile import MeasureOptions, Plan, below_name, percentile_name
-from loadlens.profile.limits import Limits
+from loadlens.profile.progress import Limits
 from loadlens.schema import LATENCY
-from loadlens.sources import open_log
-from tests import logs, oracle
+from tests import oracle
+from tests import sample_logs as logs
 from tests.extent import examples
 from tests.profile.cases import SMALLEST, log_of, near_equal, spread
 

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadlens.profile import limits
+from loadlens.profile import progress as limits
 from loadlens.profile.plan import Outliers
-from tests import logs, oracle
+from tests import oracle
+from tests import sample_logs as logs
 from tests.extent import combinations, examples
 from tests.profile.cases import LOGS, assert_agree, both, keyed
 

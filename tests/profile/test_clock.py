@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.engine import measure
+from loadlens.logs import open_log
 from loadlens.profile import Plan, Profile
 from loadlens.profile.clock import clock_warning
-from loadlens.sources import open_log
 
 BOTH = ("start_time", "end_time")
 TICKS = (1, 10, 100, 1000)

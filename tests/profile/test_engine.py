@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 import loadlens
 from loadlens.engine import measure
+from loadlens.logs import open_log
 from loadlens.profile import Plan
 from loadlens.profile.plan import Outliers
 from loadlens.schema import LATENCY
-from loadlens.sources import open_log
-from tests import direct, logs, oracle
+from tests import direct, oracle
+from tests import sample_logs as logs
 from tests.extent import combinations, examples, some_of
 from tests.profile.cases import (
     LOGS,

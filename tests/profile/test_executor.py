@@ -19,10 +19,11 @@ import loadlens
 from loadlens.engine import distributed, measure
 from loadlens.engine.distributed import Merging
 from loadlens.errors import InputError, UsageError, WorkerError
-from loadlens.profile import MeasureOptions, Plan, Profile, Progress, Statistics, limits, progress
+from loadlens.logs import Reading, open_log
+from loadlens.profile import MeasureOptions, Plan, Profile, Progress, Statistics, progress
+from loadlens.profile import progress as limits
 from loadlens.schema import LATENCY
-from loadlens.sources import Reading, open_log
-from tests import logs
+from tests import sample_logs as logs
 from tests.extent import combinations, some_of
 from tests.profile.cases import LOGS, assert_agree, assert_same_profile, keyed, log_of, plan_of, spread
 

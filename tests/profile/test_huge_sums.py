@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 import loadlens
-from loadlens.costing.usage import usage_of
-from loadlens.sources import open_log
+from loadlens.cost.usage import usage_of
+from loadlens.logs import open_log
 from tests import forms
 
 HALF = 2**62

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.engine import measure
+from loadlens.logs import open_log
 from loadlens.profile import MeasureOptions, Plan, Statistics
-from loadlens.sources import open_log
-from tests import logs, oracle
+from tests import oracle
+from tests import sample_logs as logs
 from tests.extent import combinations, examples, some_of
 from tests.profile.cases import LOGS, assert_agree, assert_same_profile, keyed, log_of, plan_of, spread
 

@@ -8,10 +8,11 @@ import pytest
 
 import loadlens
 from loadlens.engine import measure
-from loadlens.profile import MeasureOptions, Plan, limits
-from loadlens.profile.limits import Limits, default_memory_limit
-from loadlens.sources import Log, open_log
-from loadlens.sources.files import DataFile
+from loadlens.logs import Log, open_log
+from loadlens.logs.files import DataFile
+from loadlens.profile import MeasureOptions, Plan
+from loadlens.profile import progress as limits
+from loadlens.profile.progress import Limits, default_memory_limit
 from tests import direct
 from tests.extent import some_of
 from tests.profile.cases import assert_agree, keyed, log_of, plan_of, spread

@@ -20,7 +20,7 @@ from loadlens.errors import InputError, UsageError
 from loadlens.profile import Profile
 from loadlens.profile.measures import Measure, checked_measures
 from loadlens.profile.profile import FRACTION_BITS
-from tests import logs
+from tests import sample_logs as logs
 from tests.extent import examples, some_of
 from tests.profile.cases import keyed, log_of, spread
 from tests.profile.test_timeline import bytes_of, kept, shuffled

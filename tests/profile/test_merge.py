@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import loadlens
 from loadlens.profile import Profile
-from loadlens.profile.sums import coarsened
-from loadlens.sources.common_types import with_common_types
-from tests import logs
+from loadlens.profile.merging import coarsened
+from loadlens.text.common_types import with_common_types
+from tests import sample_logs as logs
 from tests.extent import examples, some_of
 from tests.profile.cases import assert_same_profile, assert_same_rows, keyed, log_of, spread
 

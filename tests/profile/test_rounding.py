@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadlens.profile.rounding import settled
+from loadlens.profile.buckets import settled
 
 
 def rounded(value: float | None) -> float | None:

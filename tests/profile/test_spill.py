@@ -11,13 +11,14 @@ import pytest
 
 import loadlens
 from loadlens.engine import measure
+from loadlens.logs import Reading, open_log
+from loadlens.logs import text_log as text
 from loadlens.profile import MeasureOptions, Progress, progress
-from loadlens.profile.limits import Limits
 from loadlens.profile.plan import Plan
+from loadlens.profile.progress import Limits
 from loadlens.schema import LATENCY
-from loadlens.sources import Reading, open_log
-from loadlens.sources.text import log as text
-from tests import direct, logs
+from tests import direct
+from tests import sample_logs as logs
 from tests.profile.cases import assert_agree, keyed, log_of, spread
 
 

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 import loadlens
 from loadlens.engine import measure
 from loadlens.errors import UsageError
+from loadlens.logs import Source, open_log
 from loadlens.profile import MeasureOptions, Plan, Profile
 from loadlens.profile.measures import Measure
-from loadlens.profile.storing import stored_parts, write_profile
+from loadlens.saved.storing import stored_parts, write_profile
 from loadlens.schema import LATENCY
-from loadlens.sources import Source, open_log
-from tests import logs
+from tests import sample_logs as logs
 from tests.extent import examples
 from tests.profile.cases import keyed, log_of, spread
 

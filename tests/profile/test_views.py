@@ -9,7 +9,7 @@ import loadlens
 from loadlens.profile import Profile, heatmap, spectrum, timeline
 from loadlens.results import SummaryResult
 from loadlens.schema import LATENCY
-from tests import logs
+from tests import sample_logs as logs
 from tests.extent import some_of
 from tests.profile.cases import LOGS, keyed, log_of, spread
 

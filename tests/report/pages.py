@@ -8,7 +8,7 @@ import polars as pl
 
 import loadlens
 from loadlens.report import Report, Section, Table, render
-from tests.logs import small_log, stability_log
+from tests.sample_logs import small_log, stability_log
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 SVG = (

@@ -6,7 +6,7 @@ import pytest
 from loadlens.comparison import Comparison, compare
 from loadlens.report import Callout, Heading, Report, Table
 from loadlens.report.columns import key_text
-from loadlens.report.comparison import (
+from loadlens.report.comparison_report import (
     change_text,
     comparison_card,
     comparison_report,

@@ -3,7 +3,7 @@ import pytest
 
 from loadlens.gates import GateCheck, check_gates
 from loadlens.report import Callout, Report, Table
-from loadlens.report.gates import gates_card, gates_section
+from loadlens.report.sections import gates_card, gates_section
 from tests.report.pages import HOSTILE, page_of, tables_of
 
 

@@ -2,8 +2,8 @@ import polars as pl
 
 import loadlens
 from loadlens.report import Figure, Report, summary_report
-from tests.logs import small_log
 from tests.report.pages import HOSTILE, OPTIONS, SVG, page_of, tables_of
+from tests.sample_logs import small_log
 
 
 def report(

@@ -5,8 +5,7 @@ import pytest
 
 import loadlens
 from loadlens.report import Callout, Figure, Notes, Report, toolkit_report
-from loadlens.report.recommendation import break_even_sentence, recommendation_sentence
-from tests.logs import small_log
+from loadlens.report.toolkit_report import break_even_sentence, recommendation_sentence
 from tests.report.pages import (
     HOSTILE,
     OPTIONS,
@@ -17,6 +16,7 @@ from tests.report.pages import (
     stability,
     tables_of,
 )
+from tests.sample_logs import small_log
 
 NO_COST = "The stability benchmark has no endpoint metrics (endpoint_metrics.csv)."
 FIGURES = dict.fromkeys(

@@ -7,8 +7,19 @@ from typing import Literal
 import altair as alt
 import polars as pl
 
-from loadlens.charts.parts import inline, message_chart, printable, series_of, thousands, titled, unchecked
-from loadlens.charts.theme import PANEL_HEIGHT, PANEL_WIDTH, category_scale, themed
+from loadlens.charts.drawing import (
+    PANEL_HEIGHT,
+    PANEL_WIDTH,
+    category_scale,
+    inline,
+    message_chart,
+    printable,
+    series_of,
+    themed,
+    thousands,
+    titled,
+    unchecked,
+)
 
 __all__ = ["concurrency_density_chart", "density_chart", "stability_density_chart", "summary_density_chart"]
 

@@ -7,9 +7,22 @@ from typing import Final
 import altair as alt
 import polars as pl
 
-from loadlens.charts.axes import LATENCY_LABEL, log_latency_axis, log_latency_scale
-from loadlens.charts.parts import inline, message_chart, printable, series_of, thousands, titled, unchecked
-from loadlens.charts.theme import PANEL_HEIGHT, PANEL_WIDTH, category_scale, themed
+from loadlens.charts.drawing import (
+    LATENCY_LABEL,
+    PANEL_HEIGHT,
+    PANEL_WIDTH,
+    category_scale,
+    inline,
+    log_latency_axis,
+    log_latency_scale,
+    message_chart,
+    printable,
+    series_of,
+    themed,
+    thousands,
+    titled,
+    unchecked,
+)
 
 __all__ = ["LEAST_LOG_RATIO", "LEAST_REACH", "PERCENTILES", "spectrum_chart"]
 

@@ -1,8 +1,7 @@
 """Two runs compared key by key: differences, their confidence intervals, verdicts, and costs."""
 
-from loadlens.comparison.compare import ComparisonQuestion, Prices, compare, compared_prices
-from loadlens.comparison.result import METRICS, MOST_DRAWN, ComparedRun, Comparison
-from loadlens.comparison.verdicts import LEVEL, VERDICTS
+from loadlens.comparison.compared_runs import LEVEL, METRICS, MOST_DRAWN, VERDICTS, ComparedRun, Comparison
+from loadlens.comparison.key_by_key import ComparisonQuestion, Prices, compare, compared_prices
 
 __all__ = [
     "LEVEL",

@@ -14,7 +14,6 @@
    to what is made of its figures.
 """
 
-from loadlens.engine.asking import Question, ask, ask_all
-from loadlens.engine.measuring import measure, measure_all, on_good_rows
+from loadlens.engine.measuring import Question, ask, ask_all, measure, measure_all, on_good_rows
 
 __all__ = ["Question", "ask", "ask_all", "measure", "measure_all", "on_good_rows"]

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from loadlens.errors import InputError
 from loadlens.native import Functions, declared
 from loadlens.profile.buckets import BUCKET_SHIFT
-from loadlens.profile.rows import UnusableRowsError
-from loadlens.profile.sums import whole_of_halves
+from loadlens.profile.merging import whole_of_halves
+from loadlens.profile.plan import UnusableRowsError
 from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, LATENCY
 
 __all__ = [

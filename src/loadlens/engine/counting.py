@@ -14,20 +14,28 @@ from numpy.typing import NDArray
 from loadlens.engine.binding import Layout, NativeSelection, TallyFullError, UnknownKeyError
 from loadlens.engine.readout import profile_of
 from loadlens.engine.refine import ChangedError
-from loadlens.engine.scan import PARSING, Scan, in_memory, is_small_text, run_batches, spilled
+from loadlens.engine.scan import (
+    PARSING,
+    Scan,
+    in_memory,
+    is_small_text,
+    run_batches,
+    spill_file,
+    spilled,
+    write_spill,
+)
 from loadlens.engine.selections import Selections
 from loadlens.engine.tally import TIMELINE, Columns, Layers, Tallies, Tally
 from loadlens.errors import InputError
+from loadlens.logs.log import Log
+from loadlens.profile.buckets import window_name, window_of
+from loadlens.profile.clock import UnitCounts, UnitWatch
 from loadlens.profile.execution import Engine
 from loadlens.profile.measures import UnusableMeasureError
+from loadlens.profile.plan import Rows, UnusableRowsError
 from loadlens.profile.profile import Profile, joint_timeline
 from loadlens.profile.progress import Tracker
-from loadlens.profile.rows import Rows, UnusableRowsError
-from loadlens.profile.spill import spill_file, write_spill
-from loadlens.profile.units import UnitCounts, UnitWatch
-from loadlens.profile.windows import window_name, window_of
 from loadlens.schema import LATENCY, breaks_rule
-from loadlens.sources.log import Log
 
 __all__ = [
     "COUNTING",

@@ -15,17 +15,16 @@ from loadlens.engine.partitions import (
     Task,
     count_partition,
     look_at_partition,
+    parts_of,
     plain_plan,
 )
 from loadlens.engine.scan import Scan, needed_names
 from loadlens.errors import InputError, UsageError, WorkerError
+from loadlens.logs.findings import Findings
+from loadlens.logs.log import Log
 from loadlens.profile.execution import MeasureOptions
-from loadlens.profile.plan import SUCCESS_RULES, success_rule
+from loadlens.profile.plan import SUCCESS_RULES, UnusableRowsError, success_rule
 from loadlens.profile.progress import Tracker
-from loadlens.profile.rows import UnusableRowsError
-from loadlens.sources.findings import Findings
-from loadlens.sources.log import Log
-from loadlens.sources.parts import parts_of
 
 __all__ = ["PARTITION_ROWS", "Merging", "counted_by_workers"]
 

@@ -1,26 +1,119 @@
 """The figures by configuration: counts and exact sums of a profile, put together with what was refined."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, TypeVar
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.engine.above import Removed
-from loadlens.engine.cells import CellTable, Population
-from loadlens.engine.estimates import Estimates
-from loadlens.engine.refine import Refinement, Wants
-from loadlens.profile.buckets import FAILED
-from loadlens.profile.fence import upper_fence
-from loadlens.profile.histogram import fine_bins, too_coarse
-from loadlens.profile.pace import rates_of
-from loadlens.profile.plan import Plan, below_name, percentile_name
+from loadlens.engine.refine import CellTable, Estimates, Population, Refinement, Wants
+from loadlens.engine.selections import Removed
+from loadlens.profile.buckets import FAILED, RELATIVE_ERROR
+from loadlens.profile.clock import FINE_S
+from loadlens.profile.merging import rates_of
+from loadlens.profile.plan import Outliers, Plan, below_name, percentile_name
 from loadlens.profile.profile import FRACTION_BITS, Profile
-from loadlens.profile.table import tps_of, with_throughput
 from loadlens.schema import LATENCY
 
-__all__ = ["Figures", "mean_of"]
+__all__ = ["Figures", "fine_bins", "mean_of", "too_coarse", "tps_of", "upper_fence", "with_throughput"]
+
+
+Number = TypeVar("Number", pl.Expr, float, NDArray[np.float64])
+
+IQRS_ABOVE_MEAN: Final = 5.0
+IQRS_ABOVE_Q75: Final = 1.5
+
+
+def upper_fence(outliers: Outliers, mean: Number, q25: Number, q75: Number) -> Number:
+    """The upper fence in ms, of figures, arrays or expressions."""
+    if outliers == "tukey":
+        return q75 + IQRS_ABOVE_Q75 * (q75 - q25)
+    return mean + IQRS_ABOVE_MEAN * (q75 - q25)
+
+
+_BINS_PER_BANDWIDTH = 8
+_WIDEST_BINS_PER_BANDWIDTH = 2
+_MAX_BINS = 4096
+_IQR_OF_NORMAL = 1.349  # IQR of a normal distribution, in standard deviations
+_RANGE_OF_NORMAL = 6.0
+
+
+def fine_bins(rows: pl.DataFrame, coarse: pl.DataFrame) -> pl.DataFrame:
+    """Latencies in bins of a given width.
+
+    Args:
+        rows: ``code``, ``latency_ms`` and ``count``.
+        coarse: ``code``, ``kept_min`` and ``width`` in ms.
+
+    Returns:
+        ``code``, ``latency_ms`` (mean of the bin) and ``count``.
+    """
+    latency, count = pl.col("latency_ms"), pl.col("count")
+    number = ((latency - pl.col("kept_min")) / pl.col("width")).floor().cast(pl.Int64).alias("bin")
+    binned = rows.join(coarse.select("code", "kept_min", "width"), on="code").group_by("code", number)
+    mean = ((latency * count).sum() / count.sum()).alias("latency_ms")
+    return binned.agg(mean, count.sum()).select("code", "latency_ms", "count")
+
+
+def too_coarse(table: pl.DataFrame) -> pl.DataFrame:
+    """The codes whose buckets are wide against the bandwidth, with the ``width`` of better bins in ms."""
+    spread = pl.col("kept_max") - pl.col("kept_min")
+    deviation = pl.when(pl.col("kept_iqr") > 0).then(pl.col("kept_iqr") / _IQR_OF_NORMAL)
+    bandwidth = deviation.otherwise(spread / _RANGE_OF_NORMAL) * pl.col("num_kept").cast(pl.Float64).pow(-0.2)
+    bucket = pl.col("kept_median") * 2 * RELATIVE_ERROR
+    width = pl.max_horizontal(bandwidth / _BINS_PER_BANDWIDTH, spread / _MAX_BINS)
+    coarse = table.filter((spread > 0) & (bucket > bandwidth / _WIDEST_BINS_PER_BANDWIDTH))
+    return coarse.select("code", "kept_min", width.alias("width"))
+
+
+def with_throughput(table: pl.DataFrame, profile: Profile) -> pl.DataFrame:
+    """A table by ``code`` with the rate of its ``completions`` in their place, per s.
+
+    The span is that of all calls, from the first start to the last end, and the resolution of the clock:
+    one of whole seconds that shows seconds 0 to 9 saw 10 s. ``throughput`` is what a clock of that
+    resolution can tell at least; ``throughput_high`` what it can tell at most, infinite where the
+    span may have been nothing.
+    """
+    resolution = profile.resolution_s
+    span = pl.col("last_end") - pl.col("first_start")
+    completions = pl.col("completions")
+    lowest = pl.when(span + resolution > 0).then(completions / (span + resolution))
+    shortest = span - resolution if resolution > FINE_S else span + resolution
+    highest = pl.when(shortest > 0).then(completions / shortest).otherwise(math.inf)
+    rates = (lowest.alias("throughput"), pl.when(lowest.is_not_null()).then(highest).alias("throughput_high"))
+    joined = table.join(profile.spans, on="code", how="left", maintain_order="left")
+    return joined.with_columns(rates).drop("first_start", "last_end", "completions")
+
+
+def tps_of(rates: pl.DataFrame) -> pl.DataFrame:
+    """Completions per second over the seconds that saw one, truncated to integers, and ``completions``."""
+    completions, seconds = pl.col("completions"), pl.col("num_seconds")
+    ranked = rates.sort("code", "completions")
+    totals = ranked.group_by("code", maintain_order=True).agg(
+        seconds.sum(), (completions * seconds).sum(), completions.max().alias("tps_max")
+    )
+    # All keys at once: of very many, an expression for each takes seconds.
+    size = totals["num_seconds"].to_numpy()
+    begin, ends = np.cumsum(size) - size, np.cumsum(ranked["num_seconds"].to_numpy())
+    values = ranked["completions"].to_numpy()
+
+    def at(rank: NDArray[np.int64]) -> NDArray[np.int64]:
+        found: NDArray[np.int64] = values[np.searchsorted(ends, begin + rank, side="right")]
+        return found
+
+    def quantile(q: float) -> pl.Series:
+        position = (size - 1) * q
+        low, high = (at(whole(position).astype(np.int64)) for whole in (np.floor, np.ceil))
+        return pl.Series(low + (high - low) * (position - np.floor(position)), dtype=pl.Float64)
+
+    quantiles = {name: quantile(q) for name, q in (("tps_p25", 0.25), ("tps_p50", 0.5), ("tps_p75", 0.75))}
+    return totals.with_columns((completions / seconds).alias("tps_avg"), **quantiles).select(
+        "code", pl.col("tps_avg", *quantiles, "tps_max").cast(pl.Int64), "completions"
+    )
+
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

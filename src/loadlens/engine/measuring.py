@@ -5,38 +5,34 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.engine.cells import CellTable
 from loadlens.engine.counting import Counted, counted, whole
 from loadlens.engine.distributed import counted_by_workers
-from loadlens.engine.estimates import End, Estimates
 from loadlens.engine.figures import Figures
-from loadlens.engine.joining import together
-from loadlens.engine.refine import Asked, ChangedError, Refinement
+from loadlens.engine.readout import together
+from loadlens.engine.refine import Asked, CellTable, ChangedError, End, Estimates, Refinement
 from loadlens.engine.scan import Scan
 from loadlens.engine.selections import Selections
 from loadlens.errors import InputError
+from loadlens.logs.files import refuse_changed
+from loadlens.logs.log import Log, reading
+from loadlens.logs.metadata import joint_findings, lost_warning
 from loadlens.profile.buckets import RELATIVE_ERROR
 from loadlens.profile.execution import MeasureOptions
-from loadlens.profile.limits import Limits
 from loadlens.profile.measures import broken_told
-from loadlens.profile.plan import Plan, Statistics, WindowPlan
+from loadlens.profile.plan import Plan, Statistics, UnusableRowsError, WindowPlan
 from loadlens.profile.profile import Profile, key_names
-from loadlens.profile.progress import Tracker
-from loadlens.profile.row_warnings import row_warnings
-from loadlens.profile.rows import UnusableRowsError
-from loadlens.profile.saved import merged_profile, plan_beside, refuse_impossible, refuse_other_windows
+from loadlens.profile.profile_views import row_warnings
+from loadlens.profile.progress import Limits, Tracker
+from loadlens.saved.reading import merged_profile, plan_beside, refuse_impossible, refuse_other_windows
 from loadlens.schema import LATENCY
-from loadlens.sources.log import Log, reading
-from loadlens.sources.saved import joint_findings, lost_warning
-from loadlens.sources.storage.stamps import refuse_changed
 
-__all__ = ["measure", "measure_all", "on_good_rows", "refined", "scanning"]
+__all__ = ["Question", "ask", "ask_all", "measure", "measure_all", "on_good_rows", "refined", "scanning"]
 
 
 def measure(log: Log, plan: Plan, options: MeasureOptions = MeasureOptions()) -> Statistics:
@@ -362,3 +358,41 @@ def _statistics(profile: Profile, plan: Plan, figures: Figures) -> Statistics:
         profile=profile,
         relative_error=0.0,
     )
+
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question(Generic[Answer]):
+    """Something that is asked of a log.
+
+    Attributes:
+        plan: what has to be measured.
+        answer: what follows from the statistics.
+    """
+
+    plan: Plan
+    answer: Callable[[Statistics], Answer]
+
+
+def ask(log: Log, question: Question[Answer], options: MeasureOptions) -> Answer:
+    """The answer to one question; see ``measure_all`` for what it raises."""
+    (answer,) = ask_all(log, [question], options)
+    found: Answer = answer
+    return found
+
+
+def ask_all(log: Log, questions: Sequence[Question[Any]], options: MeasureOptions) -> list[Any]:
+    """The answers to several questions, for which the log is measured together.
+
+    Args:
+        log: the log.
+        questions: what is asked.
+        options: how to measure.
+
+    Returns:
+        The answer to each question.
+    """
+    several = measure_all(log, [question.plan for question in questions], options)
+    return [question.answer(found) for question, found in zip(questions, several, strict=True)]

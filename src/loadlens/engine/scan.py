@@ -1,6 +1,8 @@
-"""How logs are scanned, and text that several looks share."""
+"""How logs are scanned, and the temporary file that several scans share."""
 
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -8,14 +10,81 @@ from typing import Final
 
 import polars as pl
 
+from loadlens.errors import UsageError
+from loadlens.logs.log import Log
 from loadlens.profile.execution import Engine
-from loadlens.profile.limits import Limits
-from loadlens.profile.plan import Plan
-from loadlens.profile.progress import Tracker
-from loadlens.profile.rows import UnusableRowsError
-from loadlens.profile.spill import write_spill
+from loadlens.profile.plan import Plan, UnusableRowsError
+from loadlens.profile.progress import Limits, Tracker
 from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, LATENCY
-from loadlens.sources.log import Log
+from loadlens.storage.folders import refusing_full_disk, temporary_folder
+
+__all__ = [
+    "PARSING",
+    "Scan",
+    "in_memory",
+    "is_small_text",
+    "needed_names",
+    "run_batches",
+    "spill_file",
+    "spill_place",
+    "spilled",
+    "write_spill",
+]
+
+
+@contextmanager
+def spill_file(folder: str | PathLike[str] | None, *, wanted: bool) -> Iterator[Path | None]:
+    """The path of a temporary file, gone with the context; None if none is ``wanted``.
+
+    Args:
+        folder: where it goes; without it, where the system puts such files.
+        wanted: whether there is to be one.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    if not wanted:
+        yield None
+        return
+    with spill_place(folder) as spill:
+        yield spill / "log.parquet"
+
+
+@contextmanager
+def spill_place(folder: str | PathLike[str] | None) -> Iterator[Path]:
+    """A temporary folder for such files, gone with the context.
+
+    Args:
+        folder: where it goes; without it, where the system puts such files.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    with ExitStack() as stack:
+        try:
+            place = stack.enter_context(temporary_folder(folder))
+        except OSError as error:
+            where = folder or tempfile.gettempdir()
+            raise UsageError(
+                f"spill_folder: {where} cannot be written: {error.strerror}; name another"
+            ) from error
+        yield place
+
+
+def write_spill(frame: pl.LazyFrame, path: Path, engine: Engine) -> None:
+    """Runs ``frame`` into the file.
+
+    Uncompressed Parquet takes a tenth less time than lz4 to write, and half the space of Arrow IPC.
+
+    Raises:
+        OutputError: the disk is full.
+    """
+    remedy = "free space there, or name another folder with --spill-folder (spill_folder=) or TMPDIR"
+    with refusing_full_disk(f"spill_folder: {path.parent.parent}", remedy):
+        frame.sink_parquet(
+            path, compression="uncompressed", statistics=False, maintain_order=False, engine=engine
+        )
+
 
 PARSING: Final = "Parsing text"
 
@@ -24,8 +93,6 @@ _RAISED: Final[tuple[type[BaseException], ...]] = (
     pl.exceptions.PolarsError,
     pl.exceptions.PanicException,
 )
-
-__all__ = ["PARSING", "Scan", "in_memory", "is_small_text", "needed_names", "run_batches", "spilled"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from loadlens.gates.evaluate import GateCheck, Verdict, Windows, check_gates, gates_question
 from loadlens.gates.grammar import Gate, Scope, checked_gates, parse_gate, parse_gates, read_gates
-from loadlens.gates.output import check_document, failures, junit_xml, markdown_text
+from loadlens.gates.verdict_files import check_document, failures, junit_xml, markdown_text
 
 __all__ = [
     "Gate",

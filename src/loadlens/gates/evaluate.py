@@ -11,11 +11,19 @@ import polars as pl
 
 from loadlens.engine import Question, ask
 from loadlens.errors import GateError, UsageError
-from loadlens.gates.bounds import refuse_unbounded, value_bounds
-from loadlens.gates.figures import value_of, values_behind
 from loadlens.gates.grammar import Gate, Scope, checked_gates
-from loadlens.gates.measures import Measures, gates_plan, measures
+from loadlens.gates.judged_figures import (
+    Measures,
+    gates_plan,
+    measures,
+    refuse_unbounded,
+    value_bounds,
+    value_of,
+    values_behind,
+)
 from loadlens.keywords import checked_arguments, key_of
+from loadlens.logs import Log, Reading, Source, open_log
+from loadlens.messages import Shown, counted, grouped, listed
 from loadlens.profile import (
     Execution,
     MeasureOptions,
@@ -27,9 +35,6 @@ from loadlens.profile import (
 )
 from loadlens.profile.clock import FINE_S
 from loadlens.schema import LATENCY
-from loadlens.showing import Shown, grouped
-from loadlens.sources import Log, Reading, Source, open_log
-from loadlens.sources.wording import counted, listed
 
 __all__ = ["GateCheck", "Verdict", "Windows", "check_gates", "gates_question"]
 

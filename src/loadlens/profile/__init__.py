@@ -7,6 +7,7 @@ from loadlens.profile.plan import (
     Outliers,
     Plan,
     Statistics,
+    UnusableRowsError,
     WindowPlan,
     below_name,
     checked_outliers,
@@ -14,9 +15,8 @@ from loadlens.profile.plan import (
     success_of,
 )
 from loadlens.profile.profile import Profile, key_names
+from loadlens.profile.profile_views import heatmap, spectrum, timeline
 from loadlens.profile.progress import OnProgress, Progress
-from loadlens.profile.rows import UnusableRowsError
-from loadlens.profile.views import heatmap, spectrum, timeline
 
 __all__ = [
     "DEFAULT_PERCENTILES",

@@ -1,14 +1,21 @@
-"""Latency buckets: the leading bits of a Float64.
+"""Latency buckets and windows of time, and quantiles read from buckets.
 
 Read as a signed integer, the bits of a number of 0 or more grow with it, so dropping trailing bits
 makes buckets of constant relative width without computing a logarithm. The one negative latency, the
 sentinel -1 of a failed call, falls below all others.
 """
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
 from typing import Final
 
 import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
+from loadlens.errors import UsageError
 from loadlens.schema import MAX_LATENCY_MS
 
 __all__ = [
@@ -17,12 +24,24 @@ __all__ = [
     "COARSE_SHIFT",
     "FAILED",
     "MAX_BUCKET",
+    "MOST_PAIRS",
+    "MOST_WINDOWS",
     "RELATIVE_ERROR",
     "bucket_bounds",
     "bucket_middle",
     "bucket_of",
+    "checked_window",
+    "common_width",
+    "fitting_width",
+    "in_wider_windows",
+    "num_pairs",
     "octave_part_low",
+    "quantile_of",
+    "settled",
+    "window_name",
+    "window_of",
 ]
+
 
 _MANTISSA_BITS: Final = 52
 _BUCKET_BITS: Final = 8
@@ -80,3 +99,215 @@ def octave_part_low(part: np.ndarray) -> np.ndarray:
     """The smallest latency in ms of each eighth of a doubling."""
     octave, _ = bucket_bounds(part // _PARTS_PER_OCTAVE * _BUCKETS_PER_OCTAVE)
     return octave * np.exp2(part % _PARTS_PER_OCTAVE / _PARTS_PER_OCTAVE)
+
+
+_DIGITS: Final = 13
+
+
+def settled(figure: pl.Expr, digits: int = _DIGITS) -> pl.Expr:
+    """A sum of floats, or a figure made of one, to so many significant digits.
+
+    The last digits of a sum are another for other threads, files or workers; what is left here is the same
+    but where a sum lies on the very edge between two roundings. Order statistics are no sums, and need none
+    of this.
+
+    Args:
+        figure: any unit.
+        digits: significant digits; the default is off by at most 5e-13 of the figure, less than the 1e-12
+            that figures are held to.
+    """
+    rounded = figure.round_sig_figs(digits)
+    return pl.when(rounded.is_finite()).then(rounded).otherwise(figure)  # denormals have no such digits
+
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ranked:
+    """The buckets of some keys, each key's one after the other, ascending.
+
+    Attributes:
+        bucket: their numbers.
+        ends: how many calls there are up to each bucket, it included, over all keys.
+        first: how many calls come before each key's.
+    """
+
+    bucket: Ints
+    ends: Ints
+    first: Ints
+
+    def at(self, rank: Ints) -> Ints:
+        """The bucket of the call at a rank, from 0, of each key."""
+        found: Ints = self.bucket[np.searchsorted(self.ends, self.first + rank, side="right")]
+        return found
+
+
+def quantile_of(
+    keys: pl.DataFrame, figures: pl.DataFrame, buckets: pl.DataFrame, q: float, shift: int
+) -> pl.DataFrame:
+    """A quantile of the successful calls of each key.
+
+    Args:
+        keys: ``code`` and what keys are told by; several codes may be told alike and are one key then.
+        figures: those of the profile.
+        buckets: likewise.
+        q: from 0 to 1.
+        shift: how many trailing bits of a latency a bucket leaves open.
+
+    Returns:
+        What keys are told by, ascending, and ``latency_ms``, ``low_ms`` and ``high_ms``; keys without a
+        successful call that has a latency are left out.
+    """
+    names = [name for name in keys.columns if name != "code"]
+    of_codes = _numbered(keys, names)
+    summed = (
+        buckets.filter(pl.col("success"))
+        .join(of_codes.select("code", "number"), on="code")
+        .group_by("number", "bucket")
+        .agg(pl.col("count").sum())
+        .sort("number", "bucket")
+    )
+    sizes = summed.group_by("number", maintain_order=True).agg(pl.col("count").sum().alias("size"))
+    extremes = (
+        figures.filter(pl.col("success"))
+        .join(of_codes.select("code", "number"), on="code")
+        .group_by("number")
+        .agg(pl.col("latency_min").min(), pl.col("latency_max").max())
+    )
+    table = (
+        of_codes.select("number", *names)
+        .unique("number")
+        .join(sizes, on="number")
+        .join(extremes, on="number")
+        .sort("number")
+    )
+    size = table["size"].to_numpy()
+    ends = np.cumsum(summed["count"].to_numpy())
+    ranked = _Ranked(bucket=summed["bucket"].to_numpy(), ends=ends, first=np.cumsum(size) - size)
+    position = (size - 1) * q
+    lower = np.floor(position).astype(np.int64)
+    weight = position - lower
+    at, after = (ranked.at(rank) for rank in (lower, np.minimum(lower + 1, size - 1)))
+    (low, high), (low_after, high_after) = bucket_bounds(at, shift), bucket_bounds(after, shift)
+    middle, middle_after = bucket_middle(at, shift), bucket_middle(after, shift)
+    least, most = table["latency_min"].to_numpy(), table["latency_max"].to_numpy()
+    between = {
+        "latency_ms": (middle, middle_after),
+        "low_ms": (low, low_after),
+        "high_ms": (high, high_after),
+    }
+    found = {
+        name: np.clip(one + (other - one) * weight, least, most) for name, (one, other) in between.items()
+    }
+    return pl.DataFrame({**{name: table[name] for name in names}, **found})
+
+
+def _numbered(keys: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """The keys with the ``number`` of what they are told by, ascending."""
+    if not names:
+        return keys.with_columns(number=pl.lit(0, dtype=pl.Int64))
+    distinct = keys.select(names).unique().sort(names, nulls_last=True)
+    numbers = distinct.with_row_index("number").with_columns(pl.col("number").cast(pl.Int64))
+    return keys.join(numbers, on=names, nulls_equal=True)
+
+
+MOST_WINDOWS: Final = 256
+"""How many windows a log's span may have where nobody asks for a width."""
+
+MOST_PAIRS: Final = 2**16
+"""How many pairs of key and window there may be then."""
+
+_WIDTHS_S: Final = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400)
+"""Widths of which each is a multiple of all before it, so that windows can be put together; then twice the
+last, and so on. Windows of minutes and hours are whole multiples of them."""
+
+_WIDEST_S: Final = 2**36
+"""More than any two times are apart."""
+
+
+def window_name(width_s: float) -> str:
+    """The column that tells windows of a width apart among the keys of a profile that has these."""
+    return f"window:{width_s!r}"
+
+
+def window_of(width_s: float) -> pl.Expr:
+    """The window in which a call ended, as a multiple of the width; null without an end.
+
+    The width is taken as the fraction that its decimals say, and divided by in whole numbers, as a quotient
+    of floats may round to the next window, or Polars multiply by an inverse.
+    """
+    over, under = Fraction(repr(width_s)).as_integer_ratio()
+    end = pl.col("end_time") if under == 1 else pl.col("end_time") * float(under)
+    parts = end.floor().cast(pl.Int64, strict=False)
+    return (parts if over == 1 else parts // over).alias(window_name(width_s))
+
+
+def checked_window(window_s: float | None) -> int | None:
+    """A width of windows that is asked for, in s.
+
+    Raises:
+        UsageError: it is no whole number from 1 on, or of more than a day.
+    """
+    if window_s is None:
+        return None
+    is_number = isinstance(window_s, int | float) and not isinstance(window_s, bool)
+    if not is_number or window_s != window_s // 1 or not 1 <= window_s <= _WIDTHS_S[-1]:
+        raise UsageError(f"window_s: got {window_s!r}, expected whole seconds from 1 to {_WIDTHS_S[-1]:,}")
+    return int(window_s)
+
+
+def common_width(widths_s: Sequence[float]) -> float:
+    """The smallest width of which each is a divisor; all are whole numbers."""
+    return float(lcm(*map(int, widths_s)))
+
+
+def _wider(width_s: float) -> Iterator[float]:
+    """A width, and all beyond it that are chosen automatically."""
+    yield width_s
+    yield from (float(width) for width in _WIDTHS_S if width > width_s)
+    width = float(_WIDTHS_S[-1])
+    while width < _WIDEST_S:
+        width *= 2
+        if width > width_s:
+            yield width
+
+
+def fitting_width(width_s: float, ends: Sequence[int], pairs: Callable[[int], int]) -> float | None:
+    """The smallest width from ``width_s`` on in which the windows are few enough.
+
+    It depends on nothing but the calls: not on their order, nor on how they were divided.
+
+    Args:
+        width_s: a width that was chosen automatically.
+        ends: the first and the last second that are to be covered; empty where no call has a time.
+        pairs: of how many windows are put together to one, how many pairs of key and window there are then.
+
+    Returns:
+        The width in s; None where there are too many keys for any.
+    """
+    for width in _wider(width_s):
+        if ends and ends[1] // width - ends[0] // width >= MOST_WINDOWS:
+            continue
+        if pairs(int(width // width_s)) <= MOST_PAIRS:
+            return width
+    return None
+
+
+def num_pairs(keys: pl.DataFrame, window: str, times: int) -> int:
+    """How many pairs of key and window there are if so many windows are put together to one.
+
+    Args:
+        keys: the pairs, each once.
+        window: the column of the windows.
+        times: how many; where there are not too many pairs anyway, they are told as they are.
+    """
+    if times == 1 or keys.height <= MOST_PAIRS:
+        return keys.height
+    return keys.with_columns(pl.col(window) // times).n_unique()
+
+
+def in_wider_windows(keys: pl.DataFrame, width_s: float, wider_s: float) -> pl.DataFrame:
+    """Pairs of key and window by the windows of another width, of which the own one is a divisor."""
+    own, wider = window_name(width_s), window_name(wider_s)
+    return keys.with_columns(pl.col(own) // int(wider_s // width_s)).rename({own: wider})

@@ -8,8 +8,7 @@ from typing import Annotated, Final, Literal, TypedDict, get_args
 import polars as pl
 
 from loadlens.keywords import FOLDER, Takes, checked_options
-from loadlens.profile.limits import Limits
-from loadlens.profile.progress import OnProgress
+from loadlens.profile.progress import Limits, OnProgress
 
 __all__ = ["Engine", "Execution", "MeasureOptions"]
 

@@ -8,28 +8,38 @@ import polars as pl
 
 from loadlens.errors import UsageError
 from loadlens.keywords import columns_of
-from loadlens.profile.buckets import BUCKET_SHIFT, COARSE_SHIFT
-from loadlens.profile.pace import Pace, pace_of, rates_of, summed_paces, windows_of
-from loadlens.profile.quantiles import quantile_of
-from loadlens.profile.sums import (
+from loadlens.messages import Shown, counted, grouped
+from loadlens.profile.buckets import (
+    BUCKET_SHIFT,
+    COARSE_SHIFT,
+    common_width,
+    fitting_width,
+    in_wider_windows,
+    num_pairs,
+    quantile_of,
+    window_name,
+)
+from loadlens.profile.clock import UnitCounts
+from loadlens.profile.merging import (
+    Pace,
     coarsened,
     common_keys,
     new_codes,
     numbered,
+    pace_of,
+    rates_of,
     recoded,
     summed_buckets,
     summed_classes,
     summed_figures,
+    summed_paces,
     summed_seconds,
     sums_of_buckets,
     window_width,
+    windows_of,
 )
-from loadlens.profile.units import UnitCounts
-from loadlens.profile.windows import common_width, fitting_width, in_wider_windows, num_pairs, window_name
 from loadlens.schema import ERROR_COLUMNS
-from loadlens.showing import Shown, grouped
-from loadlens.sources.common_types import keys_of_one_type
-from loadlens.sources.wording import counted
+from loadlens.text.common_types import keys_of_one_type
 
 __all__ = ["FRACTION_BITS", "Parts", "Profile", "joint_timeline", "key_names"]
 

@@ -1,9 +1,8 @@
 """One self-contained HTML page of what was found."""
 
-from loadlens.report.model import Callout, Card, Figure, Heading, Notes, Report, Section, Table
-from loadlens.report.page import render
-from loadlens.report.summary import summary_report
-from loadlens.report.toolkit import toolkit_report
+from loadlens.report.page import Callout, Card, Figure, Heading, Notes, Report, Section, Table, render
+from loadlens.report.summary_report import summary_report
+from loadlens.report.toolkit_report import toolkit_report
 
 __all__ = [
     "Callout",

@@ -1,0 +1,444 @@
+"""What the charts share: their look, axes, labels, safe text, and their export to PNG and SVG."""
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, wraps
+from itertools import pairwise
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final, Literal, ParamSpec, TypeVar
+
+import altair as alt
+import polars as pl
+import polars.selectors as cs
+import vl_convert
+from altair.utils.schemapi import debug_mode
+
+from loadlens.errors import UsageError
+from loadlens.messages import visible
+
+__all__ = [
+    "BODY",
+    "FONT",
+    "LATENCY_LABEL",
+    "MUTED",
+    "PANEL_HEIGHT",
+    "PANEL_WIDTH",
+    "PLACEMENTS",
+    "Placement",
+    "TimeUnit",
+    "category_scale",
+    "inline",
+    "log_latency_axis",
+    "log_latency_scale",
+    "message_chart",
+    "money",
+    "place_labels",
+    "printable",
+    "save_chart",
+    "series_of",
+    "svg_text",
+    "themed",
+    "thousands",
+    "time_axis",
+    "time_unit",
+    "titled",
+    "unchecked",
+]
+
+
+_Chart = TypeVar("_Chart", alt.LayerChart, alt.VConcatChart, alt.FacetChart)
+
+# vl-convert brings Liberation Sans along, so text renders where no font is installed; Arial and
+# Helvetica have the same widths, so a layout made here also fits in a browser.
+FONT: Final = "Liberation Sans, Arial, Helvetica, sans-serif"
+BODY: Final = "#222222"
+MUTED: Final = "#5f6368"
+PANEL_WIDTH: Final = 640
+PANEL_HEIGHT: Final = 260
+
+_RULE = "#9aa0a6"
+_GRID = "#e8eaed"
+_TAB10_COLOURS = 10
+_VIRIDIS_ON_WHITE = (0.0, 0.9)  # its last tenth is a yellow that a white page swallows
+
+_LEGEND: Final[dict[str, Any]] = {
+    "labelColor": BODY,
+    "titleColor": BODY,
+    "labelFontSize": 12,
+    "titleFontSize": 12,
+    "titleFontWeight": "normal",
+    "titleLimit": 320,  # a key of three columns
+    "labelLimit": 220,
+    "symbolType": "stroke",
+    "symbolSize": 200,
+    "symbolStrokeWidth": 2.5,
+    "symbolLimit": 0,  # never an ellipsis in place of entries
+}
+
+_TITLE: Final[dict[str, Any]] = {
+    "anchor": "start",
+    "frame": "group",
+    "color": BODY,
+    "fontSize": 15,
+    "fontWeight": "bold",
+    "offset": 10,
+    "subtitleColor": MUTED,
+    "subtitleFontSize": 12,
+    "subtitlePadding": 4,
+}
+
+
+def themed(chart: _Chart) -> _Chart:
+    """Returns a copy of ``chart`` with the look of the house; for the outermost chart only."""
+    styled: _Chart = chart.configure(
+        font=FONT,
+        background="white",
+        padding=12,
+        axis=alt.AxisConfig(
+            domainColor=_RULE,
+            tickColor=_RULE,
+            gridColor=_GRID,
+            labelColor=BODY,
+            titleColor=BODY,
+            labelFontSize=12,
+            titleFontSize=12,
+            titleFontWeight="normal",
+            titlePadding=10,
+            labelPadding=5,
+        ),
+        legend=alt.LegendConfig(**_LEGEND),
+        title=alt.TitleConfig(**_TITLE),
+        header=alt.HeaderConfig(labelColor=BODY, labelFontSize=12, labelAnchor="start", labelLimit=200),
+        mark=alt.MarkConfig(color="#1f77b4"),
+        view=alt.ViewConfig(stroke=None),
+    )
+    return styled
+
+
+def category_scale(labels: list[str]) -> alt.Scale:
+    """Colours for ordered categories: tab10 as far as it reaches, then viridis, which keeps the order."""
+    if len(labels) <= _TAB10_COLOURS:
+        return alt.Scale(domain=labels, scheme="category10")  # Vega's name for tab10
+    return alt.Scale(domain=labels, scheme=alt.SchemeParams(name="viridis", extent=list(_VIRIDIS_ON_WHITE)))
+
+
+_MOST_OF_A_UNIT = 300  # beyond it the next larger unit reads better
+_FEWEST_TICKS = 3
+_MOST_TICKS = 24  # of decades: more of them take long to render
+_POWERS: Final = (1,)
+_STEPS: Final = ((1, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 5), _POWERS, (1, 3))
+
+# d3 writes 1e+7 under its plain formats; this one keeps to digits.
+LATENCY_LABEL: Final = "format(datum.value, ',.3~r')"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeUnit:
+    """A unit of time as it stands in an axis title, and its length."""
+
+    name: str
+    seconds: float
+
+
+_UNITS: Final = (
+    TimeUnit(name="s", seconds=1),
+    TimeUnit(name="min", seconds=60),
+    TimeUnit(name="h", seconds=3600),
+)
+
+
+def time_unit(end_s: float) -> TimeUnit:
+    """The smallest unit in which ``end_s`` seconds is a number that reads well."""
+    return next((unit for unit in _UNITS if end_s <= _MOST_OF_A_UNIT * unit.seconds), _UNITS[-1])
+
+
+def time_axis(
+    windows: pl.DataFrame, unit: TimeUnit, *, field: str, labels: bool = True, zindex: int = 0
+) -> alt.X:
+    """Time from the first window's start to the last one's end.
+
+    Args:
+        windows: ``time_s``, ``window_s`` (both s), not empty.
+        unit: in which ``field`` is given.
+        field: the column on this axis.
+        labels: whether the axis has a title and labels; not where a panel below shows them.
+        zindex: 1 draws the axis above marks that would cover it.
+    """
+    ends = windows.select(start=pl.col("time_s").min(), end=(pl.col("time_s") + pl.col("window_s")).max())
+    domain = [value / unit.seconds for value in ends.row(0)]
+    axis = alt.Axis(
+        title=f"Time since start ({unit.name})" if labels else None,
+        labels=labels,
+        labelFlush=False,
+        grid=False,
+        zindex=zindex,
+        tickCount=10,
+        labelOverlap="greedy",
+        labelSeparation=6,
+    )
+    return alt.X(field, type="quantitative", scale=alt.Scale(domain=domain, nice=False), axis=axis)
+
+
+def log_latency_scale(lowest_ms: float, highest_ms: float) -> alt.Scale:
+    """A log scale between two positive latencies."""
+    return alt.Scale(type="log", domain=[lowest_ms, highest_ms], nice=False)
+
+
+def log_latency_axis(lowest_ms: float, highest_ms: float, *, title: str | None, most_ticks: int) -> alt.Axis:
+    """The axis of such a scale, labelled at round values."""
+    ticks = _round_values(lowest_ms, highest_ms, most_ticks)
+    # Less than that is a range within a decade, where Vega's own ticks are evenly spaced. It would thin
+    # out given ones that are more than a count, so there is either a count or values.
+    if len(ticks) < _FEWEST_TICKS:
+        return alt.Axis(title=title, tickCount=most_ticks // 2, labelExpr=LATENCY_LABEL)
+    return alt.Axis(title=title, values=ticks, labelExpr=LATENCY_LABEL)
+
+
+def _round_values(lowest: float, highest: float, most: int) -> list[float]:
+    decades = range(math.floor(math.log10(lowest)), math.ceil(math.log10(highest)) + 1)
+    for steps in _STEPS:
+        values = [float(f"{step}e{decade}") for decade in decades for step in steps]
+        shown = [value for value in values if lowest <= value <= highest]
+        if len(shown) >= _FEWEST_TICKS and (len(shown) <= most or steps == _POWERS):
+            break
+    return shown[:: math.ceil(len(shown) / _MOST_TICKS) or 1]
+
+
+Point = tuple[float, float]
+Line = Sequence[Point | None]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A side of a marker: the text's alignment there and its distance in pixels."""
+
+    align: Literal["left", "center", "right"]
+    dx: float
+    dy: float
+
+
+PLACEMENTS: Final[tuple[Placement, ...]] = (
+    Placement("center", 0, -15),
+    Placement("center", 0, 15),
+    Placement("left", 6, -12),
+    Placement("right", -6, -12),
+    Placement("left", 6, 12),
+    Placement("right", -6, 12),
+    Placement("left", 10, 0),
+    Placement("right", -10, 0),
+)
+
+_CHARACTER_WIDTH = 7.0
+_HALF_HEIGHT = 7.0
+_HALF_MARKER = 5.0
+_SAMPLES = 60
+_TOUCHES_TEXT = 100
+_LEAVES_PANEL = 50
+
+_Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+def place_labels(
+    lines: Sequence[Line], texts: Sequence[Sequence[str]], *, width: float, height: float
+) -> list[list[int]]:
+    """Chooses a placement for each point's label, from left to right.
+
+    Args:
+        lines: the points of each line in pixels from the panel's upper left corner; None is a gap.
+        texts: the labels of each line's points.
+        width: of the panel in pixels.
+        height: of the panel in pixels.
+
+    Returns:
+        For each line and point an index into ``PLACEMENTS``.
+    """
+    course = [point for line in lines for point in _along(line)]
+    taken = [_around(point) for line in lines for point in line if point]
+    chosen = [[0] * len(line) for line in lines]
+    for column in range(max(map(len, lines), default=0)):
+        for number, line in enumerate(lines):
+            point = line[column]
+            if point is None:
+                continue
+            boxes = [_box(point, texts[number][column], placement) for placement in PLACEMENTS]
+            others = [box for box in taken if box != _around(point)]
+            costs = [_cost(box, course, others, width, height) for box in boxes]
+            chosen[number][column] = costs.index(min(costs))
+            taken.append(boxes[chosen[number][column]])
+    return chosen
+
+
+def _cost(box: _Box, course: Sequence[Point], taken: Sequence[_Box], width: float, height: float) -> float:
+    left, top, right, bottom = box
+    covered = sum(left <= x <= right and top <= y <= bottom for x, y in course)
+    touched = sum(left < b[2] and b[0] < right and top < b[3] and b[1] < bottom for b in taken)
+    outside = left < 0 or top < 0 or right > width or bottom > height
+    return covered + _TOUCHES_TEXT * touched + _LEAVES_PANEL * outside
+
+
+def _box(point: Point, text: str, placement: Placement) -> _Box:
+    width = _CHARACTER_WIDTH * len(text)
+    x, y = point[0] + placement.dx, point[1] + placement.dy
+    left = x - {"left": 0.0, "center": 0.5, "right": 1.0}[placement.align] * width
+    return (left, y - _HALF_HEIGHT, left + width, y + _HALF_HEIGHT)
+
+
+def _around(point: Point) -> _Box:
+    x, y = point
+    return (x - _HALF_MARKER, y - _HALF_MARKER, x + _HALF_MARKER, y + _HALF_MARKER)
+
+
+def _along(line: Line) -> Iterator[Point]:
+    """Points along the line, close enough to notice where it runs through a label."""
+    for start, end in pairwise(line):
+        if start and end:
+            for step in range(_SAMPLES + 1):
+                part = step / _SAMPLES
+                yield (start[0] + part * (end[0] - start[0]), start[1] + part * (end[1] - start[1]))
+
+
+_Arguments = ParamSpec("_Arguments")
+_Made = TypeVar("_Made")
+
+_MOST_CHARACTERS = 120
+_KEPT_AT_START = 80
+_KEPT_AT_END = 30
+_SIGNIFICANT_DIGITS = 7  # finer than a pixel; hides that sums run in an order that changes between runs
+_MESSAGE_HEIGHT = 60
+_SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
+_SERIES = "\0series"  # no column of a log has this name
+
+
+def unchecked(make: Callable[_Arguments, _Made]) -> Callable[_Arguments, _Made]:
+    """Spares a chart the check of each of its parts against Vega-Lite's schema, which takes half the time.
+
+    What is wrong with a spec is wrong in each run: tests check the whole ones.
+    """
+
+    @wraps(make)
+    def made(*args: _Arguments.args, **options: _Arguments.kwargs) -> _Made:
+        with debug_mode(False):
+            return make(*args, **options)
+
+    return made
+
+
+def inline(frame: pl.DataFrame) -> alt.InlineData:
+    """The rows of a small frame as part of a spec, past Altair's row limit and a host's transformers."""
+    return alt.InlineData(
+        values=frame.with_columns(cs.float().round_sig_figs(_SIGNIFICANT_DIGITS)).to_dicts()
+    )
+
+
+def series_of(rows: pl.DataFrame, by: Sequence[str]) -> tuple[pl.Series, list[str]]:
+    """The name of each row's key, as column ``series``, and all names in the order of the keys."""
+    if not by:
+        return pl.Series("series", [""] * rows.height, dtype=pl.String), [""] if rows.height else []
+    keys = rows.select(by).unique().sort(by, nulls_last=True)
+    names = [" · ".join(map(printable, key)) for key in keys.iter_rows()]
+    # A join, as a dictionary would not find NaN again.
+    named = rows.select(by).join(
+        keys.with_columns(pl.Series(_SERIES, names, dtype=pl.String)),
+        on=by,
+        how="left",
+        nulls_equal=True,
+        maintain_order="left",
+    )
+    return named[_SERIES].alias("series"), list(dict.fromkeys(names))
+
+
+def printable(value: object) -> str:
+    """A key value as text of bounded length; hidden characters are replaced."""
+    if value is None:
+        return "(none)"
+    text = visible(str(value))
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_KEPT_AT_START]}…{text[-_KEPT_AT_END:]}"
+
+
+def thousands(value: float, decimals: int = 0) -> str:
+    """A number with thousands separators."""
+    return f"{value:,.{decimals}f}"
+
+
+def titled(title: str, notes: list[str]) -> alt.Title:
+    """A chart title with one line of small print for each note."""
+    return alt.Title(text=title, subtitle=notes) if notes else alt.Title(text=title)
+
+
+def message_chart(message: str, title: alt.Title) -> alt.LayerChart:
+    """A chart without axes that says why there is nothing to draw."""
+    text = alt.Chart(inline(pl.DataFrame({"message": [message]})), width=PANEL_WIDTH, height=_MESSAGE_HEIGHT)
+    mark = text.mark_text(align="left", x=0, fontSize=13, color=MUTED, limit=PANEL_WIDTH)
+    return alt.LayerChart(layer=[mark.encode(text=alt.Text("message", type="nominal"))], title=title)
+
+
+def money(value: float, currency: str) -> str:
+    """An amount with two decimals: ``$1,234.50`` for USD, the code in front for most other currencies."""
+    sign = _SIGNS.get(currency, f"{printable(currency)} ")
+    return f"{sign}{thousands(value, 2)}"
+
+
+_SCALE: Final = 2
+# The converter carries several Vega-Lite versions; a spec is right for the one that Altair wrote it in.
+_LEAST_ADDRESS_SPACE: Final = 96 * 2**30
+_NO_PICTURE: Final = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="460" height="40"><text x="10" y="25" '
+    'font-family="sans-serif" font-size="14">Not drawn: address space is limited (ulimit -v)</text></svg>'
+)
+_VERSION: Final = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+
+
+def svg_text(chart: alt.TopLevelMixin) -> str:
+    """The chart as an SVG document, ready to stand inline in HTML."""
+    return _rendered(chart.to_json(validate=False, indent=None))
+
+
+@lru_cache(maxsize=32)
+def _rendered(spec: str) -> str:
+    """The SVG of a spec; a chart is often wanted twice, in a file and in a report."""
+    if _is_short_of_address_space():
+        _warn()
+        return _NO_PICTURE
+    return vl_convert.vegalite_to_svg(spec, vl_version=_VERSION, allowed_base_urls=[])
+
+
+def _is_short_of_address_space() -> bool:
+    """Whether the converter would end the process, as it reserves far more addresses than it ever uses."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return False
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return limit != resource.RLIM_INFINITY and limit < _LEAST_ADDRESS_SPACE
+
+
+@lru_cache(maxsize=1)  # told once
+def _warn() -> None:
+    logging.getLogger(__name__).warning(
+        "no charts are drawn: drawing takes %d GiB of address space, and this process is limited to less "
+        "(ulimit -v); all figures are as ever",
+        _LEAST_ADDRESS_SPACE // 2**30,
+    )
+
+
+def save_chart(chart: alt.TopLevelMixin, path: str | PathLike[str]) -> None:
+    """Writes the chart as PNG (two pixels for each point) or SVG, as the suffix of ``path`` says.
+
+    Raises:
+        UsageError: the suffix is neither ``.png`` nor ``.svg``.
+    """
+    target = Path(path)
+    match target.suffix.lower():
+        case ".png":
+            target.write_bytes(_png(chart))
+        case ".svg":
+            target.write_text(svg_text(chart), encoding="utf-8", newline="\n")
+        case suffix:
+            raise UsageError(f"{target.name}: a chart is saved as .png or .svg, got {suffix or 'no suffix'}")
+
+
+def _png(chart: alt.TopLevelMixin) -> bytes:
+    return vl_convert.svg_to_png(svg_text(chart), scale=_SCALE)

@@ -1,0 +1,471 @@
+"""Options that several commands have, one by one and in groups."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from loadlens.cli.executors import workforce
+from loadlens.errors import GateError, InputError, UsageError
+from loadlens.gates import Gate, parse_gates, read_gates
+from loadlens.keywords import MIN_EFFECT
+from loadlens.logs import ColumnMap, Reading, find_toolkit_folder
+from loadlens.messages import json_text, visible
+from loadlens.profile import MeasureOptions, OnProgress
+from loadlens.profile import Outliers as Fence
+from loadlens.storage.location import location
+
+__all__ = [
+    "AsJson",
+    "By",
+    "FileOptions",
+    "GateOptions",
+    "LogOptions",
+    "Logs",
+    "LogsOrFolder",
+    "MemoryOptions",
+    "MinEffect",
+    "Out",
+    "Outliers",
+    "Overwrite",
+    "PrintOptions",
+    "Quiet",
+    "RequestSize",
+    "RunningOptions",
+    "SafeCsv",
+    "Storage",
+    "excerpts_shown",
+    "fence_of",
+    "local_file",
+    "named_files",
+    "refuse_results_folder",
+    "share_of",
+]
+
+
+class OutlierChoice(StrEnum):
+    """Values of --outliers."""
+
+    MEAN_IQR = "mean-iqr"
+    TUKEY = "tukey"
+    NONE = "none"
+
+
+class LevelChoice(StrEnum):
+    """Values of --level."""
+
+    REQUESTS = "requests"
+    TRANSACTIONS = "transactions"
+
+
+def local_file(text: str) -> Path:
+    """The path on this machine's disks that an option names, as such or as ``file://``."""
+    try:
+        place = location(text)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from None
+    if not isinstance(place, Path):
+        raise typer.BadParameter(f"{place}: is no place on this machine's disks; name one there")
+    return place
+
+
+Logs = Annotated[
+    list[str],
+    typer.Argument(metavar="LOGS", help="Logs: files, folders, globs.", rich_help_panel="Input"),
+]
+LogsOrFolder = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="LOGS",
+        help="Logs: files, folders, globs; or a results folder.",
+        rich_help_panel="Input",
+    ),
+]
+By = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--by",
+        metavar="COLUMN",
+        help="Column to group by; repeatable; else the log's natural key.",
+        show_default=False,
+        rich_help_panel="Slices",
+    ),
+]
+Outliers = Annotated[
+    OutlierChoice | None,
+    typer.Option(
+        metavar="FENCE",
+        help="Remove calls above a fence: mean-iqr (mean + 5 IQR), tukey or none (default; of a "
+        "results folder, and for gates that say filtered, mean-iqr).",
+        show_default=False,
+        rich_help_panel="Figures",
+    ),
+]
+MinEffect = Annotated[
+    str,
+    typer.Option(
+        metavar="PERCENT",
+        help="Smallest change that counts, of the base's figure.",
+        rich_help_panel="Comparison",
+    ),
+]
+RequestSize = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        metavar="BYTES",
+        help="Mean bytes of a request, where data is paid for.",
+        show_default=False,
+        rich_help_panel="Cost",
+    ),
+]
+Storage = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--storage-option",
+        metavar="KEY=VALUE",
+        help="Object store's option, e.g. aws_region=eu-west-1; repeatable.",
+        show_default=False,
+        rich_help_panel="Input",
+    ),
+]
+Out = Annotated[
+    str,
+    typer.Option(
+        "--out",
+        metavar="FOLDER",
+        help="Folder to write, or s3://...; whole or not at all.",
+        rich_help_panel="Output",
+    ),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an existing output.", rich_help_panel="Output")
+]
+SafeCsv = Annotated[
+    bool,
+    typer.Option(
+        "--safe-csv",
+        help="Disarm CSV cells that a spreadsheet would take for formulas.",
+        rich_help_panel="Output",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.", rich_help_panel="Output")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON instead of tables.", rich_help_panel="Output")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """How one file is read."""
+
+    log_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="Format of text logs, e.g. jmeter-csv; else their content tells.",
+            show_default=False,
+            rich_help_panel="Input",
+        ),
+    ] = None
+    column_map: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="TARGET=COLUMN",
+            help="What a column is, e.g. latency=elapsed:ms; repeatable.",
+            show_default=False,
+            rich_help_panel="Input",
+        ),
+    ] = None
+    map_file: Annotated[
+        Path | None,
+        typer.Option(
+            parser=local_file,
+            metavar="FILE",
+            help="The same as a TOML file, in the place of --map.",
+            show_default=False,
+            rich_help_panel="Input",
+        ),
+    ] = None
+    no_header: Annotated[
+        bool,
+        typer.Option(
+            "--no-header",
+            help="CSV without a header; --map calls its columns c1, c2 and so on.",
+            rich_help_panel="Input",
+        ),
+    ] = False
+    storage_option: Storage = None
+    level: Annotated[
+        LevelChoice,
+        typer.Option(
+            metavar="LEVEL", help="What a row is: requests or transactions.", rich_help_panel="Slices"
+        ),
+    ] = LevelChoice.REQUESTS
+    keep_query: Annotated[
+        bool,
+        typer.Option(
+            "--keep-query",
+            help="Keep queries and fragments in labels that are absolute URLs.",
+            rich_help_panel="Slices",
+        ),
+    ] = False
+    label_template: Annotated[
+        bool,
+        typer.Option(
+            "--label-template",
+            help="Write numbers, UUIDs and hex in paths of labels as {id}.",
+            rich_help_panel="Slices",
+        ),
+    ] = False
+
+    def reading(
+        self,
+        *,
+        key_from_name: str | None = None,
+        max_rejects: str = "100%",
+        force: bool = False,
+        spill_folder: Path | None = None,
+    ) -> Reading:
+        """How the file is read.
+
+        Raises:
+            UsageError: an option cannot be understood, or two say the same thing.
+        """
+        if self.column_map and self.map_file:
+            raise UsageError("--map and --map-file say the same thing; give one of them")
+        return Reading.of(
+            format=self.log_format,
+            column_map=ColumnMap.from_toml(self.map_file) if self.map_file else self.column_map or None,
+            no_header=self.no_header,
+            level=self.level.value,
+            keep_query=self.keep_query,
+            label_template=self.label_template,
+            key_from_name=key_from_name,
+            max_rejects=max_rejects,
+            force=force,
+            spill_folder=spill_folder,
+            storage_options=self.storage_option,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogOptions(FileOptions):
+    """How logs are read."""
+
+    max_rejects: Annotated[
+        str,
+        typer.Option(
+            metavar="LIMIT",
+            help="Rows that may be rejected: a count, or e.g. 0.5%.",
+            rich_help_panel="Input",
+        ),
+    ] = "0"
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Count calls that several files hold several times.", rich_help_panel="Input"
+        ),
+    ] = False
+    key_from_name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX",
+            help=r"Groups in names of files become columns, e.g. 'run_(?P<run>\d+)'.",
+            show_default=False,
+            rich_help_panel="Slices",
+        ),
+    ] = None
+
+    def of_logs(self, spill_folder: Path | None = None) -> Reading:
+        """How the logs are read; see ``reading``."""
+        return self.reading(
+            key_from_name=self.key_from_name,
+            max_rejects=self.max_rejects,
+            force=self.force,
+            spill_folder=spill_folder,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryOptions:
+    """How much memory a run may take."""
+
+    memory_limit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Memory to stay within, e.g. 2GiB; else half of what is there.",
+            show_default=False,
+            rich_help_panel="Running",
+        ),
+    ] = None
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The limit in bytes.
+
+        Raises:
+            UsageError: it is no size.
+        """
+        text = self.memory_limit
+        if text is None:
+            return None
+        match = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMGT]i?)?B?", text.strip(), flags=re.IGNORECASE)
+        if not match:
+            raise UsageError(f"--memory-limit: got {text!r}, expected a size such as 2GiB or 500MB")
+        prefix = (match[2] or "").upper()
+        power = "KMGT".index(prefix[0]) + 1 if prefix else 0
+        return int(float(match[1]) * (1024 if prefix.endswith("I") else 1000) ** power)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningOptions(MemoryOptions):
+    """Who measures, and within what."""
+
+    spill_folder: Annotated[
+        Path | None,
+        typer.Option(
+            parser=local_file,
+            metavar="FOLDER",
+            help="Where temporary files of text logs go.",
+            show_default=False,
+            rich_help_panel="Running",
+        ),
+    ] = None
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Dask cluster to measure on: tcp://HOST:PORT, or local:N.",
+            show_default=False,
+            rich_help_panel="Running",
+        ),
+    ] = None
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Processes of this machine to measure with.",
+            show_default=False,
+            rich_help_panel="Running",
+        ),
+    ] = None
+
+    def workforce(
+        self, on_progress: OnProgress, *, exact: bool | None = None
+    ) -> AbstractContextManager[MeasureOptions]:
+        """The workers, and how each of them measures.
+
+        Raises:
+            UsageError: the memory limit is no size.
+        """
+        options = MeasureOptions(
+            exact=exact,
+            memory_limit=self.memory_bytes,
+            spill_folder=self.spill_folder,
+            on_progress=on_progress,
+        )
+        return workforce(options, cluster=self.cluster, workers=self.workers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateOptions:
+    """What the run has to keep to."""
+
+    slo: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--slo",
+            metavar="GATE",
+            help="Gate, e.g. 'p99 < 300ms' or 'error_rate < 1%'; repeatable.",
+            show_default=False,
+            rich_help_panel="Gates",
+        ),
+    ] = None
+    slo_file: Annotated[
+        Path | None,
+        typer.Option(
+            parser=local_file,
+            metavar="FILE",
+            help="Gates as a TOML file of [[gate]] tables.",
+            show_default=False,
+            rich_help_panel="Gates",
+        ),
+    ] = None
+
+    def gates(self) -> tuple[Gate, ...]:
+        """The gates.
+
+        Raises:
+            GateError: some cannot be understood.
+        """
+        return (*parse_gates(self.slo or ()), *(read_gates(self.slo_file) if self.slo_file else ()))
+
+
+@contextmanager
+def excerpts_shown() -> Iterator[None]:
+    """Shows bad gates with a caret under the mistake; the message itself is left to the caller."""
+    try:
+        yield
+    except GateError as error:
+        for excerpt in error.excerpts:
+            typer.echo("\n".join(visible(line) for line in excerpt.split("\n")), err=True)
+        raise
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrintOptions:
+    """In which form a result is printed."""
+
+    as_json: AsJson = False
+    quiet: Quiet = False
+
+    def show(self, document: Callable[[], dict[str, Any]], table: Callable[[], None]) -> None:
+        """Prints a result: as JSON, as tables, or not."""
+        if self.as_json:
+            typer.echo(json_text(document()), nl=False)
+        elif not self.quiet:
+            table()
+
+
+def fence_of(choice: OutlierChoice | None) -> Fence | None:
+    """The fence that was asked for, if any."""
+    return None if choice is None else choice.value
+
+
+def share_of(min_effect: str) -> float:
+    """The minimum effect as a share, 0 to 1.
+
+    Raises:
+        UsageError: the text is no percentage.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *%", min_effect.strip())
+    if not match:
+        raise UsageError(f"--min-effect: got {min_effect!r}, expected a percentage such as 5%")
+    share = float(match[1]) / 100
+    MIN_EFFECT.check("min_effect", share)
+    return share
+
+
+def named_files(*files: Path | None) -> list[str]:
+    """Those of several files that options name, which no output may replace."""
+    return [str(file) for file in files if file is not None]
+
+
+def refuse_results_folder(inputs: Sequence[str], reading: Reading) -> None:
+    """Refuses a results folder where logs are wanted.
+
+    Raises:
+        UsageError: some input is one.
+    """
+    folders = [folder for item in inputs if (folder := find_toolkit_folder(item, reading.storage_options))]
+    if folders:
+        raise UsageError(f"{folders[0].path}: is a results folder; name one of the invocation logs in it")

@@ -1,0 +1,280 @@
+"""Judged gates as JSON, JUnit XML and Markdown, and as files that appear whole or not at all."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from itertools import count
+from typing import Any, Final
+from xml.etree import ElementTree as ET
+
+from loadlens.gates.evaluate import GateCheck, Verdict
+from loadlens.gates.grammar import Gate
+from loadlens.messages import counted, visible, visible_lines
+from loadlens.storage.secrets import shown
+
+__all__ = [
+    "check_document",
+    "detail",
+    "failures",
+    "gate_text",
+    "junit_xml",
+    "key_text",
+    "markdown_text",
+    "summary_line",
+    "worst_of",
+]
+
+_MARKDOWN: Final = re.compile(r"([\\`*_\[\]|~])")
+_MOST_MARKDOWN_ROWS: Final = 1000
+_EPOCH: Final = datetime(1970, 1, 1)  # the schema has times without a zone
+_ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "#": "&#35;"}
+
+
+def key_text(key: Mapping[str, object]) -> str:
+    """A configuration as messages name it."""
+    return ", ".join(f"{name}={_value_text(value)}" for name, value in key.items())
+
+
+def _value_text(value: object) -> str:
+    """A value of a key, a missing one told from the text ``null`` as in the condition of a gate."""
+    return "null" if value is None else "'null'" if value == "null" else str(value)
+
+
+def gate_text(gate: Gate) -> str:
+    """A gate with its name, if it has one."""
+    return f"{gate.name}: {gate.text}" if gate.name else gate.text
+
+
+def detail(verdict: Verdict) -> str:
+    """What a reader has to know beside the value: windows that failed, and why there is no value."""
+    parts = []
+    windows = verdict.windows
+    if windows is not None and windows.judged:
+        start = ""
+        if windows.worst_after_s is not None:
+            after_s = f"{max(windows.worst_after_s, 0.0):,.1f}".removesuffix(".0")
+            start = f", the worst {after_s} s into the run"
+        elif windows.worst_start_s is not None:
+            start = f", the worst from {windows.worst_start_s:.15g} s on the log's clock"
+        parts.append(
+            f"{windows.failed:,} of {counted(windows.judged, 'window')} of {windows.width_s:g} s fail{start}"
+        )
+    if verdict.reason:
+        parts.append(verdict.reason)
+    return "; ".join(parts)
+
+
+def summary_line(check: GateCheck) -> str:
+    """How many gates hold, in one sentence."""
+    failed = sum(not _holds(check, gate) for gate in check.gates)
+    total = len(check.gates)
+    if failed:
+        return f"{failed:,} of {counted(total, 'gate')} failed"
+    return "The gate holds" if total == 1 else f"All {total:,} gates hold"
+
+
+def failures(check: GateCheck) -> list[str]:
+    """One line for each gate that does not hold: how many configurations fail, and the worst of them."""
+    lines = []
+    for gate in check.gates:
+        failed = [verdict for verdict in check.of(gate) if not verdict.holds]
+        if failed:
+            lines.append(_failure(gate, failed, len(check.of(gate))))
+    return lines
+
+
+def _failure(gate: Gate, failed: Sequence[Verdict], total: int) -> str:
+    worst = worst_of(gate, failed)
+    where = f" for {key_text(worst.key)}" if worst.key else ""
+    more = f"; {detail(worst)}" if detail(worst) else ""
+    count = f" ({len(failed):,} of {total:,} configurations fail)" if total > 1 else ""
+    return f"gate failed: {gate_text(gate)}: got {_got(worst)}{where}{more}{count}"
+
+
+def worst_of(gate: Gate, verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict whose figure is the farthest on the wrong side; the first where none has a figure."""
+    valued = [verdict for verdict in verdicts if verdict.value is not None]
+    sign = -1 if gate.is_upper else 1
+    return min(valued, key=lambda verdict: sign * (verdict.value or 0.0), default=verdicts[0])
+
+
+def _got(verdict: Verdict) -> str:
+    return "no value" if verdict.value is None else verdict.gate.shown(verdict.value)
+
+
+def _holds(check: GateCheck, gate: Gate) -> bool:
+    return all(verdict.holds for verdict in check.of(gate))
+
+
+def check_document(check: GateCheck, inputs: Iterable[str]) -> dict[str, Any]:
+    """The content of the JSON output: figures in ms, shares from 0 to 1, completions per s, or calls."""
+    return {
+        "loadlens_version": version("loadlens"),
+        "inputs": [shown(item) for item in inputs],
+        "by": list(check.by),
+        "outliers": check.outliers,
+        "relative_error": check.relative_error,
+        "resolution_s": check.resolution_s,
+        "holds": check.holds,
+        "gates": [_gate_document(check, gate) for gate in check.gates],
+    }
+
+
+def _gate_document(check: GateCheck, gate: Gate) -> dict[str, Any]:
+    return {
+        "name": gate.name or None,
+        "slo": gate.text,
+        "metric": gate.metric,
+        "quantile": gate.quantile,
+        "operator": gate.operator,
+        "bound": gate.bound,
+        "unit": gate.canonical_unit,
+        "filtered": gate.filtered,
+        "window_s": gate.window_s,
+        "holds": _holds(check, gate),
+        "results": [_verdict_document(verdict) for verdict in check.of(gate)],
+    }
+
+
+def _verdict_document(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "key": {name: _json_cell(value) for name, value in verdict.key.items()},
+        "value": verdict.value,
+        "low": _finite(verdict.low),
+        "high": _finite(verdict.high),
+        "calls": verdict.calls,
+        "holds": verdict.holds,
+        "reason": verdict.reason or None,
+        "windows": None if verdict.windows is None else vars(verdict.windows),
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    """A number that JSON can say: one without a bound is none."""
+    return None if value is None or not math.isfinite(value) else value
+
+
+def _json_cell(value: object) -> object:
+    """A key as JSON can say it, dates and the like as text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def junit_xml(check: GateCheck, inputs: Iterable[str], *, rejected: int = 0) -> str:
+    """Judged gates as a JUnit report: a test case for each gate and configuration.
+
+    Its time is that of the load test and not the present, so that the same log gives the same file.
+
+    Args:
+        check: the judged gates.
+        inputs: the logs as they were named.
+        rejected: how many rows of the logs were rejected and so not judged.
+    """
+    cases = check.verdicts
+    failed = sum(not verdict.holds for verdict in cases)
+    first, last = check.first_start, check.last_end
+    duration_s = 0.0 if first is None or last is None else max(last - first, 0.0)
+    root = ET.Element("testsuites")
+    suite = ET.SubElement(
+        root,
+        "testsuite",
+        {
+            "name": "loadlens check",
+            "package": "loadlens",
+            "id": "0",
+            "timestamp": _timestamp(last if first is None else first),
+            "hostname": "localhost",
+            "tests": str(len(cases)),
+            "failures": str(failed),
+            "errors": "0",
+            "skipped": "0",
+            "time": f"{duration_s:.3f}",
+        },
+    )
+    properties = ET.SubElement(suite, "properties")
+    facts = {
+        "loadlens_version": version("loadlens"),
+        "inputs": ", ".join(map(shown, inputs)),
+        "rejected_rows": str(rejected),
+    }
+    for name, value in facts.items():
+        ET.SubElement(properties, "property", {"name": name, "value": visible_lines(value)})
+    for verdict, name in zip(cases, _case_names(cases), strict=True):
+        _add_case(suite, verdict, name)
+    for stream in ("system-out", "system-err"):
+        ET.SubElement(suite, stream)
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _timestamp(seconds: float | None) -> str:
+    """A time of a log's clock as the schema has it, which knows no missing one: then the clock's zero."""
+    return (_EPOCH + timedelta(seconds=math.floor(seconds or 0.0))).isoformat()
+
+
+def _case_names(verdicts: Sequence[Verdict]) -> list[str]:
+    """A name for each verdict that no other has, as readers of JUnit fold white space and go by names."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for verdict in verdicts:
+        where = f" [{key_text(verdict.key)}]" if verdict.key else ""
+        name = " ".join(visible_lines(f"{verdict.gate.title}{where}").split())
+        numbered = (f"{name} ({number})" for number in count(2))
+        names.append(name if name not in taken else next(each for each in numbered if each not in taken))
+        taken.add(names[-1])
+    return names
+
+
+def _add_case(suite: ET.Element, verdict: Verdict, name: str) -> None:
+    gate = verdict.gate
+    case = ET.SubElement(suite, "testcase", {"name": name, "classname": "loadlens.check", "time": "0"})
+    if verdict.holds:
+        return
+    got = f"got {_got(verdict)}, expected {gate.text}"
+    failure = ET.SubElement(case, "failure", {"message": visible_lines(got), "type": "gate"})
+    lines = [got, key_text(verdict.key), counted(verdict.calls, "call"), detail(verdict)]
+    failure.text = visible_lines("\n".join(line for line in lines if line))
+
+
+def markdown_text(check: GateCheck, *, rejected: int = 0) -> str:
+    """Judged gates as a Markdown table, those that failed first, for pull requests and job summaries.
+
+    Of very many there are the first 1,000, as these places hold no more than a megabyte.
+
+    Args:
+        check: the judged gates.
+        rejected: how many rows of the logs were rejected and so not judged.
+    """
+    lines = [
+        f"### {summary_line(check)}",
+        "",
+        "| | Gate | Configuration | Value | Calls | |",
+        "|---|---|---|---:|---:|---|",
+    ]
+    verdicts = sorted(check.verdicts, key=lambda verdict: verdict.holds)
+    for verdict in verdicts[:_MOST_MARKDOWN_ROWS]:
+        gate = verdict.gate
+        cells = [
+            gate_text(gate),
+            key_text(verdict.key) or "all calls",
+            gate.shown(verdict.value),
+            f"{verdict.calls:,}",
+        ]
+        texts = [_markdown(text) for text in (*cells, detail(verdict))]
+        lines.append(f"| {'✅ holds' if verdict.holds else '❌ failed'} | {' | '.join(texts)} |")
+    rest = len(verdicts) - _MOST_MARKDOWN_ROWS
+    if rest > 0:
+        failed = sum(not verdict.holds for verdict in verdicts[_MOST_MARKDOWN_ROWS:])
+        lines += ["", f"{counted(rest, 'more row')}, {failed:,} of them failed: --json has all of them"]
+    if rejected:
+        lines += ["", f"Rejected rows, not judged: {rejected:,}"]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown(text: str) -> str:
+    """Text that Markdown shows as it is: no markup, no tags, no mentions."""
+    text = "".join(_ENTITIES.get(character, character) for character in visible(text))
+    return _MARKDOWN.sub(r"\\\1", text)

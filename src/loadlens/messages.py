@@ -1,0 +1,254 @@
+"""How messages name, count and shorten what they tell, and show text that cannot be seen."""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
+from typing import Any, Final
+
+import polars as pl
+
+__all__ = [
+    "CLOSED_LOOP",
+    "NOT_ANALYSED",
+    "NO_CALENDAR",
+    "Shown",
+    "are",
+    "brief",
+    "counted",
+    "counted_kind",
+    "escaped_lines",
+    "grouped",
+    "json_text",
+    "listed",
+    "notes_last",
+    "passed_over_sentences",
+    "shortened",
+    "told_once",
+    "visible",
+    "visible_lines",
+]
+
+
+_CONTROLS: Final = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
+_BREAKS: Final = r"\t\n\r"
+_INVISIBLE: Final = (
+    r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    r"\u3164\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    r"\U000e0000-\U000e0fff"
+)
+"""Soft hyphens, directions, spaces without width, fillers, annotations, tags, and what is no character."""
+
+_NO_UNICODE: Final = r"\ud800-\udfff"  # halves of pairs, as of arguments in another encoding
+_JOINERS: Final = "\u200c\u200d"
+_VARIANTS: Final = r"\ufe00-\ufe0f"
+_HIDDEN: Final = rf"{_CONTROLS}{_INVISIBLE}{_NO_UNICODE}{_JOINERS}{_VARIANTS}"
+_IN_LINE: Final = re.compile(rf"[{_HIDDEN}{_BREAKS}]")
+_IN_LINES: Final = re.compile(rf"[{_HIDDEN}]")
+
+# Persian and Indic words and emoji hold joiners and variants between signs of their own.
+_JOINED: Final = re.compile(rf"(?=[\u0590-\U0010ffff])[^{_CONTROLS}{_INVISIBLE}{_NO_UNICODE}{_JOINERS}]")
+_VARIED: Final = re.compile(rf"[#*0-9\u00a9\u00ae]|(?=[\u0590-\U0010ffff])[^{_HIDDEN}]")
+
+
+def visible(text: str) -> str:
+    """Text of one line, each hidden character of it replaced by ``�``.
+
+    Hidden are controls, breaks of lines, directions (a name may read backwards), what has no width, and
+    joiners between other signs than those that need them. Letters of every script stay.
+    """
+    return _IN_LINE.sub(_shown_by(_replaced), text)
+
+
+def visible_lines(text: str) -> str:
+    """Text of several lines, each hidden character but tabs and line ends replaced by ``�``."""
+    return _IN_LINES.sub(_shown_by(_replaced), text)
+
+
+def escaped_lines(text: str) -> str:
+    """JSON of several lines, each hidden character escaped as JSON has it."""
+    return _IN_LINES.sub(_shown_by(_escaped), text)
+
+
+def _shown_by(show: Callable[[str], str]) -> Callable[[re.Match[str]], str]:
+    return lambda found: found[0] if _is_in_its_place(found) else show(found[0])
+
+
+def _is_in_its_place(found: re.Match[str]) -> bool:
+    """Whether it is a joiner or a variant beside signs that have such."""
+    before, after = (
+        found.string[max(found.start() - 1, 0) : found.start()],
+        found.string[found.end() : found.end() + 1],
+    )
+    if found[0] in _JOINERS:
+        return bool(_JOINED.match(before) and _JOINED.match(after))
+    return "\ufe00" <= found[0] <= "\ufe0f" and bool(_VARIED.match(before))
+
+
+def _replaced(_character: str) -> str:
+    return "\N{REPLACEMENT CHARACTER}"
+
+
+def _escaped(character: str) -> str:
+    return json.dumps(character)[1:-1]
+
+
+_MAX_LISTED = 12
+_MAX_LENGTH = 80
+_MAX_NAME_LENGTH = 40
+
+
+CLOSED_LOOP: Final = (
+    "such logs usually come from clients that wait for an answer before they ask again: slow answers thin "
+    "the load out (coordinated omission), so real users may see higher percentiles"
+)
+NOT_ANALYSED: Final = "not analysed: "
+"""What stands before the name of samples that are counted and not read."""
+
+NO_CALENDAR: Final = "its times are of no calendar: they tell spans and rates, not when the test ran"
+
+
+def notes_last(sentences: Iterable[str]) -> list[str]:
+    """``sentences`` with those last, and each once, that every log of its kind has.
+
+    What one log alone shows must not stand behind them. Of several logs a note stands without their names.
+    """
+    texts, notes = list(sentences), (CLOSED_LOOP, NO_CALENDAR)
+    told = [[text for text in texts if text.endswith(note)] for note in notes]
+    own = [text for text in texts if not text.endswith(notes)]
+    return own + [same[0] if len(same) == 1 else note for note, same in zip(notes, told, strict=True) if same]
+
+
+def are(count: int) -> str:
+    """The verb that goes with a count."""
+    return "is" if count == 1 else "are"
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """A count with its noun, and what goes with that: ``1 file``, ``2,000 files``, ``2 rows were``.
+
+    Args:
+        count: the count.
+        one: what stands after it where it is 1, such as ``row was``.
+        many: what stands after it otherwise; without it, ``one`` with an s.
+    """
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+def counted_kind(count: int, kinds: str) -> str:
+    """A count of what ``kinds`` names in the plural: of ``parts of samples``, ``1 part of samples``."""
+    noun, of, whole = kinds.partition(" of ")
+    return counted(count, f"{noun.removesuffix('s')}{of}{whole}", kinds)
+
+
+def passed_over_sentences(passed_over: Mapping[str, Sequence[str]]) -> list[str]:
+    """One sentence for each reason why files are not read, with their number and some of their paths."""
+    return [f"{counted(len(paths), 'file')} {why}: {listed(paths)}" for why, paths in passed_over.items()]
+
+
+def listed(names: Iterable[object]) -> str:
+    """``names`` sorted and separated by commas, the tail of a long list only counted."""
+    texts = sorted(str(name) for name in names)
+    rest = len(texts) - _MAX_LISTED
+    return ", ".join(texts[:_MAX_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def told_once(problems: Iterable[tuple[str, str]]) -> list[str]:
+    """What is wrong with files, each once however many files it is wrong with.
+
+    Args:
+        problems: the name of a file, and what is wrong with it.
+    """
+    names: dict[str, list[str]] = {}
+    for name, problem in problems:
+        names.setdefault(problem, []).append(name)
+    return [f"{_and_more(*files)}: {problem}" for problem, files in names.items()]
+
+
+def _and_more(first: str, *others: str) -> str:
+    return f"{first} and {counted(len(others), 'more file')}" if others else first
+
+
+def brief(name: str) -> str:
+    """A name in a sentence, of bounded length."""
+    return name if len(name) <= _MAX_NAME_LENGTH else name[: _MAX_NAME_LENGTH - 1] + "…"
+
+
+def shortened(value: object) -> str:
+    """``value`` as a message shows it: quoted, on one line and of bounded length."""
+    text = " ".join(repr(value).split("\n"))
+    return text if len(text) <= _MAX_LENGTH else text[:_MAX_LENGTH] + "…"
+
+
+class Shown:
+    """A result that shows itself in short; dataclasses of it are declared with ``repr=False``."""
+
+    @property
+    def headline(self) -> str:
+        """What was found, in a few words."""
+        raise NotImplementedError
+
+    @property
+    def shown_table(self) -> pl.DataFrame | None:
+        """What a notebook shows below the headline; None for nothing."""
+        return None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {visible(self.headline)}>"
+
+    def _repr_html_(self) -> str:
+        table = self.shown_table
+        return f"<p>{escape(repr(self))}</p>{'' if table is None else table._repr_html_()}"
+
+
+def grouped(by: tuple[str, ...]) -> str:
+    """How a log was grouped."""
+    return f"by {', '.join(by)}" if by else "as a whole"
+
+
+_LONG_LIST: Final = 100
+
+
+def json_text(document: Mapping[str, Any]) -> str:
+    """A document as JSON in which all characters are seen, on lines of its own.
+
+    Keys of configurations may be of any type: what JSON cannot say, such as a date, becomes text. Each item
+    of a list of more than 100 is one line.
+    """
+    return escaped_lines(_text(document, "\n")) + "\n"
+
+
+def _text(value: object, line: str) -> str:
+    """A value whose lines begin with ``line``, a line end and spaces."""
+    deeper = f"{line}  "
+    if isinstance(value, Mapping) and value:
+        return _bracketed(
+            "{}", (f"{_compact(str(name))}: {_text(cell, deeper)}" for name, cell in value.items()), line
+        )
+    if isinstance(value, list | tuple) and value:
+        is_long = len(value) > _LONG_LIST
+        return _bracketed("[]", (_compact(item) if is_long else _text(item, deeper) for item in value), line)
+    return _compact(value)
+
+
+def _bracketed(brackets: str, items: Iterable[str], line: str) -> str:
+    deeper = f"{line}  "
+    return f"{brackets[0]}{deeper}{f',{deeper}'.join(items)}{line}{brackets[1]}"
+
+
+def _compact(value: object) -> str:
+    """A value on one line, by the compiled encoder, which cannot indent."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError):  # some value that JSON cannot say
+        return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(cell) for name, cell in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(cell) for cell in value]
+    finite = isinstance(value, float) and math.isfinite(value)
+    return value if value is None or finite or isinstance(value, str | int) else str(value)

@@ -1,0 +1,1 @@
+"""Saved profiles: written, checked, read and merged."""

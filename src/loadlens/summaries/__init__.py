@@ -1,0 +1,24 @@
+"""Pure functions from logs to small summary frames."""
+
+from loadlens.summaries.by_key import SummaryStatistics, checked_key, summary_question, summary_statistics
+from loadlens.summaries.summary_columns import InvocationStatistics
+from loadlens.summaries.toolkit_summaries import (
+    ConcurrencyStatistics,
+    StabilityStatistics,
+    concurrency_statistics,
+    endpoint_summary,
+    stability_statistics,
+)
+
+__all__ = [
+    "ConcurrencyStatistics",
+    "InvocationStatistics",
+    "StabilityStatistics",
+    "SummaryStatistics",
+    "checked_key",
+    "concurrency_statistics",
+    "endpoint_summary",
+    "stability_statistics",
+    "summary_question",
+    "summary_statistics",
+]

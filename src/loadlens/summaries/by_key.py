@@ -1,0 +1,155 @@
+"""The same figures by any configuration columns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import polars as pl
+
+from loadlens.engine import Question, ask
+from loadlens.errors import UsageError
+from loadlens.keywords import columns_of
+from loadlens.logs import Log, Source, open_log
+from loadlens.profile import (
+    DEFAULT_PERCENTILES,
+    MeasureOptions,
+    Outliers,
+    Plan,
+    Statistics,
+    key_names,
+    success_of,
+)
+from loadlens.schema import LATENCY
+from loadlens.summaries.density_curves import density
+from loadlens.summaries.summary_columns import (
+    TPS_COLUMNS,
+    InvocationStatistics,
+    checked_percentiles,
+    common,
+    error_classes,
+    error_rate,
+    extras,
+    key_columns,
+    num_errors,
+    with_numeric_keys,
+)
+
+__all__ = ["SummaryStatistics", "checked_key", "summary_question", "summary_statistics"]
+
+
+_TAKEN = frozenset(
+    {
+        "density",
+        "end_time",
+        "error_rate",
+        "latency_ms",
+        "num_errors",
+        "num_invocations",
+        "num_rows",
+        "num_successes",
+        "outlier_fence",
+        "outliers_above_fence",
+        "outliers_removed",
+        "quantile",
+        "start_time",
+        "throughput",
+    }
+)
+"""Columns of the results beside the latencies and TPS, which no key may be called."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class SummaryStatistics(InvocationStatistics):
+    """Result of a summary by any key.
+
+    Attributes:
+        by: the key columns.
+        summary: the key columns, ``num_invocations`` (calls with a latency, -1 included, and successes
+            without one), ``num_errors``, ``error_rate`` (0 to 1, of all rows),
+            ``invocation_latency_min``, ``_mean``, ``_median``, ``_max``, ``_iqr`` of the kept successes
+            (ms), the five ``tps_`` columns (per s), then the extras of every summary, then the calls of
+            each error class as ``error_<class>`` where the log tells classes.
+        density: curves of the kept latencies: the key columns, ``latency_ms``, ``density``.
+    """
+
+    by: tuple[str, ...]
+
+
+def summary_statistics(
+    source: Source,
+    by: str | Sequence[str] | None = None,
+    *,
+    outliers: Outliers = "none",
+    percentiles: Sequence[float] = DEFAULT_PERCENTILES,
+    options: MeasureOptions,
+) -> SummaryStatistics:
+    """Summarises a log; see ``summary_question``."""
+    key = None if by is None else checked_key(by)
+    log = open_log(source, required=(*(key or ()), LATENCY))
+    key = log.key if key is None else key
+    return ask(log, summary_question(log, key, outliers=outliers, percentiles=percentiles), options)
+
+
+def summary_question(
+    log: Log, by: Sequence[str], *, outliers: Outliers, percentiles: Sequence[float]
+) -> Question[SummaryStatistics]:
+    """Asks for the figures of a log by the columns ``by``; by none, as a whole.
+
+    A call is a success when the log's ``success`` says so or, without that column, when its latency is
+    above 0. Nothing is filtered unless a fence is asked for; the fence is taken over all rows as logged.
+
+    Raises:
+        UsageError: ``by`` names a column twice, or one that is measured and not configured.
+    """
+    plan = Plan(
+        key=checked_key(by),
+        success=success_of(log.columns),
+        outliers=outliers,
+        counts_outliers=True,
+        percentiles=checked_percentiles(percentiles),
+    )
+    return Question(plan=plan, answer=partial(_summary, plan))
+
+
+def _summary(plan: Plan, found: Statistics) -> SummaryStatistics:
+    key = plan.key
+    statistics = with_numeric_keys(found, key)
+    classes = error_classes(statistics)
+    table = (
+        statistics.table.join(classes, on=key_names(key), how="left", nulls_equal=True, maintain_order="left")
+        if key
+        else pl.concat([statistics.table, classes], how="horizontal")
+    )
+    figures = [
+        pl.col(f"kept_{name}").alias(f"{LATENCY}_{name}") for name in ("min", "mean", "median", "max", "iqr")
+    ]
+    return SummaryStatistics(
+        by=key,
+        summary=table.select(
+            *key_columns(key),
+            (pl.col("num_invocations") + pl.col("num_successes") - pl.col("num_timed_successes")).alias(
+                "num_invocations"
+            ),
+            num_errors(),
+            error_rate(),
+            *figures,
+            *TPS_COLUMNS,
+            *extras(plan, with_error_rate=False),
+            *[name for name in classes.columns if not name.startswith("key:")],
+        ),
+        density=density(statistics.histogram, panel=(), group=key),
+        **common(statistics, plan),
+    )
+
+
+def checked_key(by: str | Sequence[str]) -> tuple[str, ...]:
+    """The key columns of a summary.
+
+    Raises:
+        UsageError: ``by`` names a column twice, or one that is measured and not configured.
+    """
+    key = columns_of(by)
+    measured = sorted(name for name in key if name in _TAKEN or name.startswith((LATENCY, "tps_")))
+    if measured:
+        raise UsageError(f"by names {', '.join(measured)}, which names a figure; name configuration columns")
+    return key

@@ -1,0 +1,1 @@
+"""What each public function does, from its arguments to its files."""

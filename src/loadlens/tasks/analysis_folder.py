@@ -1,0 +1,277 @@
+"""What an analysis found, with its files."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+from loadlens.logs import REJECTS_FILE
+from loadlens.messages import Shown, json_text, listed
+from loadlens.publish.publishing import write_text
+from loadlens.summaries.summary_columns import MOST_KEYS, keys_left_out
+from loadlens.tasks.decisions import Decisions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import altair as alt
+    import polars as pl
+
+    from loadlens.logs import Findings
+    from loadlens.profile import Outliers
+    from loadlens.report import Report
+    from loadlens.results import ConcurrencyResult, CostResult, StabilityResult, SummaryResult
+    from loadlens.tasks.analysis_options import AnalysisOptions
+
+__all__ = ["TOOLKIT_OUTLIERS", "LogAnalysis", "ToolkitAnalysis"]
+
+TOOLKIT_OUTLIERS: Final = "mean-iqr"
+"""The fence of results folders, with which the reference toolkit's numbers come out."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ToolkitAnalysis(Shown):
+    """Analysis of a results folder of the toolkit; a part that is not there is None.
+
+    Attributes:
+        source: the folder as it was named.
+        options: how it was analysed.
+        stability: figures of the stability benchmark.
+        concurrency: figures of the concurrency benchmark.
+        cost: what calls cost.
+        no_cost_reason: why there is no cost, as a sentence.
+        notes: which of several forms of a file was read, one sentence each.
+    """
+
+    source: str
+    options: AnalysisOptions
+    stability: StabilityResult | None
+    concurrency: ConcurrencyResult | None
+    cost: CostResult | None
+    no_cost_reason: str | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def headline(self) -> str:
+        """The folder and its parts."""
+        parts = {"stability": self.stability, "concurrency": self.concurrency, "cost": self.cost}
+        return f"{self.source}: {', '.join(name for name, part in parts.items() if part)}"
+
+    @property
+    def shown_table(self) -> pl.DataFrame | None:
+        """The summary of the first part."""
+        return next((part.summary for part in (self.stability, self.concurrency) if part), None)
+
+    @property
+    def outliers(self) -> Outliers:
+        """The fence above which calls were removed."""
+        parts = (self.stability, self.concurrency)
+        return next((part.outliers for part in parts if part), TOOLKIT_OUTLIERS)
+
+    @property
+    def relative_error(self) -> float:
+        """Bound of the relative error of latencies; 0 where they are exact."""
+        return max(part.relative_error for part in (self.stability, self.concurrency) if part)
+
+    @property
+    def spilled_bytes(self) -> int:
+        """Size of the temporary files that rows went through, else 0."""
+        return sum(part.spilled_bytes for part in (self.stability, self.concurrency) if part)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The content of summary.json."""
+        return {
+            **_head([self.source], self.outliers, prices=self.options.prices.path),
+            "stability": _part(self.stability),
+            "concurrency": _part(self.concurrency),
+            "cost": _cost(self.cost),
+            "no_cost_reason": self.no_cost_reason,
+            **({"warnings": list(self.notes)} if self.notes else {}),
+        }
+
+    def write(self, folder: Path) -> None:
+        """Writes the summary folders, the report and summary.json."""
+        from loadlens.report import render, toolkit_report
+
+        self.options.on_stage("Drawing charts")
+        for part in (self.stability, self.concurrency, self.cost):
+            if part is not None:
+                part_folder = folder / part.folder
+                part_folder.mkdir()
+                part.write(part_folder, self.options.chart_formats)
+        self.options.on_stage("Writing the report")
+        report = toolkit_report(
+            source=self.source,
+            version=version("loadlens"),
+            options={
+                "Outlier fence": self.outliers,
+                "Price table": self.options.prices.path,
+                **({"Files": "; ".join(self.notes)} if self.notes else {}),
+            },
+            stability=self.stability,
+            concurrency=self.concurrency,
+            cost=self.cost,
+            no_cost_reason=self.no_cost_reason,
+            figures=self._figures(),
+        )
+        (folder / "benchmarking_report").mkdir()
+        write_text(folder / "benchmarking_report" / "benchmarking_report.html", render(report))
+        write_text(folder / "summary.json", json_text(self.document))
+
+    def _figures(self) -> dict[str, str]:
+        from loadlens.charts import svg_text
+
+        charts: dict[str, alt.TopLevelMixin] = {}
+        for name, part in (("stability", self.stability), ("concurrency", self.concurrency)):
+            if part:
+                charts[f"{name}_density"] = part.chart
+                charts |= {f"{name}_{view}": chart for view, chart in part.view_charts().items()}
+        if self.cost:
+            charts |= {"cost_vs_performance": self.cost.chart, "cost_savings": self.cost.savings_chart}
+        return {name: svg_text(chart) for name, chart in charts.items()}
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class LogAnalysis(Shown):
+    """Analysis of any other log.
+
+    Attributes:
+        sources: the inputs as they were named.
+        options: how it was analysed.
+        summary: the figures.
+        findings: what was rejected or left out, and what the log cannot tell.
+        decisions: what else was asked, answered.
+    """
+
+    sources: tuple[str, ...]
+    options: AnalysisOptions
+    summary: SummaryResult
+    findings: Findings
+    decisions: Decisions = field(default_factory=Decisions)
+
+    @property
+    def headline(self) -> str:
+        """The inputs, and what was found in them."""
+        return f"{listed(self.sources)}: {self.summary.headline}"
+
+    @property
+    def shown_table(self) -> pl.DataFrame:
+        """The summary."""
+        return self.summary.summary
+
+    @property
+    def relative_error(self) -> float:
+        """Bound of the relative error of latencies; 0 where they are exact."""
+        return self.summary.relative_error
+
+    @property
+    def spilled_bytes(self) -> int:
+        """Size of the temporary file that rows went through, else 0."""
+        return self.summary.spilled_bytes
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The content of summary.json."""
+        return {
+            **_head(self.sources, self.summary.outliers),
+            "by": list(self.summary.by),
+            **keys_left_out(self.summary.summary.height),
+            "summary": _rows(self.summary.summary),
+            **_figures_of(self.summary),
+            **self.findings.document(self.summary.seconds_without_completion),
+            **self.decisions.document,
+        }
+
+    def write(self, folder: Path) -> None:
+        """Writes summary.csv, charts, report.html and summary.json."""
+        from loadlens.report import render
+
+        self.options.on_stage("Drawing charts")
+        self.summary.write(folder, self.options.chart_formats, safe_csv=self.options.safe_csv)
+        if self.findings.rejected:
+            self.findings.write_rejects(folder / REJECTS_FILE, safe=self.options.safe_csv)
+        self.decisions.write_charts(folder / "charts", self.options.chart_formats)
+        self.options.on_stage("Writing the report")
+        write_text(folder / "report.html", render(self._report()))
+        write_text(folder / "summary.json", json_text(self.document))
+
+    def _report(self) -> Report:
+        from loadlens.charts import svg_text
+        from loadlens.report import summary_report
+
+        charts = {"latency_density": self.summary.chart, **self.summary.view_charts()}
+        return summary_report(
+            source=", ".join(self.sources),
+            version=version("loadlens"),
+            options={"Outlier fence": self.summary.outliers},
+            summary=self.summary,
+            findings=self.findings,
+            figures={name: svg_text(chart) for name, chart in charts.items()},
+            cards=self.decisions.cards(),
+            before=self.decisions.sections_before(),
+            after=self.decisions.sections_after(),
+        )
+
+
+def _head(sources: Sequence[str], outliers: Outliers, **more: str) -> dict[str, Any]:
+    return {
+        "loadlens_version": version("loadlens"),
+        "inputs": list(sources),
+        "options": {"outliers": outliers, **more},
+    }
+
+
+def _part(part: StabilityResult | ConcurrencyResult | None) -> dict[str, Any] | None:
+    if part is None:
+        return None
+    return {
+        "summary": _rows(part.summary),
+        "endpoint_metrics": None if part.endpoint_metrics is None else _rows(part.endpoint_metrics),
+        "average_response_size": part.average_response_size,
+        **_figures_of(part),
+    }
+
+
+def _figures_of(part: StabilityResult | ConcurrencyResult | SummaryResult) -> dict[str, Any]:
+    return {
+        "relative_error": part.relative_error,
+        "resolution_s": part.profile.resolution_s,
+        "throughput_bounds": _rows(part.bounds.with_columns(_finite("throughput_high"))),
+        "quality": _rows(part.quality),
+    }
+
+
+def _cost(cost: CostResult | None) -> dict[str, Any] | None:
+    if cost is None:
+        return None
+    finite = math.isfinite(cost.break_even_invocations)
+    return {
+        "optimal_memory_config": cost.optimal_memory_config,
+        "comparable_instance": cost.comparable_instance,
+        "instance_monthly_cost": cost.instance_monthly_cost,
+        "break_even_invocations": cost.break_even_invocations if finite else None,
+        "average_request_size": cost.average_request_size,
+        "average_response_size": cost.average_response_size,
+        "currency": cost.prices.currency,
+        "metrics_with_cost": _rows(cost.metrics_with_cost),
+    }
+
+
+def _finite(name: str) -> pl.Expr:
+    """A column of numbers that JSON can say: one without a bound is null."""
+    import polars as pl
+
+    return pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name)
+
+
+def _rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table; of very many, those of the configurations with the most calls."""
+    calls = next((name for name in ("num_invocations", "num_rows") if name in frame.columns), None)
+    if frame.height > MOST_KEYS and calls:
+        order = frame[calls].rank("ordinal", descending=True)
+        frame = frame.filter(order <= MOST_KEYS)
+    return frame.head(MOST_KEYS).to_dicts()
