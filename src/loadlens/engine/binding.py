@@ -148,6 +148,7 @@ _FUNCTIONS: Final[Functions] = {
     "tally_timeline": (ctypes.c_int64, (_pointer,) * 5),
     "tally_classes": (ctypes.c_int64, (_pointer,) * 4),
     "tally_class_names": (ctypes.c_int64, (_pointer,) * 3),
+    "release_memory": (None, ()),
     "selection_new": (_pointer, (_int32, _pointer, _layout, _int32, _uint64, _uint32, _uint32)),
     "selection_free": (None, (_pointer,)),
     "selection_learn": (_int32, (_pointer, _pointer)),

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.engine.binding import Layout, NativeSelection, TallyFullError, UnknownKeyError
+from loadlens.engine.binding import Layout, NativeSelection, TallyFullError, UnknownKeyError, library
 from loadlens.engine.readout import profile_of
 from loadlens.engine.refine import ChangedError
 from loadlens.engine.scan import (
@@ -131,6 +131,8 @@ def _in_parts(log: Log, layers: Layers, scan: Scan) -> Iterator[Counted]:
     num_keys, share = 0, 0.0  # of what is done
     while waiting:
         part, parts = waiting.pop()
+        if parts > 1:
+            library().release_memory()  # of the part before
         try:
             profiles = _profiles_of_part(layers, scan, part, parts)
         except TallyFullError as error:

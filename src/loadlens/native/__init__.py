@@ -20,7 +20,7 @@ __all__ = ["Functions", "declared"]
 Functions = Mapping[str, tuple[Any, tuple[Any, ...]]]
 """By the name of a function the type of its result and those of its arguments, as ctypes has them."""
 
-_INTERFACE_VERSION: Final = 4
+_INTERFACE_VERSION: Final = 5
 
 
 def declared(functions: Functions) -> ctypes.CDLL:

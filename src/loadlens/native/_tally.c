@@ -8,6 +8,12 @@
  * Names: a key is a combination of configuration values, a code its number from 0; a line is a code with
  * success or failure (2 * code + success); a bucket is a latency's leading bits, 256 to a doubling or fewer.
  */
+#if defined(__linux__)
+#include <features.h> /* says whether the C library is GNU's */
+#endif
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 #include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,7 +28,7 @@
 #endif
 #define PREFETCH(address) __builtin_prefetch(address)
 
-enum { INTERFACE_VERSION = 4 };
+enum { INTERFACE_VERSION = 5 };
 
 enum status {
     OK = 0,
@@ -1161,6 +1167,13 @@ API int32_t tally_learn(struct tally *tally, struct ArrowArrayStream *stream, ui
 /* ---- making, merging and reading tallies ---- */
 
 API int32_t interface_version(void) { return INTERFACE_VERSION; }
+
+/* Gives memory that is free back to the system: GNU's C library keeps what lies between used parts. */
+API void release_memory(void) {
+#if defined(__GLIBC__)
+    malloc_trim(0);
+#endif
+}
 
 static bool codes_init(struct codes *codes, int32_t columns, const uint8_t *is_text, uint32_t part, uint32_t parts) {
     if (columns < 0 || columns > MOST_KEY_COLUMNS) return false;
