@@ -60,8 +60,8 @@ class Layout(ctypes.Structure):
     Those of the key come first, from 0, as Int64 or String; then, wherever they are said to be: latency (ms),
     start and end (s) as Float64, success as Boolean, error columns as Int8, response size (bytes) as Int64,
     error class as String. ``checks_success`` says whether a success of latency -1 breaks a rule; ``timeline``
-    is 1 for one of all keys together, 2 for one by key, 0 for none; ``bucket_shift`` is how many trailing
-    bits of a latency its bucket leaves open.
+    says whether there is one, of all keys together; ``bucket_shift`` is how many trailing bits of a latency
+    its bucket leaves open.
     """
 
     _fields_ = (
@@ -347,7 +347,7 @@ class NativeTally:
         return self._filled(self._library.tally_seconds, 5, self.sizes().seconds)
 
     def timeline(self) -> Ints:
-        """Successes by code (0 of all together), window of time, sixteenth of a doubling, and count."""
+        """Successes of all keys (code 0) by window of time and sixteenth of a doubling, and their count."""
         return self._filled(self._library.tally_timeline, 4, self.sizes().timeline)
 
     def classes(self) -> tuple[Ints, Ints, Ints, list[str]]:

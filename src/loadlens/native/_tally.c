@@ -42,7 +42,6 @@ enum status {
 enum { BLOCK = 1024, MOST_KEY_COLUMNS = 31, ERRORS = 3 };
 enum { BUCKET_SHIFT = 44, PAGE_BITS = 4, BUCKETS_A_PAGE = 1 << PAGE_BITS, LINE_SHIFT = 19 - PAGE_BITS, FAILED_BUCKET = (1 << 19) - 1 };
 enum { SECONDS_A_PAGE = 4, CODES_A_PAGE = 4, SECOND_FIGURES = 3, PARTS_AN_OCTAVE = 16, MOST_WINDOWS = 256, WINDOW_MASK = 511 };
-enum { WHOLE = 1, BY_KEY = 2 }; /* of which calls a timeline is */
 enum { FRACTION_BITS = 55, EXCESS_BITS = 20 };
 
 static const double MAX_LATENCY_MS = 1099511627776.0;  /* 2^40, as in loadlens.schema */
@@ -928,7 +927,7 @@ static enum status count_classes(struct tally *tally, const struct ArrowArray *c
     return OK;
 }
 
-/* ---- the timeline: successes by code, window of time and sixteenth of a doubling ---- */
+/* ---- the timeline: successes of all keys by window of time and sixteenth of a doubling ---- */
 
 static uint8_t part_of_mantissa[256]; /* floor(16 * log2(1 + m / 256)), equally high on a logarithmic axis */
 
@@ -937,8 +936,8 @@ static void make_parts(void) {
         part_of_mantissa[m] = (uint8_t)floor(PARTS_AN_OCTAVE * log2(1 + m / 256.0) + 1e-9);
 }
 
-static uint64_t timeline_name(uint64_t code, int64_t window, uint64_t octave) {
-    return code << 20 | ((uint64_t)window & WINDOW_MASK) << 11 | octave;
+static uint64_t timeline_name(int64_t window, uint64_t octave) {
+    return ((uint64_t)window & WINDOW_MASK) << 11 | octave;
 }
 
 static int64_t window_of_name(const struct tally *tally, uint64_t name) {
@@ -960,7 +959,7 @@ static bool widen(struct tally *tally) {
     for (size_t at = 0; narrow->slots != NULL && at <= narrow->mask; at++) {
         if (narrow->slots[at].name == EMPTY) continue;
         uint64_t name = narrow->slots[at].name;
-        uint64_t joint = timeline_name(name >> 20, half(window_of_name(tally, name)), name & 2047);
+        uint64_t joint = timeline_name(half(window_of_name(tally, name)), name & 2047);
         uint32_t page = page_of(&wide, joint);
         if (page == NO_PAGE) {
             pages_free(&wide);
@@ -1020,7 +1019,7 @@ static bool count_timeline(struct tally *tally, const struct block *block) {
         double end = block->end[i];
         uint64_t bucket = (uint64_t)bucket_of(block->latency[i], BUCKET_SHIFT);
         int64_t window = floored(end == end ? end * windows_a_second : 0);
-        name[rows] = timeline_name(tally->layout.timeline == BY_KEY ? block->code[i] : 0, window, bucket >> 8);
+        name[rows] = timeline_name(window, bucket >> 8);
         part[rows] = part_of_mantissa[bucket & 255];
         rows += block->success[i] & block->timed[i] & (block->latency[i] >= 0) & (end == end);
     }
@@ -1296,7 +1295,7 @@ static enum status merge_classes(struct tally *into, const struct tally *from, c
     return OK;
 }
 
-static bool merge_timelines(struct tally *into, struct tally *from, const uint32_t *code) {
+static bool merge_timelines(struct tally *into, struct tally *from) {
     if (from->window_s == 0) return true;
     if (into->window_s == 0) {
         into->window_s = from->window_s;
@@ -1312,7 +1311,7 @@ static bool merge_timelines(struct tally *into, struct tally *from, const uint32
     while (from->window_s < into->window_s)
         if (!widen(from)) return false;
     static const uint32_t OF_ALL[] = {0};
-    return merge_pages(&into->timeline, &from->timeline, into->layout.timeline == BY_KEY ? code : OF_ALL, 20, false);
+    return merge_pages(&into->timeline, &from->timeline, OF_ALL, 20, false);
 }
 
 static bool merge_seconds(struct tally *into, const struct tally *from, const uint32_t *code) {
@@ -1341,7 +1340,7 @@ API int32_t tally_merge(struct tally *into, struct tally *from, const uint32_t *
     if (!make_lines(into)) return NO_MEMORY;
     merge_lines(into, from, code);
     if (!merge_pages(&into->cells, &from->cells, code, LINE_SHIFT, true) || !merge_excess(into, from, code) ||
-        !merge_seconds(into, from, code) || !merge_timelines(into, from, code))
+        !merge_seconds(into, from, code) || !merge_timelines(into, from))
         return NO_MEMORY;
     merge_clocks(&into->starts, &from->starts);
     merge_clocks(&into->ends, &from->ends);
@@ -1441,7 +1440,7 @@ API int64_t tally_seconds(const struct tally *tally, int64_t *code, int64_t *sec
     return (int64_t)used;
 }
 
-/* `part`: sixteenths of a doubling, counted from the smallest number. */
+/* `part`: sixteenths of a doubling, counted from the smallest number; `code` is 0, as calls of all keys are together. */
 API int64_t tally_timeline(const struct tally *tally, int64_t *code, int64_t *window, int64_t *part, int64_t *count) {
     const struct pages *pages = &tally->timeline;
     size_t used = 0;
@@ -1451,7 +1450,7 @@ API int64_t tally_timeline(const struct tally *tally, int64_t *code, int64_t *wi
         for (int place = 0; place < PARTS_AN_OCTAVE; place++) {
             uint32_t found = pages->counts[(size_t)pages->slots[at].page * PARTS_AN_OCTAVE + place];
             if (found == 0) continue;
-            code[used] = (int64_t)(name >> 20);
+            code[used] = 0;
             window[used] = window_of_name(tally, name);
             part[used] = (int64_t)(name & 2047) * PARTS_AN_OCTAVE + place;
             count[used++] = found;
