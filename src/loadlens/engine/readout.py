@@ -12,7 +12,7 @@ from loadlens.engine.binding import Figures
 from loadlens.engine.tally import Columns, Tally
 from loadlens.profile.buckets import window_name
 from loadlens.profile.clock import UnitCounts
-from loadlens.profile.merging import Pace, ascending, rates_of, summed_seconds, windows_of
+from loadlens.profile.merging import Pace, ascending, rates_of, seconds_of_all, windows_of
 from loadlens.profile.plan import Statistics
 from loadlens.profile.profile import Profile, key_names
 from loadlens.schema import ERROR_COLUMNS
@@ -181,8 +181,7 @@ class _Joining:
 
     def _reduced(self, part: Sequence[Statistics]) -> list[Statistics]:
         profile = part[0].profile
-        seconds = profile.seconds.with_columns(code=pl.lit(0, dtype=pl.Int64))
-        self._seconds = summed_seconds(pl.concat([self._seconds, seconds]))
+        self._seconds = seconds_of_all(pl.concat([self._seconds, profile.seconds]))
         pace = Pace(rates=rates_of(profile.seconds), windows=Pace.empty().windows)
         return _of_busiest(part, replace(profile, seconds=profile.seconds.clear(), pace=pace))
 
