@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -75,6 +76,15 @@ def test_keywords_and_options_of_measuring_are_the_same() -> None:
     for name in CALLS:
         parameters = inspect.signature(getattr(loadlens, name)).parameters
         assert set(keywords) <= set(parameters)
+
+
+def test_a_log_is_read_by_the_keywords_of_reading() -> None:
+    source, *keywords = inspect.signature(loadlens.read_log).parameters.values()
+    assert source.name == "source"
+    assert keywords == list(inspect.signature(loadlens.Reading.of).parameters.values())
+    assert {keyword.name for keyword in keywords} - {"no_header"} == {
+        field.name for field in fields(loadlens.Reading)
+    }, "the map of columns says whether there is a header"
 
 
 @pytest.mark.parametrize("name", CALLS)

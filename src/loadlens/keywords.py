@@ -179,13 +179,13 @@ def _shown(value: object) -> str:
 
 
 def checked_arguments(
-    options: type | None = None, classes: Mapping[str, type] | None = None
+    options: Callable[..., Any] | None = None, classes: Mapping[str, type] | None = None
 ) -> Callable[[Callable[_Arguments, _Result]], Callable[_Arguments, _Result]]:
     """Makes a public function refuse arguments of wrong types, and keywords that it does not know.
 
     Args:
-        options: what its last parameter takes, where that is ``**options``; its signature then has them one
-            by one, for ``help``.
+        options: makes an object of its further keywords, where it takes ``**options``; its signature then
+            has them one by one, for ``help``.
         classes: arguments that are None or of a class.
     """
     more = list(inspect.signature(options).parameters.values()) if options else []
@@ -193,7 +193,11 @@ def checked_arguments(
 
     def decorate(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
         signature = inspect.signature(function)
-        own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+        own = [
+            each
+            for each in signature.parameters.values()
+            if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
+        ]
         checked = _checked(function, function.__name__, [each.name for each in (*own, *more)], takes)
         shown = [each.replace(annotation=_plain(each.annotation)) for each in more]
         checked.__signature__ = signature.replace(parameters=[*own, *shown])  # type: ignore[attr-defined]  # of any function

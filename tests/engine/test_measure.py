@@ -42,7 +42,7 @@ def counts_of(
 ) -> Iterator[tuple[Iterator[Counted], Scan]]:
     log = open_log(source)
     with scanning(log, [plan]) as whole:
-        scan = replace(whole, limits=limits, spill_folder=spill)
+        scan = replace(whole, limits=limits, options=replace(whole.options, spill_folder=spill))
         with counted(log, scan) as counts:
             yield counts, scan
 

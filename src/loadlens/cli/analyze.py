@@ -142,7 +142,7 @@ def analyze_command(
     size. If a gate fails, everything is written all the same and the exit code is 1.
     """
     costing = cost.costing()
-    reading = logs.of_logs(running.spill_folder)
+    reading = logs.reading(running.spill_folder)
     place = target(out, reading.storage_options)
     refuse_output_inside(place, existing_paths([*cost.files, *named_files(gates.slo_file, logs.map_file)]))
     with (

@@ -70,7 +70,7 @@ def check(
 
     Exit codes: 0 all gates hold, 1 one fails, 2 a gate or an option is wrong, 3 the logs cannot be read.
     """
-    reading = logs.of_logs(running.spill_folder)
+    reading = logs.reading(running.spill_folder)
     if not slos.slo and slos.slo_file is None:
         raise UsageError("no gates: pass --slo 'p99 < 300ms', or --slo-file with a TOML file")
     gates = slos.gates()

@@ -125,7 +125,7 @@ def compare_command(
     output: PrintOptions,
 ) -> None:
     """Compare two runs key by key, with intervals and verdicts."""
-    reading = logs.of_logs(running.spill_folder)
+    reading = logs.reading(running.spill_folder)
     effect = share_of(min_effect)
     place = None if out is None else target(out, reading.storage_options)
     if place is not None:

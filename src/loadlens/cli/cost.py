@@ -194,7 +194,7 @@ def cost_command(
 
     Prices go by memory size, so the log has to tell memory_size.
     """
-    reading = logs.of_logs(running.spill_folder)
+    reading = logs.reading(running.spill_folder)
     place = target(out, reading.storage_options)
     paths, request_size = _inputs(inputs, cost.request_size, reading)
     costing = cost.costing(percentile=percentile, request_size=request_size)

@@ -226,34 +226,36 @@ class FileOptions:
         ),
     ] = False
 
-    def reading(
-        self,
-        *,
-        key_from_name: str | None = None,
-        max_rejects: str = "100%",
-        force: bool = False,
-        spill_folder: Path | None = None,
-    ) -> Reading:
-        """How the file is read.
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """The options as ``Reading.of`` takes them.
+
+        Raises:
+            UsageError: one cannot be understood, or two say the same thing.
+        """
+        if self.column_map and self.map_file:
+            raise UsageError("--map and --map-file say the same thing; give one of them")
+        return {
+            "format": self.log_format,
+            "column_map": ColumnMap.from_toml(self.map_file) if self.map_file else self.column_map or None,
+            "no_header": self.no_header,
+            "storage_options": self.storage_option,
+            "level": self.level.value,
+            "keep_query": self.keep_query,
+            "label_template": self.label_template,
+            "max_rejects": "100%",
+        }
+
+    def reading(self, spill_folder: Path | None = None) -> Reading:
+        """How the files are read.
+
+        Args:
+            spill_folder: where standard input and pipes are kept while they are read.
 
         Raises:
             UsageError: an option cannot be understood, or two say the same thing.
         """
-        if self.column_map and self.map_file:
-            raise UsageError("--map and --map-file say the same thing; give one of them")
-        return Reading.of(
-            format=self.log_format,
-            column_map=ColumnMap.from_toml(self.map_file) if self.map_file else self.column_map or None,
-            no_header=self.no_header,
-            level=self.level.value,
-            keep_query=self.keep_query,
-            label_template=self.label_template,
-            key_from_name=key_from_name,
-            max_rejects=max_rejects,
-            force=force,
-            spill_folder=spill_folder,
-            storage_options=self.storage_option,
-        )
+        return Reading.of(**self.keywords, spill_folder=spill_folder)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,14 +286,15 @@ class LogOptions(FileOptions):
         ),
     ] = None
 
-    def of_logs(self, spill_folder: Path | None = None) -> Reading:
-        """How the logs are read; see ``reading``."""
-        return self.reading(
-            key_from_name=self.key_from_name,
-            max_rejects=self.max_rejects,
-            force=self.force,
-            spill_folder=spill_folder,
-        )
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """The options as ``Reading.of`` takes them; see ``FileOptions``."""
+        return {
+            **super().keywords,
+            "max_rejects": self.max_rejects,
+            "force": self.force,
+            "key_from_name": self.key_from_name,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

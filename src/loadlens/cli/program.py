@@ -124,7 +124,7 @@ def convert_command(
 
     It analyses to the same figures.
     """
-    reading = logs.of_logs()
+    reading = logs.reading()
     place = target(out, reading.storage_options)
     refuse_file(place, [logs.map_file], overwrite=True)
     limit = memory.memory_bytes

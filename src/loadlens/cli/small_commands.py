@@ -162,7 +162,7 @@ def profile_command(
 
     Every command that takes logs takes profiles in their place, without reading a row again.
     """
-    reading = logs.of_logs(running.spill_folder)
+    reading = logs.reading(running.spill_folder)
     refuse_results_folder(inputs, reading)
     place = target(out, reading.storage_options)
     refuse_file(place, [logs.map_file], overwrite=True)

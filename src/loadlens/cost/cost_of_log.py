@@ -94,7 +94,7 @@ def priced(
     usage: Usage, costing: Costing, reading: Reading | None, options: MeasureOptions
 ) -> CostComparison:
     """Prices what each configuration used; measures the logs of instances."""
-    loads_reading = replace(reading or Reading(), name_keys=None)
+    loads_reading = replace(reading or Reading(), key_from_name=None)
     measured = [
         measured_capacity(
             instance,

@@ -109,8 +109,8 @@ def counted(log: Log, scan: Scan) -> Iterator[Iterator[Counted]]:
     """
     if is_small_text(log, scan.limits):
         log = in_memory(log, scan)
-    is_kept = log.is_dear and scan.looks_again
-    with spill_file(scan.spill_folder if is_kept else None, wanted=is_kept) as path:
+    is_kept = log.is_dear and scan.options.is_exact
+    with spill_file(scan.options.spill_folder if is_kept else None, wanted=is_kept) as path:
         found = None
         if path:
             with suppress(TallyFullError):
@@ -122,7 +122,7 @@ def counted(log: Log, scan: Scan) -> Iterator[Iterator[Counted]]:
 
 def layers_of(log: Log, scan: Scan) -> Layers:
     """What a log is counted by."""
-    return Layers.of(Rows.of(log, scan.plan), scan.widths, timeline=scan.with_heat)
+    return Layers.of(Rows.of(log, scan.plan), scan.widths, timeline=scan.options.heatmap)
 
 
 def _in_parts(log: Log, layers: Layers, scan: Scan) -> Iterator[Counted]:
@@ -145,7 +145,7 @@ def _in_parts(log: Log, layers: Layers, scan: Scan) -> Iterator[Counted]:
         if parts > 1 and num_keys / share * _BYTES_A_KEY > scan.limits.profile_bytes:
             raise _too_many_keys(log, scan, f"about {num_keys / share:,.0f} different values")
         keys = {width: profile.keys for width, profile in profiles.items()}
-        look = partial(look_again, layers, keys, scan.engine, scan.tracker, part=part, parts=parts)
+        look = partial(look_again, layers, keys, scan.options.engine, scan.tracker, part=part, parts=parts)
         yield Counted(profiles=profiles, look=look)
 
 
@@ -215,7 +215,7 @@ def _spilling(log: Log, layers: Layers, scan: Scan, path: Path) -> Counted:
     rows = _Spilled(path=path, layers=layers, keys=keys, codes=codes)
     return Counted(
         profiles=profiles,
-        look=partial(rows.look, scan.engine, scan.tracker),
+        look=partial(rows.look, scan.options.engine, scan.tracker),
         spilled_bytes=path.stat().st_size,
     )
 
@@ -247,9 +247,9 @@ def _tallied(
 
     def run(frame: pl.LazyFrame) -> None:
         if path:
-            write_spill(frame, path, scan.engine)
+            write_spill(frame, path, scan.options.engine)
         else:
-            frame.collect(engine=scan.engine)
+            frame.collect(engine=scan.options.engine)
 
     frame = scan.tracker.watch(layers.frame)
     run_batches(frame, add, _SPILLED if path else _NOTHING.schema, run, expected=_EXPECTED)

@@ -22,7 +22,6 @@ from loadlens.engine.scan import Scan, needed_names
 from loadlens.errors import InputError, UsageError, WorkerError
 from loadlens.logs.findings import Findings
 from loadlens.logs.log import Log
-from loadlens.profile.execution import MeasureOptions
 from loadlens.profile.plan import SUCCESS_RULES, UnusableRowsError, success_rule
 from loadlens.profile.progress import Tracker
 
@@ -40,7 +39,7 @@ _MERGED_AT_ONCE: Final = 64
 _SECONDS_BETWEEN_LOOKS: Final = 0.5  # an interrupt that another thread has taken is answered only then
 
 
-def counted_by_workers(log: Log, scan: Scan, executor: Executor, options: MeasureOptions) -> Counted:
+def counted_by_workers(log: Log, scan: Scan, executor: Executor) -> Counted:
     """Counts a log, a partition in each task.
 
     Raises:
@@ -49,7 +48,7 @@ def counted_by_workers(log: Log, scan: Scan, executor: Executor, options: Measur
         UnusableRowsError: some row breaks a rule.
         WorkerError: the executor broke.
     """
-    tasks = _tasks(log, scan, options)
+    tasks = _tasks(log, scan)
     merging = Merging()
     findings: dict[int, Findings] = {}
     scan.tracker.stage(COUNTING, partitions=len(tasks))
@@ -73,7 +72,7 @@ def counted_by_workers(log: Log, scan: Scan, executor: Executor, options: Measur
     return Counted(profiles=profiles, look=look)
 
 
-def _tasks(log: Log, scan: Scan, options: MeasureOptions) -> list[Task]:
+def _tasks(log: Log, scan: Scan) -> list[Task]:
     if not log.files or log.options is None or (log.frame is not log.raw and not log.is_sifted):
         raise InputError(
             f"{log.name}: is no log of files, of which an executor's workers could open their parts; "
@@ -84,24 +83,21 @@ def _tasks(log: Log, scan: Scan, options: MeasureOptions) -> list[Task]:
         raise UsageError(
             f"success: got {scan.plan.success}, expected one of {known}: workers are sent names alone"
         )
-    engine = scan.engine
+    engine = scan.options.engine
     if not isinstance(engine, str):
         raise UsageError(
             f"engine: got {type(engine).__name__}, expected the name of one, such as 'streaming': "
             f"workers are sent names, no objects"
         )
-    rows = options.partition_rows or _partition_rows(log)
+    rows = scan.options.partition_rows or _partition_rows(log)
     schema, parts = log.frame.collect_schema(), parts_of(log, rows)
     first = Task(
         part=parts[0],
         columns=tuple((name, schema[name]) for name in needed_names(log, scan.plan)),
         logged_times=log.logged_times,
         plan=plain_plan(scan.plan),
-        with_heat=scan.with_heat,
         widths=scan.widths,
-        memory_limit=options.memory_limit,
-        spill_folder=scan.spill_folder,
-        engine=engine,
+        options=replace(scan.options, executor=None, on_progress=None),
     )
     return [replace(first, part=part) for part in parts]
 

@@ -122,9 +122,9 @@ def on_good_rows(log: Log, run: Callable[[Log], Result]) -> Result:
 
 def _of_rows(log: Log, plans: Sequence[Plan], options: MeasureOptions) -> list[Statistics]:
     told = broken_told(plans[0].measures, log.frame, plans[0].success, log.name)
-    with told, scanning(log, plans, options) as scan, _counted(log, scan, options) as counts:
+    with told, scanning(log, plans, options) as scan, _counted(log, scan) as counts:
         try:
-            if scan.looks_again:
+            if options.is_exact:
                 found = together(refined(part, plans, scan.limits) for part in counts)
             else:
                 kept = [whole(log, scan, counts)] if plans[0].keeps_profile else counts
@@ -162,10 +162,13 @@ def _of_profiles(log: Log, plans: Sequence[Plan], options: MeasureOptions) -> li
     return [replace(statistics, spilled_bytes=spilled) for statistics in several]
 
 
-def _counted(log: Log, scan: Scan, options: MeasureOptions) -> AbstractContextManager[Iterator[Counted]]:
-    if options.executor is None:
-        return counted(log, scan)
-    return nullcontext(iter([counted_by_workers(log, scan, options.executor, options)]))
+def _counted(log: Log, scan: Scan) -> AbstractContextManager[Iterator[Counted]]:
+    executor = scan.options.executor
+    return (
+        counted(log, scan)
+        if executor is None
+        else nullcontext(iter([counted_by_workers(log, scan, executor)]))
+    )
 
 
 @contextmanager
@@ -196,10 +199,7 @@ def scanning(log: Log, plans: Sequence[Plan], options: MeasureOptions = MeasureO
                 plan=replace(plans[0], response_sizes=any(plan.response_sizes for plan in plans)),
                 widths=tuple(dict.fromkeys(some.width_s for plan in plans for some in plan.windows)),
                 limits=limits,
-                with_heat=options.heatmap,
-                looks_again=options.exact is not False,
-                spill_folder=options.spill_folder,
-                engine=options.engine,
+                options=options,
                 tracker=tracker,
             )
         log.refuse_copies(plans[0].key)  # of two formats, which the calls alone tell

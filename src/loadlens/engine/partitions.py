@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from os import PathLike
 from typing import Any
 
 import polars as pl
@@ -21,7 +20,7 @@ from loadlens.logs.log import Log, Reading, reading
 from loadlens.logs.opening import scan_tabular, text_file
 from loadlens.logs.text_log import TextFile, common_schema, scan_text
 from loadlens.logs.typed_tables import absent, good_rows
-from loadlens.profile.execution import Engine
+from loadlens.profile.execution import MeasureOptions
 from loadlens.profile.measures import broken_told
 from loadlens.profile.plan import SUCCESS_RULES, Plan, Rows, success_rule
 from loadlens.profile.profile import Profile
@@ -87,7 +86,7 @@ def parts_of(log: Log, most_rows: int) -> list[Part]:
     so do tables. Several small files of one sort make one part.
     """
     # The names of files have told their columns, and the rejected rows of all parts are judged together.
-    options = replace(log.options or Reading(), name_keys=None)
+    options = replace(log.options or Reading(), key_from_name=None)
     columns = tuple(common_schema(log.text).items()) if log.text else ()
     tabular = [_for_elsewhere(file) for file in log.files if file.kind != "text"]
     text = [_for_elsewhere(file) for file in log.files if file.kind == "text"]
@@ -212,11 +211,8 @@ class Task:
         columns: the columns that are needed, in the types that they have in the log as a whole.
         logged_times: which times the log as a whole holds as they were logged.
         plan: the fields of the plan, its success by name.
-        with_heat: whether latencies are counted over time.
         widths: of windows of time by which calls are counted besides, in s.
-        memory_limit: bytes for the worker to stay within.
-        spill_folder: where its temporary files go.
-        engine: what runs its queries.
+        options: how the caller wants it; without what can be told to no other process.
         attempt: how often it has failed; an executor that knows work by its arguments runs it again.
     """
 
@@ -224,11 +220,8 @@ class Task:
     columns: tuple[tuple[str, pl.DataType], ...]
     logged_times: tuple[str, ...]
     plan: Mapping[str, Any]
-    with_heat: bool
     widths: tuple[float, ...]
-    memory_limit: int | None
-    spill_folder: str | PathLike[str] | None
-    engine: Engine
+    options: MeasureOptions
     attempt: int = 0
 
 
@@ -271,15 +264,13 @@ def count_partition(task: Task) -> Counts:
         PartitionError: it cannot be read.
     """
     with _opened(task) as log:
-        limits = Limits.of(task.memory_limit)
+        limits = Limits.of(task.options.memory_limit)
         limits.refuse_huge_row_groups(log.files)
         scan = Scan(
             plan=_plan(task.plan),
             widths=task.widths,
             limits=limits,
-            with_heat=task.with_heat,
-            spill_folder=task.spill_folder,
-            engine=task.engine,
+            options=task.options,
             tracker=Tracker(None, None, 0),
         )
         with broken_told(scan.plan.measures, log.frame, scan.plan.success, log.name):
@@ -313,7 +304,7 @@ def look_at_partition(
         layers = Layers.of(Rows.of(log, _plan(task.plan)), task.widths, timeline=False)
         selections = [(width, Selections(some)) for width, some in wanted]
         try:
-            look_again(layers, keys, task.engine, Tracker(None, None, 0), selections)
+            look_again(layers, keys, task.options.engine, Tracker(None, None, 0), selections)
         except ChangedError as error:
             raise PartitionChangedError(f"{task.part}: changed while it was read") from error
         return [some.looked() for _, some in selections]

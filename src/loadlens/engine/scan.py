@@ -12,7 +12,7 @@ import polars as pl
 
 from loadlens.errors import UsageError
 from loadlens.logs.log import Log
-from loadlens.profile.execution import Engine
+from loadlens.profile.execution import Engine, MeasureOptions
 from loadlens.profile.plan import Plan, UnusableRowsError
 from loadlens.profile.progress import Limits, Tracker
 from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, LATENCY
@@ -103,20 +103,14 @@ class Scan:
         plan: what rows are counted for: the key, the rule of success, and whether sizes are.
         limits: sizes of steps.
         widths: of windows of time by which calls are counted besides, in s.
-        with_heat: whether latencies are counted over time.
-        looks_again: whether rows are read again, as figures are exact.
-        spill_folder: where the temporary file goes that rows go through; by default the system's place.
-        engine: what runs the queries.
+        options: how the caller wants it.
         tracker: is told of the rows.
     """
 
     plan: Plan
     widths: tuple[float, ...] = ()
     limits: Limits
-    with_heat: bool
-    looks_again: bool = True
-    spill_folder: str | PathLike[str] | None
-    engine: Engine
+    options: MeasureOptions
     tracker: Tracker
 
 
@@ -128,13 +122,13 @@ def is_small_text(log: Log, limits: Limits) -> bool:
 
 def in_memory(log: Log, scan: Scan) -> Log:
     """The log, its text parsed."""
-    frame = _parsing(log, scan).collect(engine=scan.engine).lazy()
+    frame = _parsing(log, scan).collect(engine=scan.options.engine).lazy()
     return _over_parsed(log, scan, frame)
 
 
 def spilled(log: Log, scan: Scan, path: Path) -> Log:
     """The log, its rows in a file."""
-    write_spill(_parsing(log, scan), path, scan.engine)
+    write_spill(_parsing(log, scan), path, scan.options.engine)
     return _over_parsed(log, scan, pl.scan_parquet(path, glob=False))
 
 

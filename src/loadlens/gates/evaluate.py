@@ -177,7 +177,7 @@ def check_gates(
     judged = checked_gates(gates)
     if outliers is not None:
         checked_outliers(outliers)
-    exact = options.exact is not False
+    exact = options.is_exact
     _refuse_unjudgeable(judged, exact=exact)
     opened = open_log(log, reading=reading)
     question = gates_question(opened, judged, by, outliers=outliers, exact=exact)

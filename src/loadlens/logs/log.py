@@ -1,17 +1,16 @@
 """A log: a canonical LazyFrame that remembers where it came from, so that errors can say where."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from os import PathLike
-from typing import Final, Union
+from typing import Concatenate, Final, ParamSpec, Union
 
 import polars as pl
 
 from loadlens.dialects import refuse_transactions
 from loadlens.errors import InputError, UsageError
 from loadlens.keywords import checked_arguments
-from loadlens.logs.column_map import ColumnMap
 from loadlens.logs.copies import look_for_same_runs
 from loadlens.logs.discovery import find_files
 from loadlens.logs.files import DataFile, refuse_changed
@@ -476,43 +475,36 @@ def _columns_of_all(files: Iterable[DataFile]) -> set[str]:
 
 
 def _named_columns(options: Reading) -> Sequence[str]:
-    return options.name_keys.columns if options.name_keys else ()
+    return options.key_from_name.columns if options.key_from_name else ()
 
 
-@checked_arguments()
-def read_log(
-    source: Source,
-    *,
-    format: str | None = None,  # noqa: A002  # the name that the command line has for it
-    column_map: ColumnMap | Iterable[str] | None = None,
-    no_header: bool = False,
-    level: str = "requests",
-    keep_query: bool = False,
-    label_template: bool = False,
-    key_from_name: str | None = None,
-    max_rejects: str | int = 0,
-    force: bool = False,
-    spill_folder: str | PathLike[str] | None = None,
-    storage_options: Mapping[str, str] | None = None,
-) -> Log:
+_Keywords = ParamSpec("_Keywords")
+_Opening = Callable[[Source, Reading], Log]
+
+
+def _with_keywords_of(
+    understand: Callable[_Keywords, Reading],
+) -> Callable[[_Opening], Callable[Concatenate[Source, _Keywords], Log]]:
+    """Makes a function that opens a source take how to read it as the keywords of ``understand``."""
+
+    def decorate(opening: _Opening) -> Callable[Concatenate[Source, _Keywords], Log]:
+        def opened(source: Source, *none: _Keywords.args, **keywords: _Keywords.kwargs) -> Log:
+            return opening(source, understand(*none, **keywords))
+
+        opened.__name__ = opened.__qualname__ = opening.__name__
+        opened.__doc__ = opening.__doc__
+        return checked_arguments(understand)(opened)  # type: ignore[return-value]  # the source may be named too
+
+    return decorate
+
+
+@_with_keywords_of(Reading.of)
+def read_log(source: Source, how: Reading) -> Log:
     """Opens a log for several analyses.
 
     Args:
         source: as for ``scan_log``.
-        format: the name of the dialect of text files; without it, their content tells.
-        column_map: which columns of any table are what: ``["latency=elapsed:ms", "end=ts:epoch_ms"]``.
-        no_header: whether CSV files read by a map have no header; it names their columns ``c1``, ``c2`` ...
-        level: what a row is where a log has both: ``"requests"``, or ``"transactions"``, such as JMeter's
-            transaction controllers.
-        keep_query: whether labels that are absolute URLs keep query and fragment.
-        label_template: whether ids in the paths of labels (numbers, UUIDs, hexadecimal runs) become ``{id}``.
-        key_from_name: a regular expression over file names whose named groups become columns.
-        max_rejects: how many rows may be rejected: a count, or a percentage such as ``"0.5%"``.
-        force: whether calls that several files hold may count several times.
-        spill_folder: where standard input (``"-"``) and pipes are kept while they are read; without it,
-            where the system puts temporary files.
-        storage_options: options of object stores, such as ``{"aws_region": "eu-west-1"}``, under the names
-            that Polars has for them.
+        how: given as the keywords of ``Reading.of``, such as ``column_map=["latency=elapsed:ms"]``.
 
     Returns:
         The log, which every analysis takes as its source. Its ``findings`` tell, after an analysis, what
@@ -522,20 +514,7 @@ def read_log(
         InputError: nothing is there, it cannot be read, or it has no latencies.
         UsageError: an argument cannot be understood.
     """
-    options = Reading.of(
-        format=format,
-        column_map=column_map,
-        no_header=no_header,
-        level=level,
-        keep_query=keep_query,
-        label_template=label_template,
-        key_from_name=key_from_name,
-        max_rejects=max_rejects,
-        force=force,
-        spill_folder=spill_folder,
-        storage_options=storage_options,
-    )
-    return open_log(source, reading=options)
+    return open_log(source, reading=how)
 
 
 @checked_arguments()

@@ -79,7 +79,7 @@ class Reading:
         level: what a row is where a log has both: a request or a transaction.
         keep_query: whether names that are absolute URLs keep query and fragment.
         label_template: whether ids in the paths of labels become ``{id}``.
-        name_keys: columns that the names of files tell.
+        key_from_name: columns that the names of files tell.
         max_rejects: how many rows may be rejected.
         force: whether calls that several files hold may count several times.
         spill_folder: where standard input and pipes are kept while they are read.
@@ -91,7 +91,7 @@ class Reading:
     level: Level = "requests"
     keep_query: bool = False
     label_template: bool = False
-    name_keys: NameKeys | None = None
+    key_from_name: NameKeys | None = None
     max_rejects: MaxRejects = field(default_factory=MaxRejects)
     force: bool = False
     spill_folder: Path | None = None
@@ -123,7 +123,25 @@ class Reading:
         spill_folder: str | PathLike[str] | None = None,
         storage_options: Mapping[str, str] | Iterable[str] | None = None,
     ) -> "Reading":
-        """Understands what a caller says; see ``read_log``.
+        """Understands what a caller says.
+
+        Args:
+            format: the name of the dialect of text files; without it, their content tells.
+            column_map: which columns of any table are what: ``["latency=elapsed:ms", "end=ts:epoch_ms"]``.
+            no_header: whether CSV files read by a map have no header; it names their columns ``c1``, ``c2``
+                and so on.
+            level: what a row is where a log has both: ``"requests"``, or ``"transactions"``, such as
+                JMeter's transaction controllers.
+            keep_query: whether labels that are absolute URLs keep query and fragment.
+            label_template: whether ids in the paths of labels (numbers, UUIDs, hexadecimal runs) become
+                ``{id}``.
+            key_from_name: a regular expression over file names whose named groups become columns.
+            max_rejects: how many rows may be rejected: a count, or a percentage such as ``"0.5%"``.
+            force: whether calls that several files hold may count several times.
+            spill_folder: where standard input (``"-"``) and pipes are kept while they are read; without it,
+                where the system puts temporary files.
+            storage_options: options of object stores, such as ``{"aws_region": "eu-west-1"}``, under the
+                names that Polars has for them.
 
         Raises:
             UsageError: an argument cannot be understood.
@@ -134,7 +152,7 @@ class Reading:
             level=cast("Level", level),
             keep_query=keep_query,
             label_template=label_template,
-            name_keys=None if key_from_name is None else compile_name_keys(key_from_name),
+            key_from_name=None if key_from_name is None else compile_name_keys(key_from_name),
             max_rejects=MaxRejects.parse(str(max_rejects)),
             force=force,
             spill_folder=None if spill_folder is None else Path(spill_folder),
@@ -360,7 +378,7 @@ def _refuse_endless(path: Location, options: Reading) -> None:
 
 def _name_columns(path: Location, options: Reading, columns: Collection[str]) -> list[tuple[str, str | None]]:
     """The columns that the name of a file tells; the file itself must not have them."""
-    told = options.name_keys.values(path) if options.name_keys else {}
+    told = options.key_from_name.values(path) if options.key_from_name else {}
     doubled = [name for name in told if name in columns]
     if doubled:
         raise InputError(

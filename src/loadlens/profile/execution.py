@@ -83,3 +83,8 @@ class MeasureOptions:
         """Raises a UsageError for a memory limit that is too small to work with."""
         if self.memory_limit is not None:
             Limits.of(self.memory_limit)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether figures are exact, for which rows are read again; those of saved profiles never are."""
+        return self.exact is not False

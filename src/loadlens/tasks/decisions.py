@@ -144,7 +144,7 @@ def decide(
     asked: dict[str, Question[Any]] = {"summary": summary}
     by, costing, comparison = options.by, options.costing, None
     if options.gates:
-        exact = options.measuring.exact is not False
+        exact = options.measuring.is_exact
         asked["gates"] = gates_question(log, options.gates, by, outliers=options.outliers, exact=exact)
     if costing:
         asked["usage"] = priced_usage_question(log, costing, tuple(dict.fromkeys((*(by or ()), MEMORY))))
