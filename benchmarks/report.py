@@ -35,7 +35,7 @@ _HEADER: Final = (
 _NOTES: Final = (
     "Wall: from starting the process until it has ended. Query: after imports, by the contender's own clock. "
     "CPU: user and system time. Peak: the largest resident memory of the process. The floor reads the needed "
-    "columns and computes nothing else. Only loadlens and the pandas chain also make density curves."
+    "columns and computes nothing else. Rows with curves make density curves too."
 )
 
 

@@ -29,11 +29,12 @@ class Contender:
 CONTENDERS: Final = (
     Contender(name=FLOOR, label="floor: raw Polars scan"),
     Contender(name=LOADLENS, label="loadlens"),
+    Contender(name="loadlens_densities", label="loadlens, with curves"),
     Contender(name="polars_direct", label="one Polars query"),
     Contender(name="duckdb_sql", label="DuckDB SQL"),
     Contender(
         name="pandas_chain",
-        label="pandas chain",
+        label="pandas chain, with curves",
         max_rows=10_000_000,
         reason="the whole log and copies of it would not fit into memory",
     ),

@@ -178,9 +178,11 @@ def _latencies(rng: np.random.Generator, rows: int) -> Any:
 
 
 def _times(rng: np.random.Generator, rows: int) -> Any:
-    match rng.integers(0, 5):
+    match rng.integers(0, 6):
         case 0:
             return 1.7e9 + rng.uniform(0, 100, rows)
+        case 4:
+            return 1.7e9 + rng.uniform(0, 1, rows)  # more in one second than a byte counts
         case 1:
             return np.round(rng.uniform(-50, 50, rows), 3)
         case 2:

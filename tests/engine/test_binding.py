@@ -210,6 +210,20 @@ def test_parts_of_the_keys_together_are_all_of_them() -> None:
     assert together.seconds == +whole.seconds
 
 
+@pytest.mark.parametrize("calls", [255, 256, 257, 70_000])
+def test_busy_seconds_are_counted_beyond_a_byte(calls: int) -> None:
+    rows = pl.concat([one_row(start=0.5, end=0.75)] * calls)
+    shape = simple()
+    merged = new_tally(shape)
+    merged.learn(pl.DataFrame())
+    for part in (rows, rows[: calls // 2], rows):
+        tally = new_tally(shape)
+        tally.add(part)
+        merged.merge(tally, np.zeros(1, dtype=np.uint32))
+    total = 2 * calls + calls // 2
+    assert merged.seconds()[1:].T.tolist() == [[0, total, total, total]]
+
+
 def test_a_log_as_a_whole_is_of_the_first_part() -> None:
     calls = []
     for part in range(3):

@@ -41,7 +41,7 @@ enum status {
 
 enum { BLOCK = 1024, MOST_KEY_COLUMNS = 31, ERRORS = 3 };
 enum { BUCKET_SHIFT = 44, PAGE_BITS = 4, BUCKETS_A_PAGE = 1 << PAGE_BITS, LINE_SHIFT = 19 - PAGE_BITS, FAILED_BUCKET = (1 << 19) - 1 };
-enum { SECONDS_A_PAGE = 4, CODES_A_PAGE = 4, SECOND_FIGURES = 3, PARTS_AN_OCTAVE = 16, MOST_WINDOWS = 256, WINDOW_MASK = 511 };
+enum { SECONDS_A_PAGE = 16, CODES_A_PAGE = 4, SECOND_FIGURES = 3, SECOND_BYTES = CODES_A_PAGE * SECONDS_A_PAGE * SECOND_FIGURES, PARTS_AN_OCTAVE = 16, MOST_WINDOWS = 256, WINDOW_MASK = 511 };
 enum { FRACTION_BITS = 55, EXCESS_BITS = 20 };
 
 static const double MAX_LATENCY_MS = 1099511627776.0;  /* 2^40, as in loadlens.schema */
@@ -553,6 +553,7 @@ struct tally {
     struct rest *rests;
     size_t room_lines, room_rests, lines_used;
     struct pages cells, seconds, timeline;
+    struct pages carries;          /* of the counts of `seconds`, which are bytes: how often each began anew */
     uint64_t *excess;              /* of each count of a cell: by how much latencies exceed its start, summed up */
     size_t room_excess, excess_used;
     struct page_slot *last_seconds; /* by page of codes: its last pages of seconds, even and odd, as logs are mostly in order */
@@ -645,7 +646,8 @@ static size_t bytes_of(const struct tally *tally) {
         bytes += tally->codes.texts[column].room_bytes + tally->codes.texts[column].room_hashes * 28;
     bytes += tally->room_last_seconds * sizeof *tally->last_seconds + tally->room_excess * sizeof *tally->excess;
     bytes += tally->room_lines * (sizeof *tally->lines + sizeof *tally->rests) + tally->room_classes * 64;
-    return bytes + pages_bytes(&tally->cells) + pages_bytes(&tally->seconds) + pages_bytes(&tally->timeline);
+    bytes += pages_bytes(&tally->seconds) + pages_bytes(&tally->carries);
+    return bytes + pages_bytes(&tally->cells) + pages_bytes(&tally->timeline);
 }
 
 /* ---- blocks: from columns to arrays, each value held to its rule ---- */
@@ -778,9 +780,27 @@ static uint64_t seconds_name(uint32_t code, uint64_t second) {
     return (uint64_t)(code / CODES_A_PAGE) << 33 | second / SECONDS_A_PAGE;
 }
 
-static uint32_t *second_counts(struct tally *tally, uint32_t page, uint32_t code, uint64_t second) {
-    size_t place = (size_t)(code % CODES_A_PAGE) * SECONDS_A_PAGE + second % SECONDS_A_PAGE;
-    return tally->seconds.counts + ((size_t)page * CODES_A_PAGE * SECONDS_A_PAGE + place) * SECOND_FIGURES;
+/* Where on its page the starts of a code's second are counted; its ends and completions follow. */
+static size_t second_place(uint32_t code, uint64_t second) {
+    return ((size_t)(code % CODES_A_PAGE) * SECONDS_A_PAGE + second % SECONDS_A_PAGE) * SECOND_FIGURES;
+}
+
+static uint8_t *second_bytes(const struct pages *seconds, uint32_t page) {
+    return (uint8_t *)seconds->counts + (size_t)page * SECOND_BYTES;
+}
+
+/* Notes that a byte began anew at 0, once or more often. Bytes keep the pages of logs with few calls a second small. */
+static bool carry(struct tally *tally, uint64_t name, size_t place, uint32_t times) {
+    uint32_t page = page_of(&tally->carries, name);
+    if (page == NO_PAGE) return false;
+    tally->carries.counts[(size_t)page * SECOND_BYTES + place] += times;
+    return true;
+}
+
+static inline bool count_second(struct tally *tally, uint64_t name, uint32_t page, size_t place, uint8_t calls) {
+    uint8_t *count = second_bytes(&tally->seconds, page) + place;
+    *count = (uint8_t)(*count + calls);
+    return *count >= calls || carry(tally, name, place, 1);
 }
 
 /* Ends and completions, which are the ends of successes, by whole second; `page` and `name` are those of the ends. */
@@ -799,9 +819,10 @@ static bool count_ends(struct tally *tally, const struct block *block, uint64_t 
         if (page[i] == NO_PAGE) return false;
     }
     for (int i = 0; i < rows; i++) {
-        uint32_t *counts = second_counts(tally, page[i], block->code[row[i]], second_of(block->end[row[i]]));
-        counts[1]++;
-        counts[2] += block->success[row[i]];
+        size_t place = second_place(block->code[row[i]], second_of(block->end[row[i]]));
+        if (!count_second(tally, name[i], page[i], place + 1, 1) ||
+            !count_second(tally, name[i], page[i], place + 2, block->success[row[i]]))
+            return false;
     }
     for (int i = rows - 1; rows < block->rows && i >= 0; i--) { /* by row again */
         name[row[i]] = name[i];
@@ -820,8 +841,7 @@ static bool count_starts(struct tally *tally, const struct block *block, const u
         if (start != start) continue;
         uint64_t second = second_of(start), name = seconds_name(block->code[i], second);
         uint32_t page = name == end_name[i] ? end_page[i] : page_of(&tally->seconds, name);
-        if (page == NO_PAGE) return false;
-        second_counts(tally, page, block->code[i], second)[0]++;
+        if (page == NO_PAGE || !count_second(tally, name, page, second_place(block->code[i], second), 1)) return false;
     }
     return true;
 }
@@ -1198,6 +1218,7 @@ API void tally_free(struct tally *tally) {
     free(tally->last_seconds);
     pages_free(&tally->cells);
     pages_free(&tally->seconds);
+    pages_free(&tally->carries);
     pages_free(&tally->timeline);
     free(tally);
 }
@@ -1210,7 +1231,8 @@ API struct tally *tally_new(int32_t columns, const uint8_t *is_text, const struc
     tally->layout = *layout;
     tally->most_bytes = most_bytes;
     tally->cells.width = BUCKETS_A_PAGE;
-    tally->seconds.width = CODES_A_PAGE * SECONDS_A_PAGE * SECOND_FIGURES;
+    tally->seconds.width = SECOND_BYTES / sizeof *tally->seconds.counts;
+    tally->carries.width = SECOND_BYTES;
     tally->timeline.width = PARTS_AN_OCTAVE;
     make_parts();
     if (!has_shift(layout) || !codes_init(&tally->codes, columns, is_text, part, parts) ||
@@ -1314,19 +1336,45 @@ static bool merge_timelines(struct tally *into, struct tally *from) {
     return merge_pages(&into->timeline, &from->timeline, OF_ALL, 20, false);
 }
 
+/* Adds one code's seconds of a page, from the first on, and how often each count of them began anew (NULL: never). */
+static bool add_seconds(struct tally *into, uint32_t code, uint64_t first, const uint8_t *more,
+                        const uint32_t *carried) {
+    static const uint8_t NONE[SECONDS_A_PAGE * SECOND_FIGURES];
+    if (carried == NULL && memcmp(more, NONE, sizeof NONE) == 0) return true;
+    uint64_t name = seconds_name(code, first);
+    uint32_t page = page_of(&into->seconds, name);
+    if (page == NO_PAGE) return false;
+    size_t place = second_place(code, first);
+    uint8_t *sums = second_bytes(&into->seconds, page) + place;
+    for (size_t i = 0; i < sizeof NONE; i++) {
+        unsigned sum = (unsigned)sums[i] + more[i];
+        uint32_t times = (sum > UINT8_MAX) + (carried == NULL ? 0 : carried[i]);
+        sums[i] = (uint8_t)sum;
+        if (times > 0 && !carry(into, name, place + i, times)) return false;
+    }
+    return true;
+}
+
+static const uint32_t *carries_of(const struct tally *tally, uint64_t name) {
+    const struct pages *carries = &tally->carries;
+    if (carries->slots == NULL) return NULL;
+    size_t at = slot_of(name, carries->mask);
+    while (carries->slots[at].name != name && carries->slots[at].name != EMPTY) at = (at + 1) & carries->mask;
+    if (carries->slots[at].name == EMPTY) return NULL;
+    return carries->counts + (size_t)carries->slots[at].page * SECOND_BYTES;
+}
+
 static bool merge_seconds(struct tally *into, const struct tally *from, const uint32_t *code) {
     uint64_t *names = page_names(&from->seconds);
     if (names == NULL) return false;
-    const uint32_t *more = from->seconds.counts;
     bool good = true;
     for (size_t number = 0; good && number < from->seconds.used; number++) {
         uint64_t first = (names[number] & 0x1FFFFFFFF) * SECONDS_A_PAGE, owner = (names[number] >> 33) * CODES_A_PAGE;
-        for (uint64_t own = owner; own < owner + CODES_A_PAGE; own++, more += SECONDS_A_PAGE * SECOND_FIGURES) {
-            if (!good || own >= from->codes.used) continue;
-            uint32_t page = page_of(&into->seconds, seconds_name(code[own], first));
-            good = page != NO_PAGE;
-            uint32_t *sums = good ? second_counts(into, page, code[own], first) : NULL;
-            for (int i = 0; good && i < SECONDS_A_PAGE * SECOND_FIGURES; i++) sums[i] += more[i];
+        const uint8_t *more = second_bytes(&from->seconds, (uint32_t)number);
+        const uint32_t *carried = carries_of(from, names[number]);
+        for (uint32_t i = 0; good && i < CODES_A_PAGE && owner + i < from->codes.used; i++) {
+            size_t place = second_place(i, 0);
+            good = add_seconds(into, code[owner + i], first, more + place, carried == NULL ? NULL : carried + place);
         }
     }
     free(names);
@@ -1423,14 +1471,20 @@ API int64_t tally_seconds(const struct tally *tally, int64_t *code, int64_t *sec
                           int64_t *completions) {
     uint64_t *names = page_names(&tally->seconds);
     if (names == NULL) return -NO_MEMORY;
-    const uint32_t *counts = tally->seconds.counts;
     size_t used = 0;
     for (size_t number = 0; number < tally->seconds.used; number++) {
-        for (int place = 0; place < CODES_A_PAGE * SECONDS_A_PAGE; place++, counts += SECOND_FIGURES) {
+        uint64_t owner = (names[number] >> 33) * CODES_A_PAGE, first = (names[number] & 0x1FFFFFFFF) * SECONDS_A_PAGE;
+        const uint32_t *carried = carries_of(tally, names[number]);
+        const uint8_t *bytes = second_bytes(&tally->seconds, (uint32_t)number);
+        for (int place = 0; place < CODES_A_PAGE * SECONDS_A_PAGE; place++) {
+            int64_t counts[SECOND_FIGURES];
+            for (int i = 0; i < SECOND_FIGURES; i++) {
+                size_t at = (size_t)place * SECOND_FIGURES + i;
+                counts[i] = bytes[at] + (carried == NULL ? 0 : (int64_t)carried[at] << 8);
+            }
             if ((counts[0] | counts[1] | counts[2]) == 0) continue;
-            code[used] = (int64_t)(names[number] >> 33) * CODES_A_PAGE + place / SECONDS_A_PAGE;
-            second[used] =
-                (int64_t)(names[number] & 0x1FFFFFFFF) * SECONDS_A_PAGE + place % SECONDS_A_PAGE - SECOND_OFFSET;
+            code[used] = (int64_t)owner + place / SECONDS_A_PAGE;
+            second[used] = (int64_t)first + place % SECONDS_A_PAGE - SECOND_OFFSET;
             starts[used] = counts[0];
             ends[used] = counts[1];
             completions[used++] = counts[2];

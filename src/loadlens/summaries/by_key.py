@@ -20,7 +20,6 @@ from loadlens.profile import (
     success_of,
 )
 from loadlens.schema import LATENCY
-from loadlens.summaries.density_curves import density
 from loadlens.summaries.summary_columns import (
     TPS_COLUMNS,
     InvocationStatistics,
@@ -69,7 +68,6 @@ class SummaryStatistics(InvocationStatistics):
             ``invocation_latency_min``, ``_mean``, ``_median``, ``_max``, ``_iqr`` of the kept successes
             (ms), the five ``tps_`` columns (per s), then the extras of every summary, then the calls of
             each error class as ``error_<class>`` where the log tells classes.
-        density: curves of the kept latencies: the key columns, ``latency_ms``, ``density``.
     """
 
     by: tuple[str, ...]
@@ -137,7 +135,6 @@ def _summary(plan: Plan, found: Statistics) -> SummaryStatistics:
             *extras(plan, with_error_rate=False),
             *[name for name in classes.columns if not name.startswith("key:")],
         ),
-        density=density(statistics.histogram, panel=(), group=key),
         **common(statistics, plan),
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Real
-from typing import Final, TypedDict
+from typing import ClassVar, Final, TypedDict
 
 import polars as pl
 
@@ -56,7 +56,7 @@ class InvocationStatistics(Shown):
 
     Attributes:
         summary: the summary table.
-        density: curves of the kept latencies: the key columns, ``latency_ms``, ``density`` (per ms).
+        histogram: the kept latencies in bins: the key columns as ``key:<name>``, ``latency_ms``, ``count``.
         quality: rows, failures by class, the fence and the successes above it for each key.
         outliers: the fence above which calls were removed; ``none`` where none were.
         bounds: between which rates the clock leaves the throughput of each key: the key columns,
@@ -68,13 +68,28 @@ class InvocationStatistics(Shown):
     """
 
     summary: pl.DataFrame
-    density: pl.DataFrame
+    histogram: pl.DataFrame
     quality: pl.DataFrame
     outliers: Outliers
     bounds: pl.DataFrame
     profile: Profile
     relative_error: float
     spilled_bytes: int
+
+    density_panel: ClassVar[tuple[str, ...]] = ()
+    """The key columns whose curves integrate to 1 together; the others tell curves apart."""
+
+    @cached_property
+    def density(self) -> pl.DataFrame:
+        """Curves of the kept latencies: key columns, ``latency_ms``, ``density`` (per ms)."""
+        from loadlens.summaries.density_curves import density
+
+        return density(self.histogram, panel=self.density_panel, group=self.density_group)
+
+    @property
+    def density_group(self) -> tuple[str, ...]:
+        """The key columns that tell the curves of a panel apart."""
+        return self.profile.key
 
     @cached_property
     def spectrum(self) -> pl.DataFrame:
@@ -137,8 +152,9 @@ def seconds_without_completion(profile: Profile) -> int:
 
 
 class Common(TypedDict):
-    """The fields of ``InvocationStatistics`` but for summary and density."""
+    """The fields of ``InvocationStatistics`` but for the summary."""
 
+    histogram: pl.DataFrame
     quality: pl.DataFrame
     outliers: Outliers
     bounds: pl.DataFrame
@@ -150,6 +166,7 @@ class Common(TypedDict):
 def common(statistics: Statistics, plan: Plan) -> Common:
     """What is made of statistics in the same way for every summary."""
     return Common(
+        histogram=statistics.histogram,
         quality=quality(statistics, plan.key),
         outliers=plan.outliers,
         bounds=_throughput_bounds(statistics, plan.key),

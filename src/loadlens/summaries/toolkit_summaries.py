@@ -9,7 +9,6 @@ from loadlens.engine import measure
 from loadlens.logs import EndpointMetricsSource, Source, open_log, read_endpoint_metrics
 from loadlens.profile import DEFAULT_PERCENTILES, MeasureOptions, Outliers, Plan
 from loadlens.schema import CONFIGURATION_COLUMNS, ENDPOINT_STATISTICS, ERROR_COLUMNS, LATENCY
-from loadlens.summaries.density_curves import density
 from loadlens.summaries.summary_columns import (
     TPS_COLUMNS,
     InvocationStatistics,
@@ -73,7 +72,6 @@ class StabilityStatistics(InvocationStatistics):
             ``_median``, ``_max``, ``_iqr`` of the successes (ms), then the extras of every summary.
         endpoint_metrics: ``memory_size`` and one column for each metric (times in ms), or None.
         average_response_size: mean size of the successful responses in bytes, or None.
-        density: curves of the kept latencies: ``memory_size``, ``latency_ms``, ``density``.
     """
 
     endpoint_metrics: pl.DataFrame | None
@@ -126,7 +124,6 @@ def stability_statistics(
         ),
         endpoint_metrics=None if metrics is None else endpoint_summary(metrics, STABILITY_KEY),
         average_response_size=average_response_size(statistics),
-        density=density(statistics.histogram, panel=(), group=STABILITY_KEY),
         **common(statistics, plan),
     )
 
@@ -146,12 +143,17 @@ class ConcurrencyStatistics(InvocationStatistics):
         endpoint_metrics: ``memory_size``, ``max_concurrency`` and one column for each metric (times in
             ms), or None.
         average_response_size: mean size of the successful responses in bytes, or None.
-        density: curves of the kept latencies: ``max_concurrency``, ``num_clients``, ``latency_ms``,
-            ``density``; the curves of one ``max_concurrency`` integrate to 1.
     """
 
     endpoint_metrics: pl.DataFrame | None
     average_response_size: float | None
+
+    density_panel = ("max_concurrency",)
+
+    @property
+    def density_group(self) -> tuple[str, ...]:
+        """The clients, of all memory sizes together."""
+        return ("num_clients",)
 
 
 def concurrency_statistics(
@@ -192,6 +194,5 @@ def concurrency_statistics(
         ),
         endpoint_metrics=None if metrics is None else endpoint_summary(metrics, METRICS_KEY),
         average_response_size=average_response_size(statistics),
-        density=density(statistics.histogram, panel=("max_concurrency",), group=("num_clients",)),
         **common(statistics, plan),
     )
