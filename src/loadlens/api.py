@@ -149,6 +149,7 @@ def summarize(
     *,
     outliers: Outliers = "none",
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
+    failures: bool = False,
     **execution: Unpack[Execution],
 ) -> SummaryResult:
     """Summarises a log by any configuration columns.
@@ -160,6 +161,7 @@ def summarize(
         outliers: the fence above which calls are removed: ``none`` (nothing is), ``mean-iqr``
             (mean + 5 IQR) or ``tukey`` (q75 + 1.5 IQR).
         percentiles: quantiles of the successes to report, before outliers are removed.
+        failures: whether failed calls are told apart by their error, with times and latencies.
         **execution: how to do it: ``exact``, ``memory_limit``, ``spill_folder``, ``heatmap``, ``engine``,
             ``on_progress``, ``executor``; see ``Execution``.
 
@@ -175,6 +177,7 @@ def summarize(
         by,
         outliers=checked_outliers(outliers),
         percentiles=percentiles,
+        failures=failures,
         options=MeasureOptions(**execution),
     )
     return SummaryResult(**vars(statistics))

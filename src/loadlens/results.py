@@ -168,6 +168,13 @@ class _Views(InvocationStatistics):
 
         return heatmap_chart(self.heatmap)
 
+    @cached_property
+    def failures_chart(self) -> alt.TopLevelMixin:
+        """Failed calls over time, a strip for each error; with ``failures=True``."""
+        from loadlens.charts import failures_chart
+
+        return failures_chart(self.failures_over_time)
+
     def view_charts(self) -> dict[str, alt.TopLevelMixin]:
         """The charts that there is data for, by the name of their file."""
         charts = {}
@@ -286,16 +293,28 @@ class SummaryResult(SummaryStatistics, _Views, _Folder):
         tables = {"summary": self.summary}
         if self.quality.height > MOST_KEYS:
             tables["quality"] = self.quality
+        if not self.failures.is_empty():
+            tables["failures"] = self.failures
         for name, frame in tables.items():
             write_csv(disarmed(frame) if safe_csv else frame, folder / f"{name}.csv")
         charts = folder / "charts"
         charts.mkdir()
         _write_chart(self.chart, charts, "latency_density", chart_formats)
-        for name, chart in self.view_charts().items():
+        for name, chart in {**self.view_charts(), **self.further_charts()}.items():
             _write_chart(chart, charts, name, chart_formats)
+
+    def further_charts(self) -> dict[str, alt.TopLevelMixin]:
+        """The charts of what else was asked for, where there is data for them, by the name of their file."""
+        return {} if self.failures_over_time.is_empty() else {"failures": self.failures_chart}
 
     @property
     def file_names(self) -> list[str]:
         """The files that the tables and charts are written to."""
-        names = ("latency_density", "latency_spectrum", "throughput_and_errors", "latency_heatmap")
-        return _names(("summary", "quality"), [f"charts/{name}" for name in names])
+        names = (
+            "latency_density",
+            "latency_spectrum",
+            "throughput_and_errors",
+            "latency_heatmap",
+            "failures",
+        )
+        return _names(("summary", "quality", "failures"), [f"charts/{name}" for name in names])

@@ -2,6 +2,7 @@
 
 from loadlens.charts.density import concurrency_density_chart, stability_density_chart, summary_density_chart
 from loadlens.charts.drawing import save_chart, svg_text
+from loadlens.charts.failures import failures_chart
 from loadlens.charts.monthly_costs import break_even_chart, pareto_chart
 from loadlens.charts.over_time import heatmap_chart, timeline_chart
 from loadlens.charts.spectrum import spectrum_chart
@@ -14,6 +15,7 @@ __all__ = [
     "comparison_spectrum_chart",
     "concurrency_density_chart",
     "cost_chart",
+    "failures_chart",
     "heatmap_chart",
     "pareto_chart",
     "save_chart",

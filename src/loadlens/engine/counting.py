@@ -25,7 +25,7 @@ from loadlens.engine.scan import (
     write_spill,
 )
 from loadlens.engine.selections import Selections
-from loadlens.engine.tally import TIMELINE, Columns, Layers, Tallies, Tally
+from loadlens.engine.tally import FAILURES, TIMELINE, Columns, Layers, Tallies, Tally
 from loadlens.errors import InputError
 from loadlens.logs.log import Log
 from loadlens.profile.buckets import window_name, window_of
@@ -33,7 +33,7 @@ from loadlens.profile.clock import UnitCounts, UnitWatch
 from loadlens.profile.execution import Engine
 from loadlens.profile.measures import UnusableMeasureError
 from loadlens.profile.plan import Rows, UnusableRowsError
-from loadlens.profile.profile import Profile, joint_timeline
+from loadlens.profile.profile import Profile, joint_failures, joint_timeline
 from loadlens.profile.progress import Tracker
 from loadlens.schema import LATENCY, breaks_rule
 
@@ -256,13 +256,16 @@ def _tallied(
     found = {
         layer: _profile(tallies.merged(layer), columns, scan, units)
         for layer, columns in layers.layers.items()
-        if layer != TIMELINE
+        if layer not in {TIMELINE, FAILURES}
     }
     _refuse_broken_keys(found[None])
     measures = {layer: profile for layer, profile in found.items() if isinstance(layer, str)}
     if columns := layers.layers.get(TIMELINE):
         timeline = _timeline(tallies.merged(TIMELINE), columns, scan)
         found[None] = replace(found[None], timeline=timeline, measures=measures)
+    if columns := layers.layers.get(FAILURES):
+        failures = _further(tallies.merged(FAILURES), columns, scan)
+        found[None] = replace(found[None], failures=joint_failures(failures))
     return {layer: profile for layer, profile in found.items() if not isinstance(layer, str)}
 
 
@@ -275,9 +278,14 @@ def _timeline(tallies: Sequence[Tally], columns: Columns, scan: Scan) -> Profile
     """The timeline of a log; None where there are too many keys for any width."""
     if any(tally.window_s is None for tally in tallies):
         return None
-    profiles = [profile_of(tally, columns, scan.plan.key, UnitCounts()) for tally in tallies]
+    profiles = _further(tallies, columns, scan)
     found = [replace(profile, buckets=profile.buckets.drop("excess")) for profile in profiles]
     return found[0] if len(found) == 1 else joint_timeline(found)
+
+
+def _further(tallies: Sequence[Tally], columns: Columns, scan: Scan) -> list[Profile]:
+    """The profiles of a layer beside that of the key alone."""
+    return [profile_of(tally, columns, scan.plan.key, UnitCounts()) for tally in tallies]
 
 
 def _coded(keys: pl.DataFrame, columns: Columns) -> pl.DataFrame:

@@ -196,7 +196,11 @@ def scanning(log: Log, plans: Sequence[Plan], options: MeasureOptions = MeasureO
     try:
         with reading(log):
             yield Scan(
-                plan=replace(plans[0], response_sizes=any(plan.response_sizes for plan in plans)),
+                plan=replace(
+                    plans[0],
+                    response_sizes=any(plan.response_sizes for plan in plans),
+                    failures=any(plan.failures for plan in plans),
+                ),
                 widths=tuple(dict.fromkeys(some.width_s for plan in plans for some in plan.windows)),
                 limits=limits,
                 options=options,

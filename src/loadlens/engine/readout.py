@@ -47,6 +47,7 @@ def profile_of(tally: Tally, columns: Columns, key: Sequence[str], units: UnitCo
         units=units,
         window_s=tally.window_s,
         is_fitted=columns.is_fitted,
+        fold=tally.fold,
     )
 
 

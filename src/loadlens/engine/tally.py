@@ -20,12 +20,13 @@ from loadlens.profile.buckets import (
     window_name,
     window_of,
 )
+from loadlens.profile.failed_calls import COUNTED_OF_FAILED, ERROR, MOST_ERRORS, failed_calls, folded
 from loadlens.profile.measures import Measure, UnusableMeasureError
 from loadlens.profile.plan import Rows, UnusableRowsError
 from loadlens.profile.profile import key_names
 from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, LATENCY
 
-__all__ = ["TIMELINE", "Columns", "KeyColumn", "Layers", "Tallies", "Tally", "key_columns_of"]
+__all__ = ["FAILURES", "TIMELINE", "Columns", "KeyColumn", "Layers", "Tallies", "Tally", "key_columns_of"]
 
 
 _WIDE = (pl.Int128, pl.UInt128, pl.Decimal)
@@ -104,6 +105,9 @@ Layer = float | str | None
 
 TIMELINE: Final = 0.0
 """In the place of the width of its windows: the layer of a profile's timeline."""
+
+FAILURES: Final = -1.0
+"""Likewise: the layer of the failed calls by their error."""
 
 _MOST_ROWS: Final = 2**31
 """Counts of a tally have 32 bits."""
@@ -194,6 +198,8 @@ class Layers:
             is_fitted = rows.plan.window_s is None
             layers[TIMELINE] = replace(columns, errors=rows.errors, is_fitted=is_fitted)
             layers.update((measure.name, _of_measure(keys, measure)) for measure in rows.plan.measures)
+        if rows.plan.failures:
+            layers[FAILURES] = _of_failures(keys)
         checked = _UNUSABLE in schema
         frame = rows.frame.select(
             *[key.coded() for key in keys],
@@ -211,6 +217,8 @@ class Layers:
 
     def batch(self, rows: pl.DataFrame, layer: Layer) -> pl.DataFrame:
         """Some rows in the columns of one layer."""
+        if layer == FAILURES:
+            return failed_calls(rows, [key.name for key in self.run.keys])
         return rows if len(self.layers) == 1 and not self.checked else rows.select(self.layers[layer].names)
 
 
@@ -232,6 +240,13 @@ def _of_measure(keys: Sequence[KeyColumn], measure: Measure) -> Columns:
     return Columns(keys=tuple(keys), others=(measure.label, "success"), layout=layout)
 
 
+def _of_failures(keys: Sequence[KeyColumn]) -> Columns:
+    """The columns of the layer of failed calls, by key and error."""
+    places = {name: len(keys) + 1 + number for number, name in enumerate(COUNTED_OF_FAILED)}
+    error = KeyColumn(name=ERROR, dtype=pl.String())
+    return Columns(keys=(*keys, error), others=COUNTED_OF_FAILED, layout=Layout.of(places))
+
+
 class Tally:
     """Counts of rows, and the keys that they have.
 
@@ -239,7 +254,10 @@ class Tally:
         native: the counts.
         rows: how many rows it was given.
         window_s: the width of its windows of time in s; None where it has none.
+        fold: how far errors are put together, of failed calls.
     """
+
+    fold = 0
 
     def __init__(self, columns: Columns, *, most_bytes: int, part: int = 0, parts: int = 1) -> None:
         self._columns = columns
@@ -282,6 +300,14 @@ class Tally:
         if self._names:
             self._keys = [self.keys, other.keys.filter(pl.Series(codes >= before))]
         self.native.merge(other.native, codes)
+
+    def _become(self, keys: pl.DataFrame) -> None:
+        """Gives the keys other names, of which several may be the same: their counts are put together."""
+        before = self.native
+        self._start()
+        codes = self.native.learn(keys)
+        self.native.merge(before, codes)
+        self._keys = [keys[np.sort(np.unique(codes, return_index=True)[1])]]
 
 
 class _FittedTally(Tally):
@@ -328,14 +354,40 @@ class _FittedTally(Tally):
         """Puts windows together, as many to each as it takes to be so wide; drops all without a width."""
         if self.window_s == width_s or self.window_s is None:
             return
-        narrow, keys, times = self.native, self.keys, int((width_s or 0) // self.window_s)
-        self._start()
+        times = int((width_s or 0) // self.window_s)
         self.window_s = width_s
         if width_s:
-            keys = keys.with_columns(pl.col(self._names[-1]) // times)
-            codes = self.native.learn(keys)
-            self.native.merge(narrow, codes)
-            self._keys = [keys[np.sort(np.unique(codes, return_index=True)[1])]]
+            self._become(self.keys.with_columns(pl.col(self._names[-1]) // times))
+        else:
+            self._start()
+
+
+class _FailureTally(Tally):
+    """Counts failed calls by key and error, which are put together where they would be too many."""
+
+    def add(self, batch: pl.DataFrame, *, codes: Codes | None = None) -> None:
+        """Counts a batch; see ``Tally.add``."""
+        super().add(folded(batch, self.fold), codes=codes)
+        self._fit()
+
+    def merge(self, other: Tally) -> None:
+        """Adds the counts of another tally, both with their errors put together as far."""
+        fold = max(self.fold, other.fold)
+        for one in (self, other):
+            assert isinstance(one, _FailureTally)  # noqa: S101  # those of a layer are of one kind
+            one.put_together(fold)
+        super().merge(other)
+        self._fit()
+
+    def _fit(self) -> None:
+        while self.native.num_keys > MOST_ERRORS:
+            self.put_together(self.fold + 1)
+
+    def put_together(self, fold: int) -> None:
+        """Puts errors together that far; see ``folded``."""
+        if fold > self.fold:
+            self.fold = fold
+            self._become(folded(self.keys, fold))
 
 
 class Tallies:
@@ -361,7 +413,8 @@ class Tallies:
         parts: int = 1,
         most_rows: int = _MOST_ROWS,
     ) -> None:
-        self._options = {"most_bytes": most_bytes // len(layers.layers), "part": part, "parts": parts}
+        num_large = len(layers.layers.keys() - {FAILURES})  # whose few errors take little
+        self._options = {"most_bytes": most_bytes // num_large, "part": part, "parts": parts}
         self._most_rows = most_rows
         self._layers = layers
         self._lock = threading.Lock()
@@ -374,6 +427,8 @@ class Tallies:
         if timeline:  # is given the rows of the part alone, of which windows tell nothing
             kind = _FittedTally if timeline.is_fitted else Tally
             found[TIMELINE] = kind(timeline, most_bytes=self._options["most_bytes"])
+        if failures := self._layers.layers.get(FAILURES):  # likewise
+            found[FAILURES] = _FailureTally(failures, most_bytes=self._options["most_bytes"])
         return found
 
     def add(self, rows: pl.DataFrame, *, codes: Codes | None = None) -> int:
@@ -392,12 +447,13 @@ class Tallies:
         """
         if self._layers.checked and rows[_UNUSABLE].any():
             raise UnusableRowsError
-        has_some = TIMELINE in self._layers.layers and self._options["parts"] > 1
+        of_part = {TIMELINE, FAILURES} & self._layers.layers.keys()
+        has_some = bool(of_part) and self._options["parts"] > 1
         if has_some and codes is None:
             codes = np.empty(rows.height, dtype=np.uint32)
         with self._one() as number:
             for layer, tally in self.all[number].items():  # that of the key alone is the first
-                own = rows.filter(codes != NO_CODE) if layer == TIMELINE and has_some else rows
+                own = rows.filter(codes != NO_CODE) if has_some and layer in of_part else rows
                 try:
                     tally.add(self._layers.batch(own, layer), codes=None if layer is not None else codes)
                 except UnusableRowsError:

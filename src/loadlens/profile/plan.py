@@ -137,6 +137,7 @@ class Plan:
             exact figures.
         window_s: the width in s of the windows of that timeline; None for one that fits the log's span.
         measures: further durations that a profile that is kept counts as it counts latencies.
+        failures: whether failed calls are told apart by their error besides.
         histogram: whether the distribution of the kept calls is wanted, which takes ``q25`` and ``q75`` too.
         windows: what is measured by window of time besides.
         bounds: whether it is told between what figures that are not exact lie; not of IQRs.
@@ -155,6 +156,7 @@ class Plan:
     keeps_profile: bool = False
     window_s: int | None = None
     measures: tuple[Measure, ...] = ()
+    failures: bool = False
     histogram: bool = True
     windows: tuple[WindowPlan, ...] = ()
     bounds: bool = False

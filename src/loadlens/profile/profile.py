@@ -20,6 +20,7 @@ from loadlens.profile.buckets import (
     window_name,
 )
 from loadlens.profile.clock import UnitCounts
+from loadlens.profile.failed_calls import MOST_ERRORS, folded
 from loadlens.profile.merging import (
     Pace,
     coarsened,
@@ -41,7 +42,7 @@ from loadlens.profile.merging import (
 from loadlens.schema import ERROR_COLUMNS
 from loadlens.text.common_types import keys_of_one_type
 
-__all__ = ["FRACTION_BITS", "Parts", "Profile", "joint_timeline", "key_names"]
+__all__ = ["FRACTION_BITS", "Parts", "Profile", "joint_failures", "joint_timeline", "key_names"]
 
 _FIGURE_SCHEMA = {
     "code": pl.Int64(),
@@ -130,6 +131,10 @@ class Profile(Shown):
         is_fitted: whether ``window_s`` is the smallest of the automatic widths (1, 5, 10, 30 s, 1, 5, 10,
             30 min, ...) in which there are at most 256 windows from the first to the last, and not so many
             pairs of key and window; it gets wider where calls that are merged ask for that.
+        failures: the profile of the failed calls alone by key and error, as if they were successes: ``keys``
+            have a column ``ERROR`` more, null where the log tells none. None where nobody asked for it, or of
+            profiles that are merged one has none.
+        fold: how far errors are put together in such a profile, as they would be too many; see ``folded``.
     """
 
     key: tuple[str, ...]
@@ -146,6 +151,8 @@ class Profile(Shown):
     timeline: "Profile | None" = None
     measures: Mapping[str, "Profile"] = field(default_factory=dict)
     is_fitted: bool = False
+    failures: "Profile | None" = None
+    fold: int = 0
 
     @classmethod
     def empty(cls, key: Sequence[str]) -> "Profile":
@@ -172,7 +179,7 @@ class Profile(Shown):
         """About how much memory its frames take."""
         frames = (self.keys, self.figures, self.buckets, self.seconds, self.heat, self.classes)
         own = sum(frame.estimated_size() for frame in frames)
-        further = [*self.measures.values(), *([self.timeline] if self.timeline else [])]
+        further = [*self.measures.values(), *filter(None, (self.timeline, self.failures))]
         return int(own) + sum(profile.estimated_bytes for profile in further)
 
     @property
@@ -304,6 +311,8 @@ class Profile(Shown):
             timeline=joint_timeline([one.timeline for one in profiles if not one.figures.is_empty()]),
             measures=joint_measures([one.measures for one in profiles if not one.figures.is_empty()]),
             is_fitted=all(profile.is_fitted for profile in profiles),
+            failures=joint_failures([one.failures for one in profiles if not one.figures.is_empty()]),
+            fold=max(profile.fold for profile in profiles),
         ).merged()
 
 
@@ -342,6 +351,8 @@ class Parts:
         timeline: that of all.
         measures: those of all.
         is_fitted: whether the width of their windows was chosen automatically.
+        failures: those of all.
+        fold: how far errors are put together.
     """
 
     key: tuple[str, ...]
@@ -359,11 +370,12 @@ class Parts:
     timeline: Profile | None = None
     measures: Mapping[str, Profile] = field(default_factory=dict)
     is_fitted: bool = False
+    failures: Profile | None = None
+    fold: int = 0
 
     def merged(self) -> Profile:
         """The profile of all together."""
-        windows = [] if self.window_s is None else [window_name(self.window_s)]
-        keys = common_keys(self.keys, [*key_names(self.key), *windows])
+        keys = common_keys(self.keys, [name for name in self.keys.columns if name not in {"code", "part"}])
         codes = new_codes(self.keys, keys)
         pace = None
         if self.rates is not None and self.windows is not None:
@@ -383,6 +395,8 @@ class Parts:
             timeline=self.timeline,
             measures=self.measures,
             is_fitted=self.is_fitted,
+            failures=self.failures,
+            fold=self.fold,
         )
 
 
@@ -413,3 +427,21 @@ def joint_timeline(timelines: Sequence[Profile | None]) -> Profile | None:
     ends = [window * int(width) for window in windows if window is not None]
     fitting = fitting_width(width, ends, partial(num_pairs, whole.keys.drop("code"), name))
     return None if fitting is None else whole.in_windows_of(fitting)
+
+
+def joint_failures(several: Sequence[Profile | None]) -> Profile | None:
+    """The failed calls of all, their errors put together as far as it takes; None if a profile has none."""
+    found = [failures for failures in several if failures is not None]
+    if not found or len(found) < len(several):
+        return None
+    fold = max(one.fold for one in found)
+    whole = Profile.merge_all([_folded(one, fold) for one in found])
+    while whole.keys.height > MOST_ERRORS:
+        whole = Profile.merge_all([_folded(whole, whole.fold + 1)])
+    return whole
+
+
+def _folded(failures: Profile, fold: int) -> Profile:
+    if fold == failures.fold:
+        return failures
+    return replace(failures, keys=folded(failures.keys, fold), fold=fold)

@@ -1,5 +1,6 @@
 """One self-contained HTML page of what was found."""
 
+from loadlens.report.failures_report import failures_section
 from loadlens.report.page import Callout, Card, Figure, Heading, Notes, Report, Section, Table, render
 from loadlens.report.summary_report import summary_report
 from loadlens.report.toolkit_report import toolkit_report
@@ -13,6 +14,7 @@ __all__ = [
     "Report",
     "Section",
     "Table",
+    "failures_section",
     "render",
     "summary_report",
     "toolkit_report",

@@ -77,6 +77,20 @@ _COLUMNS: Final[Mapping[str, _Column]] = {
     "throttle_exception": _column("Throttled", "", _count),
     "insufficient_memory_error": _column("Out of memory", "", _count),
     "other_model_error": _column("Other errors", "", _count),
+    "error": _column("Error", "", str),
+    "count": _column("Calls", "", _count),
+    "share": _column("Share", "", _share),
+    "num_timed": _column("With a latency", "", _count),
+    **{
+        f"latency_{name}_ms": _column(header, "ms", _measure)
+        for name, header in {
+            "min": "Min",
+            "mean": "Mean",
+            "median": "Median",
+            "p99": "p99",
+            "max": "Max",
+        }.items()
+    },
     f"{LATENCY}_min": _column("Min", "ms", _measure),
     f"{LATENCY}_mean": _column("Mean", "ms", _measure),
     f"{LATENCY}_median": _column("Median", "ms", _measure),

@@ -79,22 +79,30 @@ def summary_statistics(
     *,
     outliers: Outliers = "none",
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
+    failures: bool = False,
     options: MeasureOptions,
 ) -> SummaryStatistics:
     """Summarises a log; see ``summary_question``."""
     key = None if by is None else checked_key(by)
     log = open_log(source, required=(*(key or ()), LATENCY))
     key = log.key if key is None else key
-    return ask(log, summary_question(log, key, outliers=outliers, percentiles=percentiles), options)
+    question = summary_question(log, key, outliers=outliers, percentiles=percentiles, failures=failures)
+    return ask(log, question, options)
 
 
 def summary_question(
-    log: Log, by: Sequence[str], *, outliers: Outliers, percentiles: Sequence[float]
+    log: Log,
+    by: Sequence[str],
+    *,
+    outliers: Outliers,
+    percentiles: Sequence[float],
+    failures: bool = False,
 ) -> Question[SummaryStatistics]:
     """Asks for the figures of a log by the columns ``by``; by none, as a whole.
 
     A call is a success when the log's ``success`` says so or, without that column, when its latency is
     above 0. Nothing is filtered unless a fence is asked for; the fence is taken over all rows as logged.
+    With ``failures``, failed calls are told apart by their error.
 
     Raises:
         UsageError: ``by`` names a column twice, or one that is measured and not configured.
@@ -105,6 +113,7 @@ def summary_question(
         outliers=outliers,
         counts_outliers=True,
         percentiles=checked_percentiles(percentiles),
+        failures=failures,
     )
     return Question(plan=plan, answer=partial(_summary, plan))
 

@@ -23,6 +23,7 @@ from loadlens.profile import (
 )
 from loadlens.profile.clock import FINE_S
 from loadlens.schema import ERROR_COLUMNS, LATENCY
+from loadlens.summaries.failures import failures_by_error, failures_over_time
 from loadlens.text.common_types import numeric_casts
 
 __all__ = [
@@ -106,6 +107,24 @@ class InvocationStatistics(Shown):
     def heatmap(self) -> pl.DataFrame:
         """``time_s``, ``window_s``, ``latency_low_ms``, ``latency_high_ms``, ``count``; if asked for."""
         return heatmap(self.profile)
+
+    @cached_property
+    def failures(self) -> pl.DataFrame:
+        """Failed calls by key and error, the most frequent first.
+
+        The key columns; ``error``, null where the log tells none; ``count``; ``share`` (0 to 1, of the failed
+        calls of the key); ``error_rate`` (0 to 1, of its calls). Where failures were asked for
+        (``failures=True``) also ``first_start_s`` and ``last_end_s`` (s on the log's clock); ``num_timed``,
+        how many have a latency, and of these ``latency_min_ms``, ``latency_mean_ms``,
+        ``latency_median_ms``, ``latency_p99_ms``, ``latency_max_ms``; median and p99 are off by
+        at most 0.2 % (1/512).
+        """
+        return failures_by_error(self.profile)
+
+    @cached_property
+    def failures_over_time(self) -> pl.DataFrame:
+        """``error``, ``time_s``, ``window_s``, ``count`` of failed calls; with ``failures=True``."""
+        return failures_over_time(self.profile)
 
     @property
     def headline(self) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from loadlens.logs import Findings
     from loadlens.profile import Outliers
-    from loadlens.report import Report
+    from loadlens.report import Report, Section
     from loadlens.results import ConcurrencyResult, CostResult, StabilityResult, SummaryResult
     from loadlens.tasks.analysis_options import AnalysisOptions
 
@@ -182,6 +182,7 @@ class LogAnalysis(Shown):
             **keys_left_out(self.summary.summary.height),
             "summary": _rows(self.summary.summary),
             **_figures_of(self.summary),
+            "failures": _rows(self.summary.failures),
             **self.findings.document(self.summary.seconds_without_completion),
             **self.decisions.document,
         }
@@ -213,8 +214,17 @@ class LogAnalysis(Shown):
             figures={name: svg_text(chart) for name, chart in charts.items()},
             cards=self.decisions.cards(),
             before=self.decisions.sections_before(),
-            after=self.decisions.sections_after(),
+            after=(*self._further_sections(), *self.decisions.sections_after()),
         )
+
+    def _further_sections(self) -> list[Section]:
+        """The sections on what was measured besides, where there is something to tell."""
+        from loadlens.charts import svg_text
+        from loadlens.report import failures_section
+
+        svg = {name: svg_text(chart) for name, chart in self.summary.further_charts().items()}
+        sections = [failures_section(self.summary, svg.get("failures"))]
+        return [section for section in sections if section]
 
 
 def _head(sources: Sequence[str], outliers: Outliers, **more: str) -> dict[str, Any]:
@@ -270,7 +280,7 @@ def _finite(name: str) -> pl.Expr:
 
 def _rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
     """The rows of a table; of very many, those of the configurations with the most calls."""
-    calls = next((name for name in ("num_invocations", "num_rows") if name in frame.columns), None)
+    calls = next((name for name in ("num_invocations", "num_rows", "count") if name in frame.columns), None)
     if frame.height > MOST_KEYS and calls:
         order = frame[calls].rank("ordinal", descending=True)
         frame = frame.filter(order <= MOST_KEYS)

@@ -211,6 +211,7 @@ def _analyze_log(source: Source, options: AnalysisOptions, *, sources: Sequence[
         key_of(options.by, log.key),
         outliers=options.outliers or "none",
         percentiles=options.percentiles,
+        failures=True,
     )
     log.require((*question.plan.key, LATENCY))
     statistics, decisions = decide(log, question, options, name=", ".join(sources))
