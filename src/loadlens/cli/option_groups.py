@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,6 +38,7 @@ __all__ = [
     "RequestSize",
     "RunningOptions",
     "SafeCsv",
+    "SliceOptions",
     "Storage",
     "excerpts_shown",
     "fence_of",
@@ -298,6 +299,57 @@ class LogOptions(FileOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SliceOptions:
+    """Which rows of the logs are looked at."""
+
+    skip: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Leave out the first part, e.g. 60s; a call belongs where it starts.",
+            show_default=False,
+            rich_help_panel="Slices",
+        ),
+    ] = None
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="TIME",
+            help="Begin: e.g. 5min after the first start, or 2026-11-22T10:30.",
+            show_default=False,
+            rich_help_panel="Slices",
+        ),
+    ] = None
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="End, likewise.",
+            show_default=False,
+            rich_help_panel="Slices",
+        ),
+    ] = None
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SQL",
+            help="Condition on rows, e.g. \"memory_size >= 2048 AND label <> 'login'\".",
+            show_default=False,
+            rich_help_panel="Slices",
+        ),
+    ] = None
+
+    def of(self, measuring: MeasureOptions) -> MeasureOptions:
+        """The same measuring, of these rows.
+
+        Raises:
+            UsageError: an option cannot be understood.
+        """
+        return replace(measuring, skip=self.skip, from_=self.from_, to=self.to, where=self.where)
+
+
+@dataclass(frozen=True, kw_only=True)
 class MemoryOptions:
     """How much memory a run may take."""
 
@@ -330,8 +382,8 @@ class MemoryOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunningOptions(MemoryOptions):
-    """Who measures, and within what."""
+class RunningOptions(SliceOptions, MemoryOptions):
+    """What of the logs is measured, by whom, and within what."""
 
     spill_folder: Annotated[
         Path | None,
@@ -376,7 +428,7 @@ class RunningOptions(MemoryOptions):
             spill_folder=self.spill_folder,
             on_progress=on_progress,
         )
-        return workforce(options, cluster=self.cluster, workers=self.workers)
+        return workforce(self.of(options), cluster=self.cluster, workers=self.workers)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -237,7 +237,9 @@ def usage_from(
     key, percentile = plan.key, plan.percentiles[0]
     told = [name for name in (*_MEASURED, "cold_start") if name in log.columns]
     if not log.saved and (told or steps_ms):
-        found = on_good_rows(log, lambda rows: _scanned(rows, key, plan.success, steps_ms))
+        found = on_good_rows(
+            log, lambda rows: _scanned(statistics.measured_rows(rows), key, plan.success, steps_ms)
+        )
     else:
         found = _of_profile(statistics.profile, steps_ms)
     table = statistics.table.join(

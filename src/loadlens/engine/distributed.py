@@ -14,14 +14,17 @@ from loadlens.engine.partitions import (
     PartitionError,
     Task,
     count_partition,
+    first_start_of_partition,
     look_at_partition,
     parts_of,
     plain_plan,
 )
 from loadlens.engine.scan import Scan, needed_names
+from loadlens.engine.slicing import SLICING, tell_outside
 from loadlens.errors import InputError, UsageError, WorkerError
 from loadlens.logs.findings import Findings
 from loadlens.logs.log import Log
+from loadlens.logs.outside import Outside
 from loadlens.profile.plan import SUCCESS_RULES, UnusableRowsError, success_rule
 from loadlens.profile.progress import Tracker
 
@@ -48,7 +51,7 @@ def counted_by_workers(log: Log, scan: Scan, executor: Executor) -> Counted:
         UnusableRowsError: some row breaks a rule.
         WorkerError: the executor broke.
     """
-    tasks = _tasks(log, scan)
+    tasks = _with_first_start(log, _tasks(log, scan), scan, executor)
     merging = Merging()
     findings: dict[int, Findings] = {}
     scan.tracker.stage(COUNTING, partitions=len(tasks))
@@ -59,6 +62,8 @@ def counted_by_workers(log: Log, scan: Scan, executor: Executor) -> Counted:
         if counts.findings.is_cut_short:
             break
     _tell_findings(log, [findings[number] for number in sorted(findings)])
+    if outside := [part.outside for part in findings.values() if part.outside]:
+        tell_outside(log, scan.options.slice, Outside.together(outside))
     profiles = merging.merged()
 
     def look(selections: Wanted) -> None:
@@ -70,6 +75,18 @@ def counted_by_workers(log: Log, scan: Scan, executor: Executor) -> Counted:
                 some.take(looked)
 
     return Counted(profiles=profiles, look=look)
+
+
+def _with_first_start(log: Log, tasks: list[Task], scan: Scan, executor: Executor) -> list[Task]:
+    """The tasks, with the first start of the log where their slice goes by it."""
+    asked = scan.options.slice
+    first: float | None = None
+    if asked.needs_first_start:
+        scan.tracker.stage(SLICING, partitions=len(tasks))
+        found = _results(executor, first_start_of_partition, tasks, (), scan.tracker)
+        first = min((start for _, start in found if start is not None), default=None)
+    asked.edges(log.name, first)
+    return [replace(task, first_start_s=first) for task in tasks]
 
 
 def _tasks(log: Log, scan: Scan) -> list[Task]:
@@ -93,13 +110,17 @@ def _tasks(log: Log, scan: Scan) -> list[Task]:
     schema, parts = log.frame.collect_schema(), parts_of(log, rows)
     first = Task(
         part=parts[0],
-        columns=tuple((name, schema[name]) for name in needed_names(log, scan.plan)),
+        columns=tuple((name, schema[name]) for name in _names(log, scan)),
         logged_times=log.logged_times,
         plan=plain_plan(scan.plan),
         widths=scan.widths,
         options=replace(scan.options, executor=None, on_progress=None),
     )
     return [replace(first, part=part) for part in parts]
+
+
+def _names(log: Log, scan: Scan) -> list[str]:
+    return list(dict.fromkeys([*needed_names(log, scan.plan), *scan.options.slice.columns]))
 
 
 def _partition_rows(log: Log) -> int:

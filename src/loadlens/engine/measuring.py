@@ -18,7 +18,8 @@ from loadlens.engine.readout import together
 from loadlens.engine.refine import Asked, CellTable, ChangedError, End, Estimates, Refinement
 from loadlens.engine.scan import Scan
 from loadlens.engine.selections import Selections
-from loadlens.errors import InputError
+from loadlens.engine.slicing import sliced
+from loadlens.errors import InputError, UsageError
 from loadlens.logs.files import refuse_changed
 from loadlens.logs.log import Log, reading
 from loadlens.logs.metadata import joint_findings, lost_warning
@@ -60,6 +61,8 @@ def measure_all(
         InputError: the log has no rows, or more that break a rule than may be rejected, or cannot be read, or
             needs more memory than allowed.
     """
+    if options.slice:
+        options.slice.check(log.name, log.frame.collect_schema())
     found: dict[int, Statistics] = {}
     for group in _together(plans):
         own = [plans[number] for number in group]
@@ -74,7 +77,9 @@ def measure_all(
             row_warnings(profile, log),
             profile.units.sentence(profile.resolution_s),
         )
-        found.update(zip(group, several, strict=True))
+        outside = log.findings.outside
+        edges = options.slice.edges(log.name, outside.first_start_s) if outside and options.slice else None
+        found.update(zip(group, (replace(some, edges=edges) for some in several), strict=True))
     return [found[number] for number in range(len(plans))]
 
 
@@ -122,12 +127,17 @@ def on_good_rows(log: Log, run: Callable[[Log], Result]) -> Result:
 
 def _of_rows(log: Log, plans: Sequence[Plan], options: MeasureOptions) -> list[Statistics]:
     told = broken_told(plans[0].measures, log.frame, plans[0].success, log.name)
-    with told, scanning(log, plans, options) as scan, _counted(log, scan) as counts:
+    with (
+        told,
+        scanning(log, plans, options) as scan,
+        _sliced(log, scan) as part,
+        _counted(part, scan) as counts,
+    ):
         try:
             if options.is_exact:
                 found = together(refined(part, plans, scan.limits) for part in counts)
             else:
-                kept = [whole(log, scan, counts)] if plans[0].keeps_profile else counts
+                kept = [whole(part, scan, counts)] if plans[0].keeps_profile else counts
                 found = together(_estimated(part, plans) for part in kept)
         except ChangedError as error:
             refuse_changed(log.files)
@@ -139,6 +149,10 @@ def _of_rows(log: Log, plans: Sequence[Plan], options: MeasureOptions) -> list[S
 
 def _of_profiles(log: Log, plans: Sequence[Plan], options: MeasureOptions) -> list[Statistics]:
     """Statistics of saved profiles and of the logs beside them, which are counted in one pass."""
+    if options.slice:
+        raise UsageError(
+            f"{log.name}: is a saved profile, whose calls are counted already; slice the log that it is of"
+        )
     for plan in plans:
         refuse_impossible(log, plan, options)
     key, beside = plans[0].key, None
@@ -160,6 +174,11 @@ def _of_profiles(log: Log, plans: Sequence[Plan], options: MeasureOptions) -> li
         several = [_estimates(profile, plan) for plan in plans]
     spilled = beside.spilled_bytes if beside else 0
     return [replace(statistics, spilled_bytes=spilled) for statistics in several]
+
+
+def _sliced(log: Log, scan: Scan) -> AbstractContextManager[Log]:
+    """The rows that are counted; workers slice their parts of a log themselves."""
+    return sliced(log, scan) if scan.options.executor is None else nullcontext(log)
 
 
 def _counted(log: Log, scan: Scan) -> AbstractContextManager[Iterator[Counted]]:

@@ -12,6 +12,7 @@ from loadlens.engine.counting import Profiles, layers_of, look_again, profiles_o
 from loadlens.engine.refine import ChangedError
 from loadlens.engine.scan import Scan
 from loadlens.engine.selections import Looked, Selections, Wanted
+from loadlens.engine.slicing import first_start, sliced_part
 from loadlens.engine.tally import Layers
 from loadlens.errors import LoadlensError
 from loadlens.logs.files import DataFile, changed_files, row_groups
@@ -35,6 +36,7 @@ __all__ = [
     "PartitionError",
     "Task",
     "count_partition",
+    "first_start_of_partition",
     "look_at_partition",
     "open_part",
     "parts_of",
@@ -213,6 +215,7 @@ class Task:
         plan: the fields of the plan, its success by name.
         widths: of windows of time by which calls are counted besides, in s.
         options: how the caller wants it; without what can be told to no other process.
+        first_start_s: the first start of the whole log, where its slice goes by it.
         attempt: how often it has failed; an executor that knows work by its arguments runs it again.
     """
 
@@ -222,6 +225,7 @@ class Task:
     plan: Mapping[str, Any]
     widths: tuple[float, ...]
     options: MeasureOptions
+    first_start_s: float | None = None
     attempt: int = 0
 
 
@@ -273,10 +277,23 @@ def count_partition(task: Task) -> Counts:
             options=task.options,
             tracker=Tracker(None, None, 0),
         )
-        with broken_told(scan.plan.measures, log.frame, scan.plan.success, log.name):
-            profiles = profiles_of_rows(log, layers_of(log, scan), scan)
+        with (
+            broken_told(scan.plan.measures, log.frame, scan.plan.success, log.name),
+            sliced_part(log, scan, task.first_start_s) as rows,
+        ):
+            profiles = profiles_of_rows(rows, layers_of(rows, scan), scan)
         packed = {width: _packed(profile) for width, profile in profiles.items()}
         return Counts(packed=packed, findings=log.findings)
+
+
+def first_start_of_partition(task: Task) -> float | None:
+    """The first start of a partition; None where no row has one.
+
+    Raises:
+        PartitionError: it cannot be read.
+    """
+    with _opened(task) as log:
+        return first_start(log, task.options.engine)
 
 
 def _packed(profile: Profile) -> Profile:
@@ -301,7 +318,9 @@ def look_at_partition(
         PartitionError: it cannot be read.
     """
     with _opened(task) as log:
-        layers = Layers.of(Rows.of(log, _plan(task.plan)), task.widths, timeline=False)
+        edges = task.options.slice.edges(log.name, task.first_start_s)
+        rows = replace(log, frame=log.frame.filter(edges.holds())) if task.options.slice else log
+        layers = Layers.of(Rows.of(rows, _plan(task.plan)), task.widths, timeline=False)
         selections = [(width, Selections(some)) for width, some in wanted]
         try:
             look_again(layers, keys, task.options.engine, Tracker(None, None, 0), selections)

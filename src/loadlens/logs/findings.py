@@ -19,6 +19,7 @@ import polars as pl
 from loadlens.errors import InputError, UsageError
 from loadlens.logs.calls import ALIKE, COUNTED_TWICE, REPEATED, Calls, overlaps, same_runs
 from loadlens.logs.labels import JoinedNames
+from loadlens.logs.outside import Outside
 from loadlens.messages import Shown, counted, notes_last, passed_over_sentences
 from loadlens.storage.folders import FREE_TEMPORARY_SPACE, refusing_full_disk
 from loadlens.text.typed_rows import REJECT_SCHEMA, Parsed, reasons_of
@@ -174,6 +175,8 @@ class Findings(Shown):
         earlier: rows that were rejected before, when the log was converted or profiled.
         aside: what was found in the log's typed tables, once their broken rows had to be set aside.
         is_cut_short: whether it was not read to its end, as far more rows are rejected than may be.
+        outside: the rows outside the slice of the log that was asked for; None where it is the whole log. It
+            outlasts a scan.
     """
 
     rows: int = 0
@@ -198,6 +201,7 @@ class Findings(Shown):
     earlier: int = 0
     aside: "Findings | None" = None
     is_cut_short: bool = False
+    outside: Outside | None = None
 
     @property
     def headline(self) -> str:
@@ -221,6 +225,7 @@ class Findings(Shown):
             appended=self.appended,
             earlier=self.earlier,
             aside=self.aside,
+            outside=self.outside,
         )
         if self.aside is not None:
             found.merge(self.aside)
@@ -362,7 +367,7 @@ class Findings(Shown):
         Args:
             empty_seconds: seconds between first and last completion that saw none.
         """
-        found = list(self.warnings)
+        found = [*(self.outside.sentences() if self.outside else ()), *self.warnings]
         if joined := self.joined.sentence():
             found.append(joined)
         found += [sentence for sentence in (self.units, *self.of_rows) if sentence]
@@ -389,6 +394,7 @@ class Findings(Shown):
             **({"rejected_earlier": self.earlier} if self.earlier else {}),
             "rejects_by_reason": dict(self.reasons.most_common()),
             "left_out": dict(self.left_out),
+            **({"slice": self.outside.document} if self.outside else {}),
             "warnings": self.sentences(empty_seconds),
         }
 

@@ -83,6 +83,7 @@ class Log(Shown):
         logged_times: which of ``start_time`` and ``end_time`` all of its files hold as their tools wrote
             them, and not as derived from the other by a latency.
         finer_times: how the tools that wrote it are told to log finer times, a clause each.
+        is_at_hand: whether its rows have been put where they are cheap to read again.
     """
 
     frame: pl.LazyFrame
@@ -100,6 +101,7 @@ class Log(Shown):
     is_sifted: bool = False
     logged_times: tuple[str, ...] = TIMES
     finer_times: tuple[str, ...] = ()
+    is_at_hand: bool = False
 
     @property
     def headline(self) -> str:
@@ -114,6 +116,8 @@ class Log(Shown):
     @property
     def is_dear(self) -> bool:
         """Whether its rows are dear to read again: text, objects of a store, a query of unknown cost."""
+        if self.is_at_hand:
+            return False
         remote = any(isinstance(file.path, RemotePath) for file in self.files)
         return bool(self.text) or remote or (not self.files and self.num_rows is None)
 

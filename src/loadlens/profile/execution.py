@@ -2,6 +2,7 @@
 
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import cached_property
 from os import PathLike
 from typing import Annotated, Final, Literal, TypedDict, get_args
 
@@ -9,6 +10,7 @@ import polars as pl
 
 from loadlens.keywords import FOLDER, Takes, checked_options
 from loadlens.profile.progress import Limits, OnProgress
+from loadlens.profile.slices import Slice, Span, When, is_span, is_when
 
 __all__ = ["Engine", "Execution", "MeasureOptions"]
 
@@ -32,6 +34,9 @@ _EXECUTOR: Final = Takes(
     lambda value: callable(getattr(value, "submit", None)), "an executor, such as ProcessPoolExecutor()"
 ).or_none()
 _ON_PROGRESS: Final = Takes(callable, "a function that takes a Progress").or_none()
+_SPAN: Final = Takes(is_span, "a length of time: '60s', seconds or a timedelta").or_none()
+_WHEN: Final = Takes(is_when, "a length of time after the first start, or a date and time").or_none()
+_WHERE: Final = Takes(lambda value: isinstance(value, str | pl.Expr), "a text in SQL or a pl.Expr").or_none()
 _ROWS: Final = Takes(lambda value: _is_whole(value) and value > 0, "a whole number of rows, 1 or more")
 
 
@@ -53,6 +58,10 @@ class Execution(TypedDict, total=False):
             files, each worker within ``memory_limit``; by default everything happens in this process.
         partition_rows: about how many rows of the log's files make a partition; by default a sixteenth of
             them, between 4 and 16 million.
+        skip: how long after the log's first start its slice begins: ``"60s"``, seconds, or a timedelta.
+        from_: the same, or a date and time: ``"2026-11-22T10:30"`` or a datetime, of UTC without an offset.
+        to: where the slice ends; a call belongs to the slice in which it starts.
+        where: a condition on its rows, in SQL or as a ``pl.Expr``, over all of the log's columns.
     """
 
     exact: bool | None
@@ -63,6 +72,10 @@ class Execution(TypedDict, total=False):
     on_progress: OnProgress | None
     executor: Executor | None
     partition_rows: int | None
+    skip: Span | None
+    from_: When | None
+    to: When | None
+    where: str | pl.Expr | None
 
 
 @checked_options
@@ -78,13 +91,23 @@ class MeasureOptions:
     on_progress: Annotated[OnProgress | None, _ON_PROGRESS] = None
     executor: Annotated[Executor | None, _EXECUTOR] = None
     partition_rows: Annotated[int | None, _ROWS] = None
+    skip: Annotated[Span | None, _SPAN] = None
+    from_: Annotated[When | None, _WHEN] = None
+    to: Annotated[When | None, _WHEN] = None
+    where: Annotated[str | pl.Expr | None, _WHERE] = None
 
     def __post_init__(self) -> None:
-        """Raises a UsageError for a memory limit that is too small to work with."""
+        """Raises a UsageError for a memory limit that is too small to work with, and a slice that is none."""
         if self.memory_limit is not None:
             Limits.of(self.memory_limit)
+        _ = self.slice
 
     @property
     def is_exact(self) -> bool:
         """Whether figures are exact, for which rows are read again; those of saved profiles never are."""
         return self.exact is not False
+
+    @cached_property
+    def slice(self) -> Slice:
+        """The rows that are looked at."""
+        return Slice.of(skip=self.skip, from_=self.from_, to=self.to, where=self.where)

@@ -1,7 +1,7 @@
 """What to measure and what comes back, and a log's rows as they are counted."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, Literal, get_args
 
@@ -14,6 +14,7 @@ from loadlens.logs.log import Log
 from loadlens.logs.metadata import success_rule_of
 from loadlens.profile.measures import Measure
 from loadlens.profile.profile import Profile, key_names
+from loadlens.profile.slices import Edges
 from loadlens.schema import (
     CANONICAL_COLUMNS,
     ERROR_CLASS,
@@ -201,6 +202,7 @@ class Statistics:
             the successes; 0 where they are exact. With a fence that is not exact, a call close to it may
             count as kept or not.
         spilled_bytes: size of the temporary file that rows went through, else 0.
+        edges: where the slice of the log lies that was measured; None for the whole log.
     """
 
     table: pl.DataFrame
@@ -209,6 +211,11 @@ class Statistics:
     relative_error: float
     windows: Mapping[float, pl.DataFrame] = field(default_factory=dict)
     spilled_bytes: int = 0
+    edges: Edges | None = None
+
+    def measured_rows(self, log: Log) -> Log:
+        """The rows of a log that are measured: those of the slice."""
+        return log if self.edges is None else replace(log, frame=log.frame.filter(self.edges.holds()))
 
 
 _COUNTED_COLUMNS = frozenset({LATENCY, "start_time", "end_time", *ERROR_COLUMNS})

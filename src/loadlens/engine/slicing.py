@@ -1,0 +1,165 @@
+"""A slice of a log: where it lies, how many rows lie outside, and the log of the rows inside."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Final
+
+import polars as pl
+
+from loadlens.engine.scan import PARSING, Scan, is_small_text, needed_names, spill_file, write_spill
+from loadlens.errors import InputError
+from loadlens.logs.log import Log
+from loadlens.logs.outside import Outside
+from loadlens.profile.execution import Engine
+from loadlens.profile.plan import UnusableRowsError
+from loadlens.profile.slices import INSIDE, START, Edges, Slice, rows_of_kinds
+from loadlens.schema import breaks_one_of
+
+__all__ = ["SLICING", "first_start", "sliced", "sliced_part", "tell_outside"]
+
+SLICING: Final = "Finding the slice"
+
+
+@contextmanager
+def sliced(log: Log, scan: Scan) -> Iterator[Log]:
+    """The rows of a slice of a log; its findings then tell those outside.
+
+    Rows that are dear to read again are put into memory or a temporary file first, for as long as the context
+    lasts. A row outside that breaks a rule is as bad as one inside.
+
+    Args:
+        log: the whole log.
+        scan: how it is scanned; its options have the slice.
+
+    Raises:
+        InputError: no row lies inside.
+        UnusableRowsError: some row outside breaks a rule.
+        UsageError: the log cannot have such a slice.
+    """
+    asked = scan.options.slice
+    if not asked:
+        yield log
+        return
+    with _at_hand(log, scan, asked) as whole:
+        scan.tracker.stage(SLICING)
+        first = first_start(whole, scan.options.engine) if asked.needs_first_start else None
+        part, outside = _inside(whole, scan, asked, asked.edges(log.name, first))
+        tell_outside(log, asked, outside)
+        yield part
+
+
+@contextmanager
+def sliced_part(part: Log, scan: Scan, first_start_s: float | None) -> Iterator[Log]:
+    """The same of a part of a log, of which no row need lie inside.
+
+    Args:
+        part: the part.
+        scan: how it is scanned; its options have the slice.
+        first_start_s: that of the whole log, where the slice goes by it.
+
+    Raises:
+        UnusableRowsError: some row outside breaks a rule.
+        UsageError: the log cannot have such a slice.
+    """
+    asked = scan.options.slice
+    if not asked:
+        yield part
+        return
+    with _at_hand(part, scan, asked) as whole:
+        rows, part.findings.outside = _inside(whole, scan, asked, asked.edges(part.name, first_start_s))
+        yield rows
+
+
+def first_start(log: Log, engine: Engine) -> float | None:
+    """The first start of all rows of a log."""
+    found = log.frame.select(pl.col(START).min()).collect(engine=engine)
+    first: float | None = found.item()
+    return first
+
+
+def _inside(whole: Log, scan: Scan, asked: Slice, edges: Edges) -> tuple[Log, Outside]:
+    """The rows of a log in a slice, and how many lie outside.
+
+    Args:
+        whole: the log.
+        scan: how it is scanned.
+        asked: the slice as it was asked for.
+        edges: where it lies.
+
+    Raises:
+        UnusableRowsError: some row outside breaks a rule.
+    """
+    start = pl.col(START).min() if asked.moments else pl.lit(None, dtype=pl.Float64).alias(START)
+    kinds = (
+        whole.frame.select(edges.kind(), *([START] if asked.moments else []))
+        .group_by(INSIDE)
+        .agg(start, pl.len().alias("rows"))
+        .collect(engine=scan.options.engine)
+    )
+    first = kinds[START].min()
+    rows = rows_of_kinds(kinds[INSIDE].to_list(), kinds["rows"].to_list())
+    outside = Outside(
+        asked=str(asked),
+        first_start_s=first if isinstance(first, float) else None,
+        from_s=edges.from_s,
+        to_s=edges.to_s,
+        inside=rows["inside"],
+        before=rows["before"],
+        after=rows["after"],
+        where=rows["where"],
+        without_start=rows["without_start"],
+    )
+    _refuse_broken(whole, scan, edges, outside)
+    return replace(whole, frame=whole.frame.filter(edges.holds())), outside
+
+
+def _refuse_broken(whole: Log, scan: Scan, edges: Edges, outside: Outside) -> None:
+    rules = whole.open_rules
+    if not rules or not outside.rows:
+        return
+    others = whole.frame.filter(edges.kind() != 0)
+    if others.select(breaks_one_of(rules).any()).collect(engine=scan.options.engine).item():
+        raise UnusableRowsError
+
+
+def tell_outside(log: Log, asked: Slice, outside: Outside) -> None:
+    """Lets the findings of a log tell the rows outside a slice.
+
+    Raises:
+        InputError: no row lies inside; says where they lie.
+        UsageError: the slice has dates, and the clock of the log has none.
+    """
+    asked.refuse_dates(log.name, outside.first_start_s)
+    if not outside.inside and outside.rows:
+        raise InputError(
+            f"{log.name}: no call lies in the slice {outside.asked}, {outside.rows:,} lie outside "
+            f"({outside.told}); choose a wider one"
+        )
+    log.findings.outside = outside
+
+
+@contextmanager
+def _at_hand(log: Log, scan: Scan, asked: Slice) -> Iterator[Log]:
+    """The log where it may be read several times, with the columns that a scan and the slice need."""
+    needed = [*needed_names(log, scan.plan), *(name for name in asked.columns if name in log.columns)]
+    names = list(dict.fromkeys(needed))
+    if not log.is_dear:
+        yield log
+        return
+    scan.tracker.stage(PARSING if log.text else "Reading rows")
+    frame = scan.tracker.watch(log.frame.select(_with_ruled(log, names)))
+    is_small = is_small_text(log, scan.limits)
+    with spill_file(None if is_small else scan.options.spill_folder, wanted=not is_small) as path:
+        if path is None:
+            rows = frame.collect(engine=scan.options.engine).lazy()
+        else:
+            write_spill(frame, path, scan.options.engine)
+            rows = pl.scan_parquet(path, glob=False)
+        yield replace(log, frame=rows, columns=tuple(rows.collect_schema()), text=(), is_at_hand=True)
+
+
+def _with_ruled(log: Log, names: list[str]) -> list[str]:
+    """Columns, with those that rules look at which a scan has to check."""
+    ruled = {name for rule in log.open_rules for name in rule.needs}
+    return [*names, *(name for name in log.columns if name in ruled and name not in names)]
