@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.comparison import Comparison, compare
+from loadlens import Comparison, compare
 
 __all__ = ["DISTRIBUTIONS", "METRICS", "Distribution", "coverage", "false_alarms", "main", "simulated"]
 
@@ -150,7 +150,7 @@ def _log(rng: np.random.Generator, latencies: Floats, errors: float) -> pl.DataF
 
 def simulated(
     distribution: Distribution, sizes: Sizes, replicates: int, *, changed: bool
-) -> list[Comparison]:
+) -> Sequence[Comparison]:
     """Comparisons of as many keys as there are ``replicates``.
 
     Args:

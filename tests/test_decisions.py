@@ -7,8 +7,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import loadlens
-from loadlens import Costing, analyze
-from loadlens.comparison import compare
+from loadlens import Costing, analyze, compare
 from loadlens.cost import Capacity, Strategy, Traffic, cost_comparison
 from loadlens.errors import GateError, InputError, OutputError, PriceError, UsageError
 from loadlens.gates import check_gates, parse_gate

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
         summarize_concurrency_results,
         summarize_stability_results,
     )
-    from loadlens.comparison import ComparedRun, Comparison, compare
-    from loadlens.cost import Capacity, Costing, Strategy, Traffic
+    from loadlens.comparison import ComparedRun, Comparison, Prices
+    from loadlens.cost import Capacity, Costing, Objective, Strategy, Traffic
     from loadlens.cost.prices import PriceTable, load_prices
     from loadlens.errors import InputError, LoadlensError, OutputError, PriceError, UsageError, WorkerError
-    from loadlens.gates import Gate, GateCheck, Verdict, check_gates, parse_gates, read_gates
+    from loadlens.gates import Gate, GateCheck, Scope, Verdict, Windows, check_gates, parse_gates, read_gates
     from loadlens.logs import (
         ColumnMap,
         EndpointMetricsSource,
@@ -26,13 +26,19 @@ if TYPE_CHECKING:
         Log,
         Reading,
         Source,
+        StorageOptions,
         read_log,
         scan_log,
     )
-    from loadlens.profile import Execution, Measure, Outliers, Profile, Progress
+    from loadlens.logs.discovery import NameKeys
+    from loadlens.logs.findings import MaxRejects
+    from loadlens.profile import Execution, Measure, MeasureOptions, Outliers, Profile, Progress
+    from loadlens.profile.execution import Engine
     from loadlens.results import ChartFormat, ConcurrencyResult, CostResult, StabilityResult, SummaryResult
     from loadlens.storage.location import PathSource
+    from loadlens.tasks.analysis_options import AnalysisOptions
     from loadlens.tasks.analysis_run import LogAnalysis, ToolkitAnalysis, analyze
+    from loadlens.tasks.decision_results import ComparisonResult, CostingResult, compare
     from loadlens.tasks.decisions import Decisions
     from loadlens.tasks.profile_files import load_profile, merge_profiles, profile_log
 
@@ -47,11 +53,11 @@ _HOMES: Final = {
         "summarize_concurrency_results",
         "summarize_stability_results",
     ),
-    "comparison": ("ComparedRun", "Comparison", "compare"),
-    "cost": ("Capacity", "Costing", "Strategy", "Traffic"),
+    "comparison": ("ComparedRun", "Comparison", "Prices"),
+    "cost": ("Capacity", "Costing", "Objective", "Strategy", "Traffic"),
     "cost.prices": ("PriceTable", "load_prices"),
     "errors": ("InputError", "LoadlensError", "OutputError", "PriceError", "UsageError", "WorkerError"),
-    "gates": ("Gate", "GateCheck", "Verdict", "check_gates", "parse_gates", "read_gates"),
+    "gates": ("Gate", "GateCheck", "Scope", "Verdict", "Windows", "check_gates", "parse_gates", "read_gates"),
     "logs": (
         "ColumnMap",
         "EndpointMetricsSource",
@@ -59,29 +65,39 @@ _HOMES: Final = {
         "Log",
         "Reading",
         "Source",
+        "StorageOptions",
         "read_log",
         "scan_log",
     ),
-    "profile": ("Execution", "Measure", "Outliers", "Profile", "Progress"),
+    "logs.discovery": ("NameKeys",),
+    "logs.findings": ("MaxRejects",),
+    "profile": ("Execution", "Measure", "MeasureOptions", "Outliers", "Profile", "Progress"),
+    "profile.execution": ("Engine",),
     "results": ("ChartFormat", "ConcurrencyResult", "CostResult", "StabilityResult", "SummaryResult"),
     "storage.location": ("PathSource",),
+    "tasks.analysis_options": ("AnalysisOptions",),
     "tasks.analysis_run": ("LogAnalysis", "ToolkitAnalysis", "analyze"),
+    "tasks.decision_results": ("ComparisonResult", "CostingResult", "compare"),
     "tasks.decisions": ("Decisions",),
     "tasks.profile_files": ("load_profile", "merge_profiles", "profile_log"),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AnalysisOptions",
     "Capacity",
     "ChartFormat",
     "ColumnMap",
     "ComparedRun",
     "Comparison",
+    "ComparisonResult",
     "ConcurrencyResult",
     "CostResult",
     "Costing",
+    "CostingResult",
     "Decisions",
     "EndpointMetricsSource",
+    "Engine",
     "Execution",
     "Findings",
     "Gate",
@@ -90,23 +106,31 @@ __all__ = [
     "LoadlensError",
     "Log",
     "LogAnalysis",
+    "MaxRejects",
     "Measure",
+    "MeasureOptions",
+    "NameKeys",
+    "Objective",
     "Outliers",
     "OutputError",
     "PathSource",
     "PriceError",
     "PriceTable",
+    "Prices",
     "Profile",
     "Progress",
     "Reading",
+    "Scope",
     "Source",
     "StabilityResult",
+    "StorageOptions",
     "Strategy",
     "SummaryResult",
     "ToolkitAnalysis",
     "Traffic",
     "UsageError",
     "Verdict",
+    "Windows",
     "WorkerError",
     "__version__",
     "analyze",

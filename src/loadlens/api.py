@@ -66,7 +66,7 @@ def summarize_stability_results(
         percentiles=percentiles,
         options=MeasureOptions(**execution),
     )
-    return _saved(StabilityResult(**vars(statistics)), result_save_path, overwrite=overwrite)
+    return _saved(StabilityResult.of_figures(statistics), result_save_path, overwrite=overwrite)
 
 
 @checked_arguments(MeasureOptions)
@@ -104,7 +104,7 @@ def summarize_concurrency_results(
         percentiles=percentiles,
         options=MeasureOptions(**execution),
     )
-    return _saved(ConcurrencyResult(**vars(statistics)), result_save_path, overwrite=overwrite)
+    return _saved(ConcurrencyResult.of_figures(statistics), result_save_path, overwrite=overwrite)
 
 
 @checked_arguments()
@@ -139,7 +139,7 @@ def compute_cost_savings(
         average_response_size=average_response_size,
         prices=table,
     )
-    return _saved(CostResult(**vars(analysis)), result_save_path, overwrite=overwrite)
+    return _saved(CostResult.of_figures(analysis), result_save_path, overwrite=overwrite)
 
 
 @checked_arguments(MeasureOptions)
@@ -180,7 +180,7 @@ def summarize(
         failures=failures,
         options=MeasureOptions(**execution),
     )
-    return SummaryResult(**vars(statistics))
+    return SummaryResult.of_figures(statistics)
 
 
 def _saved(result: _Result, path: PathSource | None, *, overwrite: bool) -> _Result:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
-
-import polars as pl
+from typing import TYPE_CHECKING, ClassVar
 
 from loadlens.cost.break_even import CostAnalysis
-from loadlens.keywords import checked_arguments
 from loadlens.logs import disarmed
-from loadlens.publish.publishing import publish_folder
-from loadlens.storage.location import target
+from loadlens.publish.saving import ChartFormat, SavedFolder, folder_files, write_csv
 from loadlens.summaries import (
     ConcurrencyStatistics,
     InvocationStatistics,
@@ -26,8 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import altair as alt
-
-    from loadlens.storage.location import PathSource
+    import polars as pl
 
 __all__ = [
     "ChartFormat",
@@ -36,57 +31,11 @@ __all__ = [
     "SavedResult",
     "StabilityResult",
     "SummaryResult",
+    "write_charts",
 ]
 
-ChartFormat = Literal["png", "svg"]
 
-
-class _Folder:
-    """A result that writes itself as one folder of files."""
-
-    folder: ClassVar[str] = ""
-
-    @property
-    def file_names(self) -> list[str]:
-        """The files that may be written into the folder."""
-        raise NotImplementedError
-
-    def write(self, folder: Path, chart_formats: Sequence[ChartFormat] = ("png",)) -> None:
-        """Writes the files into an existing folder."""
-        raise NotImplementedError
-
-    @checked_arguments()
-    def save(
-        self,
-        path: PathSource,
-        chart_formats: Sequence[ChartFormat] = ("png",),
-        *,
-        overwrite: bool = False,
-        storage_options: Mapping[str, str] | None = None,
-    ) -> None:
-        """Writes this result as a folder, which appears whole or not at all: ``folder`` below ``path``.
-
-        Of a result without such a name, ``path`` is that folder.
-
-        Args:
-            path: a folder, or a prefix in an object store such as ``s3://bucket/folder``.
-            chart_formats: file formats of the charts.
-            overwrite: whether an existing folder of such files is replaced.
-            storage_options: options of the object store.
-
-        Raises:
-            OutputError: the folder exists and may not be replaced, or cannot be written.
-        """
-        place = target(path, storage_options)
-        publish_folder(
-            place / self.folder if self.folder else place,
-            lambda folder: self.write(folder, chart_formats),
-            overwrite=overwrite,
-            own_files=self.file_names,
-        )
-
-
-class SavedResult(_Folder):
+class SavedResult(SavedFolder):
     """A result whose folder has tables and charts side by side."""
 
     table_names: ClassVar[tuple[str, ...]]
@@ -107,36 +56,23 @@ class SavedResult(_Folder):
         for name, frame in zip(self.table_names, self.tables, strict=True):
             if frame is not None:
                 write_csv(frame, folder / f"{name}.csv")
-        for name, chart in zip(self.chart_names, self.charts, strict=True):
-            _write_chart(chart, folder, name, chart_formats)
+        write_charts(dict(zip(self.chart_names, self.charts, strict=True)), folder, chart_formats)
 
     @property
     def file_names(self) -> list[str]:
         """The files that the tables and charts are written to."""
-        return _names(self.table_names, self.chart_names)
+        return folder_files(self.table_names, self.chart_names)
 
 
-def _names(tables: Sequence[str], charts: Sequence[str]) -> list[str]:
-    """The files that tables and charts are written to, in all formats."""
-    suffixes = get_args(ChartFormat)
-    return [
-        *(f"{name}.csv" for name in tables),
-        *(f"{name}.{suffix}" for name in charts for suffix in suffixes),
-    ]
-
-
-def _write_chart(chart: alt.TopLevelMixin, folder: Path, name: str, formats: Sequence[ChartFormat]) -> None:
+def write_charts(
+    charts: Mapping[str, alt.TopLevelMixin], folder: Path, formats: Sequence[ChartFormat]
+) -> None:
+    """Writes charts by the names of their files into an existing folder."""
     from loadlens.charts import save_chart
 
-    for suffix in formats:
-        save_chart(chart, folder / f"{name}.{suffix}")
-
-
-def write_csv(frame: pl.DataFrame, path: Path) -> None:
-    r"""Writes a frame as UTF-8 CSV with shortest round-trip floats and ``\\n`` line ends."""
-    durations = [name for name, dtype in frame.schema.items() if dtype == pl.Duration]
-    texts = frame.with_columns(pl.col(name).dt.to_string("polars") for name in durations)
-    texts.write_csv(path, line_terminator="\n")
+    for name, chart in charts.items():
+        for suffix in formats:
+            save_chart(chart, folder / f"{name}.{suffix}")
 
 
 class _Views(InvocationStatistics):
@@ -273,7 +209,7 @@ class CostResult(CostAnalysis, SavedResult):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class SummaryResult(SummaryStatistics, _Views, _Folder):
+class SummaryResult(SummaryStatistics, _Views, SavedFolder):
     """A summary by any key, with its chart."""
 
     @cached_property
@@ -299,9 +235,8 @@ class SummaryResult(SummaryStatistics, _Views, _Folder):
             write_csv(disarmed(frame) if safe_csv else frame, folder / f"{name}.csv")
         charts = folder / "charts"
         charts.mkdir()
-        _write_chart(self.chart, charts, "latency_density", chart_formats)
-        for name, chart in {**self.view_charts(), **self.further_charts()}.items():
-            _write_chart(chart, charts, name, chart_formats)
+        drawn = {"latency_density": self.chart, **self.view_charts(), **self.further_charts()}
+        write_charts(drawn, charts, chart_formats)
 
     def further_charts(self) -> dict[str, alt.TopLevelMixin]:
         """The charts of what else was asked for, where there is data for them, by the name of their file."""
@@ -317,4 +252,4 @@ class SummaryResult(SummaryStatistics, _Views, _Folder):
             "latency_heatmap",
             "failures",
         )
-        return _names(("summary", "quality", "failures"), [f"charts/{name}" for name in names])
+        return folder_files(("summary", "quality", "failures"), [f"charts/{name}" for name in names])

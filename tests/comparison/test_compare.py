@@ -5,7 +5,8 @@ from benchmarks.coverage import DISTRIBUTIONS, METRICS, coverage, false_alarms, 
 from hypothesis import given
 from polars.testing import assert_frame_equal
 
-from loadlens.comparison import MOST_DRAWN, VERDICTS, compare
+from loadlens import compare
+from loadlens.comparison import MOST_DRAWN, VERDICTS
 from loadlens.comparison.runs import PERCENTILES, run_question
 from loadlens.engine import ask
 from loadlens.errors import InputError, UsageError

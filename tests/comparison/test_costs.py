@@ -4,8 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from loadlens import InputError, PriceError, UsageError, load_prices, read_log
-from loadlens.comparison import Comparison, compare
+from loadlens import Comparison, InputError, PriceError, UsageError, compare, load_prices, read_log
 from loadlens.cost import configuration_costs, usage_of
 from loadlens.messages import NO_CALENDAR
 from tests.comparison.runs import run

@@ -6,8 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from loadlens.cli.compare import write_comparison
-from loadlens.comparison import Comparison, compare
+from loadlens import ComparisonResult, compare
 from loadlens.summaries.summary_columns import MOST_KEYS
 
 KEYS = MOST_KEYS + 500
@@ -26,13 +25,13 @@ def run(slow: int = -1) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def found() -> Comparison:
+def found() -> ComparisonResult:
     last = KEYS - 1
     base = run().with_columns(pl.col("label").replace(f"/{0:05}", f"/{last:05}"))
     return compare(base, run(slow=last), ["label"])
 
 
-def test_the_document_has_the_gravest_keys_and_counts_the_others(found: Comparison) -> None:
+def test_the_document_has_the_gravest_keys_and_counts_the_others(found: ComparisonResult) -> None:
     document = found.document
     assert document["keys_left_out"] == found.keys.height - MOST_KEYS > 0
     assert len(document["keys"]) == MOST_KEYS
@@ -43,8 +42,8 @@ def test_the_document_has_the_gravest_keys_and_counts_the_others(found: Comparis
 
 
 @pytest.mark.slow
-def test_files_of_tables_are_whole(found: Comparison, tmp_path: Path) -> None:
-    write_comparison(found, tmp_path)
+def test_files_of_tables_are_whole(found: ComparisonResult, tmp_path: Path) -> None:
+    found.write(tmp_path)
     assert pl.read_csv(tmp_path / "keys.csv").height == found.keys.height
     assert pl.read_csv(tmp_path / "comparison.csv").height == found.metrics.height
     assert not (tmp_path / "only_in_base.csv").exists()

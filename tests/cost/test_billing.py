@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import loadlens
-from loadlens import UsageError, load_prices, read_log
-from loadlens.comparison import compare
+from loadlens import UsageError, compare, load_prices, read_log
 from loadlens.cost import Costing, configuration_costs, cost_comparison, usage_of
 from loadlens.cost.configuration_cost import priced_text
 from loadlens.cost.prices import PriceTable

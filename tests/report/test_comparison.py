@@ -3,7 +3,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from loadlens.comparison import Comparison, compare
+from loadlens import Comparison, compare
 from loadlens.report import Callout, Heading, Report, Table
 from loadlens.report.columns import key_text
 from loadlens.report.comparison_report import (

@@ -1,8 +1,7 @@
 """``loadlens compare``: is a candidate run better or worse than a base run, key by key."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import StrEnum
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -32,35 +31,30 @@ from loadlens.logs import (
     Log,
     Reading,
     TooManyRejectsError,
-    disarmed,
     find_toolkit_folder,
     open_log,
 )
-from loadlens.messages import counted, json_text, visible
+from loadlens.messages import counted, visible
 from loadlens.publish.publishing import (
     existing_paths,
     publish_folder,
     publish_rejects,
     refuse_output_inside,
     rejects_of_folder,
-    write_text,
 )
 from loadlens.report.columns import column_header, format_key, format_value, key_text
 from loadlens.report.comparison_report import (
     change_text,
-    comparison_report,
     deciding_text,
     figure_text,
     metric_header,
     verdict_sentence,
 )
-from loadlens.report.page import render
-from loadlens.results import ChartFormat, write_csv
 from loadlens.storage.location import Location, target
 from loadlens.storage.secrets import shown
-from loadlens.tasks.decisions import comparison_charts
+from loadlens.tasks.decision_results import ComparisonResult
 
-__all__ = ["FailOn", "compare_command", "write_comparison"]
+__all__ = ["FailOn", "compare_command"]
 
 _WIDTH_WITHOUT_TERMINAL: Final = 200
 _SHOWN: Final = ("error_rate", "mean", "p50", "p95", "p99", "throughput")
@@ -137,7 +131,7 @@ def compare_command(
         running.workforce(display.on_progress) as options,
     ):
 
-        def compared() -> Comparison:
+        def compared() -> ComparisonResult:
             runs = _logs(base, candidate, reading)
             question = ComparisonQuestion.of(
                 *runs,
@@ -148,18 +142,18 @@ def compare_command(
                 base_name=shown(base),
                 candidate_name=shown(candidate),
             )
-            return question.ask(*runs, options)
+            return ComparisonResult.of_figures(question.ask(*runs, options))
 
         if place is None:
             found = _told_of_rejects(compared)
         else:
             found = _published(compared, place, display, overwrite=overwrite, safe_csv=safe_csv)
-    output.show(lambda: _document(found), lambda: _print(found, place))
+    output.show(lambda: found.file_document, lambda: _print(found, place))
     if fail_on is not None and found.verdicts[fail_on.value]:
         raise GateFailedError(verdict_sentence(found).removesuffix("."))
 
 
-def _told_of_rejects(compared: Callable[[], Comparison]) -> Comparison:
+def _told_of_rejects(compared: Callable[[], ComparisonResult]) -> ComparisonResult:
     try:
         return compared()
     except TooManyRejectsError as error:
@@ -168,65 +162,26 @@ def _told_of_rejects(compared: Callable[[], Comparison]) -> Comparison:
 
 
 def _published(
-    compared: Callable[[], Comparison],
+    compared: Callable[[], ComparisonResult],
     out: Location,
     display: ProgressDisplay,
     *,
     overwrite: bool,
     safe_csv: bool,
-) -> Comparison:
+) -> ComparisonResult:
     """Compares and publishes the result; only the rejected rows if there are too many."""
-    found: list[Comparison] = []
+    found: list[ComparisonResult] = []
 
     def write(folder: Path) -> None:
         found.append(compared())
         display.on_stage("Writing the report")
-        write_comparison(found[0], folder, safe_csv=safe_csv)
+        found[0].write(folder, safe_csv=safe_csv)
 
     try:
         publish_folder(out, write, overwrite=overwrite)
     except TooManyRejectsError as error:
         publish_rejects(error, rejects_of_folder(out), overwrite=overwrite, safe=safe_csv)
     return found[0]
-
-
-def write_comparison(
-    comparison: Comparison,
-    folder: Path,
-    chart_formats: Sequence[ChartFormat] = ("png",),
-    *,
-    safe_csv: bool = False,
-) -> None:
-    """Writes a comparison into an existing folder.
-
-    That is comparison.csv, comparison.json, report.html and charts, costs.csv if there are prices, the
-    rejected rows of each run that has some, and keys.csv and the like where comparison.json has not all.
-
-    Args:
-        comparison: the comparison.
-        folder: where to.
-        chart_formats: file formats of the charts.
-        safe_csv: whether cells of CSV files that a spreadsheet takes for formulas are disarmed.
-    """
-    from loadlens.charts import save_chart, svg_text
-
-    for name, frame in comparison.tables.items():
-        write_csv(disarmed(frame) if safe_csv else frame, folder / f"{name}.csv")
-    for role, run in comparison.runs.items():
-        if run.findings.rejected:
-            run.findings.write_rejects(folder / f"{role}_{REJECTS_FILE}", safe=safe_csv)
-    charts = comparison_charts(comparison)
-    (folder / "charts").mkdir()
-    for name, chart in charts.items():
-        for suffix in chart_formats:
-            save_chart(chart, folder / "charts" / f"{name}.{suffix}")
-    report = comparison_report(
-        comparison=comparison,
-        version=version("loadlens"),
-        figures={name: svg_text(chart) for name, chart in charts.items()},
-    )
-    write_text(folder / "report.html", render(report))
-    write_text(folder / "comparison.json", json_text(_document(comparison)))
 
 
 def _logs(base: str, candidate: str, reading: Reading) -> tuple[Log, Log]:
@@ -237,10 +192,6 @@ def _logs(base: str, candidate: str, reading: Reading) -> tuple[Log, Log]:
                 f"concurrency_benchmark_raw_results/invocation_benchmark_results.csv"
             )
     return open_log(base, reading=reading), open_log(candidate, reading=reading)
-
-
-def _document(comparison: Comparison) -> dict[str, Any]:
-    return {"loadlens_version": version("loadlens"), **comparison.document}
 
 
 def _print(comparison: Comparison, out: Location | None) -> None:

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -35,15 +34,11 @@ from loadlens.cost import (
 )
 from loadlens.cost.prices import BUILT_IN_TABLES, load_prices
 from loadlens.cost.usage import MEMORY
-from loadlens.cost.ways_to_run import cost_document
 from loadlens.errors import UsageError
-from loadlens.logs import Log, Reading, average_request_size, disarmed, find_toolkit_folder, open_log
-from loadlens.messages import json_text
-from loadlens.publish.publishing import existing_paths, publish_folder, refuse_output_inside, write_text
-from loadlens.results import write_csv
+from loadlens.logs import Reading, average_request_size, find_toolkit_folder, open_log
+from loadlens.publish.publishing import existing_paths, publish_folder, refuse_output_inside
 from loadlens.storage.location import Location, PathSource, target
-from loadlens.storage.secrets import shown
-from loadlens.tasks.decisions import cost_charts
+from loadlens.tasks.decision_results import CostingResult
 
 __all__ = ["CostOptions", "cost_command"]
 
@@ -208,12 +203,15 @@ def cost_command(
         ):
             comparison = cost_comparison(log, costing, by or (MEMORY,), reading=reading, options=options)
             display.on_stage("Drawing charts")
-            _write(comparison, folder, inputs, log, safe_csv=safe_csv)
-        found.append(comparison)
+            result = CostingResult.of_figures(
+                comparison, sources=tuple(inputs), remarks=tuple(log.findings.sentences())
+            )
+            result.write(folder, safe_csv=safe_csv)
+        found.append(result)
 
-    found: list[CostComparison] = []
+    found: list[CostingResult] = []
     publish_folder(place, write, overwrite=overwrite)
-    output.show(lambda: _document(found[0], inputs), lambda: _print(found[0], place))
+    output.show(lambda: found[0].file_document, lambda: _print(found[0], place))
 
 
 def _capacities(texts: Sequence[str]) -> tuple[tuple[Capacity, ...], dict[str, str]]:
@@ -253,42 +251,6 @@ def _number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-def _write(
-    comparison: CostComparison, folder: Path, inputs: Sequence[str], log: Log, *, safe_csv: bool
-) -> None:
-    """Writes the tables, the choice, the charts and the report."""
-    from loadlens.charts import save_chart, svg_text
-    from loadlens.report.cost_report import cost_report
-    from loadlens.report.page import render
-
-    tables = {
-        "costs": comparison.costs,
-        "monthly": comparison.monthly,
-        "break_even": comparison.break_even,
-    }
-    for name, frame in tables.items():
-        write_csv(disarmed(frame) if safe_csv else frame, folder / f"{name}.csv")
-    charts = cost_charts(comparison)
-    (folder / "charts").mkdir()
-    for name, chart in charts.items():
-        save_chart(chart, folder / "charts" / f"{name}.png")
-    report = cost_report(
-        source=", ".join(map(shown, inputs)),
-        version=version("loadlens"),
-        comparison=comparison,
-        figures={name: svg_text(chart) for name, chart in charts.items()},
-        remarks=log.findings.sentences(),
-    )
-    write_text(folder / "report.html", render(report))
-    write_text(folder / "choice.json", json_text(_document(comparison, inputs)))
-
-
-def _document(comparison: CostComparison, inputs: Sequence[str]) -> dict[str, Any]:
-    """The content of choice.json."""
-    head = {"loadlens_version": version("loadlens"), "inputs": [shown(item) for item in inputs]}
-    return {**head, **cost_document(comparison)}
 
 
 def _print(comparison: CostComparison, out: Location) -> None:

@@ -1,7 +1,7 @@
 """Two runs compared key by key: differences, their confidence intervals, verdicts, and costs."""
 
 from loadlens.comparison.compared_runs import LEVEL, METRICS, MOST_DRAWN, VERDICTS, ComparedRun, Comparison
-from loadlens.comparison.key_by_key import ComparisonQuestion, Prices, compare, compared_prices
+from loadlens.comparison.key_by_key import ComparisonQuestion, Prices, compared_prices
 
 __all__ = [
     "LEVEL",
@@ -12,6 +12,5 @@ __all__ = [
     "Comparison",
     "ComparisonQuestion",
     "Prices",
-    "compare",
     "compared_prices",
 ]

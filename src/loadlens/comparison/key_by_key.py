@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import Final, Unpack
+from typing import Final
 
 import polars as pl
 
@@ -22,10 +22,10 @@ from loadlens.cost import FIGURES, MEMORY, check_tables, configuration_costs, re
 from loadlens.cost.prices import PriceTable, load_prices
 from loadlens.engine import Question, ask
 from loadlens.errors import InputError, UsageError
-from loadlens.keywords import checked_arguments, columns_of
-from loadlens.logs import Log, Source, open_log
+from loadlens.keywords import columns_of
+from loadlens.logs import Log
 from loadlens.messages import counted
-from loadlens.profile import Execution, MeasureOptions, key_names, spectrum
+from loadlens.profile import MeasureOptions, key_names, spectrum
 from loadlens.schema import LATENCY
 from loadlens.summaries.density_curves import density
 from loadlens.summaries.summary_columns import key_columns
@@ -34,7 +34,6 @@ __all__ = [
     "COST_COLUMNS",
     "ComparisonQuestion",
     "Prices",
-    "compare",
     "compared_costs",
     "compared_prices",
     "cost_remarks",
@@ -164,55 +163,6 @@ _TAKEN: Final = frozenset(
 """Columns of the results and measured columns, which no key may be called."""
 
 
-@checked_arguments(MeasureOptions)
-def compare(
-    base: Source,
-    candidate: Source,
-    by: str | Sequence[str] | None = None,
-    *,
-    min_effect: float = 0.05,
-    prices: Prices | Sequence[Prices] = (),
-    request_size: float | None = None,
-    base_name: str | None = None,
-    candidate_name: str | None = None,
-    **execution: Unpack[Execution],
-) -> Comparison:
-    """Compares two runs key by key; the intervals take calls as independent of each other.
-
-    Args:
-        base: the run to compare with: any source of ``summarize``.
-        candidate: the run in question.
-        by: the key columns; by default those that naturally tell the rows of both logs apart, by none as a
-            whole.
-        min_effect: the smallest change that counts, as a share of the base's figure (0.05 is 5 %).
-        prices: price tables under which to compare what calls cost, each key with the one ``memory_size``
-            that its calls used; none for no costs.
-        request_size: mean bytes of a request in both runs, for logs that do not tell sizes.
-        base_name: what to call the base; its file by default.
-        candidate_name: what to call the candidate.
-        **execution: how the logs are measured; see ``Execution``.
-
-    Raises:
-        InputError: a log cannot be read or lacks columns, or the runs have no key in common.
-        PriceError: a price table cannot be read, lacks a memory size, or prices instances alone.
-        UsageError: ``by``, ``min_effect`` or the price tables make no sense, or costs were asked for and
-            the calls of a key used several memory sizes.
-    """
-    options = MeasureOptions(**execution)
-    tables = compared_prices(prices, request_size)
-    logs = open_log(base, name="the base"), open_log(candidate, name="the candidate")
-    question = ComparisonQuestion.of(
-        *logs,
-        by,
-        min_effect=min_effect,
-        prices=tables,
-        request_size=request_size,
-        base_name=base_name,
-        candidate_name=candidate_name,
-    )
-    return question.ask(*logs, options)
-
-
 @dataclass(frozen=True, kw_only=True)
 class ComparisonQuestion:
     """What changed between two runs.
@@ -242,7 +192,7 @@ class ComparisonQuestion:
         base_name: str | None = None,
         candidate_name: str | None = None,
     ) -> "ComparisonQuestion":
-        """Of two logs; see ``compare``, which says what is raised."""
+        """Of two logs; see ``loadlens.compare``, which says what is raised."""
         logs = base, candidate
         key = _key(logs, by, _TAKEN.union(COST_COLUMNS, FIGURES) if prices else _TAKEN)
         for log in logs:

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeVar, get_args
 
 from loadlens.errors import PriceError
 from loadlens.keywords import checked_arguments
+from loadlens.messages import Shown
 from loadlens.storage.input_documents import parse_toml, read_toml
 from loadlens.storage.secrets import shown
 
@@ -21,8 +22,8 @@ BYTES_PER_GIB: Final = 1024**3
 MB_PER_GB: Final = 1024
 
 
-@dataclass(frozen=True, kw_only=True)
-class PriceTable:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PriceTable(Shown):
     """Prices of a serverless service, of instances, or of both.
 
     Attributes:
@@ -69,6 +70,11 @@ class PriceTable:
     bills_init: bool = False
     instance_price_per_hour: Mapping[str, float] = field(default_factory=dict)
     comparable_instance: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def headline(self) -> str:
+        """What it prices, where and in what currency."""
+        return f"{self.name}, {self.region}, in {self.currency}"
 
     @property
     def short_name(self) -> str:

@@ -20,7 +20,7 @@ from loadlens.cost.configuration_cost import configuration_costs
 from loadlens.cost.prices import PriceTable
 from loadlens.cost.usage import MEMORY, Usage
 from loadlens.errors import PriceError, UsageError
-from loadlens.messages import counted
+from loadlens.messages import Shown, counted, grouped
 
 __all__ = [
     "Choice",
@@ -207,8 +207,8 @@ _BREAK_EVEN_SCHEMA: Final = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class CostComparison:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class CostComparison(Shown):
     """What it costs to run. Money in the one currency of the tables.
 
     Attributes:
@@ -248,6 +248,17 @@ class CostComparison:
     ways: tuple[Running, ...]
     rounding_error: float = 0.0
     relative_error: float = 0.0
+
+    @property
+    def headline(self) -> str:
+        """How many ways to run there are, and which one is chosen."""
+        ways = counted(self.candidates.height, "way", "ways")
+        return f"{grouped(self.by)}, {ways} to run; {self.choice.reason}"
+
+    @property
+    def shown_table(self) -> pl.DataFrame:
+        """The ways to run."""
+        return self.candidates
 
     @property
     def currency(self) -> str:

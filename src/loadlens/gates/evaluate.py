@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, TypeAlias, Unpack
 
 import numpy as np
@@ -34,6 +35,7 @@ from loadlens.profile import (
     key_names,
 )
 from loadlens.profile.clock import FINE_S
+from loadlens.publish.saving import ChartFormat, SavedFolder
 from loadlens.schema import LATENCY
 
 __all__ = ["GateCheck", "Verdict", "Windows", "check_gates", "gates_question"]
@@ -94,7 +96,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class GateCheck(Shown):
+class GateCheck(Shown, SavedFolder):
     """All gates judged on a log.
 
     Attributes:
@@ -106,6 +108,8 @@ class GateCheck(Shown):
         last_end: when the last one ended.
         relative_error: bound of the relative error of latencies; 0 but for logs that are saved profiles.
         resolution_s: of what part of a second all times are multiples: 1, 0.1, 0.01, 0.001 s, or 0 for none.
+        source: what the log is called.
+        unjudged: how many of its rows were rejected and so not judged.
     """
 
     by: tuple[str, ...]
@@ -116,6 +120,8 @@ class GateCheck(Shown):
     last_end: float | None = None
     relative_error: float = 0.0
     resolution_s: float = 0.0
+    source: str = ""
+    unjudged: int = 0
 
     @property
     def headline(self) -> str:
@@ -132,6 +138,17 @@ class GateCheck(Shown):
             for one in self.verdicts
         ]
         return pl.DataFrame(rows, schema=types, orient="row")
+
+    def write(self, folder: Path, chart_formats: Sequence[ChartFormat] = ()) -> None:  # noqa: ARG002  # there are none
+        """Writes gates.csv, gates.json, gates.md and junit.xml into an existing folder."""
+        from loadlens.gates.verdict_files import write_verdicts
+
+        write_verdicts(self, folder)
+
+    @property
+    def file_names(self) -> list[str]:
+        """The files that are written."""
+        return ["gates.csv", "gates.json", "gates.md", "junit.xml"]
 
     @property
     def holds(self) -> bool:
@@ -244,6 +261,8 @@ def _judged(
         last_end=some.last_end,
         relative_error=max(figures.relative_error for figures in found.values()),
         resolution_s=max(figures.resolution_s for figures in found.values()),
+        source=log.name,
+        unjudged=unjudged,
     )
 
 

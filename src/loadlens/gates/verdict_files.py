@@ -6,12 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from itertools import count
+from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
+import polars as pl
+
 from loadlens.gates.evaluate import GateCheck, Verdict
 from loadlens.gates.grammar import Gate
-from loadlens.messages import counted, visible, visible_lines
+from loadlens.messages import counted, json_text, visible, visible_lines
+from loadlens.publish.publishing import write_text
+from loadlens.publish.saving import write_csv
 from loadlens.storage.secrets import shown
 
 __all__ = [
@@ -23,9 +28,16 @@ __all__ = [
     "key_text",
     "markdown_text",
     "summary_line",
+    "verdict_table",
     "worst_of",
+    "write_verdicts",
 ]
 
+_FIGURE_TYPES: Final = {
+    **dict.fromkeys(("value", "low", "high", "worst_start_s"), pl.Float64()),
+    **dict.fromkeys(("calls", "judged_windows", "failed_windows"), pl.Int64()),
+    "reason": pl.String(),
+}
 _MARKDOWN: Final = re.compile(r"([\\`*_\[\]|~])")
 _MOST_MARKDOWN_ROWS: Final = 1000
 _EPOCH: Final = datetime(1970, 1, 1)  # the schema has times without a zone
@@ -272,6 +284,45 @@ def markdown_text(check: GateCheck, *, rejected: int = 0) -> str:
     if rejected:
         lines += ["", f"Rejected rows, not judged: {rejected:,}"]
     return "\n".join(lines) + "\n"
+
+
+def verdict_table(check: GateCheck) -> pl.DataFrame:
+    """One row for each verdict.
+
+    Returns:
+        ``gate``, the key columns (``NAME_key`` for one whose name is taken), ``value``, ``low``, ``high`` and
+        ``unit``, ``calls``, ``holds``, ``judged_windows``, ``failed_windows`` and ``worst_start_s`` (null
+        without windows), ``reason`` (null for none).
+    """
+    windows = [verdict.windows for verdict in check.verdicts]
+    figures = {
+        "value": [verdict.value for verdict in check.verdicts],
+        "low": [verdict.low for verdict in check.verdicts],
+        "high": [verdict.high for verdict in check.verdicts],
+        "unit": [verdict.gate.canonical_unit for verdict in check.verdicts],
+        "calls": [verdict.calls for verdict in check.verdicts],
+        "holds": [verdict.holds for verdict in check.verdicts],
+        "judged_windows": [None if some is None else some.judged for some in windows],
+        "failed_windows": [None if some is None else some.failed for some in windows],
+        "worst_start_s": [None if some is None else some.worst_start_s for some in windows],
+        "reason": [verdict.reason or None for verdict in check.verdicts],
+    }
+    taken = {"gate", *figures}
+    keys = {
+        f"{name}_key" if name in taken else name: [verdict.key[name] for verdict in check.verdicts]
+        for name in check.by
+    }
+    gates = [gate_text(verdict.gate) for verdict in check.verdicts]
+    return pl.DataFrame({"gate": gates, **keys, **figures}, schema_overrides=_FIGURE_TYPES)
+
+
+def write_verdicts(check: GateCheck, folder: Path) -> None:
+    """Writes gates.csv, gates.json, gates.md and junit.xml into an existing folder."""
+    inputs = [check.source]
+    write_csv(verdict_table(check), folder / "gates.csv")
+    write_text(folder / "gates.json", json_text(check_document(check, inputs)))
+    write_text(folder / "gates.md", markdown_text(check, rejected=check.unjudged))
+    write_text(folder / "junit.xml", junit_xml(check, inputs, rejected=check.unjudged))
 
 
 def _markdown(text: str) -> str:

@@ -77,6 +77,11 @@ _OWN_FILES: Final = (
     "monthly.csv",
     "break_even.csv",
     "choice.json",
+    # gates
+    "gates.csv",
+    "gates.json",
+    "gates.md",
+    "junit.xml",
     # demo
     "*_raw_results/*.csv",
     "*_raw_results/*.parquet",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadlens.logs import REJECTS_FILE
 from loadlens.messages import Shown, json_text, listed
 from loadlens.publish.publishing import write_text
+from loadlens.publish.saving import SavedFolder
 from loadlens.summaries.summary_columns import MOST_KEYS, keys_left_out
 from loadlens.tasks.decisions import Decisions
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from loadlens.logs import Findings
     from loadlens.profile import Outliers
+    from loadlens.publish.saving import ChartFormat
     from loadlens.report import Report, Section
     from loadlens.results import ConcurrencyResult, CostResult, StabilityResult, SummaryResult
     from loadlens.tasks.analysis_options import AnalysisOptions
@@ -33,7 +35,7 @@ TOOLKIT_OUTLIERS: Final = "mean-iqr"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class ToolkitAnalysis(Shown):
+class ToolkitAnalysis(Shown, SavedFolder):
     """Analysis of a results folder of the toolkit; a part that is not there is None.
 
     Attributes:
@@ -82,6 +84,11 @@ class ToolkitAnalysis(Shown):
         return sum(part.spilled_bytes for part in (self.stability, self.concurrency) if part)
 
     @property
+    def file_names(self) -> list[str]:
+        """None: summary.json tells that the folder is one of these."""
+        return []
+
+    @property
     def document(self) -> dict[str, Any]:
         """The content of summary.json."""
         return {
@@ -93,16 +100,17 @@ class ToolkitAnalysis(Shown):
             **({"warnings": list(self.notes)} if self.notes else {}),
         }
 
-    def write(self, folder: Path) -> None:
-        """Writes the summary folders, the report and summary.json."""
+    def write(self, folder: Path, chart_formats: Sequence[ChartFormat] | None = None) -> None:
+        """Writes the summary folders, the report and summary.json; charts in the formats of the options."""
         from loadlens.report import render, toolkit_report
 
+        formats = self.options.chart_formats if chart_formats is None else chart_formats
         self.options.on_stage("Drawing charts")
         for part in (self.stability, self.concurrency, self.cost):
             if part is not None:
                 part_folder = folder / part.folder
                 part_folder.mkdir()
-                part.write(part_folder, self.options.chart_formats)
+                part.write(part_folder, formats)
         self.options.on_stage("Writing the report")
         report = toolkit_report(
             source=self.source,
@@ -136,7 +144,7 @@ class ToolkitAnalysis(Shown):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class LogAnalysis(Shown):
+class LogAnalysis(Shown, SavedFolder):
     """Analysis of any other log.
 
     Attributes:
@@ -174,6 +182,11 @@ class LogAnalysis(Shown):
         return self.summary.spilled_bytes
 
     @property
+    def file_names(self) -> list[str]:
+        """None: summary.json tells that the folder is one of these."""
+        return []
+
+    @property
     def document(self) -> dict[str, Any]:
         """The content of summary.json."""
         return {
@@ -187,15 +200,16 @@ class LogAnalysis(Shown):
             **self.decisions.document,
         }
 
-    def write(self, folder: Path) -> None:
-        """Writes summary.csv, charts, report.html and summary.json."""
+    def write(self, folder: Path, chart_formats: Sequence[ChartFormat] | None = None) -> None:
+        """Writes summary.csv, charts, report.html and summary.json; charts in the formats of the options."""
         from loadlens.report import render
 
+        formats = self.options.chart_formats if chart_formats is None else chart_formats
         self.options.on_stage("Drawing charts")
-        self.summary.write(folder, self.options.chart_formats, safe_csv=self.options.safe_csv)
+        self.summary.write(folder, formats, safe_csv=self.options.safe_csv)
         if self.findings.rejected:
             self.findings.write_rejects(folder / REJECTS_FILE, safe=self.options.safe_csv)
-        self.decisions.write_charts(folder / "charts", self.options.chart_formats)
+        self.decisions.write_charts(folder / "charts", formats)
         self.options.on_stage("Writing the report")
         write_text(folder / "report.html", render(self._report()))
         write_text(folder / "summary.json", json_text(self.document))

@@ -218,7 +218,7 @@ def _analyze_log(source: Source, options: AnalysisOptions, *, sources: Sequence[
     return LogAnalysis(
         sources=sources,
         options=options,
-        summary=SummaryResult(**vars(statistics)),
+        summary=SummaryResult.of_figures(statistics),
         findings=log.findings,
         decisions=decisions,
     )
@@ -241,13 +241,13 @@ def analyze_toolkit_folder(
         found = stability_statistics(
             folder.stability, folder.stability_metrics, outliers, percentiles, options.measuring
         )
-        stability = StabilityResult(**vars(found))
+        stability = StabilityResult.of_figures(found)
     if folder.concurrency:
         options.on_stage("Reading the concurrency log")
         several = concurrency_statistics(
             folder.concurrency, folder.concurrency_metrics, outliers, percentiles, options.measuring
         )
-        concurrency = ConcurrencyResult(**vars(several))
+        concurrency = ConcurrencyResult.of_figures(several)
     for note in folder.notes:
         _LOG.warning(note)
     cost, reason = _cost_or_reason(folder, stability, options)

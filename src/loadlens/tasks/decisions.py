@@ -7,7 +7,7 @@ from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from loadlens.comparison import Comparison, ComparisonQuestion
+from loadlens.comparison import ComparisonQuestion
 from loadlens.cost.cost_of_log import priced, priced_usage_question
 from loadlens.cost.usage import MEMORY
 from loadlens.cost.ways_to_run import cost_document
@@ -16,8 +16,11 @@ from loadlens.errors import UsageError
 from loadlens.gates import GateCheck, check_document, gates_question
 from loadlens.keywords import key_of
 from loadlens.logs import find_toolkit_folder, open_log
+from loadlens.messages import Shown
+from loadlens.results import write_charts
 from loadlens.storage.location import RemotePath
 from loadlens.storage.secrets import shown
+from loadlens.tasks.decision_results import ComparisonResult, CostingResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,11 +37,11 @@ if TYPE_CHECKING:
     from loadlens.summaries import SummaryStatistics
     from loadlens.tasks.analysis_options import AnalysisOptions
 
-__all__ = ["Decisions", "comparison_charts", "cost_charts", "decide"]
+__all__ = ["Decisions", "decide"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Decisions:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Decisions(Shown):
     """The answers; None where nothing was asked.
 
     Attributes:
@@ -48,8 +51,15 @@ class Decisions:
     """
 
     gates: GateCheck | None = None
-    comparison: Comparison | None = None
-    costing: CostComparison | None = None
+    comparison: ComparisonResult | None = None
+    costing: CostingResult | None = None
+
+    @property
+    def headline(self) -> str:
+        """The headline of each answer."""
+        answers = {"gates": self.gates, "comparison": self.comparison, "costing": self.costing}
+        told = [f"{name}: {answer.headline}" for name, answer in answers.items() if answer]
+        return "; ".join(told) or "nothing was asked"
 
     @property
     def document(self) -> dict[str, Any]:
@@ -65,19 +75,15 @@ class Decisions:
         """The charts of each answer by their names."""
         charts = {}
         if self.comparison:
-            charts["comparison"] = comparison_charts(self.comparison)
+            charts["comparison"] = self.comparison.charts
         if self.costing:
-            charts["cost"] = cost_charts(self.costing)
+            charts["cost"] = self.costing.charts
         return charts
 
     def write_charts(self, folder: Path, formats: Sequence[ChartFormat]) -> None:
         """Writes the charts into an existing folder."""
-        from loadlens.charts import save_chart
-
         for part, charts in self.charts.items():
-            for name, chart in charts.items():
-                for suffix in formats:
-                    save_chart(chart, folder / f"{part}_{name}.{suffix}")
+            write_charts({f"{part}_{name}": chart for name, chart in charts.items()}, folder, formats)
 
     def cards(self) -> tuple[Card, ...]:
         """A key figure of each answer."""
@@ -162,10 +168,15 @@ def decide(
         answers["cost"] = priced(
             answers["usage"], costing, options.reading, replace(options.measuring, heatmap=False)
         )
+    remarks = tuple(log.findings.sentences())
     return answers["summary"], Decisions(
         gates=answers.get("gates"),
-        comparison=comparison.answer(base, answers["run"]) if comparison else None,
-        costing=answers.get("cost"),
+        comparison=ComparisonResult.of_figures(comparison.answer(base, answers["run"]))
+        if comparison
+        else None,
+        costing=CostingResult.of_figures(answers["cost"], sources=(name,), remarks=remarks)
+        if costing
+        else None,
     )
 
 
@@ -200,24 +211,3 @@ def _opened(baseline: Source, reading: Reading) -> Log:
 
 def _named(baseline: object) -> str | None:
     return shown(baseline) if isinstance(baseline, str | PathLike | RemotePath) else None
-
-
-def comparison_charts(comparison: Comparison) -> dict[str, alt.TopLevelMixin]:
-    """The charts of a comparison by their names: both runs in one panel for each key."""
-    from loadlens.charts import comparison_density_chart, comparison_spectrum_chart
-
-    keys, by = comparison.drawn, comparison.by
-    return {
-        "latency_density": comparison_density_chart(comparison.density, keys, by),
-        "latency_spectrum": comparison_spectrum_chart(comparison.spectrum, keys, by),
-    }
-
-
-def cost_charts(comparison: CostComparison) -> dict[str, alt.TopLevelMixin]:
-    """The charts of costs by their names; the break-even where a capacity is known."""
-    from loadlens.charts import break_even_chart, pareto_chart
-
-    charts: dict[str, alt.TopLevelMixin] = {"pareto": pareto_chart(comparison)}
-    if comparison.capacities:
-        charts["break_even"] = break_even_chart(comparison)
-    return charts
