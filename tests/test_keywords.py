@@ -186,7 +186,7 @@ FOREIGN = {
 # What other rooms of loadlens find in public objects.
 OWN = {
     "Calls", "Card", "Condition", "DataFile", "Duration", "JoinedNames", "Moment", "Pace", "Parsed", "Place",
-    "Rule", "SavedProfile", "Section", "TextFile", "UnitCounts",
+    "Outside", "Rule", "SavedProfile", "Section", "Slice", "TextFile", "UnitCounts",
 }  # fmt: skip
 
 
