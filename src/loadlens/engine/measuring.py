@@ -215,11 +215,7 @@ def scanning(log: Log, plans: Sequence[Plan], options: MeasureOptions = MeasureO
     try:
         with reading(log):
             yield Scan(
-                plan=replace(
-                    plans[0],
-                    response_sizes=any(plan.response_sizes for plan in plans),
-                    failures=any(plan.failures for plan in plans),
-                ),
+                plan=_counting_plan(plans, options),
                 widths=tuple(dict.fromkeys(some.width_s for plan in plans for some in plan.windows)),
                 limits=limits,
                 options=options,
@@ -230,6 +226,16 @@ def scanning(log: Log, plans: Sequence[Plan], options: MeasureOptions = MeasureO
         if tracker.raised is not None:
             raise tracker.raised from error
         raise
+
+
+def _counting_plan(plans: Sequence[Plan], options: MeasureOptions) -> Plan:
+    """What rows are counted for: the first plan, with what only others or the options ask for."""
+    return replace(
+        plans[0],
+        response_sizes=options.timeline or any(plan.response_sizes for plan in plans),
+        failures=any(plan.failures for plan in plans),
+        with_timeline=options.timeline or any(plan.with_timeline for plan in plans),
+    )
 
 
 def refined(found: Counted, plans: Sequence[Plan], limits: Limits) -> list[Statistics]:

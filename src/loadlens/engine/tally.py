@@ -192,11 +192,12 @@ class Layers:
         )
         layers: dict[Layer, Columns] = {None: run}
         layers.update((width, _by_window(keys, width, _COUNTED_BY_WINDOW)) for width in widths)
-        if rows.plan.keeps_profile:
+        if rows.plan.with_timeline or rows.plan.keeps_profile:
             counted = [name for name in _COUNTED_IN_TIMELINE if name in schema]
             columns = _by_window(keys, float(rows.plan.window_s or 1), counted)
             is_fitted = rows.plan.window_s is None
             layers[TIMELINE] = replace(columns, errors=rows.errors, is_fitted=is_fitted)
+        if rows.plan.keeps_profile:
             layers.update((measure.name, _of_measure(keys, measure)) for measure in rows.plan.measures)
         if rows.plan.failures:
             layers[FAILURES] = _of_failures(keys)

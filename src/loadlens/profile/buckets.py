@@ -27,6 +27,7 @@ __all__ = [
     "MOST_PAIRS",
     "MOST_WINDOWS",
     "RELATIVE_ERROR",
+    "Distributions",
     "bucket_bounds",
     "bucket_middle",
     "bucket_of",
@@ -35,6 +36,7 @@ __all__ = [
     "fitting_width",
     "in_wider_windows",
     "num_pairs",
+    "numbered_by",
     "octave_part_low",
     "quantile_of",
     "settled",
@@ -121,26 +123,96 @@ def settled(figure: pl.Expr, digits: int = _DIGITS) -> pl.Expr:
 
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Ranked:
-    """The buckets of some keys, each key's one after the other, ascending.
+class Distributions:
+    """Latencies of several groups of calls, in buckets, and their quantiles, all groups at once.
 
     Attributes:
-        bucket: their numbers.
-        ends: how many calls there are up to each bucket, it included, over all keys.
-        first: how many calls come before each key's.
+        bucket: the buckets of the groups, one group after the other, ascending.
+        ends: how many calls there are up to each bucket, it included, over all groups.
+        size: how many calls each group has.
+        least: the lowest latency of each group in ms.
+        most: the highest.
+        shift: how many trailing bits of a latency a bucket leaves open.
     """
 
     bucket: Ints
     ends: Ints
-    first: Ints
+    size: Ints
+    least: Floats
+    most: Floats
+    shift: int
 
-    def at(self, rank: Ints) -> Ints:
-        """The bucket of the call at a rank, from 0, of each key."""
-        found: Ints = self.bucket[np.searchsorted(self.ends, self.first + rank, side="right")]
-        return found
+    @classmethod
+    def of(
+        cls, group: Ints, num_groups: int, figures: pl.DataFrame, buckets: pl.DataFrame, shift: int
+    ) -> "Distributions":
+        """Those of the successful calls of a profile that have a latency.
+
+        Args:
+            group: of each code the group that it belongs to, from 0; -1 for none.
+            num_groups: how many there are.
+            figures: those of the profile.
+            buckets: likewise.
+            shift: how many trailing bits of a latency a bucket leaves open.
+        """
+        of_figures, figures = _grouped(figures.select("code", "success", "latency_min", "latency_max"), group)
+        of_buckets, buckets = _grouped(buckets.select("code", "success", "bucket", "count"), group)
+        bucket, count = buckets["bucket"].to_numpy(), buckets["count"].to_numpy()
+        cell = of_buckets * _CELLS_A_GROUP + bucket
+        if len(cell) and not (np.diff(cell) > 0).all():
+            cell, place = np.unique(cell, return_inverse=True)
+            count = np.bincount(place, count, minlength=len(cell)).astype(np.int64)
+        least, most = np.full(num_groups, np.inf), np.full(num_groups, -np.inf)
+        lowest, highest = (figures[name].to_numpy() for name in ("latency_min", "latency_max"))
+        np.fmin.at(least, of_figures, lowest)
+        np.fmax.at(most, of_figures, highest)
+        size = np.bincount(cell // _CELLS_A_GROUP, count, minlength=num_groups).astype(np.int64)
+        ends = np.cumsum(count)
+        return cls(bucket=cell % _CELLS_A_GROUP, ends=ends, size=size, least=least, most=most, shift=shift)
+
+    def quantile(self, q: float) -> tuple[Floats, Floats, Floats]:
+        """A quantile of each group in ms by linear interpolation between ranks; NaN where it has no calls.
+
+        Returns:
+            What the middles of buckets say, and between which two the true one lies.
+        """
+        some = np.flatnonzero(self.size)
+        size, first = self.size[some], (np.cumsum(self.size) - self.size)[some]
+        position = (size - 1) * q
+        lower = np.floor(position).astype(np.int64)
+        weight = position - lower
+        at, after = (
+            self.bucket[np.searchsorted(self.ends, first + rank, side="right")]
+            for rank in (lower, np.minimum(lower + 1, size - 1))
+        )
+        pairs = zip(_told(at, self.shift), _told(after, self.shift), strict=True)
+        found = []
+        for one, other in pairs:
+            values = np.full(len(self.size), np.nan)
+            values[some] = np.clip(one + (other - one) * weight, self.least[some], self.most[some])
+            found.append(values)
+        middle, low, high = found
+        return middle, low, high
+
+
+_CELLS_A_GROUP: Final = 2**20
+"""More than there are buckets."""
+
+
+def _grouped(rows: pl.DataFrame, group: Ints) -> tuple[Ints, pl.DataFrame]:
+    """The successful calls of rows that belong to a group, and which one."""
+    rows = rows.filter("success")
+    found = group[rows["code"].to_numpy()]
+    return (found, rows) if found.min(initial=0) >= 0 else (found[found >= 0], rows.filter(found >= 0))
+
+
+def _told(bucket: Ints, shift: int) -> tuple[Floats, Floats, Floats]:
+    """What stands for the latencies of buckets, and their bounds."""
+    return bucket_middle(bucket, shift), *bucket_bounds(bucket, shift)
 
 
 def quantile_of(
@@ -160,50 +232,18 @@ def quantile_of(
         successful call that has a latency are left out.
     """
     names = [name for name in keys.columns if name != "code"]
-    of_codes = _numbered(keys, names)
-    summed = (
-        buckets.filter(pl.col("success"))
-        .join(of_codes.select("code", "number"), on="code")
-        .group_by("number", "bucket")
-        .agg(pl.col("count").sum())
-        .sort("number", "bucket")
-    )
-    sizes = summed.group_by("number", maintain_order=True).agg(pl.col("count").sum().alias("size"))
-    extremes = (
-        figures.filter(pl.col("success"))
-        .join(of_codes.select("code", "number"), on="code")
-        .group_by("number")
-        .agg(pl.col("latency_min").min(), pl.col("latency_max").max())
-    )
-    table = (
-        of_codes.select("number", *names)
-        .unique("number")
-        .join(sizes, on="number")
-        .join(extremes, on="number")
-        .sort("number")
-    )
-    size = table["size"].to_numpy()
-    ends = np.cumsum(summed["count"].to_numpy())
-    ranked = _Ranked(bucket=summed["bucket"].to_numpy(), ends=ends, first=np.cumsum(size) - size)
-    position = (size - 1) * q
-    lower = np.floor(position).astype(np.int64)
-    weight = position - lower
-    at, after = (ranked.at(rank) for rank in (lower, np.minimum(lower + 1, size - 1)))
-    (low, high), (low_after, high_after) = bucket_bounds(at, shift), bucket_bounds(after, shift)
-    middle, middle_after = bucket_middle(at, shift), bucket_middle(after, shift)
-    least, most = table["latency_min"].to_numpy(), table["latency_max"].to_numpy()
-    between = {
-        "latency_ms": (middle, middle_after),
-        "low_ms": (low, low_after),
-        "high_ms": (high, high_after),
-    }
-    found = {
-        name: np.clip(one + (other - one) * weight, least, most) for name, (one, other) in between.items()
-    }
-    return pl.DataFrame({**{name: table[name] for name in names}, **found})
+    numbered = numbered_by(keys, names)
+    groups = numbered.select("number", *names).unique("number").sort("number")
+    most = max(int(frame["code"].max() or 0) for frame in (keys, figures, buckets))  # type: ignore[arg-type]
+    group = np.full(most + 1, -1)
+    group[numbered["code"].to_numpy()] = numbered["number"].to_numpy()
+    distributions = Distributions.of(group, groups.height, figures, buckets, shift)
+    found = zip(("latency_ms", "low_ms", "high_ms"), distributions.quantile(q), strict=True)
+    columns = [pl.Series(name, values) for name, values in found]
+    return groups.drop("number").with_columns(columns).filter(distributions.size > 0)
 
 
-def _numbered(keys: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+def numbered_by(keys: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     """The keys with the ``number`` of what they are told by, ascending."""
     if not names:
         return keys.with_columns(number=pl.lit(0, dtype=pl.Int64))

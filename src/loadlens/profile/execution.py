@@ -49,7 +49,8 @@ class Execution(TypedDict, total=False):
         memory_limit: bytes to stay within; by default half of what the machine or its cgroup allows.
         spill_folder: where the temporary file goes that text, objects of a store and lazy queries are read
             through, so that they are read once; by default the system's place.
-        heatmap: whether to count latencies over time as well, which takes a further scan.
+        heatmap: whether to count latencies over time as well, whatever their key.
+        timeline: whether to count calls by key and window of time as well, for what is told over time.
         engine: what runs the queries in the process that reads the rows: ``streaming`` (default),
             ``in-memory``, ``auto``, or, without an executor, an engine object of Polars for one of these.
         on_progress: is told how far the run is, some times a second, from any thread; what it raises
@@ -68,6 +69,7 @@ class Execution(TypedDict, total=False):
     memory_limit: int | None
     spill_folder: str | PathLike[str] | None
     heatmap: bool
+    timeline: bool
     engine: Engine
     on_progress: OnProgress | None
     executor: Executor | None
@@ -87,6 +89,7 @@ class MeasureOptions:
     memory_limit: Annotated[int | None, _MEMORY] = None
     spill_folder: Annotated[str | PathLike[str] | None, FOLDER] = None
     heatmap: bool = False
+    timeline: bool = False
     engine: Annotated[Engine, _ENGINE] = "streaming"
     on_progress: Annotated[OnProgress | None, _ON_PROGRESS] = None
     executor: Annotated[Executor | None, _EXECUTOR] = None

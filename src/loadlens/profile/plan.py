@@ -136,7 +136,8 @@ class Plan:
             ends at least.
         keeps_profile: whether the whole profile is wanted with its timeline, as it is to be saved; not for
             exact figures.
-        window_s: the width in s of the windows of that timeline; None for one that fits the log's span.
+        with_timeline: whether the profile has a timeline in any case.
+        window_s: the width in s of the windows of a timeline; None for one that fits the log's span.
         measures: further durations that a profile that is kept counts as it counts latencies.
         failures: whether failed calls are told apart by their error besides.
         histogram: whether the distribution of the kept calls is wanted, which takes ``q25`` and ``q75`` too.
@@ -155,6 +156,7 @@ class Plan:
     limits_ms: tuple[float, ...] = ()
     described_by: tuple[str, ...] = tuple(FIVE)
     keeps_profile: bool = False
+    with_timeline: bool = False
     window_s: int | None = None
     measures: tuple[Measure, ...] = ()
     failures: bool = False

@@ -1,0 +1,151 @@
+"""The seconds of a profile, of several groups of keys at once: counts between two times, and active calls."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from loadlens.profile import Profile
+from loadlens.profile.clock import FINE_S
+
+__all__ = ["Floats", "Groups", "Ints", "Seconds", "mean_active"]
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+_COUNTS: Final = ("starts", "calls", "completions")
+_NEVER: Final = -(2**62)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """Groups of a profile's keys, and from when to when each has calls.
+
+    Attributes:
+        of_code: the group of each code, from 0.
+        first: the first start of each group, in s; NaN where no call tells.
+        last: the last end.
+        resolution_s: that of the clock: a time lies between what is told and so much more.
+    """
+
+    of_code: Ints
+    first: Floats
+    last: Floats
+    resolution_s: float
+
+    @classmethod
+    def of(cls, profile: Profile, code: Ints, group: Ints) -> "Groups":
+        """Those of a profile, by the group of each code."""
+        of_code = np.zeros(int(code.max(initial=0)) + 1, dtype=np.int64)
+        of_code[code] = group
+        size = int(group.max(initial=-1)) + 1
+        own = of_code[profile.figures["code"].to_numpy()]
+        first, last = np.full(size, np.nan), np.full(size, np.nan)
+        np.fmin.at(first, own, _floats(profile.figures["first_start"]))
+        np.fmax.at(last, own, _floats(profile.figures["last_end"]))
+        coarse = profile.resolution_s if profile.resolution_s > FINE_S else 0.0
+        return cls(of_code=of_code, first=first, last=last, resolution_s=coarse)
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def _floats(column: pl.Series) -> Floats:
+    return column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seconds:
+    """What happened in each second, by group.
+
+    Attributes:
+        place: group and second of each that has calls, as one ascending number.
+        sums: starts, calls (ends) and completions up to each, it included, over all groups.
+        active: the calls that are active from the next second on, up to the next that has calls.
+        active_before: those summed up over all seconds up to this one.
+        last_start: of each group the last second in which a call started.
+        tells_active: whether as many calls started as ended, in each group.
+        first: the first second of all.
+        span: how many numbers a group takes.
+    """
+
+    place: Ints
+    sums: dict[str, Ints]
+    active: Ints
+    active_before: Ints
+    last_start: Ints
+    tells_active: bool
+    first: int
+    span: int
+
+    @classmethod
+    def of(cls, profile: Profile, groups: Groups) -> "Seconds | None":
+        """Those of a profile; None where it has none, as that of saved ones."""
+        seconds = profile.seconds
+        if seconds.is_empty():
+            return None
+        second, group = seconds["second"].to_numpy(), groups.of_code[seconds["code"].to_numpy()]
+        first = int(second.min())
+        span = int(second.max()) - first + 3
+        place, number = np.unique(group * span + second - first, return_inverse=True)
+        counts = {name: np.bincount(number, seconds[name].to_numpy(), len(place)) for name in _COUNTS}
+        sums = {name: np.cumsum(values.astype(np.int64)) for name, values in counts.items()}
+        active = sums["starts"] - sums["calls"]
+        steps = np.cumsum(active * np.diff(place, append=place[-1:]))
+        started = place[counts["starts"] > 0]
+        last_start = np.full(len(groups), _NEVER)
+        np.maximum.at(last_start, started // span, started % span + first)
+        ends_of_groups = np.flatnonzero(np.diff(place // span, append=len(groups)))
+        return cls(
+            place=place,
+            sums=sums,
+            active=active,
+            active_before=np.concatenate([[0], steps[:-1]]),
+            last_start=last_start,
+            tells_active=not active[ends_of_groups].any(),
+            first=first,
+            span=span,
+        )
+
+    def _last_below(self, group: Ints, second: Ints) -> tuple[Ints, Ints]:
+        """The number of the last place before a second, -1 for none; and the place of the second."""
+        place = group * self.span + np.clip(second - self.first, 0, self.span - 1)
+        return np.searchsorted(self.place, place, side="left") - 1, place
+
+    def before(self, name: str, group: Ints, second: Ints) -> Ints:
+        """Counts of all seconds before one; differences of one group mean something, no more."""
+        at, _ = self._last_below(group, second)
+        return np.where(at >= 0, self.sums[name][at], 0)
+
+    def active_up_to(self, group: Ints, second: Ints) -> Ints:
+        """Active calls at each second summed up to one, it included; again differences mean something.
+
+        Active at a second are the calls that started before it and have not ended before it.
+        """
+        at, place = self._last_below(group, second)
+        return np.where(at >= 0, self.active_before[at] + self.active[at] * (place - self.place[at]), 0)
+
+    def active_at(self, group: Ints, second: Ints) -> Ints:
+        """Active calls at some seconds, exactly."""
+        return self.active_up_to(group, second) - self.active_up_to(group, second - 1)
+
+
+def mean_active(
+    seconds: Seconds, groups: Groups, group: Ints, begin: Ints, end: Ints
+) -> Floats:
+    """Active calls between two seconds: the mean of their values at seconds, both ends weigh a half.
+
+    Seconds before the first start of a group or after its last end do not count. NaN where none is left.
+    """
+    low = np.floor(groups.first) + 1
+    high = np.ceil(groups.last + groups.resolution_s) - 1
+    edges = (end, end - 1, begin, begin - 1)
+    inside = [np.clip(edge, (low - 1)[group], high[group]) for edge in edges]
+    sums = [seconds.active_up_to(group, edge) for edge in edges]
+    weight = (inside[0] + inside[1] - inside[2] - inside[3]) / 2
+    total = (sums[0] + sums[1] - sums[2] - sums[3]) / 2
+    found = np.full(len(group), np.nan)
+    np.divide(total, weight, out=found, where=weight > 0)
+    return found
