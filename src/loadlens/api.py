@@ -52,8 +52,8 @@ def summarize_stability_results(
         outliers: the fence: ``mean-iqr`` (mean + 5 IQR), ``tukey`` (q75 + 1.5 IQR) or ``none``.
         percentiles: quantiles of the successes to report, before outliers are removed.
         overwrite: whether an existing folder of that name is replaced.
-        **execution: how to do it: ``exact``, ``memory_limit``, ``spill_folder``, ``heatmap``, ``engine``,
-            ``on_progress``, ``executor``; see ``Execution``.
+        **execution: how to do it: ``exact``, ``memory_limit``, ``spill_folder``, ``heatmap``, ``timeline``,
+            ``engine``, ``on_progress``, ``executor``; see ``Execution``.
 
     Raises:
         InputError: a source cannot be read, lacks columns or holds values that no statistic may use.
@@ -90,8 +90,8 @@ def summarize_concurrency_results(
         outliers: the fence: ``mean-iqr`` (mean + 5 IQR), ``tukey`` (q75 + 1.5 IQR) or ``none``.
         percentiles: quantiles of the successes to report, before outliers are removed.
         overwrite: whether an existing folder of that name is replaced.
-        **execution: how to do it: ``exact``, ``memory_limit``, ``spill_folder``, ``heatmap``, ``engine``,
-            ``on_progress``, ``executor``; see ``Execution``.
+        **execution: how to do it: ``exact``, ``memory_limit``, ``spill_folder``, ``heatmap``, ``timeline``,
+            ``engine``, ``on_progress``, ``executor``; see ``Execution``.
 
     Raises:
         InputError: a source cannot be read, lacks columns or holds values that no statistic may use.
@@ -162,8 +162,8 @@ def summarize(
             (mean + 5 IQR) or ``tukey`` (q75 + 1.5 IQR).
         percentiles: quantiles of the successes to report, before outliers are removed.
         failures: whether failed calls are told apart by their error, with times and latencies.
-        **execution: how to do it: ``exact``, ``memory_limit``, ``spill_folder``, ``heatmap``, ``engine``,
-            ``on_progress``, ``executor``; see ``Execution``.
+        **execution: how to do it: ``exact``, ``memory_limit``, ``spill_folder``, ``heatmap``, ``timeline``,
+            ``engine``, ``on_progress``, ``executor``; see ``Execution``.
 
     Returns:
         The result; its ``summary`` has the columns of ``summary.csv``.

@@ -95,7 +95,8 @@ class _Views(InvocationStatistics):
         """Throughput and error rate over time."""
         from loadlens.charts import timeline_chart
 
-        return timeline_chart(self.timeline)
+        start = pl.col("window_start_s")
+        return timeline_chart(self.timeline_overall.with_columns(time_s=start - start.min()))
 
     @cached_property
     def heatmap_chart(self) -> alt.TopLevelMixin:
@@ -116,7 +117,7 @@ class _Views(InvocationStatistics):
         charts = {}
         if not self.spectrum.is_empty():
             charts["latency_spectrum"] = self.spectrum_chart
-        if not self.timeline.is_empty():
+        if not self.timeline_overall.is_empty():
             charts["throughput_and_errors"] = self.timeline_chart
         if not self.heatmap.is_empty():
             charts["latency_heatmap"] = self.heatmap_chart
@@ -229,6 +230,8 @@ class SummaryResult(SummaryStatistics, _Views, SavedFolder):
         tables = {"summary": self.summary}
         if self.quality.height > MOST_KEYS:
             tables["quality"] = self.quality
+        if self.profile.timeline and not self.timeline.is_empty():
+            tables["timeline"] = self.timeline
         if not self.failures.is_empty():
             tables["failures"] = self.failures
         for name, frame in tables.items():
@@ -252,4 +255,5 @@ class SummaryResult(SummaryStatistics, _Views, SavedFolder):
             "latency_heatmap",
             "failures",
         )
-        return folder_files(("summary", "quality", "failures"), [f"charts/{name}" for name in names])
+        tables = ("summary", "quality", "timeline", "failures")
+        return folder_files(tables, [f"charts/{name}" for name in names])

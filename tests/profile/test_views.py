@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 
 import loadlens
-from loadlens.profile import Profile, heatmap, spectrum, timeline
+from loadlens.profile import Profile, heatmap, spectrum
 from loadlens.results import SummaryResult
 from loadlens.schema import LATENCY
+from loadlens.summaries.timeline import timeline as timeline_overall
 from tests import sample_logs as logs
 from tests.extent import some_of
 from tests.profile.cases import LOGS, keyed, log_of, spread
@@ -67,22 +68,16 @@ def test_the_timeline_sums_to_the_counts(frame: pl.DataFrame) -> None:
 
 
 def assert_timeline_sums(frame: pl.DataFrame) -> None:
-    windows = summary_of(frame).timeline
+    windows = summary_of(frame).timeline_overall
     ended = frame.filter(pl.col("end_time").is_not_null())
-    seconds = ended["end_time"].cast(pl.Int64)
-    span = seconds.max() - seconds.min() + 1
-    covered = windows.select(pl.min_horizontal("window_s", span - pl.col("time_s"))).to_series()
-    completions = windows["throughput"] * covered
-    assert completions.sum() == pytest.approx(successes_of(ended).height)
-    assert covered.sum() == span
-    calls = completions / (1 - windows["error_rate"].fill_null(0))
-    # A window without a success tells its error rate, not how many calls it saw.
-    told = calls.is_nan().not_()
-    assert calls.filter(told).sum() <= ended.height + 1e-6
-    if told.all():
-        assert calls.sum() == pytest.approx(ended.height)
-    assert windows.height <= 200
-    assert windows["time_s"].to_list() == [index * windows["window_s"][0] for index in range(windows.height)]
+    assert windows["calls"].sum() == ended.height
+    assert windows["errors"].sum() == ended.height - successes_of(ended).height
+    assert (windows["throughput"] * windows["covered_s"]).sum() <= successes_of(ended).height + 1e-6
+    assert (windows["covered_s"] <= windows["window_s"]).all()
+    assert windows.height <= 256
+    start, width = windows["window_start_s"].to_list(), windows["window_s"][0]
+    assert start == [start[0] + number * width for number in range(len(start))]
+    assert start[0] <= ended["end_time"].min() < start[0] + width  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
@@ -103,16 +98,17 @@ def test_ten_years_of_few_calls(rows: int) -> None:
     assert_timeline_sums(frame)
     result = summary_of(frame)
     assert result.heatmap["count"].sum() == rows
-    assert result.timeline.height <= 200
+    assert result.timeline_overall.height <= 256
     assert result.profile.seconds.height == rows
 
 
 def test_an_instant_is_one_window() -> None:
     frame = log_of(spread(50)).with_columns(end_time=pl.lit(1783.25), start_time=pl.lit(1783.2))
     result = summary_of(frame)
-    assert result.timeline.to_dicts() == [
-        {"time_s": 0.0, "window_s": 1.0, "throughput": 50.0, "error_rate": 0.0}
-    ]
+    (window,) = result.timeline_overall.to_dicts()
+    assert (window["window_start_s"], window["window_s"], window["calls"]) == (1783.0, 1.0, 50)
+    assert window["covered_s"] == pytest.approx(0.05 + 0.01)  # and the resolution of the clock
+    assert window["throughput"] == pytest.approx(50 / (0.05 + 0.01))
     assert result.heatmap["time_s"].unique().to_list() == [0.0]
     assert result.heatmap["count"].sum() == 50
 
@@ -173,7 +169,7 @@ def test_the_heat_map_is_empty_unless_asked_for() -> None:
 @pytest.mark.parametrize("key", [(), ("memory_size",)])
 def test_the_empty_profile_shows_nothing(key: tuple[str, ...]) -> None:
     empty = Profile.empty(key)
-    for view in (spectrum, timeline, heatmap):
+    for view in (spectrum, timeline_overall, heatmap):
         assert view(empty).is_empty()
 
 

@@ -154,7 +154,7 @@ def analyze_command(
             outliers=fence_of(outliers),
             percentiles=_quantiles(percentile),
             reading=reading,
-            measuring=replace(measuring, heatmap=True),
+            measuring=replace(measuring, heatmap=True, timeline=True),
             prices=costing.prices[0],
             gates=gates.gates(),
             baseline=baseline,
@@ -199,7 +199,7 @@ def demo_command(
     with progress_display(quiet=output.quiet) as display:
         options = AnalysisOptions(
             outliers=fence_of(outliers),
-            measuring=MeasureOptions(heatmap=True, on_progress=display.on_progress),
+            measuring=MeasureOptions(heatmap=True, timeline=True, on_progress=display.on_progress),
             prices=load_prices(prices),
             chart_formats=_formats(chart_format),
             on_stage=display.on_stage,

@@ -52,7 +52,7 @@ def measure_all(
     Args:
         log: the log; it is scanned several times.
         plans: what to measure.
-        options: how to do so.
+        options: how to do so; what is told over time is told of the first plan's key.
 
     Returns:
         The statistics of each plan.
@@ -65,6 +65,8 @@ def measure_all(
         options.slice.check(log.name, log.frame.collect_schema())
     found: dict[int, Statistics] = {}
     for group in _together(plans):
+        if group[0]:  # what is told over time is that of the first plan's key
+            options = replace(options, heatmap=False, timeline=False)
         own = [plans[number] for number in group]
         log.refuse_odd_keys(own[0].key)
         several = (
@@ -162,7 +164,7 @@ def _of_profiles(log: Log, plans: Sequence[Plan], options: MeasureOptions) -> li
         lost = lost_warning(log.unsaved.columns, key)
         log.findings.become(joint_findings(log.saved, log.unsaved.findings, lost))
     with reading(log):
-        windowed = any(plan.windows for plan in plans)
+        windowed = options.timeline or any(plan.windows for plan in plans)
         profile = merged_profile(log.saved, key, beside.profile if beside else None, with_further=windowed)
         if not options.heatmap:
             profile = replace(profile, heat=profile.heat.clear())

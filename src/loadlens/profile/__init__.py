@@ -15,7 +15,7 @@ from loadlens.profile.plan import (
     success_of,
 )
 from loadlens.profile.profile import Profile, key_names
-from loadlens.profile.profile_views import heatmap, spectrum, timeline
+from loadlens.profile.profile_views import heatmap, spectrum
 from loadlens.profile.progress import OnProgress, Progress
 
 __all__ = [
@@ -38,5 +38,4 @@ __all__ = [
     "percentile_name",
     "spectrum",
     "success_of",
-    "timeline",
 ]

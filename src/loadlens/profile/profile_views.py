@@ -11,12 +11,11 @@ from loadlens.profile.clock import clock_warning
 from loadlens.profile.profile import Profile, key_names
 from loadlens.schema import EARLIEST_S
 
-__all__ = ["heatmap", "row_warnings", "spectrum", "timeline"]
+__all__ = ["heatmap", "row_warnings", "spectrum"]
 
 
 _SPECTRUM_POINTS = 100
 _LONGEST_TAIL = 1e5  # 1 / (1 - q) of p99.999
-_MOST_WINDOWS = 200
 
 
 def spectrum(profile: Profile) -> pl.DataFrame:
@@ -44,38 +43,6 @@ def spectrum(profile: Profile) -> pl.DataFrame:
     keys = key_names(profile.key)
     joined = ranks.with_columns(middle).join(profile.keys, on="code")
     return joined.select(*keys, "quantile", "latency_ms").sort([*keys, "quantile"], nulls_last=True)
-
-
-def timeline(profile: Profile) -> pl.DataFrame:
-    """Throughput and error rate of the whole log over time.
-
-    Returns:
-        ``time_s`` (start of a window, from the log's first second), ``window_s``, ``throughput``
-        (successful completions per s) and ``error_rate`` (0 to 1, null in a window without calls).
-    """
-    windows = profile.windows
-    if windows.is_empty():
-        return pl.DataFrame(
-            schema=dict.fromkeys(("time_s", "window_s", "throughput", "error_rate"), pl.Float64)
-        )
-    start, first, last, finest = windows.select(
-        pl.col("second", "first_second").min(), pl.col("last_second").max(), pl.col("width_s").max()
-    ).row(0)
-    span = last - start + 1
-    width = -(-span // (_MOST_WINDOWS * finest)) * finest
-    number = (pl.col("second") - start) // width
-    counts = windows.group_by(number.alias("window")).agg(pl.col("calls", "completions").sum())
-    every = pl.DataFrame({"window": range(-(-span // width))}, schema={"window": pl.Int64})
-    begin = pl.max_horizontal(pl.col("window") * width, first - start)
-    end = pl.min_horizontal((pl.col("window") + 1) * width, span)
-    covered = end - begin  # the first and the last window may be cut short
-    joined = every.join(counts, on="window", how="left").sort("window")
-    return joined.select(
-        (pl.col("window") * width).cast(pl.Float64).alias("time_s"),
-        pl.lit(float(width)).alias("window_s"),
-        (pl.col("completions").fill_null(0) / covered).alias("throughput"),
-        (1 - pl.col("completions") / pl.col("calls")).alias("error_rate"),
-    )
 
 
 def heatmap(profile: Profile) -> pl.DataFrame:

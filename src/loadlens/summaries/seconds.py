@@ -132,9 +132,7 @@ class Seconds:
         return self.active_up_to(group, second) - self.active_up_to(group, second - 1)
 
 
-def mean_active(
-    seconds: Seconds, groups: Groups, group: Ints, begin: Ints, end: Ints
-) -> Floats:
+def mean_active(seconds: Seconds, groups: Groups, group: Ints, begin: Ints, end: Ints) -> Floats:
     """Active calls between two seconds: the mean of their values at seconds, both ends weigh a half.
 
     Seconds before the first start of a group or after its last end do not count. NaN where none is left.

@@ -19,11 +19,11 @@ from loadlens.profile import (
     key_names,
     percentile_name,
     spectrum,
-    timeline,
 )
 from loadlens.profile.clock import FINE_S
 from loadlens.schema import ERROR_COLUMNS, LATENCY
 from loadlens.summaries.failures import failures_by_error, failures_over_time
+from loadlens.summaries.timeline import timeline
 from loadlens.text.common_types import numeric_casts
 
 __all__ = [
@@ -100,7 +100,15 @@ class InvocationStatistics(Shown):
 
     @cached_property
     def timeline(self) -> pl.DataFrame:
-        """``time_s`` and ``window_s`` of a window, ``throughput`` (per s), ``error_rate`` (0 to 1)."""
+        """Figures by key and window of time; see ``loadlens.summaries.timeline.timeline``.
+
+        Percentiles, maxima and bytes are those of a log that was measured with ``timeline=True``, else null.
+        """
+        return timeline(self.profile, self.profile.key)
+
+    @cached_property
+    def timeline_overall(self) -> pl.DataFrame:
+        """The same of all keys together, without their columns."""
         return timeline(self.profile)
 
     @cached_property
@@ -297,6 +305,12 @@ def with_numeric_keys(statistics: Statistics, key: Sequence[str]) -> Statistics:
         statistics,
         table=table.with_columns(casts).sort(names, nulls_last=True),
         histogram=histogram.with_columns(casts).sort([*names, "latency_ms"], nulls_last=True),
-        profile=replace(statistics.profile, keys=keys),
+        profile=replace(
+            statistics.profile, keys=keys, timeline=_with_casts(statistics.profile.timeline, casts)
+        ),
         windows={width: windows.with_columns(casts) for width, windows in statistics.windows.items()},
     )
+
+
+def _with_casts(timeline: Profile | None, casts: Sequence[pl.Expr]) -> Profile | None:
+    return timeline and replace(timeline, keys=timeline.keys.with_columns(casts))

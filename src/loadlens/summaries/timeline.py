@@ -106,7 +106,8 @@ class _Counted:
             return None
         figures = self.profile.figures
         sizes = figures["response_size_sum"].cast(pl.Float64).to_numpy()
-        return np.bincount(figures["code"].to_numpy(), sizes, len(self.group))
+        found: Floats = np.bincount(figures["code"].to_numpy(), sizes, len(self.group)).astype(np.float64)
+        return found
 
 
 def _of_windows(profile: Profile, groups: pl.DataFrame) -> _Counted | None:
@@ -210,7 +211,8 @@ class _Grid:
     def sums(self, values: Ints | Floats) -> Floats:
         """Values of the counted pairs summed up by their place."""
         some = self.place >= 0
-        return np.bincount(self.place[some], values[some], len(self.begin))
+        found: Floats = np.bincount(self.place[some], values[some], len(self.begin)).astype(np.float64)
+        return found
 
 
 def _rates(grid: _Grid, counted: _Counted, groups: Groups, seconds: Seconds | None) -> list[pl.Series]:
@@ -255,9 +257,7 @@ def _covered(
     return covered, {name: np.where(is_cut, inner[name], sums[name]) for name in sums}
 
 
-def _load(
-    grid: _Grid, groups: Groups, seconds: Seconds | None, calls: Floats
-) -> tuple[Floats, Floats]:
+def _load(grid: _Grid, groups: Groups, seconds: Seconds | None, calls: Floats) -> tuple[Floats, Floats]:
     """The first whole second of each group's load, and the end of the last one, in s."""
     low = np.ceil(groups.first + groups.resolution_s)
     high = np.floor(groups.last) if seconds is None else seconds.last_start.astype(np.float64)

@@ -41,7 +41,7 @@ class AnalysisOptions:
     outliers: Outliers | None = None
     percentiles: tuple[float, ...] = DEFAULT_PERCENTILES
     reading: Reading = field(default_factory=Reading)
-    measuring: MeasureOptions = MeasureOptions(heatmap=True)
+    measuring: MeasureOptions = MeasureOptions(heatmap=True, timeline=True)
     prices: PriceTable
     gates: tuple[Gate, ...] = ()
     baseline: Source | None = None

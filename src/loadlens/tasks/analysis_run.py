@@ -107,7 +107,8 @@ def analyze(
         min_effect: the smallest change against the baseline that counts, 0 to 1.
         costing: what a cost is asked for: traffic, price tables, instances, what is best.
         **execution: how logs are measured: ``exact``, ``memory_limit``, ``spill_folder``, ``heatmap``
-            (here on by default), ``engine``, ``on_progress``, ``executor``; see ``Execution``.
+            and ``timeline`` (here on by default), ``engine``, ``on_progress``, ``executor``; see
+            ``Execution``.
 
     Raises:
         InputError: an input cannot be read or analysed. If too many rows were rejected, they are in
@@ -115,7 +116,7 @@ def analyze(
         UsageError: the arguments do not make sense together, or a gate cannot be understood.
         OutputError: ``out`` exists and may not be replaced, lies in an input or cannot be written.
     """
-    how: Execution = {"heatmap": True, **execution}
+    how: Execution = {"heatmap": True, "timeline": True, **execution}
     options = AnalysisOptions(
         by=None if by is None else columns_of(by),
         outliers=outliers,

@@ -158,7 +158,7 @@ def decide(
         baseline = _opened(options.baseline, options.reading)
         comparison = _comparison(baseline, log, options, name)
         options.on_stage("Reading the baseline")
-        base = ask(baseline, comparison.runs[0], replace(options.measuring, heatmap=False))
+        base = ask(baseline, comparison.runs[0], replace(options.measuring, heatmap=False, timeline=False))
         asked["run"] = comparison.runs[1]
     options.on_stage("Reading invocations")
     found = ask_all(log, list(asked.values()), options.measuring)
@@ -166,7 +166,10 @@ def decide(
     if costing:
         options.on_stage("Pricing")
         answers["cost"] = priced(
-            answers["usage"], costing, options.reading, replace(options.measuring, heatmap=False)
+            answers["usage"],
+            costing,
+            options.reading,
+            replace(options.measuring, heatmap=False, timeline=False),
         )
     remarks = tuple(log.findings.sentences())
     return answers["summary"], Decisions(
