@@ -52,6 +52,8 @@ _OWN_FILES: Final = (
     "summary.json",
     "quality.csv",
     "failures.csv",
+    "timeline.csv",
+    "load.csv",
     "measures.csv",
     "apdex.csv",
     "corrected.csv",
