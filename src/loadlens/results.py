@@ -95,7 +95,7 @@ class _Views(InvocationStatistics):
         """Throughput and error rate over time."""
         from loadlens.charts import timeline_chart
 
-        start = pl.col("window_start_s")
+        start = self.timeline_overall["window_start_s"]
         return timeline_chart(self.timeline_overall.with_columns(time_s=start - start.min()))
 
     @cached_property
