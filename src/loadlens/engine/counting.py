@@ -88,11 +88,13 @@ class Counted:
         profiles: what its rows came to.
         look: runs the rows through selections.
         spilled_bytes: size of the temporary file that the rows went through, else 0.
+        is_whole: whether these are all of its keys.
     """
 
     profiles: Profiles
     look: Look
     spilled_bytes: int = 0
+    is_whole: bool = True
 
 
 @contextmanager
@@ -146,7 +148,7 @@ def _in_parts(log: Log, layers: Layers, scan: Scan) -> Iterator[Counted]:
             raise _too_many_keys(log, scan, f"about {num_keys / share:,.0f} different values")
         keys = {width: profile.keys for width, profile in profiles.items()}
         look = partial(look_again, layers, keys, scan.options.engine, scan.tracker, part=part, parts=parts)
-        yield Counted(profiles=profiles, look=look)
+        yield Counted(profiles=profiles, look=look, is_whole=parts == 1)
 
 
 def profiles_of_rows(log: Log, layers: Layers, scan: Scan) -> Profiles:
@@ -178,7 +180,8 @@ def whole(log: Log, scan: Scan, parts: Iterable[Counted]) -> Counted:
             raise _too_many_keys(log, scan, f"more than {keys:,} different values")
     several = [some.profiles for some in found]
     profiles = several[0] if len(several) == 1 else merged_profiles(several)
-    return replace(found[0], profiles={**profiles, None: replace(profiles[None], timeline=timelines[0])})
+    run = replace(profiles[None], timeline=timelines[0])
+    return replace(found[0], profiles={**profiles, None: run}, is_whole=True)
 
 
 def merged_profiles(several: Sequence[Profiles]) -> Profiles:

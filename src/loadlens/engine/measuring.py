@@ -1,16 +1,17 @@
 """From a log and a plan to statistics: one scan counts, one looks at what decides."""
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain, compress
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from loadlens.engine.coarser import View
 from loadlens.engine.counting import Counted, counted, whole
 from loadlens.engine.distributed import counted_by_workers
 from loadlens.engine.figures import Figures
@@ -30,6 +31,7 @@ from loadlens.profile.plan import Plan, Statistics, UnusableRowsError, WindowPla
 from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.profile_views import row_warnings
 from loadlens.profile.progress import Limits, Tracker
+from loadlens.profile.slices import Edges
 from loadlens.saved.reading import merged_profile, plan_beside, refuse_impossible, refuse_other_windows
 from loadlens.schema import LATENCY
 
@@ -46,8 +48,8 @@ def measure_all(
 ) -> list[Statistics]:
     """Measures ``log`` as each of several plans says.
 
-    Plans of one key and one rule of success share both scans, the one that counts and the one that looks at
-    what decides.
+    Plans of one rule of success share both scans, the one that counts and the one that looks at what decides,
+    if they have one key, or keys that are columns of another one's.
 
     Args:
         log: the log; it is scanned several times.
@@ -64,39 +66,72 @@ def measure_all(
     if options.slice:
         options.slice.check(log.name, log.frame.collect_schema())
     found: dict[int, Statistics] = {}
-    for group in _together(plans):
-        if group[0]:  # what is told over time is that of the first plan's key
-            options = replace(options, heatmap=False, timeline=False)
+    groups = _together(plans, range(len(plans)), alike=bool(log.saved))
+    while groups:
+        group = groups.pop(0)
+        # What is told over time is that of the first plan's key.
+        how = options if 0 in group else replace(options, heatmap=False, timeline=False)
         own = [plans[number] for number in group]
         log.refuse_odd_keys(own[0].key)
-        several = (
-            _of_profiles(log, own, options)
+        several: Sequence[Statistics | None] = (
+            _of_profiles(log, own, how)
             if log.saved
-            else on_good_rows(log, partial(_of_rows, plans=own, options=options))
+            else on_good_rows(log, partial(_of_rows, plans=own, options=how))
         )
-        profile = several[0].profile
-        log.findings.of_rows, log.findings.units = (
-            row_warnings(profile, log),
-            profile.units.sentence(profile.resolution_s),
-        )
-        outside = log.findings.outside
-        edges = options.slice.edges(log.name, outside.first_start_s) if outside and options.slice else None
-        found.update(zip(group, (replace(some, edges=edges) for some in several), strict=True))
+        measured = {number: some for number, some in zip(group, several, strict=True) if some is not None}
+        if not found:
+            _tell_of_rows(log, measured[group[0]].profile)
+        found.update((number, replace(some, edges=_edges(log, options))) for number, some in measured.items())
+        left = [number for number in group if number not in measured]
+        groups += _together(plans, left, alike=False)
     return [found[number] for number in range(len(plans))]
 
 
-def _together(plans: Sequence[Plan]) -> list[list[int]]:
-    """The numbers of the plans that share their scans."""
+def _tell_of_rows(log: Log, profile: Profile) -> None:
+    log.findings.of_rows = row_warnings(profile, log)
+    log.findings.units = profile.units.sentence(profile.resolution_s)
+
+
+def _edges(log: Log, options: MeasureOptions) -> Edges | None:
+    """Where the slice of a log lies that was measured."""
+    outside = log.findings.outside
+    return options.slice.edges(log.name, outside.first_start_s) if outside and options.slice else None
+
+
+def _together(plans: Sequence[Plan], numbers: Iterable[int], *, alike: bool) -> list[list[int]]:
+    """The numbers of the plans that share their scans, in each group first one whose key has all columns.
+
+    Args:
+        plans: plans.
+        numbers: which of them.
+        alike: whether only those of one key share scans.
+    """
     groups: list[list[int]] = []
-    for number, plan in enumerate(plans):
-        for group in groups:
-            other = plans[group[0]]
-            if other.key == plan.key and other.success.meta.eq(plan.success):
-                group.append(number)
-                break
-        else:
+    for number in sorted(numbers, key=lambda number: -len(plans[number].key)):
+        fitting = (
+            group for group in groups if _shares(plans[number], [plans[one] for one in group], alike=alike)
+        )
+        group = next(fitting, None)
+        if group is None:
             groups.append([number])
+        else:
+            group.append(number)
     return groups
+
+
+def _shares(plan: Plan, group: Sequence[Plan], *, alike: bool) -> bool:
+    """Whether a plan may share the scans of others: it has no columns of its own, nor windows of its own."""
+    first = group[0]
+    if not first.success.meta.eq(plan.success):
+        return False
+    if plan.key == first.key:
+        return True
+    known = {windows.width_s for other in group if other.key == first.key for windows in other.windows}
+    return (
+        not (alike or plan.keeps_profile)
+        and set(plan.key) <= set(first.key)
+        and {windows.width_s for windows in plan.windows} <= known
+    )
 
 
 Result = TypeVar("Result")
@@ -127,7 +162,8 @@ def on_good_rows(log: Log, run: Callable[[Log], Result]) -> Result:
         raise InputError(f"{log.name}: changed while it was read") from error
 
 
-def _of_rows(log: Log, plans: Sequence[Plan], options: MeasureOptions) -> list[Statistics]:
+def _of_rows(log: Log, plans: Sequence[Plan], options: MeasureOptions) -> list[Statistics | None]:
+    """The statistics of each plan; None of one by fewer columns than the keys that were counted in parts."""
     told = broken_told(plans[0].measures, log.frame, plans[0].success, log.name)
     with (
         told,
@@ -135,18 +171,27 @@ def _of_rows(log: Log, plans: Sequence[Plan], options: MeasureOptions) -> list[S
         _sliced(log, scan) as part,
         _counted(part, scan) as counts,
     ):
+        keeps = plans[0].keeps_profile and not options.is_exact
         try:
-            if options.is_exact:
-                found = together(refined(part, plans, scan.limits) for part in counts)
-            else:
-                kept = [whole(part, scan, counts)] if plans[0].keeps_profile else counts
-                found = together(_estimated(part, plans) for part in kept)
+            found = _of_parts(iter([whole(part, scan, counts)]) if keeps else counts, plans, scan)
         except ChangedError as error:
             refuse_changed(log.files)
             raise InputError(f"{log.name}: changed while it was read") from error
-    if found[0].profile.figures.is_empty():
+    if found[0] is None or found[0].profile.figures.is_empty():
         raise InputError(log.without_rows())
     return found
+
+
+def _of_parts(parts: Iterator[Counted], plans: Sequence[Plan], scan: Scan) -> list[Statistics | None]:
+    first = next(parts)
+    told = [first.is_whole or plan.key == plans[0].key for plan in plans]
+    chosen = list(compress(plans, told))
+    several = chain([first], parts)
+    if scan.options.is_exact:
+        found = iter(together(refined(part, chosen, scan.limits) for part in several))
+    else:
+        found = iter(together(_estimated(part, chosen) for part in several))
+    return [next(found) if is_told else None for is_told in told]
 
 
 def _of_profiles(log: Log, plans: Sequence[Plan], options: MeasureOptions) -> list[Statistics]:
@@ -249,40 +294,77 @@ def refined(found: Counted, plans: Sequence[Plan], limits: Limits) -> list[Stati
     Raises:
         ChangedError: the rows are not those that were counted.
     """
-    run = found.profiles[None]
-    cells = CellTable(run)
-    refinement = _refinement(found, None, cells, limits)
-    figures = [Figures(run, plan, cells, refinement) for plan in plans]
-    windows = [[_Windows.of(found, some, limits) for some in plan.windows] for plan in plans]
-    asked_of_windows = [
-        (some.width_s, some.refinement.asked([some.figures.wanted()]))
-        for some in itertools.chain.from_iterable(windows)
-    ]
-    _look_together(found, [(None, refinement.asked([own.wanted() for own in figures])), *asked_of_windows])
-    return [
-        replace(
-            _statistics(run, plan, own),
-            windows={some.width_s: some.table() for some in of_plan},
-            spilled_bytes=found.spilled_bytes,
+    views = {key: View.of(found, key) for key in dict.fromkeys(plan.key for plan in plans)}
+    own = {key: [plan for plan in plans if plan.key == key] for key in views}
+    refining = {key: _Refining.of(view, own[key], limits) for key, view in views.items()}
+    _look_together(found, [asked for some in refining.values() for asked in some.asked()])
+    statistics = {key: iter(some.statistics()) for key, some in refining.items()}
+    return [replace(next(statistics[plan.key]), spilled_bytes=found.spilled_bytes) for plan in plans]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Refining:
+    """Figures by one key, of several plans.
+
+    Attributes:
+        view: the log by this key.
+        plans: the plans.
+        refinement: looks at what decides, of the log as a whole.
+        figures: those of each plan.
+        windows: those by window, of each plan.
+    """
+
+    view: View
+    plans: Sequence[Plan]
+    refinement: Refinement
+    figures: Sequence[Figures]
+    windows: Sequence[Sequence["_Windows"]]
+
+    @classmethod
+    def of(cls, view: View, plans: Sequence[Plan], limits: Limits) -> "_Refining":
+        """Those of a log that was counted."""
+        run = view.profiles[None]
+        cells = CellTable(run)
+        refinement = _refinement(view, None, cells, limits)
+        return cls(
+            view=view,
+            plans=plans,
+            refinement=refinement,
+            figures=[Figures(run, plan, cells, refinement) for plan in plans],
+            windows=[[_Windows.of(view, some, limits) for some in plan.windows] for plan in plans],
         )
-        for plan, own, of_plan in zip(plans, figures, windows, strict=True)
-    ]
+
+    def asked(self) -> Iterator[tuple[float | None, Asked]]:
+        """All that is known to be needed, each with the width of windows."""
+        pairs: list[tuple[float | None, Asked | None]] = [
+            (None, self.refinement.asked([own.wanted() for own in self.figures])),
+            *(
+                (some.width_s, some.refinement.asked([some.figures.wanted()]))
+                for some in chain.from_iterable(self.windows)
+            ),
+        ]
+        for width, asked in pairs:
+            if asked is not None:
+                yield width, self.view.asked(width, asked)
+
+    def statistics(self) -> Iterator[Statistics]:
+        """The statistics of each plan."""
+        for plan, figures, of_plan in zip(self.plans, self.figures, self.windows, strict=True):
+            windows = {some.width_s: some.table() for some in of_plan}
+            yield replace(_statistics(self.view.profiles[None], plan, figures), windows=windows)
 
 
-def _look_together(found: Counted, asking: Sequence[tuple[float | None, Asked | None]]) -> None:
+def _look_together(found: Counted, asking: Sequence[tuple[float | None, Asked]]) -> None:
     """Looks once for all that is known to be needed."""
-    asked = [(width, some, Selections(some.wanted)) for width, some in asking if some]
+    asked = [(width, some, Selections(some.wanted)) for width, some in asking]
     if asked:
         found.look([(width, selections) for width, _, selections in asked])
     for _, some, selections in asked:
         some.take(selections.looked())
 
 
-def _refinement(found: Counted, width: float | None, cells: CellTable, limits: Limits) -> Refinement:
-    def look(selections: Selections) -> None:
-        found.look([(width, selections)])
-
-    return Refinement(cells, look, most_rows=limits.candidates)
+def _refinement(view: View, width: float | None, cells: CellTable, limits: Limits) -> Refinement:
+    return Refinement(cells, partial(view.look_at, width), most_rows=limits.candidates)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,14 +384,14 @@ class _Windows:
     figures: Figures
 
     @classmethod
-    def of(cls, found: Counted, windows: WindowPlan, limits: Limits) -> "_Windows":
+    def of(cls, view: View, windows: WindowPlan, limits: Limits) -> "_Windows":
         """Those of a log that was counted."""
-        profile, plan = found.profiles[windows.width_s], windows.figures
+        profile, plan = view.profiles[windows.width_s], windows.figures
         cells = CellTable(profile)
         lowest, highest = (_bound(profile, plan, cells, end) for end in ("low", "high"))
         some = _of_codes(profile, np.flatnonzero(windows.is_open(lowest, highest)))
         own = CellTable(some)
-        refinement = _refinement(found, windows.width_s, own, limits)
+        refinement = _refinement(view, windows.width_s, own, limits)
         return cls(
             width_s=windows.width_s,
             lowest=lowest,
@@ -343,7 +425,9 @@ def _bound(profile: Profile, plan: Plan, cells: CellTable, end: End) -> pl.DataF
 
 
 def _estimated(found: Counted, plans: Sequence[Plan]) -> list[Statistics]:
-    several = [_estimates(found.profiles[None], plan) for plan in plans]
+    run = found.profiles[None]
+    views = {key: run if key == run.key else run.by(key) for key in dict.fromkeys(plan.key for plan in plans)}
+    several = [_estimates(views[plan.key], plan) for plan in plans]
     return [replace(statistics, spilled_bytes=found.spilled_bytes) for statistics in several]
 
 

@@ -85,6 +85,17 @@ class Above:
         both = pl.concat([self.seconds, seconds])
         self.seconds = both.group_by("code", "second").agg(pl.all().sum())
 
+    def under(self, codes: Ints) -> "Above":
+        """The same under other codes, several of which may become one: ``codes`` has them by the own ones."""
+        found = Above()
+        found._add(
+            *(
+                frame.with_columns(pl.Series("code", codes[frame["code"].to_numpy()], dtype=pl.Int64))
+                for frame in (self.counts, self.seconds)
+            )
+        )
+        return found
+
     def removed(self, keys: int) -> Removed:
         """What was counted, where there are so many keys."""
         found = Removed.nothing(keys)

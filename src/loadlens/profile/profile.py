@@ -263,6 +263,23 @@ class Profile(Shown):
             raise UsageError(f"measure: got {name!r}, expected one of {known}")
         return self.measures[name]
 
+    def by(self, key: Sequence[str]) -> "Profile":
+        """The profile of the same calls by fewer columns, all of them columns of its key.
+
+        One with a pace in the place of seconds tells too high rates: seconds of several keys are not joined.
+        """
+        names = ["code", *key_names(key)]
+        others = [name for name in self.keys.columns if name not in ("code", *key_names(self.key))]
+        own = replace(
+            self,
+            key=tuple(key),
+            keys=self.keys.select(*names, *others),
+            timeline=self.timeline and self.timeline.by(key),
+            measures={name: measure.by(key) for name, measure in self.measures.items()},
+            failures=self.failures and self.failures.by(key),
+        )
+        return self.merge_all([own])
+
     def in_windows_of(self, width_s: float) -> "Profile":
         """A profile by windows of time by wider ones, as many of its own to each."""
         if self.window_s is None or width_s == self.window_s:
