@@ -102,3 +102,9 @@ def assert_log_files(out: Path, *formats: str) -> None:
 def files_below(folder: Path) -> set[str]:
     """The relative paths of all files below a folder."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def write_report(folder: Path) -> None:
+    (folder / "charts").mkdir()
+    (folder / "charts" / "a.png").write_bytes(b"png")
+    (folder / "summary.json").write_text('{"loadlens_version": "0.2.0"}')

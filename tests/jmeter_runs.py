@@ -2,10 +2,14 @@
 
 import csv
 import io
+import os
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from xml.sax.saxutils import quoteattr
+
+import loadlens
 
 START_MS = 1_700_000_000_000
 COLUMNS = [
@@ -238,3 +242,24 @@ def _xml(element: Element, depth: int) -> str:
 def xml_text(elements: Iterable[Element]) -> str:
     body = "".join(_xml(element, 0) for element in elements)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<testResults version="1.2">\n{body}\n</testResults>\n'
+
+
+HEADER = "timeStamp,elapsed,label,responseCode,success,bytes\n"
+
+
+def jtl(path: Path, *latencies: int, begin: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [f"{1700000000000 + begin + i * 1000},{ms},a,200,true,10\n" for i, ms in enumerate(latencies)]
+    path.write_text(HEADER + "".join(rows), encoding="utf-8")
+    return path
+
+
+def dated(path: Path, seconds: int) -> Path:
+    """Sets when a file was written, in seconds since some day."""
+    os.utime(path, (1_700_000_000 + seconds,) * 2)
+    return path
+
+
+def latencies(*sources: object) -> list[float]:
+    log = loadlens.read_log([str(source) for source in sources])
+    return sorted(log.frame.collect()["invocation_latency"].to_list())

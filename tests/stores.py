@@ -106,3 +106,19 @@ def parquet(frame: pl.DataFrame, folder: Path) -> bytes:
     path = folder / "bytes.parquet"
     frame.write_parquet(path)
     return path.read_bytes()
+
+
+def write_new(folder: Path) -> None:
+    (folder / "charts").mkdir()
+    (folder / "charts" / "a.svg").write_text("new chart")
+    (folder / "summary.csv").write_text("new csv")
+    (folder / "summary.json").write_text("new")
+    (folder / "z.html").write_text("new page")
+
+
+NEW = {
+    "charts/a.svg": b"new chart",
+    "summary.csv": b"new csv",
+    "summary.json": b"new",
+    "z.html": b"new page",
+}

@@ -19,10 +19,10 @@ from loadlens.publish.publishing import publish_folder
 from loadlens.storage.location import location
 from loadlens.storage.remote import Bucket, StorageError
 from tests.clouds import Azure, Cloud, arguments, azurite, fake_gcs_server
+from tests.command_line import loadlens_
 from tests.dialect_logs import sample
 from tests.folders import leave_out_drawings
-from tests.stores import parquet, small_log
-from tests.test_object_storage import NEW, run, write_new
+from tests.stores import NEW, parquet, small_log, write_new
 
 pytestmark = pytest.mark.slow
 
@@ -124,11 +124,11 @@ def test_an_analysis_goes_from_a_store_to_a_store(
     leave_out_drawings(monkeypatch)
     cloud.put("logs/a.parquet", parquet(small_log(), tmp_path))
     out = f"{cloud.root}/results/run-1"
-    result = run("analyze", f"{cloud.root}/logs", "--out", out, *cloud.arguments)
+    result = loadlens_("analyze", f"{cloud.root}/logs", "--out", out, *cloud.arguments)
     assert result.exit_code == 0, result.output
     assert f"Report: {out}/report.html" in result.output
     small_log().write_parquet(tmp_path / "a.parquet")
-    run("analyze", tmp_path / "a.parquet", "--out", tmp_path / "out")
+    loadlens_("analyze", tmp_path / "a.parquet", "--out", tmp_path / "out")
     there, here = cloud.tree("results/run-1"), files_below(tmp_path / "out")
     assert sorted(there) == sorted(here)
     assert there["summary.csv"] == here["summary.csv"]
@@ -139,9 +139,9 @@ def test_a_toolkit_folder_in_a_store_is_recognised(
     cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave_out_drawings(monkeypatch)
-    assert run("demo", "--out", tmp_path / "demo", "--rows", "2000").exit_code == 0
+    assert loadlens_("demo", "--out", tmp_path / "demo", "--rows", "2000").exit_code == 0
     source = cloud.put_tree(tmp_path / "demo", "demo")
-    result = run("analyze", source, "--out", tmp_path / "out", "--quiet", *cloud.arguments)
+    result = loadlens_("analyze", source, "--out", tmp_path / "out", "--quiet", *cloud.arguments)
     assert result.exit_code == 0, result.output
     found, expected = (json.loads((tmp_path / name / "summary.json").read_text()) for name in ("out", "demo"))
     assert found["cost"]["optimal_memory_config"] == expected["cost"]["optimal_memory_config"]
@@ -157,14 +157,14 @@ def test_a_log_is_converted_a_profile_saved_and_both_analysed_there(cloud: Cloud
         ("profile", table, profile),
         ("merge", profile, merged),
     ):
-        made = run(command, source, "--out", out, *cloud.arguments)
+        made = loadlens_(command, source, "--out", out, *cloud.arguments)
         assert made.exit_code == 0, made.output
-    again = run("convert", text, "--out", table, *cloud.arguments)
+    again = loadlens_("convert", text, "--out", table, *cloud.arguments)
     assert (again.exit_code, "exists; pass --overwrite" in again.output) == (2, True)
     assert_frame_equal(pl.read_parquet(cloud.get("made/log.parquet")), small_log())
     for source in (table, profile, merged):
         for slo, code in (("p99 < 1s", 0), ("p99 < 1ms", 1)):
-            assert run("check", source, "--slo", slo, *cloud.arguments).exit_code == code
+            assert loadlens_("check", source, "--slo", slo, *cloud.arguments).exit_code == code
     for data in cloud.tree().values():
         assert not any(secret.encode() in data for secret in cloud.secrets)
 
@@ -219,10 +219,10 @@ def test_a_bucket_that_is_not_there_is_told(cloud: Cloud, tmp_path: Path) -> Non
         "gs": "NoSuchBucket: The specified bucket does not exist",
     }[cloud.scheme]
     source, out = (f"{cloud.scheme}://none/{name}" for name in ("a.csv", "a.parquet"))
-    read = run("inspect", source, *cloud.arguments)
+    read = loadlens_("inspect", source, *cloud.arguments)
     hint = "check the path and the credentials"
     assert (read.exit_code, read.output) == (3, f"loadlens: {source}: cannot be read: {reason}; {hint}\n")
-    written = run("convert", tmp_path / "a.csv", "--out", out, *cloud.arguments)
+    written = loadlens_("convert", tmp_path / "a.csv", "--out", out, *cloud.arguments)
     assert (written.exit_code, written.output) == (2, f"loadlens: {out}: cannot be written: {reason}\n")
 
 
@@ -231,10 +231,10 @@ def test_wrong_credentials_are_told_in_a_line_and_not_shown(cloud: Cloud, tmp_pa
     small_log().write_csv(tmp_path / "a.csv")
     wrong = arguments(cloud.wrong_options)
     results = [
-        run("inspect", path, *wrong),
-        run("analyze", f"{cloud.root}/*.parquet", "--out", tmp_path / "out", *wrong),
-        run("analyze", tmp_path / "a.csv", "--out", f"{cloud.root}/out", *wrong),
-        run("convert", tmp_path / "a.csv", "--out", f"{cloud.root}/b.parquet", *wrong),
+        loadlens_("inspect", path, *wrong),
+        loadlens_("analyze", f"{cloud.root}/*.parquet", "--out", tmp_path / "out", *wrong),
+        loadlens_("analyze", tmp_path / "a.csv", "--out", f"{cloud.root}/out", *wrong),
+        loadlens_("convert", tmp_path / "a.csv", "--out", f"{cloud.root}/b.parquet", *wrong),
     ]
     assert [result.exit_code for result in results] == [3, 3, 2, 2]
     for result in results:
@@ -293,10 +293,10 @@ def test_a_large_file_is_uploaded_in_parts(azure: Azure, tmp_path: Path) -> None
 def test_a_shared_access_signature_opens_a_container(azure: Azure, tmp_path: Path) -> None:
     path = azure.put("run.parquet", parquet(small_log(), tmp_path))
     signed = arguments(azure.signed_options)
-    result = run("convert", path, "--out", f"{azure.root}/copy.parquet", *signed)
+    result = loadlens_("convert", path, "--out", f"{azure.root}/copy.parquet", *signed)
     assert result.exit_code == 0, result.output
     assert_frame_equal(pl.read_parquet(azure.get("copy.parquet")), small_log())
-    failed = run("inspect", "az://none/a.csv", *signed)
+    failed = loadlens_("inspect", "az://none/a.csv", *signed)
     assert failed.exit_code == 3
     for text in (result.output, failed.output, azure.get("copy.parquet").decode("latin-1")):
         assert not any(secret in text for secret in azure.secrets)
@@ -305,6 +305,6 @@ def test_a_shared_access_signature_opens_a_container(azure: Azure, tmp_path: Pat
 def test_the_address_of_a_data_lake_names_container_and_account(azure: Azure, tmp_path: Path) -> None:
     azure.put("a/run.parquet", parquet(small_log(), tmp_path))
     root = "abfss://logs@devstoreaccount1.dfs.core.windows.net"
-    result = run("convert", f"{root}/a", "--out", f"{root}/copy.parquet", *azure.arguments)
+    result = loadlens_("convert", f"{root}/a", "--out", f"{root}/copy.parquet", *azure.arguments)
     assert result.exit_code == 0, result.output
     assert_frame_equal(pl.read_parquet(azure.get("copy.parquet")), small_log())

@@ -14,7 +14,7 @@ from loadlens.gates import check_gates, parse_gate
 from loadlens.tasks.decisions import Decisions
 from tests.comparison.runs import run
 from tests.folders import LOG_FILES, STABILITY, files_below, leave_out_drawings, results_folder, tree
-from tests.profile.test_executor import Inline
+from tests.profile.cases import Inline
 from tests.report.pages import Page
 
 COSTING = Costing(

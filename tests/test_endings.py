@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import command
 from tests.extent import combinations, some_of
 from tests.faults.logs import written
-from tests.test_cli import command
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full and limits of processes")
 

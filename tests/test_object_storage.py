@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 import loadlens
 from loadlens.cli import app
@@ -19,31 +19,14 @@ from loadlens.storage.location import location
 from loadlens.storage.remote import Bucket, StorageError
 from loadlens.storage.secrets import shown
 from loadlens.tasks.convert import convert
+from tests.command_line import loadlens_
 from tests.folders import leave_out_drawings
-from tests.stores import S3, SECRET, parquet, small_log
+from tests.stores import NEW, S3, SECRET, parquet, small_log, write_new
 
 SIGNED = f"https://user:{SECRET}@host.invalid/run.parquet?X-Amz-Signature={SECRET}"
 
 
-def run(*args: object) -> Result:
-    return CliRunner().invoke(app, [str(arg) for arg in args], catch_exceptions=False)
-
-
-def write_new(folder: Path) -> None:
-    (folder / "charts").mkdir()
-    (folder / "charts" / "a.svg").write_text("new chart")
-    (folder / "summary.csv").write_text("new csv")
-    (folder / "summary.json").write_text("new")
-    (folder / "z.html").write_text("new page")
-
-
 MARK = b'{"loadlens_version": "0.1.0"}'
-NEW = {
-    "charts/a.svg": b"new chart",
-    "summary.csv": b"new csv",
-    "summary.json": b"new",
-    "z.html": b"new page",
-}
 
 
 def test_an_analysis_goes_from_a_store_to_a_store(
@@ -51,11 +34,11 @@ def test_an_analysis_goes_from_a_store_to_a_store(
 ) -> None:
     leave_out_drawings(monkeypatch)
     s3.put("logs/a.parquet", parquet(small_log(), tmp_path))
-    result = run("analyze", "s3://logs/logs", "--out", "s3://logs/results/run-1/", *s3.arguments)
+    result = loadlens_("analyze", "s3://logs/logs", "--out", "s3://logs/results/run-1/", *s3.arguments)
     assert result.exit_code == 0, result.output
     assert "Report: s3://logs/results/run-1/report.html" in result.output
     small_log().write_parquet(tmp_path / "a.parquet")
-    run("analyze", tmp_path / "a.parquet", "--out", tmp_path / "out")
+    loadlens_("analyze", tmp_path / "a.parquet", "--out", tmp_path / "out")
     there = s3.tree("results/run-1")
     here = {
         path.relative_to(tmp_path / "out").as_posix(): path.read_bytes()
@@ -81,9 +64,9 @@ def test_a_toolkit_folder_in_a_store_is_recognised(
     s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave_out_drawings(monkeypatch)
-    assert run("demo", "--out", tmp_path / "demo", "--rows", "2000").exit_code == 0
+    assert loadlens_("demo", "--out", tmp_path / "demo", "--rows", "2000").exit_code == 0
     s3.put_tree(tmp_path / "demo", "demo")
-    result = run("analyze", "s3://logs/demo", "--out", tmp_path / "out", "--quiet", *s3.arguments)
+    result = loadlens_("analyze", "s3://logs/demo", "--out", tmp_path / "out", "--quiet", *s3.arguments)
     assert result.exit_code == 0, result.output
     found, expected = (json.loads((tmp_path / name / "summary.json").read_text()) for name in ("out", "demo"))
     assert found["inputs"] == ["s3://logs/demo"]
@@ -133,7 +116,7 @@ def test_a_prefix_that_loadlens_did_not_write_is_never_replaced(s3: S3) -> None:
 def test_a_failed_run_leaves_the_good_report_in_a_store(s3: S3) -> None:
     s3.put("out/summary.json", MARK)
     s3.put("bad.csv", b"invocation_latency\nfast\n")
-    result = run("analyze", "s3://logs/bad.csv", "--out", "s3://logs/out", "--overwrite", *s3.arguments)
+    result = loadlens_("analyze", "s3://logs/bad.csv", "--out", "s3://logs/out", "--overwrite", *s3.arguments)
     assert result.exit_code == 3
     assert s3.tree("out") == {"summary.json": MARK}
     assert b"fast" in s3.tree()["out.rejects.csv"]
@@ -185,7 +168,7 @@ def test_a_failed_overwrite_leaves_no_document_that_vouches_for_a_mixture(
 
 def test_nothing_is_uploaded_when_the_analysis_fails(s3: S3) -> None:
     s3.put("bad.csv", b"invocation_latency\nfast\n")
-    result = run("analyze", "s3://logs/bad.csv", "--out", "s3://logs/out", *s3.arguments)
+    result = loadlens_("analyze", "s3://logs/bad.csv", "--out", "s3://logs/out", *s3.arguments)
     assert result.exit_code == 3
     assert "s3://logs/out.rejects.csv: has all rejected rows" in result.output
     assert set(s3.tree()) == {"bad.csv", "out.rejects.csv"}
@@ -213,15 +196,17 @@ def test_results_do_not_land_on_what_is_read(out: str, source: str, overlaps: bo
 
 def test_a_log_is_converted_into_a_store(s3: S3) -> None:
     s3.put("log.csv", small_log().write_csv().encode())
-    result = run("convert", "s3://logs/log.csv", "--out", "s3://logs/made/log.parquet", *s3.arguments)
+    result = loadlens_("convert", "s3://logs/log.csv", "--out", "s3://logs/made/log.parquet", *s3.arguments)
     assert result.exit_code == 0, result.output
     data = s3.tree("made")["log.parquet"]
     assert result.stdout == f"s3://logs/made/log.parquet: {len(data):,} bytes\n"
     assert_frame_equal(pl.read_parquet(data), small_log())
-    again = run("convert", "s3://logs/log.csv", "--out", "s3://logs/made/log.parquet", *s3.arguments)
+    again = loadlens_("convert", "s3://logs/log.csv", "--out", "s3://logs/made/log.parquet", *s3.arguments)
     assert again.exit_code == 2
     assert "exists; pass --overwrite" in again.output
-    onto = run("convert", "s3://logs/log.csv", "--out", "s3://logs/log.csv", "--overwrite", *s3.arguments)
+    onto = loadlens_(
+        "convert", "s3://logs/log.csv", "--out", "s3://logs/log.csv", "--overwrite", *s3.arguments
+    )
     assert "is one of the inputs" in onto.output
 
 
@@ -236,11 +221,11 @@ def test_a_result_saves_itself_in_a_store(s3: S3, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.slow
 def test_a_profile_is_saved_in_a_store_and_analysed_there(s3: S3, tmp_path: Path) -> None:
     path = s3.put("log.parquet", parquet(small_log(), tmp_path))
-    made = run("profile", path, "--out", "s3://logs/day.profile", *s3.arguments)
+    made = loadlens_("profile", path, "--out", "s3://logs/day.profile", *s3.arguments)
     assert made.exit_code == 0, made.output
-    checked = run("check", "s3://logs/day.profile", "--slo", "p99 < 1s", "--json", *s3.arguments)
+    checked = loadlens_("check", "s3://logs/day.profile", "--slo", "p99 < 1s", "--json", *s3.arguments)
     assert checked.exit_code == 0, checked.output
-    merged = run("merge", "s3://logs/day.profile", "--out", "s3://logs/all.profile", *s3.arguments)
+    merged = loadlens_("merge", "s3://logs/day.profile", "--out", "s3://logs/all.profile", *s3.arguments)
     assert merged.exit_code == 0, merged.output
     for data in s3.tree().values():
         assert SECRET.encode() not in data
@@ -258,13 +243,15 @@ def test_credentials_are_in_nothing_that_is_written(
     s3.put("a.csv", small_log().write_csv().encode() + b"broken\n")
     options = [*s3.arguments, "--max-rejects", "5"]
     outputs = [
-        run("inspect", "s3://logs/a.csv", *s3.arguments),
-        run("inspect", "s3://logs/a.csv", "--json", *s3.arguments),
-        run("analyze", "s3://logs/a.csv", "--out", tmp_path / "out", *options),
-        run("analyze", "s3://logs/a.csv", "--out", "s3://logs/out", "--json", *options),
-        run("convert", "s3://logs/a.csv", "--out", tmp_path / "a.parquet", *options),
-        run("compare", "s3://logs/a.csv", "s3://logs/a.csv", "--out", tmp_path / "compared", *options),
-        run("check", "s3://logs/a.csv", "--slo", "p99 < 1s", "--junit", tmp_path / "junit.xml", *options),
+        loadlens_("inspect", "s3://logs/a.csv", *s3.arguments),
+        loadlens_("inspect", "s3://logs/a.csv", "--json", *s3.arguments),
+        loadlens_("analyze", "s3://logs/a.csv", "--out", tmp_path / "out", *options),
+        loadlens_("analyze", "s3://logs/a.csv", "--out", "s3://logs/out", "--json", *options),
+        loadlens_("convert", "s3://logs/a.csv", "--out", tmp_path / "a.parquet", *options),
+        loadlens_("compare", "s3://logs/a.csv", "s3://logs/a.csv", "--out", tmp_path / "compared", *options),
+        loadlens_(
+            "check", "s3://logs/a.csv", "--slo", "p99 < 1s", "--junit", tmp_path / "junit.xml", *options
+        ),
     ]
     assert [result.exit_code for result in outputs] == [0] * len(outputs)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -284,15 +271,15 @@ def test_signatures_are_in_nothing_that_is_written(
     signature = address.partition("Signature=")[2].partition("&")[0]
     few = ["--max-rejects", "5"]
     outputs = [
-        run("inspect", address),
-        run("inspect", address, "--json"),
-        run("analyze", address, "--out", tmp_path / "out", "--baseline", address, *few),
-        run("convert", address, "--out", tmp_path / "a.parquet", *few),
-        run("profile", address, "--out", tmp_path / "a.profile", *few),
-        run("compare", address, address, "--out", tmp_path / "compared", *few),
-        run("cost", address, "--out", tmp_path / "cost", "--prices", "lambda-arm", *few),
-        run("check", address, "--slo", "p99 < 1s", "--junit", tmp_path / "junit.xml", *few),
-        run("check", address, "--slo", "p99 < 1s", "--json", *few),
+        loadlens_("inspect", address),
+        loadlens_("inspect", address, "--json"),
+        loadlens_("analyze", address, "--out", tmp_path / "out", "--baseline", address, *few),
+        loadlens_("convert", address, "--out", tmp_path / "a.parquet", *few),
+        loadlens_("profile", address, "--out", tmp_path / "a.profile", *few),
+        loadlens_("compare", address, address, "--out", tmp_path / "compared", *few),
+        loadlens_("cost", address, "--out", tmp_path / "cost", "--prices", "lambda-arm", *few),
+        loadlens_("check", address, "--slo", "p99 < 1s", "--junit", tmp_path / "junit.xml", *few),
+        loadlens_("check", address, "--slo", "p99 < 1s", "--json", *few),
     ]
     assert [result.exit_code for result in outputs] == [0] * len(outputs), outputs
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
@@ -316,7 +303,7 @@ def test_signatures_are_in_nothing_that_is_written(
 )
 def test_credentials_are_in_no_message_of_a_failure(s3: S3, tmp_path: Path, source: str) -> None:
     s3.put("bad.parquet", b"PAR1 nothing of sense PAR1")
-    result = run("analyze", source, "--out", tmp_path / "out", *s3.arguments)
+    result = loadlens_("analyze", source, "--out", tmp_path / "out", *s3.arguments)
     assert result.exit_code in {2, 3}
     assert "loadlens: " in result.output
     reading = Reading.of(storage_options=s3.options)
@@ -328,7 +315,7 @@ def test_credentials_are_in_no_message_of_a_failure(s3: S3, tmp_path: Path, sour
 
 
 def test_a_wrong_option_is_not_repeated() -> None:
-    result = run("analyze", "s3://logs/a", "--out", "out", "--storage-option", SECRET)
+    result = loadlens_("analyze", "s3://logs/a", "--out", "out", "--storage-option", SECRET)
     assert result.exit_code == 2
     assert SECRET not in result.output
     assert "expected one such as aws_region=" in result.output

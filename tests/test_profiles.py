@@ -13,24 +13,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
-from pyarrow import parquet
 
 import loadlens
 from loadlens.errors import InputError, OutputError, UsageError
 from loadlens.logs.metadata import PROFILE_FACTS
 from loadlens.saved import reading as reading_of_saved
-from loadlens.storage.checksum import write_checksum
 from loadlens.tasks.convert import convert
 from loadlens.tasks.inspection import inspect_log, propose_map
 from tests import sample_logs as logs
 from tests.extent import combinations, examples, some_of
 from tests.profile.cases import LOGS, assert_same_profile, keyed, log_of, spread
+from tests.profile.damage import FACTS, changed_row, column_with, facts_with, rewritten, without_part
 
 pytestmark = pytest.mark.usefixtures("no_drawings")
 
 KEY = ("max_concurrency", "num_clients", "memory_size")
 SUMS = 1e-7  # sums are saved with eight digits
-FACTS = PROFILE_FACTS.encode()
 
 quick = examples(3)
 
@@ -357,49 +355,6 @@ def test_a_log_beside_profiles_may_lack_columns_that_are_not_asked_for(tmp_path:
 
 
 # What is refused, each with a reason.
-
-
-def rewritten(path: Path, change: Callable[[dict[bytes, bytes], Any], Any]) -> None:
-    """Writes a profile again with other facts or another table."""
-    table = parquet.read_table(path)
-    metadata = dict(parquet.read_metadata(path).metadata)
-    table = change(metadata, table)
-    parquet.write_table(table.replace_schema_metadata(metadata), path)
-    write_checksum(path)  # as whoever means harm would
-
-
-def facts_with(old: bytes, new: bytes) -> Callable[[dict[bytes, bytes], Any], Any]:
-    def change(metadata: dict[bytes, bytes], table: Any) -> Any:
-        assert old in metadata[FACTS]
-        metadata[FACTS] = metadata[FACTS].replace(old, new)
-        return table
-
-    return change
-
-
-def column_with(name: str, change: Callable[[pl.Expr], pl.Expr]) -> Callable[[dict[bytes, bytes], Any], Any]:
-    def changed(_: dict[bytes, bytes], table: Any) -> Any:
-        frame = pl.DataFrame(table).with_columns(change(pl.col(name)).alias(name))
-        return frame.to_arrow().cast(table.schema)
-
-    return changed
-
-
-def changed_row(part: str, name: str, more: float) -> Callable[[dict[bytes, bytes], Any], Any]:
-    """Adds to one number of the first row of a part."""
-
-    def change(value: pl.Expr) -> pl.Expr:
-        own = pl.col("part") == part
-        return pl.when(own & (own.cum_sum() == 1)).then(value + more).otherwise(value)
-
-    return column_with(name, change)
-
-
-def without_part(part: str) -> Callable[[dict[bytes, bytes], Any], Any]:
-    def change(_: dict[bytes, bytes], table: Any) -> Any:
-        return pl.DataFrame(table).filter(pl.col("part") != part).to_arrow().cast(table.schema)
-
-    return change
 
 
 def deep(metadata: dict[bytes, bytes], table: Any) -> Any:

@@ -8,13 +8,7 @@ import pytest
 import loadlens
 from loadlens.errors import OutputError
 from loadlens.publish.publishing import publish_folder
-from tests.folders import tree
-
-
-def write_report(folder: Path) -> None:
-    (folder / "charts").mkdir()
-    (folder / "charts" / "a.png").write_bytes(b"png")
-    (folder / "summary.json").write_text('{"loadlens_version": "0.2.0"}')
+from tests.folders import tree, write_report
 
 
 def test_a_report_is_replaced(tmp_path: Path) -> None:

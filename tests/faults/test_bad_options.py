@@ -11,9 +11,9 @@ import typer
 
 import loadlens
 from loadlens.cli import app
+from tests.command_line import loadlens_
 from tests.extent import some_rows
 from tests.faults.logs import KEY, invocations
-from tests.test_cli import loadlens_
 
 REJECTED = "1 of 201 rows rejected, allowed: 0"
 """What a run says that has taken all its options: the last row of its log is bad."""

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import process
 from tests.faults.logs import written
-from tests.faults.test_signals import MOST_SECONDS, Place, is_old, is_whole, processes_of
-from tests.test_cli import process
+from tests.faults.runs import MOST_SECONDS, Place, is_old, is_whole, processes_of
 
 pytestmark = [
     pytest.mark.slow,

@@ -13,8 +13,7 @@ from loadlens.errors import OutputError
 from loadlens.publish.publishing import publish_file, publish_folder, staging_beside
 from loadlens.storage.folders import claimed_folder, exchange, temporary_folder
 from tests.extent import some_of
-from tests.folders import tree
-from tests.test_replacing import write_report
+from tests.folders import tree, write_report
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no locks that die with a process")
 

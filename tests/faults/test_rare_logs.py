@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import loadlens
-from tests.test_cli import loadlens_
+from tests.command_line import loadlens_
 
 HEADER = "label,success,start_time,end_time,invocation_latency\n"
 

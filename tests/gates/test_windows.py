@@ -8,8 +8,7 @@ import pytest
 
 import loadlens
 from loadlens.profile.buckets import window_of
-from tests.profile.cases import keyed, log_of, spread
-from tests.profile.test_executor import Inline
+from tests.profile.cases import Inline, keyed, log_of, spread
 
 GATES = [
     "p99 < 90ms within 5s of every window",

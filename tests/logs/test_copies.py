@@ -21,7 +21,7 @@ from loadlens.errors import InputError, UsageError
 from loadlens.logs import Reading
 from loadlens.tasks.convert import convert
 from tests.extent import combinations, some_of
-from tests.logs.test_finding import HEADER, dated, jtl
+from tests.jmeter_runs import HEADER, dated, jtl
 
 pytestmark = pytest.mark.usefixtures("no_drawings")
 

@@ -13,7 +13,7 @@ from loadlens.cli import app
 from loadlens.gates import check_gates
 from loadlens.logs import read_log
 from loadlens.tasks.convert import convert
-from tests.logs.test_finding import jtl
+from tests.jmeter_runs import jtl
 
 Write = Callable[[pl.DataFrame, Path], None]
 

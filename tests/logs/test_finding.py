@@ -22,9 +22,9 @@ from loadlens.errors import InputError
 from loadlens.storage.local import distinct_names, likelihood, stem_of
 from loadlens.tasks.convert import convert
 from tests.extent import some_of
+from tests.jmeter_runs import dated, jtl, latencies
 from tests.sample_logs import small_log
 
-HEADER = "timeStamp,elapsed,label,responseCode,success,bytes\n"
 SUMMARY = """{
   "metrics": {
     "http_req_duration": {"type": "trend", "values": {"avg": 92.1, "p(95)": 114.5, "max": 255.3}},
@@ -34,24 +34,6 @@ SUMMARY = """{
 }
 """
 ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
-
-
-def jtl(path: Path, *latencies: int, begin: int = 0) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [f"{1700000000000 + begin + i * 1000},{ms},a,200,true,10\n" for i, ms in enumerate(latencies)]
-    path.write_text(HEADER + "".join(rows), encoding="utf-8")
-    return path
-
-
-def dated(path: Path, seconds: int) -> Path:
-    """Sets when a file was written, in seconds since some day."""
-    os.utime(path, (1_700_000_000 + seconds,) * 2)
-    return path
-
-
-def latencies(*sources: object) -> list[float]:
-    log = loadlens.read_log([str(source) for source in sources])
-    return sorted(log.frame.collect()["invocation_latency"].to_list())
 
 
 def sentences(source: object) -> list[str]:

@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from loadlens.engine import measure
-from loadlens.logs import open_log
-from loadlens.profile import MeasureOptions, Plan, Statistics, percentile_name
-from loadlens.profile.profile import Profile
+from loadlens.logs import Source, open_log
+from loadlens.profile import MeasureOptions, Plan, Profile, Statistics, percentile_name
+from loadlens.profile.measures import Measure
+from loadlens.saved.storing import stored_parts, write_profile
 from loadlens.schema import ERROR_COLUMNS, LATENCY
 from tests import direct
 
@@ -194,3 +197,57 @@ def assert_same_rows(got: pl.DataFrame, expected: pl.DataFrame) -> None:
         got.select(names).sort(names, nulls_last=True).rows()
         == expected.select(names).sort(names, nulls_last=True).rows()
     )
+
+
+def kept(
+    log: Source,
+    by: Sequence[str] = ("memory_size",),
+    *,
+    window_s: int | None = None,
+    measures: Sequence[Measure] = (),
+    **how: Any,
+) -> Profile:
+    """The profile of a log as it is saved."""
+    opened = open_log(log)
+    sizes = "response_size" in opened.columns
+    plan = Plan(
+        key=tuple(by),
+        keeps_profile=True,
+        window_s=window_s,
+        measures=tuple(measures),
+        response_sizes=sizes,
+        histogram=False,
+    )
+    options = MeasureOptions(exact=False, heatmap=True, **how)
+    return Profile.merge_all([measure(opened, plan, options).profile])
+
+
+def bytes_of(profile: Profile, path: Path) -> bytes:
+    """The file of a profile, without facts."""
+    write_profile(path, stored_parts(profile), [profile.seconds], {})
+    return path.read_bytes()
+
+
+def shuffled(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.sample(fraction=1, shuffle=True, seed=1)
+
+
+Submitted = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+class Inline(Executor):
+    """Runs work at once, in this process, and remembers it; ``spoil`` may put something in its place."""
+
+    def __init__(self, spoil: Callable[[int, Any], None] = lambda _number, _task: None) -> None:
+        self.submitted: list[Submitted] = []
+        self._spoil = spoil
+
+    def submit(self, work: Callable[..., Any], /, *arguments: Any, **_: Any) -> Future[Any]:
+        self.submitted.append((work, arguments))
+        future: Future[Any] = Future()
+        try:
+            self._spoil(len(self.submitted), arguments[0])
+            future.set_result(work(*arguments))
+        except Exception as error:  # noqa: BLE001  # as executors do
+            future.set_exception(error)
+        return future

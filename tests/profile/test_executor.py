@@ -4,7 +4,7 @@ import io
 import os
 import pickle
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -25,10 +25,18 @@ from loadlens.profile import progress as limits
 from loadlens.schema import LATENCY
 from tests import sample_logs as logs
 from tests.extent import combinations, some_of
-from tests.profile.cases import LOGS, assert_agree, assert_same_profile, keyed, log_of, plan_of, spread
+from tests.profile.cases import (
+    LOGS,
+    Inline,
+    assert_agree,
+    assert_same_profile,
+    keyed,
+    log_of,
+    plan_of,
+    spread,
+)
 
 KEY = ["memory_size"]
-Submitted = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 @pytest.fixture(scope="module")
@@ -50,24 +58,6 @@ def log(tmp_path: Path) -> Path:
     for name, (first, rows) in {"a": (0, 3000), "b": (3000, 1500), "c": (4500, 500)}.items():
         frame.slice(first, rows).write_parquet(tmp_path / f"{name}.parquet", row_group_size=400)
     return tmp_path
-
-
-class Inline(Executor):
-    """Runs work at once, in this process, and remembers it; ``spoil`` may put something in its place."""
-
-    def __init__(self, spoil: Callable[[int, Any], None] = lambda _number, _task: None) -> None:
-        self.submitted: list[Submitted] = []
-        self._spoil = spoil
-
-    def submit(self, work: Callable[..., Any], /, *arguments: Any, **_: Any) -> Future[Any]:
-        self.submitted.append((work, arguments))
-        future: Future[Any] = Future()
-        try:
-            self._spoil(len(self.submitted), arguments[0])
-            future.set_result(work(*arguments))
-        except Exception as error:  # noqa: BLE001  # as executors do
-            future.set_exception(error)
-        return future
 
 
 def measured(source: Any, plan: Plan, **execution: Any) -> Statistics:

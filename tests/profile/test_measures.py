@@ -22,9 +22,8 @@ from loadlens.profile.measures import Measure, checked_measures
 from loadlens.profile.profile import FRACTION_BITS
 from tests import sample_logs as logs
 from tests.extent import examples, some_of
-from tests.profile.cases import keyed, log_of, spread
-from tests.profile.test_timeline import bytes_of, kept, shuffled
-from tests.test_profiles import changed_row, column_with, facts_with, rewritten, without_part
+from tests.profile.cases import bytes_of, kept, keyed, log_of, shuffled, spread
+from tests.profile.damage import changed_row, column_with, facts_with, rewritten, without_part
 
 FIRST_BYTE = Measure(name="first_byte_ms", column="ttfb", unit="s")
 CONNECT = Measure(name="connect", column="connect")

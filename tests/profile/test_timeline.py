@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,52 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import loadlens
-from loadlens.engine import measure
 from loadlens.errors import UsageError
-from loadlens.logs import Source, open_log
-from loadlens.profile import MeasureOptions, Plan, Profile
-from loadlens.profile.measures import Measure
-from loadlens.saved.storing import stored_parts, write_profile
+from loadlens.profile import Profile
 from loadlens.schema import LATENCY
 from tests import sample_logs as logs
 from tests.extent import examples
-from tests.profile.cases import keyed, log_of, spread
+from tests.profile.cases import bytes_of, kept, keyed, log_of, shuffled, spread
 
 KEYS = ((), ("memory_size",), ("max_concurrency", "num_clients", "memory_size"))
 WIDTHS_S = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400, 172800, 345600)
-
-
-def kept(
-    log: Source,
-    by: Sequence[str] = ("memory_size",),
-    *,
-    window_s: int | None = None,
-    measures: Sequence[Measure] = (),
-    **how: Any,
-) -> Profile:
-    """The profile of a log as it is saved."""
-    opened = open_log(log)
-    sizes = "response_size" in opened.columns
-    plan = Plan(
-        key=tuple(by),
-        keeps_profile=True,
-        window_s=window_s,
-        measures=tuple(measures),
-        response_sizes=sizes,
-        histogram=False,
-    )
-    options = MeasureOptions(exact=False, heatmap=True, **how)
-    return Profile.merge_all([measure(opened, plan, options).profile])
-
-
-def bytes_of(profile: Profile, path: Path) -> bytes:
-    """The file of a profile, without facts."""
-    write_profile(path, stored_parts(profile), [profile.seconds], {})
-    return path.read_bytes()
-
-
-def shuffled(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.sample(fraction=1, shuffle=True, seed=1)
 
 
 def counted(frame: pl.DataFrame, width: float, by: Sequence[str]) -> pl.DataFrame:

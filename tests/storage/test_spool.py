@@ -22,7 +22,7 @@ from typer.testing import CliRunner, Result
 import loadlens
 from loadlens.cli import app
 from loadlens.errors import InputError, OutputError
-from tests.logs.test_finding import jtl
+from tests.jmeter_runs import jtl
 
 pytestmark = pytest.mark.usefixtures("no_drawings")
 

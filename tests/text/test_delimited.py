@@ -1,4 +1,3 @@
-import csv
 import io
 from dataclasses import replace
 
@@ -9,34 +8,10 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from loadlens.errors import LoadlensError
-from loadlens.schema import Rule
 from loadlens.text.delimited import REPEATED_HEADERS, Table, find_records
 from loadlens.text.record_blocks import Block, blocks
 from loadlens.text.typed_rows import BLANK_LINES, REJECT_SCHEMA, Parsed
-
-HEADER = "start,ms,name,ok,note,bytes\n"
-LOG = Table(
-    names=("start", "ms", "name", "ok", "note", "bytes"),
-    types={
-        "start": pl.Float64(),
-        "ms": pl.Int64(),
-        "name": pl.String(),
-        "ok": pl.Boolean(),
-        "bytes": pl.Int64(),
-    },
-    columns=(
-        pl.col("ok").alias("success"),
-        pl.col("start").alias("start_time"),
-        (pl.col("start") + pl.col("ms") / 1000).alias("end_time"),
-        pl.col("ms").cast(pl.Float64).alias("invocation_latency"),
-        pl.col("name").alias("label"),
-        pl.col("bytes").alias("response_size"),
-    ),
-    rules=(Rule(column="ms", expected="0 or more", broken=pl.col("ms") < 0),),
-    left_out={"pauses": pl.col("name") == "pause"},
-    required=frozenset({"start", "ms", "ok"}),
-    meaning=(("ms", "latency, ms"),),
-)
+from tests.text.records import HEADER, LOG, RECORDS, damaged, record, same
 
 
 def read(text: str | bytes, table: Table = LOG, *, block_bytes: int = 2**20) -> Parsed:
@@ -175,46 +150,6 @@ def test_blocks_are_read_alike_whether_or_not_quotes_are_known_to_be_regular() -
     assert LOG._fast(fast) is not None
 
 
-CELLS = {
-    "start": st.floats(0, 1e9).map(repr) | st.integers(0, 10**9).map(str),
-    "ms": st.integers(0, 10**6).map(str),
-    "name": st.sampled_from(["a", "GET /x?y=1", "ä", 'say "x"', "a,b", "line\nbreak", "", "pause"]),
-    "ok": st.sampled_from(["true", "false", "True"]),
-    "note": st.sampled_from(["", "x", "a,b"]),
-    "bytes": st.integers(0, 10**6).map(str) | st.just(""),
-}
-RECORDS = st.lists(st.tuples(*CELLS.values()), max_size=30)
-
-
-def record(cells: tuple[str, ...]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue().encode()
-
-
-@st.composite
-def damaged(draw: st.DrawFn, raw: bytes) -> bytes:
-    """A record with something wrong in it, but still on lines of its own."""
-    cells = raw.rstrip(b"\n").split(b",")
-    at = draw(st.integers(0, len(cells) - 1))
-    kind = draw(st.sampled_from(["replaced", "dropped", "doubled", "quoted", "flipped"]))
-    if kind == "replaced":
-        cells[at] = draw(
-            st.sampled_from([b"x", b"-1", b"nan", b"inf", b"1e400", b"\xff", b"\x00", b" ", b"1.5"])
-        )
-    elif kind == "dropped":
-        del cells[at]
-    elif kind == "doubled":
-        cells.insert(at, b"1")
-    elif kind == "quoted":
-        place = draw(st.integers(0, len(cells[at])))
-        cells[at] = cells[at][:place] + b'"' + cells[at][place:]
-    else:
-        place = draw(st.integers(0, len(raw) - 2))
-        return raw[:place] + bytes([draw(st.integers(0, 255))]) + raw[place + 1 :]
-    return b",".join(cells) + b"\n"
-
-
 def counted(parsed: Parsed) -> int:
     return parsed.rows.height + parsed.rejects.height + sum(parsed.left_out.values())
 
@@ -224,13 +159,6 @@ def records_in(text: bytes) -> int:
     body = text.lstrip(b"\r\n ").partition(b"\n")[2]
     records = find_records(Block(data=body, first_line=2, is_last=True, index=0), LOG.framing)
     return records.ends.size + len(records.rejects)
-
-
-def same(one: Parsed, other: Parsed) -> None:
-    assert_frame_equal(one.rows, other.rows)
-    assert_frame_equal(one.rejects, other.rejects)
-    for counts, others in ((one.left_out, other.left_out), (one.facts, other.facts)):
-        assert {name: n for name, n in counts.items() if n} == {name: n for name, n in others.items() if n}
 
 
 @given(records=RECORDS, block_bytes=st.integers(1, 300))

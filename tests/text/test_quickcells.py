@@ -17,7 +17,7 @@ from loadlens.text.delimited import QuickCells, Table
 from loadlens.text.record_blocks import blocks
 from loadlens.text.stream import Head
 from loadlens.text.typed_rows import Parsed, joined
-from tests.text.test_delimited import HEADER, LOG, RECORDS, damaged, record, same
+from tests.text.records import HEADER, LOG, RECORDS, damaged, record, same
 
 FLOATS = QuickCells(names=("value", "other"), types={"value": pl.Float64()})
 ALL_TYPES = QuickCells(

@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 import loadlens
 from loadlens.logs.text_log import read_together
 from tests.dialect_logs import KINDS, sample
-from tests.logs.test_finding import HEADER
+from tests.jmeter_runs import HEADER
 
 NUM_FILES = 400
 ROW = "17000000{0:02}000,{0},a,200,true,10\n"
