@@ -1,13 +1,16 @@
 """How messages name, count and shorten what they tell, and show text that cannot be seen."""
 
+from __future__ import annotations
+
 import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import polars as pl
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = [
     "CLOSED_LOOP",

@@ -1,6 +1,8 @@
 """What ``--help`` shows, and what is said of a command line that cannot be parsed."""
 
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -19,6 +21,24 @@ def help_of(command: str) -> list[str]:
     done = CliRunner().invoke(app, [command, "--help"], terminal_width=100)
     assert done.exit_code == 0
     return done.stdout.splitlines()
+
+
+def test_the_help_of_all_says_of_each_command_what_its_own_help_says() -> None:
+    done = CliRunner().invoke(app, ["--help"], terminal_width=100)
+    lines = done.stdout.splitlines()
+    told = dict(line.split(maxsplit=1) for line in lines[lines.index("Commands:") + 1 :] if line)
+    assert list(told) == COMMANDS
+    assert told == {command: help_of(command)[2].strip() for command in COMMANDS}
+
+
+def test_the_help_of_all_needs_no_command() -> None:
+    program = (
+        "import sys; from loadlens.cli import main; sys.argv = ['loadlens', '--help']\n"
+        "try: main()\n"
+        "finally: assert not {'polars', 'numpy', 'rich'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

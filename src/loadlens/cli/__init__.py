@@ -46,7 +46,10 @@ def main() -> None:
     _refuse_few_threads()
     with _native_errors_held():
         try:
+            from loadlens.cli.program import import_command
             from loadlens.cli.program import main as run
+
+            import_command(sys.argv[1:])
         except BaseException as error:  # noqa: BLE001  # panics of Polars too: nothing has been judged
             _refuse(_cause_of(error))
     run()

@@ -4,19 +4,16 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from importlib import import_module
 from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
 from loadlens import __version__
-from loadlens.cli.analyze import analyze_command, demo_command
-from loadlens.cli.check import check
-from loadlens.cli.compare import compare_command
-from loadlens.cli.cost import cost_command
 from loadlens.cli.endings import (
     INTERNAL_ERROR,
     Interrupt,
@@ -28,25 +25,78 @@ from loadlens.cli.endings import (
     take_signals,
     tell,
 )
-from loadlens.cli.grouped_commands import HELP_WIDTH, GroupedCommand, spelt_out
-from loadlens.cli.option_groups import AsJson, FileOptions, LogOptions, Logs, MemoryOptions, Overwrite, Quiet
-from loadlens.cli.small_commands import merge_command, prices_command, profile_command
-from loadlens.cli.terminal import print_inspection, print_proposal
-from loadlens.errors import InputError
-from loadlens.messages import counted, json_text
-from loadlens.publish.publishing import refuse_file
-from loadlens.storage.location import size_of, target
-from loadlens.tasks.convert import convert, rejects_beside
-from loadlens.tasks.inspection import Inspection, Proposal, inspect_log, propose_map
+from loadlens.cli.grouped_commands import HELP_WIDTH, GroupedCommand
 
-__all__ = ["app", "main"]
+__all__ = ["app", "import_command", "main"]
 
-_TELL_WARNINGS = ("analyze_command", "check", "compare_command", "inspect_command")
-_PASSES_OVER = "loadlens.logs.opening"
+_COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "analyze": ("analyze", "analyze_command", "Analyse logs into summaries, charts and a report."),
+    "inspect": ("small_commands", "inspect_command", "Say what a log is and what it cannot tell."),
+    "convert": (
+        "small_commands",
+        "convert_command",
+        "Write logs as one Parquet file of canonical columns.",
+    ),
+    "demo": ("analyze", "demo_command", "Simulate an endpoint under load, then analyse the result."),
+    "check": ("check", "check", "Judge gates on logs, for pipelines."),
+    "compare": ("compare", "compare_command", "Compare two runs key by key, with intervals and verdicts."),
+    "cost": ("cost", "cost_command", "Price each configuration, against instances too, and choose one."),
+    "prices": ("small_commands", "prices_command", "List the built-in price tables, or show one."),
+    "profile": ("small_commands", "profile_command", "Write the profile of logs, a small file."),
+    "merge": ("small_commands", "merge_command", "Merge profiles into that of all their logs together."),
+}
+"""Of each command its module, its function and what it does: only that which runs is imported."""
+
+_SETTINGS: Final = {"max_content_width": HELP_WIDTH}
+_TELL_WARNINGS: Final = ("analyze", "check", "compare", "inspect")
+_PASSES_OVER: Final = "loadlens.logs.opening"
+
+
+class _LazyCommands(Mapping[str, Any]):
+    """The commands by name, each imported when it is asked for.
+
+    Args:
+        loaded: further ones, which are there.
+    """
+
+    def __init__(self, loaded: Mapping[str, Any]) -> None:
+        self._loaded = dict(loaded)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            module, function, _ = _COMMANDS[name]
+            single = typer.Typer(
+                add_completion=False,
+                rich_markup_mode=None,
+                context_settings={"max_content_width": HELP_WIDTH},
+            )
+            command = getattr(import_module(f"loadlens.cli.{module}"), function)
+            single.command(name, cls=GroupedCommand)(_warned(command, name))
+            self._loaded[name] = typer.main.get_command(single)
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**_COMMANDS, **self._loaded})
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
 
 
 class _Commands(TyperGroup):
     """The commands, whose errors become exit codes: those of their help and options too."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = _LazyCommands(self.commands)  # type: ignore[assignment]  # is only read
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  # the signature that typer calls
+        """The names of the commands."""
+        return list(_COMMANDS)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  # likewise
+        """Writes what each command does."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, told) for name, (*_, told) in _COMMANDS.items()])
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         """Understands the options of all commands."""
@@ -65,74 +115,16 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"max_content_width": HELP_WIDTH},
+    context_settings=_SETTINGS,
     help="Turns very large load-test logs into decisions: exact latency, throughput, errors and cost.",
 )
 
 
-@spelt_out
-def inspect_command(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A log.", rich_help_panel="Input")],
-    *,
-    how: FileOptions,
-    memory: MemoryOptions,
-    as_json: AsJson = False,
-) -> None:
-    """Say what a log is and what it cannot tell.
-
-    Shows its format, columns with units, clock, time span, natural key, first rows and warnings. For a
-    table of no known format it proposes a map of its columns.
-    """
-    reading = how.reading()
-    try:
-        found: Inspection | Proposal = inspect_log(file, reading, memory_limit=memory.memory_bytes)
-    except InputError:
-        proposal = propose_map(file, reading)
-        if proposal is None:
-            raise
-        found = proposal
-    if as_json:
-        typer.echo(json_text(found.document), nl=False)
-    elif isinstance(found, Proposal):
-        print_proposal(found)
-    else:
-        print_inspection(found)
-
-
-ParquetFile = Annotated[
-    str,
-    typer.Option(
-        "--out",
-        metavar="FILE",
-        help="Parquet file to write, on the disk or s3://...",
-        rich_help_panel="Output",
-    ),
-]
-
-
-@spelt_out
-def convert_command(
-    inputs: Logs,
-    *,
-    out: ParquetFile,
-    logs: LogOptions,
-    memory: MemoryOptions,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-) -> None:
-    """Write logs as one Parquet file of canonical columns.
-
-    It analyses to the same figures.
-    """
-    reading = logs.reading()
-    place = target(out, reading.storage_options)
-    refuse_file(place, [logs.map_file], overwrite=True)
-    limit = memory.memory_bytes
-    findings = convert(inputs, place, reading=reading, overwrite=overwrite, memory_limit=limit)
-    if not quiet:
-        typer.echo(f"{place}: {counted(size_of(place), 'byte')}")
-        if findings.rejected:
-            typer.echo(f"{rejects_beside(place)}: {counted(findings.rejected, 'rejected row')}")
+def import_command(arguments: Sequence[str]) -> None:
+    """Imports the command that a command line names, if it names one, with all that it needs."""
+    name = next((argument for argument in arguments if not argument.startswith("-")), "")
+    if name in _COMMANDS:
+        import_module(f"loadlens.cli.{_COMMANDS[name][0]}")
 
 
 class _ToStderr(logging.Handler):
@@ -157,32 +149,16 @@ def _logged_to_stderr(*, is_told: bool) -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def _warned(command: Callable[..., None]) -> Callable[..., None]:
+def _warned(command: Callable[..., None], name: str) -> Callable[..., None]:
     """The same command, which tells warnings of logs where it has no other place for them."""
 
     @wraps(command)
     def run(*arguments: object, **options: object) -> None:
-        is_told = command.__name__ in _TELL_WARNINGS and not (options.get("quiet") or options.get("as_json"))
+        is_told = name in _TELL_WARNINGS and not (options.get("quiet") or options.get("as_json"))
         with _logged_to_stderr(is_told=is_told):
             command(*arguments, **options)
 
     return run
-
-
-_COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
-    "analyze": analyze_command,
-    "inspect": inspect_command,
-    "convert": convert_command,
-    "demo": demo_command,
-    "check": check,
-    "compare": compare_command,
-    "cost": cost_command,
-    "prices": prices_command,
-    "profile": profile_command,
-    "merge": merge_command,
-}
-for _name, _command in _COMMANDS.items():
-    app.command(_name, cls=GroupedCommand)(_warned(_command))
 
 
 def _version(value: bool) -> None:  # the signature that typer calls

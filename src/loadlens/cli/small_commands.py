@@ -1,4 +1,4 @@
-"""``loadlens prices``, ``loadlens profile`` and ``loadlens merge``."""
+"""``loadlens inspect``, ``convert``, ``prices``, ``profile`` and ``merge``."""
 
 from typing import Annotated
 
@@ -7,29 +7,100 @@ import typer
 
 from loadlens.cli.grouped_commands import spelt_out
 from loadlens.cli.option_groups import (
+    AsJson,
     By,
+    FileOptions,
     LogOptions,
     Logs,
+    MemoryOptions,
     Overwrite,
     Quiet,
     RunningOptions,
     Storage,
     refuse_results_folder,
 )
-from loadlens.cli.terminal import print_frame, print_line, progress_display
+from loadlens.cli.terminal import print_frame, print_inspection, print_line, print_proposal, progress_display
 from loadlens.cost.prices import BUILT_IN_TABLES, PriceTable, load_prices
+from loadlens.errors import InputError
 from loadlens.gates.grammar import parse_width
 from loadlens.keywords import columns_of
 from loadlens.logs import open_log
-from loadlens.messages import counted
+from loadlens.messages import counted, json_text
 from loadlens.profile.buckets import checked_window
 from loadlens.profile.measures import checked_measures
 from loadlens.publish.publishing import refuse_file
 from loadlens.storage.location import size_of, target
 from loadlens.storage.secrets import StorageOptions
+from loadlens.tasks.convert import convert, rejects_beside
+from loadlens.tasks.inspection import Inspection, Proposal, inspect_log, propose_map
 from loadlens.tasks.profile_files import ProfileOptions, merge_profiles, write_log_profile
 
-__all__ = ["merge_command", "prices_command", "profile_command"]
+__all__ = ["convert_command", "inspect_command", "merge_command", "prices_command", "profile_command"]
+
+
+ParquetFile = Annotated[
+    str,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="Parquet file to write, on the disk or s3://...",
+        rich_help_panel="Output",
+    ),
+]
+
+
+@spelt_out
+def inspect_command(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A log.", rich_help_panel="Input")],
+    *,
+    how: FileOptions,
+    memory: MemoryOptions,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a log is and what it cannot tell.
+
+    Shows its format, columns with units, clock, time span, natural key, first rows and warnings. For a
+    table of no known format it proposes a map of its columns.
+    """
+    reading = how.reading()
+    try:
+        found: Inspection | Proposal = inspect_log(file, reading, memory_limit=memory.memory_bytes)
+    except InputError:
+        proposal = propose_map(file, reading)
+        if proposal is None:
+            raise
+        found = proposal
+    if as_json:
+        typer.echo(json_text(found.document), nl=False)
+    elif isinstance(found, Proposal):
+        print_proposal(found)
+    else:
+        print_inspection(found)
+
+
+@spelt_out
+def convert_command(
+    inputs: Logs,
+    *,
+    out: ParquetFile,
+    logs: LogOptions,
+    memory: MemoryOptions,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write logs as one Parquet file of canonical columns.
+
+    It analyses to the same figures.
+    """
+    reading = logs.reading()
+    place = target(out, reading.storage_options)
+    refuse_file(place, [logs.map_file], overwrite=True)
+    limit = memory.memory_bytes
+    findings = convert(inputs, place, reading=reading, overwrite=overwrite, memory_limit=limit)
+    if not quiet:
+        typer.echo(f"{place}: {counted(size_of(place), 'byte')}")
+        if findings.rejected:
+            typer.echo(f"{rejects_beside(place)}: {counted(findings.rejected, 'rejected row')}")
 
 
 def prices_command(
