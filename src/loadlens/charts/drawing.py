@@ -326,11 +326,20 @@ def unchecked(make: Callable[_Arguments, _Made]) -> Callable[_Arguments, _Made]:
     return made
 
 
+class _Rows(alt.InlineData):
+    """Rows as part of a spec, which nobody changes: Altair copies each cell at every step of a chart."""
+
+    def __deepcopy__(self, _memo: object) -> "_Rows":
+        return self
+
+    def to_dict(self, *_: object, **_options: object) -> dict[str, Any]:
+        """The rows as they are, which JSON can hold."""
+        return {"values": self["values"]}
+
+
 def inline(frame: pl.DataFrame) -> alt.InlineData:
     """The rows of a small frame as part of a spec, past Altair's row limit and a host's transformers."""
-    return alt.InlineData(
-        values=frame.with_columns(cs.float().round_sig_figs(_SIGNIFICANT_DIGITS)).to_dicts()
-    )
+    return _Rows(values=frame.with_columns(cs.float().round_sig_figs(_SIGNIFICANT_DIGITS)).to_dicts())
 
 
 def series_of(rows: pl.DataFrame, by: Sequence[str]) -> tuple[pl.Series, list[str]]:
