@@ -4,7 +4,8 @@ from loadlens.charts.density import concurrency_density_chart, stability_density
 from loadlens.charts.drawing import save_chart, svg_text
 from loadlens.charts.failures import failures_chart
 from loadlens.charts.monthly_costs import break_even_chart, pareto_chart
-from loadlens.charts.over_time import heatmap_chart, timeline_chart
+from loadlens.charts.heatmap import heatmap_chart
+from loadlens.charts.over_time import timeline_chart
 from loadlens.charts.spectrum import spectrum_chart
 from loadlens.charts.toolkit_costs import cost_chart, savings_chart
 from loadlens.charts.two_runs import comparison_density_chart, comparison_spectrum_chart

@@ -1,71 +1,195 @@
-"""Throughput, errors and latency over time."""
+"""Latency, throughput, errors, active calls and bytes over time, one under the other on one time axis."""
 
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal
 
 import altair as alt
 import polars as pl
 
 from loadlens.charts.drawing import (
-    PANEL_HEIGHT,
+    LATENCY_LABEL,
+    MUTED,
     PANEL_WIDTH,
-    TimeUnit,
     inline,
     log_latency_axis,
-    log_latency_scale,
     message_chart,
     themed,
-    time_axis,
     time_unit,
     titled,
     unchecked,
 )
+from loadlens.summaries.phases import Phases
 
-__all__ = ["heatmap_chart", "timeline_chart"]
+__all__ = ["LATENCY_COLOURS", "TimeAxis", "line_panel", "phase_strip", "timeline_chart", "value_panel"]
 
 
 THROUGHPUT_COLOUR: Final = "#1f77b4"
 ERROR_COLOUR: Final = "#d62728"
+_ACTIVE_COLOUR: Final = "#2a9d8f"
+_BYTES_COLOUR: Final = "#8c6d31"
+LATENCY_COLOURS: Final = {
+    "p50": "#9ecae1",
+    "p90": "#4292c6",
+    "p95": "#08519c",
+    "p99": "#e6550d",
+    "max": "#bdbdbd",
+}
+_PHASE_COLOURS: Final = {"ramp-up": "#fdd0a2", "steady load": "#c7e9c0", "cool-down": "#d9d9d9"}
 
-_TIMELINE_TITLE = "Throughput and errors over time"
-_THROUGHPUT_HEIGHT = 170
-_ERROR_HEIGHT = 110
-_SPACING = 18
-_WITHOUT_ERRORS = 1.0  # percent, or per second: where an axis ends whose values are all 0
+_TITLE: Final = "Latency, throughput and errors over time"
+_LATENCY_HEIGHT: Final = 190
+_PANEL_HEIGHT: Final = 105
+_SPACING: Final = 16
+_WITHOUT_VALUES: Final = 1.0  # percent, or per second: where an axis ends whose values are all 0
+_VALUE_LABEL: Final = "datum.value >= 10000 ? format(datum.value, '.3~s') : datum.value >= 1 ? format(datum.value, ',.3~r') : datum.label"
+_LOG_RATIO: Final = 8.0  # of the highest latency to the lowest, from which on a log axis reads better
+_MOST_POINTS: Final = 40  # of a line whose windows are marked by points
+_LEAST_COVERED: Final = 0.1
+_LEAST_SHARE_OF_TEXT: Final = 0.09  # of the width, below which a phase has no room for its name
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeAxis:
+    """The time axis that panels share: calendar time where the clock has one, else from the first window on.
+
+    Attributes:
+        start_s: the start of the first window, on the log's clock.
+        end_s: the end of the last one.
+        is_calendar: whether that clock tells calendar time, in s since 1970 (UTC).
+    """
+
+    start_s: float
+    end_s: float
+    is_calendar: bool
+
+    @classmethod
+    def of(cls, windows: pl.DataFrame, *, is_calendar: bool) -> "TimeAxis":
+        """The axis of windows: ``window_start_s``, ``window_s``."""
+        ends = windows.select(
+            start=pl.col("window_start_s").min(), end=(pl.col("window_start_s") + pl.col("window_s")).max()
+        )
+        start, end = ends.row(0)
+        return cls(start_s=start, end_s=end, is_calendar=is_calendar)
+
+    @property
+    def span_s(self) -> float:
+        """From the first start to the last end."""
+        return self.end_s - self.start_s
+
+    def place(self, time_s: pl.Expr) -> pl.Expr:
+        """Where a time on the log's clock lies on the axis."""
+        if self.is_calendar:
+            return (time_s * 1000).round().cast(pl.Int64)
+        return (time_s - self.start_s) / time_unit(self.span_s).seconds
+
+    def encoding(self, field: str, *, labels: bool | None) -> alt.X:
+        """The axis; with ``labels`` and a title where no panel below has them, and None for no axis at all."""
+        ends = pl.select(start=self.place(pl.lit(self.start_s)), end=self.place(pl.lit(self.end_s))).row(0)
+        kind: Literal["quantitative", "temporal"] = "temporal" if self.is_calendar else "quantitative"
+        scale = alt.Scale(domain=list(ends), nice=False, **({"type": "utc"} if self.is_calendar else {}))
+        axis = None
+        if labels is not None:
+            axis = alt.Axis(
+                title=self._title if labels else None,
+                labels=labels,
+                labelFlush=False,
+                grid=False,
+                tickCount=10,
+                labelOverlap="greedy",
+                labelSeparation=8,
+                **({"labelExpr": self._label} if self.is_calendar else {}),
+            )
+        return alt.X(field, type=kind, scale=scale, axis=axis)
+
+    @property
+    def _title(self) -> str:
+        if not self.is_calendar:
+            return f"Time since start ({time_unit(self.span_s).name})"
+        first, last = (datetime.fromtimestamp(time, tz=UTC) for time in (self.start_s, self.end_s))
+        days = f"{first:%Y-%m-%d}" if first.date() == last.date() else f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
+        return f"Time (UTC), {days}"
+
+    @property
+    def _label(self) -> str:
+        form = "%H:%M:%S" if self.span_s <= 600 else "%H:%M" if self.span_s <= 86_400 else "%b %d %H:%M"
+        return f"utcFormat(datum.value, '{form}')"
 
 
 @unchecked
-def timeline_chart(timeline: pl.DataFrame) -> alt.LayerChart | alt.VConcatChart:
-    """Completions per second above the share of failed calls, both over the time since the log's start.
+def timeline_chart(
+    windows: pl.DataFrame, *, is_calendar: bool = False, phases: Phases = Phases()
+) -> alt.LayerChart | alt.VConcatChart:
+    """Percentiles, throughput, error rate, active calls and bytes of a run over time.
 
-    Each window is a level as wide as it is; where a window is left out or its value is null there is a gap.
+    Rates are levels as wide as their window; where a value is null, or a window left out, there is a gap. What
+    is null throughout has no panel.
 
     Args:
-        timeline: ``time_s`` (s, start of a window since the log's first second), ``window_s`` (s, width of
-            the windows, constant), ``throughput`` (1/s), ``error_rate`` (0 to 1, null without calls); each
-            window is drawn, so they should be few (240 fill the width).
+        windows: those of a whole run, as of ``loadlens.summaries.timeline.timeline``; few, since each is
+            drawn (256 fill the width).
+        is_calendar: whether their times are s since 1970, UTC.
+        phases: are marked above the panels.
     """
-    if timeline.is_empty():
-        return themed(
-            message_chart("No timeline to draw: the log has no invocations.", titled(_TIMELINE_TITLE, []))
-        )
-    windows = timeline.sort("time_s").with_columns(error_percent=pl.col("error_rate") * 100)
-    throughput = _panel(
-        windows, "throughput", "Completions per second", THROUGHPUT_COLOUR, _THROUGHPUT_HEIGHT, labels=False
-    )
-    errors = _panel(windows, "error_percent", "Error rate (%)", ERROR_COLOUR, _ERROR_HEIGHT, labels=True)
-    stacked = alt.vconcat(throughput, errors, spacing=_SPACING, title=titled(_TIMELINE_TITLE, []))
-    resolved: alt.VConcatChart = stacked.resolve_scale(x="shared", y="independent")
+    if windows.is_empty():
+        return themed(message_chart("No timeline to draw: no call has an end.", titled(_TITLE, [])))
+    axis = TimeAxis.of(windows, is_calendar=is_calendar)
+    windows = well_covered(windows).with_columns(error_percent=pl.col("error_rate") * 100)
+    panels = [
+        ("throughput", "Successful calls/s", THROUGHPUT_COLOUR),
+        ("error_percent", "Error rate (%)", ERROR_COLOUR),
+        ("active_calls", "Active calls", _ACTIVE_COLOUR),
+        ("bytes_per_s", "Response bytes/s", _BYTES_COLOUR),
+    ]
+    shown = [panel for panel in panels if panel[0] in _ALWAYS or windows[panel[0]].count()]
+    drawn = [
+        value_panel(windows, axis, *panel, height=_PANEL_HEIGHT, labels=panel is shown[-1]) for panel in shown
+    ]
+    if windows["p50_ms"].count():
+        names = [f"{name}_ms" for name in LATENCY_COLOURS]
+        drawn.insert(0, line_panel(windows, axis, names, "Latency (ms)", height=_LATENCY_HEIGHT))
+    strip = phase_strip(phases, axis)
+    stacked = alt.vconcat(*strip, *drawn, spacing=_SPACING, title=titled(_TITLE, []))
+    resolved: alt.VConcatChart = stacked.resolve_scale(x="shared", y="independent", color="independent")
     return themed(resolved)
 
 
-def _panel(
-    windows: pl.DataFrame, column: str, title: str, colour: str, height: int, *, labels: bool
+_ALWAYS: Final = ("throughput", "error_percent")
+
+
+def well_covered(windows: pl.DataFrame) -> pl.DataFrame:
+    """Windows in order without those at the ends of the load of which it covers next to nothing, if others are left."""
+    ordered = windows.sort("window_start_s")
+    covered = ordered.filter(pl.col("covered_s") >= _LEAST_COVERED * pl.col("window_s"))
+    return ordered if covered.is_empty() else covered
+
+
+def value_panel(
+    windows: pl.DataFrame,
+    axis: TimeAxis,
+    column: str,
+    title: str,
+    colour: str,
+    *,
+    height: int,
+    width: int = PANEL_WIDTH,
+    labels: bool,
 ) -> alt.LayerChart:
-    unit = time_unit(float((windows["time_s"] + windows["window_s"]).max()))  # type: ignore[arg-type]
-    base = alt.Chart(inline(_levels(windows, column, unit)), width=PANEL_WIDTH, height=height).encode(
-        x=time_axis(windows, unit, field="time", labels=labels),
-        y=_value_axis(windows, column, title),
-        detail=alt.Detail("run", type="nominal"),
+    """One figure over time as levels above 0, each as wide as its window."""
+    largest = windows[column].max()
+    scale = alt.Scale(zero=True, nice=4) if largest else alt.Scale(domain=[0, _WITHOUT_VALUES])
+    y = alt.Y(
+        column,
+        type="quantitative",
+        stack=False,
+        scale=scale,
+        axis=alt.Axis(
+            title=title, tickCount=4, domain=False, ticks=False, minExtent=48, labelExpr=_VALUE_LABEL
+        ),
+    )
+    base = alt.Chart(inline(_levels(windows, axis, column)), width=width, height=height).encode(
+        x=axis.encoding("time", labels=labels), y=y, detail=alt.Detail("run", type="nominal")
     )
     return alt.LayerChart(
         layer=[
@@ -75,94 +199,98 @@ def _panel(
     )
 
 
-def _levels(windows: pl.DataFrame, column: str, unit: TimeUnit) -> pl.DataFrame:
+def _levels(windows: pl.DataFrame, axis: TimeAxis, column: str) -> pl.DataFrame:
     """Both ends of each window that has a value: ``run`` (of windows without a gap), ``time``, the value."""
     known = windows.drop_nulls(column)
-    gap = pl.col("time_s").diff() > 1.5 * pl.col("window_s")
-    ends = pl.concat_list(pl.col("time_s"), pl.col("time_s") + pl.col("window_s")) / unit.seconds
-    return known.select(
-        gap.fill_null(value=False).cum_sum().alias("run"), ends.alias("time"), column
-    ).explode("time")
+    start = pl.col("window_start_s")
+    ends = pl.concat_list(axis.place(start), axis.place(start + pl.col("window_s")))
+    return known.select(_run_of_windows(), ends.alias("time"), column).explode("time")
 
 
-def _value_axis(windows: pl.DataFrame, column: str, title: str) -> alt.Y:
-    axis = alt.Axis(title=title, tickCount=4, domain=False, ticks=False, minExtent=48)
-    largest = windows[column].max()
-    scale = alt.Scale(zero=True, nice=4) if largest else alt.Scale(domain=[0, _WITHOUT_ERRORS])
-    return alt.Y(column, type="quantitative", stack=False, scale=scale, axis=axis)
+def _run_of_windows() -> pl.Expr:
+    gap = pl.col("window_start_s").diff() > 1.5 * pl.col("window_s")
+    return gap.fill_null(value=False).cum_sum().alias("run")
 
 
-_HEATMAP_TITLE = "Latency over time (ms)"
-_NOTHING = "Nothing to draw: no invocation succeeded, or none was counted over time (heatmap=True)."
-_LEAST_RATIO = 1.1  # of a cell's bounds, where the lower one is 0 and a log axis cannot show it
-_OVERLAP = 0.4  # pixels
-_COLOURS_ON_WHITE = (0.2, 1.0)  # the first fifth of the scheme is a yellow that a white page swallows
-_FEWEST_COLOURED = 10  # where the colours end at the latest, so that one invocation is never the darkest
-
-
-@unchecked
-def heatmap_chart(heatmap: pl.DataFrame) -> alt.LayerChart:
-    """Invocations by time window and latency, both axes and the colours (log) with their own scale.
-
-    Args:
-        heatmap: ``time_s`` (s, start of a window since the log's first second), ``window_s`` (s),
-            ``latency_low_ms``, ``latency_high_ms``, ``count`` (invocations); each cell with a count is
-            drawn, so they should be few (120 windows of 100 latencies fill the panel).
-    """
-    cells = heatmap.filter(pl.col("count") > 0, pl.col("latency_high_ms") > 0)
-    if cells.is_empty():
-        return themed(message_chart(_NOTHING, titled(_HEATMAP_TITLE, [])))
-    unit = time_unit(float((heatmap["time_s"] + heatmap["window_s"]).max()))  # type: ignore[arg-type]
-    bounded = _above_zero(cells)
-    base = alt.Chart(inline(_drawn(bounded, unit)), width=PANEL_WIDTH, height=PANEL_HEIGHT)
-    # Thousands of cells: a description of each would make up most of an SVG. Each reaches a little below
-    # the next ones, which are drawn later, or the page would show through between them.
-    rects = base.mark_rect(aria=False, x2Offset=_OVERLAP, y2Offset=-_OVERLAP).encode(
-        x=time_axis(heatmap, unit, field="time", zindex=1),
-        x2="time_end",
-        y=_latency_axis(bounded),
-        y2="latency_high_ms",
-        color=_count_colours(bounded),
+def line_panel(
+    windows: pl.DataFrame,
+    axis: TimeAxis,
+    columns: Sequence[str],
+    title: str,
+    *,
+    height: int,
+    width: int = PANEL_WIDTH,
+    labels: bool = False,
+    legend: bool = True,
+) -> alt.LayerChart:
+    """Latencies over time as lines through the middles of their windows."""
+    names = [name.removesuffix("_ms") for name in columns]
+    lines = pl.concat([_line(windows, axis, column) for column in columns])
+    colours = alt.Scale(domain=names, range=[LATENCY_COLOURS[name] for name in names])
+    key = alt.Legend(title=None, orient="top", direction="horizontal", symbolStrokeWidth=2.5, offset=4)
+    base = alt.Chart(inline(lines), width=width, height=height).encode(
+        x=axis.encoding("time", labels=labels),
+        y=_latency_axis(lines, title),
+        detail=alt.Detail("run", type="nominal"),
+        color=alt.Color("figure", type="nominal", scale=colours, sort=names, legend=key if legend else None),
     )
-    return themed(alt.LayerChart(layer=[rects], title=titled(_HEATMAP_TITLE, [])))
+    layers = [base.mark_line(strokeWidth=1.6, strokeJoin="round")]
+    if windows.height <= _MOST_POINTS:
+        layers.append(base.mark_point(filled=True, size=22, opacity=1))
+    return alt.LayerChart(layer=layers)
 
 
-def _above_zero(cells: pl.DataFrame) -> pl.DataFrame:
-    """Cells that begin at 0 begin at the smallest positive bound, or just below their own end."""
-    low, high = pl.col("latency_low_ms"), pl.col("latency_high_ms")
-    smallest = pl.min_horizontal(low.filter(low > 0).min(), high.min())
-    raised = pl.min_horizontal(smallest, high / _LEAST_RATIO)
-    return cells.with_columns(pl.when(low > 0).then(low).otherwise(raised).alias("latency_low_ms"))
-
-
-def _drawn(cells: pl.DataFrame, unit: TimeUnit) -> pl.DataFrame:
-    start = pl.col("time_s")
-    return cells.sort("time_s", "latency_low_ms").select(
-        (start / unit.seconds).alias("time"),
-        ((start + pl.col("window_s")) / unit.seconds).alias("time_end"),
-        "latency_low_ms",
-        "latency_high_ms",
-        "count",
+def _line(windows: pl.DataFrame, axis: TimeAxis, column: str) -> pl.DataFrame:
+    middle = pl.col("window_start_s") + pl.col("window_s") / 2
+    return windows.filter(pl.col(column) > 0).select(
+        _run_of_windows(),
+        axis.place(middle).alias("time"),
+        pl.col(column).alias("latency_ms"),
+        pl.lit(column.removesuffix("_ms")).alias("figure"),
     )
 
 
-def _latency_axis(cells: pl.DataFrame) -> alt.Y:
-    lowest, highest = cells.select(pl.col("latency_low_ms").min(), pl.col("latency_high_ms").max()).row(0)
-    axis = log_latency_axis(lowest, highest, title="Latency (ms)", most_ticks=10)
-    axis.grid, axis.zindex = False, 1
-    scale = log_latency_scale(lowest, highest)
-    return alt.Y("latency_low_ms", type="quantitative", scale=scale, axis=axis)
-
-
-def _count_colours(cells: pl.DataFrame) -> alt.Color:
-    most = max(_FEWEST_COLOURED, int(cells["count"].max()))  # type: ignore[arg-type]
-    scheme = alt.SchemeParams(name="yellowgreenblue", extent=list(_COLOURS_ON_WHITE))
-    scale = alt.Scale(type="log", domain=[1, most], scheme=scheme)
-    ticks = [10**power for power in range(len(str(most)))]
-    legend = alt.Legend(
-        title="Invocations",
-        values=ticks,
-        labelExpr="format(datum.value, ',')",
-        gradientLength=PANEL_HEIGHT - 60,
+def _latency_axis(lines: pl.DataFrame, title: str) -> alt.Y:
+    lowest, highest = lines.select(pl.col("latency_ms").min(), pl.col("latency_ms").max().alias("most")).row(
+        0
     )
-    return alt.Color("count", type="quantitative", scale=scale, legend=legend)
+    if lowest is None or highest / lowest < _LOG_RATIO:
+        axis = alt.Axis(
+            title=title, tickCount=5, domain=False, ticks=False, minExtent=48, labelExpr=LATENCY_LABEL
+        )
+        return alt.Y("latency_ms", type="quantitative", scale=alt.Scale(zero=True, nice=5), axis=axis)
+    low, high = lowest / 1.15, highest * 1.15
+    axis = log_latency_axis(low, high, title=title, most_ticks=8)
+    axis.domain, axis.ticks, axis.minExtent = False, False, 48
+    scale = alt.Scale(type="log", domain=[low, high], nice=False)
+    return alt.Y("latency_ms", type="quantitative", scale=scale, axis=axis)
+
+
+def phase_strip(phases: Phases, axis: TimeAxis, *, width: int = PANEL_WIDTH) -> list[alt.LayerChart]:
+    """A strip that names the phases of the load; nothing where there is but one."""
+    if phases.ramp_end_s is None and phases.cool_down_s is None:
+        return []
+    begin, end = phases.ramp_end_s, phases.cool_down_s
+    edges = [axis.start_s, axis.start_s if begin is None else begin, axis.end_s if end is None else end]
+    rows = pl.DataFrame(
+        {"phase": list(_PHASE_COLOURS), "begin": edges, "end": [*edges[1:], axis.end_s]}
+    ).filter(pl.col("end") > pl.col("begin"))
+    is_wide = (pl.col("end") - pl.col("begin")) >= _LEAST_SHARE_OF_TEXT * axis.span_s * len("steady load") / 8
+    rows = rows.select(
+        "phase",
+        axis.place(pl.col("begin")).alias("begin"),
+        axis.place(pl.col("end")).alias("end"),
+        axis.place((pl.col("begin") + pl.col("end")) / 2).alias("middle"),
+        pl.when(is_wide).then("phase").otherwise(pl.lit("")).alias("told"),
+    )
+    colours = alt.Scale(domain=list(_PHASE_COLOURS), range=list(_PHASE_COLOURS.values()))
+    base = alt.Chart(inline(rows), width=width, height=18)
+    bars = base.mark_rect().encode(
+        x=axis.encoding("begin", labels=None),
+        x2="end",
+        color=alt.Color("phase", type="nominal", scale=colours, legend=None),
+    )
+    names = base.mark_text(fontSize=11, color=MUTED).encode(
+        x=axis.encoding("middle", labels=None), text=alt.Text("told", type="nominal")
+    )
+    return [alt.LayerChart(layer=[bars, names])]

@@ -1,0 +1,96 @@
+"""Latency over time, as a map of how many calls took how long when."""
+
+import altair as alt
+import polars as pl
+
+from loadlens.charts.drawing import (
+    PANEL_HEIGHT,
+    PANEL_WIDTH,
+    TimeUnit,
+    inline,
+    log_latency_axis,
+    log_latency_scale,
+    message_chart,
+    themed,
+    time_axis,
+    time_unit,
+    titled,
+    unchecked,
+)
+
+__all__ = ["heatmap_chart"]
+
+_HEATMAP_TITLE = "Latency over time (ms)"
+_NOTHING = "Nothing to draw: no invocation succeeded, or none was counted over time (heatmap=True)."
+_LEAST_RATIO = 1.1  # of a cell's bounds, where the lower one is 0 and a log axis cannot show it
+_OVERLAP = 0.4  # pixels
+_COLOURS_ON_WHITE = (0.2, 1.0)  # the first fifth of the scheme is a yellow that a white page swallows
+_FEWEST_COLOURED = 10  # where the colours end at the latest, so that one invocation is never the darkest
+
+
+@unchecked
+def heatmap_chart(heatmap: pl.DataFrame) -> alt.LayerChart:
+    """Invocations by time window and latency, both axes and the colours (log) with their own scale.
+
+    Args:
+        heatmap: ``time_s`` (s, start of a window since the log's first second), ``window_s`` (s),
+            ``latency_low_ms``, ``latency_high_ms``, ``count`` (invocations); each cell with a count is
+            drawn, so they should be few (120 windows of 100 latencies fill the panel).
+    """
+    cells = heatmap.filter(pl.col("count") > 0, pl.col("latency_high_ms") > 0)
+    if cells.is_empty():
+        return themed(message_chart(_NOTHING, titled(_HEATMAP_TITLE, [])))
+    unit = time_unit(float((heatmap["time_s"] + heatmap["window_s"]).max()))  # type: ignore[arg-type]
+    bounded = _above_zero(cells)
+    base = alt.Chart(inline(_drawn(bounded, unit)), width=PANEL_WIDTH, height=PANEL_HEIGHT)
+    # Thousands of cells: a description of each would make up most of an SVG. Each reaches a little below
+    # the next ones, which are drawn later, or the page would show through between them.
+    rects = base.mark_rect(aria=False, x2Offset=_OVERLAP, y2Offset=-_OVERLAP).encode(
+        x=time_axis(heatmap, unit, field="time", zindex=1),
+        x2="time_end",
+        y=_latency_axis(bounded),
+        y2="latency_high_ms",
+        color=_count_colours(bounded),
+    )
+    return themed(alt.LayerChart(layer=[rects], title=titled(_HEATMAP_TITLE, [])))
+
+
+def _above_zero(cells: pl.DataFrame) -> pl.DataFrame:
+    """Cells that begin at 0 begin at the smallest positive bound, or just below their own end."""
+    low, high = pl.col("latency_low_ms"), pl.col("latency_high_ms")
+    smallest = pl.min_horizontal(low.filter(low > 0).min(), high.min())
+    raised = pl.min_horizontal(smallest, high / _LEAST_RATIO)
+    return cells.with_columns(pl.when(low > 0).then(low).otherwise(raised).alias("latency_low_ms"))
+
+
+def _drawn(cells: pl.DataFrame, unit: TimeUnit) -> pl.DataFrame:
+    start = pl.col("time_s")
+    return cells.sort("time_s", "latency_low_ms").select(
+        (start / unit.seconds).alias("time"),
+        ((start + pl.col("window_s")) / unit.seconds).alias("time_end"),
+        "latency_low_ms",
+        "latency_high_ms",
+        "count",
+    )
+
+
+def _latency_axis(cells: pl.DataFrame) -> alt.Y:
+    lowest, highest = cells.select(pl.col("latency_low_ms").min(), pl.col("latency_high_ms").max()).row(0)
+    axis = log_latency_axis(lowest, highest, title="Latency (ms)", most_ticks=10)
+    axis.grid, axis.zindex = False, 1
+    scale = log_latency_scale(lowest, highest)
+    return alt.Y("latency_low_ms", type="quantitative", scale=scale, axis=axis)
+
+
+def _count_colours(cells: pl.DataFrame) -> alt.Color:
+    most = max(_FEWEST_COLOURED, int(cells["count"].max()))  # type: ignore[arg-type]
+    scheme = alt.SchemeParams(name="yellowgreenblue", extent=list(_COLOURS_ON_WHITE))
+    scale = alt.Scale(type="log", domain=[1, most], scheme=scheme)
+    ticks = [10**power for power in range(len(str(most)))]
+    legend = alt.Legend(
+        title="Invocations",
+        values=ticks,
+        labelExpr="format(datum.value, ',')",
+        gradientLength=PANEL_HEIGHT - 60,
+    )
+    return alt.Color("count", type="quantitative", scale=scale, legend=legend)
