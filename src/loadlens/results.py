@@ -92,11 +92,17 @@ class _Views(InvocationStatistics):
 
     @cached_property
     def timeline_chart(self) -> alt.TopLevelMixin:
-        """Throughput and error rate over time."""
+        """Percentiles, throughput, error rate, active calls and bytes of the whole run over time."""
         from loadlens.charts import timeline_chart
 
-        start = self.timeline_overall["window_start_s"]
-        return timeline_chart(self.timeline_overall.with_columns(time_s=start - start.min()))
+        return timeline_chart(self.timeline_overall, is_calendar=self.has_calendar, phases=self.phases)
+
+    @cached_property
+    def keys_over_time_chart(self) -> alt.TopLevelMixin:
+        """Median, p99 and throughput over time of the busiest keys and those with the highest p99."""
+        from loadlens.charts import keys_over_time_chart
+
+        return keys_over_time_chart(self.timeline, self.key, is_calendar=self.has_calendar)
 
     @cached_property
     def heatmap_chart(self) -> alt.TopLevelMixin:
@@ -118,7 +124,9 @@ class _Views(InvocationStatistics):
         if not self.spectrum.is_empty():
             charts["latency_spectrum"] = self.spectrum_chart
         if not self.timeline_overall.is_empty():
-            charts["throughput_and_errors"] = self.timeline_chart
+            charts["over_time"] = self.timeline_chart
+        if self.profile.timeline and self.profile.keys.height > 1 and not self.timeline.is_empty():
+            charts["over_time_by_key"] = self.keys_over_time_chart
         if not self.heatmap.is_empty():
             charts["latency_heatmap"] = self.heatmap_chart
         return charts
@@ -251,7 +259,8 @@ class SummaryResult(SummaryStatistics, _Views, SavedFolder):
         names = (
             "latency_density",
             "latency_spectrum",
-            "throughput_and_errors",
+            "over_time",
+            "over_time_by_key",
             "latency_heatmap",
             "failures",
         )

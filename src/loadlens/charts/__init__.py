@@ -3,8 +3,9 @@
 from loadlens.charts.density import concurrency_density_chart, stability_density_chart, summary_density_chart
 from loadlens.charts.drawing import save_chart, svg_text
 from loadlens.charts.failures import failures_chart
-from loadlens.charts.monthly_costs import break_even_chart, pareto_chart
 from loadlens.charts.heatmap import heatmap_chart
+from loadlens.charts.keys_over_time import keys_over_time_chart
+from loadlens.charts.monthly_costs import break_even_chart, pareto_chart
 from loadlens.charts.over_time import timeline_chart
 from loadlens.charts.spectrum import spectrum_chart
 from loadlens.charts.toolkit_costs import cost_chart, savings_chart
@@ -18,6 +19,7 @@ __all__ = [
     "cost_chart",
     "failures_chart",
     "heatmap_chart",
+    "keys_over_time_chart",
     "pareto_chart",
     "save_chart",
     "savings_chart",

@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 
-_Chart = TypeVar("_Chart", alt.LayerChart, alt.VConcatChart, alt.FacetChart)
+_Chart = TypeVar("_Chart", alt.LayerChart, alt.VConcatChart, alt.ConcatChart, alt.FacetChart)
 
 # vl-convert brings Liberation Sans along, so text renders where no font is installed; Arial and
 # Helvetica have the same widths, so a layout made here also fits in a browser.

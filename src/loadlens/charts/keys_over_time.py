@@ -50,7 +50,7 @@ def keys_to_draw(timeline: pl.DataFrame, by: Sequence[str]) -> tuple[list[tuple[
 @unchecked
 def keys_over_time_chart(
     timeline: pl.DataFrame, by: Sequence[str], *, is_calendar: bool = False
-) -> alt.VConcatChart:
+) -> alt.ConcatChart:
     """Median, p99 and throughput over time of some keys, a row for each; names those that are left out.
 
     Args:
@@ -62,26 +62,25 @@ def keys_over_time_chart(
     series, _ = series_of(timeline, by)
     named = timeline.with_columns(series)
     chosen, left_out = keys_to_draw(timeline, by)
-    rows = []
+    panels: list[alt.LayerChart] = []
     for place, (name, why) in enumerate(chosen):
         windows = well_covered(named.filter(pl.col("series") == name))
-        is_last = place == len(chosen) - 1
         told = f"{name} ({why})" if why else name
-        rows.append(_row(windows, axis, told, legend=place == 0, labels=is_last))
-    stacked = alt.vconcat(*rows, spacing=10, title=titled(_TITLE, left_out_lines(left_out)))
-    resolved: alt.VConcatChart = stacked.resolve_scale(x="shared", y="independent", color="independent")
+        panels += _row(windows, axis, told, legend=place == 0, labels=place == len(chosen) - 1)
+    notes = left_out_lines(left_out)
+    stacked = alt.concat(*panels, columns=2, spacing={"row": 12, "column": 24}, title=titled(_TITLE, notes))
+    resolved: alt.ConcatChart = stacked.resolve_scale(x="shared", y="independent", color="independent")
     return themed(resolved)
 
 
-def _row(windows: pl.DataFrame, axis: TimeAxis, name: str, *, legend: bool, labels: bool) -> alt.HConcatChart:
-    left = line_panel(
-        windows, axis, ["p50_ms", "p99_ms"], "ms", height=_HEIGHT, width=_WIDTH, labels=labels, legend=legend
-    )
-    right = value_panel(
-        windows, axis, "throughput", "calls/s", THROUGHPUT_COLOUR, height=_HEIGHT, width=_WIDTH, labels=labels
-    )
+def _row(
+    windows: pl.DataFrame, axis: TimeAxis, name: str, *, legend: bool, labels: bool
+) -> tuple[alt.LayerChart, alt.LayerChart]:
+    size = {"height": _HEIGHT, "width": _WIDTH}
+    left = line_panel(windows, axis, ["p50_ms", "p99_ms"], "ms", **size, labels=labels, legend=legend)
+    right = value_panel(windows, axis, "throughput", "calls/s", THROUGHPUT_COLOUR, **size, labels=labels)
     title = alt.Title(text=printable(name), fontSize=12, fontWeight="normal", color=BODY, offset=4)
-    return alt.hconcat(left, right, spacing=24, title=title)
+    return left.properties(title=title), right
 
 
 def left_out_lines(names: Sequence[str]) -> list[str]:

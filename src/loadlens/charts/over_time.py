@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final
 
 import altair as alt
 import polars as pl
@@ -43,7 +43,13 @@ _LATENCY_HEIGHT: Final = 190
 _PANEL_HEIGHT: Final = 105
 _SPACING: Final = 16
 _WITHOUT_VALUES: Final = 1.0  # percent, or per second: where an axis ends whose values are all 0
-_VALUE_LABEL: Final = "datum.value >= 10000 ? format(datum.value, '.3~s') : datum.value >= 1 ? format(datum.value, ',.3~r') : datum.label"
+_VALUE_LABEL: Final = (
+    "datum.value >= 10000 ? format(datum.value, '.3~s') : "
+    "datum.value >= 1 ? format(datum.value, ',.3~r') : datum.label"
+)
+_TIME_FORMS: Final = ((600, "%H:%M:%S"), (86_400, "%H:%M"))
+"""Up to how many seconds of a run calendar times are told in which form."""
+
 _LOG_RATIO: Final = 8.0  # of the highest latency to the lowest, from which on a log axis reads better
 _MOST_POINTS: Final = 40  # of a line whose windows are marked by points
 _LEAST_COVERED: Final = 0.1
@@ -85,23 +91,26 @@ class TimeAxis:
         return (time_s - self.start_s) / time_unit(self.span_s).seconds
 
     def encoding(self, field: str, *, labels: bool | None) -> alt.X:
-        """The axis; with ``labels`` and a title where no panel below has them, and None for no axis at all."""
+        """The axis, with labels and a title where no panel below has them; None is no axis at all."""
         ends = pl.select(start=self.place(pl.lit(self.start_s)), end=self.place(pl.lit(self.end_s))).row(0)
-        kind: Literal["quantitative", "temporal"] = "temporal" if self.is_calendar else "quantitative"
-        scale = alt.Scale(domain=list(ends), nice=False, **({"type": "utc"} if self.is_calendar else {}))
-        axis = None
-        if labels is not None:
-            axis = alt.Axis(
-                title=self._title if labels else None,
-                labels=labels,
-                labelFlush=False,
-                grid=False,
-                tickCount=10,
-                labelOverlap="greedy",
-                labelSeparation=8,
-                **({"labelExpr": self._label} if self.is_calendar else {}),
-            )
-        return alt.X(field, type=kind, scale=scale, axis=axis)
+        domain = list(ends)
+        axis = None if labels is None else self._axis(labels=labels)
+        if self.is_calendar:
+            scale = alt.Scale(type="utc", domain=domain, nice=False)
+            return alt.X(field, type="temporal", scale=scale, axis=axis)
+        return alt.X(field, type="quantitative", scale=alt.Scale(domain=domain, nice=False), axis=axis)
+
+    def _axis(self, *, labels: bool) -> alt.Axis:
+        return alt.Axis(
+            title=self._title if labels else None,
+            labels=labels,
+            labelExpr=self._label if self.is_calendar else alt.Undefined,
+            labelFlush=False,
+            grid=False,
+            tickCount=10,
+            labelOverlap="greedy",
+            labelSeparation=8,
+        )
 
     @property
     def _title(self) -> str:
@@ -113,18 +122,18 @@ class TimeAxis:
 
     @property
     def _label(self) -> str:
-        form = "%H:%M:%S" if self.span_s <= 600 else "%H:%M" if self.span_s <= 86_400 else "%b %d %H:%M"
+        form = next((form for most_s, form in _TIME_FORMS if self.span_s <= most_s), "%b %d %H:%M")
         return f"utcFormat(datum.value, '{form}')"
 
 
 @unchecked
 def timeline_chart(
-    windows: pl.DataFrame, *, is_calendar: bool = False, phases: Phases = Phases()
+    windows: pl.DataFrame, *, is_calendar: bool = False, phases: Phases | None = None
 ) -> alt.LayerChart | alt.VConcatChart:
     """Percentiles, throughput, error rate, active calls and bytes of a run over time.
 
-    Rates are levels as wide as their window; where a value is null, or a window left out, there is a gap. What
-    is null throughout has no panel.
+    Rates are levels as wide as their window; where a value is null, or a window left out, there is a gap.
+    What is null throughout has no panel.
 
     Args:
         windows: those of a whole run, as of ``loadlens.summaries.timeline.timeline``; few, since each is
@@ -149,7 +158,7 @@ def timeline_chart(
     if windows["p50_ms"].count():
         names = [f"{name}_ms" for name in LATENCY_COLOURS]
         drawn.insert(0, line_panel(windows, axis, names, "Latency (ms)", height=_LATENCY_HEIGHT))
-    strip = phase_strip(phases, axis)
+    strip = phase_strip(phases, axis) if phases else []
     stacked = alt.vconcat(*strip, *drawn, spacing=_SPACING, title=titled(_TITLE, []))
     resolved: alt.VConcatChart = stacked.resolve_scale(x="shared", y="independent", color="independent")
     return themed(resolved)
@@ -159,7 +168,7 @@ _ALWAYS: Final = ("throughput", "error_percent")
 
 
 def well_covered(windows: pl.DataFrame) -> pl.DataFrame:
-    """Windows in order without those at the ends of the load of which it covers next to nothing, if others are left."""
+    """Windows in order, without those at the ends of the load of which it covers next to nothing."""
     ordered = windows.sort("window_start_s")
     covered = ordered.filter(pl.col("covered_s") >= _LEAST_COVERED * pl.col("window_s"))
     return ordered if covered.is_empty() else covered

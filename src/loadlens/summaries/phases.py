@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 __all__ = ["Phases"]
 
@@ -16,6 +17,8 @@ _FEWEST_STEADY: Final = 5
 _FEWEST_WINDOWS: Final = 2
 _LEAST_SHARE: Final = 0.03  # of the run: less is the first second or two of any run
 _PLATEAU: Final = 0.75
+_LOW_SHARE: Final = 0.5
+_TREND: Final = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +37,12 @@ class Phases:
 
     @classmethod
     def of(cls, windows: pl.DataFrame) -> "Phases":
-        """The phases that windows of a whole run tell, by active calls or, without these, by calls per second.
+        """The phases that windows of a run tell, by active calls or, without these, by calls per second.
 
         The level is the upper quartile of the windows'. The load is steady if four in five windows between
         the first and the last that reach 95 % of it are within 15 % of it, or three times the square root of
-        so many calls. A ramp or a cool-down takes two windows and 3 % of the run at least.
+        so many calls, and their halves differ by no more than 10 %. A ramp or a cool-down takes two windows
+        and 3 % of the run at least.
 
         Args:
             windows: ``window_start_s``, ``window_s``, ``active_calls``, ``calls``, ascending and without
@@ -56,14 +60,22 @@ class Phases:
         is_steady = np.abs(between - level) <= allowed
         if level <= 0 or len(between) < _FEWEST_STEADY or is_steady.mean() < _STEADY_SHARE:
             return cls()
+        if _is_trend(between[is_steady], level):
+            return cls()
         width = float(windows["window_s"][0])
         fewest = max(_FEWEST_WINDOWS, _LEAST_SHARE * len(load))
         begin = windows["window_start_s"]
         is_low = load < level - allowed
-        has_ramp = first >= fewest and bool(is_low[:first].any())
-        has_cool_down = len(load) - 1 - last >= fewest and bool(is_low[last + 1 :].any())
+        has_ramp = first >= fewest and is_low[:first].mean() >= _LOW_SHARE
+        has_cool_down = len(load) - 1 - last >= fewest and is_low[last + 1 :].mean() >= _LOW_SHARE
         return cls(
             ramp_end_s=float(begin[first]) if has_ramp else None,
             cool_down_s=float(begin[last]) + width if has_cool_down else None,
             level=level / width if column == "calls" else level,
         )
+
+
+def _is_trend(load: NDArray[np.float64], level: float) -> bool:
+    """Whether the second half of some windows differs from the first by more than chance would have it."""
+    early, late = np.array_split(load, 2)
+    return bool(abs(late.mean() - early.mean()) > _TREND * level + _SIGMAS * (level / len(load)) ** 0.5)

@@ -23,7 +23,8 @@ from loadlens.profile import (
 from loadlens.profile.clock import FINE_S
 from loadlens.schema import ERROR_COLUMNS, LATENCY
 from loadlens.summaries.failures import failures_by_error, failures_over_time
-from loadlens.summaries.timeline import timeline
+from loadlens.summaries.phases import Phases
+from loadlens.summaries.timeline import is_calendar, timeline
 from loadlens.text.common_types import numeric_casts
 
 __all__ = [
@@ -110,6 +111,16 @@ class InvocationStatistics(Shown):
     def timeline_overall(self) -> pl.DataFrame:
         """The same of all keys together, without their columns."""
         return timeline(self.profile)
+
+    @cached_property
+    def phases(self) -> Phases:
+        """When the load had risen to its level and when it began to fall, where that is clear."""
+        return Phases.of(self.timeline_overall)
+
+    @property
+    def has_calendar(self) -> bool:
+        """Whether the log's clock tells calendar time, in s since 1970 (UTC)."""
+        return is_calendar(self.profile)
 
     @cached_property
     def heatmap(self) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadlens.logs import REJECTS_FILE
 from loadlens.messages import Shown, json_text, listed
+from loadlens.profile.buckets import COARSE_ERROR
 from loadlens.publish.publishing import write_text
 from loadlens.publish.saving import SavedFolder
 from loadlens.summaries.summary_columns import MOST_KEYS, keys_left_out
@@ -195,6 +196,7 @@ class LogAnalysis(Shown, SavedFolder):
             **keys_left_out(self.summary.summary.height),
             "summary": _rows(self.summary.summary),
             **_figures_of(self.summary),
+            "timeline": _timeline(self.summary),
             "failures": _rows(self.summary.failures),
             **self.findings.document(self.summary.seconds_without_completion),
             **self.decisions.document,
@@ -217,8 +219,10 @@ class LogAnalysis(Shown, SavedFolder):
     def _report(self) -> Report:
         from loadlens.charts import svg_text
         from loadlens.report import summary_report
+        from loadlens.report.over_time_report import OVER_TIME_CAPTIONS
 
         charts = {"latency_density": self.summary.chart, **self.summary.view_charts()}
+        charts = {name: chart for name, chart in charts.items() if name not in OVER_TIME_CAPTIONS}
         return summary_report(
             source=", ".join(self.sources),
             version=version("loadlens"),
@@ -235,9 +239,11 @@ class LogAnalysis(Shown, SavedFolder):
         """The sections on what was measured besides, where there is something to tell."""
         from loadlens.charts import svg_text
         from loadlens.report import failures_section
+        from loadlens.report.over_time_report import over_time_section
 
-        svg = {name: svg_text(chart) for name, chart in self.summary.further_charts().items()}
-        sections = [failures_section(self.summary, svg.get("failures"))]
+        charts = {**self.summary.view_charts(), **self.summary.further_charts()}
+        svg = {name: svg_text(chart) for name, chart in charts.items()}
+        sections = [over_time_section(self.summary, svg), failures_section(self.summary, svg.get("failures"))]
         return [section for section in sections if section]
 
 
@@ -266,6 +272,24 @@ def _figures_of(part: StabilityResult | ConcurrencyResult | SummaryResult) -> di
         "resolution_s": part.profile.resolution_s,
         "throughput_bounds": _rows(part.bounds.with_columns(_finite("throughput_high"))),
         "quality": _rows(part.quality),
+    }
+
+
+def _timeline(part: SummaryResult) -> dict[str, Any] | None:
+    """Where figures by window of time are, and what they mean; None where there are none."""
+    windows = part.timeline_overall
+    if windows.is_empty():
+        return None
+    has_table = part.profile.timeline is not None
+    return {
+        "file": "timeline.csv" if has_table else None,
+        "window_s": windows["window_s"][0],
+        "num_windows": windows.height,
+        "first_window_start_s": windows["window_start_s"][0],
+        "is_calendar": part.has_calendar,
+        "relative_error": COARSE_ERROR if has_table else None,
+        "ramp_end_s": part.phases.ramp_end_s,
+        "cool_down_s": part.phases.cool_down_s,
     }
 
 
