@@ -9,7 +9,7 @@ import pytest
 
 from loadlens.charts import keys_over_time_chart, svg_text, timeline_chart
 from loadlens.charts.keys_over_time import keys_to_draw, left_out_lines
-from loadlens.summaries.phases import Phases
+from loadlens.profile.phases import Phases
 from tests.charts.curves import mark_of, marks, num_rows, rows_of
 from tests.extent import some_rows
 

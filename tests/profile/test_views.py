@@ -7,9 +7,9 @@ from hypothesis import given
 
 import loadlens
 from loadlens.profile import Profile, heatmap, spectrum
+from loadlens.profile.timeline import timeline as timeline_overall
 from loadlens.results import SummaryResult
 from loadlens.schema import LATENCY
-from loadlens.summaries.timeline import timeline as timeline_overall
 from tests import sample_logs as logs
 from tests.extent import some_of
 from tests.profile.cases import LOGS, keyed, log_of, spread

@@ -12,7 +12,7 @@ from hypothesis import given
 from polars.testing import assert_frame_equal
 
 import loadlens
-from loadlens.summaries.timeline import timeline
+from loadlens.profile.timeline import timeline
 from tests import sample_logs as logs
 
 QUANTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99}

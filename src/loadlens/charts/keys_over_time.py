@@ -54,7 +54,7 @@ def keys_over_time_chart(
     """Median, p99 and throughput over time of some keys, a row for each; names those that are left out.
 
     Args:
-        timeline: the columns ``by``, then those of ``loadlens.summaries.timeline.timeline``.
+        timeline: the columns ``by``, then those of ``loadlens.profile.timeline.timeline``.
         by: the key columns, at least one.
         is_calendar: whether times are s since 1970, UTC.
     """

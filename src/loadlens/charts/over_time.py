@@ -20,7 +20,7 @@ from loadlens.charts.drawing import (
     titled,
     unchecked,
 )
-from loadlens.summaries.phases import Phases
+from loadlens.profile.phases import Phases
 
 __all__ = ["LATENCY_COLOURS", "TimeAxis", "line_panel", "phase_strip", "timeline_chart", "value_panel"]
 
@@ -136,7 +136,7 @@ def timeline_chart(
     What is null throughout has no panel.
 
     Args:
-        windows: those of a whole run, as of ``loadlens.summaries.timeline.timeline``; few, since each is
+        windows: those of a whole run, as of ``loadlens.profile.timeline.timeline``; few, since each is
             drawn (256 fill the width).
         is_calendar: whether their times are s since 1970, UTC.
         phases: are marked above the panels.

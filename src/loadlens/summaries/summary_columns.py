@@ -21,10 +21,10 @@ from loadlens.profile import (
     spectrum,
 )
 from loadlens.profile.clock import FINE_S
+from loadlens.profile.phases import Phases
+from loadlens.profile.timeline import is_calendar, timeline
 from loadlens.schema import ERROR_COLUMNS, LATENCY
 from loadlens.summaries.failures import failures_by_error, failures_over_time
-from loadlens.summaries.phases import Phases
-from loadlens.summaries.timeline import is_calendar, timeline
 from loadlens.text.common_types import numeric_casts
 
 __all__ = [
@@ -101,7 +101,7 @@ class InvocationStatistics(Shown):
 
     @cached_property
     def timeline(self) -> pl.DataFrame:
-        """Figures by key and window of time; see ``loadlens.summaries.timeline.timeline``.
+        """Figures by key and window of time; see ``loadlens.profile.timeline.timeline``.
 
         Percentiles, maxima and bytes are those of a log that was measured with ``timeline=True``, else null.
         """

@@ -290,6 +290,7 @@ def _timeline(part: SummaryResult) -> dict[str, Any] | None:
         "relative_error": COARSE_ERROR if has_table else None,
         "ramp_end_s": part.phases.ramp_end_s,
         "cool_down_s": part.phases.cool_down_s,
+        "overall": windows.drop("window_s").to_dict(as_series=False),
     }
 
 

@@ -46,7 +46,7 @@ class Phases:
 
         Args:
             windows: ``window_start_s``, ``window_s``, ``active_calls``, ``calls``, ascending and without
-                gaps, as of ``loadlens.summaries.timeline.timeline``.
+                gaps, as of ``loadlens.profile.timeline.timeline``.
         """
         column = "calls" if 2 * windows["active_calls"].null_count() > windows.height else "active_calls"
         load = windows[column].cast(pl.Float64).fill_null(0.0).to_numpy()

@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loadlens.profile import Profile
 from loadlens.profile.clock import FINE_S
+from loadlens.profile.profile import Profile
 
 __all__ = ["Floats", "Groups", "Ints", "Seconds", "mean_active"]
 

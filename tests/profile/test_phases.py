@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from loadlens.summaries.phases import Phases
+from loadlens.profile.phases import Phases
 
 
 def windows(load: Sequence[float], *, width_s: float = 5.0, start_s: float = 1000.0) -> pl.DataFrame:

@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from loadlens.profile import Profile, key_names
 from loadlens.profile.buckets import MOST_PAIRS, Distributions, fitting_width, numbered_by, window_name
+from loadlens.profile.profile import Profile, key_names
+from loadlens.profile.seconds import Floats, Groups, Ints, Seconds, mean_active
 from loadlens.schema import EARLIEST_S
-from loadlens.summaries.seconds import Floats, Groups, Ints, Seconds, mean_active
 
 __all__ = ["WINDOW_PERCENTILES", "is_calendar", "timeline"]
 
