@@ -149,6 +149,7 @@ def summarize(
     *,
     outliers: Outliers = "none",
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
+    totals: bool = False,
     failures: bool = False,
     **execution: Unpack[Execution],
 ) -> SummaryResult:
@@ -161,6 +162,8 @@ def summarize(
         outliers: the fence above which calls are removed: ``none`` (nothing is), ``mean-iqr``
             (mean + 5 IQR) or ``tukey`` (q75 + 1.5 IQR).
         percentiles: quantiles of the successes to report, before outliers are removed.
+        totals: whether the figures of all calls together are wanted besides, as ``total``; they come from the
+            same scans.
         failures: whether failed calls are told apart by their error, with times and latencies.
         **execution: how to do it: ``exact``, ``memory_limit``, ``spill_folder``, ``heatmap``, ``timeline``,
             ``engine``, ``on_progress``, ``executor``; see ``Execution``.
@@ -177,6 +180,7 @@ def summarize(
         by,
         outliers=checked_outliers(outliers),
         percentiles=percentiles,
+        totals=totals,
         failures=failures,
         options=MeasureOptions(**execution),
     )

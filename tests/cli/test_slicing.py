@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from loadlens.cli import app
-from tests.engine.test_slicing import WHERE, log_of, sliced_by_pandas
+from tests.ten_minutes import WHERE, log_of, sliced_by_pandas
 
 pytestmark = pytest.mark.usefixtures("no_drawings")
 

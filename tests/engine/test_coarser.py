@@ -14,7 +14,7 @@ from loadlens.logs import open_log
 from loadlens.logs.log import Log
 from loadlens.profile import MeasureOptions, Outliers, Plan, Statistics, WindowPlan
 from loadlens.schema import LATENCY
-from tests.engine.test_slicing import csv, log_of, parquet, several_files
+from tests.ten_minutes import csv, log_of, parquet, several_files
 
 KEYS: Sequence[tuple[str, ...]] = [("label", "memory_size"), ("memory_size",), ("label",), ()]
 

@@ -11,8 +11,8 @@ import typer
 from loadlens.cli.cost import CostOptions
 from loadlens.cli.grouped_commands import spelt_out
 from loadlens.cli.option_groups import (
-    By,
     GateOptions,
+    KeyOptions,
     LogOptions,
     LogsOrFolder,
     MinEffect,
@@ -32,7 +32,6 @@ from loadlens.cli.terminal import ProgressDisplay, print_results, progress_displ
 from loadlens.cost.prices import BUILT_IN_TABLES, load_prices
 from loadlens.errors import GateFailedError, UsageError
 from loadlens.gates.verdict_files import failures, summary_line
-from loadlens.keywords import columns_of
 from loadlens.logs import Reading, find_toolkit_folder
 from loadlens.profile import DEFAULT_PERCENTILES, MeasureOptions
 from loadlens.publish.publishing import existing_paths, publish_folder, refuse_output_inside
@@ -122,7 +121,7 @@ def analyze_command(
     *,
     out: Out,
     logs: LogOptions,
-    by: By = None,
+    key: KeyOptions,
     outliers: Outliers = None,
     percentile: Percentiles = None,
     exact: Exact = None,
@@ -150,7 +149,7 @@ def analyze_command(
         running.workforce(display.on_progress, exact=exact) as measuring,
     ):
         options = AnalysisOptions(
-            by=columns_of(by) if by else None,
+            by=key.columns,
             outliers=fence_of(outliers),
             percentiles=_quantiles(percentile),
             reading=reading,

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from loadlens.cli.grouped_commands import spelt_out
 from loadlens.cli.option_groups import (
-    By,
     GateOptions,
+    KeyOptions,
     LogOptions,
     Logs,
     Outliers,
@@ -56,7 +56,7 @@ def check(
     inputs: Logs,
     *,
     logs: LogOptions,
-    by: By = None,
+    key: KeyOptions,
     outliers: Outliers = None,
     slos: GateOptions,
     running: RunningOptions,
@@ -83,7 +83,7 @@ def check(
         running.workforce(display.on_progress) as options,
         _rejects_kept(rejects, safe=safe_csv),
     ):
-        found = ask(log, gates_question(log, gates, by or None, outliers=fence_of(outliers)), options)
+        found = ask(log, gates_question(log, gates, key.columns, outliers=fence_of(outliers)), options)
     rejected = log.findings.unjudged
     writers: list[tuple[Path | None, Callable[[Path], None]]] = [
         (junit, lambda path: write_text(path, junit_xml(found, inputs, rejected=rejected))),
@@ -142,7 +142,7 @@ def _table(by: Sequence[str], verdicts: Sequence[Verdict]) -> Table:
         outcome = Text("holds", style="green") if verdict.holds else Text("FAILED", style="bold red")
         cells = [
             gate_text(verdict.gate),
-            *(format_key(name, value) for name, value in verdict.key.items()),
+            *(format_key(name, verdict.key[name]) if verdict.key else "all" for name in by),
             verdict.gate.shown(verdict.value),
             f"{verdict.calls:,}",
             *([detail(verdict)] if details else []),

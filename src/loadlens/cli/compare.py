@@ -12,7 +12,7 @@ from rich.text import Text
 
 from loadlens.cli.grouped_commands import spelt_out
 from loadlens.cli.option_groups import (
-    By,
+    KeyOptions,
     LogOptions,
     MinEffect,
     Overwrite,
@@ -107,7 +107,7 @@ def compare_command(
     candidate: Candidate,
     *,
     logs: LogOptions,
-    by: By = None,
+    key: KeyOptions,
     min_effect: MinEffect = "5%",
     fail_on: Failing = None,
     prices: Prices = None,
@@ -135,7 +135,7 @@ def compare_command(
             runs = _logs(base, candidate, reading)
             question = ComparisonQuestion.of(
                 *runs,
-                by or None,
+                key.columns,
                 min_effect=effect,
                 prices=tables,
                 request_size=request_size,

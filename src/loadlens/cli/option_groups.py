@@ -13,7 +13,7 @@ import typer
 from loadlens.cli.executors import workforce
 from loadlens.errors import GateError, InputError, UsageError
 from loadlens.gates import Gate, parse_gates, read_gates
-from loadlens.keywords import MIN_EFFECT
+from loadlens.keywords import MIN_EFFECT, columns_of
 from loadlens.logs import ColumnMap, Reading, find_toolkit_folder
 from loadlens.messages import json_text, visible
 from loadlens.profile import MeasureOptions, OnProgress
@@ -25,6 +25,7 @@ __all__ = [
     "By",
     "FileOptions",
     "GateOptions",
+    "KeyOptions",
     "LogOptions",
     "Logs",
     "LogsOrFolder",
@@ -101,8 +102,8 @@ Outliers = Annotated[
     OutlierChoice | None,
     typer.Option(
         metavar="FENCE",
-        help="Remove calls above a fence: mean-iqr (mean + 5 IQR), tukey or none (default; of a "
-        "results folder, and for gates that say filtered, mean-iqr).",
+        help="Remove calls above a fence: mean-iqr (mean + 5 IQR; default of results folders and of "
+        "filtered gates), tukey or none (default).",
         show_default=False,
         rich_help_panel="Figures",
     ),
@@ -159,6 +160,28 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors."
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print JSON instead of tables.", rich_help_panel="Output")
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyOptions:
+    """What a log is grouped by."""
+
+    by: By = None
+    whole: Annotated[
+        bool,
+        typer.Option("--whole", help="Group by nothing: all calls together.", rich_help_panel="Slices"),
+    ] = False
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The key columns, none for the log as a whole; None for its natural key.
+
+        Raises:
+            UsageError: both options are given, or a column twice.
+        """
+        if self.by and self.whole:
+            raise UsageError("--whole groups by nothing and --by by columns; give one of them")
+        return columns_of(self.by) if self.by else () if self.whole else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ import typer
 from loadlens.cli.grouped_commands import spelt_out
 from loadlens.cli.option_groups import (
     AsJson,
-    By,
     FileOptions,
+    KeyOptions,
     LogOptions,
     Logs,
     MemoryOptions,
@@ -23,7 +23,6 @@ from loadlens.cli.terminal import print_frame, print_inspection, print_line, pri
 from loadlens.cost.prices import BUILT_IN_TABLES, PriceTable, load_prices
 from loadlens.errors import InputError
 from loadlens.gates.grammar import parse_width
-from loadlens.keywords import columns_of
 from loadlens.logs import open_log
 from loadlens.messages import counted, json_text
 from loadlens.profile.buckets import checked_window
@@ -222,7 +221,7 @@ def profile_command(
     *,
     out: ProfileFile,
     logs: LogOptions,
-    by: By = None,
+    key: KeyOptions,
     window: Window = None,
     measure: Measures = None,
     running: RunningOptions,
@@ -242,7 +241,7 @@ def profile_command(
         running.workforce(display.on_progress) as measuring,
     ):
         options = ProfileOptions(
-            by=columns_of(by) if by else None,
+            by=key.columns,
             window_s=None if window is None else checked_window(parse_width(window, "--window")),
             measures=checked_measures(measure or ()),
             measuring=measuring,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, compress
+from itertools import chain, compress, islice
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -484,11 +484,13 @@ class Question(Generic[Answer]):
 
     Attributes:
         plan: what has to be measured.
-        answer: what follows from the statistics.
+        further: what else has to be, such as by fewer columns.
+        answer: what follows from the statistics of ``plan``, and of each of ``further``.
     """
 
     plan: Plan
-    answer: Callable[[Statistics], Answer]
+    further: tuple[Plan, ...] = ()
+    answer: Callable[..., Answer]
 
 
 def ask(log: Log, question: Question[Answer], options: MeasureOptions) -> Answer:
@@ -509,5 +511,6 @@ def ask_all(log: Log, questions: Sequence[Question[Any]], options: MeasureOption
     Returns:
         The answer to each question.
     """
-    several = measure_all(log, [question.plan for question in questions], options)
-    return [question.answer(found) for question, found in zip(questions, several, strict=True)]
+    plans = [plan for question in questions for plan in (question.plan, *question.further)]
+    found = iter(measure_all(log, plans, options))
+    return [question.answer(*islice(found, 1 + len(question.further))) for question in questions]

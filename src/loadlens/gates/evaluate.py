@@ -29,7 +29,6 @@ from loadlens.profile import (
     Execution,
     MeasureOptions,
     Outliers,
-    Plan,
     Statistics,
     checked_outliers,
     key_names,
@@ -232,38 +231,58 @@ def gates_question(
     refuse_unbounded(judged, log)
     if outliers is None:
         outliers = "mean-iqr" if any(gate.filtered for gate in judged) else "none"
-    plan = gates_plan(log, key, judged, outliers)
-    return Question(plan=plan, answer=partial(_judged, log, judged, plan, outliers))
+    parts = _by_key(judged, key)
+    plans = [gates_plan(log, part, some, outliers) for part, some in parts]
+    answer = partial(_judged, log, judged, parts, outliers)
+    return Question(plan=plans[0], further=tuple(plans[1:]), answer=answer)
+
+
+_Parts: TypeAlias = Sequence[tuple[tuple[str, ...], Sequence[Gate]]]
+"""Key columns, and the gates that are judged by them."""
+
+
+def _by_key(gates: Sequence[Gate], key: tuple[str, ...]) -> _Parts:
+    """The gates on each configuration, and those on all calls together; as far as there are such."""
+    overall = [gate for gate in gates if gate.overall or not key]
+    each = [gate for gate in gates if not gate.overall and key]
+    return [(columns, some) for columns, some in ((key, each), ((), overall)) if some]
 
 
 def _judged(
-    log: Log, judged: tuple[Gate, ...], plan: Plan, outliers: Outliers, statistics: Statistics
+    log: Log, judged: tuple[Gate, ...], parts: _Parts, outliers: Outliers, *statistics: Statistics
 ) -> GateCheck:
-    key = plan.key
-    found = measures(log, key, judged, statistics)
-    unjudged = log.findings.unjudged
-    tables = {
-        width: _tables([gate for gate in judged if gate.window_s == width], figures, unjudged)
-        for width, figures in found.items()
-    }
-    verdicts = tuple(
-        verdict
-        for gate in judged
-        for verdict in _verdicts(gate, next(tables[gate.window_s]), found[gate.window_s], unjudged)
-    )
-    some = next(iter(found.values()))
+    verdicts: dict[int, list[Verdict]] = {}
+    found: list[Measures] = []
+    for (key, some), own in zip(parts, statistics, strict=True):
+        figures = measures(log, key, some, own)
+        verdicts |= _verdicts_of(some, figures, log.findings.unjudged)
+        found += figures.values()
     return GateCheck(
-        by=key,
+        by=parts[0][0],
         outliers=outliers,
         gates=judged,
-        verdicts=verdicts,
-        first_start=some.first_start,
-        last_end=some.last_end,
-        relative_error=max(figures.relative_error for figures in found.values()),
-        resolution_s=max(figures.resolution_s for figures in found.values()),
+        verdicts=tuple(verdict for gate in judged for verdict in verdicts[id(gate)]),
+        first_start=found[0].first_start,
+        last_end=found[0].last_end,
+        relative_error=max(figures.relative_error for figures in found),
+        resolution_s=max(figures.resolution_s for figures in found),
         source=log.name,
-        unjudged=unjudged,
+        unjudged=log.findings.unjudged,
     )
+
+
+def _verdicts_of(
+    gates: Sequence[Gate], found: Mapping[float | None, Measures], unjudged: int
+) -> dict[int, list[Verdict]]:
+    """The verdicts of each gate, by its identity."""
+    tables = {
+        width: _tables([gate for gate in gates if gate.window_s == width], figures, unjudged)
+        for width, figures in found.items()
+    }
+    return {
+        id(gate): list(_verdicts(gate, next(tables[gate.window_s]), found[gate.window_s], unjudged))
+        for gate in gates
+    }
 
 
 def _refuse_other_columns(gates: Sequence[Gate], key: Sequence[str], log: Log) -> None:

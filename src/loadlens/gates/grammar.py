@@ -219,6 +219,7 @@ class Gate:
         scope: the configurations that it holds for; none for all.
         window_s: the width of the windows of time that it holds for, each of them; None for the whole run.
         filtered: whether only the successes at or below the outlier fence count.
+        overall: whether all calls of the log are judged together, not those of each configuration.
     """
 
     place: Place
@@ -232,6 +233,7 @@ class Gate:
     scope: tuple[Scope, ...] = ()
     window_s: float | None = None
     filtered: bool = False
+    overall: bool = False
 
     @property
     def text(self) -> str:
@@ -375,13 +377,14 @@ def parse_gate(text: str, *, name: str = "", source: str | None = None) -> Gate:
     place = Place(text.strip(), source or f"gate {shortened(text)}")
     place.refuse_broken_text()
     scanner = Scanner(place)
+    overall = scanner.take(r"overall\b") is not None
     if scanner.at_match(_NUMBER):
         gate = _share_before_limit(scanner)
     elif scanner.at_match(r"share\b"):
         gate = _share_of_limit(scanner)
     else:
         gate = _comparison(scanner)
-    return _with_clauses(scanner, {"place": place, "name": name, **gate})
+    return _with_clauses(scanner, {"place": place, "name": name, "overall": overall, **gate})
 
 
 def _share_before_limit(scanner: Scanner) -> dict[str, object]:
@@ -465,7 +468,7 @@ def _unit(scanner: Scanner, kind: Kind, units: Sequence[str]) -> str:
 
 
 def _with_clauses(scanner: Scanner, gate: dict[str, object]) -> Gate:
-    left = list(_WORDS)
+    left = [word for word in _WORDS if not (gate["overall"] and word == "for")]
     while not scanner.at_end():
         word = scanner.take(r"[A-Za-z]+")
         if word not in left:

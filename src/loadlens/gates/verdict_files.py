@@ -145,6 +145,7 @@ def _gate_document(check: GateCheck, gate: Gate) -> dict[str, Any]:
         "unit": gate.canonical_unit,
         "filtered": gate.filtered,
         "window_s": gate.window_s,
+        "overall": gate.overall,
         "holds": _holds(check, gate),
         "results": [_verdict_document(verdict) for verdict in check.of(gate)],
     }
@@ -309,7 +310,7 @@ def verdict_table(check: GateCheck) -> pl.DataFrame:
     }
     taken = {"gate", *figures}
     keys = {
-        f"{name}_key" if name in taken else name: [verdict.key[name] for verdict in check.verdicts]
+        f"{name}_key" if name in taken else name: [verdict.key.get(name) for verdict in check.verdicts]
         for name in check.by
     }
     gates = [gate_text(verdict.gate) for verdict in check.verdicts]

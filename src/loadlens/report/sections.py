@@ -157,7 +157,14 @@ def _grouped(
         frame = frame.insert_column(at, part.bounds["throughput_high"])
         note = f"Throughput is known to lie between these two: {part.clock_note}."
     table = _headed(caption, frame, len(key), file)
-    return replace(table, groups=groups, note=f"{note} {table.note}".strip())
+    return replace(table, groups=groups, totals=_totals_of(part, frame), note=f"{note} {table.note}".strip())
+
+
+def _totals_of(part: InvocationStatistics, frame: pl.DataFrame) -> dict[str, object]:
+    """The figures of all calls together, of the columns of a table of several configurations."""
+    if part.total is None or part.summary.height == 1:
+        return {}
+    return {name: part.total[name][0] for name in part.total.columns if name in frame.columns}
 
 
 def endpoint_table(metrics: pl.DataFrame, key: Sequence[str]) -> Table:
@@ -318,7 +325,7 @@ def _by_gate(check: GateCheck) -> Table:
         "Configurations": [len(verdicts) for verdicts in judged],
         "Failed": [len(fails) for fails in failed],
         "Worst value": [verdict.gate.shown(verdict.value) for verdict in worst],
-        "Worst configuration": [key_text(check.by, tuple(verdict.key.values())) for verdict in worst],
+        "Worst configuration": [key_text(tuple(one.key), tuple(one.key.values())) for one in worst],
     }
     return Table(caption="Gates", frame=pl.DataFrame(columns), num_keys=1, figures=("Worst value",))
 
@@ -330,7 +337,7 @@ def _table(check: GateCheck) -> Table:
     columns: dict[str, list[object]] = {
         "Verdict": ["holds" if verdict.holds else "FAILED" for verdict in shown],
         "Gate": [gate_text(verdict.gate) for verdict in shown],
-        **{_apart(name): [verdict.key[name] for verdict in shown] for name in check.by},
+        **{_apart(name): [verdict.key.get(name) for verdict in shown] for name in check.by},
         "Value": [verdict.gate.shown(verdict.value) for verdict in shown],
         "Calls": [verdict.calls for verdict in shown],
         **({"Detail": details} if any(details) else {}),

@@ -1,7 +1,7 @@
 """The same figures by any configuration columns."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import polars as pl
@@ -30,6 +30,7 @@ from loadlens.summaries.summary_columns import (
     extras,
     key_columns,
     num_errors,
+    total_plan,
     with_numeric_keys,
 )
 
@@ -80,13 +81,16 @@ def summary_statistics(
     outliers: Outliers = "none",
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
     failures: bool = False,
+    totals: bool = False,
     options: MeasureOptions,
 ) -> SummaryStatistics:
     """Summarises a log; see ``summary_question``."""
     key = None if by is None else checked_key(by)
     log = open_log(source, required=(*(key or ()), LATENCY))
     key = log.key if key is None else key
-    question = summary_question(log, key, outliers=outliers, percentiles=percentiles, failures=failures)
+    question = summary_question(
+        log, key, outliers=outliers, percentiles=percentiles, failures=failures, totals=totals
+    )
     return ask(log, question, options)
 
 
@@ -97,12 +101,14 @@ def summary_question(
     outliers: Outliers,
     percentiles: Sequence[float],
     failures: bool = False,
+    totals: bool = False,
 ) -> Question[SummaryStatistics]:
     """Asks for the figures of a log by the columns ``by``; by none, as a whole.
 
     A call is a success when the log's ``success`` says so or, without that column, when its latency is
     above 0. Nothing is filtered unless a fence is asked for; the fence is taken over all rows as logged.
-    With ``failures``, failed calls are told apart by their error.
+    With ``failures``, failed calls are told apart by their error; with ``totals``, all calls together are
+    told besides.
 
     Raises:
         UsageError: ``by`` names a column twice, or one that is measured and not configured.
@@ -115,10 +121,17 @@ def summary_question(
         percentiles=checked_percentiles(percentiles),
         failures=failures,
     )
-    return Question(plan=plan, answer=partial(_summary, plan))
+    further = (total_plan(plan),) if totals else ()
+    return Question(plan=plan, further=further, answer=partial(_summary, plan))
 
 
-def _summary(plan: Plan, found: Statistics) -> SummaryStatistics:
+def _summary(plan: Plan, found: Statistics, *whole: Statistics) -> SummaryStatistics:
+    summary = _by_key(plan, found)
+    totals = [_by_key(total_plan(plan), one).summary for one in whole]
+    return replace(summary, total=totals[0]) if totals else summary
+
+
+def _by_key(plan: Plan, found: Statistics) -> SummaryStatistics:
     key = plan.key
     statistics = with_numeric_keys(found, key)
     classes = error_classes(statistics)

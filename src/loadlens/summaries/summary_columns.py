@@ -42,6 +42,7 @@ __all__ = [
     "num_errors",
     "quality",
     "seconds_without_completion",
+    "total_plan",
     "with_numeric_keys",
 ]
 
@@ -67,6 +68,8 @@ class InvocationStatistics(Shown):
         profile: the counts that all of this comes from.
         relative_error: bound of the relative error of quantiles, minima and maxima; 0 for exact figures.
         spilled_bytes: size of the temporary file that a text log went through, else 0.
+        total: one row, the columns of ``summary`` but for the key: the figures of all calls together, as of a
+            log that is grouped by nothing. None where it was not asked for.
     """
 
     summary: pl.DataFrame
@@ -77,6 +80,7 @@ class InvocationStatistics(Shown):
     profile: Profile
     relative_error: float
     spilled_bytes: int
+    total: pl.DataFrame | None = None
 
     density_panel: ClassVar[tuple[str, ...]] = ()
     """The key columns whose curves integrate to 1 together; the others tell curves apart."""
@@ -146,6 +150,11 @@ class InvocationStatistics(Shown):
         return failures_over_time(self.profile)
 
     @property
+    def summary_with_total(self) -> pl.DataFrame:
+        """The summary, and the total as its last row, in which the key columns are null."""
+        return self.summary if self.total is None else pl.concat([self.summary, self.total], how="diagonal")
+
+    @property
     def headline(self) -> str:
         """The key, and how many configurations and calls there are."""
         calls = int(self.profile.figures["calls"].sum())
@@ -187,6 +196,11 @@ def seconds_without_completion(profile: Profile) -> int:
         pl.col("first_second").min(), pl.col("last_second").max(), pl.col("num_seconds").sum()
     ).row(0)
     return int(last - first + 1 - seen) if seen else 0
+
+
+def total_plan(plan: Plan) -> Plan:
+    """What has to be measured for the total of a summary: the same of all calls together."""
+    return replace(plan, key=(), histogram=False, failures=False)
 
 
 class Common(TypedDict):

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from loadlens.engine import measure
+from loadlens.engine import measure_all
 from loadlens.logs import EndpointMetricsSource, Source, open_log, read_endpoint_metrics
-from loadlens.profile import DEFAULT_PERCENTILES, MeasureOptions, Outliers, Plan
+from loadlens.profile import DEFAULT_PERCENTILES, MeasureOptions, Outliers, Plan, Statistics
 from loadlens.schema import CONFIGURATION_COLUMNS, ENDPOINT_STATISTICS, ERROR_COLUMNS, LATENCY
 from loadlens.summaries.summary_columns import (
     TPS_COLUMNS,
@@ -17,6 +17,7 @@ from loadlens.summaries.summary_columns import (
     common,
     extras,
     key_columns,
+    total_plan,
 )
 
 __all__ = [
@@ -89,11 +90,14 @@ def stability_statistics(
     outliers: Outliers = "mean-iqr",
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
     options: MeasureOptions = MeasureOptions(),
+    *,
+    totals: bool = False,
 ) -> StabilityStatistics:
     """Summarises a stability log by ``memory_size``.
 
     A call is a success when its latency and its response size are above 0. The summary describes all
-    successes; the fence only decides which of them the density shows.
+    successes; the fence only decides which of them the density shows. With ``totals``, all calls together are
+    told besides.
 
     Raises:
         InputError: a source cannot be read, lacks columns or holds values that no statistic may use.
@@ -109,22 +113,26 @@ def stability_statistics(
         percentiles=checked_percentiles(percentiles),
     )
     metrics = None if endpoint_metrics is None else read_endpoint_metrics(endpoint_metrics, STABILITY_KEY)
-    statistics = measure(log, plan, options)
+    statistics, *whole = measure_all(log, [plan, *([total_plan(plan)] if totals else [])], options)
+    return StabilityStatistics(
+        summary=_stability_summary(plan, statistics),
+        endpoint_metrics=None if metrics is None else endpoint_summary(metrics, STABILITY_KEY),
+        average_response_size=average_response_size(statistics),
+        total=_stability_summary(total_plan(plan), whole[0]) if whole else None,
+        **common(statistics, plan),
+    )
+
+
+def _stability_summary(plan: Plan, statistics: Statistics) -> pl.DataFrame:
     figures = [
         pl.col(f"success_{name}").alias(f"{LATENCY}_{name}")
         for name in ("min", "mean", "median", "max", "iqr")
     ]
-    table = statistics.table
-    return StabilityStatistics(
-        summary=table.select(
-            *key_columns(STABILITY_KEY),
-            pl.col("num_successes").alias("successful_invocations"),
-            *figures,
-            *extras(plan),
-        ),
-        endpoint_metrics=None if metrics is None else endpoint_summary(metrics, STABILITY_KEY),
-        average_response_size=average_response_size(statistics),
-        **common(statistics, plan),
+    return statistics.table.select(
+        *key_columns(plan.key),
+        pl.col("num_successes").alias("successful_invocations"),
+        *figures,
+        *extras(plan),
     )
 
 
@@ -162,11 +170,14 @@ def concurrency_statistics(
     outliers: Outliers = "mean-iqr",
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
     options: MeasureOptions = MeasureOptions(),
+    *,
+    totals: bool = False,
 ) -> ConcurrencyStatistics:
     """Summarises a concurrency log by ``max_concurrency``, ``num_clients`` and ``memory_size``.
 
     The fence is taken over all rows as logged, failures (-1) included; latency and TPS describe the
-    rows with ``0 < invocation_latency <= fence``.
+    rows with ``0 < invocation_latency <= fence``. With ``totals``, all calls together are told besides,
+    under a fence of their own.
 
     Raises:
         InputError: a source cannot be read, lacks columns or holds values that no statistic may use.
@@ -180,19 +191,23 @@ def concurrency_statistics(
         response_sizes=True,
     )
     metrics = None if endpoint_metrics is None else read_endpoint_metrics(endpoint_metrics, METRICS_KEY)
-    statistics = measure(log, plan, options)
-    figures = [pl.col(f"kept_{name}").alias(f"{LATENCY}_{name}") for name in ("median", "mean", "max", "iqr")]
-    table = statistics.table
+    statistics, *whole = measure_all(log, [plan, *([total_plan(plan)] if totals else [])], options)
     return ConcurrencyStatistics(
-        summary=table.select(
-            *key_columns(CONCURRENCY_KEY),
-            *ERROR_COLUMNS,
-            "num_invocations",
-            *figures,
-            *TPS_COLUMNS,
-            *extras(plan),
-        ),
+        summary=_concurrency_summary(plan, statistics),
         endpoint_metrics=None if metrics is None else endpoint_summary(metrics, METRICS_KEY),
         average_response_size=average_response_size(statistics),
+        total=_concurrency_summary(total_plan(plan), whole[0]) if whole else None,
         **common(statistics, plan),
+    )
+
+
+def _concurrency_summary(plan: Plan, statistics: Statistics) -> pl.DataFrame:
+    figures = [pl.col(f"kept_{name}").alias(f"{LATENCY}_{name}") for name in ("median", "mean", "max", "iqr")]
+    return statistics.table.select(
+        *key_columns(plan.key),
+        *ERROR_COLUMNS,
+        "num_invocations",
+        *figures,
+        *TPS_COLUMNS,
+        *extras(plan),
     )

@@ -195,6 +195,7 @@ class LogAnalysis(Shown, SavedFolder):
             "by": list(self.summary.by),
             **keys_left_out(self.summary.summary.height),
             "summary": _rows(self.summary.summary),
+            "total": _total(self.summary),
             **_figures_of(self.summary),
             "timeline": _timeline(self.summary),
             "failures": _rows(self.summary.failures),
@@ -260,10 +261,16 @@ def _part(part: StabilityResult | ConcurrencyResult | None) -> dict[str, Any] | 
         return None
     return {
         "summary": _rows(part.summary),
+        "total": _total(part),
         "endpoint_metrics": None if part.endpoint_metrics is None else _rows(part.endpoint_metrics),
         "average_response_size": part.average_response_size,
         **_figures_of(part),
     }
+
+
+def _total(part: StabilityResult | ConcurrencyResult | SummaryResult) -> dict[str, Any] | None:
+    """The figures of all calls together."""
+    return None if part.total is None else part.total.row(0, named=True)
 
 
 def _figures_of(part: StabilityResult | ConcurrencyResult | SummaryResult) -> dict[str, Any]:

@@ -213,6 +213,7 @@ def _analyze_log(source: Source, options: AnalysisOptions, *, sources: Sequence[
         outliers=options.outliers or "none",
         percentiles=options.percentiles,
         failures=True,
+        totals=True,
     )
     log.require((*question.plan.key, LATENCY))
     statistics, decisions = decide(log, question, options, name=", ".join(sources))
@@ -240,13 +241,18 @@ def analyze_toolkit_folder(
     if folder.stability:
         options.on_stage("Reading the stability log")
         found = stability_statistics(
-            folder.stability, folder.stability_metrics, outliers, percentiles, options.measuring
+            folder.stability, folder.stability_metrics, outliers, percentiles, options.measuring, totals=True
         )
         stability = StabilityResult.of_figures(found)
     if folder.concurrency:
         options.on_stage("Reading the concurrency log")
         several = concurrency_statistics(
-            folder.concurrency, folder.concurrency_metrics, outliers, percentiles, options.measuring
+            folder.concurrency,
+            folder.concurrency_metrics,
+            outliers,
+            percentiles,
+            options.measuring,
+            totals=True,
         )
         concurrency = ConcurrencyResult.of_figures(several)
     for note in folder.notes:
