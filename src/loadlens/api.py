@@ -9,7 +9,7 @@ from loadlens.cost.prices import PriceTable, load_prices
 from loadlens.keywords import checked_arguments
 from loadlens.profile import DEFAULT_PERCENTILES, Execution, MeasureOptions, checked_outliers
 from loadlens.results import ConcurrencyResult, CostResult, SavedResult, StabilityResult, SummaryResult
-from loadlens.summaries import concurrency_statistics, stability_statistics, summary_statistics
+from loadlens.summaries import Details, concurrency_statistics, stability_statistics, summary_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from loadlens.logs import EndpointMetricsSource, Source
-    from loadlens.profile import Outliers
+    from loadlens.profile import Measure, Outliers
     from loadlens.storage.location import PathSource
 
 __all__ = [
@@ -151,6 +151,7 @@ def summarize(
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
     totals: bool = False,
     failures: bool = False,
+    measures: Sequence[Measure | str] = (),
     **execution: Unpack[Execution],
 ) -> SummaryResult:
     """Summarises a log by any configuration columns.
@@ -165,6 +166,9 @@ def summarize(
         totals: whether the figures of all calls together are wanted besides, as ``total``; they come from the
             same scans.
         failures: whether failed calls are told apart by their error, with times and latencies.
+        measures: further durations of the calls, with figures as exact as those of the latency: names of
+            durations that the log's tool logs, such as ``connect``; ``all`` of these; or of any column, as
+            ``NAME=COLUMN:UNIT``.
         **execution: how to do it: ``exact``, ``memory_limit``, ``spill_folder``, ``heatmap``, ``timeline``,
             ``engine``, ``on_progress``, ``executor``; see ``Execution``.
 
@@ -180,8 +184,7 @@ def summarize(
         by,
         outliers=checked_outliers(outliers),
         percentiles=percentiles,
-        totals=totals,
-        failures=failures,
+        details=Details.of(totals=totals, failures=failures, measures=measures),
         options=MeasureOptions(**execution),
     )
     return SummaryResult.of_figures(statistics)

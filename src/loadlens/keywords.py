@@ -144,7 +144,17 @@ _PRICES: Final = Takes(
 
 _BY_NAME: Final[Mapping[str, Takes]] = {
     **dict.fromkeys(
-        ("overwrite", "force", "totals", "safe_csv", "no_header", "keep_query", "label_template", "failures"),
+        (
+            "overwrite",
+            "force",
+            "totals",
+            "safe_csv",
+            "no_header",
+            "keep_query",
+            "label_template",
+            "failures",
+            "durations",
+        ),
         FLAG,
     ),
     **dict.fromkeys(

@@ -118,6 +118,13 @@ class _Views(InvocationStatistics):
 
         return failures_chart(self.failures_over_time)
 
+    @cached_property
+    def parts_chart(self) -> alt.TopLevelMixin:
+        """What the mean latency of each key is made of; with ``measures``."""
+        from loadlens.charts import parts_chart
+
+        return parts_chart(self.parts, self.key)
+
     def view_charts(self) -> dict[str, alt.TopLevelMixin]:
         """The charts that there is data for, by the name of their file."""
         charts = {}
@@ -242,6 +249,8 @@ class SummaryResult(SummaryStatistics, _Views, SavedFolder):
             tables["timeline"] = self.timeline
         if not self.failures.is_empty():
             tables["failures"] = self.failures
+        if not self.measures.is_empty():
+            tables["measures"] = self.measures
         for name, frame in tables.items():
             write_csv(disarmed(frame) if safe_csv else frame, folder / f"{name}.csv")
         charts = folder / "charts"
@@ -251,7 +260,12 @@ class SummaryResult(SummaryStatistics, _Views, SavedFolder):
 
     def further_charts(self) -> dict[str, alt.TopLevelMixin]:
         """The charts of what else was asked for, where there is data for them, by the name of their file."""
-        return {} if self.failures_over_time.is_empty() else {"failures": self.failures_chart}
+        charts = {}
+        if not self.failures_over_time.is_empty():
+            charts["failures"] = self.failures_chart
+        if not self.parts.is_empty():
+            charts["parts"] = self.parts_chart
+        return charts
 
     @property
     def file_names(self) -> list[str]:
@@ -263,6 +277,7 @@ class SummaryResult(SummaryStatistics, _Views, SavedFolder):
             "over_time_by_key",
             "latency_heatmap",
             "failures",
+            "parts",
         )
-        tables = ("summary", "quality", "timeline", "failures")
+        tables = ("summary", "quality", "timeline", "failures", "measures")
         return folder_files(tables, [f"charts/{name}" for name in names])

@@ -7,6 +7,7 @@ from loadlens.charts.heatmap import heatmap_chart
 from loadlens.charts.keys_over_time import keys_over_time_chart
 from loadlens.charts.monthly_costs import break_even_chart, pareto_chart
 from loadlens.charts.over_time import timeline_chart
+from loadlens.charts.parts import parts_chart
 from loadlens.charts.spectrum import spectrum_chart
 from loadlens.charts.toolkit_costs import cost_chart, savings_chart
 from loadlens.charts.two_runs import comparison_density_chart, comparison_spectrum_chart
@@ -21,6 +22,7 @@ __all__ = [
     "heatmap_chart",
     "keys_over_time_chart",
     "pareto_chart",
+    "parts_chart",
     "save_chart",
     "savings_chart",
     "spectrum_chart",

@@ -11,6 +11,7 @@ import typer
 from loadlens.cli.cost import CostOptions
 from loadlens.cli.grouped_commands import spelt_out
 from loadlens.cli.option_groups import (
+    DetailOptions,
     GateOptions,
     KeyOptions,
     LogOptions,
@@ -125,6 +126,7 @@ def analyze_command(
     outliers: Outliers = None,
     percentile: Percentiles = None,
     exact: Exact = None,
+    details: DetailOptions,
     gates: GateOptions,
     baseline: Baseline = None,
     min_effect: MinEffect = "5%",
@@ -152,6 +154,7 @@ def analyze_command(
             by=key.columns,
             outliers=fence_of(outliers),
             percentiles=_quantiles(percentile),
+            details=details.details(),
             reading=reading,
             measuring=replace(measuring, heatmap=True, timeline=True),
             prices=costing.prices[0],

@@ -19,10 +19,12 @@ from loadlens.messages import json_text, visible
 from loadlens.profile import MeasureOptions, OnProgress
 from loadlens.profile import Outliers as Fence
 from loadlens.storage.location import location
+from loadlens.summaries import Details
 
 __all__ = [
     "AsJson",
     "By",
+    "DetailOptions",
     "FileOptions",
     "GateOptions",
     "KeyOptions",
@@ -452,6 +454,30 @@ class RunningOptions(SliceOptions, MemoryOptions):
             on_progress=on_progress,
         )
         return workforce(self.of(options), cluster=self.cluster, workers=self.workers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetailOptions:
+    """What a summary tells beside its table."""
+
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--measure",
+            metavar="NAME",
+            help="Further duration: connect, all, or NAME=COLUMN:UNIT; repeatable.",
+            show_default=False,
+            rich_help_panel="Figures",
+        ),
+    ] = None
+
+    def details(self) -> Details:
+        """What is told.
+
+        Raises:
+            UsageError: an option cannot be understood.
+        """
+        return Details.of(totals=True, failures=True, measures=self.measure or ())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -197,8 +197,8 @@ Measures = Annotated[
     list[str] | None,
     typer.Option(
         "--measure",
-        metavar="NAME=COLUMN:UNIT",
-        help="A further duration, such as first_byte_ms=ttfb:s; repeatable.",
+        metavar="NAME",
+        help="Further duration: connect, all, or NAME=COLUMN:UNIT; repeatable.",
         show_default=False,
         rich_help_panel="Profile",
     ),
@@ -246,7 +246,7 @@ def profile_command(
             measures=checked_measures(measure or ()),
             measuring=measuring,
         )
-        log = open_log(inputs, reading=reading)
+        log = open_log(inputs, reading=reading.measuring(options.measures))
         findings = write_log_profile(log, place, options, overwrite=overwrite)
     if not quiet:
         print_line(f"{place}: {counted(size_of(place), 'byte')}")

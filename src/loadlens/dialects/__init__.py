@@ -148,14 +148,20 @@ def detect(head: Head, override: str | None = None) -> Dialect:
     raise UnknownFormatError(f"{head.path}: {_unknown(head)}")
 
 
-def open_reader(dialect: Dialect, head: Head, level: Level) -> Reader:
+def open_reader(dialect: Dialect, head: Head, level: Level, *, durations: bool = False) -> Reader:
     """Makes the reader of a file whose rows are of that level.
+
+    Args:
+        dialect: its dialect.
+        head: its beginning.
+        level: what a row is.
+        durations: whether requests have the further durations that the tool logs as columns.
 
     Raises:
         InputError: the file lacks what the dialect needs.
         UsageError: the dialect has no such level.
     """
-    return on_calendar(dialect, _opened(dialect, head, level))
+    return on_calendar(dialect, _opened(dialect, head, level, durations=durations))
 
 
 def on_calendar(dialect: Dialect, reader: Reader) -> Reader:
@@ -167,9 +173,9 @@ def on_calendar(dialect: Dialect, reader: Reader) -> Reader:
     return reader.of_calendar if isinstance(reader, Recipe) else reader
 
 
-def _opened(dialect: Dialect, head: Head, level: Level) -> Reader:
+def _opened(dialect: Dialect, head: Head, level: Level, *, durations: bool) -> Reader:
     if level == "requests":
-        return dialect.open(head)
+        return dialect.open_durations(head) if durations and dialect.open_durations else dialect.open(head)
     if dialect.open_transactions is None:
         raise refuse_transactions(f"{head.path}: {dialect.title}")
     return dialect.open_transactions(head)

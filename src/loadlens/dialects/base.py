@@ -361,6 +361,8 @@ class Dialect:
             cannot be, or always does.
         matches: whether a file is of this dialect, judged by the content of its head. Never raises.
         open: makes the reader of a file of this dialect. Raises an InputError that says what is missing.
+        open_durations: the same as ``open``, with the further durations that the tool logs as columns; None
+            where it logs none, or rows have them anyway.
         open_transactions: the same for the level of transactions; None where its logs hold requests alone.
         elsewhere: how its lines tell of calls whose rows are other lines; None where they do not.
         near_miss: of a file that is of no dialect, how much of this one it has, and what it lacks and how to
@@ -379,6 +381,7 @@ class Dialect:
     finer_times: str = ""
     matches: Callable[[Head], bool]
     open: Callable[[Head], Reader]
+    open_durations: Callable[[Head], Reader] | None = None
     open_transactions: Callable[[Head], Reader] | None = None
     elsewhere: Elsewhere | None = None
     near_miss: Callable[[Head], tuple[int, str]] = _no_near_miss

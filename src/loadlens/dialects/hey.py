@@ -7,6 +7,7 @@ from typing import Final
 import polars as pl
 
 from loadlens.dialects.base import Columns, Dialect, Refused, has_line
+from loadlens.dialects.durations import Logged, table_with
 from loadlens.schema import LATENCY, Rule
 from loadlens.text.delimited import Table
 from loadlens.text.stream import Head
@@ -30,6 +31,13 @@ _MEANING: Final = (
     ("status-code", "HTTP status"),
     ("offset", "start of the request, s since hey began"),
 )
+_DURATIONS: Final = {
+    "dns": Logged(source="DNS", unit="s"),
+    "connect": Logged(source="DNS+dialup", unit="s"),
+    "send": Logged(source="Request-write", unit="s"),
+    "wait": Logged(source="Response-delay", unit="s"),
+    "receive": Logged(source="Response-read", unit="s"),
+}
 _MS_PER_S: Final = 1000
 _FIRST_FAILED_STATUS: Final = 400
 
@@ -57,6 +65,15 @@ def _table(names: tuple[str, ...]) -> Table:
         required=frozenset(_TYPES),
         meaning=_MEANING,
     )
+
+
+def _open_durations(head: Head) -> Table:
+    return _table_with_durations(_COLUMNS.checked(head, _TYPES))
+
+
+@lru_cache(maxsize=64)
+def _table_with_durations(names: tuple[str, ...]) -> Table:
+    return table_with(_table(names), _DURATIONS)
 
 
 def _columns() -> tuple[pl.Expr, ...]:
@@ -102,6 +119,7 @@ HEY_CSV: Final = Dialect(
     matches=_COLUMNS.match,
     near_miss=_COLUMNS.near_miss,
     open=_open,
+    open_durations=_open_durations,
     warnings=_warnings,
 )
 

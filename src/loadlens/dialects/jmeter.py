@@ -8,6 +8,7 @@ from typing import Final
 import polars as pl
 
 from loadlens.dialects.base import Columns, Dialect, cells_of
+from loadlens.dialects.durations import Logged, table_with
 from loadlens.dialects.jmeter_samples import (
     MILLISECONDS,
     REQUESTS,
@@ -85,6 +86,7 @@ _TYPES: Final[dict[str, pl.DataType]] = {
     "SampleCount": pl.Int64(),
 }
 
+_DURATIONS: Final = {"connect": Logged(source="Connect"), "first_byte": Logged(source="Latency")}
 _MEANING: Final = {
     "timeStamp": "start of the sample: ms since 1970, or text",
     "elapsed": "latency, ms",
@@ -289,6 +291,19 @@ def _spans(layout: _Layout) -> tuple[pl.Expr, ...]:
     )
 
 
+def _open_durations(head: Head) -> SampleTable:
+    layout = _known_layout(head)
+    table = _samples_with_durations(replace(layout, lines=()))
+    return replace(table, is_nested=True) if _is_nested(layout) else table
+
+
+@lru_cache(maxsize=64)
+def _samples_with_durations(layout: _Layout) -> SampleTable:
+    table = _samples(layout)
+    plain, spanning = (table_with(one, _DURATIONS) for one in (table.plain, table.spanning))
+    return replace(table, plain=plain, spanning=spanning)
+
+
 def _open_transactions(head: Head) -> SampleTable:
     """The reader of the rows of transaction controllers alone."""
     layout = _known_layout(head)
@@ -451,6 +466,7 @@ JMETER_CSV: Final = Dialect(
     matches=_matches,
     near_miss=_COLUMNS.near_miss,
     open=_open,
+    open_durations=_open_durations,
     open_transactions=_open_transactions,
     warnings=_warnings,
 )

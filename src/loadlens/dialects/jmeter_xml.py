@@ -27,6 +27,7 @@ from xml.parsers import expat
 import polars as pl
 
 from loadlens.dialects.base import Dialect, Level
+from loadlens.dialects.durations import Logged, recipe_with
 from loadlens.dialects.jmeter_samples import (
     MILLISECONDS,
     PART_NAME,
@@ -570,6 +571,14 @@ def _open(_head: Head) -> _Xml:
     return _XML
 
 
+_DURATIONS: Final = {"connect": Logged(source="ct"), "first_byte": Logged(source="lt")}
+_XML_WITH_DURATIONS: Final = recipe_with(_XML, _DURATIONS)
+
+
+def _open_durations(_head: Head) -> _Xml:
+    return _XML_WITH_DURATIONS
+
+
 def _open_transactions(_head: Head) -> _Xml:
     return replace(_XML, level="transactions", spans=())
 
@@ -587,6 +596,7 @@ JMETER_XML: Final = Dialect(
     logged_times=("start_time",),
     matches=_matches,
     open=_open,
+    open_durations=_open_durations,
     open_transactions=_open_transactions,
     warnings=_warnings,
 )

@@ -14,6 +14,7 @@ from typing import Any, Final
 import polars as pl
 
 from loadlens.dialects.base import Columns, Dialect, Refused, any_of, document, has_line
+from loadlens.dialects.durations import Logged, table_with
 from loadlens.errors import InputError
 from loadlens.messages import listed, shortened
 from loadlens.schema import LATENCY, Rule
@@ -64,6 +65,11 @@ _CSV_TYPES: Final[dict[str, pl.DataType]] = {
     "bytes": pl.Int64(),
     "status": pl.Int64(),
 }
+_CSV_DURATIONS: Final = {
+    "dns": Logged(source="DNS", unit="s"),
+    "connect": Logged(source="DNS+dialup", unit="s"),
+    "first_byte": Logged(source="Response-delay", unit="s"),
+}
 _CSV_MEANING: Final = (
     ("request-start", "start of the request, s since the test began"),
     ("request-duration", "latency, s"),
@@ -104,6 +110,15 @@ def _table(names: tuple[str, ...]) -> Table:
     )
 
 
+def _open_csv_durations(head: Head) -> Table:
+    return _table_with_durations(_CSV_COLUMNS.checked(head, _CSV_TYPES))
+
+
+@lru_cache(maxsize=64)
+def _table_with_durations(names: tuple[str, ...]) -> Table:
+    return table_with(_table(names), _CSV_DURATIONS)
+
+
 def _csv_warnings(_head: Head, _rows: int, _facts: Mapping[str, int]) -> list[str]:
     return [_ABSENT, _CORRECTED]
 
@@ -118,6 +133,7 @@ OHA_CSV: Final = Dialect(
     matches=_CSV_COLUMNS.match,
     near_miss=_CSV_COLUMNS.near_miss,
     open=_open_csv,
+    open_durations=_open_csv_durations,
     warnings=_csv_warnings,
 )
 

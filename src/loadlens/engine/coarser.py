@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from loadlens.engine.counting import Counted, Look
+from loadlens.engine.counting import Counted, Look, looked_at
 from loadlens.engine.refine import Asked
 from loadlens.engine.selections import Looked, Selections, Wanted
+from loadlens.engine.tally import Layer
 from loadlens.profile.merging import new_codes, numbered
 from loadlens.profile.profile import Profile
 
@@ -74,39 +75,40 @@ class View:
     """A log that has been counted, by some of the columns of its key or all of them.
 
     Attributes:
-        profiles: what its rows came to, by these columns and the width of windows.
+        profiles: what its rows came to, by these columns, of each layer.
         coarser: how they come from what was counted; nothing where the columns are the same.
         look: runs all rows through selections that are in the terms of what was counted.
     """
 
-    profiles: dict[float | None, Profile]
-    coarser: dict[float | None, _Coarser]
+    profiles: dict[Layer, Profile]
+    coarser: dict[Layer, _Coarser]
     look: Look
 
     @classmethod
     def of(cls, found: Counted, key: Sequence[str]) -> "View":
         """The view by ``key``."""
+        fine = looked_at(found.profiles)
         if tuple(key) == found.profiles[None].key:
-            return cls(profiles=dict(found.profiles), coarser={}, look=found.look)
-        profiles = {width: profile.by(key) for width, profile in found.profiles.items()}
-        coarser = {width: _Coarser.of(found.profiles[width], one) for width, one in profiles.items()}
+            return cls(profiles=fine, coarser={}, look=found.look)
+        profiles = {layer: profile.by(key) for layer, profile in fine.items()}
+        coarser = {layer: _Coarser.of(fine[layer], one) for layer, one in profiles.items()}
         return cls(profiles=profiles, coarser=coarser, look=found.look)
 
-    def asked(self, width: float | None, asked: Asked) -> Asked:
+    def asked(self, layer: Layer, asked: Asked) -> Asked:
         """What a refinement of the view's profile asks for, in the terms of what was counted."""
-        coarser = self.coarser.get(width)
+        coarser = self.coarser.get(layer)
         if coarser is None:
             return asked
         return Asked(
             wanted=coarser.wanted(asked.wanted), take=lambda looked: asked.take(coarser.looked(looked))
         )
 
-    def look_at(self, width: float | None, selections: Selections) -> None:
+    def look_at(self, layer: Layer, selections: Selections) -> None:
         """Runs all rows through selections that are in the terms of the view's profile."""
-        coarser = self.coarser.get(width)
+        coarser = self.coarser.get(layer)
         if coarser is None:
-            self.look([(width, selections)])
+            self.look([(layer, selections)])
             return
         own = Selections(coarser.wanted(selections.wanted))
-        self.look([(width, own)])
+        self.look([(layer, own)])
         selections.take(coarser.looked(own.looked()))

@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeGuard
 
 import numpy as np
 import polars as pl
@@ -25,7 +25,7 @@ from loadlens.engine.scan import (
     write_spill,
 )
 from loadlens.engine.selections import Selections
-from loadlens.engine.tally import FAILURES, TIMELINE, Columns, Layers, Tallies, Tally
+from loadlens.engine.tally import FAILURES, TIMELINE, Columns, Layer, Layers, Tallies, Tally
 from loadlens.errors import InputError
 from loadlens.logs.log import Log
 from loadlens.profile.buckets import window_name, window_of
@@ -47,6 +47,7 @@ __all__ = [
     "counted",
     "layers_of",
     "look_again",
+    "looked_at",
     "merged_profiles",
     "profiles_of_rows",
     "whole",
@@ -73,8 +74,9 @@ _SPILLED: Final = {
 Profiles = Mapping[float | None, Profile]
 """What the rows of a log came to, by the width of windows in s; None for the key alone."""
 
-Wanted = Sequence[tuple[float | None, Selections]]
-"""Selections, each with the width of the windows of the layer that they are of; None for the key alone."""
+Wanted = Sequence[tuple[Layer, Selections]]
+"""Selections, each with the layer that they are of: the width of its windows, None for the key alone, or a
+measure."""
 
 Look = Callable[[Wanted], None]
 """Runs all rows of a log through selections."""
@@ -146,9 +148,14 @@ def _in_parts(log: Log, layers: Layers, scan: Scan) -> Iterator[Counted]:
         num_keys, share = num_keys + profiles[None].keys.height, share + 1 / parts
         if parts > 1 and num_keys / share * _BYTES_A_KEY > scan.limits.profile_bytes:
             raise _too_many_keys(log, scan, f"about {num_keys / share:,.0f} different values")
-        keys = {width: profile.keys for width, profile in profiles.items()}
+        keys = {layer: profile.keys for layer, profile in looked_at(profiles).items()}
         look = partial(look_again, layers, keys, scan.options.engine, scan.tracker, part=part, parts=parts)
         yield Counted(profiles=profiles, look=look, is_whole=parts == 1)
+
+
+def looked_at(profiles: Profiles) -> dict[Layer, Profile]:
+    """The profiles of all layers that further looks may be asked for."""
+    return dict([*profiles.items(), *profiles[None].measures.items()])
 
 
 def profiles_of_rows(log: Log, layers: Layers, scan: Scan) -> Profiles:
@@ -210,7 +217,7 @@ def _spilling(log: Log, layers: Layers, scan: Scan, path: Path) -> Counted:
     profiles = _tallied(layers, scan, tallies, path, stage=PARSING if log.text else COUNTING)
     run, columns = profiles[None], layers.run
     codes = [_codes_under(run, of_layers[None].keys, columns) for of_layers in tallies.all]
-    keys: dict[float | None, pl.DataFrame] = {None: run.keys.select("code")}
+    keys: dict[Layer, pl.DataFrame] = dict.fromkeys([None, *run.measures], run.keys.select("code"))
     for width in scan.widths:
         of_windows = profiles[width].keys
         code = pl.Series("code", _codes_under(run, _coded(of_windows, columns), columns))
@@ -246,7 +253,7 @@ def _tallied(
         if codes is None:
             return _NOTHING
         origin = pl.lit(number, dtype=pl.UInt16).alias("tally")
-        return batch.select(origin, pl.Series("code", codes), "success", LATENCY, end)
+        return batch.select(origin, pl.Series("code", codes), "success", LATENCY, end, *layers.measured)
 
     def run(frame: pl.LazyFrame) -> None:
         if path:
@@ -255,7 +262,8 @@ def _tallied(
             frame.collect(engine=scan.options.engine)
 
     frame = scan.tracker.watch(layers.frame)
-    run_batches(frame, add, _SPILLED if path else _NOTHING.schema, run, expected=_EXPECTED)
+    spilled_columns = {**_SPILLED, **dict.fromkeys(layers.measured, pl.Float64())}
+    run_batches(frame, add, spilled_columns if path else _NOTHING.schema, run, expected=_EXPECTED)
     found = {
         layer: _profile(tallies.merged(layer), columns, scan, units)
         for layer, columns in layers.layers.items()
@@ -263,9 +271,10 @@ def _tallied(
     }
     _refuse_broken_keys(found[None])
     measures = {layer: profile for layer, profile in found.items() if isinstance(layer, str)}
+    found[None] = replace(found[None], measures=measures)
     if columns := layers.layers.get(TIMELINE):
         timeline = _timeline(tallies.merged(TIMELINE), columns, scan)
-        found[None] = replace(found[None], timeline=timeline, measures=measures)
+        found[None] = replace(found[None], timeline=timeline)
     if columns := layers.layers.get(FAILURES):
         failures = _further(tallies.merged(FAILURES), columns, scan)
         found[None] = replace(found[None], failures=joint_failures(failures))
@@ -321,15 +330,16 @@ class _Looking:
         cls, keys: pl.DataFrame, columns: Columns, make: Callable[..., NativeSelection], *, timed: bool
     ) -> "_Looking":
         """For rows of a layer, told apart by the columns of ``keys``, which are in the order of its codes."""
-        names = (*keys.columns, LATENCY, "success", *(["end_time"] if timed else []))
-        places = {name: place for place, name in enumerate(names) if place >= keys.width}
+        counted = (LATENCY, "success", *(["end_time"] if timed else []))
+        names = (*keys.columns, columns.measured, *counted[1:])
+        places = {name: place for place, name in enumerate(counted, start=keys.width)}
         layout = Layout.of(places, bucket_shift=columns.layout.bucket_shift)
         return cls(names=names, selection=partial(make, layout, keys))
 
 
 def look_again(
     layers: Layers,
-    keys: Mapping[float | None, pl.DataFrame],
+    keys: Mapping[Layer, pl.DataFrame],
     engine: Engine,
     tracker: Tracker,
     selections: Wanted,
@@ -352,14 +362,19 @@ def look_again(
         ChangedError: the rows are not those that were counted.
     """
     looking = []
-    for width, wanted in selections:
-        columns = layers.layers[width]
-        timed = width is None and layers.run.layout.has_end and wanted.has_limits
-        coded = _coded(keys[width], columns)
+    for layer, wanted in selections:
+        columns = layers.layers[layer]
+        timed = layer is None and layers.run.layout.has_end and wanted.has_limits
+        coded = _coded(keys[layer], columns)
         make = partial(NativeSelection, columns.is_text, part=part, parts=parts)
         looking.append(_Looking.by(coded, columns, make, timed=timed))
-    names = dict.fromkeys(name for layer in looking for name in layer.names)
+    names = dict.fromkeys(name for some in looking for name in some.names)
     _look(layers.frame.select(list(names)), selections, looking, engine, tracker)
+
+
+def _is_width(layer: Layer) -> TypeGuard[float]:
+    """Whether a layer is one by windows."""
+    return layer is not None and not isinstance(layer, str)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -375,14 +390,14 @@ class _Spilled:
 
     path: Path
     layers: Layers
-    keys: Mapping[float | None, pl.DataFrame]
+    keys: Mapping[Layer, pl.DataFrame]
     codes: Sequence[NDArray[np.int64]]
 
     def look(self, engine: Engine, tracker: Tracker, selections: Wanted) -> None:
         """Runs the rows through selections."""
         flat = np.concatenate([np.empty(0, dtype=np.int64), *self.codes])
         starts = np.cumsum([0, *[len(part) for part in self.codes]])
-        windows = [window_of(width) for width in {width for width, _ in selections if width}]
+        windows = [window_of(layer) for layer in {layer for layer, _ in selections} if _is_width(layer)]
 
         def coded(batch: pl.DataFrame) -> pl.DataFrame:
             place = starts[batch["tally"].to_numpy()] + batch["code"].to_numpy()
@@ -390,12 +405,12 @@ class _Spilled:
 
         looking = [
             _Looking.by(
-                self.keys[width],
-                self.layers.layers[width],
-                partial(NativeSelection, [False] * self.keys[width].width, direct=width is None),
-                timed=width is None,
+                self.keys[layer],
+                self.layers.layers[layer],
+                partial(NativeSelection, [False] * self.keys[layer].width, direct=not _is_width(layer)),
+                timed=layer is None,
             )
-            for width, _ in selections
+            for layer, _ in selections
         ]
         frame = pl.scan_parquet(self.path, glob=False)
         _look(frame, selections, looking, engine, tracker, prepared=coded)

@@ -7,7 +7,15 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
-from loadlens.engine.counting import COUNTING, LOOKING, Counted, Profiles, Wanted, merged_profiles
+from loadlens.engine.counting import (
+    COUNTING,
+    LOOKING,
+    Counted,
+    Profiles,
+    Wanted,
+    looked_at,
+    merged_profiles,
+)
 from loadlens.engine.partitions import (
     Counts,
     PartitionChangedError,
@@ -68,8 +76,9 @@ def counted_by_workers(log: Log, scan: Scan, executor: Executor) -> Counted:
 
     def look(selections: Wanted) -> None:
         scan.tracker.stage(LOOKING, partitions=len(tasks))
-        keys = {width: profiles[width].keys for width, _ in selections}
-        arguments = (keys, [(width, some.wanted) for width, some in selections])
+        known = looked_at(profiles)
+        keys = {layer: known[layer].keys for layer, _ in selections}
+        arguments = (keys, [(layer, some.wanted) for layer, some in selections])
         for _, found in _results(executor, look_at_partition, tasks, arguments, scan.tracker):
             for (_, some), looked in zip(selections, found, strict=True):
                 some.take(looked)

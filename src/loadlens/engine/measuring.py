@@ -20,13 +20,14 @@ from loadlens.engine.refine import Asked, CellTable, ChangedError, End, Estimate
 from loadlens.engine.scan import Scan
 from loadlens.engine.selections import Selections
 from loadlens.engine.slicing import sliced
+from loadlens.engine.tally import Layer
 from loadlens.errors import InputError, UsageError
 from loadlens.logs.files import refuse_changed
 from loadlens.logs.log import Log, reading
 from loadlens.logs.metadata import joint_findings, lost_warning
 from loadlens.profile.buckets import RELATIVE_ERROR
 from loadlens.profile.execution import MeasureOptions
-from loadlens.profile.measures import broken_told
+from loadlens.profile.measures import Measure, broken_told, measures_of
 from loadlens.profile.plan import Plan, Statistics, UnusableRowsError, WindowPlan
 from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.profile_views import row_warnings
@@ -164,7 +165,7 @@ def on_good_rows(log: Log, run: Callable[[Log], Result]) -> Result:
 
 def _of_rows(log: Log, plans: Sequence[Plan], options: MeasureOptions) -> list[Statistics | None]:
     """The statistics of each plan; None of one by fewer columns than the keys that were counted in parts."""
-    told = broken_told(plans[0].measures, log.frame, plans[0].success, log.name)
+    told = broken_told(_measures(plans), log.frame, plans[0].success, log.name)
     with (
         told,
         scanning(log, plans, options) as scan,
@@ -194,6 +195,10 @@ def _of_parts(parts: Iterator[Counted], plans: Sequence[Plan], scan: Scan) -> li
     return [next(found) if is_told else None for is_told in told]
 
 
+def _measures(plans: Sequence[Plan]) -> tuple[Measure, ...]:
+    return tuple(dict.fromkeys(measure for plan in plans for measure in plan.measures))
+
+
 def _of_profiles(log: Log, plans: Sequence[Plan], options: MeasureOptions) -> list[Statistics]:
     """Statistics of saved profiles and of the logs beside them, which are counted in one pass."""
     if options.slice:
@@ -205,12 +210,13 @@ def _of_profiles(log: Log, plans: Sequence[Plan], options: MeasureOptions) -> li
     key, beside = plans[0].key, None
     if log.unsaved:
         log.unsaved.require((*key, LATENCY))
-        beside = measure(log.unsaved, plan_beside(plans, log.saved), replace(options, exact=False))
+        plan = replace(plan_beside(plans, log.saved), measures=measures_of(log.unsaved, _measures(plans)))
+        beside = measure(log.unsaved, plan, replace(options, exact=False))
         lost = lost_warning(log.unsaved.columns, key)
         log.findings.become(joint_findings(log.saved, log.unsaved.findings, lost))
     with reading(log):
-        windowed = options.timeline or any(plan.windows for plan in plans)
-        profile = merged_profile(log.saved, key, beside.profile if beside else None, with_further=windowed)
+        further = options.timeline or any(plan.windows or plan.measures for plan in plans)
+        profile = merged_profile(log.saved, key, beside.profile if beside else None, with_further=further)
         if not options.heatmap:
             profile = replace(profile, heat=profile.heat.clear())
         refuse_other_windows(
@@ -281,6 +287,7 @@ def _counting_plan(plans: Sequence[Plan], options: MeasureOptions) -> Plan:
         plans[0],
         response_sizes=options.timeline or any(plan.response_sizes for plan in plans),
         failures=any(plan.failures for plan in plans),
+        measures=_measures(plans),
         with_timeline=options.timeline or any(plan.with_timeline for plan in plans),
     )
 
@@ -312,6 +319,7 @@ class _Refining:
         refinement: looks at what decides, of the log as a whole.
         figures: those of each plan.
         windows: those by window, of each plan.
+        measures: those of measures, of each plan.
     """
 
     view: View
@@ -319,6 +327,7 @@ class _Refining:
     refinement: Refinement
     figures: Sequence[Figures]
     windows: Sequence[Sequence["_Windows"]]
+    measures: Sequence[Sequence["_Measured"]]
 
     @classmethod
     def of(cls, view: View, plans: Sequence[Plan], limits: Limits) -> "_Refining":
@@ -332,39 +341,40 @@ class _Refining:
             refinement=refinement,
             figures=[Figures(run, plan, cells, refinement) for plan in plans],
             windows=[[_Windows.of(view, some, limits) for some in plan.windows] for plan in plans],
+            measures=[[_Measured.of(view, some, plan, limits) for some in plan.measures] for plan in plans],
         )
 
-    def asked(self) -> Iterator[tuple[float | None, Asked]]:
-        """All that is known to be needed, each with the width of windows."""
-        pairs: list[tuple[float | None, Asked | None]] = [
+    def asked(self) -> Iterator[tuple[Layer, Asked]]:
+        """All that is known to be needed, each with its layer."""
+        others: Iterable[_Windows | _Measured] = chain(*self.windows, *self.measures)
+        pairs: list[tuple[Layer, Asked | None]] = [
             (None, self.refinement.asked([own.wanted() for own in self.figures])),
-            *(
-                (some.width_s, some.refinement.asked([some.figures.wanted()]))
-                for some in chain.from_iterable(self.windows)
-            ),
+            *((some.layer, some.refinement.asked([some.figures.wanted()])) for some in others),
         ]
-        for width, asked in pairs:
+        for layer, asked in pairs:
             if asked is not None:
-                yield width, self.view.asked(width, asked)
+                yield layer, self.view.asked(layer, asked)
 
     def statistics(self) -> Iterator[Statistics]:
         """The statistics of each plan."""
-        for plan, figures, of_plan in zip(self.plans, self.figures, self.windows, strict=True):
-            windows = {some.width_s: some.table() for some in of_plan}
-            yield replace(_statistics(self.view.profiles[None], plan, figures), windows=windows)
+        run = self.view.profiles[None]
+        for number, (plan, figures) in enumerate(zip(self.plans, self.figures, strict=True)):
+            windows = {some.layer: some.table() for some in self.windows[number]}
+            measures = {some.layer: some.table() for some in self.measures[number]}
+            yield replace(_statistics(run, plan, figures), windows=windows, measures=measures)
 
 
-def _look_together(found: Counted, asking: Sequence[tuple[float | None, Asked]]) -> None:
+def _look_together(found: Counted, asking: Sequence[tuple[Layer, Asked]]) -> None:
     """Looks once for all that is known to be needed."""
-    asked = [(width, some, Selections(some.wanted)) for width, some in asking]
+    asked = [(layer, some, Selections(some.wanted)) for layer, some in asking]
     if asked:
-        found.look([(width, selections) for width, _, selections in asked])
+        found.look([(layer, selections) for layer, _, selections in asked])
     for _, some, selections in asked:
         some.take(selections.looked())
 
 
-def _refinement(view: View, width: float | None, cells: CellTable, limits: Limits) -> Refinement:
-    return Refinement(cells, partial(view.look_at, width), most_rows=limits.candidates)
+def _refinement(view: View, layer: Layer, cells: CellTable, limits: Limits) -> Refinement:
+    return Refinement(cells, partial(view.look_at, layer), most_rows=limits.candidates)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -372,13 +382,13 @@ class _Windows:
     """Figures by window of time, of one plan and one width.
 
     Attributes:
-        width_s: the width in s.
+        layer: the width in s.
         lowest: what each figure is at least, in every window.
         refinement: looks at what decides.
         figures: make them exact where they have to be.
     """
 
-    width_s: float
+    layer: float
     lowest: pl.DataFrame
     refinement: Refinement
     figures: Figures
@@ -393,7 +403,7 @@ class _Windows:
         own = CellTable(some)
         refinement = _refinement(view, windows.width_s, own, limits)
         return cls(
-            width_s=windows.width_s,
+            layer=windows.width_s,
             lowest=lowest,
             refinement=refinement,
             figures=Figures(some, plan, own, refinement),
@@ -407,6 +417,41 @@ class _Windows:
             pl.when(known).then(exact[name]).otherwise(self.lowest[name]).alias(name)
             for name in exact.columns[1:]
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Measured:
+    """Figures of one measure, of one plan.
+
+    Attributes:
+        layer: its name.
+        profile: the calls by it.
+        refinement: looks at what decides.
+        figures: those that follow.
+    """
+
+    layer: str
+    profile: Profile
+    refinement: Refinement
+    figures: Figures
+
+    @classmethod
+    def of(cls, view: View, measure: Measure, plan: Plan, limits: Limits) -> "_Measured":
+        """That of a log that was counted."""
+        profile = view.profiles[measure.name]
+        cells = CellTable(profile)
+        refinement = _refinement(view, measure.name, cells, limits)
+        figures = Figures(profile, plan.of_measures, cells, refinement)
+        return cls(layer=measure.name, profile=profile, refinement=refinement, figures=figures)
+
+    def table(self) -> pl.DataFrame:
+        """Exact figures, with the key columns."""
+        return _named(self.profile, self.figures)
+
+
+def _named(profile: Profile, figures: Figures) -> pl.DataFrame:
+    """The table of figures in the order of the keys, with the key columns in the place of the code."""
+    return profile.keys.join(figures.table(), on="code", how="left", maintain_order="left").drop("code")
 
 
 def _of_codes(profile: Profile, codes: NDArray[np.int64]) -> Profile:
@@ -437,7 +482,13 @@ def _estimates(profile: Profile, plan: Plan) -> Statistics:
     if plan.bounds:
         bounded = _with_bounds(profile, plan, cells, statistics.table)
         statistics = replace(statistics, table=bounded, windows=_windows_of(profile, plan))
-    return replace(statistics, relative_error=RELATIVE_ERROR)
+    measures = {one.name: _estimated_measure(profile.measures[one.name], plan) for one in plan.measures}
+    return replace(statistics, measures=measures, relative_error=RELATIVE_ERROR)
+
+
+def _estimated_measure(profile: Profile, plan: Plan) -> pl.DataFrame:
+    cells = CellTable(profile)
+    return _named(profile, Figures(profile, plan.of_measures, cells, Estimates(cells)))
 
 
 def _with_bounds(profile: Profile, plan: Plan, cells: CellTable, table: pl.DataFrame) -> pl.DataFrame:
@@ -463,9 +514,8 @@ def _windows_of(profile: Profile, plan: Plan) -> dict[float, pl.DataFrame]:
 
 def _statistics(profile: Profile, plan: Plan, figures: Figures) -> Statistics:
     names = key_names(plan.key)
-    table = figures.table()
+    named = _named(profile, figures)
     bins = figures.histogram() if plan.histogram else Figures.no_bins()
-    named = profile.keys.join(table, on="code", how="left", maintain_order="left").drop("code")
     binned = profile.keys.join(bins, on="code").select(*names, "latency_ms", "count")
     return Statistics(
         table=named,

@@ -13,7 +13,7 @@ from loadlens.engine.refine import ChangedError
 from loadlens.engine.scan import Scan
 from loadlens.engine.selections import Looked, Selections, Wanted
 from loadlens.engine.slicing import first_start, sliced_part
-from loadlens.engine.tally import Layers
+from loadlens.engine.tally import Layer, Layers
 from loadlens.errors import LoadlensError
 from loadlens.logs.files import DataFile, changed_files, row_groups
 from loadlens.logs.findings import Findings
@@ -302,14 +302,14 @@ def _packed(profile: Profile) -> Profile:
 
 
 def look_at_partition(
-    task: Task, keys: Mapping[float | None, pl.DataFrame], wanted: Sequence[tuple[float | None, Wanted]]
+    task: Task, keys: Mapping[Layer, pl.DataFrame], wanted: Sequence[tuple[Layer, Wanted]]
 ) -> list[Looked]:
     """What a look finds in a partition.
 
     Args:
         task: the partition.
         keys: the key columns of the whole log, in the order of the codes of each layer.
-        wanted: what to look for, each with the width of the windows of its layer.
+        wanted: what to look for, each with its layer.
 
     Returns:
         What was found of each.
@@ -321,7 +321,7 @@ def look_at_partition(
         edges = task.options.slice.edges(log.name, task.first_start_s)
         rows = replace(log, frame=log.frame.filter(edges.holds())) if task.options.slice else log
         layers = Layers.of(Rows.of(rows, _plan(task.plan)), task.widths, timeline=False)
-        selections = [(width, Selections(some)) for width, some in wanted]
+        selections = [(layer, Selections(some)) for layer, some in wanted]
         try:
             look_again(layers, keys, task.options.engine, Tracker(None, None, 0), selections)
         except ChangedError as error:

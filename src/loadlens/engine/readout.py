@@ -213,6 +213,7 @@ def _joined(parts: Sequence[Statistics]) -> Statistics:
             width: _sorted([part.windows[width] for part in parts], [*names, window_name(width)])
             for width in first.windows
         },
+        measures={name: _sorted([part.measures[name] for part in parts], names) for name in first.measures},
     )
 
 
@@ -231,7 +232,11 @@ def _of_busiest(several: Sequence[Statistics], profile: Profile) -> list[Statist
     )
     chosen = ranked.head(_MOST_DISTRIBUTIONS)
     buckets = profile.buckets.join(chosen, on="code", how="semi", maintain_order="left")
-    profile = replace(profile, buckets=buckets)
+    measures = {
+        name: replace(one, buckets=one.buckets.join(chosen, on="code", how="semi", maintain_order="left"))
+        for name, one in profile.measures.items()  # of the same codes
+    }
+    profile = replace(profile, buckets=buckets, measures=measures)
     return [
         replace(
             one,

@@ -26,7 +26,17 @@ from loadlens.profile.plan import Rows, UnusableRowsError
 from loadlens.profile.profile import key_names
 from loadlens.schema import ERROR_CLASS, ERROR_COLUMNS, LATENCY
 
-__all__ = ["FAILURES", "TIMELINE", "Columns", "KeyColumn", "Layers", "Tallies", "Tally", "key_columns_of"]
+__all__ = [
+    "FAILURES",
+    "TIMELINE",
+    "Columns",
+    "KeyColumn",
+    "Layer",
+    "Layers",
+    "Tallies",
+    "Tally",
+    "key_columns_of",
+]
 
 
 _WIDE = (pl.Int128, pl.UInt128, pl.Decimal)
@@ -155,6 +165,11 @@ class Columns:
         return [*[key.name for key in self.keys], *self.others]
 
     @property
+    def measured(self) -> str:
+        """The column that is counted as the latency."""
+        return self.others[0]
+
+    @property
     def is_text(self) -> list[bool]:
         """For each key column, whether it is coded as text."""
         return [key.is_text for key in self.keys]
@@ -197,8 +212,7 @@ class Layers:
             columns = _by_window(keys, float(rows.plan.window_s or 1), counted)
             is_fitted = rows.plan.window_s is None
             layers[TIMELINE] = replace(columns, errors=rows.errors, is_fitted=is_fitted)
-        if rows.plan.keeps_profile:
-            layers.update((measure.name, _of_measure(keys, measure)) for measure in rows.plan.measures)
+        layers.update((measure.name, _of_measure(keys, measure)) for measure in rows.plan.measures)
         if rows.plan.failures:
             layers[FAILURES] = _of_failures(keys)
         checked = _UNUSABLE in schema
@@ -215,6 +229,11 @@ class Layers:
     def run(self) -> Columns:
         """The columns of the layer without windows."""
         return self.layers[None]
+
+    @property
+    def measured(self) -> list[str]:
+        """The columns of the measures."""
+        return [columns.measured for layer, columns in self.layers.items() if isinstance(layer, str)]
 
     def batch(self, rows: pl.DataFrame, layer: Layer) -> pl.DataFrame:
         """Some rows in the columns of one layer."""

@@ -77,6 +77,7 @@ class Reading:
         format: the name of the dialect of text files; without it, their content tells.
         column_map: which columns of any table are what, in the place of a dialect.
         level: what a row is where a log has both: a request or a transaction.
+        durations: whether requests have the further durations that their tool logs as columns, in ms.
         keep_query: whether names that are absolute URLs keep query and fragment.
         label_template: whether ids in the paths of labels become ``{id}``.
         key_from_name: columns that the names of files tell.
@@ -89,6 +90,7 @@ class Reading:
     format: str | None = None
     column_map: ColumnMap | None = None
     level: Level = "requests"
+    durations: bool = False
     keep_query: bool = False
     label_template: bool = False
     key_from_name: NameKeys | None = None
@@ -106,6 +108,10 @@ class Reading:
                 f"level: {self.level} cannot be told by a map of columns; leave out --level or --map"
             )
 
+    def measuring(self, measures: Collection[object]) -> "Reading":
+        """The same with the durations that tools log, where any measures are asked for."""
+        return replace(self, durations=True) if measures else self
+
     @classmethod
     @checked_arguments()
     def of(
@@ -115,6 +121,7 @@ class Reading:
         column_map: ColumnMap | Iterable[str] | None = None,
         no_header: bool = False,
         level: str = "requests",
+        durations: bool = False,
         keep_query: bool = False,
         label_template: bool = False,
         key_from_name: str | None = None,
@@ -132,6 +139,8 @@ class Reading:
                 and so on.
             level: what a row is where a log has both: ``"requests"``, or ``"transactions"``, such as
                 JMeter's transaction controllers.
+            durations: whether requests have the further durations that their tool logs as columns, such as
+                ``connect_ms`` and ``first_byte_ms`` of JMeter.
             keep_query: whether labels that are absolute URLs keep query and fragment.
             label_template: whether ids in the paths of labels (numbers, UUIDs, hexadecimal runs) become
                 ``{id}``.
@@ -150,6 +159,7 @@ class Reading:
             format=format,
             column_map=_column_map(column_map, no_header=no_header),
             level=cast("Level", level),
+            durations=durations,
             keep_query=keep_query,
             label_template=label_template,
             key_from_name=None if key_from_name is None else compile_name_keys(key_from_name),
@@ -403,7 +413,7 @@ def text_file(path: Location, options: Reading, *, is_sure: bool = True) -> Text
     dialect = mapped_dialect(options.column_map) if options.column_map else detect(head, options.format)
     if options.column_map and not is_sure and not dialect.matches(head):
         raise UnknownFormatError(f"{path}: lacks columns of the map")
-    reader = open_reader(dialect, head, options.level)
+    reader = open_reader(dialect, head, options.level, durations=options.durations)
     constants = (*hive_columns(path), *_name_columns(path, options, reader.schema))
     naming = Naming(cuts=dialect.logs_urls and not options.keep_query, template=options.label_template)
     file = TextFile(head=head, dialect=dialect, reader=reader, constants=constants, naming=naming)

@@ -1,16 +1,22 @@
 """Measures: further durations of a call, such as the time to the first byte, counted as its latency is."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import polars as pl
 
+from loadlens.dialects.durations import DURATIONS
 from loadlens.errors import InputError, UsageError
+from loadlens.logs.log import Log
 from loadlens.schema import FAILED_LATENCY_MS, LATENCY, MAX_LATENCY_MS
 
-__all__ = ["Measure", "UnusableMeasureError", "broken_told", "checked_measures"]
+__all__ = ["ALL", "Measure", "UnusableMeasureError", "broken_told", "checked_measures", "measures_of"]
+
+ALL: Final = "all"
+"""Asks for all durations that the log's tool logs."""
+
 
 _MS: Final = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3, "min": 6e4}
 _FORM: Final = "NAME=COLUMN:UNIT, such as first_byte_ms=ttfb:s"
@@ -93,6 +99,47 @@ def checked_measures(measures: Sequence[Measure | str]) -> tuple[Measure, ...]:
     return tuple(found)
 
 
+def measures_of(log: Log, measures: Sequence[Measure]) -> tuple[Measure, ...]:
+    """The measures as a log has them: names of durations that tools log become their columns.
+
+    Args:
+        log: the log.
+        measures: what is asked for; ``all`` stands for each duration that the log has.
+
+    Raises:
+        InputError: the log has no such column, or a saved profile no such measure.
+    """
+    known = _known_durations(log)
+    found = [one for measure in measures for one in _as_logged(measure, log, known)]
+    lacking = [one.name for one in found if not _has(log, one)]
+    if lacking or (measures and not found):
+        has = f"durations that it has: {', '.join(known)}" if known else "it has no further durations"
+        raise InputError(
+            f"{log.name}: has no measure {', '.join(lacking or [ALL])}; {has}; any column is one as {_FORM}"
+        )
+    return tuple(dict.fromkeys(found))
+
+
+def _known_durations(log: Log) -> dict[str, str]:
+    """The columns of the durations that a log has by name; of saved profiles their measures."""
+    if log.saved:
+        several = [set(profile.facts.get("measures", ())) for profile in log.saved]
+        return {name: name for name in sorted(set.intersection(*several))}
+    return {name: one.column for name, one in DURATIONS.items() if one.column in log.columns}
+
+
+def _as_logged(measure: Measure, log: Log, known: Mapping[str, str]) -> list[Measure]:
+    if measure == Measure(name=ALL, column=ALL) and ALL not in log.columns:
+        return [Measure(name=name, column=column) for name, column in known.items()]
+    if _has(log, measure):
+        return [measure]
+    return [replace(measure, column=known.get(measure.column, measure.column))]
+
+
+def _has(log: Log, measure: Measure) -> bool:
+    return measure.name in _known_durations(log) if log.saved else measure.column in log.columns
+
+
 @contextmanager
 def broken_told(
     measures: Sequence[Measure], rows: pl.LazyFrame, success: pl.Expr, log: str
@@ -108,7 +155,7 @@ def broken_told(
     try:
         yield
     except UnusableMeasureError as error:
-        (measure,) = (one for one in measures if one.name == str(error))
+        measure = next(one for one in measures if one.name == str(error))
         raise InputError(_broken(measure, rows, success, log)) from None
 
 

@@ -138,7 +138,7 @@ class Plan:
             exact figures.
         with_timeline: whether the profile has a timeline in any case.
         window_s: the width in s of the windows of a timeline; None for one that fits the log's span.
-        measures: further durations that a profile that is kept counts as it counts latencies.
+        measures: further durations that are counted as latencies are.
         failures: whether failed calls are told apart by their error besides.
         histogram: whether the distribution of the kept calls is wanted, which takes ``q25`` and ``q75`` too.
         windows: what is measured by window of time besides.
@@ -170,6 +170,11 @@ class Plan:
         return {name: FIVE[name] for name in self.described_by}
 
     @property
+    def of_measures(self) -> "Plan":
+        """What is measured of each measure: what describes its distribution."""
+        return Plan(key=self.key, success=self.success, percentiles=self.percentiles, histogram=False)
+
+    @property
     def fence(self) -> Outliers:
         """The fence that successes are counted above, whether or not they are removed."""
         return "mean-iqr" if self.outliers == "none" and self.counts_outliers else self.outliers
@@ -197,6 +202,8 @@ class Statistics:
         profile: the counts that the figures come from. Where there are so many keys that these were measured
             in parts, it has a pace in the place of seconds, and the buckets, like ``histogram``, are those of
             the 1,000 keys with the most calls alone; not where the plan keeps the profile.
+        measures: by the name of each measure that the plan has a table like ``table`` of the calls by it in
+            the place of the latency, in ms; percentiles are called as those of the latency.
         windows: by the width of windows in s a table like ``table`` of each key in each window, with
             a column ``window_name`` (which multiple of the width it is) beside the key columns. Where a
             window need not be exact, a figure is the least that it can be; of saved profiles it has bounds.
@@ -212,6 +219,7 @@ class Statistics:
     profile: Profile
     relative_error: float
     windows: Mapping[float, pl.DataFrame] = field(default_factory=dict)
+    measures: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     spilled_bytes: int = 0
     edges: Edges | None = None
 

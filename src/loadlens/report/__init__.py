@@ -2,6 +2,7 @@
 
 from loadlens.report.failures_report import failures_section
 from loadlens.report.page import Callout, Card, Figure, Heading, Notes, Report, Section, Table, render
+from loadlens.report.parts_report import parts_section
 from loadlens.report.summary_report import summary_report
 from loadlens.report.toolkit_report import toolkit_report
 
@@ -15,6 +16,7 @@ __all__ = [
     "Section",
     "Table",
     "failures_section",
+    "parts_section",
     "render",
     "summary_report",
     "toolkit_report",

@@ -13,7 +13,7 @@ __all__ = ["NOTHING", "column_header", "format_key", "format_money", "format_val
 NOTHING: Final = "–"
 
 _MONEY: Final = "money"
-_PERCENTILE: Final = re.compile(rf"(?:{LATENCY}|(?P<tps>tps))_p(?P<digits>\d+)")
+_PERCENTILE: Final = re.compile(rf"(?:(?:{LATENCY}|(?P<tps>tps))_)?p(?P<digits>\d+)(?:_ms)?")
 _SMALLEST_SHARE: Final = 0.0001
 
 
@@ -78,6 +78,8 @@ _COLUMNS: Final[Mapping[str, _Column]] = {
     "insufficient_memory_error": _column("Out of memory", "", _count),
     "other_model_error": _column("Other errors", "", _count),
     "error": _column("Error", "", str),
+    "measure": _column("Measure", "", str),
+    **{f"{name}_ms": _column(name.capitalize(), "ms", _measure) for name in ("min", "mean", "median", "max")},
     "count": _column("Calls", "", _count),
     "share": _column("Share", "", _share),
     "num_timed": _column("With a latency", "", _count),

@@ -1,6 +1,7 @@
 """Pure functions from logs to small summary frames."""
 
 from loadlens.summaries.by_key import SummaryStatistics, checked_key, summary_question, summary_statistics
+from loadlens.summaries.details import Details
 from loadlens.summaries.summary_columns import InvocationStatistics
 from loadlens.summaries.toolkit_summaries import (
     ConcurrencyStatistics,
@@ -12,6 +13,7 @@ from loadlens.summaries.toolkit_summaries import (
 
 __all__ = [
     "ConcurrencyStatistics",
+    "Details",
     "InvocationStatistics",
     "StabilityStatistics",
     "SummaryStatistics",

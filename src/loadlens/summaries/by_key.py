@@ -9,7 +9,7 @@ import polars as pl
 from loadlens.engine import Question, ask
 from loadlens.errors import UsageError
 from loadlens.keywords import columns_of
-from loadlens.logs import Log, Source, open_log
+from loadlens.logs import Log, Reading, Source, open_log
 from loadlens.profile import (
     DEFAULT_PERCENTILES,
     MeasureOptions,
@@ -19,7 +19,9 @@ from loadlens.profile import (
     key_names,
     success_of,
 )
+from loadlens.profile.measures import measures_of
 from loadlens.schema import LATENCY
+from loadlens.summaries.details import Details
 from loadlens.summaries.summary_columns import (
     TPS_COLUMNS,
     InvocationStatistics,
@@ -80,17 +82,15 @@ def summary_statistics(
     *,
     outliers: Outliers = "none",
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
-    failures: bool = False,
-    totals: bool = False,
+    details: Details,
     options: MeasureOptions,
 ) -> SummaryStatistics:
     """Summarises a log; see ``summary_question``."""
     key = None if by is None else checked_key(by)
-    log = open_log(source, required=(*(key or ()), LATENCY))
+    reading = Reading().measuring(details.measures)
+    log = open_log(source, required=(*(key or ()), LATENCY), reading=reading)
     key = log.key if key is None else key
-    question = summary_question(
-        log, key, outliers=outliers, percentiles=percentiles, failures=failures, totals=totals
-    )
+    question = summary_question(log, key, outliers=outliers, percentiles=percentiles, details=details)
     return ask(log, question, options)
 
 
@@ -100,17 +100,15 @@ def summary_question(
     *,
     outliers: Outliers,
     percentiles: Sequence[float],
-    failures: bool = False,
-    totals: bool = False,
+    details: Details,
 ) -> Question[SummaryStatistics]:
     """Asks for the figures of a log by the columns ``by``; by none, as a whole.
 
     A call is a success when the log's ``success`` says so or, without that column, when its latency is
     above 0. Nothing is filtered unless a fence is asked for; the fence is taken over all rows as logged.
-    With ``failures``, failed calls are told apart by their error; with ``totals``, all calls together are
-    told besides.
 
     Raises:
+        InputError: the log does not have a measure that ``details`` ask for.
         UsageError: ``by`` names a column twice, or one that is measured and not configured.
     """
     plan = Plan(
@@ -119,9 +117,10 @@ def summary_question(
         outliers=outliers,
         counts_outliers=True,
         percentiles=checked_percentiles(percentiles),
-        failures=failures,
+        failures=details.failures,
+        measures=measures_of(log, details.measures),
     )
-    further = (total_plan(plan),) if totals else ()
+    further = (total_plan(plan),) if details.totals else ()
     return Question(plan=plan, further=further, answer=partial(_summary, plan))
 
 

@@ -25,6 +25,7 @@ from loadlens.profile.phases import Phases
 from loadlens.profile.timeline import is_calendar, timeline
 from loadlens.schema import ERROR_COLUMNS, LATENCY
 from loadlens.summaries.failures import failures_by_error, failures_over_time
+from loadlens.summaries.parts import measure_figures, parts_of_latency
 from loadlens.text.common_types import numeric_casts
 
 __all__ = [
@@ -65,6 +66,12 @@ class InvocationStatistics(Shown):
         bounds: between which rates the clock leaves the throughput of each key: the key columns,
             ``throughput``, which the summary has, and ``throughput_high`` (per s), infinite where
             there is no bound; without rows for a clock of 1 ms or finer.
+        measures: figures of further durations of the successes: the key columns, ``measure``, ``count``,
+            ``share`` (of their latencies, 0 to 1; null where these do not include it), ``min_ms``,
+            ``mean_ms``, ``median_ms``, a ``p<percentile>_ms`` for each percentile, ``max_ms``; without rows
+            where none were asked for.
+        parts: what mean latencies are made of: the key columns, ``part`` (a measure without others that lie
+            within it, or ``rest``), ``mean_ms``, ``share``.
         profile: the counts that all of this comes from.
         relative_error: bound of the relative error of quantiles, minima and maxima; 0 for exact figures.
         spilled_bytes: size of the temporary file that a text log went through, else 0.
@@ -77,6 +84,8 @@ class InvocationStatistics(Shown):
     quality: pl.DataFrame
     outliers: Outliers
     bounds: pl.DataFrame
+    measures: pl.DataFrame
+    parts: pl.DataFrame
     profile: Profile
     relative_error: float
     spilled_bytes: int
@@ -210,6 +219,8 @@ class Common(TypedDict):
     quality: pl.DataFrame
     outliers: Outliers
     bounds: pl.DataFrame
+    measures: pl.DataFrame
+    parts: pl.DataFrame
     profile: Profile
     relative_error: float
     spilled_bytes: int
@@ -222,6 +233,8 @@ def common(statistics: Statistics, plan: Plan) -> Common:
         quality=quality(statistics, plan.key),
         outliers=plan.outliers,
         bounds=_throughput_bounds(statistics, plan.key),
+        measures=measure_figures(statistics.measures, statistics.table, plan),
+        parts=parts_of_latency(statistics.measures, statistics.table, plan),
         profile=statistics.profile,
         relative_error=statistics.relative_error,
         spilled_bytes=statistics.spilled_bytes,
@@ -334,6 +347,10 @@ def with_numeric_keys(statistics: Statistics, key: Sequence[str]) -> Statistics:
             statistics.profile, keys=keys, timeline=_with_casts(statistics.profile.timeline, casts)
         ),
         windows={width: windows.with_columns(casts) for width, windows in statistics.windows.items()},
+        measures={
+            name: table.with_columns(casts).sort(names, nulls_last=True)
+            for name, table in statistics.measures.items()
+        },
     )
 
 

@@ -199,6 +199,8 @@ class LogAnalysis(Shown, SavedFolder):
             **_figures_of(self.summary),
             "timeline": _timeline(self.summary),
             "failures": _rows(self.summary.failures),
+            "measures": _rows(self.summary.measures),
+            "parts": _rows(self.summary.parts),
             **self.findings.document(self.summary.seconds_without_completion),
             **self.decisions.document,
         }
@@ -239,12 +241,16 @@ class LogAnalysis(Shown, SavedFolder):
     def _further_sections(self) -> list[Section]:
         """The sections on what was measured besides, where there is something to tell."""
         from loadlens.charts import svg_text
-        from loadlens.report import failures_section
+        from loadlens.report import failures_section, parts_section
         from loadlens.report.over_time_report import over_time_section
 
         charts = {**self.summary.view_charts(), **self.summary.further_charts()}
         svg = {name: svg_text(chart) for name, chart in charts.items()}
-        sections = [over_time_section(self.summary, svg), failures_section(self.summary, svg.get("failures"))]
+        sections = [
+            over_time_section(self.summary, svg),
+            failures_section(self.summary, svg.get("failures")),
+            parts_section(self.summary, svg.get("parts")),
+        ]
         return [section for section in sections if section]
 
 

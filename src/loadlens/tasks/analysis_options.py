@@ -11,6 +11,7 @@ from loadlens.keywords import MIN_EFFECT, checked_options
 from loadlens.logs import Reading, Source
 from loadlens.profile import DEFAULT_PERCENTILES, MeasureOptions, Outliers, checked_outliers
 from loadlens.results import ChartFormat
+from loadlens.summaries import Details
 
 __all__ = ["AnalysisOptions"]
 
@@ -25,6 +26,7 @@ class AnalysisOptions:
         outliers: the fence above which calls are removed; None for what is usual: ``mean-iqr`` for a results
             folder, as in the reference toolkit, and none for other logs.
         percentiles: quantiles of the successes to report.
+        details: what a summary tells beside its table; of a results folder nothing.
         reading: how files are read.
         measuring: how logs are measured.
         prices: the price table of a results folder.
@@ -40,6 +42,7 @@ class AnalysisOptions:
     by: tuple[str, ...] | None = None
     outliers: Outliers | None = None
     percentiles: tuple[float, ...] = DEFAULT_PERCENTILES
+    details: Details = field(default_factory=lambda: Details(totals=True, failures=True))
     reading: Reading = field(default_factory=Reading)
     measuring: MeasureOptions = MeasureOptions(heatmap=True, timeline=True)
     prices: PriceTable

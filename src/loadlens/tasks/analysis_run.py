@@ -33,7 +33,7 @@ from loadlens.results import ConcurrencyResult, StabilityResult, SummaryResult
 from loadlens.schema import LATENCY
 from loadlens.storage.location import PathSource, RemotePath, target
 from loadlens.storage.secrets import shown
-from loadlens.summaries import concurrency_statistics, stability_statistics, summary_question
+from loadlens.summaries import Details, concurrency_statistics, stability_statistics, summary_question
 from loadlens.tasks.analysis_folder import TOOLKIT_OUTLIERS, LogAnalysis, ToolkitAnalysis
 from loadlens.tasks.analysis_options import AnalysisOptions
 from loadlens.tasks.decisions import decide
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from loadlens.gates import Gate
     from loadlens.logs import Source
-    from loadlens.profile import Outliers
+    from loadlens.profile import Measure, Outliers
     from loadlens.results import ChartFormat, CostResult
 
 __all__ = [
@@ -68,6 +68,7 @@ def analyze(
     prices: PriceTable | str | PathLike[str] | None = None,
     chart_formats: Sequence[ChartFormat] = ("png",),
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
+    measures: Sequence[Measure | str] = (),
     overwrite: bool = False,
     reading: Reading | None = None,
     safe_csv: bool = False,
@@ -97,6 +98,8 @@ def analyze(
             reference's for us-east-1.
         chart_formats: ``png``, ``svg`` or both.
         percentiles: quantiles of the successes to report, before outliers are removed.
+        measures: further durations of the calls: names of those that the log's tool logs, such as
+            ``connect``; ``all`` of these; or of any column, as ``NAME=COLUMN:UNIT``.
         overwrite: whether an existing ``out`` is replaced.
         reading: how files are read: their dialect, a map of columns, how many rows may be rejected, and the
             options of object stores, which hold for ``out`` too.
@@ -121,6 +124,7 @@ def analyze(
         by=None if by is None else columns_of(by),
         outliers=outliers,
         percentiles=tuple(percentiles),
+        details=Details.of(totals=True, failures=True, measures=measures),
         reading=reading or Reading(),
         measuring=MeasureOptions(**how),
         prices=prices if isinstance(prices, PriceTable) else load_prices(prices),
@@ -205,15 +209,14 @@ def _analysis(inputs: Sequence[PathSource], options: AnalysisOptions) -> Toolkit
 
 
 def _analyze_log(source: Source, options: AnalysisOptions, *, sources: Sequence[str] = ()) -> LogAnalysis:
-    log = open_log(source, reading=options.reading)
+    log = open_log(source, reading=options.reading.measuring(options.details.measures))
     sources = tuple(sources) or (log.name,)
     question = summary_question(
         log,
         key_of(options.by, log.key),
         outliers=options.outliers or "none",
         percentiles=options.percentiles,
-        failures=True,
-        totals=True,
+        details=options.details,
     )
     log.require((*question.plan.key, LATENCY))
     statistics, decisions = decide(log, question, options, name=", ".join(sources))

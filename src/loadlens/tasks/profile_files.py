@@ -26,7 +26,7 @@ from loadlens.logs.metadata import (
 from loadlens.messages import notes_last
 from loadlens.profile import Execution, MeasureOptions, Plan, Profile, success_of
 from loadlens.profile.buckets import RELATIVE_ERROR, checked_window
-from loadlens.profile.measures import Measure, checked_measures
+from loadlens.profile.measures import Measure, checked_measures, measures_of
 from loadlens.publish.publishing import publish_file
 from loadlens.saved.reading import damage_told, merged_profile, merged_seconds
 from loadlens.saved.storing import digest_of, stored_parts, write_profile
@@ -83,7 +83,7 @@ def profile_log(
         measures=checked_measures(measures),
         measuring=MeasureOptions(**execution),
     )
-    log = open_log(inputs, reading=reading)
+    log = open_log(inputs, reading=(reading or Reading()).measuring(options.measures))
     place = target(out, reading.storage_options if reading else None)
     return write_log_profile(log, place, options, overwrite=overwrite)
 
@@ -105,11 +105,12 @@ def write_log_profile(log: Log, place: Location, options: ProfileOptions, *, ove
             f"{log.saved[0].file.path}: is a saved profile already; merge several with `loadlens merge`"
         )
     key = key_of(options.by, log.key)
-    log.require((*key, LATENCY, *[measure.column for measure in options.measures]))
+    log.require((*key, LATENCY))
+    measures = measures_of(log, options.measures)
     how = replace(options.measuring, exact=False, heatmap=True)
 
     def write(path: Path) -> None:
-        plan = replace(_plan(log, key), window_s=options.window_s, measures=options.measures)
+        plan = replace(_plan(log, key), window_s=options.window_s, measures=measures)
         profile = Profile.merge_all([measure(log, plan, how).profile])
         write_profile(path, stored_parts(profile), [profile.seconds], _facts(log, profile))
 
