@@ -111,7 +111,11 @@ def measures_of(log: Log, measures: Sequence[Measure]) -> tuple[Measure, ...]:
     """
     known = _known_durations(log)
     found = [one for measure in measures for one in _as_logged(measure, log, known)]
-    lacking = [one.name for one in found if not _has(log, one)]
+    lacking = [
+        one.name if one.name == one.column else f"{one.name} (column {one.column})"
+        for one in found
+        if not _has(log, one)
+    ]
     if lacking or (measures and not found):
         has = f"durations that it has: {', '.join(known)}" if known else "it has no further durations"
         raise InputError(
