@@ -139,8 +139,7 @@ def analyze_command(
 ) -> None:
     """Analyse logs into summaries, charts and a report.
 
-    The report answers more on request: gates, a comparison with another run, and the cost of each memory
-    size. If a gate fails, everything is written all the same and the exit code is 1.
+    Gates, a comparison and costs on request. If a gate fails, all is written, and the exit code is 1.
     """
     costing = cost.costing()
     reading = logs.reading(running.spill_folder)

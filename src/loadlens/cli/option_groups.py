@@ -104,8 +104,7 @@ Outliers = Annotated[
     OutlierChoice | None,
     typer.Option(
         metavar="FENCE",
-        help="Remove calls above a fence: mean-iqr (mean + 5 IQR; default of results folders and of "
-        "filtered gates), tukey or none (default).",
+        help="Remove calls above it: mean-iqr, tukey or none; mean-iqr of a results folder.",
         show_default=False,
         rich_help_panel="Figures",
     ),
