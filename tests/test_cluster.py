@@ -17,8 +17,8 @@ import loadlens
 from loadlens.cli import app
 from loadlens.cli.executors import workforce
 from loadlens.errors import UsageError, WorkerError
-from loadlens.profile import MeasureOptions, Progress, progress
-from tests.profile.cases import keyed, log_of, spread
+from loadlens.profile import MeasureOptions, Progress
+from tests.profile.cases import TOLD_ALWAYS, keyed, log_of, spread
 
 KEY = ["memory_size"]
 MOST_SECONDS = 120
@@ -70,10 +70,9 @@ def test_a_dask_cluster_of_two_processes(log: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_dask_worker_that_is_killed(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dask_worker_that_is_killed(log: Path) -> None:
     from distributed import Client, LocalCluster
 
-    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_CALLS", 0)
     expected = loadlens.summarize(log, KEY).summary
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
@@ -88,7 +87,12 @@ def test_a_dask_worker_that_is_killed(log: Path, monkeypatch: pytest.MonkeyPatch
                 os.kill(alive[0], signal.SIGKILL)
 
         got = loadlens.summarize(
-            log, KEY, executor=client.get_executor(), partition_rows=500, on_progress=kill
+            log,
+            KEY,
+            executor=client.get_executor(),
+            partition_rows=500,
+            on_progress=kill,
+            memory_limit=TOLD_ALWAYS,
         ).summary
     assert killed
     assert_same(got, expected)
@@ -187,7 +191,7 @@ def test_without_dask_the_install_line_is_told(monkeypatch: pytest.MonkeyPatch) 
         pass
 
 
-def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loadlens.cli.executors._SECONDS_TO_CONNECT", 0.2)
-    with pytest.raises(WorkerError, match="no scheduler answers"), workforce(cluster="tcp://127.0.0.1:9"):
+def test_a_scheduler_that_does_not_answer() -> None:
+    work = workforce(cluster="tcp://127.0.0.1:9", seconds_to_connect=0.2)
+    with pytest.raises(WorkerError, match=r"no scheduler answers at .* within 0\.2 s"), work:
         pass

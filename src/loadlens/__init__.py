@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from loadlens.logs.findings import MaxRejects
     from loadlens.profile import Execution, Measure, MeasureOptions, Outliers, Profile, Progress
     from loadlens.profile.execution import Engine
+    from loadlens.profile.progress import Limits
     from loadlens.results import ChartFormat, ConcurrencyResult, CostResult, StabilityResult, SummaryResult
     from loadlens.storage.location import PathSource
     from loadlens.tasks.analysis_options import AnalysisOptions
@@ -73,6 +74,7 @@ _HOMES: Final = {
     "logs.findings": ("MaxRejects",),
     "profile": ("Execution", "Measure", "MeasureOptions", "Outliers", "Profile", "Progress"),
     "profile.execution": ("Engine",),
+    "profile.progress": ("Limits",),
     "results": ("ChartFormat", "ConcurrencyResult", "CostResult", "StabilityResult", "SummaryResult"),
     "storage.location": ("PathSource",),
     "tasks.analysis_options": ("AnalysisOptions",),
@@ -103,6 +105,7 @@ __all__ = [
     "Gate",
     "GateCheck",
     "InputError",
+    "Limits",
     "LoadlensError",
     "Log",
     "LogAnalysis",

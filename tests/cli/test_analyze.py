@@ -12,7 +12,6 @@ from polars.testing import assert_frame_equal
 
 import loadlens
 from loadlens.profile import Outliers
-from loadlens.profile.progress import Limits
 from loadlens.schema import CONFIGURATION_COLUMNS
 from tests.command_line import (
     TABLE_OF_PRICES,
@@ -230,13 +229,13 @@ def test_one_pass_says_how_far_off_it_may_be(log: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_drawings")
-def test_the_size_of_the_temporary_file_is_told(
-    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_size_of_the_temporary_file_is_told(log: Path, tmp_path: Path) -> None:
     done = loadlens_("analyze", log, "--out", tmp_path / "small")
     assert "Temporary file" not in done.stdout
-    monkeypatch.setattr(Limits, "text_bytes", property(lambda _: 0))
-    done = loadlens_("analyze", log, "--out", tmp_path / "large")
+    # More text than is held in memory, which is a sixteenth of the limit.
+    pl.read_csv(log).with_columns(note=pl.lit("x" * 200_000)).write_csv(log)
+    assert log.stat().st_size > 2**24
+    done = loadlens_("analyze", log, "--out", tmp_path / "large", "--memory-limit", "256MiB")
     assert re.search(r"Temporary file, now gone: [\d.]+ (bytes|kB)\.", done.stdout)
 
 

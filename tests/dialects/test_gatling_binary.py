@@ -3,6 +3,7 @@
 import gzip
 import struct
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadlens.dialects import StreamReader, gatling_binary
+from loadlens.dialects import StreamReader
 from loadlens.dialects.gatling_binary import GATLING_BINARY
 from loadlens.errors import InputError, LoadlensError
 from loadlens.text.stream import Head, read_head
@@ -116,13 +117,13 @@ def head(data: bytes) -> Head:
     return Head(path=Path("simulation.log"), data=data, size=len(data))
 
 
-def parts_of(path: Path) -> tuple[list[Parsed], LoadlensError | None]:
-    """What is read of a file until its end or until it cannot be read on."""
+def parts_of(path: Path, **sizes: int) -> tuple[list[Parsed], LoadlensError | None]:
+    """What is read of a file until its end or until it cannot be read on, in steps of such sizes."""
     parts: list[Parsed] = []
     try:
         reader = GATLING_BINARY.open(read_head(path))
         assert isinstance(reader, StreamReader)
-        for part in reader.batches(path):
+        for part in replace(reader, **sizes).batches(path):
             assert part.rows.schema == reader.schema
             parts.append(part)
     except LoadlensError as error:
@@ -164,12 +165,10 @@ def test_requests_become_canonical_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize("chunk_bytes", [1, 7, 100])
 @pytest.mark.parametrize("batch_rows", [1, 3])
 def test_any_size_of_chunks_and_batches_gives_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_bytes: int, batch_rows: int
+    tmp_path: Path, chunk_bytes: int, batch_rows: int
 ) -> None:
     expected = read(tmp_path, log().data)
-    monkeypatch.setattr(gatling_binary, "_CHUNK_BYTES", chunk_bytes)
-    monkeypatch.setattr(gatling_binary, "BATCH_ROWS", batch_rows)
-    parts, error = parts_of(tmp_path / "simulation.log")
+    parts, error = parts_of(tmp_path / "simulation.log", chunk_bytes=chunk_bytes, batch_rows=batch_rows)
     assert error is None
     assert max(part.rows.height for part in parts) == batch_rows
     parsed = joined(parts)

@@ -10,10 +10,11 @@ import pytest
 import loadlens
 from loadlens.errors import InputError
 from loadlens.logs import open_log, reading
-from loadlens.profile import Progress, progress
-from loadlens.tasks import convert
+from loadlens.profile import Progress
+from loadlens.tasks.convert import convert
 from tests.faults.logs import KEY, written
 from tests.folders import old_report, tree
+from tests.profile.cases import TOLD_ALWAYS
 
 Change = Callable[[Path], None]
 
@@ -50,12 +51,6 @@ def log(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return path
 
 
-@pytest.fixture
-def told_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_CALLS", 0)
-
-
-@pytest.mark.usefixtures("told_always")
 @pytest.mark.parametrize("while_read", [False, True], ids=["opened", "being read"])
 @pytest.mark.parametrize(
     ("change", "executor"), [*((change, None) for change in CHANGES), (cut, POOL), (write_over, POOL)]
@@ -78,33 +73,34 @@ def test_nothing_is_published(
             on_progress=on_progress,
             executor=executor,
             partition_rows=1000,
+            memory_limit=TOLD_ALWAYS,
         )
     assert changed
     assert [path.name for path in tmp_path.iterdir()] == ([log.name] if change is not Path.unlink else [])
 
 
-@pytest.mark.usefixtures("told_always")
 def test_an_analysis_leaves_the_old_output(log: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     before = tree(old_report(out))
     with pytest.raises(InputError, match="changed while it was read"):
-        loadlens.analyze([log], out, by=KEY, overwrite=True, on_progress=lambda _: os.utime(log, ns=(1, 1)))
+        loadlens.analyze(
+            [log],
+            out,
+            by=KEY,
+            overwrite=True,
+            on_progress=lambda _: os.utime(log, ns=(1, 1)),
+            memory_limit=TOLD_ALWAYS,
+        )
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["out", log.name])
     assert tree(out) == before
 
 
 @pytest.mark.parametrize("change", [add_to, replace])
-def test_conversion_notices(
-    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Change
-) -> None:
-    def opened(*arguments: object, **options: object) -> object:
-        found = open_log(*arguments, **options)  # type: ignore[arg-type]
-        change(log)
-        return found
-
-    monkeypatch.setattr(convert, "open_log", opened)
+def test_conversion_notices(log: Path, tmp_path: Path, change: Change) -> None:
+    opened = open_log(log)
+    change(log)
     with pytest.raises(InputError, match="changed while it was read"):
-        convert.convert([log], tmp_path / "out.parquet")
+        convert(opened, tmp_path / "out.parquet")
     assert [path.name for path in tmp_path.iterdir()] == [log.name]
 
 

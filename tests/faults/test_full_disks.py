@@ -6,12 +6,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
 from loadlens.cli import app
-from loadlens.profile.progress import Limits
-from tests.faults.logs import written
+from tests.faults.logs import invocations, written
 from tests.folders import OLD_REPORT, leave_out_drawings, old_report, tree
 
 ROOM = 12 * 1024
@@ -39,6 +39,15 @@ def log(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return written(tmp_path / request.param, 20_000)
 
 
+@pytest.fixture
+def large_text(tmp_path: Path) -> Path:
+    """More text than is held in memory, which is a sixteenth of the limit."""
+    path = tmp_path / "log.csv"
+    invocations(20_000).with_columns(note=pl.lit("x" * 900)).write_csv(path)
+    assert path.stat().st_size > 2**24
+    return path
+
+
 # The logs lie beside the disk, and are asked for first: nothing else may be written once it is full.
 @pytest.fixture(params=[tmpfs, limited], ids=["tmpfs", "limit"])
 def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
@@ -57,10 +66,9 @@ def refused(*arguments: object) -> str:
     return line
 
 
-@pytest.mark.parametrize("log", ["log.csv"], indirect=True)
-def test_spilling(log: Path, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Limits, "text_bytes", property(lambda _: 0))
-    line = refused("check", log, "--slo", "p99 < 9s", "--spill-folder", disk)
+def test_spilling(large_text: Path, disk: Path) -> None:
+    limit = ("--memory-limit", "256MiB")
+    line = refused("check", large_text, "--slo", "p99 < 9s", "--spill-folder", disk, *limit)
     assert line.startswith(f"loadlens: spill_folder: {disk}: cannot be written: ")
     assert "name another folder with --spill-folder (spill_folder=)" in line
     assert tree(disk) == {}

@@ -13,15 +13,15 @@ import pytest
 import loadlens
 from loadlens.cli.executors import workforce
 from loadlens.errors import InputError, WorkerError
-from loadlens.profile import MeasureOptions, Progress, progress
+from loadlens.profile import MeasureOptions, Progress
 from tests.faults.logs import KEY, written
 from tests.folders import OLD_REPORT, leave_out_drawings, old_report, tree
+from tests.profile.cases import TOLD_ALWAYS
 
 
 @pytest.fixture(autouse=True)
 def _without_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
     leave_out_drawings(monkeypatch)
-    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_CALLS", 0)
 
 
 @pytest.fixture
@@ -58,6 +58,7 @@ def test_a_worker_that_is_killed(tmp_path: Path, out: Path) -> None:
             overwrite=True,
             on_progress=kill,
             partition_rows=1000,
+            memory_limit=TOLD_ALWAYS,
             executor=work.executor,
             spill_folder=work.spill_folder,
         )

@@ -1,7 +1,6 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,13 +11,13 @@ from hypothesis import strategies as st
 import loadlens
 from loadlens.errors import GateError, InputError, UsageError
 from loadlens.gates import GateCheck, Verdict, check_gates
-from loadlens.logs import text_log as textlog
 from loadlens.profile.progress import Limits
 from tests import oracle
 from tests import sample_logs as logs
 from tests.extent import combinations, examples
 from tests.gates import numbers
 from tests.sample_logs import Configuration, log_of
+from tests.watching import opened_files
 
 BY = ("memory_size", "max_concurrency")
 METRICS = {
@@ -386,25 +385,15 @@ def test_filtered_gates_agree_with_the_summary(outliers: str) -> None:
             assert oracle.agree(verdict.value, expected)
 
 
-def test_text_is_parsed_once_for_the_run_and_all_windows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_text_is_parsed_once_for_the_run_and_all_windows(tmp_path: Path) -> None:
     path, frame = tmp_path / "log.csv", log_of([Configuration(memory_size=size) for size in (1024, 2048)])
-    frame.write_csv(path)
-    parsed = []
-    parts = textlog._parts
-
-    def watched(file: textlog.TextFile, *arguments: Any, **options: Any) -> object:
-        parsed.append(file.path)
-        return parts(file, *arguments, **options)
-
-    monkeypatch.setattr(textlog, "_parts", watched)
+    frame.with_columns(note=pl.lit("x" * 20_000)).write_csv(path)  # a file that is more than its head
     gates = ["p99 < 1s", *(f"p{n} < 1s filtered within {n}s of every window" for n in (5, 5, 9))]
-    for text_bytes in (2**20, 0):
-        monkeypatch.setattr(Limits, "text_bytes", text_bytes)
-        parsed.clear()
-        check = check_gates(path, gates, by=["memory_size"])
-        assert len(parsed) == 1
+    for text_bytes in (2**26, 0):
+        log, limits = loadlens.read_log(path), Limits(memory=2**30, most_text_bytes=text_bytes)
+        with opened_files() as opened:
+            check = check_gates(log, gates, by=["memory_size"], memory_limit=limits)
+        assert opened.count(str(path)) == 1
         assert [(one.value, one.windows) for one in check.verdicts] == [
             (one.value, one.windows) for one in check_gates(frame, gates, by=["memory_size"]).verdicts
         ]

@@ -4,7 +4,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 import pytest
@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 import loadlens
 from loadlens.errors import InputError, UsageError
-from loadlens.logs import Reading, open_log
+from loadlens.logs.files import inspect_columns
 from tests.extent import some_of
 from tests.stores import S3, small_log
 
@@ -165,8 +165,8 @@ def test_a_damaged_table_is_told(tmp_path: Path) -> None:
         loadlens.read_log(path)
 
 
-def test_row_groups_of_large_files_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loadlens.logs.files._SMALL_FILE_BYTES", 0)
-    for kind, make in MAKERS.items():
-        log = open_log(make(str(tmp_path / kind)), reading=Reading())
-        assert log.files[0].row_group_bytes > 0
+@pytest.mark.parametrize("kind", MAKERS)
+def test_row_groups_of_large_files_are_known(tmp_path: Path, kind: Literal["delta", "iceberg"]) -> None:
+    path = Path(MAKERS[kind](str(tmp_path / kind)))
+    assert inspect_columns(path, kind, small_file_bytes=0).row_group_bytes > 0
+    assert inspect_columns(path, kind).row_group_bytes == 0

@@ -13,6 +13,7 @@ from loadlens.engine import measure
 from loadlens.logs import Source, open_log
 from loadlens.profile import MeasureOptions, Plan, Profile, Statistics, percentile_name
 from loadlens.profile.measures import Measure
+from loadlens.profile.progress import Limits
 from loadlens.saved.storing import stored_parts, write_profile
 from loadlens.schema import ERROR_COLUMNS, LATENCY
 from tests import direct
@@ -29,6 +30,9 @@ COUNTS = (
 ORDER_STATISTICS = ("success_min", "success_max", "kept_min", "kept_max")
 MEDIANS = ("success_median", "kept_median", "success_iqr", "kept_iqr")
 MEANS = ("success_mean", "kept_mean", "outlier_fence", "throughput")
+
+TOLD_ALWAYS = Limits(memory=2**30, seconds_between_reports=0)
+"""Progress is told of every batch."""
 
 
 def log_of(

@@ -16,17 +16,18 @@ import polars as pl
 import pytest
 
 import loadlens
-from loadlens.engine import distributed, measure
+from loadlens.engine import measure
 from loadlens.engine.distributed import Merging
 from loadlens.errors import InputError, UsageError, WorkerError
 from loadlens.logs import Reading, open_log
-from loadlens.profile import MeasureOptions, Plan, Profile, Progress, Statistics, progress
-from loadlens.profile import progress as limits
+from loadlens.profile import MeasureOptions, Plan, Profile, Progress, Statistics
+from loadlens.profile.progress import Limits
 from loadlens.schema import LATENCY
 from tests import sample_logs as logs
 from tests.extent import combinations, some_of
 from tests.profile.cases import (
     LOGS,
+    TOLD_ALWAYS,
     Inline,
     assert_agree,
     assert_same_profile,
@@ -100,15 +101,13 @@ def test_one_pass(threads: Executor, tmp_path: Path, name: str) -> None:
         one_in=5,
     ),
 )
-def test_more_candidates_than_fit(
-    threads: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, outliers: Any
-) -> None:
-    monkeypatch.setattr(limits, "_MOST_CANDIDATES", 0)
+def test_more_candidates_than_fit(threads: Executor, tmp_path: Path, name: str, outliers: Any) -> None:
     frame = keyed(LOGS[name]())
     plan = plan_of(frame, KEY, outliers=outliers, limits_ms=(100.0,))
     frame.write_parquet(tmp_path / "log.parquet", row_group_size=frame.height // 7)
-    got = measured(tmp_path, plan, executor=threads, partition_rows=frame.height // 3)
-    expected = measured(frame, plan)
+    cramped = Limits(memory=2**30, most_candidates=0)
+    how = {"executor": threads, "partition_rows": frame.height // 3, "memory_limit": cramped}
+    got, expected = measured(tmp_path, plan, **how), measured(frame, plan, memory_limit=cramped)
     assert_same(got, expected, plan)
     assert got.table.select("^num_below.*$").equals(expected.table.select("^num_below.*$"))
     assert_bins_agree(got.histogram, expected.histogram)
@@ -197,15 +196,14 @@ def test_runs_as_text_are_told_apart_by_their_file(threads: Executor, tmp_path: 
         assert summary["num_invocations"].to_list() == [50, 50]
 
 
-def test_large_text_goes_through_a_temporary_file_here_alone(
-    threads: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits.Limits, "text_bytes", 0)
+def test_large_text_goes_through_a_temporary_file_here_alone(threads: Executor, tmp_path: Path) -> None:
     frame = keyed(log_of([*spread(900), *[-1.0] * 100]))
     for name, part in {"a": frame.head(600), "b": frame.tail(400)}.items():
         part.write_csv(tmp_path / f"{name}.csv")
     plan = plan_of(frame, KEY)
-    here, there = measured(tmp_path, plan), measured(tmp_path, plan, executor=threads, partition_rows=1)
+    large = {"memory_limit": Limits(memory=2**30, most_text_bytes=0)}
+    here = measured(tmp_path, plan, **large)
+    there = measured(tmp_path, plan, executor=threads, partition_rows=1, **large)
     assert_same(there, here, plan)
     assert (here.spilled_bytes > 0, there.spilled_bytes) == (True, 0)
 
@@ -385,10 +383,10 @@ def test_what_travels_is_data(log: Path) -> None:
     assert len(names) > len(foreign)
 
 
-def test_progress_counts_partitions(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_CALLS", 0)
+def test_progress_counts_partitions(log: Path) -> None:
     told: list[Progress] = []
-    loadlens.summarize(log, KEY, executor=Inline(), partition_rows=1500, on_progress=told.append)
+    how: loadlens.Execution = {"memory_limit": TOLD_ALWAYS, "on_progress": told.append}
+    loadlens.summarize(log, KEY, executor=Inline(), partition_rows=1500, **how)
     last = {moment.stage: moment for moment in told}
     counting = last["Counting latencies"]
     assert (counting.partitions_done, counting.partitions_total, counting.rows_done) == (5, 5, 5000)
@@ -404,11 +402,10 @@ def test_what_progress_raises_ends_the_run(log: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 17])
-def test_many_profiles_merge_as_they_arrive(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "_MERGED_AT_ONCE", 4)
+def test_many_profiles_merge_as_they_arrive(count: int) -> None:
     frame = keyed(log_of(spread(4 * count)))
     parts = [loadlens.summarize(part, KEY, exact=False).profile for part in frame.iter_slices(4)]
-    merging = Merging()
+    merging = Merging(at_once=4)
     for part in parts:
         merging.add({None: part})
     assert_same_profile(merging.merged()[None], Profile.merge_all(parts), with_heat=False)

@@ -11,7 +11,6 @@ from loadlens.engine import measure
 from loadlens.logs import Log, open_log
 from loadlens.logs.files import DataFile
 from loadlens.profile import MeasureOptions, Plan
-from loadlens.profile import progress as limits
 from loadlens.profile.progress import Limits, default_memory_limit
 from tests import direct
 from tests.extent import some_of
@@ -40,7 +39,7 @@ def test_steps_grow_with_the_limit_but_not_forever() -> None:
     for name in ("candidates", "tally_bytes", "text_bytes"):
         sizes = [getattr(limit, name) for limit in (small, large, huge)]
         assert 0 < sizes[0] <= sizes[1] <= sizes[2]
-    assert huge.candidates == limits._MOST_CANDIDATES
+    assert huge.candidates == huge.most_candidates
 
 
 def cgroup(tmp_path: Path, *texts: str) -> tuple[str, ...]:
@@ -65,12 +64,12 @@ PHYSICAL = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         (("",), PHYSICAL // 2),
     ],
 )
-def test_the_default_respects_the_cgroup(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: tuple[str, ...], expected: int
-) -> None:
-    monkeypatch.setattr(limits, "_CGROUP_LIMITS", cgroup(tmp_path, *texts))
-    assert default_memory_limit() == expected
-    assert Limits.of(None).memory == expected
+def test_the_default_respects_the_cgroup(tmp_path: Path, texts: tuple[str, ...], expected: int) -> None:
+    assert default_memory_limit(cgroup(tmp_path, *texts)) == expected
+
+
+def test_without_a_limit_the_default_holds() -> None:
+    assert Limits.of(None).memory == default_memory_limit()
 
 
 def data_file(name: str, row_group_bytes: int) -> DataFile:

@@ -8,17 +8,12 @@ import polars as pl
 import pytest
 
 import loadlens
-from loadlens.profile import Progress, progress
-from tests.profile.cases import keyed, log_of, spread
+from loadlens.profile import Progress
+from tests.profile.cases import TOLD_ALWAYS, keyed, log_of, spread
 
 ROWS = 20_000
 COUNTING = "Counting latencies"
 LAST = "Fetching the latencies that decide"
-
-
-@pytest.fixture(autouse=True)
-def told_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_CALLS", 0)
 
 
 @pytest.fixture
@@ -31,7 +26,9 @@ def log(tmp_path: Path) -> Path:
 
 def moments(source: Any, **execution: Any) -> list[Progress]:
     told: list[Progress] = []
-    loadlens.summarize(source, ["memory_size"], on_progress=told.append, **execution)
+    loadlens.summarize(
+        source, ["memory_size"], on_progress=told.append, memory_limit=TOLD_ALWAYS, **execution
+    )
     return told
 
 
@@ -125,13 +122,13 @@ def test_what_a_callback_raises_ends_the_run(
             raise thrown
 
     with pytest.raises(error) as caught:
-        loadlens.summarize(log, ["memory_size"], on_progress=stop, engine=engine)
+        loadlens.summarize(log, ["memory_size"], on_progress=stop, engine=engine, memory_limit=TOLD_ALWAYS)
     assert caught.value is thrown
     assert LAST not in stages_of(told)
 
 
 def test_a_callback_changes_no_figure(log: Path) -> None:
-    told = loadlens.summarize(log, ["memory_size"], on_progress=lambda _: None)
+    told = loadlens.summarize(log, ["memory_size"], on_progress=lambda _: None, memory_limit=TOLD_ALWAYS)
     silent = loadlens.summarize(log, ["memory_size"])
     exact = [
         name for name in silent.summary.columns if name not in ("invocation_latency_mean", "outlier_fence")
@@ -144,4 +141,4 @@ def test_a_log_that_fails_while_it_is_watched_still_says_where(tmp_path: Path) -
     frame = log_of(spread(100)).with_columns(pl.lit("soon").alias("end_time"))
     frame.write_csv(path)
     with pytest.raises(loadlens.InputError, match="line 2, column end_time: got 'soon'"):
-        loadlens.summarize(path, by=[], on_progress=lambda _: None)
+        loadlens.summarize(path, by=[], on_progress=lambda _: None, memory_limit=TOLD_ALWAYS)

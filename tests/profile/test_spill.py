@@ -2,9 +2,8 @@
 
 import signal
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -12,29 +11,26 @@ import pytest
 import loadlens
 from loadlens.engine import measure
 from loadlens.logs import Reading, open_log
-from loadlens.logs import text_log as text
-from loadlens.profile import MeasureOptions, Progress, progress
+from loadlens.profile import MeasureOptions, Progress
 from loadlens.profile.plan import Plan
 from loadlens.profile.progress import Limits
 from loadlens.schema import LATENCY
 from tests import direct
 from tests import sample_logs as logs
 from tests.profile.cases import assert_agree, keyed, log_of, spread
+from tests.watching import opened_files
 
 
 class CancelledError(Exception):
     """What a job raises to stop a run."""
 
 
-@pytest.fixture
-def spilling(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However small, text is too large for memory."""
-    monkeypatch.setattr(Limits, "text_bytes", property(lambda _: 0))
+SPILLING = Limits(memory=2**30, most_text_bytes=0, seconds_between_reports=0)
+"""However small, text is too large for memory."""
 
 
-@pytest.fixture
-def told_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_CALLS", 0)
+def spilling(folder: Path) -> MeasureOptions:
+    return MeasureOptions(spill_folder=folder, memory_limit=SPILLING)
 
 
 @pytest.fixture
@@ -71,31 +67,20 @@ def assert_agrees_with_the_frame(
     return got.spilled_bytes
 
 
-@pytest.mark.usefixtures("spilling")
 @pytest.mark.parametrize("key", [(), ("memory_size",), ("label", "memory_size")])
 def test_a_spilled_log_has_the_same_statistics(tmp_path: Path, spill: Path, key: tuple[str, ...]) -> None:
     frame = text_log()
     path = written(frame, tmp_path / "log.csv")
-    assert assert_agrees_with_the_frame(path, frame, key, MeasureOptions(spill_folder=spill)) > 0
+    assert assert_agrees_with_the_frame(path, frame, key, spilling(spill)) > 0
     assert not list(spill.iterdir())
 
 
-@pytest.mark.usefixtures("spilling")
 @pytest.mark.parametrize("order", ["mixed", "falling"])
-def test_text_is_parsed_once(
-    tmp_path: Path, spill: Path, monkeypatch: pytest.MonkeyPatch, order: str
-) -> None:
-    parsed = []
-    rows = text._rows
-
-    def watched(*arguments: Any, **options: Any) -> Iterator[pl.DataFrame]:
-        parsed.append(arguments)
-        return rows(*arguments, **options)
-
-    monkeypatch.setattr(text, "_rows", watched)
+def test_text_is_parsed_once(tmp_path: Path, spill: Path, order: str) -> None:
     early = [1.0 + row * 7919 % 10_000 for row in range(4_000)]
     late = [100.0 + row % 50 + (2_000 if row % 97 == 0 else 0) for row in range(16_000)]
     frame = log_of([*early, *late])  # its fence falls
+    frame = frame.with_columns(note=pl.lit("x" * 200))  # files that are more than their heads
     frame = frame.sample(fraction=1, shuffle=True, seed=3) if order == "mixed" else frame
     parts = frame.iter_slices(2_000)
     paths = [written(part, tmp_path / f"{number}.csv") for number, part in enumerate(parts)]
@@ -103,10 +88,11 @@ def test_text_is_parsed_once(
     paths[0].write_text("".join([*lines, "x" + lines[1]]), encoding="utf-8")
     log = open_log(paths, reading=Reading.of(max_rejects=1))
     plan = Plan(key=(), outliers="mean-iqr")
-    got = measure(log, plan, MeasureOptions(spill_folder=spill))
+    with opened_files() as opened:
+        got = measure(log, plan, spilling(spill))
     assert_agree(got.table, direct.measure(open_log(frame), plan).table, plan)
     assert log.findings.rejected == 1
-    assert len(parsed) == 1
+    assert sorted(path for path in opened if path.endswith(".csv")) == sorted(map(str, paths))
     assert not list(spill.iterdir())
 
 
@@ -126,7 +112,6 @@ def test_parquet_is_never_spilled(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.usefixtures("spilling")
 @pytest.mark.parametrize("suffixes", [(".csv", ".csv", ".csv"), (".csv", ".parquet"), (".parquet", ".csv")])
 def test_several_files(tmp_path: Path, spill: Path, suffixes: tuple[str, ...]) -> None:
     frame = text_log()
@@ -135,7 +120,7 @@ def test_several_files(tmp_path: Path, spill: Path, suffixes: tuple[str, ...]) -
         written(frame.slice(index * rows, rows), tmp_path / f"part{index}{suffix}")
         for index, suffix in enumerate(suffixes)
     ]
-    assert assert_agrees_with_the_frame(paths, frame, ("label",), MeasureOptions(spill_folder=spill)) > 0
+    assert assert_agrees_with_the_frame(paths, frame, ("label",), spilling(spill)) > 0
     assert not list(spill.iterdir())
 
 
@@ -145,24 +130,21 @@ def test_text_beside_columns_is_spilled_too(tmp_path: Path, spill: Path) -> None
         written(frame.head(5), tmp_path / "small.csv"),
         written(frame.slice(5), tmp_path / "large.parquet"),
     ]
-    assert (
-        assert_agrees_with_the_frame(paths, frame, ("memory_size",), MeasureOptions(spill_folder=spill)) > 0
-    )
+    options = MeasureOptions(spill_folder=spill)
+    assert assert_agrees_with_the_frame(paths, frame, ("memory_size",), options) > 0
 
 
-@pytest.mark.usefixtures("spilling")
 def test_files_whose_columns_differ(tmp_path: Path, spill: Path) -> None:
     frame = text_log()
     halves = [frame.head(900).drop("label", "response_size"), frame.slice(900)]
     paths = [written(half, tmp_path / f"{index}.csv") for index, half in enumerate(halves)]
     whole = pl.concat(halves, how="diagonal")
     plan = Plan(key=("memory_size",), response_sizes=True)
-    got = measure(open_log(paths), plan, MeasureOptions(spill_folder=spill))
+    got = measure(open_log(paths), plan, spilling(spill))
     assert_agree(got.table, direct.measure(open_log(whole), plan).table, plan)
     assert not list(spill.iterdir())
 
 
-@pytest.mark.usefixtures("spilling")
 def test_the_files_lie_in_the_folder_that_was_named(tmp_path: Path, spill: Path) -> None:
     seen: dict[str, int] = {}
 
@@ -170,31 +152,32 @@ def test_the_files_lie_in_the_folder_that_was_named(tmp_path: Path, spill: Path)
         seen[moment.stage] = sum(file.stat().st_size for file in spill.rglob("*") if file.is_file())
 
     path = written(text_log(), tmp_path / "log.csv")
-    result = loadlens.summarize(path, by=[], spill_folder=spill, on_progress=look)
+    result = loadlens.summarize(path, by=[], spill_folder=spill, on_progress=look, memory_limit=SPILLING)
     assert seen["Fetching the latencies that decide"] == result.spilled_bytes > 0
     assert not list(spill.iterdir())
 
 
-@pytest.mark.usefixtures("spilling")
 def test_without_a_folder_the_system_has_one(
     tmp_path: Path, spill: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(spill))
-    seen = []
+    seen: list[Path] = []
+
+    def look(_: Progress) -> None:
+        seen.extend(spill.iterdir())
+
     path = written(text_log(), tmp_path / "log.csv")
-    loadlens.summarize(path, by=[], on_progress=lambda _: seen.extend(spill.iterdir()))
+    loadlens.summarize(path, by=[], on_progress=look, memory_limit=SPILLING)
     assert seen
     assert not list(spill.iterdir())
 
 
-@pytest.mark.usefixtures("spilling")
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     path = written(text_log(), tmp_path / "log.csv")
     with pytest.raises(loadlens.LoadlensError, match="nowhere"):
-        loadlens.summarize(path, by=[], spill_folder=tmp_path / "nowhere")
+        loadlens.summarize(path, by=[], spill_folder=tmp_path / "nowhere", memory_limit=SPILLING)
 
 
-@pytest.mark.usefixtures("spilling")
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
@@ -208,14 +191,13 @@ def test_a_bad_cell_leaves_nothing_behind(tmp_path: Path, spill: Path, cell: str
     bad = pl.when(pl.int_range(pl.len()) == 1990).then(pl.lit(cell)).otherwise(LATENCY).alias(LATENCY)
     path = written(frame.with_columns(bad), tmp_path / "log.csv")
     with pytest.raises(loadlens.InputError, match=message):
-        loadlens.summarize(path, ["memory_size"], spill_folder=spill)
+        loadlens.summarize(path, ["memory_size"], spill_folder=spill, memory_limit=SPILLING)
     assert not list(spill.iterdir())
 
 
 STAGES = ("Parsing text", "Fetching the latencies that decide")
 
 
-@pytest.mark.usefixtures("spilling", "told_always")
 @pytest.mark.parametrize("error", [CancelledError, KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize(
     ("stage", "with_rows"), [(stage, with_rows) for with_rows in (False, True) for stage in STAGES][:-1]
@@ -230,11 +212,12 @@ def test_a_cancelled_run_leaves_nothing_behind(
 
     path = written(text_log(), tmp_path / "log.csv")
     with pytest.raises(error):
-        loadlens.summarize(path, ["memory_size"], spill_folder=spill, on_progress=cancel)
+        loadlens.summarize(
+            path, ["memory_size"], spill_folder=spill, on_progress=cancel, memory_limit=SPILLING
+        )
     assert not list(spill.iterdir())
 
 
-@pytest.mark.usefixtures("spilling", "told_always")
 def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, spill: Path) -> None:
     sent = []
 
@@ -245,19 +228,18 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, spill: Path) -> None
 
     path = written(text_log(), tmp_path / "log.csv")
     with pytest.raises(KeyboardInterrupt):
-        loadlens.summarize(path, ["memory_size"], spill_folder=spill, on_progress=interrupt)
+        loadlens.summarize(
+            path, ["memory_size"], spill_folder=spill, on_progress=interrupt, memory_limit=SPILLING
+        )
     assert not list(spill.iterdir())
 
 
-def test_toolkit_functions_spill_as_well(
-    tmp_path: Path, spill: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_toolkit_functions_spill_as_well(tmp_path: Path, spill: Path) -> None:
     path = written(logs.small_log(), tmp_path / "log.csv")
     in_memory = [loadlens.summarize_stability_results(path), loadlens.summarize_concurrency_results(path)]
-    monkeypatch.setattr(Limits, "text_bytes", property(lambda _: 0))
     spilled = [
-        loadlens.summarize_stability_results(path, spill_folder=spill),
-        loadlens.summarize_concurrency_results(path, spill_folder=spill),
+        loadlens.summarize_stability_results(path, spill_folder=spill, memory_limit=SPILLING),
+        loadlens.summarize_concurrency_results(path, spill_folder=spill, memory_limit=SPILLING),
     ]
     for one, other in zip(in_memory, spilled, strict=True):
         assert one.spilled_bytes == 0

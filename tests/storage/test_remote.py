@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 
 import loadlens
 from loadlens.errors import InputError, UsageError
-from loadlens.logs import Reading, open_log
+from loadlens.logs.files import inspect_columns
 from loadlens.storage import remote as bucket
 from loadlens.storage.location import RemotePath, local_copy, location
 from loadlens.storage.secrets import reason_of
@@ -126,12 +126,12 @@ def test_credentials_are_taken_from_the_environment(s3: S3, tmp_path: Path) -> N
         assert loadlens.scan_log([path, text]).collect().height == 400
 
 
-def test_sizes_of_row_groups_are_known(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loadlens.logs.files._SMALL_FILE_BYTES", 0)
+def test_sizes_of_row_groups_are_known(s3: S3, tmp_path: Path) -> None:
     data = parquet(small_log(), tmp_path)
     (tmp_path / "run.parquet").write_bytes(data)
-    here = open_log(tmp_path / "run.parquet").files[0]
-    there = open_log(s3.put("run.parquet", data), reading=Reading.of(storage_options=s3.options)).files[0]
+    here = inspect_columns(tmp_path / "run.parquet", "parquet", small_file_bytes=0)
+    path = location(s3.put("run.parquet", data), s3.options)
+    there = inspect_columns(path, "parquet", small_file_bytes=0)
     assert there.row_group_bytes == here.row_group_bytes > 0
     assert (there.size, there.rows, there.columns) == (here.size, here.rows, here.columns)
 

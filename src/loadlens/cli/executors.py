@@ -37,7 +37,11 @@ _WARNINGS: Final = "PYTHONWARNINGS"
 
 @contextmanager
 def workforce(
-    options: MeasureOptions = MeasureOptions(), *, cluster: str | None = None, workers: int | None = None
+    options: MeasureOptions = MeasureOptions(),
+    *,
+    cluster: str | None = None,
+    workers: int | None = None,
+    seconds_to_connect: float = _SECONDS_TO_CONNECT,
 ) -> Iterator[MeasureOptions]:
     """Workers to measure logs with, who are there for as long as the context lasts.
 
@@ -47,6 +51,7 @@ def workforce(
         cluster: address of the scheduler of a Dask cluster, such as ``tcp://host:8786``, or ``local:N`` for
             one of N processes of this machine.
         workers: how many processes of this machine, without Dask.
+        seconds_to_connect: how long the scheduler has to answer.
 
     Yields:
         How each of the workers measures, and the executor that gives them their work, if there are any.
@@ -60,12 +65,13 @@ def workforce(
     local = _LOCAL.fullmatch(cluster) if cluster is not None else None
     here = int(local[1]) if local else workers
     if here is None:
-        with _connected(cluster) if cluster is not None else nullcontext() as executor:
+        with _connected(cluster, seconds_to_connect) if cluster is not None else nullcontext() as executor:
             yield replace(options, executor=executor)
         return
     if not 1 <= here <= _MOST_WORKERS:
         raise UsageError(f"--workers: got {here}, expected 1 to {_MOST_WORKERS:,}")
-    share = None if options.memory_limit is None else options.memory_limit // here
+    limit = options.memory_limit
+    share = limit // here if isinstance(limit, int) else limit
     options = replace(options, memory_limit=share)
     _start_tracker()
     start = _dask_processes if local else _processes
@@ -167,7 +173,7 @@ def _environment(name: str, value: str) -> Iterator[None]:
 
 
 @contextmanager
-def _connected(cluster: str) -> Iterator[Executor]:
+def _connected(cluster: str, seconds: float) -> Iterator[Executor]:
     if not _ADDRESS.fullmatch(cluster):
         raise UsageError(
             f"--cluster: got {shown(cluster)!r}, expected tcp://HOST:PORT of a scheduler, without user "
@@ -180,10 +186,10 @@ def _connected(cluster: str) -> Iterator[Executor]:
             f"distributed.comm.tls"
         )
     try:
-        client = distributed.Client(cluster, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
+        client = distributed.Client(cluster, timeout=seconds, set_as_default=False)
     except (OSError, TypeError, ValueError, RuntimeError) as error:  # TypeError: no certificates for tls://
         raise WorkerError(
-            f"--cluster: no scheduler answers at {shown(cluster)} within {_SECONDS_TO_CONNECT} s "
+            f"--cluster: no scheduler answers at {shown(cluster)} within {seconds:g} s "
             f"({reason_of(error)}); start one with `dask scheduler`, or check the address"
         ) from None
     with client:

@@ -133,7 +133,7 @@ def _run(cursor: _Cursor) -> _Run:
 class _Parser:
     """Reads records one after the other, with what must be known of those before."""
 
-    def __init__(self, stream: io.BufferedReader, kind: int) -> None:
+    def __init__(self, stream: io.BufferedReader, kind: int, chunk_bytes: int) -> None:
         self.requests: list[_Request] = []
         self.counts: Counter[str] = Counter()
         self.record = 1
@@ -141,6 +141,7 @@ class _Parser:
         self.is_done = False
         self._stream = stream
         self._kind = kind
+        self._chunk_bytes = chunk_bytes
         self._data = b""
         self._at = 0
         self._run = _Run(0, 0)
@@ -199,7 +200,7 @@ class _Parser:
     def _refill(self) -> None:
         if len(self.rest) > _MAX_RECORD_BYTES:
             raise _CorruptError(f"a record would be longer than {_MAX_RECORD_BYTES:,} bytes")
-        more = self._stream.read(_CHUNK_BYTES)
+        more = self._stream.read(self._chunk_bytes)
         self.is_done = not more
         self._data, self.offset, self._at = self.rest + more, self.position, 0
 
@@ -262,26 +263,30 @@ class _BinaryLog(Recipe):
 
     Attributes:
         kind: the records that are read, those of requests or those of groups.
+        batch_rows: how many requests are handed on at a time.
+        chunk_bytes: how much of the file is read at a time.
     """
 
     kind: int
+    batch_rows: int = BATCH_ROWS
+    chunk_bytes: int = _CHUNK_BYTES
 
     def observed(self, typed: pl.DataFrame) -> dict[str, int]:
         """Which records are read, for warnings."""
         return {GROUPS: typed.height} if self.kind == _GROUP else {}
 
     def batches(self, path: Location) -> Iterator[Parsed]:
-        """Reads the file in parts of ``BATCH_ROWS`` requests; a torn last record becomes a reject.
+        """Reads the file in parts of ``batch_rows`` requests; a torn last record becomes a reject.
 
         Raises:
             InputError: the file cannot be read, or not beyond a damaged record; what comes before it was
                 handed on.
         """
         with open_stream(path) as stream:
-            parser, stopped = _Parser(stream, self.kind), None
+            parser, stopped = _Parser(stream, self.kind, self.chunk_bytes), None
             while not parser.is_done and stopped is None:
                 try:
-                    parser.read(BATCH_ROWS)
+                    parser.read(self.batch_rows)
                 except _CorruptError as error:
                     stopped = InputError(_damage(path, parser, error))
                 except InputError as error:

@@ -151,7 +151,8 @@ def _tell_findings(log: Log, parts: Sequence[Findings]) -> None:
 class Merging:
     """Merges profiles as they arrive, many at once, so that the work is linear and few are held."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int = _MERGED_AT_ONCE) -> None:
+        self._at_once = at_once
         self._levels: list[list[Profiles]] = []
 
     def add(self, profiles: Profiles, level: int = 0) -> None:
@@ -160,7 +161,7 @@ class Merging:
             self._levels.append([])
         waiting = self._levels[level]
         waiting.append(profiles)
-        if len(waiting) == _MERGED_AT_ONCE:
+        if len(waiting) == self._at_once:
             self._levels[level] = []
             self.add(merged_profiles(waiting), level + 1)
 

@@ -264,6 +264,7 @@ def scanning(log: Log, plans: Sequence[Plan], options: MeasureOptions = MeasureO
         options.on_progress,
         rows_total=sum(file.rows for file in log.files) or None,
         bytes_total=sum(file.size for file in log.files),
+        seconds_between_reports=limits.seconds_between_reports,
     )
     try:
         with reading(log):

@@ -200,8 +200,13 @@ def kind_of(path: Location) -> Kind:
     return "arrow" if magic == b"ARROW1" else "text"
 
 
-def inspect_columns(path: Location, kind: Kind) -> DataFile:
+def inspect_columns(path: Location, kind: Kind, *, small_file_bytes: int = _SMALL_FILE_BYTES) -> DataFile:
     """Reads the footer of a columnar file, or what a table says of itself.
+
+    Args:
+        path: the file or table.
+        kind: what it is.
+        small_file_bytes: up to what size a file is taken to have no huge row group.
 
     Raises:
         InputError: the file or table is damaged.
@@ -215,7 +220,7 @@ def inspect_columns(path: Location, kind: Kind) -> DataFile:
     is_verified = kind == "parquet" and _is_verified(path)
     columns, rows = _footer(path, kind, version)
     # Reading the footer a second time costs an import; a small file has no huge row group.
-    large = kind != "arrow" and largest > _SMALL_FILE_BYTES
+    large = kind != "arrow" and largest > small_file_bytes
     return DataFile(
         path=path,
         kind=kind,

@@ -29,7 +29,9 @@ def _is_whole(value: object) -> bool:
 
 _ENGINES: Final = (pl.InMemoryEngine, pl.StreamingEngine)
 _ENGINE: Final = Takes(_runs_here, "auto, streaming or in-memory: rows are counted here")
-_MEMORY: Final = Takes(_is_whole, "a whole number of bytes").or_none()
+_MEMORY: Final = Takes(
+    lambda value: _is_whole(value) or isinstance(value, Limits), "a whole number of bytes"
+).or_none()
 _EXECUTOR: Final = Takes(
     lambda value: callable(getattr(value, "submit", None)), "an executor, such as ProcessPoolExecutor()"
 ).or_none()
@@ -47,6 +49,7 @@ class Execution(TypedDict, total=False):
         exact: whether latencies are the very values that were logged (default, of logs), which takes further
             scans; if not, they are read from their buckets in one pass, and TPS are of all successes.
         memory_limit: bytes to stay within; by default half of what the machine or its cgroup allows.
+            ``Limits`` say more: how many rows, how much text.
         spill_folder: where the temporary file goes that text, objects of a store and lazy queries are read
             through, so that they are read once; by default the system's place.
         heatmap: whether to count latencies over time as well, whatever their key.
@@ -66,7 +69,7 @@ class Execution(TypedDict, total=False):
     """
 
     exact: bool | None
-    memory_limit: int | None
+    memory_limit: int | Limits | None
     spill_folder: str | PathLike[str] | None
     heatmap: bool
     timeline: bool
@@ -86,7 +89,7 @@ class MeasureOptions:
     """``Execution`` with its defaults, checked when it is made."""
 
     exact: bool | None = None
-    memory_limit: Annotated[int | None, _MEMORY] = None
+    memory_limit: Annotated[int | Limits | None, _MEMORY] = None
     spill_folder: Annotated[str | PathLike[str] | None, FOLDER] = None
     heatmap: bool = False
     timeline: bool = False

@@ -20,20 +20,21 @@ __all__ = ["Limits", "OnProgress", "Progress", "Tracker", "default_memory_limit"
 _SHARE_OF_MACHINE: Final = 0.5
 _SMALLEST_LIMIT: Final = 256 * 2**20
 _BYTES_PER_CANDIDATE: Final = 48
-_MOST_CANDIDATES: Final = 6_000_000
 _CGROUP_LIMITS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-def default_memory_limit() -> int:
-    """Half of the memory that this process may use, in bytes: the machine's, or its cgroup's if less."""
+def default_memory_limit(cgroup_files: Sequence[str] = _CGROUP_LIMITS) -> int:
+    """Half of the memory that this process may use, in bytes: the machine's, or its cgroup's if less.
+
+    Args:
+        cgroup_files: where cgroups tell their limits.
+    """
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return int(min([physical, *_cgroup_limits()]) * _SHARE_OF_MACHINE)
+    return int(min([physical, *_limits_in(cgroup_files)]) * _SHARE_OF_MACHINE)
 
 
-def _cgroup_limits() -> list[int]:
-    texts = [
-        path.read_text(encoding="ascii").strip() for name in _CGROUP_LIMITS if (path := Path(name)).exists()
-    ]
+def _limits_in(files: Sequence[str]) -> list[int]:
+    texts = [path.read_text(encoding="ascii").strip() for name in files if (path := Path(name)).exists()]
     return [int(text) for text in texts if text.isdecimal()]  # "max" means no limit
 
 
@@ -43,17 +44,25 @@ class Limits:
 
     Attributes:
         memory: the limit in bytes.
+        most_candidates: how many rows are fetched at most, however much memory there is.
+        most_text_bytes: how large text is at most that is parsed into memory.
+        seconds_between_reports: how far apart in time progress is told, at least.
     """
 
     memory: int
+    most_candidates: int = 6_000_000
+    most_text_bytes: int = 64 * 2**20
+    seconds_between_reports: float = 0.1
 
     @classmethod
-    def of(cls, memory_limit: int | None) -> "Limits":
+    def of(cls, memory_limit: "int | Limits | None") -> "Limits":
         """The limits under ``memory_limit`` bytes; without one, under the machine's default.
 
         Raises:
             UsageError: the limit is too small to work with.
         """
+        if isinstance(memory_limit, Limits):
+            return memory_limit
         memory = default_memory_limit() if memory_limit is None else memory_limit
         if not isinstance(memory, int | float) or not _SMALLEST_LIMIT <= memory < math.inf:
             got = f"{memory:,}" if isinstance(memory, int | float) else repr(memory)
@@ -65,7 +74,7 @@ class Limits:
     @property
     def candidates(self) -> int:
         """How many rows may be fetched into memory."""
-        return min(self.memory // 8 // _BYTES_PER_CANDIDATE, _MOST_CANDIDATES)
+        return min(self.memory // 8 // _BYTES_PER_CANDIDATE, self.most_candidates)
 
     @property
     def tally_bytes(self) -> int:
@@ -80,7 +89,7 @@ class Limits:
     @property
     def text_bytes(self) -> int:
         """How large text files may be to be parsed into memory instead of into a spill file."""
-        return min(self.memory // 16, 64 * 2**20)
+        return min(self.memory // 16, self.most_text_bytes)
 
     def refuse_huge_row_groups(self, files: Sequence[DataFile]) -> None:
         """Refuses Parquet files whose row groups, one for each thread, do not fit in half of the limit.
@@ -103,9 +112,6 @@ class Limits:
 
 def _mib(size: int) -> str:
     return f"{size / 2**20:,.0f} MiB"
-
-
-_SECONDS_BETWEEN_CALLS = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +170,9 @@ class Tracker:
         on_progress: OnProgress | None,
         rows_total: int | None,
         bytes_total: int,
+        seconds_between_reports: float = 0.0,
     ) -> None:
+        self._seconds_between = seconds_between_reports
         self._on_progress = on_progress
         self._rows_total = rows_total
         self._bytes_total = bytes_total
@@ -201,7 +209,7 @@ class Tracker:
     def _add(self, rows: int) -> None:
         with self._lock:
             self._rows += rows
-            if time.monotonic() - self._told >= _SECONDS_BETWEEN_CALLS:
+            if time.monotonic() - self._told >= self._seconds_between:
                 self._tell()
 
     def _tell(self) -> None:

@@ -1,7 +1,6 @@
 """Logs of any kind as one canonical Parquet file."""
 
 import json
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -10,7 +9,7 @@ import polars as pl
 
 from loadlens.engine import on_good_rows
 from loadlens.errors import InputError
-from loadlens.logs import Findings, Log, Reading, TooManyRejectsError, open_log, reading
+from loadlens.logs import Findings, Log, Reading, Source, TooManyRejectsError, open_log, reading
 from loadlens.logs.files import CHECKSUM, FACTS
 from loadlens.logs.metadata import SOURCES, content_of
 from loadlens.profile import UnusableRowsError
@@ -28,7 +27,7 @@ _REJECTS: Final = "rejects.csv"
 
 
 def convert(
-    inputs: Sequence[PathSource],
+    inputs: Source,
     out: PathSource,
     *,
     reading: Reading | None = None,
@@ -41,7 +40,7 @@ def convert(
     rejected or left out, what the log cannot tell) are in the file's metadata under ``loadlens``, as JSON.
 
     Args:
-        inputs: paths, folders and globs of logs.
+        inputs: paths, folders and globs of logs, or a log that is open.
         out: the file to appear; it appears whole or not at all.
         reading: how the logs are read; its options of object stores hold for ``out`` too.
         overwrite: whether an existing file, and the one of its rejected rows, is replaced.
