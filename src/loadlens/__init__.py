@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from loadlens.logs.findings import MaxRejects
     from loadlens.profile import Execution, Measure, MeasureOptions, Outliers, Profile, Progress
     from loadlens.profile.execution import Engine
+    from loadlens.profile.phases import Phases
     from loadlens.profile.progress import Limits
     from loadlens.results import ChartFormat, ConcurrencyResult, CostResult, StabilityResult, SummaryResult
     from loadlens.storage.location import PathSource
@@ -74,6 +75,7 @@ _HOMES: Final = {
     "logs.findings": ("MaxRejects",),
     "profile": ("Execution", "Measure", "MeasureOptions", "Outliers", "Profile", "Progress"),
     "profile.execution": ("Engine",),
+    "profile.phases": ("Phases",),
     "profile.progress": ("Limits",),
     "results": ("ChartFormat", "ConcurrencyResult", "CostResult", "StabilityResult", "SummaryResult"),
     "storage.location": ("PathSource",),
@@ -117,6 +119,7 @@ __all__ = [
     "Outliers",
     "OutputError",
     "PathSource",
+    "Phases",
     "PriceError",
     "PriceTable",
     "Prices",
