@@ -6,10 +6,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from loadlens.cli.cost import CostOptions
-from loadlens.cli.grouped_commands import spelt_out
+from loadlens.cli.grouped_commands import (
+    comparison_option,
+    cost_option,
+    figures_option,
+    output_option,
+    simulation_option,
+    spelt_out,
+)
 from loadlens.cli.option_groups import (
     DetailOptions,
     GateOptions,
@@ -59,59 +64,37 @@ class ChartChoice(StrEnum):
 
 Charts = Annotated[
     list[ChartChoice] | None,
-    typer.Option(
-        "--chart-format",
-        metavar="FORMAT",
-        help="Format of charts: png (default) or svg; repeatable.",
-        show_default=False,
-        rich_help_panel="Output",
+    output_option(
+        "--chart-format", metavar="FORMAT", help="Format of charts: png (default) or svg; repeatable."
     ),
 ]
 Exact = Annotated[
     bool | None,
-    typer.Option(
-        "--exact/--one-pass",
-        help="Exact figures (default), or one pass with a stated error.",
-        show_default=False,
-        rich_help_panel="Figures",
-    ),
+    figures_option("--exact/--one-pass", help="Exact figures (default), or one pass with a stated error."),
 ]
 Percentiles = Annotated[
     list[float] | None,
-    typer.Option(
-        "--percentile",
-        metavar="NUMBER",
-        help="Percentile to report; repeatable; else 90, 95, 99 and 99.9.",
-        show_default=False,
-        rich_help_panel="Figures",
+    figures_option(
+        "--percentile", metavar="NUMBER", help="Percentile to report; repeatable; else 90, 95, 99 and 99.9."
     ),
 ]
 Baseline = Annotated[
-    str | None,
-    typer.Option(
-        metavar="LOG",
-        help="Log of a run to compare with, key by key.",
-        show_default=False,
-        rich_help_panel="Comparison",
-    ),
+    str | None, comparison_option(metavar="LOG", help="Log of a run to compare with, key by key.")
 ]
 DemoPrices = Annotated[
     str | None,
-    typer.Option(
+    cost_option(
         "--prices",
         metavar="NAME_OR_FILE",
         help="Price table, see `loadlens prices`.",
         show_default=BUILT_IN_TABLES[0],
-        rich_help_panel="Cost",
     ),
 ]
 Rows = Annotated[
-    int,
-    typer.Option(min=1, metavar="N", help="Invocations to simulate.", rich_help_panel="Simulation"),
+    int, simulation_option(min=1, metavar="N", help="Invocations to simulate.", show_default=True)
 ]
 Seed = Annotated[
-    int,
-    typer.Option(min=0, metavar="N", help="The same seed gives the same rows.", rich_help_panel="Simulation"),
+    int, simulation_option(min=0, metavar="N", help="The same seed gives the same rows.", show_default=True)
 ]
 
 

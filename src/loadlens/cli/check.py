@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from loadlens.cli.grouped_commands import spelt_out
+from loadlens.cli.grouped_commands import output_option, spelt_out
 from loadlens.cli.option_groups import (
     GateOptions,
     KeyOptions,
@@ -39,9 +39,7 @@ __all__ = ["check"]
 
 
 def _written(help_text: str) -> typer.models.OptionInfo:
-    found: typer.models.OptionInfo = typer.Option(
-        parser=local_file, metavar="FILE", help=help_text, show_default=False, rich_help_panel="Output"
-    )
+    found: typer.models.OptionInfo = output_option(parser=local_file, metavar="FILE", help=help_text)
     return found
 
 

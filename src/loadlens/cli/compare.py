@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import polars as pl
-import typer
 from rich.table import Table
 from rich.text import Text
 
-from loadlens.cli.grouped_commands import spelt_out
+from loadlens.cli.grouped_commands import (
+    comparison_option,
+    cost_option,
+    input_argument,
+    output_option,
+    spelt_out,
+)
 from loadlens.cli.option_groups import (
     KeyOptions,
     LogOptions,
@@ -26,14 +31,7 @@ from loadlens.cli.option_groups import (
 from loadlens.cli.terminal import MOST_ROWS, ProgressDisplay, console_of_width, progress_display
 from loadlens.comparison import VERDICTS, Comparison, ComparisonQuestion, compared_prices
 from loadlens.errors import GateFailedError, InputError, UsageError
-from loadlens.logs import (
-    REJECTS_FILE,
-    Log,
-    Reading,
-    TooManyRejectsError,
-    find_toolkit_folder,
-    open_log,
-)
+from loadlens.logs import REJECTS_FILE, Log, Reading, TooManyRejectsError, find_toolkit_folder, open_log
 from loadlens.messages import counted, visible
 from loadlens.publish.publishing import (
     existing_paths,
@@ -66,38 +64,17 @@ class FailOn(StrEnum):
     WORSE = "worse"
 
 
-Base = Annotated[
-    str, typer.Argument(metavar="BASE", help="Log of the run to compare with.", rich_help_panel="Input")
-]
-Candidate = Annotated[
-    str, typer.Argument(metavar="CANDIDATE", help="Log of the run in question.", rich_help_panel="Input")
-]
+Base = Annotated[str, input_argument(metavar="BASE", help="Log of the run to compare with.")]
+Candidate = Annotated[str, input_argument(metavar="CANDIDATE", help="Log of the run in question.")]
 Prices = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="NAME_OR_FILE",
-        help="Price table, see `loadlens prices`; repeatable.",
-        show_default=False,
-        rich_help_panel="Cost",
-    ),
+    cost_option(metavar="NAME_OR_FILE", help="Price table, see `loadlens prices`; repeatable."),
 ]
 Failing = Annotated[
-    FailOn | None,
-    typer.Option(
-        metavar="VERDICT",
-        help="Exit with 1 if a key has this verdict: worse.",
-        show_default=False,
-        rich_help_panel="Comparison",
-    ),
+    FailOn | None, comparison_option(metavar="VERDICT", help="Exit with 1 if a key has this verdict: worse.")
 ]
 Folder = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FOLDER",
-        help="Folder to write, or s3://...; whole or not at all.",
-        show_default=False,
-        rich_help_panel="Output",
-    ),
+    str | None, output_option(metavar="FOLDER", help="Folder to write, or s3://...; whole or not at all.")
 ]
 
 
@@ -126,10 +103,7 @@ def compare_command(
         named = [base, candidate, *(prices or ()), *named_files(logs.map_file)]
         refuse_output_inside(place, existing_paths(named))
     tables = compared_prices(prices or (), request_size)
-    with (
-        progress_display(quiet=output.quiet) as display,
-        running.workforce(display.on_progress) as options,
-    ):
+    with progress_display(quiet=output.quiet) as display, running.workforce(display.on_progress) as options:
 
         def compared() -> ComparisonResult:
             runs = _logs(base, candidate, reading)

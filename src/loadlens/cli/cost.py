@@ -6,9 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from loadlens.cli.grouped_commands import spelt_out
+from loadlens.cli.grouped_commands import cost_option, slices_option, spelt_out
 from loadlens.cli.option_groups import (
     LogOptions,
     LogsOrFolder,
@@ -60,56 +58,35 @@ class CostOptions:
 
     prices: Annotated[
         list[str] | None,
-        typer.Option(
+        cost_option(
             metavar="NAME_OR_FILE",
             help="Price table, see `loadlens prices` (default: its first); repeatable.",
-            show_default=False,
-            rich_help_panel="Cost",
         ),
     ] = None
     traffic: Annotated[
         str | None,
-        typer.Option(
-            metavar="VOLUME",
-            help="50/s, 10M/month, '10M/month peak 40/s', or a CSV of hourly rates.",
-            show_default=False,
-            rich_help_panel="Cost",
+        cost_option(
+            metavar="VOLUME", help="50/s, 10M/month, '10M/month peak 40/s', or a CSV of hourly rates."
         ),
     ] = None
     capacity: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="TYPE=RATE",
-            help="Calls/s that an instance takes, or TYPE=LOG of it; repeatable.",
-            show_default=False,
-            rich_help_panel="Cost",
+        cost_option(
+            metavar="TYPE=RATE", help="Calls/s that an instance takes, or TYPE=LOG of it; repeatable."
         ),
     ] = None
     strategy: Annotated[
         StrategyChoice | None,
-        typer.Option(
-            metavar="NAME",
-            help="What is best: cost, speed, balanced, or cheapest within --objective.",
-            show_default=False,
-            rich_help_panel="Cost",
+        cost_option(
+            metavar="NAME", help="What is best: cost, speed, balanced, or cheapest within --objective."
         ),
     ] = None
     weight: Annotated[
         float,
-        typer.Option(
-            metavar="NUMBER",
-            help="Weight of cost in strategy balanced, 0 to 1.",
-            rich_help_panel="Cost",
-        ),
+        cost_option(metavar="NUMBER", help="Weight of cost in strategy balanced, 0 to 1.", show_default=True),
     ] = 0.5
     objective: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LIMIT",
-            help="Latency that is good enough, e.g. 'p95 < 300ms'.",
-            show_default=False,
-            rich_help_panel="Cost",
-        ),
+        str | None, cost_option(metavar="LIMIT", help="Latency that is good enough, e.g. 'p95 < 300ms'.")
     ] = None
     request_size: RequestSize = None
 
@@ -153,20 +130,12 @@ class CostOptions:
 
 By = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="COLUMN",
-        help="Column to group by; repeatable.",
-        show_default="memory_size",
-        rich_help_panel="Slices",
-    ),
+    slices_option(metavar="COLUMN", help="Column to group by; repeatable.", show_default="memory_size"),
 ]
 Percentile = Annotated[
     float | None,
-    typer.Option(
-        metavar="NUMBER",
-        help="Latency percentile to compare.",
-        show_default="the objective's, else 95",
-        rich_help_panel="Cost",
+    cost_option(
+        metavar="NUMBER", help="Latency percentile to compare.", show_default="the objective's, else 95"
     ),
 ]
 

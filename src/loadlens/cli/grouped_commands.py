@@ -3,13 +3,29 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields, is_dataclass
-from functools import wraps
+from functools import partial, wraps
 from inspect import Parameter
 from typing import Any, Final
 
+import typer
 from typer.core import TyperArgument, TyperCommand
 
-__all__ = ["HELP_WIDTH", "GroupedCommand", "spelt_out"]
+__all__ = [
+    "HELP_WIDTH",
+    "GroupedCommand",
+    "comparison_option",
+    "cost_option",
+    "figures_option",
+    "gates_option",
+    "input_argument",
+    "input_option",
+    "output_option",
+    "profile_option",
+    "running_option",
+    "simulation_option",
+    "slices_option",
+    "spelt_out",
+]
 
 HELP_WIDTH: Final = 100
 _GROUPS: Final = (
@@ -24,6 +40,26 @@ _GROUPS: Final = (
     "Running",
     "Output",
 )
+
+
+def _options_of(group: str) -> Callable[..., Any]:
+    """Declares an option of a group, whose default is shown only if it is told to."""
+    return partial(typer.Option, rich_help_panel=group, show_default=False)
+
+
+input_argument = partial(typer.Argument, rich_help_panel=_GROUPS[0])
+(
+    input_option,
+    slices_option,
+    figures_option,
+    gates_option,
+    comparison_option,
+    cost_option,
+    profile_option,
+    simulation_option,
+    running_option,
+    output_option,
+) = map(_options_of, _GROUPS)
 
 
 def spelt_out(command: Callable[..., None]) -> Callable[..., None]:

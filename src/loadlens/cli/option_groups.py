@@ -11,6 +11,17 @@ from typing import Annotated, Any
 import typer
 
 from loadlens.cli.executors import workforce
+from loadlens.cli.grouped_commands import (
+    comparison_option,
+    cost_option,
+    figures_option,
+    gates_option,
+    input_argument,
+    input_option,
+    output_option,
+    running_option,
+    slices_option,
+)
 from loadlens.errors import GateError, InputError, UsageError
 from loadlens.gates import Gate, parse_gates, read_gates
 from loadlens.keywords import MIN_EFFECT, columns_of
@@ -78,89 +89,48 @@ def local_file(text: str) -> Path:
     return place
 
 
-Logs = Annotated[
-    list[str],
-    typer.Argument(metavar="LOGS", help="Logs: files, folders, globs.", rich_help_panel="Input"),
-]
+Logs = Annotated[list[str], input_argument(metavar="LOGS", help="Logs: files, folders, globs.")]
 LogsOrFolder = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="LOGS",
-        help="Logs: files, folders, globs; or a results folder.",
-        rich_help_panel="Input",
-    ),
+    list[str], input_argument(metavar="LOGS", help="Logs: files, folders, globs; or a results folder.")
 ]
 By = Annotated[
     list[str] | None,
-    typer.Option(
-        "--by",
-        metavar="COLUMN",
-        help="Column to group by; repeatable; else the log's natural key.",
-        show_default=False,
-        rich_help_panel="Slices",
+    slices_option(
+        "--by", metavar="COLUMN", help="Column to group by; repeatable; else the log's natural key."
     ),
 ]
 Outliers = Annotated[
     OutlierChoice | None,
-    typer.Option(
-        metavar="FENCE",
-        help="Remove calls above it: mean-iqr, tukey or none; mean-iqr of a results folder.",
-        show_default=False,
-        rich_help_panel="Figures",
+    figures_option(
+        metavar="FENCE", help="Remove calls above it: mean-iqr, tukey or none; mean-iqr of a results folder."
     ),
 ]
 MinEffect = Annotated[
     str,
-    typer.Option(
-        metavar="PERCENT",
-        help="Smallest change that counts, of the base's figure.",
-        rich_help_panel="Comparison",
+    comparison_option(
+        metavar="PERCENT", help="Smallest change that counts, of the base's figure.", show_default=True
     ),
 ]
 RequestSize = Annotated[
-    float | None,
-    typer.Option(
-        min=0,
-        metavar="BYTES",
-        help="Mean bytes of a request, where data is paid for.",
-        show_default=False,
-        rich_help_panel="Cost",
-    ),
+    float | None, cost_option(min=0, metavar="BYTES", help="Mean bytes of a request, where data is paid for.")
 ]
 Storage = Annotated[
     list[str] | None,
-    typer.Option(
+    input_option(
         "--storage-option",
         metavar="KEY=VALUE",
         help="Object store's option, e.g. aws_region=eu-west-1; repeatable.",
-        show_default=False,
-        rich_help_panel="Input",
     ),
 ]
 Out = Annotated[
-    str,
-    typer.Option(
-        "--out",
-        metavar="FOLDER",
-        help="Folder to write, or s3://...; whole or not at all.",
-        rich_help_panel="Output",
-    ),
+    str, output_option("--out", metavar="FOLDER", help="Folder to write, or s3://...; whole or not at all.")
 ]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace an existing output.", rich_help_panel="Output")
-]
+Overwrite = Annotated[bool, output_option("--overwrite", help="Replace an existing output.")]
 SafeCsv = Annotated[
-    bool,
-    typer.Option(
-        "--safe-csv",
-        help="Disarm CSV cells that a spreadsheet would take for formulas.",
-        rich_help_panel="Output",
-    ),
+    bool, output_option("--safe-csv", help="Disarm CSV cells that a spreadsheet would take for formulas.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.", rich_help_panel="Output")]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print JSON instead of tables.", rich_help_panel="Output")
-]
+Quiet = Annotated[bool, output_option("--quiet", help="Print nothing but errors.")]
+AsJson = Annotated[bool, output_option("--json", help="Print JSON instead of tables.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,10 +138,7 @@ class KeyOptions:
     """What a log is grouped by."""
 
     by: By = None
-    whole: Annotated[
-        bool,
-        typer.Option("--whole", help="Group by nothing: all calls together.", rich_help_panel="Slices"),
-    ] = False
+    whole: Annotated[bool, slices_option("--whole", help="Group by nothing: all calls together.")] = False
 
     @property
     def columns(self) -> tuple[str, ...] | None:
@@ -191,64 +158,38 @@ class FileOptions:
 
     log_format: Annotated[
         str | None,
-        typer.Option(
-            "--format",
-            metavar="NAME",
-            help="Format of text logs, e.g. jmeter-csv; else their content tells.",
-            show_default=False,
-            rich_help_panel="Input",
+        input_option(
+            "--format", metavar="NAME", help="Format of text logs, e.g. jmeter-csv; else their content tells."
         ),
     ] = None
     column_map: Annotated[
         list[str] | None,
-        typer.Option(
-            "--map",
-            metavar="TARGET=COLUMN",
-            help="What a column is, e.g. latency=elapsed:ms; repeatable.",
-            show_default=False,
-            rich_help_panel="Input",
+        input_option(
+            "--map", metavar="TARGET=COLUMN", help="What a column is, e.g. latency=elapsed:ms; repeatable."
         ),
     ] = None
     map_file: Annotated[
         Path | None,
-        typer.Option(
-            parser=local_file,
-            metavar="FILE",
-            help="The same as a TOML file, in the place of --map.",
-            show_default=False,
-            rich_help_panel="Input",
+        input_option(
+            parser=local_file, metavar="FILE", help="The same as a TOML file, in the place of --map."
         ),
     ] = None
     no_header: Annotated[
         bool,
-        typer.Option(
-            "--no-header",
-            help="CSV without a header; --map calls its columns c1, c2 and so on.",
-            rich_help_panel="Input",
-        ),
+        input_option("--no-header", help="CSV without a header; --map calls its columns c1, c2 and so on."),
     ] = False
     storage_option: Storage = None
     level: Annotated[
         LevelChoice,
-        typer.Option(
-            metavar="LEVEL", help="What a row is: requests or transactions.", rich_help_panel="Slices"
-        ),
+        slices_option(metavar="LEVEL", help="What a row is: requests or transactions.", show_default=True),
     ] = LevelChoice.REQUESTS
     keep_query: Annotated[
         bool,
-        typer.Option(
-            "--keep-query",
-            help="Keep queries and fragments in labels that are absolute URLs.",
-            rich_help_panel="Slices",
-        ),
+        slices_option("--keep-query", help="Keep queries and fragments in labels that are absolute URLs."),
     ] = False
     label_template: Annotated[
         bool,
-        typer.Option(
-            "--label-template",
-            help="Write numbers, UUIDs and hex in paths of labels as {id}.",
-            rich_help_panel="Slices",
-        ),
+        slices_option("--label-template", help="Write numbers, UUIDs and hex in paths of labels as {id}."),
     ] = False
 
     @property
@@ -289,25 +230,17 @@ class LogOptions(FileOptions):
 
     max_rejects: Annotated[
         str,
-        typer.Option(
-            metavar="LIMIT",
-            help="Rows that may be rejected: a count, or e.g. 0.5%.",
-            rich_help_panel="Input",
+        input_option(
+            metavar="LIMIT", help="Rows that may be rejected: a count, or e.g. 0.5%.", show_default=True
         ),
     ] = "0"
     force: Annotated[
-        bool,
-        typer.Option(
-            "--force", help="Count calls that several files hold several times.", rich_help_panel="Input"
-        ),
+        bool, input_option("--force", help="Count calls that several files hold several times.")
     ] = False
     key_from_name: Annotated[
         str | None,
-        typer.Option(
-            metavar="REGEX",
-            help=r"Groups in names of files become columns, e.g. 'run_(?P<run>\d+)'.",
-            show_default=False,
-            rich_help_panel="Slices",
+        slices_option(
+            metavar="REGEX", help=r"Groups in names of files become columns, e.g. 'run_(?P<run>\d+)'."
         ),
     ] = None
 
@@ -328,39 +261,21 @@ class SliceOptions:
 
     skip: Annotated[
         str | None,
-        typer.Option(
-            metavar="TIME",
-            help="Leave out the first part, e.g. 60s; a call belongs where it starts.",
-            show_default=False,
-            rich_help_panel="Slices",
+        slices_option(
+            metavar="TIME", help="Leave out the first part, e.g. 60s; a call belongs where it starts."
         ),
     ] = None
     from_: Annotated[
         str | None,
-        typer.Option(
-            "--from",
-            metavar="TIME",
-            help="Begin: e.g. 5min after the first start, or 2026-11-22T10:30.",
-            show_default=False,
-            rich_help_panel="Slices",
+        slices_option(
+            "--from", metavar="TIME", help="Begin: e.g. 5min after the first start, or 2026-11-22T10:30."
         ),
     ] = None
-    to: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="End, likewise.",
-            show_default=False,
-            rich_help_panel="Slices",
-        ),
-    ] = None
+    to: Annotated[str | None, slices_option(metavar="TIME", help="End, likewise.")] = None
     where: Annotated[
         str | None,
-        typer.Option(
-            metavar="SQL",
-            help="Condition on rows, e.g. \"memory_size >= 2048 AND label <> 'login'\".",
-            show_default=False,
-            rich_help_panel="Slices",
+        slices_option(
+            metavar="SQL", help="Condition on rows, e.g. \"memory_size >= 2048 AND label <> 'login'\"."
         ),
     ] = None
 
@@ -379,12 +294,7 @@ class MemoryOptions:
 
     memory_limit: Annotated[
         str | None,
-        typer.Option(
-            metavar="SIZE",
-            help="Memory to stay within, e.g. 2GiB; else half of what is there.",
-            show_default=False,
-            rich_help_panel="Running",
-        ),
+        running_option(metavar="SIZE", help="Memory to stay within, e.g. 2GiB; else half of what is there."),
     ] = None
 
     @property
@@ -411,31 +321,14 @@ class RunningOptions(SliceOptions, MemoryOptions):
 
     spill_folder: Annotated[
         Path | None,
-        typer.Option(
-            parser=local_file,
-            metavar="FOLDER",
-            help="Where temporary files of text logs go.",
-            show_default=False,
-            rich_help_panel="Running",
-        ),
+        running_option(parser=local_file, metavar="FOLDER", help="Where temporary files of text logs go."),
     ] = None
     cluster: Annotated[
         str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Dask cluster to measure on: tcp://HOST:PORT, or local:N.",
-            show_default=False,
-            rich_help_panel="Running",
-        ),
+        running_option(metavar="ADDRESS", help="Dask cluster to measure on: tcp://HOST:PORT, or local:N."),
     ] = None
     workers: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Processes of this machine to measure with.",
-            show_default=False,
-            rich_help_panel="Running",
-        ),
+        int | None, running_option(metavar="N", help="Processes of this machine to measure with.")
     ] = None
 
     def workforce(
@@ -461,12 +354,10 @@ class DetailOptions:
 
     measure: Annotated[
         list[str] | None,
-        typer.Option(
+        figures_option(
             "--measure",
             metavar="NAME",
             help="Further duration: connect, all, or NAME=COLUMN:UNIT; repeatable.",
-            show_default=False,
-            rich_help_panel="Figures",
         ),
     ] = None
 
@@ -485,23 +376,13 @@ class GateOptions:
 
     slo: Annotated[
         list[str] | None,
-        typer.Option(
-            "--slo",
-            metavar="GATE",
-            help="Gate, e.g. 'p99 < 300ms' or 'error_rate < 1%'; repeatable.",
-            show_default=False,
-            rich_help_panel="Gates",
+        gates_option(
+            "--slo", metavar="GATE", help="Gate, e.g. 'p99 < 300ms' or 'error_rate < 1%'; repeatable."
         ),
     ] = None
     slo_file: Annotated[
         Path | None,
-        typer.Option(
-            parser=local_file,
-            metavar="FILE",
-            help="Gates as a TOML file of [[gate]] tables.",
-            show_default=False,
-            rich_help_panel="Gates",
-        ),
+        gates_option(parser=local_file, metavar="FILE", help="Gates as a TOML file of [[gate]] tables."),
     ] = None
 
     def gates(self) -> tuple[Gate, ...]:

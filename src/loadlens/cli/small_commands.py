@@ -5,7 +5,14 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from loadlens.cli.grouped_commands import spelt_out
+from loadlens.cli.grouped_commands import (
+    input_argument,
+    input_option,
+    output_option,
+    profile_option,
+    slices_option,
+    spelt_out,
+)
 from loadlens.cli.option_groups import (
     AsJson,
     FileOptions,
@@ -39,18 +46,15 @@ __all__ = ["convert_command", "inspect_command", "merge_command", "prices_comman
 
 ParquetFile = Annotated[
     str,
-    typer.Option(
-        "--out",
-        metavar="FILE",
-        help="Parquet file to write, on the disk or s3://...",
-        rich_help_panel="Output",
+    output_option(
+        "--out", metavar="FILE", help="Parquet file to write, on the disk or s3://...", show_default=True
     ),
 ]
 
 
 @spelt_out
 def inspect_command(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A log.", rich_help_panel="Input")],
+    file: Annotated[str, input_argument(metavar="FILE", help="A log.")],
     *,
     how: FileOptions,
     memory: MemoryOptions,
@@ -177,40 +181,27 @@ def _exact(price: float) -> str:
 
 ProfileFile = Annotated[
     str,
-    typer.Option(
-        "--out",
-        metavar="FILE",
-        help="Profile to write, such as RUN.profile, or s3://...",
-        rich_help_panel="Output",
+    output_option(
+        "--out", metavar="FILE", help="Profile to write, such as RUN.profile, or s3://...", show_default=True
     ),
 ]
 Window = Annotated[
     str | None,
-    typer.Option(
-        metavar="WIDTH",
-        help="Windows that gates can be judged within later, such as 60s.",
-        show_default=False,
-        rich_help_panel="Profile",
-    ),
+    profile_option(metavar="WIDTH", help="Windows that gates can be judged within later, such as 60s."),
 ]
 Measures = Annotated[
     list[str] | None,
-    typer.Option(
-        "--measure",
-        metavar="NAME",
-        help="Further duration: connect, all, or NAME=COLUMN:UNIT; repeatable.",
-        show_default=False,
-        rich_help_panel="Profile",
+    profile_option(
+        "--measure", metavar="NAME", help="Further duration: connect, all, or NAME=COLUMN:UNIT; repeatable."
     ),
 ]
 MergeBy = Annotated[
     list[str] | None,
-    typer.Option(
+    slices_option(
         "--by",
         metavar="COLUMN",
         help="Column to keep in the key; repeatable.",
         show_default="all, which must be the same",
-        rich_help_panel="Slices",
     ),
 ]
 
@@ -236,10 +227,7 @@ def profile_command(
     refuse_results_folder(inputs, reading)
     place = target(out, reading.storage_options)
     refuse_file(place, [logs.map_file], overwrite=True)
-    with (
-        progress_display(quiet=quiet) as display,
-        running.workforce(display.on_progress) as measuring,
-    ):
+    with progress_display(quiet=quiet) as display, running.workforce(display.on_progress) as measuring:
         options = ProfileOptions(
             by=key.columns,
             window_s=None if window is None else checked_window(parse_width(window, "--window")),
@@ -257,21 +245,13 @@ def profile_command(
 @spelt_out
 def merge_command(
     inputs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="PROFILES", help="Saved profiles: files, folders, globs.", rich_help_panel="Input"
-        ),
+        list[str], input_argument(metavar="PROFILES", help="Saved profiles: files, folders, globs.")
     ],
     *,
     out: ProfileFile,
     by: MergeBy = None,
     force: Annotated[
-        bool,
-        typer.Option(
-            "--force",
-            help="Count a log that several profiles hold several times.",
-            rich_help_panel="Input",
-        ),
+        bool, input_option("--force", help="Count a log that several profiles hold several times.")
     ] = False,
     storage_option: Storage = None,
     overwrite: Overwrite = False,
