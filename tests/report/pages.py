@@ -1,7 +1,9 @@
 """Results to report on, and how to look into the page that comes out."""
 
+from base64 import b64encode
 from dataclasses import dataclass, field
 from functools import cache
+from hashlib import sha256
 from html.parser import HTMLParser
 
 import polars as pl
@@ -16,6 +18,7 @@ SVG = (
     '<text y="10">drawn</text></svg>'
 )
 OPTIONS = {"Outlier fence": "mean-iqr", "Price table": "sagemaker-serverless.toml"}
+_RAW = ("script", "style")
 _VOID = {"meta", "img", "br", "hr", "link", "input"}
 
 
@@ -27,6 +30,7 @@ class Page(HTMLParser):
     open_tags: list[str] = field(default_factory=list)
     tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
     cells: list[str] = field(default_factory=list)
+    scripts: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -40,6 +44,8 @@ class Page(HTMLParser):
             self.open_tags.append(tag)
         if tag in ("td", "th"):
             self.cells.append("")
+        if tag in _RAW:
+            self.scripts.append("")
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
@@ -50,10 +56,29 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.open_tags and self.open_tags[-1] in ("td", "th"):
             self.cells[-1] += data
+        if self.open_tags and self.open_tags[-1] in _RAW:
+            self.scripts[-1] += data
+
+    def assert_inert(self) -> None:
+        """Nothing runs but the script of the page itself, and nothing is loaded."""
+        assert not {"img", "iframe", "link", "base", "object", "embed"} & {tag for tag, _ in self.tags}
+        assert not [name for _, attributes in self.tags for name in attributes if name.startswith("on")]
+        running = [one for one in self.named("script") if one.get("type") != "application/json"]
+        (policy,) = [one["content"] for one in self.named("meta") if "http-equiv" in one]
+        assert len(running) == 1
+        assert policy == (
+            f"default-src 'none'; style-src '{_digest(self.scripts[0])}'; "
+            f"script-src '{_digest(self.scripts[-1])}'; img-src data:; base-uri 'none'; form-action 'none'"
+        )
+        assert self.text.count("</script") == len(self.named("script"))
 
     def named(self, tag: str) -> list[dict[str, str | None]]:
         """The attributes of each element of this name."""
         return [attributes for name, attributes in self.tags if name == tag]
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
 
 
 def page_of(report: Report) -> Page:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from loadlens.profile.clock import FINE_S
 from loadlens.profile.profile import Profile
 
-__all__ = ["Floats", "Groups", "Ints", "Seconds", "mean_active"]
+__all__ = ["Floats", "Groups", "Ints", "Seconds", "active_sums", "mean_active"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -137,13 +137,21 @@ def mean_active(seconds: Seconds, groups: Groups, group: Ints, begin: Ints, end:
 
     Seconds before the first start of a group or after its last end do not count. NaN where none is left.
     """
+    total, weight = active_sums(seconds, groups, group, begin, end)
+    found = np.full(len(group), np.nan)
+    np.divide(total, weight, out=found, where=weight > 0)
+    return found
+
+
+def active_sums(
+    seconds: Seconds, groups: Groups, group: Ints, begin: Ints, end: Ints
+) -> tuple[Floats, Floats]:
+    """What ``mean_active`` divides: active calls summed up over seconds, and how many seconds these are."""
     low = np.floor(groups.first) + 1
     high = np.ceil(groups.last + groups.resolution_s) - 1
     edges = (end, end - 1, begin, begin - 1)
     inside = [np.clip(edge, (low - 1)[group], high[group]) for edge in edges]
     sums = [seconds.active_up_to(group, edge) for edge in edges]
-    weight = (inside[0] + inside[1] - inside[2] - inside[3]) / 2
-    total = (sums[0] + sums[1] - sums[2] - sums[3]) / 2
-    found = np.full(len(group), np.nan)
-    np.divide(total, weight, out=found, where=weight > 0)
-    return found
+    weight: Floats = (inside[0] + inside[1] - inside[2] - inside[3]) / 2
+    total: Floats = (sums[0] + sums[1] - sums[2] - sums[3]) / 2
+    return total, weight

@@ -3,10 +3,12 @@
 from loadlens.report.failures_report import failures_section
 from loadlens.report.page import Callout, Card, Figure, Heading, Notes, Report, Section, Table, render
 from loadlens.report.parts_report import parts_section
-from loadlens.report.summary_report import summary_report
+from loadlens.report.run_data import run_data
+from loadlens.report.summary_report import RUN, summary_report
 from loadlens.report.toolkit_report import toolkit_report
 
 __all__ = [
+    "RUN",
     "Callout",
     "Card",
     "Figure",
@@ -18,6 +20,7 @@ __all__ = [
     "failures_section",
     "parts_section",
     "render",
+    "run_data",
     "summary_report",
     "toolkit_report",
 ]

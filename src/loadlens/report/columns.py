@@ -8,7 +8,15 @@ from typing import Final
 
 from loadlens.schema import LATENCY
 
-__all__ = ["NOTHING", "column_header", "format_key", "format_money", "format_value", "key_text"]
+__all__ = [
+    "NOTHING",
+    "column_format",
+    "column_header",
+    "format_key",
+    "format_money",
+    "format_value",
+    "key_text",
+]
 
 NOTHING: Final = "–"
 
@@ -132,6 +140,13 @@ def column_header(name: str, currency: str = "USD") -> str:
         return name
     unit = currency if column.unit == _MONEY else column.unit
     return f"{column.header} ({unit})" if unit else column.header
+
+
+def column_format(name: str, *, is_float: bool) -> str:
+    """What the format of a column's numbers is called: ``count``, ``measure``, ``share`` and so on."""
+    column = _known(name)
+    form = column.format if column else _measure if is_float else _count
+    return form.__name__.removeprefix("_")
 
 
 def format_value(name: str, value: object) -> str:

@@ -9,7 +9,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final, Literal
 
 from loadlens.messages import visible_lines
-from loadlens.report.columns import column_header, format_key, format_value
+from loadlens.report.columns import column_format, column_header, format_key, format_value
+from loadlens.report.scripts import digest, inert_json, script_text, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,6 +50,7 @@ class Table:
         currency: ISO 4217 code of the columns that hold money.
         groups: columns that a heading above theirs brings together, by that heading.
         figures: columns of text that hold figures, each with a format of its own, set like numbers.
+        run: the run of the report whose selection its figures follow; empty for none.
     """
 
     caption: str
@@ -59,6 +61,7 @@ class Table:
     currency: str = "USD"
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     figures: tuple[str, ...] = ()
+    run: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +71,14 @@ class Figure:
     Attributes:
         caption: what the chart shows, also for who cannot see it.
         svg: an SVG document that may be trusted: it goes into the page as it is.
+        name: what it is called among charts, by which scripts know what to draw in its place.
+        run: the run of the report whose selection it follows; empty for none.
     """
 
     caption: str
     svg: str
+    name: str = ""
+    run: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +139,7 @@ class Report:
         cards: key figures, shown at the top of the first section.
         sections: the content, from top to bottom.
         footer: a line at the end.
+        runs: what scripts compute from, as JSON, by the name of the run; see ``run_data``.
     """
 
     title: str
@@ -139,6 +147,7 @@ class Report:
     cards: tuple[Card, ...] = ()
     sections: tuple[Section, ...]
     footer: str = ""
+    runs: Mapping[str, str] = field(default_factory=dict)
 
 
 _ROOT: Final = re.compile(r"<svg\b([^>]*)>")
@@ -152,7 +161,9 @@ def render(report: Report) -> str:
     Raises:
         ValueError: the text of a figure holds no SVG.
     """
-    page = _environment().get_template("page.html").render(report=report)
+    parts = {"style": text_of("templates/style.css"), "script": script_text()}
+    digests = {name: digest(text) for name, text in parts.items()}
+    page = _environment().get_template("page.html").render(report=report, parts=parts, digests=digests)
     return visible_lines(page) + "\n"
 
 
@@ -174,6 +185,7 @@ def _environment() -> Environment:
         "headers": _headers,
         "rows": _rows,
         "totals": _totals,
+        "inert_json": inert_json,
         "inline_svg": _inline_svg,
     }
     return environment
@@ -183,10 +195,15 @@ def _block_name(block: Block) -> str:
     return type(block).__name__.lower()
 
 
-def _headers(table: Table) -> list[tuple[str, bool]]:
-    """Each column's header and whether it holds numbers."""
+def _headers(table: Table) -> list[tuple[str, bool, str, str]]:
+    """Each column's header and whether it holds numbers; its name, and that of its format."""
     return [
-        (column_header(name, table.currency), dtype.is_numeric() or name in table.figures)
+        (
+            column_header(name, table.currency),
+            dtype.is_numeric() or name in table.figures,
+            name,
+            column_format(name, is_float=dtype.is_float()),
+        )
         for name, dtype in table.frame.schema.items()
     ]
 
@@ -217,7 +234,7 @@ def _totals(table: Table) -> list[str]:
 
 
 def _inline_svg(figure: Figure) -> Markup:
-    """The SVG element without what stands before it, as wide as the page allows up to its own width."""
+    """The SVG element without what stands before it, as wide as the page."""
     from markupsafe import Markup, escape
 
     root = _ROOT.search(figure.svg)
@@ -228,8 +245,6 @@ def _inline_svg(figure: Figure) -> Markup:
     attributes = _REPLACED.sub("", given)
     if width and height and "viewBox" not in given:
         attributes += f' viewBox="0 0 {width[1]} {height[1]}"'
-    if width:
-        attributes += f' style="max-width: {width[1]}px"'
     label = escape(figure.caption)
     body = figure.svg[root.end() :].strip()
     return Markup(f'<svg role="img" aria-label="{label}"{attributes}>{body}')  # noqa: S704  # made by our charts

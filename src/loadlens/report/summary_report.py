@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import polars as pl
@@ -28,7 +29,10 @@ from loadlens.schema import LATENCY
 from loadlens.summaries import SummaryStatistics
 from loadlens.summaries.summary_columns import MOST_KEYS
 
-__all__ = ["summary_report"]
+__all__ = ["RUN", "summary_report"]
+
+RUN: Final = "log"
+"""What the run is called among those of the page."""
 
 _MOST_REASONS: Final = 50
 
@@ -44,6 +48,7 @@ def summary_report(
     cards: Sequence[Card] = (),
     before: Sequence[Section] = (),
     after: Sequence[Section] = (),
+    runs: Mapping[str, str] | None = None,
 ) -> Report:
     """The report of a log that was summarised by any key.
 
@@ -57,6 +62,7 @@ def summary_report(
         cards: key figures of what else was asked, shown first.
         before: sections on what else was asked, shown before the summary.
         after: the same, shown after it.
+        runs: what the page computes from, by the name of the run: ``RUN`` for this one; see ``run_data``.
     """
     return Report(
         title="Load test report",
@@ -71,6 +77,7 @@ def summary_report(
             how_to_read(_explanations(options), options),
         ),
         footer=f"Made by loadlens {version}.",
+        runs=runs or {},
     )
 
 
@@ -114,13 +121,17 @@ def _at_a_glance(source: str, options: Mapping[str, str], summary: SummaryStatis
 
 
 def _summary(summary: SummaryStatistics, figures: Mapping[str, str | tuple[str, str]]) -> Section:
+    file = "summary.csv"
+    tables = (
+        *leading_tables(summary, summary.by, file=file),
+        *invocation_tables(summary, summary.by, file=file),
+    )
     return Section(
         title="Summary",
         anchor="summary",
         lead=f"{_population(summary)}{latency_note(summary.relative_error)}",
         blocks=(
-            *leading_tables(summary, summary.by, file="summary.csv"),
-            *invocation_tables(summary, summary.by, file="summary.csv"),
+            *[replace(table, run=RUN) for table in tables],
             *[_figure(name, figure, summary.outliers) for name, figure in figures.items()],
         ),
     )
@@ -137,9 +148,9 @@ def _population(summary: SummaryStatistics) -> str:
 
 def _figure(name: str, figure: str | tuple[str, str], outliers: str) -> Figure:
     if isinstance(figure, tuple):
-        return Figure(caption=figure[0], svg=figure[1])
+        return Figure(caption=figure[0], svg=figure[1], name=name, run=RUN)
     captions = {"latency_density": density_caption("in each configuration", outliers), **VIEW_CAPTIONS}
-    return Figure(caption=captions.get(name, name.replace("_", " ")), svg=figure)
+    return Figure(caption=captions.get(name, name.replace("_", " ")), svg=figure, name=name, run=RUN)
 
 
 def _quality(summary: SummaryStatistics, findings: Findings) -> Section:

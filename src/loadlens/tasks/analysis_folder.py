@@ -221,9 +221,11 @@ class LogAnalysis(Shown, SavedFolder):
 
     def _report(self) -> Report:
         from loadlens.charts import svg_text
-        from loadlens.report import summary_report
+        from loadlens.report import RUN, run_data, summary_report
         from loadlens.report.over_time_report import OVER_TIME_CAPTIONS
 
+        summary = self.summary
+        data = run_data(summary.profile, summary.by, untold=summary.kept_columns)
         charts = {"latency_density": self.summary.chart, **self.summary.view_charts()}
         charts = {name: chart for name, chart in charts.items() if name not in OVER_TIME_CAPTIONS}
         return summary_report(
@@ -236,6 +238,7 @@ class LogAnalysis(Shown, SavedFolder):
             cards=self.decisions.cards(),
             before=self.decisions.sections_before(),
             after=(*self._further_sections(), *self.decisions.sections_after()),
+            runs={RUN: data} if data else {},
         )
 
     def _further_sections(self) -> list[Section]:

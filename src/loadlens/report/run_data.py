@@ -1,0 +1,259 @@
+"""What a page holds of a run so that it can compute: counts by key, window of time and latency bucket.
+
+It goes into the page as JSON. The many numbers are packed in it: one run of bytes, deflated, in base64.
+``script/unpack.js`` reads them.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import polars as pl
+
+from loadlens.profile import key_names
+from loadlens.profile.buckets import COARSE_ERROR, numbered_by, window_name
+from loadlens.profile.seconds import Groups, Seconds, active_sums
+from loadlens.profile.timeline import is_calendar
+from loadlens.report.columns import column_header, format_key, key_text
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from loadlens.profile import Profile
+    from loadlens.profile.seconds import Floats, Ints
+
+__all__ = ["MOST_PACKED_BYTES", "run_data"]
+
+MOST_PACKED_BYTES: Final = 1_500_000
+"""Of a run that takes more, windows are put together until it does not."""
+
+_FRACTION: Final = 2.0**-55  # sums of latencies are whole numbers of so many ms
+
+
+def run_data(
+    profile: Profile,
+    by: Sequence[str],
+    *,
+    untold: Collection[str] = (),
+    most_bytes: int = MOST_PACKED_BYTES,
+) -> str:
+    """The timeline of a run as JSON for a page.
+
+    Args:
+        profile: the counts; of its ``timeline`` come calls and latencies, of its seconds active calls.
+        by: the columns of its key.
+        untold: columns of the summary that say more than the timeline can tell, as those of kept calls.
+        most_bytes: how many the packed numbers may take.
+
+    Returns:
+        Nothing where no call has an end, or there are too many keys for a page.
+    """
+    timeline = profile.timeline
+    if timeline is None or timeline.window_s is None:
+        return ""
+    while True:
+        run = _Run.of(profile, timeline, by)
+        if run is None:
+            return ""
+        packed = run.packed()
+        if len(packed) <= most_bytes:
+            return json.dumps(
+                {**run.document(), "untold": sorted(untold), "packed": packed}, separators=(",", ":")
+            )
+        if run.num_windows == 1:
+            return ""
+        timeline = timeline.in_windows_of(2 * timeline.window_s)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """A timeline as arrays.
+
+    Attributes:
+        by: the columns of the key.
+        keys: the values of each key.
+        width_s: the width of the windows, in s.
+        first_window: the first window as a multiple of the width.
+        num_windows: how many windows there are from the first to the last.
+        key: of each pair of key and window the number of its key, ascending.
+        window: the window of each, from 0, ascending within a key.
+        counts: counts of each pair, by name.
+        latencies: sums, minima and maxima of the successes' latencies, of each pair, in ms.
+        pair: the pair of each cell, ascending.
+        bucket: the bucket of each cell.
+        count: how many successes are in it.
+        groups: from when to when each key has calls.
+        is_calendar: whether the clock tells calendar time.
+        num_endless: how many calls are in no window as they have no end.
+    """
+
+    by: tuple[str, ...]
+    keys: list[tuple[object, ...]]
+    width_s: float
+    first_window: int
+    num_windows: int
+    key: Ints
+    window: Ints
+    counts: dict[str, Ints]
+    latencies: dict[str, Floats]
+    pair: Ints
+    bucket: Ints
+    count: Ints
+    groups: Groups
+    is_calendar: bool
+    num_endless: int
+
+    @classmethod
+    def of(cls, profile: Profile, timeline: Profile, by: Sequence[str]) -> _Run | None:
+        """That of a timeline; None if no call has an end."""
+        names = key_names(by)
+        numbered = numbered_by(profile.keys.select("code", *names), names)
+        keys = numbered.select("number", *names).unique("number").sort("number")
+        groups = Groups.of(profile, numbered["code"].to_numpy(), numbered["number"].to_numpy())
+        width = timeline.window_s or 1.0
+        pairs = _numbered_pairs(timeline.keys, keys, names).with_columns(
+            pl.col(window_name(width)).alias("window")
+        )
+        ended = pairs.filter(pl.col("window").is_not_null()).sort("number", "window")
+        if ended.is_empty():
+            return None
+        place = np.full(int(pairs["code"].max()) + 1, -1)  # type: ignore[arg-type]
+        place[ended["code"].to_numpy()] = np.arange(ended.height)
+        key, window = ended["number"].to_numpy(), ended["window"].to_numpy()
+        first = int(window.min())
+        counts, latencies, num_endless = _figures(timeline, place, ended.height)
+        seconds = Seconds.of(profile, groups)
+        if seconds is not None and seconds.tells_active:
+            begin = window * int(width)
+            twice = 2 * active_sums(seconds, groups, key, begin, begin + int(width))[0]
+            counts["active"] = twice.astype(np.int64)
+        return cls(
+            by=tuple(by),
+            keys=keys.drop("number").rows(),
+            width_s=width,
+            first_window=first,
+            num_windows=int(window.max()) - first + 1,
+            key=key,
+            window=window - first,
+            counts=counts,
+            latencies=latencies,
+            **_cells(timeline, place),
+            groups=groups,
+            is_calendar=is_calendar(profile),
+            num_endless=num_endless,
+        )
+
+    def document(self) -> dict[str, Any]:
+        """All but the packed numbers."""
+        return {
+            "by": [column_header(name) for name in self.by],
+            "keys": [
+                [format_key(name, value) for name, value in zip(self.by, key, strict=True)]
+                for key in self.keys
+            ],
+            "names": [key_text(self.by, key) or "All calls" for key in self.keys],
+            "width_s": self.width_s,
+            "start_s": self.first_window * self.width_s,
+            "num_windows": self.num_windows,
+            "first_s": _numbers(self.groups.first),
+            "last_s": _numbers(self.groups.last),
+            "resolution_s": self.groups.resolution_s,
+            "is_calendar": self.is_calendar,
+            "num_endless": self.num_endless,
+            "relative_error": COARSE_ERROR,
+            "num_pairs": len(self.key),
+            "num_cells": len(self.bucket),
+            "lowest_bucket": int(self.bucket.min(initial=2**20)) if len(self.bucket) else 0,
+            "counts": [*self.counts],
+        }
+
+    def packed(self) -> str:
+        """The numbers: latencies as Float64, little endian; then whole numbers of 7 bits a byte.
+
+        These are: pairs of each key; windows, from one pair of a key to its next; the counts; cells of each
+        pair; buckets, from one cell of a pair to its next; counts of cells.
+        """
+        is_new_key = np.diff(self.key, prepend=-1) != 0
+        is_new_pair = np.diff(self.pair, prepend=-1) != 0
+        lowest = self.bucket.min(initial=2**20)
+        whole = (
+            np.bincount(self.key, minlength=len(self.keys)),
+            _steps(self.window, is_new_key),
+            *self.counts.values(),
+            np.bincount(self.pair, minlength=len(self.key)),
+            _steps(self.bucket - lowest, is_new_pair),
+            self.count,
+        )
+        numbers = np.concatenate([values.astype("<f8") for values in self.latencies.values()])
+        raw = numbers.tobytes() + b"".join(map(_varints, whole))
+        return b64encode(zlib.compress(raw, 6)).decode("ascii")
+
+
+def _numbered_pairs(pairs: pl.DataFrame, keys: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Pairs of key and window with the number of the key."""
+    if not names:
+        return pairs.with_columns(number=pl.lit(0, dtype=pl.Int64))
+    return pairs.join(keys, on=names, nulls_equal=True)
+
+
+def _figures(timeline: Profile, place: Ints, size: int) -> tuple[dict[str, Ints], dict[str, Floats], int]:
+    """Counts and latencies of each pair, and how many calls are in none."""
+    figures = timeline.figures
+    at = place[figures["code"].to_numpy()]
+    good = figures["success"].to_numpy() & (at >= 0)
+    bad = ~figures["success"].to_numpy() & (at >= 0)
+
+    def total(name: str, of: np.ndarray) -> Ints:
+        found = np.bincount(at[of], figures[name].to_numpy()[of], minlength=size)
+        return found.astype(np.int64)
+
+    counts = {
+        "successes": total("calls", good),
+        "timed": total("timed", good),
+        "errors": total("calls", bad),
+        "timed_errors": total("timed", bad),
+        **{name: total(name, at >= 0) for name in timeline.errors},
+    }
+    sums = np.zeros(size)
+    sums[at[good]] = figures["latency_sum"].cast(pl.Float64).to_numpy()[good] * _FRACTION
+    least, most = np.zeros(size), np.zeros(size)
+    least[at[good]] = figures["latency_min"].fill_null(0).to_numpy()[good]
+    most[at[good]] = figures["latency_max"].fill_null(0).to_numpy()[good]
+    endless = int(figures["calls"].to_numpy()[at < 0].sum())
+    return counts, {"sum": sums, "min": least, "max": most}, endless
+
+
+def _cells(timeline: Profile, place: Ints) -> dict[str, Ints]:
+    """Pair, bucket and count of the cells of the successes."""
+    buckets = timeline.buckets.filter("success")
+    pair = place[buckets["code"].to_numpy()]
+    bucket, count = buckets["bucket"].to_numpy(), buckets["count"].to_numpy()
+    some = np.flatnonzero(pair >= 0)
+    order = some[np.lexsort((bucket[some], pair[some]))]
+    return {"pair": pair[order], "bucket": bucket[order], "count": count[order]}
+
+
+def _steps(values: Ints, is_first: np.ndarray) -> Ints:
+    """Each value less the one before it; the first of each run as it is."""
+    steps = np.diff(values, prepend=0)
+    steps[is_first] = values[is_first]
+    return steps
+
+
+def _varints(values: Ints) -> bytes:
+    """Whole numbers of 0 or more, 7 bits to a byte, the lowest first; all but the last byte have the 8th."""
+    places = max(1, -(-int(values.max(initial=0)).bit_length() // 7))
+    parts = values[:, None] >> (7 * np.arange(places + 1))
+    is_told = parts[:, :-1] > 0
+    is_told[:, 0] = True
+    digits = (parts[:, :-1] & 127) | np.where(parts[:, 1:] > 0, 128, 0)
+    return digits[is_told].astype(np.uint8).tobytes()
+
+
+def _numbers(values: Floats) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in values]

@@ -1,0 +1,157 @@
+// The figures of a selection: pure functions of the run, as the library has them in Profile.quantile.
+
+// A bucket is the leading 16 bits of a Float64: 16 buckets to a doubling of the latency.
+const bucketFloat = new DataView(new ArrayBuffer(8));
+function bucketLow(bucket) {
+  bucketFloat.setUint32(0, bucket * 65536);
+  return bucketFloat.getFloat64(0);
+}
+const bucketMiddle = (bucket) => (bucket === 0 ? 0 : (bucketLow(bucket) + bucketLow(bucket + 1)) / 2);
+
+// Calls summed up over keys and windows.
+class Tally {
+  constructor(run) {
+    this.run = run;
+    this.counts = Object.fromEntries(run.counts.map((name) => [name, 0]));
+    this.sum = 0;
+    this.min = Infinity;
+    this.max = -Infinity;
+    this.histogram = new Float64Array(run.num_buckets);
+    this.firstStart = Infinity;
+    this.lastEnd = -Infinity;
+    this.seconds = 0;
+    this.activeSeconds = 0;
+  }
+
+  addPair(pair) {
+    const run = this.run;
+    for (const name of run.counts) this.counts[name] += run.count[name][pair];
+    if (run.count.timed[pair]) {
+      this.sum += run.sum[pair];
+      this.min = Math.min(this.min, run.min[pair]);
+      this.max = Math.max(this.max, run.max[pair]);
+    }
+    for (let cell = run.cellStart[pair]; cell < run.cellStart[pair + 1]; cell++) {
+      this.histogram[run.bucket[cell]] += run.cellCount[cell];
+    }
+  }
+
+  add(other) {
+    for (const name of this.run.counts) this.counts[name] += other.counts[name];
+    this.sum += other.sum;
+    this.min = Math.min(this.min, other.min);
+    this.max = Math.max(this.max, other.max);
+    other.histogram.forEach((count, bucket) => { this.histogram[bucket] += count; });
+    this.firstStart = Math.min(this.firstStart, other.firstStart);
+    this.lastEnd = Math.max(this.lastEnd, other.lastEnd);
+  }
+
+  // Seconds between two times that lie between the first start and the last end of these calls.
+  within(begin, end) {
+    const run = this.run;
+    this.seconds = Math.max(0, Math.min(end, this.lastEnd + run.resolution_s) - Math.max(begin, this.firstStart));
+    const low = Math.floor(this.firstStart) + 1;
+    const high = Math.ceil(this.lastEnd + run.resolution_s) - 1;
+    const inside = (second) => Math.min(Math.max(second, low - 1), high);
+    this.activeSeconds = (inside(end) + inside(end - 1) - inside(begin) - inside(begin - 1)) / 2;
+    return this;
+  }
+
+  get calls() { return this.counts.successes + this.counts.errors; }
+  get errorRate() { return this.calls ? this.counts.errors / this.calls : null; }
+  get throughput() { return this.seconds > 0 ? this.counts.successes / this.seconds : null; }
+  get mean() { return this.counts.timed ? this.sum / this.counts.timed : null; }
+  get active() {
+    return "active" in this.counts && this.activeSeconds > 0 ? this.counts.active / 2 / this.activeSeconds : null;
+  }
+
+  // Linear interpolation between ranks, each told by the middle of its bucket; null without calls.
+  quantile(q) {
+    const size = this.counts.timed;
+    if (!size) return null;
+    const position = (size - 1) * q;
+    const rank = Math.floor(position);
+    const weight = position - rank;
+    const [at, after] = this.bucketsAt(rank, Math.min(rank + 1, size - 1));
+    const told = (tell) => {
+      const [one, other] = [tell(at), tell(after)];
+      return Math.min(Math.max(one + (other - one) * weight, this.min), this.max);
+    };
+    return { value: told(bucketMiddle), low: told(bucketLow), high: told((bucket) => bucketLow(bucket + 1)) };
+  }
+
+  // The buckets of two ranks, from 0, the second not before the first.
+  bucketsAt(first, second) {
+    const found = [];
+    let end = 0;
+    for (let bucket = 0; bucket < this.histogram.length; bucket++) {
+      end += this.histogram[bucket];
+      if (found.length === 0 && end > first) found.push(bucket);
+      if (end > second) {
+        found.push(bucket);
+        break;
+      }
+    }
+    return found.map((bucket) => bucket + this.run.lowest_bucket);
+  }
+}
+
+// The calls of one key in the windows from one on and before another.
+function tallyOf(run, key, from, to) {
+  const tally = new Tally(run);
+  tally.firstStart = run.first_s[key] ?? Infinity;
+  tally.lastEnd = run.last_s[key] ?? -Infinity;
+  for (let pair = run.pairStart[key]; pair < run.pairStart[key + 1]; pair++) {
+    if (run.window[pair] >= from && run.window[pair] < to) tally.addPair(pair);
+  }
+  return tally.within(windowStart(run, from), windowStart(run, to));
+}
+
+function together(run, tallies, from, to) {
+  const all = new Tally(run);
+  for (const tally of tallies) all.add(tally);
+  return all.within(windowStart(run, from), windowStart(run, to));
+}
+
+// Of each window the calls of some keys.
+function overTime(run, keys) {
+  const windows = Array.from({ length: run.num_windows }, () => new Tally(run));
+  let [first, last] = [Infinity, -Infinity];
+  for (const key of keys) {
+    first = Math.min(first, run.first_s[key] ?? Infinity);
+    last = Math.max(last, run.last_s[key] ?? -Infinity);
+    for (let pair = run.pairStart[key]; pair < run.pairStart[key + 1]; pair++) windows[run.window[pair]].addPair(pair);
+  }
+  windows.forEach((tally, window) => {
+    tally.firstStart = first;
+    tally.lastEnd = last;
+    tally.within(windowStart(run, window), windowStart(run, window + 1));
+  });
+  return windows;
+}
+
+const windowStart = (run, window) => run.start_s + window * run.width_s;
+
+// What a column of the summary says of a tally: its value and, of percentiles, low and high; null for nothing.
+function columnFigure(tally, column, untold) {
+  if (untold.includes(column)) return null;
+  const { counts } = tally;
+  const exact = (value) => (value === null || value === undefined ? null : { value });
+  const percentile = /^invocation_latency_p(\d+)$/.exec(column);
+  if (percentile) return tally.quantile(percentile[1] === "100" ? 1 : Number(`0.${percentile[1]}`));
+  if (column in counts && column.includes("_e")) return exact(counts[column]);
+  switch (column) {
+    case "num_invocations": return exact(counts.successes + counts.timed_errors);
+    case "successful_invocations": return exact(counts.successes);
+    case "num_errors": return exact(counts.errors);
+    case "error_rate": return exact(tally.errorRate);
+    case "throughput": return exact(tally.throughput);
+    case "invocation_latency_mean": return exact(tally.mean);
+    case "invocation_latency_median": return tally.quantile(0.5);
+    case "invocation_latency_min": return counts.timed ? exact(tally.min) : null;
+    case "invocation_latency_max":
+    case "invocation_latency_max_all": return counts.timed ? exact(tally.max) : null;
+    case "invocation_latency_iqr": return counts.timed ? exact(tally.quantile(0.75).value - tally.quantile(0.25).value) : null;
+    default: return null;
+  }
+}

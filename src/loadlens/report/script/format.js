@@ -1,0 +1,40 @@
+// Figures as text, in the formats of the tables.
+const NOTHING = "–";
+const grouped = (value, decimals = 0) => value.toLocaleString("en-US", {
+  minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+
+function significant(value, decimals) {
+  if (value === 0) return "0";
+  return grouped(value, Math.min(20, Math.max(decimals, 2 - Math.floor(Math.log10(Math.abs(value))))));
+}
+
+const FORMATS = {
+  count: (value) => grouped(value),
+  measure: (value) => {
+    const size = Math.abs(value);
+    if (size >= 1000) return grouped(value);
+    return size >= 10 ? value.toFixed(1) : significant(value, 2);
+  },
+  share: (value) => {
+    if (value === 0) return "0%";
+    return value >= 0.0001 ? `${(100 * value).toFixed(2)}%` : "<0.01%";
+  },
+};
+
+const shown = (format, value) => (
+  value === null || value === undefined || Number.isNaN(value) ? NOTHING : FORMATS[format](value));
+const counted = (count, word) => `${grouped(count)} ${word}${count === 1 ? "" : "s"}`;
+
+// A length of time: 1:02:03 or 2:03.
+function clock(seconds) {
+  const whole = Math.round(seconds);
+  const pad = (part) => String(part).padStart(2, "0");
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  return hours ? `${hours}:${pad(minutes)}:${pad(whole % 60)}` : `${minutes}:${pad(whole % 60)}`;
+}
+
+// A time of the run's clock: since the run began, or the calendar's time in UTC.
+function moment(run, seconds) {
+  if (!run.is_calendar) return clock(seconds - run.start_s);
+  return new Date(1000 * seconds).toISOString().slice(0, 19).replace("T", " ");
+}

@@ -1,0 +1,92 @@
+"""The run as a page holds it: every number that goes in comes out again."""
+
+import json
+import zlib
+from base64 import b64decode
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import loadlens
+from loadlens.report import run_data
+from loadlens.report.run_data import _varints
+from loadlens.report.scripts import inert_json
+from tests.sample_logs import small_log
+
+HOSTILE = "</script><!--\u2028"
+
+
+def numbers(data: bytes, at: int, size: int) -> tuple[list[int], int]:
+    """Whole numbers of 7 bits a byte."""
+    found = []
+    for _ in range(size):
+        value = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                break
+        found.append(value)
+    return found, at
+
+
+def unpacked(text: str) -> dict[str, Any]:
+    run = json.loads(text)
+    data = zlib.decompress(b64decode(run.pop("packed")))
+    pairs = run["num_pairs"]
+    run["sum"], run["min"], run["max"] = np.frombuffer(data, "<f8", 3 * pairs).reshape(3, pairs)
+    at = 24 * pairs
+    names = ("pairs", "window", *run["counts"], "cells", "bucket", "count")
+    sizes = (len(run["keys"]), *[pairs] * (len(run["counts"]) + 2), run["num_cells"], run["num_cells"])
+    for name, size in zip(names, sizes, strict=True):
+        run[name], at = numbers(data, at, size)
+    assert at == len(data)
+    return run
+
+
+def test_counts_and_sums_are_those_of_the_rows() -> None:
+    rows = small_log().with_columns(label=pl.lit(HOSTILE))
+    summary = loadlens.summarize(rows.lazy(), by=["label", "memory_size"], timeline=True)
+    run = unpacked(run_data(summary.profile, summary.by))
+    good = rows.filter(pl.col("invocation_latency") > 0)["invocation_latency"]
+    assert sum(run["pairs"]) == run["num_pairs"]
+    assert sum(run["successes"]) == sum(run["count"]) == good.len()
+    assert sum(run["errors"]) == rows.height - good.len()
+    assert run["sum"].sum() == pytest.approx(good.sum(), rel=1e-12)
+    assert (run["min"].min(), run["max"].max()) == (good.min(), good.max())
+    assert {labels[0] for labels in run["keys"]} == {HOSTILE}
+
+
+def test_a_run_that_takes_too_much_has_wider_windows() -> None:
+    summary = loadlens.summarize(small_log().lazy(), by=["memory_size"], timeline=True)
+    fine = run_data(summary.profile, summary.by)
+    most = len(json.loads(fine)["packed"]) // 2
+    coarse = unpacked(run_data(summary.profile, summary.by, most_bytes=most))
+    assert coarse["width_s"] > unpacked(fine)["width_s"]
+    assert coarse["num_windows"] < unpacked(fine)["num_windows"]
+    assert sum(coarse["count"]) == sum(unpacked(fine)["count"])
+    assert run_data(summary.profile, summary.by, most_bytes=10) == ""
+
+
+def test_without_a_timeline_there_is_nothing_to_compute_from() -> None:
+    summary = loadlens.summarize(small_log().lazy(), by=["memory_size"])
+    assert run_data(summary.profile, summary.by) == ""
+
+
+@given(st.lists(st.integers(0, 2**53)))
+def test_whole_numbers_of_any_size(values: list[int]) -> None:
+    data = _varints(np.array(values, dtype=np.int64))
+    assert numbers(data, 0, len(values)) == (values, len(data))
+
+
+@given(st.text())
+def test_data_of_any_text_stay_data(text: str) -> None:
+    shown = inert_json(json.dumps({"keys": [text]}))
+    assert not {"<", ">", "&"} & set(shown)
+    assert json.loads(shown) == {"keys": [text]}
