@@ -9,8 +9,10 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from loadlens import analyze, profile_log, summarize
+from loadlens.cli import app
 from loadlens.errors import UsageError
 from loadlens.profile import Outliers, Progress
 from loadlens.schema import ERROR_COLUMNS, LATENCY
@@ -181,3 +183,16 @@ def test_one_configuration_is_its_own_total(tmp_path: Path) -> None:
 def test_totals_is_a_flag() -> None:
     with pytest.raises(UsageError, match="totals: got 'yes'"):
         summarize(log_of(10), [], totals="yes")  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("no_drawings")
+def test_the_terminal_shows_the_total_last(tmp_path: Path) -> None:
+    parquet(log_of(2000), tmp_path)
+    arguments = ["analyze", str(tmp_path / "log.parquet"), "--out", str(tmp_path / "out"), "--by", "label"]
+    done = CliRunner().invoke(app, arguments)
+    rows = [line for line in done.stdout.splitlines() if line.startswith("│")]
+    assert len(rows) == 4
+    cells = [cell.strip() for cell in rows[-1].strip("│").split("│")]
+    expected = total_of(log_of(2000), ["label"])
+    assert cells[:2] == ["Total", "2,000"]
+    assert cells[3] == f"{expected[f'{LATENCY}_median']:.1f}"

@@ -21,7 +21,7 @@ from loadlens.messages import counted, notes_last, visible
 from loadlens.profile import Progress
 from loadlens.report.columns import column_header, format_key, format_value
 from loadlens.report.comparison_report import verdict_sentence
-from loadlens.report.sections import ALL_CALLS, KEPT_CALLS
+from loadlens.report.sections import ALL_CALLS, KEPT_CALLS, totals_of
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY
 from loadlens.storage.location import Location
 from loadlens.summaries import InvocationStatistics
@@ -125,6 +125,7 @@ def print_frame(
     rest: str = "the files",
     groups: Mapping[str, str] | None = None,
     num_keys: int = 0,
+    totals: Mapping[str, object] | None = None,
 ) -> None:
     """Prints the first rows of a frame; headers and formats follow from its column names.
 
@@ -135,6 +136,7 @@ def print_frame(
         rest: where the rows are that are not shown.
         groups: what stands above the header of a column, by its name.
         num_keys: how many leading columns name the row.
+        totals: the figures of a last row by column; none for no such row.
     """
     forms = [format_key if number < num_keys else format_value for number in range(frame.width)]
     console = console_of_width()
@@ -146,6 +148,11 @@ def print_frame(
     for row in frame.head(MOST_ROWS).iter_rows():
         cells = zip(forms, frame.columns, row, strict=True)
         table.add_row(*[Text(visible(form(name, value))) for form, name, value in cells])
+    if totals:
+        table.add_section()
+        named = [""] * (num_keys - 1)
+        figures = [format_value(name, totals[name]) if name in totals else "" for name in frame.columns]
+        table.add_row("Total", *named, *figures[num_keys:])
     console.print(table)
     if frame.height > MOST_ROWS:
         console.print(
@@ -244,7 +251,9 @@ def _print_summary(
     if figures.height > MOST_ROWS and "num_invocations" in shown:
         title = f"{title}: those with the most calls"
         figures = figures.sort("num_invocations", descending=True, maintain_order=True)
-    print_frame(title, figures, groups=groups, num_keys=len(set(key) & set(shown)))
+    print_frame(
+        title, figures, groups=groups, num_keys=len(set(key) & set(shown)), totals=totals_of(part, figures)
+    )
 
 
 def _print_columns(title: str, frame: pl.DataFrame, columns: Sequence[str], currency: str = "USD") -> None:

@@ -37,6 +37,7 @@ __all__ = [
     "quality_table",
     "settings_table",
     "total",
+    "totals_of",
 ]
 
 
@@ -157,10 +158,10 @@ def _grouped(
         frame = frame.insert_column(at, part.bounds["throughput_high"])
         note = f"Throughput is known to lie between these two: {part.clock_note}."
     table = _headed(caption, frame, len(key), file)
-    return replace(table, groups=groups, totals=_totals_of(part, frame), note=f"{note} {table.note}".strip())
+    return replace(table, groups=groups, totals=totals_of(part, frame), note=f"{note} {table.note}".strip())
 
 
-def _totals_of(part: InvocationStatistics, frame: pl.DataFrame) -> dict[str, object]:
+def totals_of(part: InvocationStatistics, frame: pl.DataFrame) -> dict[str, object]:
     """The figures of all calls together, of the columns of a table of several configurations."""
     if part.total is None or part.summary.height == 1:
         return {}
