@@ -261,9 +261,7 @@ class SliceOptions:
 
     skip: Annotated[
         str | None,
-        slices_option(
-            metavar="TIME", help="Leave out the first part, e.g. 60s; a call belongs where it starts."
-        ),
+        slices_option(metavar="TIME", help="Leave out the first part: e.g. 60s, or auto for the ramp-up."),
     ] = None
     from_: Annotated[
         str | None,

@@ -28,13 +28,15 @@ from loadlens.engine.partitions import (
     plain_plan,
 )
 from loadlens.engine.scan import Scan, needed_names
-from loadlens.engine.slicing import SLICING, tell_outside
+from loadlens.engine.slicing import SLICING, located, tell_outside, whole_run
 from loadlens.errors import InputError, UsageError, WorkerError
 from loadlens.logs.findings import Findings
 from loadlens.logs.log import Log
 from loadlens.logs.outside import Outside
 from loadlens.profile.plan import SUCCESS_RULES, UnusableRowsError, success_rule
+from loadlens.profile.profile import Profile
 from loadlens.profile.progress import Tracker
+from loadlens.profile.slices import Edges
 
 __all__ = ["PARTITION_ROWS", "Merging", "counted_by_workers"]
 
@@ -59,7 +61,10 @@ def counted_by_workers(log: Log, scan: Scan, executor: Executor) -> Counted:
         UnusableRowsError: some row breaks a rule.
         WorkerError: the executor broke.
     """
-    tasks = _with_first_start(log, _tasks(log, scan), scan, executor)
+    tasks, remark = _tasks(log, scan), ""
+    if scan.options.slice:
+        edges, remark = _located(log, scan, executor, tasks)
+        tasks = [replace(task, edges=edges) for task in tasks]
     merging = Merging()
     findings: dict[int, Findings] = {}
     scan.tracker.stage(COUNTING, partitions=len(tasks))
@@ -71,7 +76,7 @@ def counted_by_workers(log: Log, scan: Scan, executor: Executor) -> Counted:
             break
     _tell_findings(log, [findings[number] for number in sorted(findings)])
     if outside := [part.outside for part in findings.values() if part.outside]:
-        tell_outside(log, scan.options.slice, Outside.together(outside))
+        tell_outside(log, scan.options.slice, replace(Outside.together(outside), remark=remark))
     profiles = merging.merged()
 
     def look(selections: Wanted) -> None:
@@ -86,16 +91,18 @@ def counted_by_workers(log: Log, scan: Scan, executor: Executor) -> Counted:
     return Counted(profiles=profiles, look=look)
 
 
-def _with_first_start(log: Log, tasks: list[Task], scan: Scan, executor: Executor) -> list[Task]:
-    """The tasks, with the first start of the log where their slice goes by it."""
-    asked = scan.options.slice
-    first: float | None = None
-    if asked.needs_first_start:
+def _located(log: Log, scan: Scan, executor: Executor, tasks: Sequence[Task]) -> tuple[Edges, str]:
+    """Where the slice of a log lies, of which workers find the first start or what it is as a whole."""
+
+    def first() -> float | None:
         scan.tracker.stage(SLICING, partitions=len(tasks))
         found = _results(executor, first_start_of_partition, tasks, (), scan.tracker)
-        first = min((start for _, start in found if start is not None), default=None)
-    asked.edges(log.name, first)
-    return [replace(task, first_start_s=first) for task in tasks]
+        return min((start for _, start in found if start is not None), default=None)
+
+    def run() -> Profile:
+        return counted_by_workers(log, whole_run(scan), executor).profiles[None]
+
+    return located(scan.options.slice, log.name, first, run)
 
 
 def _tasks(log: Log, scan: Scan) -> list[Task]:

@@ -96,7 +96,9 @@ def _tell_of_rows(log: Log, profile: Profile) -> None:
 def _edges(log: Log, options: MeasureOptions) -> Edges | None:
     """Where the slice of a log lies that was measured."""
     outside = log.findings.outside
-    return options.slice.edges(log.name, outside.first_start_s) if outside and options.slice else None
+    if outside is None or not options.slice:
+        return None
+    return Edges(from_s=outside.from_s, to_s=outside.to_s, where=options.slice.where)
 
 
 def _together(plans: Sequence[Plan], numbers: Iterable[int], *, alike: bool) -> list[list[int]]:

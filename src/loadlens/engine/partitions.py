@@ -26,6 +26,7 @@ from loadlens.profile.measures import broken_told
 from loadlens.profile.plan import SUCCESS_RULES, Plan, Rows, success_rule
 from loadlens.profile.profile import Profile
 from loadlens.profile.progress import Limits, Tracker
+from loadlens.profile.slices import Edges
 from loadlens.storage.location import absolute
 from loadlens.text.common_types import as_type
 
@@ -215,7 +216,7 @@ class Task:
         plan: the fields of the plan, its success by name.
         widths: of windows of time by which calls are counted besides, in s.
         options: how the caller wants it; without what can be told to no other process.
-        first_start_s: the first start of the whole log, where its slice goes by it.
+        edges: where the slice of the log lies that is measured; None for the whole log.
         attempt: how often it has failed; an executor that knows work by its arguments runs it again.
     """
 
@@ -225,7 +226,7 @@ class Task:
     plan: Mapping[str, Any]
     widths: tuple[float, ...]
     options: MeasureOptions
-    first_start_s: float | None = None
+    edges: Edges | None = None
     attempt: int = 0
 
 
@@ -279,7 +280,7 @@ def count_partition(task: Task) -> Counts:
         )
         with (
             broken_told(scan.plan.measures, log.frame, scan.plan.success, log.name),
-            sliced_part(log, scan, task.first_start_s) as rows,
+            sliced_part(log, scan, task.edges) as rows,
         ):
             profiles = profiles_of_rows(rows, layers_of(rows, scan), scan)
         packed = {width: _packed(profile) for width, profile in profiles.items()}
@@ -318,8 +319,7 @@ def look_at_partition(
         PartitionError: it cannot be read.
     """
     with _opened(task) as log:
-        edges = task.options.slice.edges(log.name, task.first_start_s)
-        rows = replace(log, frame=log.frame.filter(edges.holds())) if task.options.slice else log
+        rows = replace(log, frame=log.frame.filter(task.edges.holds())) if task.edges else log
         layers = Layers.of(Rows.of(rows, _plan(task.plan)), task.widths, timeline=False)
         selections = [(layer, Selections(some)) for layer, some in wanted]
         try:

@@ -1,22 +1,34 @@
 """A slice of a log: where it lies, how many rows lie outside, and the log of the rows inside."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
 import polars as pl
 
+from loadlens.engine.counting import layers_of, profiles_of_rows
 from loadlens.engine.scan import PARSING, Scan, is_small_text, needed_names, spill_file, write_spill
 from loadlens.errors import InputError
 from loadlens.logs.log import Log
 from loadlens.logs.outside import Outside
 from loadlens.profile.execution import Engine
-from loadlens.profile.plan import UnusableRowsError
+from loadlens.profile.plan import Plan, UnusableRowsError
+from loadlens.profile.profile import Profile
+from loadlens.profile.settling import Settling
 from loadlens.profile.slices import INSIDE, START, Edges, Slice, rows_of_kinds
+from loadlens.profile.timeline import timeline
 from loadlens.schema import breaks_one_of
 
-__all__ = ["SLICING", "first_start", "sliced", "sliced_part", "tell_outside"]
+__all__ = [
+    "SLICING",
+    "first_start",
+    "located",
+    "sliced",
+    "sliced_part",
+    "tell_outside",
+    "whole_run",
+]
 
 SLICING: Final = "Finding the slice"
 
@@ -41,34 +53,67 @@ def sliced(log: Log, scan: Scan) -> Iterator[Log]:
     if not asked:
         yield log
         return
-    with _at_hand(log, scan, asked) as whole:
+    with _at_hand(log, scan, asked.columns) as whole:
         scan.tracker.stage(SLICING)
-        first = first_start(whole, scan.options.engine) if asked.needs_first_start else None
-        part, outside = _inside(whole, scan, asked, asked.edges(log.name, first))
-        tell_outside(log, asked, outside)
+
+        def run() -> Profile:
+            own = whole_run(scan)
+            return profiles_of_rows(whole, layers_of(whole, own), own)[None]
+
+        edges, remark = located(asked, log.name, lambda: first_start(whole, scan.options.engine), run)
+        part, outside = _inside(whole, scan, edges)
+        tell_outside(log, asked, replace(outside, remark=remark))
         yield part
 
 
 @contextmanager
-def sliced_part(part: Log, scan: Scan, first_start_s: float | None) -> Iterator[Log]:
+def sliced_part(part: Log, scan: Scan, edges: Edges | None) -> Iterator[Log]:
     """The same of a part of a log, of which no row need lie inside.
 
     Args:
         part: the part.
-        scan: how it is scanned; its options have the slice.
-        first_start_s: that of the whole log, where the slice goes by it.
+        scan: how it is scanned.
+        edges: where the slice lies; None for the whole log.
 
     Raises:
         UnusableRowsError: some row outside breaks a rule.
-        UsageError: the log cannot have such a slice.
     """
-    asked = scan.options.slice
-    if not asked:
+    if edges is None:
         yield part
         return
-    with _at_hand(part, scan, asked) as whole:
-        rows, part.findings.outside = _inside(whole, scan, asked, asked.edges(part.name, first_start_s))
+    with _at_hand(part, scan, edges.columns) as whole:
+        rows, part.findings.outside = _inside(whole, scan, edges)
         yield rows
+
+
+def located(
+    asked: Slice, name: str, first: Callable[[], float | None], run: Callable[[], Profile]
+) -> tuple[Edges, str]:
+    """Where a slice lies on the clock of a log, and what a slice that begins by itself goes by.
+
+    Args:
+        asked: the slice.
+        name: what messages call the log.
+        first: finds the first start of the log.
+        run: makes the profile of the log as a whole, with its timeline; see ``whole_run``.
+
+    Raises:
+        UsageError: the log cannot have such a slice.
+    """
+    if not asked.is_auto:
+        return asked.edges(name, first() if asked.needs_first_start else None), ""
+    profile = run()
+    start_s = profile.figures["first_start"].min()
+    first_s = start_s if isinstance(start_s, float) else None
+    found = Settling.of(timeline(profile))
+    return asked.edges(name, first_s, found.begin_s), found.sentence(name, first_s)
+
+
+def whole_run(scan: Scan) -> Scan:
+    """How the whole of a log is counted over time."""
+    options = replace(scan.options, skip=None, from_=None, to=None, where=None, exact=False, heatmap=False)
+    plan = Plan(key=(), success=scan.plan.success, with_timeline=True)
+    return replace(scan, plan=plan, widths=(), options=options)
 
 
 def first_start(log: Log, engine: Engine) -> float | None:
@@ -78,21 +123,20 @@ def first_start(log: Log, engine: Engine) -> float | None:
     return first
 
 
-def _inside(whole: Log, scan: Scan, asked: Slice, edges: Edges) -> tuple[Log, Outside]:
+def _inside(whole: Log, scan: Scan, edges: Edges) -> tuple[Log, Outside]:
     """The rows of a log in a slice, and how many lie outside.
 
     Args:
         whole: the log.
         scan: how it is scanned.
-        asked: the slice as it was asked for.
-        edges: where it lies.
+        edges: where the slice lies.
 
     Raises:
         UnusableRowsError: some row outside breaks a rule.
     """
-    start = pl.col(START).min() if asked.moments else pl.lit(None, dtype=pl.Float64).alias(START)
+    start = pl.col(START).min() if edges.has_times else pl.lit(None, dtype=pl.Float64).alias(START)
     kinds = (
-        whole.frame.select(edges.kind(), *([START] if asked.moments else []))
+        whole.frame.select(edges.kind(), *([START] if edges.has_times else []))
         .group_by(INSIDE)
         .agg(start, pl.len().alias("rows"))
         .collect(engine=scan.options.engine)
@@ -100,7 +144,6 @@ def _inside(whole: Log, scan: Scan, asked: Slice, edges: Edges) -> tuple[Log, Ou
     first = kinds[START].min()
     rows = rows_of_kinds(kinds[INSIDE].to_list(), kinds["rows"].to_list())
     outside = Outside(
-        asked=str(asked),
         first_start_s=first if isinstance(first, float) else None,
         from_s=edges.from_s,
         to_s=edges.to_s,
@@ -133,22 +176,24 @@ def tell_outside(log: Log, asked: Slice, outside: Outside) -> None:
     asked.refuse_dates(log.name, outside.first_start_s)
     if not outside.inside and outside.rows:
         raise InputError(
-            f"{log.name}: no call lies in the slice {outside.asked}, {outside.rows:,} lie outside "
+            f"{log.name}: no call lies in the slice {asked}, {outside.rows:,} lie outside "
             f"({outside.told}); choose a wider one"
         )
-    log.findings.outside = outside
+    log.findings.outside = replace(outside, asked=str(asked))
 
 
 @contextmanager
-def _at_hand(log: Log, scan: Scan, asked: Slice) -> Iterator[Log]:
+def _at_hand(log: Log, scan: Scan, columns: list[str]) -> Iterator[Log]:
     """The log where it may be read several times, with the columns that a scan and the slice need."""
-    needed = [*needed_names(log, scan.plan), *(name for name in asked.columns if name in log.columns)]
-    names = list(dict.fromkeys(needed))
     if not log.is_dear:
         yield log
         return
     scan.tracker.stage(PARSING if log.text else "Reading rows")
-    frame = scan.tracker.watch(log.frame.select(_with_ruled(log, names)))
+    ruled = {name for rule in log.open_rules for name in rule.needs}
+    needed = [*needed_names(log, scan.plan), *columns, *sorted(ruled)]
+    frame = scan.tracker.watch(
+        log.frame.select(name for name in dict.fromkeys(needed) if name in log.columns)
+    )
     is_small = is_small_text(log, scan.limits)
     with spill_file(None if is_small else scan.options.spill_folder, wanted=not is_small) as path:
         if path is None:
@@ -157,9 +202,3 @@ def _at_hand(log: Log, scan: Scan, asked: Slice) -> Iterator[Log]:
             write_spill(frame, path, scan.options.engine)
             rows = pl.scan_parquet(path, glob=False)
         yield replace(log, frame=rows, columns=tuple(rows.collect_schema()), text=(), is_at_hand=True)
-
-
-def _with_ruled(log: Log, names: list[str]) -> list[str]:
-    """Columns, with those that rules look at which a scan has to check."""
-    ruled = {name for rule in log.open_rules for name in rule.needs}
-    return [*names, *(name for name in log.columns if name in ruled and name not in names)]

@@ -26,7 +26,7 @@ class Outside:
         remark: what a slice that was chosen by itself goes by, as a sentence; else empty.
     """
 
-    asked: str
+    asked: str = ""
     first_start_s: float | None = None
     from_s: float | None = None
     to_s: float | None = None
@@ -60,7 +60,7 @@ class Outside:
             f"{self.rows:,} of {counted(self.rows + self.inside, 'row')} lie outside the slice {self.asked}"
             f"{reasons} and are not counted"
         )
-        return [told, *([self.remark] if self.remark else [])]
+        return [*([told] if self.rows or not self.remark else []), *([self.remark] if self.remark else [])]
 
     @property
     def document(self) -> dict[str, Any]:

@@ -62,7 +62,8 @@ class Execution(TypedDict, total=False):
             files, each worker within ``memory_limit``; by default everything happens in this process.
         partition_rows: about how many rows of the log's files make a partition; by default a sixteenth of
             them, between 4 and 16 million.
-        skip: how long after the log's first start its slice begins: ``"60s"``, seconds, or a timedelta.
+        skip: how long after the log's first start its slice begins: ``"60s"``, seconds, or a timedelta; or
+            ``"auto"`` for the end of its ramp-up, if it has one that can be told.
         from_: the same, or a date and time: ``"2026-11-22T10:30"`` or a datetime, of UTC without an offset.
         to: where the slice ends; a call belongs to the slice in which it starts.
         where: a condition on its rows, in SQL or as a ``pl.Expr``, over all of the log's columns.

@@ -7,10 +7,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["Phases"]
+__all__ = ["Phases", "noise_of"]
 
 _TOLERANCE: Final = 0.15
-_SIGMAS: Final = 3.0  # a number of independent calls varies by its square root
+_SIGMAS: Final = 3.0
+_MEDIAN_OF_NORMAL: Final = 0.6745  # of the size of a normal variable, in standard deviations
 _REACHED: Final = 0.95
 _STEADY_SHARE: Final = 0.8
 _FEWEST_STEADY: Final = 5
@@ -40,9 +41,9 @@ class Phases:
         """The phases that windows of a run tell, by active calls or, without these, by calls per second.
 
         The level is the upper quartile of the windows'. The load is steady if four in five windows between
-        the first and the last that reach 95 % of it are within 15 % of it, or three times the square root of
-        so many calls, and their halves differ by no more than 10 %. A ramp or a cool-down takes two windows
-        and 3 % of the run at least.
+        the first and the last that reach 95 % of it are within 15 % of it, or three times their noise, and
+        their halves differ by no more than 10 %. The noise is what neighbours differ by. A ramp or a
+        cool-down takes two windows and 3 % of the run at least.
 
         Args:
             windows: ``window_start_s``, ``window_s``, ``active_calls``, ``calls``, ascending and without
@@ -56,11 +57,12 @@ class Phases:
         reached = np.flatnonzero(load >= _REACHED * level)
         first, last = int(reached[0]), int(reached[-1])
         between = load[first : last + 1]
-        allowed = max(_TOLERANCE * level, _SIGMAS * level**0.5)
+        noise = noise_of(between)
+        allowed = max(_TOLERANCE * level, _SIGMAS * noise)
         is_steady = np.abs(between - level) <= allowed
         if level <= 0 or len(between) < _FEWEST_STEADY or is_steady.mean() < _STEADY_SHARE:
             return cls()
-        if _is_trend(between[is_steady], level):
+        if _is_trend(between[is_steady], level, noise):
             return cls()
         width = float(windows["window_s"][0])
         fewest = max(_FEWEST_WINDOWS, _LEAST_SHARE * len(load))
@@ -75,7 +77,14 @@ class Phases:
         )
 
 
-def _is_trend(load: NDArray[np.float64], level: float) -> bool:
+def noise_of(values: NDArray[np.float64]) -> float:
+    """The standard deviation of values but for their trend, from the median difference of neighbours."""
+    if len(values) < 2:  # noqa: PLR2004  # a difference takes two
+        return 0.0
+    return float(np.median(np.abs(np.diff(values)))) / (_MEDIAN_OF_NORMAL * 2**0.5)
+
+
+def _is_trend(load: NDArray[np.float64], level: float, noise: float) -> bool:
     """Whether the second half of some windows differs from the first by more than chance would have it."""
     early, late = np.array_split(load, 2)
-    return bool(abs(late.mean() - early.mean()) > _TREND * level + _SIGMAS * (level / len(load)) ** 0.5)
+    return bool(abs(late.mean() - early.mean()) > _TREND * level + 2 * _SIGMAS * noise / len(load) ** 0.5)

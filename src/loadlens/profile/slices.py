@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from numbers import Real
-from typing import Final
+from typing import Final, Literal
 
 import polars as pl
 
@@ -36,10 +36,13 @@ When = str | float | timedelta | datetime
 
 _UNITS_S: Final[Mapping[str, float]] = {"ms": 1e-3, "s": 1, "min": 60, "h": 3600, "d": 86400}
 _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)", re.ASCII)
-_SPAN_EXPECTED: Final = "a length of time such as 60s, 5min or 1.5h"
+_SPAN_EXPECTED: Final = "a length of time such as 60s, 5min or 1.5h, or auto"
 _WHEN_EXPECTED: Final = (
     "a length of time after the first start, such as 5min, or a date and time, such as 2026-11-22T10:30"
 )
+
+AUTO: Final = "auto"
+"""In the place of a length of time to skip: what the log itself tells to be its ramp-up."""
 
 START: Final = "start_time"
 INSIDE: Final = "inside"
@@ -62,14 +65,14 @@ class Moment:
     """Where a slice begins or ends.
 
     Attributes:
-        seconds: after the first start of the log; of a date, since 1970 in UTC.
-        is_date: whether it is a date and time.
+        seconds: after the first start of the log; of a date, since 1970 in UTC; of ``auto``, any.
+        kind: whether it is a length of time, a date and time, or what the log itself tells.
         option: the option that says so.
         text: as it was said.
     """
 
     seconds: float
-    is_date: bool = False
+    kind: Literal["span", "date", "auto"] = "span"
     option: str
     text: str
 
@@ -85,16 +88,25 @@ class Moment:
         text, date = str(value), _date_of(value) if dates else None
         if date is not None:
             since = (date if date.tzinfo else date.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
-            return cls(seconds=since / timedelta(seconds=1), is_date=True, option=option, text=text)
+            return cls(seconds=since / timedelta(seconds=1), kind="date", option=option, text=text)
+        if value == AUTO and not dates:
+            return cls(seconds=0.0, kind="auto", option=option, text=text)
         seconds = _seconds_of(value)
         if seconds is None or not 0 <= seconds < math.inf:
             expected = _WHEN_EXPECTED if dates else _SPAN_EXPECTED
             raise UsageError(f"{option}: got {shortened(value)}, expected {expected}")
         return cls(seconds=seconds, option=option, text=f"{value:g}s" if isinstance(value, Real) else text)
 
-    def on_clock(self, first_start_s: float | None) -> float:
-        """The time on the clock of a log whose first call starts at ``first_start_s``."""
-        return self.seconds if self.is_date else (first_start_s or 0.0) + self.seconds
+    def on_clock(self, first_start_s: float | None, ramp_end_s: float | None) -> float | None:
+        """The time on the clock of a log; None for none.
+
+        Args:
+            first_start_s: when its first call starts.
+            ramp_end_s: when its ramp-up ends; None where it has none that can be told.
+        """
+        if self.kind == "auto":
+            return ramp_end_s
+        return self.seconds if self.kind == "date" else (first_start_s or 0.0) + self.seconds
 
 
 def _date_of(value: When) -> datetime | None:
@@ -144,7 +156,7 @@ class Slice:
             raise UsageError("skip and from both say where the slice begins; give one of them")
         start = Moment.of("skip", skip, dates=False) or Moment.of("from", from_, dates=True)
         end = Moment.of("to", to, dates=True)
-        if start and end and start.is_date == end.is_date and start.seconds >= end.seconds:
+        if start and end and start.kind == end.kind and start.seconds >= end.seconds:
             raise _contradiction(start, end)
         expression = _parsed(where) if isinstance(where, str) else where
         return cls(start=start, end=end, where=expression, condition="" if expression is None else str(where))
@@ -164,13 +176,17 @@ class Slice:
     @property
     def needs_first_start(self) -> bool:
         """Whether only the first start of a log tells where it begins or ends."""
-        return any(not moment.is_date for moment in self.moments)
+        return any(moment.kind != "date" for moment in self.moments)
+
+    @property
+    def is_auto(self) -> bool:
+        """Whether the log itself tells where it begins."""
+        return self.start is not None and self.start.kind == "auto"
 
     @property
     def columns(self) -> list[str]:
         """The columns that tell whether a row is part of it."""
-        roots = [] if self.where is None else self.where.meta.root_names()
-        return list(dict.fromkeys([*([START] if self.moments else []), *roots]))
+        return [*([START] if self.moments else []), *_roots(self.where)]
 
     def check(self, name: str, schema: pl.Schema) -> None:
         """Refuses a slice that a log cannot have, before its rows are read.
@@ -192,19 +208,20 @@ class Slice:
             _refuse_unknown(self.where, name, schema)
             _refuse_no_condition(self.where, self.condition, schema)
 
-    def edges(self, name: str, first_start_s: float | None) -> "Edges":
+    def edges(self, name: str, first_start_s: float | None, ramp_end_s: float | None = None) -> "Edges":
         """Where it lies on the clock of a log.
 
         Args:
             name: what messages call the log.
             first_start_s: the log's first start; None where no row has one, or where dates say it all.
+            ramp_end_s: when the log's ramp-up ends, where that was asked for; None where nothing tells.
 
         Raises:
             UsageError: it ends before it begins, or has dates where the clock has none.
         """
         start, end = self.start, self.end
-        from_s = None if start is None else start.on_clock(first_start_s)
-        to_s = None if end is None else end.on_clock(first_start_s)
+        from_s = None if start is None else start.on_clock(first_start_s, ramp_end_s)
+        to_s = None if end is None else end.on_clock(first_start_s, ramp_end_s)
         self.refuse_dates(name, first_start_s)
         if start and end and from_s is not None and to_s is not None and from_s >= to_s:
             raise _contradiction(start, end)
@@ -216,13 +233,17 @@ class Slice:
         Raises:
             UsageError: names the option.
         """
-        dates = [moment for moment in self.moments if moment.is_date]
+        dates = [moment for moment in self.moments if moment.kind == "date"]
         if dates and first_start_s is not None and first_start_s < EARLIEST_S:
             raise UsageError(
                 f"{dates[0].option}: got {shortened(dates[0].text)}, but the times of {name} are of no "
                 f"calendar: they begin at {first_start_s:g} s; expected a length of time after that, such as "
                 f"5min"
             )
+
+
+def _roots(where: pl.Expr | None) -> list[str]:
+    return [] if where is None else where.meta.root_names()
 
 
 def _contradiction(start: Moment, end: Moment) -> UsageError:
@@ -300,6 +321,16 @@ class Edges:
     to_s: float | None
     where: pl.Expr | None
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns that tell whether a row is part of it."""
+        return [*([START] if self.has_times else []), *_roots(self.where)]
+
+    @property
+    def has_times(self) -> bool:
+        """Whether it begins or ends at some time."""
+        return self.from_s is not None or self.to_s is not None
+
     def kind(self) -> pl.Expr:
         """What a row is to the slice: a number, as ``inside``; see ``rows_of_kinds``."""
         start, found = pl.col(START), pl.lit(0, dtype=pl.UInt8)
@@ -309,7 +340,7 @@ class Edges:
             found = pl.when(start >= self.to_s).then(_number("after")).otherwise(found)
         if self.from_s is not None:
             found = pl.when(start < self.from_s).then(_number("before")).otherwise(found)
-        if self.from_s is not None or self.to_s is not None:
+        if self.has_times:
             found = pl.when(start.is_null()).then(_number("without_start")).otherwise(found)
         return found.alias(INSIDE)
 
@@ -321,7 +352,7 @@ class Edges:
             *([] if self.to_s is None else [start < self.to_s]),
             *([] if self.where is None else [self.where]),
         ]
-        return pl.all_horizontal(parts)
+        return pl.all_horizontal(parts or [pl.lit(value=True)])
 
 
 def rows_of_kinds(kinds: Sequence[int], rows: Sequence[int]) -> dict[str, int]:
