@@ -18,6 +18,7 @@ __all__ = [
     "NO_CALENDAR",
     "Shown",
     "are",
+    "as_markdown",
     "brief",
     "counted",
     "counted_kind",
@@ -110,6 +111,16 @@ NOT_ANALYSED: Final = "not analysed: "
 """What stands before the name of samples that are counted and not read."""
 
 NO_CALENDAR: Final = "its times are of no calendar: they tell spans and rates, not when the test ran"
+
+
+_MARKDOWN: Final = re.compile(r"([\\`*_\[\]|~])")
+_ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "#": "&#35;"}
+
+
+def as_markdown(text: str) -> str:
+    """Text that Markdown shows as it is: no markup, no tags, no mentions."""
+    text = "".join(_ENTITIES.get(character, character) for character in visible(text))
+    return _MARKDOWN.sub(r"\\\1", text)
 
 
 def notes_last(sentences: Iterable[str]) -> list[str]:

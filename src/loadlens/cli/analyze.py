@@ -34,13 +34,15 @@ from loadlens.cli.option_groups import (
     named_files,
     share_of,
 )
+from loadlens.cli.pipeline_files import MarkdownFiles, OpenMetrics
 from loadlens.cli.terminal import ProgressDisplay, print_results, progress_display
 from loadlens.cost.prices import BUILT_IN_TABLES, load_prices
 from loadlens.errors import GateFailedError, UsageError
 from loadlens.gates.verdict_files import failures, summary_line
 from loadlens.logs import Reading, find_toolkit_folder
 from loadlens.profile import DEFAULT_PERCENTILES, MeasureOptions
-from loadlens.publish.publishing import existing_paths, publish_folder, refuse_output_inside
+from loadlens.publish.publishing import existing_paths, publish_folder, refuse_output_inside, write_text
+from loadlens.report import render_markdown
 from loadlens.results import ChartFormat
 from loadlens.storage.location import Location, target
 from loadlens.storage.secrets import StorageOptions
@@ -118,6 +120,8 @@ def analyze_command(
     chart_format: Charts = None,
     safe_csv: SafeCsv = False,
     overwrite: Overwrite = False,
+    openmetrics: OpenMetrics = None,
+    files: MarkdownFiles,
     output: PrintOptions,
 ) -> None:
     """Analyse logs into summaries, charts and a report.
@@ -127,7 +131,9 @@ def analyze_command(
     costing = cost.costing()
     reading = logs.reading(running.spill_folder)
     place = target(out, reading.storage_options)
-    refuse_output_inside(place, existing_paths([*cost.files, *named_files(gates.slo_file, logs.map_file)]))
+    options_read = [*cost.files, *named_files(gates.slo_file, logs.map_file)]
+    refuse_output_inside(place, existing_paths(options_read))
+    files.refuse(existing_paths([*inputs, *options_read]), openmetrics)
     with (
         progress_display(quiet=output.quiet) as display,
         running.workforce(display.on_progress, exact=exact) as measuring,
@@ -149,6 +155,10 @@ def analyze_command(
             on_stage=display.on_stage,
         )
         analysis = published_analysis(inputs, place, options, overwrite=overwrite)
+    files.publish(
+        lambda: render_markdown(analysis.report),
+        (openmetrics, lambda path: write_text(path, analysis.openmetrics)),
+    )
     output.show(lambda: analysis.document, lambda: print_results(analysis, place))
     _refuse_failed_gates(analysis)
 

@@ -1,16 +1,15 @@
 """``loadlens check``: judges gates on logs, for pipelines."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.table import Table
 from rich.text import Text
 
-from loadlens.cli.grouped_commands import output_option, spelt_out
+from loadlens.cli.grouped_commands import spelt_out
 from loadlens.cli.option_groups import (
     GateOptions,
     KeyOptions,
@@ -22,9 +21,9 @@ from loadlens.cli.option_groups import (
     SafeCsv,
     excerpts_shown,
     fence_of,
-    local_file,
     refuse_results_folder,
 )
+from loadlens.cli.pipeline_files import Junit, MarkdownFiles, written_file
 from loadlens.cli.terminal import MOST_ROWS, console_of_width, print_line, print_warnings, progress_display
 from loadlens.engine import ask
 from loadlens.errors import GateFailedError, InputError, UsageError
@@ -32,20 +31,13 @@ from loadlens.gates import GateCheck, Verdict, check_document, gates_question, j
 from loadlens.gates.verdict_files import detail, failures, gate_text, summary_line
 from loadlens.logs import Findings, TooManyRejectsError, open_log
 from loadlens.messages import counted, visible
-from loadlens.publish.publishing import publish_files, refuse_files, write_text
+from loadlens.publish.publishing import publish_files, write_text
 from loadlens.report.columns import column_header, format_key
 
 __all__ = ["check"]
 
 
-def _written(help_text: str) -> typer.models.OptionInfo:
-    found: typer.models.OptionInfo = output_option(parser=local_file, metavar="FILE", help=help_text)
-    return found
-
-
-Junit = Annotated[Path | None, _written("JUnit XML file to write; replaces one that is there.")]
-Markdown = Annotated[Path | None, _written("Markdown file to write; replaces one that is there.")]
-Rejects = Annotated[Path | None, _written("CSV file for rejected rows; replaces one that is there.")]
+Rejects = Annotated[Path | None, written_file("CSV file for rejected rows; replaces one that is there.")]
 
 
 @spelt_out
@@ -61,7 +53,7 @@ def check(
     rejects: Rejects = None,
     safe_csv: SafeCsv = False,
     junit: Junit = None,
-    markdown: Markdown = None,
+    files: MarkdownFiles,
     output: PrintOptions,
 ) -> None:
     """Judge gates on logs, for pipelines.
@@ -74,8 +66,7 @@ def check(
     gates = slos.gates()
     refuse_results_folder(inputs, reading)
     log = open_log(inputs, reading=reading)
-    outputs = [path for path in (junit, markdown, rejects) if path is not None]
-    refuse_files(outputs, [*(file.path for file in log.files), slos.slo_file, logs.map_file])
+    files.refuse([*(file.path for file in log.files), slos.slo_file, logs.map_file], junit, rejects)
     with (
         progress_display(quiet=output.quiet) as display,
         running.workforce(display.on_progress) as options,
@@ -83,12 +74,11 @@ def check(
     ):
         found = ask(log, gates_question(log, gates, key.columns, outliers=fence_of(outliers)), options)
     rejected = log.findings.unjudged
-    writers: list[tuple[Path | None, Callable[[Path], None]]] = [
+    files.publish(
+        lambda: markdown_text(found, rejected=rejected),
         (junit, lambda path: write_text(path, junit_xml(found, inputs, rejected=rejected))),
-        (markdown, lambda path: write_text(path, markdown_text(found, rejected=rejected))),
         (rejects, partial(log.findings.write_rejects, safe=safe_csv)),
-    ]
-    publish_files([(path, write) for path, write in writers if path is not None])
+    )
     output.show(
         lambda: {**check_document(found, inputs), **log.findings.document()},
         lambda: _print(found, log.findings, rejects),

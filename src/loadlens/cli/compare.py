@@ -28,6 +28,7 @@ from loadlens.cli.option_groups import (
     named_files,
     share_of,
 )
+from loadlens.cli.pipeline_files import Junit, MarkdownFiles
 from loadlens.cli.terminal import MOST_ROWS, ProgressDisplay, console_of_width, progress_display
 from loadlens.comparison import VERDICTS, Comparison, ComparisonQuestion, compared_prices
 from loadlens.errors import GateFailedError, InputError, UsageError
@@ -39,8 +40,11 @@ from loadlens.publish.publishing import (
     publish_rejects,
     refuse_output_inside,
     rejects_of_folder,
+    write_text,
 )
+from loadlens.report import render_markdown
 from loadlens.report.columns import column_header, format_key, format_value, key_text
+from loadlens.report.comparison_junit import comparison_junit
 from loadlens.report.comparison_report import (
     change_text,
     deciding_text,
@@ -93,15 +97,18 @@ def compare_command(
     out: Folder = None,
     safe_csv: SafeCsv = False,
     overwrite: Overwrite = False,
+    junit: Junit = None,
+    files: MarkdownFiles,
     output: PrintOptions,
 ) -> None:
     """Compare two runs key by key, with intervals and verdicts."""
     reading = logs.reading(running.spill_folder)
     effect = share_of(min_effect)
     place = None if out is None else target(out, reading.storage_options)
+    named = existing_paths([base, candidate, *(prices or ()), *named_files(logs.map_file)])
     if place is not None:
-        named = [base, candidate, *(prices or ()), *named_files(logs.map_file)]
-        refuse_output_inside(place, existing_paths(named))
+        refuse_output_inside(place, named)
+    files.refuse(named, junit)
     tables = compared_prices(prices or (), request_size)
     with progress_display(quiet=output.quiet) as display, running.workforce(display.on_progress) as options:
 
@@ -122,6 +129,10 @@ def compare_command(
             found = _told_of_rejects(compared)
         else:
             found = _published(compared, place, display, overwrite=overwrite, safe_csv=safe_csv)
+    files.publish(
+        lambda: render_markdown(found.report),
+        (junit, lambda path: write_text(path, comparison_junit(found))),
+    )
     output.show(lambda: found.file_document, lambda: _print(found, place))
     if fail_on is not None and found.verdicts[fail_on.value]:
         raise GateFailedError(verdict_sentence(found).removesuffix("."))

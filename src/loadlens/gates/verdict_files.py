@@ -1,20 +1,17 @@
 """Judged gates as JSON, JUnit XML and Markdown, and as files that appear whole or not at all."""
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
 from importlib.metadata import version
-from itertools import count
 from pathlib import Path
 from typing import Any, Final
-from xml.etree import ElementTree as ET
 
 import polars as pl
 
 from loadlens.gates.evaluate import GateCheck, Verdict
 from loadlens.gates.grammar import Gate
-from loadlens.messages import counted, json_text, visible, visible_lines
+from loadlens.messages import as_markdown, counted, json_text
+from loadlens.publish.junit import Case, junit_document
 from loadlens.publish.publishing import write_text
 from loadlens.publish.saving import write_csv
 from loadlens.storage.secrets import shown
@@ -38,10 +35,7 @@ _FIGURE_TYPES: Final = {
     **dict.fromkeys(("calls", "judged_windows", "failed_windows"), pl.Int64()),
     "reason": pl.String(),
 }
-_MARKDOWN: Final = re.compile(r"([\\`*_\[\]|~])")
 _MOST_MARKDOWN_ROWS: Final = 1000
-_EPOCH: Final = datetime(1970, 1, 1)  # the schema has times without a zone
-_ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "#": "&#35;"}
 
 
 def key_text(key: Mapping[str, object]) -> str:
@@ -179,77 +173,24 @@ def _json_cell(value: object) -> object:
 def junit_xml(check: GateCheck, inputs: Iterable[str], *, rejected: int = 0) -> str:
     """Judged gates as a JUnit report: a test case for each gate and configuration.
 
-    Its time is that of the load test and not the present, so that the same log gives the same file.
-
     Args:
         check: the judged gates.
         inputs: the logs as they were named.
         rejected: how many rows of the logs were rejected and so not judged.
     """
-    cases = check.verdicts
-    failed = sum(not verdict.holds for verdict in cases)
-    first, last = check.first_start, check.last_end
-    duration_s = 0.0 if first is None or last is None else max(last - first, 0.0)
-    root = ET.Element("testsuites")
-    suite = ET.SubElement(
-        root,
-        "testsuite",
-        {
-            "name": "loadlens check",
-            "package": "loadlens",
-            "id": "0",
-            "timestamp": _timestamp(last if first is None else first),
-            "hostname": "localhost",
-            "tests": str(len(cases)),
-            "failures": str(failed),
-            "errors": "0",
-            "skipped": "0",
-            "time": f"{duration_s:.3f}",
-        },
-    )
-    properties = ET.SubElement(suite, "properties")
-    facts = {
-        "loadlens_version": version("loadlens"),
-        "inputs": ", ".join(map(shown, inputs)),
-        "rejected_rows": str(rejected),
-    }
-    for name, value in facts.items():
-        ET.SubElement(properties, "property", {"name": name, "value": visible_lines(value)})
-    for verdict, name in zip(cases, _case_names(cases), strict=True):
-        _add_case(suite, verdict, name)
-    for stream in ("system-out", "system-err"):
-        ET.SubElement(suite, stream)
-    ET.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+    facts = {"inputs": ", ".join(map(shown, inputs)), "rejected_rows": str(rejected)}
+    cases = [_case(verdict) for verdict in check.verdicts]
+    return junit_document("check", cases, facts, (check.first_start, check.last_end))
 
 
-def _timestamp(seconds: float | None) -> str:
-    """A time of a log's clock as the schema has it, which knows no missing one: then the clock's zero."""
-    return (_EPOCH + timedelta(seconds=math.floor(seconds or 0.0))).isoformat()
-
-
-def _case_names(verdicts: Sequence[Verdict]) -> list[str]:
-    """A name for each verdict that no other has, as readers of JUnit fold white space and go by names."""
-    names: list[str] = []
-    taken: set[str] = set()
-    for verdict in verdicts:
-        where = f" [{key_text(verdict.key)}]" if verdict.key else ""
-        name = " ".join(visible_lines(f"{verdict.gate.title}{where}").split())
-        numbered = (f"{name} ({number})" for number in count(2))
-        names.append(name if name not in taken else next(each for each in numbered if each not in taken))
-        taken.add(names[-1])
-    return names
-
-
-def _add_case(suite: ET.Element, verdict: Verdict, name: str) -> None:
-    gate = verdict.gate
-    case = ET.SubElement(suite, "testcase", {"name": name, "classname": "loadlens.check", "time": "0"})
+def _case(verdict: Verdict) -> Case:
+    where = f" [{key_text(verdict.key)}]" if verdict.key else ""
+    name = f"{verdict.gate.title}{where}"
     if verdict.holds:
-        return
-    got = f"got {_got(verdict)}, expected {gate.text}"
-    failure = ET.SubElement(case, "failure", {"message": visible_lines(got), "type": "gate"})
-    lines = [got, key_text(verdict.key), counted(verdict.calls, "call"), detail(verdict)]
-    failure.text = visible_lines("\n".join(line for line in lines if line))
+        return Case(name=name)
+    problem = f"got {_got(verdict)}, expected {verdict.gate.text}"
+    details = (key_text(verdict.key), counted(verdict.calls, "call"), detail(verdict))
+    return Case(name=name, problem=problem, details=details)
 
 
 def markdown_text(check: GateCheck, *, rejected: int = 0) -> str:
@@ -276,7 +217,7 @@ def markdown_text(check: GateCheck, *, rejected: int = 0) -> str:
             gate.shown(verdict.value),
             f"{verdict.calls:,}",
         ]
-        texts = [_markdown(text) for text in (*cells, detail(verdict))]
+        texts = [as_markdown(text) for text in (*cells, detail(verdict))]
         lines.append(f"| {'✅ holds' if verdict.holds else '❌ failed'} | {' | '.join(texts)} |")
     rest = len(verdicts) - _MOST_MARKDOWN_ROWS
     if rest > 0:
@@ -324,9 +265,3 @@ def write_verdicts(check: GateCheck, folder: Path) -> None:
     write_text(folder / "gates.json", json_text(check_document(check, inputs)))
     write_text(folder / "gates.md", markdown_text(check, rejected=check.unjudged))
     write_text(folder / "junit.xml", junit_xml(check, inputs, rejected=check.unjudged))
-
-
-def _markdown(text: str) -> str:
-    """Text that Markdown shows as it is: no markup, no tags, no mentions."""
-    text = "".join(_ENTITIES.get(character, character) for character in visible(text))
-    return _MARKDOWN.sub(r"\\\1", text)

@@ -1,6 +1,7 @@
 """One self-contained HTML page of what was found."""
 
 from loadlens.report.failures_report import failures_section
+from loadlens.report.markdown import render_markdown
 from loadlens.report.page import Callout, Card, Figure, Heading, Notes, Report, Section, Table, render
 from loadlens.report.parts_report import parts_section
 from loadlens.report.run_data import run_data
@@ -20,6 +21,7 @@ __all__ = [
     "failures_section",
     "parts_section",
     "render",
+    "render_markdown",
     "run_data",
     "summary_report",
     "toolkit_report",

@@ -19,7 +19,20 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-__all__ = ["Block", "Callout", "Card", "Figure", "Heading", "Notes", "Report", "Section", "Table", "render"]
+__all__ = [
+    "Block",
+    "Callout",
+    "Card",
+    "Figure",
+    "Heading",
+    "Notes",
+    "Report",
+    "Section",
+    "Table",
+    "render",
+    "table_headers",
+    "table_rows",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,8 +195,8 @@ def _environment() -> Environment:
     environment.filters |= {
         "block_name": _block_name,
         "groups": _groups,
-        "headers": _headers,
-        "rows": _rows,
+        "headers": table_headers,
+        "rows": table_rows,
         "totals": _totals,
         "inert_json": inert_json,
         "inline_svg": _inline_svg,
@@ -195,7 +208,7 @@ def _block_name(block: Block) -> str:
     return type(block).__name__.lower()
 
 
-def _headers(table: Table) -> list[tuple[str, bool, str, str]]:
+def table_headers(table: Table) -> list[tuple[str, bool, str, str]]:
     """Each column's header and whether it holds numbers; its name, and that of its format."""
     return [
         (
@@ -218,7 +231,8 @@ def _groups(table: Table) -> list[tuple[str, int]]:
     return spans if heading_of else []
 
 
-def _rows(table: Table) -> list[list[str]]:
+def table_rows(table: Table) -> list[list[str]]:
+    """The cells as the page shows them."""
     names = table.frame.columns
     forms = [format_key if number < table.num_keys else format_value for number in range(len(names))]
     return [

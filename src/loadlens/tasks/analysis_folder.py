@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +13,7 @@ from loadlens.messages import Shown, json_text, listed
 from loadlens.profile.buckets import COARSE_ERROR
 from loadlens.publish.publishing import write_text
 from loadlens.publish.saving import SavedFolder
+from loadlens.summaries.openmetrics import openmetrics_text
 from loadlens.summaries.summary_columns import MOST_KEYS, keys_left_out
 from loadlens.tasks.decisions import Decisions
 
@@ -103,7 +105,7 @@ class ToolkitAnalysis(Shown, SavedFolder):
 
     def write(self, folder: Path, chart_formats: Sequence[ChartFormat] | None = None) -> None:
         """Writes the summary folders, the report and summary.json; charts in the formats of the options."""
-        from loadlens.report import render, toolkit_report
+        from loadlens.report import render
 
         formats = self.options.chart_formats if chart_formats is None else chart_formats
         self.options.on_stage("Drawing charts")
@@ -113,7 +115,16 @@ class ToolkitAnalysis(Shown, SavedFolder):
                 part_folder.mkdir()
                 part.write(part_folder, formats)
         self.options.on_stage("Writing the report")
-        report = toolkit_report(
+        (folder / "benchmarking_report").mkdir()
+        write_text(folder / "benchmarking_report" / "benchmarking_report.html", render(self.report))
+        write_text(folder / "summary.json", json_text(self.document))
+
+    @cached_property
+    def report(self) -> Report:
+        """What the report shows."""
+        from loadlens.report import toolkit_report
+
+        return toolkit_report(
             source=self.source,
             version=version("loadlens"),
             options={
@@ -127,9 +138,13 @@ class ToolkitAnalysis(Shown, SavedFolder):
             no_cost_reason=self.no_cost_reason,
             figures=self._figures(),
         )
-        (folder / "benchmarking_report").mkdir()
-        write_text(folder / "benchmarking_report" / "benchmarking_report.html", render(report))
-        write_text(folder / "summary.json", json_text(self.document))
+
+    @property
+    def openmetrics(self) -> str:
+        """The figures of the concurrency benchmark, else of the stability benchmark, as OpenMetrics."""
+        part = self.concurrency or self.stability
+        assert part is not None  # noqa: S101  # a folder without both is refused
+        return openmetrics_text(part)
 
     def _figures(self) -> dict[str, str]:
         from loadlens.charts import svg_text
@@ -216,10 +231,12 @@ class LogAnalysis(Shown, SavedFolder):
             self.findings.write_rejects(folder / REJECTS_FILE, safe=self.options.safe_csv)
         self.decisions.write_charts(folder / "charts", formats)
         self.options.on_stage("Writing the report")
-        write_text(folder / "report.html", render(self._report()))
+        write_text(folder / "report.html", render(self.report))
         write_text(folder / "summary.json", json_text(self.document))
 
-    def _report(self) -> Report:
+    @cached_property
+    def report(self) -> Report:
+        """What the report shows."""
         from loadlens.charts import svg_text
         from loadlens.report import RUN, run_data, summary_report
         from loadlens.report.over_time_report import OVER_TIME_CAPTIONS
@@ -240,6 +257,11 @@ class LogAnalysis(Shown, SavedFolder):
             after=(*self._further_sections(), *self.decisions.sections_after()),
             runs={RUN: data} if data else {},
         )
+
+    @property
+    def openmetrics(self) -> str:
+        """The figures as OpenMetrics."""
+        return openmetrics_text(self.summary)
 
     def _further_sections(self) -> list[Section]:
         """The sections on what was measured besides, where there is something to tell."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from loadlens.comparison import Prices
     from loadlens.logs import Source
     from loadlens.publish.saving import ChartFormat
+    from loadlens.report import Report
 
 __all__ = ["ComparisonResult", "CostingResult", "compare"]
 
@@ -46,6 +47,15 @@ class ComparisonResult(Comparison, SavedFolder):
             "latency_density": comparison_density_chart(self.density, self.drawn, self.by),
             "latency_spectrum": comparison_spectrum_chart(self.spectrum, self.drawn, self.by),
         }
+
+    @cached_property
+    def report(self) -> Report:
+        """What report.html shows."""
+        from loadlens.charts import svg_text
+        from loadlens.report.comparison_report import comparison_report
+
+        figures = {name: svg_text(chart) for name, chart in self.charts.items()}
+        return comparison_report(comparison=self, version=version("loadlens"), figures=figures)
 
     @property
     def file_document(self) -> dict[str, Any]:
@@ -65,9 +75,7 @@ class ComparisonResult(Comparison, SavedFolder):
             chart_formats: file formats of the charts.
             safe_csv: whether cells of CSV files that a spreadsheet takes for formulas are disarmed.
         """
-        from loadlens.charts import svg_text
         from loadlens.report import render
-        from loadlens.report.comparison_report import comparison_report
 
         for name, frame in self.tables.items():
             write_csv(disarmed(frame) if safe_csv else frame, folder / f"{name}.csv")
@@ -76,9 +84,7 @@ class ComparisonResult(Comparison, SavedFolder):
                 run.findings.write_rejects(folder / f"{role}_{REJECTS_FILE}", safe=safe_csv)
         (folder / "charts").mkdir()
         write_charts(self.charts, folder / "charts", chart_formats)
-        figures = {name: svg_text(chart) for name, chart in self.charts.items()}
-        report = comparison_report(comparison=self, version=version("loadlens"), figures=figures)
-        write_text(folder / "report.html", render(report))
+        write_text(folder / "report.html", render(self.report))
         write_text(folder / "comparison.json", json_text(self.file_document))
 
     @property
