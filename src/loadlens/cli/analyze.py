@@ -124,10 +124,7 @@ def analyze_command(
     files: MarkdownFiles,
     output: PrintOptions,
 ) -> None:
-    """Analyse logs into summaries, charts and a report.
-
-    Gates, a comparison and costs on request. If a gate fails, all is written, and the exit code is 1.
-    """
+    """Analyse logs into summaries, charts and a report."""
     costing = cost.costing()
     reading = logs.reading(running.spill_folder)
     place = target(out, reading.storage_options)

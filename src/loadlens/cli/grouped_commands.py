@@ -113,7 +113,6 @@ class GroupedCommand(TyperCommand):
                 group = getattr(option, "rich_help_panel", None) or _GROUPS[-1]
                 groups[group].append((name, record[1]))
         width = max(len(name) for rows in groups.values() for name, _ in rows)
-        formatter.write("\n")
         for title, rows in groups.items():
             if rows:
                 formatter.write_heading(title)

@@ -102,7 +102,7 @@ By = Annotated[
 Outliers = Annotated[
     OutlierChoice | None,
     figures_option(
-        metavar="FENCE", help="Remove calls above it: mean-iqr, tukey or none; mean-iqr of a results folder."
+        metavar="FENCE", help="Remove calls above it: mean-iqr (of a results folder), tukey or none."
     ),
 ]
 MinEffect = Annotated[
