@@ -16,6 +16,7 @@ from loadlens.errors import InputError, OutputError, PriceError, UsageError
 from loadlens.logs import open_log
 from loadlens.summaries.summary_columns import MOST_KEYS
 from loadlens.tasks.analysis_run import LogAnalysis, ToolkitAnalysis, analyze
+from tests.extent import some_of
 from tests.folders import (
     CONCURRENCY,
     CONCURRENCY_FILES,
@@ -284,6 +285,7 @@ def test_any_other_log_gives_every_file_and_none_else(log: Path, tmp_path: Path)
     assert analysis.document["inputs"] == [str(log)]
 
 
+@pytest.mark.slow
 def test_the_natural_key_is_what_the_log_has(tmp_path: Path) -> None:
     frame = small_log().with_columns(label=pl.lit("predict"), region=pl.lit("eu"))
     keys = [
@@ -327,7 +329,7 @@ TABLES: dict[str, Callable[[pl.DataFrame], Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.parametrize("kind", some_of(TABLES, 3))
 def test_a_table_in_memory_is_analysed_as_its_file(tmp_path: Path, kind: str) -> None:
     small_log().write_parquet(tmp_path / "log.parquet")
     table = TABLES[kind](small_log())

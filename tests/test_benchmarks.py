@@ -48,7 +48,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 NEEDS = {"polars_direct": "polars", "duckdb_sql": "duckdb", "pandas_chain": "scipy"}
 
 
-@pytest.mark.parametrize(("name", "suffix"), combinations(NEEDS, ["parquet", "csv"], one_in=3))
+@pytest.mark.parametrize(("name", "suffix"), combinations(NEEDS, ["parquet", "csv"], one_in=5))
 def test_contenders_answer_as_loadlens_does(tmp_path: Path, name: str, suffix: str) -> None:
     pytest.importorskip(NEEDS[name])
     path = log_path(tmp_path, ROWS, suffix)
@@ -135,6 +135,7 @@ def test_a_contender_is_not_given_more_rows_than_it_can_hold(log: Path) -> None:
     assert (outcome.skipped, outcome.runs, outcome.problems) == ("too large", [], [])
 
 
+@pytest.mark.slow
 def test_a_difference_makes_the_command_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = outcome("polars_direct")
     wrong.problems.append("one Polars query: tps_max: differs")

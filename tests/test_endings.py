@@ -69,6 +69,7 @@ def test_closed_streams_change_nothing(folder: Path) -> None:
     assert "FAILED" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("subcommand", "limit"), combinations(["convert", "analyze"], [12, 15], one_in=3))
 def test_too_few_files(folder: Path, subcommand: str, limit: int) -> None:
     done = run(folder, subcommand, "log.csv", "--out", "out", shell=f'ulimit -n {limit}; "$@"')
@@ -110,6 +111,7 @@ def test_what_is_told_in_words_is_not_told_by_compiled_code_too() -> None:
     assert (done.returncode, done.stderr) == (3, "loadlens: log: is damaged\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", some_of([5, 7, 8, 10, 20, 23, 26], 3, first=1))
 def test_too_few_files_for_charts_leave_nothing(folder: Path, limit: int) -> None:
     done = run(folder, "analyze", "log.csv", "--out", "report", "--quiet", shell=f'ulimit -n {limit}; "$@"')
@@ -208,6 +210,7 @@ def test_running_out_of_memory_is_no_verdict(folder: Path, arguments: tuple[str,
         assert done.returncode == (1 if arguments is FAILS else 0)
 
 
+@pytest.mark.slow
 def test_charts_that_cannot_be_drawn_cost_no_run(folder: Path) -> None:
     arguments = ("analyze", "log.csv", "--out", "bare", "--quiet")
     done = run(folder, *arguments, shell='ulimit -v 8000000; "$@"')

@@ -64,6 +64,7 @@ def test_a_count_is_passed_by_some_before_reading_stops(tmp_path: Path) -> None:
     assert error.problems[-1].startswith("9,000 of 9,001 rows rejected, allowed: 0; mend them")
 
 
+@pytest.mark.slow
 def test_a_share_is_judged_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "log.jtl"
     path.write_bytes(HEADER + b"1,2\n" * MANY + ROW * MANY)

@@ -67,6 +67,7 @@ def test_a_notebook_shows_text_as_text(call: str) -> None:
     assert not {"\x1b", "\u202e"} & set(repr(found))
 
 
+@pytest.mark.slow
 def test_a_summary_is_saved_as_a_folder_and_replaced_on_request_alone(tmp_path: Path) -> None:
     summary = loadlens.summarize(log(), by="label")
     summary.save(tmp_path / "out", ["svg"])

@@ -80,6 +80,7 @@ def test_the_wheel_is_what_is_imported(unpacked: Path) -> None:
     assert version == loadlens.__version__
 
 
+@pytest.mark.slow
 def test_the_counting_library_is_loaded_from_the_wheel(unpacked: Path) -> None:
     done = run(unpacked, "from loadlens.engine.binding import library; print(library()._name)")
     assert (done.returncode, done.stderr) == (0, "")

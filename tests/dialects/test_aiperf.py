@@ -99,6 +99,7 @@ def test_records_become_canonical_rows(damage: str, block_bytes: int) -> None:
     assert parsed.rejects.height == bool(damage)
 
 
+@pytest.mark.slow
 def test_many_records_agree_with_an_independent_reading() -> None:
     random = np.random.default_rng(7)
     spans = [int(span) for span in random.lognormal(18, 1.5, 5000)]

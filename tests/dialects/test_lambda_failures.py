@@ -157,6 +157,7 @@ def test_lines_far_from_the_report_and_in_another_file_count(tmp_path: Path) -> 
     assert summary["num_errors"].to_list() == [sum(error is not None for error in EXPECTED.values())]
 
 
+@pytest.mark.slow
 def test_a_line_that_is_cut_between_two_reads_of_a_file_is_known(tmp_path: Path) -> None:
     line = as_lines([RUN[2]])
     first = as_lines([report(0, 5)])

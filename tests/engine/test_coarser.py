@@ -105,6 +105,7 @@ def test_only_what_adds_no_keys_shares_scans() -> None:
     assert scans_of(log, [plan_of(KEYS[0]), plan_of((), windows=(narrow,))]) == 2
 
 
+@pytest.mark.slow
 def test_of_keys_counted_in_parts_fewer_columns_are_counted_apart(tmp_path: Path) -> None:
     rows, stages = 90_000, []
     log_of(rows).with_columns(user=pl.int_range(rows)).write_parquet(tmp_path / "log.parquet")

@@ -324,8 +324,7 @@ def test_windows_that_need_not_be_exact_are_bounded_from_below() -> None:
     assert loose.select(same).equals(exact.select(same))
 
 
-@pytest.mark.parametrize("suffix", ["parquet", "csv"])
-@pytest.mark.parametrize("limits", ["plenty", "in parts"])
+@pytest.mark.parametrize(("suffix", "limits"), combinations(["parquet", "csv"], ["in parts", "plenty"]))
 def test_windows_are_the_same_however_rows_are_read(tmp_path: Path, suffix: str, limits: str) -> None:
     frame = keyed(log_of(spread(20_000)), keys=3 if limits == "plenty" else 1000)
     path = tmp_path / f"log.{suffix}"

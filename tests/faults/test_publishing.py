@@ -88,6 +88,7 @@ def test_a_run_that_is_killed_when_all_is_done_has_published(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.slow
 def test_a_killed_run_of_a_new_folder_leaves_nothing_to_the_next(tmp_path: Path) -> None:
     killed(PUBLISH, tmp_path / "out", "writing")
     assert [path.name for path in tmp_path.iterdir()] == [".out.partial"]

@@ -55,6 +55,7 @@ def test_gates_count_calls_at_the_beginning_of_a_window_in_it() -> None:
     assert (verdict.value, verdict.windows.failed, verdict.windows.worst_start_s) == (2.0, 1, 147.0)
 
 
+@pytest.mark.slow
 def test_more_windows_of_a_whole_log_than_fit_at_once_are_judged_in_parts() -> None:
     calls = 60_000  # one a second: a window each
     frame = log_of(spread(calls), seconds=calls)

@@ -197,6 +197,7 @@ def k6_logs(folder: Path, calls: int = 10, *, later: int = 0) -> None:
     (folder / "out.json").write_text("\n".join(points) + "\n", encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_workers_know_files_of_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(canonical(), tmp_path / "r.csv")
     write(canonical(), tmp_path / "q.parquet")

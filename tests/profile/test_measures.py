@@ -98,6 +98,7 @@ def test_any_parts_in_any_order_give_the_same_bytes(
     assert bytes_of(profiles[0], tmp_path / "parts") == whole
 
 
+@pytest.mark.slow
 def test_files_workers_and_parts_by_key_measure_the_same(tmp_path: Path) -> None:
     frame = with_measures(keyed(log_of([*spread(5500), *[-1.0] * 500])))
     for number in range(3):
@@ -114,7 +115,7 @@ def test_files_workers_and_parts_by_key_measure_the_same(tmp_path: Path) -> None
     assert bytes_of(small, tmp_path / "small") == bytes_of(large, tmp_path / "large")
 
 
-@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+@pytest.mark.parametrize("suffix", some_of(["csv", "parquet"], 2))
 def test_saved_measures_are_those_that_were_counted(suffix: str, tmp_path: Path) -> None:
     frames = [with_measures(keyed(log_of([*spread(600, seed=seed), -1.0]))) for seed in (1, 2)]
     paths = []

@@ -18,7 +18,7 @@ from loadlens.errors import UsageError
 from loadlens.profile import Profile
 from loadlens.schema import LATENCY
 from tests import sample_logs as logs
-from tests.extent import examples
+from tests.extent import examples, some_of
 from tests.profile.cases import bytes_of, kept, keyed, log_of, shuffled, spread
 
 KEYS = ((), ("memory_size",), ("max_concurrency", "num_clients", "memory_size"))
@@ -117,6 +117,7 @@ def test_workers_and_files_give_the_same_bytes(tmp_path: Path) -> None:
     assert bytes_of(kept(frame.lazy()), tmp_path / "lazy") == expected
 
 
+@pytest.mark.slow
 def test_keys_that_are_counted_in_parts_have_their_windows() -> None:
     # So many values that they do not fit into the smallest limit at once.
     values = np.arange(120_000) // 2
@@ -127,6 +128,7 @@ def test_keys_that_are_counted_in_parts_have_their_windows() -> None:
     assert told(small, ["region"]).equals(told(kept(frame, ["region"]), ["region"]))
 
 
+@pytest.mark.slow
 def test_more_keys_than_windows_may_have_leave_no_timeline(tmp_path: Path) -> None:
     def log(keys: int) -> pl.DataFrame:
         return log_of(np.full(keys, 3.0), seconds=90).with_columns(memory_size=pl.Series(range(keys)))
@@ -254,7 +256,7 @@ def named(key: object) -> str:
     return str(key + 0.0) if isinstance(key, float) else str(key)
 
 
-@pytest.mark.parametrize("name", ODD_KEYS)
+@pytest.mark.parametrize("name", some_of(ODD_KEYS, 3))
 def test_keys_of_any_kind_have_their_windows_and_quantiles(name: str, tmp_path: Path) -> None:
     keys = ODD_KEYS[name]
     frame = log_of(spread(400), seconds=40).with_columns(

@@ -14,6 +14,7 @@ from polars.testing import assert_frame_equal
 import loadlens
 from loadlens.profile.timeline import timeline
 from tests import sample_logs as logs
+from tests.extent import some_rows
 
 QUANTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99}
 REAL_LOGS = Path("/work/shared/logs")
@@ -88,7 +89,7 @@ def assert_active(row: dict[str, Any], own: pd.DataFrame) -> None:
         assert row["active_calls"] is None
 
 
-@pytest.mark.parametrize(("last_s", "width_s"), [(12.9, 1), (67.7, 1), (667.7, 5)])
+@pytest.mark.parametrize(("last_s", "width_s"), some_rows([(12.9, 1), (67.7, 1), (667.7, 5)], 3))
 def test_windows_are_what_pandas_reads(last_s: float, width_s: int) -> None:
     frame = run_of(last_s=last_s)
     result = loadlens.summarize(frame, by=["label"], timeline=True)
