@@ -55,6 +55,24 @@ _IN_LINES: Final = re.compile(rf"[{_HIDDEN}]")
 _JOINED: Final = re.compile(rf"(?=[\u0590-\U0010ffff])[^{_CONTROLS}{_INVISIBLE}{_NO_UNICODE}{_JOINERS}]")
 _VARIED: Final = re.compile(rf"[#*0-9\u00a9\u00ae]|(?=[\u0590-\U0010ffff])[^{_HIDDEN}]")
 
+_MAX_LISTED = 12
+_MAX_LENGTH = 80
+_MAX_NAME_LENGTH = 40
+
+CLOSED_LOOP: Final = (
+    "such logs usually come from clients that wait for an answer before they ask again: slow answers thin "
+    "the load out (coordinated omission), so real users may see higher percentiles"
+)
+NOT_ANALYSED: Final = "not analysed: "
+"""What stands before the name of samples that are counted and not read."""
+
+NO_CALENDAR: Final = "its times are of no calendar: they tell spans and rates, not when the test ran"
+
+_MARKDOWN: Final = re.compile(r"([\\`*_\[\]|~])")
+_ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "#": "&#35;"}
+
+_LONG_LIST: Final = 100
+
 
 def visible(text: str) -> str:
     """Text of one line, each hidden character of it replaced by ``�``.
@@ -96,25 +114,6 @@ def _replaced(_character: str) -> str:
 
 def _escaped(character: str) -> str:
     return json.dumps(character)[1:-1]
-
-
-_MAX_LISTED = 12
-_MAX_LENGTH = 80
-_MAX_NAME_LENGTH = 40
-
-
-CLOSED_LOOP: Final = (
-    "such logs usually come from clients that wait for an answer before they ask again: slow answers thin "
-    "the load out (coordinated omission), so real users may see higher percentiles"
-)
-NOT_ANALYSED: Final = "not analysed: "
-"""What stands before the name of samples that are counted and not read."""
-
-NO_CALENDAR: Final = "its times are of no calendar: they tell spans and rates, not when the test ran"
-
-
-_MARKDOWN: Final = re.compile(r"([\\`*_\[\]|~])")
-_ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "#": "&#35;"}
 
 
 def as_markdown(text: str) -> str:
@@ -219,9 +218,6 @@ class Shown:
 def grouped(by: tuple[str, ...]) -> str:
     """How a log was grouped."""
     return f"by {', '.join(by)}" if by else "as a whole"
-
-
-_LONG_LIST: Final = 100
 
 
 def json_text(document: Mapping[str, Any]) -> str:

@@ -62,6 +62,15 @@ _KNOWN_TO_1_MS: Final = {pl.Float32: 2**14, pl.Float16: 2}  # the s from which o
 
 _NOT_WHOLE: Final = -128  # fits the narrowest canonical integer and breaks every rule for integers
 
+ENDPOINT_STATISTICS: Final = ("Average", "Minimum", "Maximum", "p25", "p50", "p75")
+ENDPOINT_METRIC_COLUMNS: Final[dict[str, pl.DataType]] = {
+    "Timestamp": pl.String(),
+    **dict.fromkeys(ENDPOINT_STATISTICS, pl.Float64()),
+    "Unit": pl.String(),
+    "metric_name": pl.String(),
+    **dict.fromkeys(CONFIGURATION_COLUMNS, pl.Float64()),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
@@ -95,15 +104,6 @@ CANONICAL_COLUMNS: Final[dict[str, Column]] = {
         _column("error", pl.String, "", "error class; null when there was none"),
         _column("label", pl.String, "", "name of the request"),
     )
-}
-
-ENDPOINT_STATISTICS: Final = ("Average", "Minimum", "Maximum", "p25", "p50", "p75")
-ENDPOINT_METRIC_COLUMNS: Final[dict[str, pl.DataType]] = {
-    "Timestamp": pl.String(),
-    **dict.fromkeys(ENDPOINT_STATISTICS, pl.Float64()),
-    "Unit": pl.String(),
-    "metric_name": pl.String(),
-    **dict.fromkeys(CONFIGURATION_COLUMNS, pl.Float64()),
 }
 
 

@@ -90,6 +90,39 @@ _TITLE: Final[dict[str, Any]] = {
     "subtitlePadding": 4,
 }
 
+_MOST_OF_A_UNIT = 300  # beyond it the next larger unit reads better
+_FEWEST_TICKS = 3
+_MOST_TICKS = 24  # of decades: more of them take long to render
+_POWERS: Final = (1,)
+_STEPS: Final = ((1, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 5), _POWERS, (1, 3))
+
+# d3 writes 1e+7 under its plain formats; this one keeps to digits.
+LATENCY_LABEL: Final = "format(datum.value, ',.3~r')"
+
+_CHARACTER_WIDTH = 7.0
+_HALF_HEIGHT = 7.0
+_HALF_MARKER = 5.0
+_SAMPLES = 60
+_TOUCHES_TEXT = 100
+_LEAVES_PANEL = 50
+
+_MOST_CHARACTERS = 120
+_KEPT_AT_START = 80
+_KEPT_AT_END = 30
+_SIGNIFICANT_DIGITS = 7  # finer than a pixel; hides that sums run in an order that changes between runs
+_MESSAGE_HEIGHT = 60
+_SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
+_SERIES = "\0series"  # no column of a log has this name
+
+_SCALE: Final = 2
+# The converter carries several Vega-Lite versions; a spec is right for the one that Altair wrote it in.
+_LEAST_ADDRESS_SPACE: Final = 96 * 2**30
+_NO_PICTURE: Final = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="460" height="40"><text x="10" y="25" '
+    'font-family="sans-serif" font-size="14">Not drawn: address space is limited (ulimit -v)</text></svg>'
+)
+_VERSION: Final = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+
 
 def themed(chart: _Chart) -> _Chart:
     """Returns a copy of ``chart`` with the look of the house; for the outermost chart only."""
@@ -123,16 +156,6 @@ def category_scale(labels: list[str]) -> alt.Scale:
     if len(labels) <= _TAB10_COLOURS:
         return alt.Scale(domain=labels, scheme="category10")  # Vega's name for tab10
     return alt.Scale(domain=labels, scheme=alt.SchemeParams(name="viridis", extent=list(_VIRIDIS_ON_WHITE)))
-
-
-_MOST_OF_A_UNIT = 300  # beyond it the next larger unit reads better
-_FEWEST_TICKS = 3
-_MOST_TICKS = 24  # of decades: more of them take long to render
-_POWERS: Final = (1,)
-_STEPS: Final = ((1, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 5), _POWERS, (1, 3))
-
-# d3 writes 1e+7 under its plain formats; this one keeps to digits.
-LATENCY_LABEL: Final = "format(datum.value, ',.3~r')"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,12 +254,6 @@ PLACEMENTS: Final[tuple[Placement, ...]] = (
     Placement("right", -10, 0),
 )
 
-_CHARACTER_WIDTH = 7.0
-_HALF_HEIGHT = 7.0
-_HALF_MARKER = 5.0
-_SAMPLES = 60
-_TOUCHES_TEXT = 100
-_LEAVES_PANEL = 50
 
 _Box = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -302,14 +319,6 @@ def _along(line: Line) -> Iterator[Point]:
 
 _Arguments = ParamSpec("_Arguments")
 _Made = TypeVar("_Made")
-
-_MOST_CHARACTERS = 120
-_KEPT_AT_START = 80
-_KEPT_AT_END = 30
-_SIGNIFICANT_DIGITS = 7  # finer than a pixel; hides that sums run in an order that changes between runs
-_MESSAGE_HEIGHT = 60
-_SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
-_SERIES = "\0series"  # no column of a log has this name
 
 
 def unchecked(make: Callable[_Arguments, _Made]) -> Callable[_Arguments, _Made]:
@@ -388,16 +397,6 @@ def money(value: float, currency: str) -> str:
     """An amount with two decimals: ``$1,234.50`` for USD, the code in front for most other currencies."""
     sign = _SIGNS.get(currency, f"{printable(currency)} ")
     return f"{sign}{thousands(value, 2)}"
-
-
-_SCALE: Final = 2
-# The converter carries several Vega-Lite versions; a spec is right for the one that Altair wrote it in.
-_LEAST_ADDRESS_SPACE: Final = 96 * 2**30
-_NO_PICTURE: Final = (
-    '<svg xmlns="http://www.w3.org/2000/svg" width="460" height="40"><text x="10" y="25" '
-    'font-family="sans-serif" font-size="14">Not drawn: address space is limited (ulimit -v)</text></svg>'
-)
-_VERSION: Final = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 
 
 def svg_text(chart: alt.TopLevelMixin) -> str:

@@ -42,6 +42,15 @@ _INSTANCE_COLOURS: Final = ("#1d3557", "#6d597a", "#8d6e63", "#546e7a", "#9e9d24
 _UNITS: Final = ((1e9, "billions", "B"), (1e6, "millions", "M"), (1e3, "thousands", "k"))
 _COMPACT = "replace(format(datum.value, '~s'), 'G', 'B')"
 
+_PARETO_TITLE = "Cost against latency"
+_FRONT = "#e76f51"
+_DOMINATED = "#b6bcc2"
+_CHOSEN = "#264653"
+_MARGIN = 1.18  # above the highest value: room for labels
+_CHARACTER_WIDTH = 6.6
+
+_AXES = ("latency_ms", "cost_per_1M_invocations")
+
 
 @unchecked
 def break_even_chart(comparison: CostComparison) -> alt.LayerChart:
@@ -235,13 +244,6 @@ def _compact(value: float) -> str:
 Point = tuple[float, float]
 _Box = tuple[float, float, float, float]  # left, top, right, bottom
 
-_PARETO_TITLE = "Cost against latency"
-_FRONT = "#e76f51"
-_DOMINATED = "#b6bcc2"
-_CHOSEN = "#264653"
-_MARGIN = 1.18  # above the highest value: room for labels
-_CHARACTER_WIDTH = 6.6
-
 
 @unchecked
 def pareto_chart(comparison: CostComparison) -> alt.LayerChart:
@@ -274,9 +276,6 @@ def _points(known: pl.DataFrame, comparison: CostComparison) -> pl.DataFrame:
     return points.with_columns(
         pl.Series("placement", _placements(points, chosen), dtype=pl.Int64),
     )
-
-
-_AXES = ("latency_ms", "cost_per_1M_invocations")
 
 
 def _placements(points: pl.DataFrame, chosen: str | None) -> list[int | None]:

@@ -34,6 +34,14 @@ LATENCY_COLOUR: Final = "#588157"
 _HEIGHT = 320
 _HEADROOM = 1.15  # of the highest value: room for its label
 
+SERVERLESS_COLOUR: Final = "#e76f51"
+INSTANCE_COLOUR: Final = "#264653"
+SAVINGS_COLOUR: Final = "#588157"
+
+_BEYOND = 1.25  # how far past the break-even the axes reach
+_TITLE = "Monthly Cost: Serverless against an Instance"
+_SCALES = ((1e9, "billions", " B"), (1e6, "millions", " M"))
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Series:
@@ -157,15 +165,6 @@ def _value_axis(series: _Series) -> alt.Y:
     )
     scale = alt.Scale(domain=[0, series.top], nice=False)
     return alt.Y(series.column, type="quantitative", scale=scale, axis=axis)
-
-
-SERVERLESS_COLOUR: Final = "#e76f51"
-INSTANCE_COLOUR: Final = "#264653"
-SAVINGS_COLOUR: Final = "#588157"
-
-_BEYOND = 1.25  # how far past the break-even the axes reach
-_TITLE = "Monthly Cost: Serverless against an Instance"
-_SCALES = ((1e9, "billions", " B"), (1e6, "millions", " M"))
 
 
 @unchecked

@@ -44,6 +44,30 @@ _SECONDS_BETWEEN_CALLS: Final = 0.05
 _BYTES_OF_A_HANDLER: Final = 1024  # more than any system's ``struct sigaction`` takes
 _ENDED_BY: Final = 128  # plus the signal's number, as shells report it
 
+INTERNAL_ERROR: Final = 70  # as sysexits.h has it
+
+_THREADS: Final = "POLARS_MAX_THREADS"
+_ABORTED: Final = (
+    "loadlens: compiled code gave up, most likely as it was out of memory; set --memory-limit lower, free "
+    "some memory, or raise the limit of this process (ulimit -v)\n"
+)
+_FUNCTIONS: Final[Functions] = {
+    "abort_told": (None, (ctypes.c_int, ctypes.c_char_p, ctypes.c_int)),
+    "abort_expected": (None, ()),
+}
+_MOST_CHARACTERS: Final = 200
+_MOST_KEPT_BYTES: Final = 2**20
+_SHORT_OF: Final = {
+    errno.EMFILE: "too many open files; raise the limit of this process (ulimit -n), or name fewer files",
+    errno.ENFILE: "too many open files on this machine; end other programs, or try again later",
+    errno.EAGAIN: "out of memory or of threads; raise the limits of this process (ulimit -v, ulimit -u)",
+    errno.ENOMEM: "out of memory; set --memory-limit lower, or free some memory",
+}
+"""What a machine may be short of, whoever says so, and what to do."""
+
+_NO_THREAD: Final = "can't start new thread"
+_NO_TEMPORARY_FOLDER: Final = "No usable temporary directory found"
+
 
 class Interrupt:
     """What Python does at a signal: it raises a KeyboardInterrupt, once.
@@ -154,31 +178,6 @@ def ignore_signals(interrupt: Interrupt) -> None:
             with suppress(KeyboardInterrupt):  # Polars and Python both raise the same one
                 signal.signal(number, signal.SIG_IGN)
     interrupt.is_over = True
-
-
-INTERNAL_ERROR: Final = 70  # as sysexits.h has it
-
-_THREADS: Final = "POLARS_MAX_THREADS"
-_ABORTED: Final = (
-    "loadlens: compiled code gave up, most likely as it was out of memory; set --memory-limit lower, free "
-    "some memory, or raise the limit of this process (ulimit -v)\n"
-)
-_FUNCTIONS: Final[Functions] = {
-    "abort_told": (None, (ctypes.c_int, ctypes.c_char_p, ctypes.c_int)),
-    "abort_expected": (None, ()),
-}
-_MOST_CHARACTERS: Final = 200
-_MOST_KEPT_BYTES: Final = 2**20
-_SHORT_OF: Final = {
-    errno.EMFILE: "too many open files; raise the limit of this process (ulimit -n), or name fewer files",
-    errno.ENFILE: "too many open files on this machine; end other programs, or try again later",
-    errno.EAGAIN: "out of memory or of threads; raise the limits of this process (ulimit -v, ulimit -u)",
-    errno.ENOMEM: "out of memory; set --memory-limit lower, or free some memory",
-}
-"""What a machine may be short of, whoever says so, and what to do."""
-
-_NO_THREAD: Final = "can't start new thread"
-_NO_TEMPORARY_FOLDER: Final = "No usable temporary directory found"
 
 
 def say(line: str) -> None:

@@ -45,6 +45,8 @@ MOST_ROWS = 40
 _MOST_REASONS = 10
 _LATENCIES = (f"{LATENCY}_median", f"{LATENCY}_mean", f"{LATENCY}_p99")
 
+_SUMMARY_COLUMNS = ("num_invocations", "error_rate", *_LATENCIES, "tps_p50", "throughput")
+
 
 class ProgressDisplay:
     """Shows stages, and bars for those that count rows."""
@@ -206,9 +208,6 @@ def _print_decisions(decisions: Decisions) -> None:
         print_line(f"Compared with {found.base.name}: {verdict_sentence(found)}")
     if decisions.costing:
         print_line(f"Choice: {decisions.costing.choice.reason}")
-
-
-_SUMMARY_COLUMNS = ("num_invocations", "error_rate", *_LATENCIES, "tps_p50", "throughput")
 
 
 def _print_toolkit(console: Console, analysis: ToolkitAnalysis) -> None:

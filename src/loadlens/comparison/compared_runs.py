@@ -50,6 +50,17 @@ SAME: Final = "no difference"
 VERDICTS: Final = (WORSE, BETTER, UNDECIDED, SAME)
 """The gravest first: a key has the gravest verdict of its metrics."""
 
+METRICS: Final = {
+    "error_rate": "share",
+    "mean": "ms",
+    **dict.fromkeys(PERCENTILES, "ms"),
+    "throughput": "1/s",
+}
+"""What is compared, with its unit. All but throughput decide."""
+
+MOST_DRAWN: Final = 12
+"""Keys with curves."""
+
 
 def metric_verdict(min_effect: float) -> pl.Expr:
     """The verdict of each metric.
@@ -96,18 +107,6 @@ def key_verdicts(metrics: pl.DataFrame) -> pl.DataFrame:
     return decided.group_by("pair", maintain_order=True).agg(
         pl.col("verdict").first(), deciding.str.join(", ").alias("deciding")
     )
-
-
-METRICS: Final = {
-    "error_rate": "share",
-    "mean": "ms",
-    **dict.fromkeys(PERCENTILES, "ms"),
-    "throughput": "1/s",
-}
-"""What is compared, with its unit. All but throughput decide."""
-
-MOST_DRAWN: Final = 12
-"""Keys with curves."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,6 +51,39 @@ _COST_SCHEMA: Final = {
 COST_COLUMNS: Final = tuple(_COST_SCHEMA)
 """Columns of the costs after the key."""
 
+_COUNTS: Final = ("base_calls", "candidate_calls", "base_errors", "candidate_errors")
+_METRIC_COLUMNS: Final = (
+    "metric",
+    "unit",
+    "base",
+    "candidate",
+    "difference",
+    "ratio",
+    "difference_low",
+    "difference_high",
+    "metric_verdict",
+    "verdict",
+)
+
+_TAKEN: Final = frozenset(
+    {
+        *_COUNTS,
+        *_METRIC_COLUMNS,
+        "base_code",
+        "candidate_code",
+        "deciding",
+        "density",
+        "end_time",
+        "latency_ms",
+        "num_rows",
+        "pair",
+        "quantile",
+        "run",
+        "start_time",
+    }
+)
+"""Columns of the results and measured columns, which no key may be called."""
+
 
 def compared_costs(
     base: Run, candidate: Run, pairs: pl.DataFrame, key: Sequence[str], tables: Sequence[PriceTable]
@@ -128,39 +161,6 @@ def cost_remarks(
 
 Prices = PriceTable | str | PathLike[str]
 """A price table, the name of a built-in one, or the path of one."""
-
-_COUNTS: Final = ("base_calls", "candidate_calls", "base_errors", "candidate_errors")
-_METRIC_COLUMNS: Final = (
-    "metric",
-    "unit",
-    "base",
-    "candidate",
-    "difference",
-    "ratio",
-    "difference_low",
-    "difference_high",
-    "metric_verdict",
-    "verdict",
-)
-
-_TAKEN: Final = frozenset(
-    {
-        *_COUNTS,
-        *_METRIC_COLUMNS,
-        "base_code",
-        "candidate_code",
-        "deciding",
-        "density",
-        "end_time",
-        "latency_ms",
-        "num_rows",
-        "pair",
-        "quantile",
-        "run",
-        "start_time",
-    }
-)
-"""Columns of the results and measured columns, which no key may be called."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,6 +57,8 @@ FEWEST_FOR_MEAN = 100
 FEWEST_BEYOND = 30
 """Latencies that are expected above, and below, a percentile with an interval: p99 takes 3,000."""
 
+PERCENTILES: Final = {percentile_name(quantile): quantile for quantile in (0.5, 0.9, 0.95, 0.99)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
@@ -143,9 +145,6 @@ def percentile_ranks(size: Floats, quantile: float, level: float) -> tuple[Float
 
 def _normal_quantile(level: float) -> float:
     return NormalDist().inv_cdf((1 + level) / 2)
-
-
-PERCENTILES: Final = {percentile_name(quantile): quantile for quantile in (0.5, 0.9, 0.95, 0.99)}
 
 
 @dataclass(frozen=True, kw_only=True)

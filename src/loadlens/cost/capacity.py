@@ -44,6 +44,31 @@ __all__ = [
 _OBJECTIVE: Final = re.compile(r"\s*p(\d{1,2}(?:\.\d+)?)\s*<\s*(\d+(?:\.\d+)?)\s*(ms|s)\s*")
 _MS: Final = {"ms": 1.0, "s": 1000.0}
 
+MOST_STEPS: Final = 200
+"""Up to how many steps of capacity intervals are looked for."""
+
+_TOLERANCE: Final = 1e-9  # a load that fits but for rounding needs no further unit
+_TIE: Final = 1e-12
+_MOST_CORNERS: Final = 400  # of a curve; more are closer than pixels
+
+HOURS_PER_MONTH: Final = 24 * 30
+SECONDS_PER_MONTH: Final = HOURS_PER_MONTH * 3600
+
+_SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "day": 86_400, "month": SECONDS_PER_MONTH}
+_THOUSANDS: Final = {"": 1.0, "k": 1e3, "M": 1e6, "B": 1e9}
+_AMOUNT: Final = r"(\d[\d,_]*(?:\.\d+)?)\s*([kMB]?)\s*/\s*(s|min|h|day|month)"
+_TRAFFIC: Final = re.compile(rf"\s*{_AMOUNT}(?:\s+peak\s+{_AMOUNT})?\s*")
+_MOST_CALLS: Final = 1e15
+_RATE_COLUMNS: Final = {"rate_per_s": 1, "invocations": 3600}
+_EXPECTED: Final = (
+    "a rate or a count such as 50/s, 10M/month or '10M/month peak 40/s', or a CSV file of hourly rates"
+)
+
+MOST_ERRORS: Final = 0.01
+"""Share of failed calls up to which an instance counts as keeping up."""
+
+_LOAD_COLUMNS: Final = ("max_concurrency", "num_clients", "file")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
@@ -87,14 +112,6 @@ def checked_percentile(percent: float) -> float:
 def percentile_text(quantile: float) -> str:
     """A quantile as people write it: 0.999 is p99.9."""
     return f"p{round(quantile * 100, 10):g}"
-
-
-MOST_STEPS: Final = 200
-"""Up to how many steps of capacity intervals are looked for."""
-
-_TOLERANCE: Final = 1e-9  # a load that fits but for rounding needs no further unit
-_TIE: Final = 1e-12
-_MOST_CORNERS: Final = 400  # of a curve; more are closer than pixels
 
 
 def units_needed(load: float, unit: float) -> int:
@@ -248,20 +265,6 @@ def _corners(way: Running, most: float) -> list[tuple[float, float]]:
     return [*found, (float(most), way.monthly_cost(most))]
 
 
-HOURS_PER_MONTH: Final = 24 * 30
-SECONDS_PER_MONTH: Final = HOURS_PER_MONTH * 3600
-
-_SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "day": 86_400, "month": SECONDS_PER_MONTH}
-_THOUSANDS: Final = {"": 1.0, "k": 1e3, "M": 1e6, "B": 1e9}
-_AMOUNT: Final = r"(\d[\d,_]*(?:\.\d+)?)\s*([kMB]?)\s*/\s*(s|min|h|day|month)"
-_TRAFFIC: Final = re.compile(rf"\s*{_AMOUNT}(?:\s+peak\s+{_AMOUNT})?\s*")
-_MOST_CALLS: Final = 1e15
-_RATE_COLUMNS: Final = {"rate_per_s": 1, "invocations": 3600}
-_EXPECTED: Final = (
-    "a rate or a count such as 50/s, 10M/month or '10M/month peak 40/s', or a CSV file of hourly rates"
-)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Traffic:
     """The calls of a month of 30 days.
@@ -366,12 +369,6 @@ def _hourly_rates(path: str | PathLike[str]) -> list[float]:
     if not sum(calls):
         raise InputError(f"traffic {path}: has no calls in any hour; expected a rate above 0")
     return [value / _RATE_COLUMNS[found[0]] for value in calls]
-
-
-MOST_ERRORS: Final = 0.01
-"""Share of failed calls up to which an instance counts as keeping up."""
-
-_LOAD_COLUMNS: Final = ("max_concurrency", "num_clients", "file")
 
 
 @dataclass(frozen=True, kw_only=True)

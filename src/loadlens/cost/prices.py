@@ -21,6 +21,36 @@ Kind = Literal["serverless", "provisioned", "gb-second", "instances"]
 BYTES_PER_GIB: Final = 1024**3
 MB_PER_GB: Final = 1024
 
+DEFAULT_TABLE: Final = "sagemaker-serverless"
+BUILT_IN_TABLES: Final = (
+    DEFAULT_TABLE,
+    "sagemaker-provisioned-concurrency",
+    "sagemaker-instances",
+    "lambda-x86",
+    "lambda-arm",
+)
+"""The names of the tables that come along, the default first."""
+
+_REQUIRED: Final[Mapping[Kind, tuple[str, ...]]] = {
+    "serverless": ("per_second", "data", "instance_per_hour", "comparable_instance"),
+    "provisioned": ("per_second", "provisioned_per_second", "data"),
+    "gb-second": ("gb_second", "request"),
+    "instances": ("instance_per_hour",),
+}
+_ENTRIES: Final[Mapping[str, tuple[str, ...]]] = {
+    "data": ("per_gib",),
+    "gb_second": ("price", "smallest_mb", "largest_mb"),
+    "request": ("price",),
+    "billing": ("step_ms", "init"),
+}
+"""Sections with entries of fixed names; the others go by memory size or instance type."""
+
+_BY_NAME: Final = ("per_second", "provisioned_per_second", "instance_per_hour", "comparable_instance")
+_TEXTS: Final = ("name", "region", "source", "valid_from", "valid_until", "note")
+_LEAST_STEP_MS: Final = 0.001
+_MOST_STEP_MS: Final = 86_400_000
+_MOST_MB: Final = 2**31
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class PriceTable(Shown):
@@ -150,35 +180,6 @@ class PriceTable(Shown):
         )
 
 
-DEFAULT_TABLE: Final = "sagemaker-serverless"
-BUILT_IN_TABLES: Final = (
-    DEFAULT_TABLE,
-    "sagemaker-provisioned-concurrency",
-    "sagemaker-instances",
-    "lambda-x86",
-    "lambda-arm",
-)
-"""The names of the tables that come along, the default first."""
-
-_REQUIRED: Final[Mapping[Kind, tuple[str, ...]]] = {
-    "serverless": ("per_second", "data", "instance_per_hour", "comparable_instance"),
-    "provisioned": ("per_second", "provisioned_per_second", "data"),
-    "gb-second": ("gb_second", "request"),
-    "instances": ("instance_per_hour",),
-}
-_ENTRIES: Final[Mapping[str, tuple[str, ...]]] = {
-    "data": ("per_gib",),
-    "gb_second": ("price", "smallest_mb", "largest_mb"),
-    "request": ("price",),
-    "billing": ("step_ms", "init"),
-}
-"""Sections with entries of fixed names; the others go by memory size or instance type."""
-
-_BY_NAME: Final = ("per_second", "provisioned_per_second", "instance_per_hour", "comparable_instance")
-_TEXTS: Final = ("name", "region", "source", "valid_from", "valid_until", "note")
-_LEAST_STEP_MS: Final = 0.001
-_MOST_STEP_MS: Final = 86_400_000
-_MOST_MB: Final = 2**31
 _Value = TypeVar("_Value")
 
 

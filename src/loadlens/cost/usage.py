@@ -42,6 +42,37 @@ ROUNDING_ERROR: Final = 0.5
 
 _CLOSE: Final = 1 - 2.0**-50  # a duration that is a multiple of the step but for its last bit is one
 
+MEMORY: Final = "memory_size"
+_MEASURED: Final = ("billed_duration", "init_duration", "request_size")
+"""Columns beside the canonical ones that a cost may be made of; ms, ms and bytes."""
+
+_MOST: Final = {"billed_duration": MAX_LATENCY_MS, "init_duration": MAX_LATENCY_MS, "request_size": 2.0**53}
+_EMPTY: Final = {
+    "billed_sum": pl.Float64,
+    "billed_count": pl.Int64,
+    "cold_billed_sum": pl.Float64,
+    "cold_billed_count": pl.Int64,
+    "failed_billed_sum": pl.Float64,
+    "failed_billed_count": pl.Int64,
+    "init_sum": pl.Float64,
+    "cold_starts": pl.Int64,
+    "request_size": pl.Float64,
+}
+_DURATIONS: Final = {"timed_count": pl.Int64, "failed_ms_sum": pl.Float64, "failed_count": pl.Int64}
+
+FIGURES: Final = frozenset(
+    {
+        *_EMPTY,
+        *_DURATIONS,
+        *("option", "prices", "num_rows", "num_successes", "num_errors", "latency_ms", "mean_ms"),
+        *("response_size", "failed_ms", "failures_priced", "cold_ms"),
+        *("price_per_ms", "duration_basis", "billed_ms", "failures_without_duration"),
+        *("call_cost_per_1M", "cold_start_cost_per_1M", "failure_cost_per_1M"),
+        *("cost_per_invocation", "cost_per_1M_invocations"),
+    }
+)
+"""Columns of usages and costs, which no key may be called."""
+
 
 def billing_steps(prices: Iterable[PriceTable]) -> tuple[float, ...]:
     """The steps in ms that price tables round durations up to, each once, ascending."""
@@ -92,38 +123,6 @@ def _middle(step_ms: float) -> pl.Expr:
         .then(all_lowest)
         .otherwise((least + most) / 2)
     )
-
-
-MEMORY: Final = "memory_size"
-_MEASURED: Final = ("billed_duration", "init_duration", "request_size")
-"""Columns beside the canonical ones that a cost may be made of; ms, ms and bytes."""
-
-_MOST: Final = {"billed_duration": MAX_LATENCY_MS, "init_duration": MAX_LATENCY_MS, "request_size": 2.0**53}
-_EMPTY: Final = {
-    "billed_sum": pl.Float64,
-    "billed_count": pl.Int64,
-    "cold_billed_sum": pl.Float64,
-    "cold_billed_count": pl.Int64,
-    "failed_billed_sum": pl.Float64,
-    "failed_billed_count": pl.Int64,
-    "init_sum": pl.Float64,
-    "cold_starts": pl.Int64,
-    "request_size": pl.Float64,
-}
-_DURATIONS: Final = {"timed_count": pl.Int64, "failed_ms_sum": pl.Float64, "failed_count": pl.Int64}
-
-FIGURES: Final = frozenset(
-    {
-        *_EMPTY,
-        *_DURATIONS,
-        *("option", "prices", "num_rows", "num_successes", "num_errors", "latency_ms", "mean_ms"),
-        *("response_size", "failed_ms", "failures_priced", "cold_ms"),
-        *("price_per_ms", "duration_basis", "billed_ms", "failures_without_duration"),
-        *("call_cost_per_1M", "cold_start_cost_per_1M", "failure_cost_per_1M"),
-        *("cost_per_invocation", "cost_per_1M_invocations"),
-    }
-)
-"""Columns of usages and costs, which no key may be called."""
 
 
 @dataclass(frozen=True, kw_only=True)

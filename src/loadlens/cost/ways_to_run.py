@@ -40,6 +40,25 @@ _COST = "cost_per_1M_invocations"
 _LATENCY = "latency_ms"
 _WORTH_TELLING = 0.01
 
+_MILLION: Final = 1e6
+_MONTHLY_SCHEMA: Final = {
+    "option": pl.String,
+    "kind": pl.String,
+    "units": pl.Int64,
+    "monthly_cost": pl.Float64,
+    "cost_per_1M_invocations": pl.Float64,
+}
+_BREAK_EVEN_SCHEMA: Final = {
+    "option": pl.String,
+    "instance": pl.String,
+    "first_invocations": pl.Int64,
+    "last_invocations": pl.Int64,
+    "cheaper": pl.String,
+    "serverless_monthly_cost": pl.Float64,
+    "num_instances": pl.Int64,
+    "instance_monthly_cost": pl.Float64,
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Strategy:
@@ -185,26 +204,6 @@ def _cheapest_that_meets(
         f"{objective}{words.against(best, cheapest, 'cheapest of all')}."
     )
     return Choice(strategy=strategy, option=best, reason=reason)
-
-
-_MILLION: Final = 1e6
-_MONTHLY_SCHEMA: Final = {
-    "option": pl.String,
-    "kind": pl.String,
-    "units": pl.Int64,
-    "monthly_cost": pl.Float64,
-    "cost_per_1M_invocations": pl.Float64,
-}
-_BREAK_EVEN_SCHEMA: Final = {
-    "option": pl.String,
-    "instance": pl.String,
-    "first_invocations": pl.Int64,
-    "last_invocations": pl.Int64,
-    "cheaper": pl.String,
-    "serverless_monthly_cost": pl.Float64,
-    "num_instances": pl.Int64,
-    "instance_monthly_cost": pl.Float64,
-}
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

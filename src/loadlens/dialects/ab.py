@@ -29,6 +29,35 @@ _COLUMNS: Final = Columns(
 )
 _MS_PER_S: Final = 1000
 
+AB_REPORT: Final = Refused(
+    title="ApacheBench's report",
+    reason="it holds aggregates, not single requests",
+    advice=_LOG_REQUESTS,
+    matches=any_of(
+        has_line(
+            r"This is ApacheBench, Version ",
+            r"Benchmarking \S+ \(be patient\)",
+            r"Server Software: ",
+            r"Document Path: ",
+            r"Concurrency Level: +\d",
+            r"Time taken for tests: ",
+            r"Requests per second: +\S+ \[#/sec\]",
+            r"Time per request: +\S+ \[ms\]",
+            r"Connection Times \(ms\)",
+            r"Percentage of the requests served within a certain time",
+        ),
+        begins(r"(?:<p>\s*This is ApacheBench|<table[^>]*>\s*<tr[^>]*><th[^>]*>Server Software:)"),
+    ),
+)
+"""What ``ab`` prints."""
+
+AB_PERCENTILES: Final = Refused(
+    title="ApacheBench's percentiles (ab -e)",
+    reason="they are of all requests together",
+    advice=_LOG_REQUESTS,
+    matches=table("Percentage served", "Time in ms"),
+)
+
 
 def _open(head: Head) -> Table:
     return _table(_COLUMNS.checked(head, _TYPES))
@@ -80,33 +109,3 @@ AB_GNUPLOT: Final = Dialect(
     warnings=_warnings,
 )
 """One row for each answered request, by ascending latency."""
-
-
-AB_REPORT: Final = Refused(
-    title="ApacheBench's report",
-    reason="it holds aggregates, not single requests",
-    advice=_LOG_REQUESTS,
-    matches=any_of(
-        has_line(
-            r"This is ApacheBench, Version ",
-            r"Benchmarking \S+ \(be patient\)",
-            r"Server Software: ",
-            r"Document Path: ",
-            r"Concurrency Level: +\d",
-            r"Time taken for tests: ",
-            r"Requests per second: +\S+ \[#/sec\]",
-            r"Time per request: +\S+ \[ms\]",
-            r"Connection Times \(ms\)",
-            r"Percentage of the requests served within a certain time",
-        ),
-        begins(r"(?:<p>\s*This is ApacheBench|<table[^>]*>\s*<tr[^>]*><th[^>]*>Server Software:)"),
-    ),
-)
-"""What ``ab`` prints."""
-
-AB_PERCENTILES: Final = Refused(
-    title="ApacheBench's percentiles (ab -e)",
-    reason="they are of all requests together",
-    advice=_LOG_REQUESTS,
-    matches=table("Percentage served", "Time in ms"),
-)

@@ -71,6 +71,57 @@ _UNCAUGHT: Final = re.compile(
 )
 _MS_PER_HUNDREDTH: Final = 10
 
+# A time zone is optional: CloudWatch's times are UTC.
+EPOCH_MS: Final = r"\d{13}"
+ISO_TIME: Final = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
+
+_US_PER_S: Final = 10**6
+_US_PER_MS: Final = 10**3
+_PARTS: Final = (
+    "time", "duration", "billed", "size", "used", "init", "restore", "status", "kind", "request",
+)  # fmt: skip
+_PART: Final = "report {}"
+_BYTES_PER_MB: Final = (10**6, 2**20)
+_DURATIONS: Final = {
+    "Billed Restore Duration:": "BilledRestoreDuration:",
+    "Billed Duration:": "BilledDuration:",
+    "Init Duration:": "InitDuration:",
+    "Restore Duration:": "RestoreDuration:",
+}
+
+_STREAM: Final = r"""\d{4}/\d\d/\d\d/[^\s\[\]"]*\[[^\s\[\]"]*\][^\s\[\]",]*"""
+# What exports and other programs write before a line. Words of what functions log are parted by tabs.
+_BEFORE: Final = (
+    rf'^(?P<before>(?:"?(?:{EPOCH_MS}|{ISO_TIME}|{_STREAM}|/[\w./-]+)"?[\s,]+)*(?:[^\t{{]*[\s,"|])?"?)'
+)
+_REPORT: Final = r"REPORT RequestId: (?P<request>\S*)(?P<rest>(?s:.*))$"
+_CANDIDATE: Final = r'(?:^|[\s,"|\x00])REPORT RequestId:'
+_TIME: Final = rf"(?:^|[^\w.:-])({EPOCH_MS}|{ISO_TIME})(?:[^\w.:-]|$)"
+_JSON_FIELD: Final = re.compile(r'\s*"@?\w+"\s*:')
+_TEXT_LINE: Final = re.compile(_BEFORE + r"REPORT RequestId: .*\sDuration: \S+ ms")
+_PLATFORM_LINE: Final = re.compile(_BEFORE + r"(?:START|END|REPORT|INIT_START|INIT_REPORT)\b")
+
+_LONGEST_LINE: Final = 1000
+"""How much of a line is looked at to know it: what is before a report may be read in very many ways."""
+
+_TEXT_TYPES: Final[dict[str, pl.DataType]] = {
+    "time": pl.String(),
+    "duration": pl.Float64(),
+    "billed": pl.Float64(),
+    "size": pl.Int64(),
+    "used": pl.Int64(),
+    "rest": pl.String(),
+    "request": pl.String(),
+}
+_TEXT_MEANING: Final = (
+    ("time", "time of the log event, which is the invocation's end: ms since 1970 or ISO 8601, UTC"),
+    ("duration", "Duration: what the function took, ms"),
+    ("billed", "Billed Duration: as logged, ms"),
+    ("size", "Memory Size: configured memory, MB"),
+    ("used", "Max Memory Used: MB"),
+    ("rest", "Init Duration or Restore Duration of a cold start, ms; Status and Error Type of a failure"),
+)
+
 
 def failures_in(data: bytes) -> Iterator[tuple[str, str]]:
     """Which invocations failed and how, as ``where_failed`` takes it."""
@@ -120,25 +171,6 @@ def unmatched(told: Iterable[str], matched: int) -> str:
             f"a retry has the id of the first attempt, and counts as failed with it"
         )
     return ""
-
-
-# A time zone is optional: CloudWatch's times are UTC.
-EPOCH_MS: Final = r"\d{13}"
-ISO_TIME: Final = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
-
-_US_PER_S: Final = 10**6
-_US_PER_MS: Final = 10**3
-_PARTS: Final = (
-    "time", "duration", "billed", "size", "used", "init", "restore", "status", "kind", "request",
-)  # fmt: skip
-_PART: Final = "report {}"
-_BYTES_PER_MB: Final = (10**6, 2**20)
-_DURATIONS: Final = {
-    "Billed Restore Duration:": "BilledRestoreDuration:",
-    "Billed Duration:": "BilledDuration:",
-    "Init Duration:": "InitDuration:",
-    "Restore Duration:": "RestoreDuration:",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -372,40 +404,6 @@ def warnings_of(facts: Mapping[str, int], *, timed: bool) -> list[str]:
         lines = counted(others, "other line is no report", "other lines are no reports")
         found.append(f"{lines} and {are(others)} left out")
     return found
-
-
-_STREAM: Final = r"""\d{4}/\d\d/\d\d/[^\s\[\]"]*\[[^\s\[\]"]*\][^\s\[\]",]*"""
-# What exports and other programs write before a line. Words of what functions log are parted by tabs.
-_BEFORE: Final = (
-    rf'^(?P<before>(?:"?(?:{EPOCH_MS}|{ISO_TIME}|{_STREAM}|/[\w./-]+)"?[\s,]+)*(?:[^\t{{]*[\s,"|])?"?)'
-)
-_REPORT: Final = r"REPORT RequestId: (?P<request>\S*)(?P<rest>(?s:.*))$"
-_CANDIDATE: Final = r'(?:^|[\s,"|\x00])REPORT RequestId:'
-_TIME: Final = rf"(?:^|[^\w.:-])({EPOCH_MS}|{ISO_TIME})(?:[^\w.:-]|$)"
-_JSON_FIELD: Final = re.compile(r'\s*"@?\w+"\s*:')
-_TEXT_LINE: Final = re.compile(_BEFORE + r"REPORT RequestId: .*\sDuration: \S+ ms")
-_PLATFORM_LINE: Final = re.compile(_BEFORE + r"(?:START|END|REPORT|INIT_START|INIT_REPORT)\b")
-
-_LONGEST_LINE: Final = 1000
-"""How much of a line is looked at to know it: what is before a report may be read in very many ways."""
-
-_TEXT_TYPES: Final[dict[str, pl.DataType]] = {
-    "time": pl.String(),
-    "duration": pl.Float64(),
-    "billed": pl.Float64(),
-    "size": pl.Int64(),
-    "used": pl.Int64(),
-    "rest": pl.String(),
-    "request": pl.String(),
-}
-_TEXT_MEANING: Final = (
-    ("time", "time of the log event, which is the invocation's end: ms since 1970 or ISO 8601, UTC"),
-    ("duration", "Duration: what the function took, ms"),
-    ("billed", "Billed Duration: as logged, ms"),
-    ("size", "Memory Size: configured memory, MB"),
-    ("used", "Max Memory Used: MB"),
-    ("rest", "Init Duration or Restore Duration of a cold start, ms; Status and Error Type of a failure"),
-)
 
 
 def _matches(head: Head) -> bool:

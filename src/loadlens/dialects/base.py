@@ -55,6 +55,12 @@ _CREDENTIAL = (
     r"[\w.-]*|sig|auth|authorization)=)[^&#;\s\[{<$:*][^&#;\s]*"
 )
 
+_LEAST_MARKS: Final = 2
+_SAMPLED_LINES: Final = 20
+
+_LOOKED_AT_BYTES: Final = 16 * 2**10
+_STYLE: Final = re.compile(r"\x1b\[[0-9;]*m")
+
 
 def without_credentials(text: pl.Expr) -> pl.Expr:
     """Text whose URLs have no user and password, and ``***`` in the place of tokens, keys and signatures.
@@ -93,10 +99,6 @@ def filled(text: pl.Expr) -> pl.Expr:
     """``text`` without blanks around it; null where nothing is left."""
     text = text.str.strip_chars()
     return pl.when(text != "").then(text)
-
-
-_LEAST_MARKS: Final = 2
-_SAMPLED_LINES: Final = 20
 
 
 @lru_cache(maxsize=32)  # every format looks at the same first line
@@ -207,9 +209,6 @@ class Columns:
         what = near if self._marks_in(names) else f"is no {self.title}: missing {kinds}: {listed(missing)}"
         return f"{what}; it has: {listed(names)}; {self.advice}"
 
-
-_LOOKED_AT_BYTES: Final = 16 * 2**10
-_STYLE: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 Matches = Callable[[Head], bool]
 

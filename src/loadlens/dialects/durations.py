@@ -12,6 +12,9 @@ from loadlens.text.typed_rows import Recipe
 
 __all__ = ["DURATIONS", "Duration", "Logged", "recipe_with", "table_with"]
 
+_MS: Final = {"ms": 1, "s": 1000}
+_DECIMALS: Final = 6  # of ms: what multiplying decimal fractions leaves behind is no part of a value
+
 
 @dataclass(frozen=True, kw_only=True)
 class Duration:
@@ -61,10 +64,6 @@ class Logged:
 
     source: str
     unit: str = "ms"
-
-
-_MS: Final = {"ms": 1, "s": 1000}
-_DECIMALS: Final = 6  # of ms: what multiplying decimal fractions leaves behind is no part of a value
 
 
 _Recipe = TypeVar("_Recipe", bound=Recipe)

@@ -46,6 +46,16 @@ _USUAL: Final = struct.Struct(">Biiiibi")
 # Strings are written as the Java machine holds them; all that Gatling runs on are little-endian.
 _ENCODINGS: Final = ("latin-1", "utf-16-le")
 
+_TYPES: Final[dict[str, pl.DataType]] = {
+    "label": pl.String(),
+    "run": pl.Int64(),
+    "start": pl.Int64(),
+    "end": pl.Int64(),
+    "ok": pl.Boolean(),
+    "message": pl.String(),
+}
+_SCHEMA: Final = pl.Schema({"record": pl.Int64(), **_TYPES})
+
 
 class _IncompleteError(Exception):
     """The data ends within a record."""
@@ -324,17 +334,6 @@ def _damage(path: Location, parser: _Parser, error: _CorruptError) -> str:
         f"{path}: record {parser.record:,}, at byte {at:,}, is damaged: {error}; what follows cannot be "
         f"read; to use what comes before, keep the first bytes only: head -c {at}"
     )
-
-
-_TYPES: Final[dict[str, pl.DataType]] = {
-    "label": pl.String(),
-    "run": pl.Int64(),
-    "start": pl.Int64(),
-    "end": pl.Int64(),
-    "ok": pl.Boolean(),
-    "message": pl.String(),
-}
-_SCHEMA: Final = pl.Schema({"record": pl.Int64(), **_TYPES})
 
 
 def _reader(kind: int) -> _BinaryLog:

@@ -50,6 +50,20 @@ _COLUMNS: Final = Columns(
     advice="write it with `hey -o csv` of version 0.1.2 or later",
 )
 
+HEY_SUMMARY: Final = Refused(
+    title="hey's summary",
+    reason="it holds statistics, not single requests",
+    advice="run `hey -o csv` and save what it prints",
+    matches=has_line(
+        r"(?:Total|Slowest|Fastest|Average):\s+\d+\.\d+ secs\b",
+        r"(?:DNS\+dialup|DNS-lookup|req write|resp wait|resp read):\s+\d+\.\d+ secs\b",
+        r"\d+%+ in \d+\.\d+ secs\b",
+        r"\d+\.\d+ \[\d+\]\s+\|",
+        r"\[\d{3}\]\s+\d+ responses$",
+        r"Requests/sec:\s+\d+\.\d{4}$",
+    ),
+)
+
 
 def _open(head: Head) -> Table:
     return _table(_COLUMNS.checked(head, _TYPES))
@@ -121,19 +135,4 @@ HEY_CSV: Final = Dialect(
     open=_open,
     open_durations=_open_durations,
     warnings=_warnings,
-)
-
-
-HEY_SUMMARY: Final = Refused(
-    title="hey's summary",
-    reason="it holds statistics, not single requests",
-    advice="run `hey -o csv` and save what it prints",
-    matches=has_line(
-        r"(?:Total|Slowest|Fastest|Average):\s+\d+\.\d+ secs\b",
-        r"(?:DNS\+dialup|DNS-lookup|req write|resp wait|resp read):\s+\d+\.\d+ secs\b",
-        r"\d+%+ in \d+\.\d+ secs\b",
-        r"\d+\.\d+ \[\d+\]\s+\|",
-        r"\[\d{3}\]\s+\d+ responses$",
-        r"Requests/sec:\s+\d+\.\d{4}$",
-    ),
 )

@@ -43,6 +43,28 @@ _CLOCK: Final = r"\d\d:\d\d:\d\d"
 _FRACTION: Final = r"(?:[.,]\d{1,9})?"
 _ZONE: Final = r"(?:Z|[+-]\d\d:?\d\d)"
 
+TRANSACTION_MESSAGE: Final = "Number of samples in transaction"
+"""How the message of a transaction controller begins."""
+
+PART_NAME: Final = r"-\d+"
+"""What JMeter adds to the name of a sample for each of its parts."""
+
+REQUESTS: Final = "requests"
+SUMS: Final = "rows with a SampleCount above 1"
+SUMS_ADVICE: Final = (
+    "each is the sum of several samples, of which no latency can be told; write the log with mode=Standard "
+    "in place of mode=Statistical"
+)
+
+_WHY_LEFT_OUT: Final = {
+    TRANSACTIONS: "the log has their samples, which they would count twice; see --level transactions",
+    EMPTY_TRANSACTIONS: "they made no call",
+    PARTS: "steps of redirects and embedded resources, whose time the samples around them include",
+}
+_COUNT_AS_CALLS: Final = "transaction controllers count as calls"
+_FIRST_FAILED_CODE: Final = 400
+_SAMPLES: Final = rf"^{TRANSACTION_MESSAGE} : (\d+)"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TimeForm:
@@ -168,29 +190,6 @@ def time_form(times: Sequence[str]) -> tuple[TimeForm, bool]:
 def form_names() -> list[str]:
     """What the forms of text are called."""
     return [form.name for form in _FORMS if form.is_text]
-
-
-TRANSACTION_MESSAGE: Final = "Number of samples in transaction"
-"""How the message of a transaction controller begins."""
-
-PART_NAME: Final = r"-\d+"
-"""What JMeter adds to the name of a sample for each of its parts."""
-
-REQUESTS: Final = "requests"
-SUMS: Final = "rows with a SampleCount above 1"
-SUMS_ADVICE: Final = (
-    "each is the sum of several samples, of which no latency can be told; write the log with mode=Standard "
-    "in place of mode=Statistical"
-)
-
-_WHY_LEFT_OUT: Final = {
-    TRANSACTIONS: "the log has their samples, which they would count twice; see --level transactions",
-    EMPTY_TRANSACTIONS: "they made no call",
-    PARTS: "steps of redirects and embedded resources, whose time the samples around them include",
-}
-_COUNT_AS_CALLS: Final = "transaction controllers count as calls"
-_FIRST_FAILED_CODE: Final = 400
-_SAMPLES: Final = rf"^{TRANSACTION_MESSAGE} : (\d+)"
 
 
 def is_transaction(message: pl.Expr) -> pl.Expr:

@@ -72,6 +72,44 @@ _MAX_TAG_BYTES: Final = 2**20
 _MAX_DEPTH: Final = 100
 _MAX_FAILURE_CHARACTERS: Final = 500
 
+_CHUNK_BYTES: Final = 64 * 2**10
+_BATCH_CHUNKS: Final = 64
+_ROOT_BYTES: Final = 4096
+_MS_PER_S: Final = 1000
+
+_TYPES: Final[dict[str, pl.DataType]] = {
+    "ts": pl.Int64(),
+    "t": pl.Int64(),
+    "lb": pl.String(),
+    "rc": pl.String(),
+    "rm": pl.String(),
+    "s": pl.Boolean(),
+    "by": pl.Int64(),
+    "sby": pl.Int64(),
+    "sc": pl.Int64(),
+    "tn": pl.String(),
+    "hn": pl.String(),
+    "it": pl.String(),
+    FAILURE: pl.String(),
+}
+_MEANING: Final = (
+    ("ts", "start of the sample, ms since 1970"),
+    ("t", "latency, ms"),
+    ("lb", "name of the sampler"),
+    ("rc", "status, which may be text"),
+    ("rm", "what the server said, or how the sample failed"),
+    ("s", "whether the sample succeeded"),
+    ("by", "size of the response, bytes"),
+    ("sby", "size of the request, bytes"),
+    ("sc", "how many samples it sums up, which must be 1"),
+    ("tn", "name of the thread"),
+    ("hn", "name of the host"),
+    ("it", "pauses within it that are not in t, ms"),
+    (FAILURE, "which assertion failed"),
+)
+
+_DURATIONS: Final = {"connect": Logged(source="ct"), "first_byte": Logged(source="lt")}
+
 
 class _DamageError(Exception):
     """What XML allows, but no sane log holds."""
@@ -404,43 +442,6 @@ class Document:
         self.samples.rejects.append(reject)
 
 
-_CHUNK_BYTES: Final = 64 * 2**10
-_BATCH_CHUNKS: Final = 64
-_ROOT_BYTES: Final = 4096
-_MS_PER_S: Final = 1000
-
-_TYPES: Final[dict[str, pl.DataType]] = {
-    "ts": pl.Int64(),
-    "t": pl.Int64(),
-    "lb": pl.String(),
-    "rc": pl.String(),
-    "rm": pl.String(),
-    "s": pl.Boolean(),
-    "by": pl.Int64(),
-    "sby": pl.Int64(),
-    "sc": pl.Int64(),
-    "tn": pl.String(),
-    "hn": pl.String(),
-    "it": pl.String(),
-    FAILURE: pl.String(),
-}
-_MEANING: Final = (
-    ("ts", "start of the sample, ms since 1970"),
-    ("t", "latency, ms"),
-    ("lb", "name of the sampler"),
-    ("rc", "status, which may be text"),
-    ("rm", "what the server said, or how the sample failed"),
-    ("s", "whether the sample succeeded"),
-    ("by", "size of the response, bytes"),
-    ("sby", "size of the request, bytes"),
-    ("sc", "how many samples it sums up, which must be 1"),
-    ("tn", "name of the thread"),
-    ("hn", "name of the host"),
-    ("it", "pauses within it that are not in t, ms"),
-    (FAILURE, "which assertion failed"),
-)
-
-
 class _FoundError(Exception):
     """The name of the root has been found."""
 
@@ -571,7 +572,6 @@ def _open(_head: Head) -> _Xml:
     return _XML
 
 
-_DURATIONS: Final = {"connect": Logged(source="ct"), "first_byte": Logged(source="lt")}
 _XML_WITH_DURATIONS: Final = recipe_with(_XML, _DURATIONS)
 
 

@@ -51,6 +51,49 @@ __all__ = ["K6_CSV", "K6_JSON", "K6_SUMMARY_JSON", "K6_SUMMARY_TEXT", "Chosen", 
 _LONGEST_NAME: Final = 32  # of a metric of k6's own; what is longer is parsed
 _LINE_BREAK: Final = ord("\n")
 
+_LEADING: Final = ("metric_name", "timestamp", "metric_value")
+_COLUMNS: Final = Columns(
+    title="k6 CSV",
+    known_by=frozenset(_LEADING),
+    needed=frozenset(_LEADING),
+    marks=frozenset({"metric_name", "metric_value", "expected_response", "extra_tags", "tls_version"}),
+    advice="write it with `k6 run --out csv=log.csv`",
+)
+_METRIC_MEANING: Final = f"what was measured; {listed(REQUESTS)} are calls"
+_SAMPLED_LINES = 20
+_SHARE_OF_ONE_FORM: Final = 0.9  # times of other forms are damaged rows, unless there are more of them
+_REQUESTS_LEFT_OUT: Final = "requests"
+
+_DEFINITIONS: Final = "metric definitions"
+_JSON_BEGINNINGS: Final = (b'{"metric":"', b'{"type":"Point","metric":"')
+"""How a sample begins in JSON; older versions write the metric last."""
+
+_METRICS: Final = (
+    "http_req_[a-z_]+|http_reqs|iterations|iteration_duration|vus|vus_max|data_sent|data_received|"
+    "grpc_req_duration|ws_[a-z_]+|checks(?:_total|_succeeded|_failed)?"
+)
+_SUMMARY_KEY: Final = re.compile(r'"metrics"\s*:\s*[{\[]|"p\(\d+(?:\.\d+)?\)"\s*:')
+_SUMMARY_METRIC: Final = re.compile(rf'"(?:{_METRICS})"')
+_UNIT: Final = re.compile(r'"unit"\s*:')  # calls of AIPerf hold metrics of k6's names, each with its unit
+_SUMMARY_LINE: Final = re.compile(rf"\s*(?:[✓✗] )?(?:{_METRICS})\s?\.{{2,}}:\s")
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+
+_SAVED_AGAIN: Final = re.compile(rb",(?:True|False|\d{1,4}\.0)(?=[,\r\n])")
+"""What pandas writes of truth values, and of whole numbers in a column with a gap."""
+
+_JSON_TIME: Final = pl.col("data").struct.field("time")
+
+_JSON_TYPES: Final[dict[str, pl.DataType]] = {
+    "type": pl.String(),
+    "metric": pl.String(),
+    "data": pl.Struct(
+        {"time": pl.String(), "value": pl.Float64(), "tags": pl.Struct(dict.fromkeys(TAGS, pl.String()))}
+    ),
+}
+
+_REASON: Final = "it holds aggregates, not single requests"
+_ADVICE: Final = "log them with `k6 run --out csv=log.csv` or `k6 run --out json=log.json`"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
@@ -143,34 +186,6 @@ def metric_at(line: bytes, *, prefixes: Sequence[bytes], end: bytes) -> str | No
     return None
 
 
-_LEADING: Final = ("metric_name", "timestamp", "metric_value")
-_COLUMNS: Final = Columns(
-    title="k6 CSV",
-    known_by=frozenset(_LEADING),
-    needed=frozenset(_LEADING),
-    marks=frozenset({"metric_name", "metric_value", "expected_response", "extra_tags", "tls_version"}),
-    advice="write it with `k6 run --out csv=log.csv`",
-)
-_METRIC_MEANING: Final = f"what was measured; {listed(REQUESTS)} are calls"
-_SAMPLED_LINES = 20
-_SHARE_OF_ONE_FORM: Final = 0.9  # times of other forms are damaged rows, unless there are more of them
-_REQUESTS_LEFT_OUT: Final = "requests"
-
-_DEFINITIONS: Final = "metric definitions"
-_JSON_BEGINNINGS: Final = (b'{"metric":"', b'{"type":"Point","metric":"')
-"""How a sample begins in JSON; older versions write the metric last."""
-
-_METRICS: Final = (
-    "http_req_[a-z_]+|http_reqs|iterations|iteration_duration|vus|vus_max|data_sent|data_received|"
-    "grpc_req_duration|ws_[a-z_]+|checks(?:_total|_succeeded|_failed)?"
-)
-_SUMMARY_KEY: Final = re.compile(r'"metrics"\s*:\s*[{\[]|"p\(\d+(?:\.\d+)?\)"\s*:')
-_SUMMARY_METRIC: Final = re.compile(rf'"(?:{_METRICS})"')
-_UNIT: Final = re.compile(r'"unit"\s*:')  # calls of AIPerf hold metrics of k6's names, each with its unit
-_SUMMARY_LINE: Final = re.compile(rf"\s*(?:[✓✗] )?(?:{_METRICS})\s?\.{{2,}}:\s")
-_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
-
-
 @dataclass(frozen=True, kw_only=True)
 class _SampleTable(Table):
     """Reads the lines of some metrics only, after a look at the width and the beginning of every line.
@@ -244,10 +259,6 @@ def _open_csv(head: Head) -> Table:
 
 def _open_csv_transactions(head: Head) -> Table:
     return _table(head, TRANSACTIONS)
-
-
-_SAVED_AGAIN: Final = re.compile(rb",(?:True|False|\d{1,4}\.0)(?=[,\r\n])")
-"""What pandas writes of truth values, and of whole numbers in a column with a gap."""
 
 
 def _table(head: Head, calls: tuple[str, ...]) -> Table:
@@ -400,7 +411,6 @@ def _tag_in_json(name: str) -> pl.Expr:
     return pl.col("data").struct.field("tags").struct.field(name)
 
 
-_JSON_TIME: Final = pl.col("data").struct.field("time")
 _JSON_SAMPLE: Final = Sample(
     metric=pl.col("metric"),
     time_ns=text_ns(_JSON_TIME),
@@ -408,13 +418,6 @@ _JSON_SAMPLE: Final = Sample(
     tag=_tag_in_json,
     tags=tuple(TAGS),
 )
-_JSON_TYPES: Final[dict[str, pl.DataType]] = {
-    "type": pl.String(),
-    "metric": pl.String(),
-    "data": pl.Struct(
-        {"time": pl.String(), "value": pl.Float64(), "tags": pl.Struct(dict.fromkeys(TAGS, pl.String()))}
-    ),
-}
 
 
 def _open_json(head: Head) -> JsonLines:
@@ -496,8 +499,6 @@ K6_JSON: Final = Dialect(
     warnings=_warnings_json,
 )
 
-_REASON: Final = "it holds aggregates, not single requests"
-_ADVICE: Final = "log them with `k6 run --out csv=log.csv` or `k6 run --out json=log.json`"
 
 K6_SUMMARY_JSON: Final = Refused(
     title="k6's summary as JSON (--summary-export, handleSummary)",

@@ -91,6 +91,15 @@ _IS_FOUND: Final = pl.col("event is found")
 _IS_REPORT: Final = _IS_RECORD | _IN_MESSAGE | _IS_FOUND
 """Whether a row tells of a call."""
 
+_FOUND_COLUMNS: Final = Columns(
+    title="CloudWatch Logs Insights CSV",
+    known_by=frozenset({"@duration"}),
+    needed=frozenset({"@duration"}),
+    marks=frozenset(_FOUND.values()) - {"@timestamp"},
+    advice="query with: fields @timestamp, @duration, @billedDuration, @memorySize, @maxMemoryUsed, "
+    '@initDuration | filter @type = "REPORT"',
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Events:
@@ -302,16 +311,6 @@ def _warnings(events: _Events, rows: int, facts: Mapping[str, int]) -> list[str]
             f"missing"
         )
     return found
-
-
-_FOUND_COLUMNS: Final = Columns(
-    title="CloudWatch Logs Insights CSV",
-    known_by=frozenset({"@duration"}),
-    needed=frozenset({"@duration"}),
-    marks=frozenset(_FOUND.values()) - {"@timestamp"},
-    advice="query with: fields @timestamp, @duration, @billedDuration, @memorySize, @maxMemoryUsed, "
-    '@initDuration | filter @type = "REPORT"',
-)
 
 
 def _matches_csv(head: Head) -> bool:

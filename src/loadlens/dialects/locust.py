@@ -76,6 +76,17 @@ _AGGREGATES: Final = (
 _WORKERS: Final = (b'"num_requests":', b'"num_failures":')
 """What tells the statistics of workers, of ``--json`` and of the web page."""
 
+LOCUST_TABLE: Final = Refused(
+    title="a table of statistics that Locust prints",
+    reason="it holds aggregates, not single requests",
+    advice=_LOG_REQUESTS,
+    matches=has_line(
+        r"(?:Type +)?Name +# reqs +# fails\b",
+        r"(?:Type +)?Name +50% +66% +75%",
+        r"Response time percentiles \(approximated\)",
+    ),
+)
+
 
 def _open(head: Head) -> Table:
     return _table(_COLUMNS.checked(head, _TYPES))
@@ -182,15 +193,3 @@ LOCUST_WORKERS: Final = Refused(
     matches=_matches_workers,
 )
 """What Locust's workers report, and what its ``--json`` prints."""
-
-
-LOCUST_TABLE: Final = Refused(
-    title="a table of statistics that Locust prints",
-    reason="it holds aggregates, not single requests",
-    advice=_LOG_REQUESTS,
-    matches=has_line(
-        r"(?:Type +)?Name +# reqs +# fails\b",
-        r"(?:Type +)?Name +50% +66% +75%",
-        r"Response time percentiles \(approximated\)",
-    ),
-)

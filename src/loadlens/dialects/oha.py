@@ -37,6 +37,86 @@ _CORRECTED: Final = (
     "end is then told too late; the database (--db-url) has both times"
 )
 
+_CSV_TYPES: Final[dict[str, pl.DataType]] = {
+    "request-start": pl.Float64(),
+    "request-duration": pl.Float64(),
+    "bytes": pl.Int64(),
+    "status": pl.Int64(),
+}
+_CSV_DURATIONS: Final = {
+    "dns": Logged(source="DNS", unit="s"),
+    "connect": Logged(source="DNS+dialup", unit="s"),
+    "first_byte": Logged(source="Response-delay", unit="s"),
+}
+_CSV_MEANING: Final = (
+    ("request-start", "start of the request, s since the test began"),
+    ("request-duration", "latency, s"),
+    ("bytes", "size of the response, bytes"),
+    ("status", "HTTP status"),
+)
+
+_CSV_COLUMNS: Final = Columns(
+    title="oha CSV",
+    known_by=frozenset({"request-start", "request-duration"}),
+    needed=frozenset(_CSV_TYPES),
+    marks=frozenset({"request-start", "request-duration", "DNS+dialup", "Response-delay"}),
+    advice="write it with `oha --output-format csv`",
+)
+
+_BATCH_ROWS: Final = 8192
+_MAX_CELL_BYTES: Final = 64 * 2**10
+_RUN: Final = "run"
+_OPTIONAL: Final = {"url", "start_latency_correction", _RUN}
+"""Columns that older versions of oha do not write."""
+
+_DB_TYPES: Final[dict[str, pl.DataType]] = {
+    "url": pl.String(),
+    "start": pl.Float64(),
+    "start_latency_correction": pl.Float64(),
+    "end": pl.Float64(),
+    "duration": pl.Float64(),
+    "status": pl.Int64(),
+    "len_bytes": pl.Int64(),
+    _RUN: pl.Int64(),
+}
+_DB_MEANING: Final = (
+    ("url", "URL of the request"),
+    ("start", "start of the request, s since its run began"),
+    ("start_latency_correction", "when the request was due, s since its run began; empty: as start"),
+    ("end", "end of the request, s since its run began"),
+    ("duration", "latency from when the request was due, s"),
+    ("status", "HTTP status"),
+    ("len_bytes", "size of the response, bytes"),
+    (_RUN, "when the run began, whole s since 1970"),
+)
+_HELD_AS: Final[dict[pl.DataType, tuple[set[type], str]]] = {
+    pl.String(): ({str, NoneType}, "valid text"),
+    pl.Int64(): ({int, NoneType}, "a whole number"),
+    pl.Float64(): ({float, int, NoneType}, "a number"),
+}
+"""What Python holds the cells of a column as, and how a message calls it."""
+
+_MAGIC: Final = b"SQLite format 3\x00"
+_TABLE: Final = re.compile(rb"""CREATE TABLE ["'`\[]?oha["'`\]]?\s*\(""")
+
+OHA_SUMMARY: Final = Refused(
+    title="oha's summary",
+    reason="it holds statistics, not single requests",
+    advice="run oha with `--output-format csv`, or with `--db-url FILE`",
+    matches=any_of(
+        document("successRate"),
+        document("latencyPercentiles", "statusCodeDistribution"),
+        document("responseTimeHistogram"),
+        has_line(
+            r"Success rate:\s",
+            r"(?:Total|Slowest|Fastest|Average):\s+\d+\.\d+ (?:sec|ms|us)$",
+            r"Response time distribution:$",
+            r"(?:DNS\+dialup|DNS-lookup):\s+\d+\.\d+ (?:sec|ms|us),",
+            r"\d+\.\d+% in \d+\.\d+ (?:sec|ms|us)$",
+        ),
+    ),
+)
+
 
 def _outcome() -> tuple[pl.Expr, ...]:
     status = pl.col("status")
@@ -57,34 +137,6 @@ def _rules(*not_negative: str) -> tuple[Rule, ...]:
     rules = [Rule(column=name, expected="0 or more", broken=pl.col(name) < 0) for name in not_negative]
     is_status = pl.col("status").is_between(100, 999)
     return (*rules, Rule(column="status", expected="an HTTP status", broken=~is_status))
-
-
-_CSV_TYPES: Final[dict[str, pl.DataType]] = {
-    "request-start": pl.Float64(),
-    "request-duration": pl.Float64(),
-    "bytes": pl.Int64(),
-    "status": pl.Int64(),
-}
-_CSV_DURATIONS: Final = {
-    "dns": Logged(source="DNS", unit="s"),
-    "connect": Logged(source="DNS+dialup", unit="s"),
-    "first_byte": Logged(source="Response-delay", unit="s"),
-}
-_CSV_MEANING: Final = (
-    ("request-start", "start of the request, s since the test began"),
-    ("request-duration", "latency, s"),
-    ("bytes", "size of the response, bytes"),
-    ("status", "HTTP status"),
-)
-
-
-_CSV_COLUMNS: Final = Columns(
-    title="oha CSV",
-    known_by=frozenset({"request-start", "request-duration"}),
-    needed=frozenset(_CSV_TYPES),
-    marks=frozenset({"request-start", "request-duration", "DNS+dialup", "Response-delay"}),
-    advice="write it with `oha --output-format csv`",
-)
 
 
 def _open_csv(head: Head) -> Table:
@@ -136,42 +188,6 @@ OHA_CSV: Final = Dialect(
     open_durations=_open_csv_durations,
     warnings=_csv_warnings,
 )
-
-_BATCH_ROWS: Final = 8192
-_MAX_CELL_BYTES: Final = 64 * 2**10
-_RUN: Final = "run"
-_OPTIONAL: Final = {"url", "start_latency_correction", _RUN}
-"""Columns that older versions of oha do not write."""
-
-_DB_TYPES: Final[dict[str, pl.DataType]] = {
-    "url": pl.String(),
-    "start": pl.Float64(),
-    "start_latency_correction": pl.Float64(),
-    "end": pl.Float64(),
-    "duration": pl.Float64(),
-    "status": pl.Int64(),
-    "len_bytes": pl.Int64(),
-    _RUN: pl.Int64(),
-}
-_DB_MEANING: Final = (
-    ("url", "URL of the request"),
-    ("start", "start of the request, s since its run began"),
-    ("start_latency_correction", "when the request was due, s since its run began; empty: as start"),
-    ("end", "end of the request, s since its run began"),
-    ("duration", "latency from when the request was due, s"),
-    ("status", "HTTP status"),
-    ("len_bytes", "size of the response, bytes"),
-    (_RUN, "when the run began, whole s since 1970"),
-)
-_HELD_AS: Final[dict[pl.DataType, tuple[set[type], str]]] = {
-    pl.String(): ({str, NoneType}, "valid text"),
-    pl.Int64(): ({int, NoneType}, "a whole number"),
-    pl.Float64(): ({float, int, NoneType}, "a number"),
-}
-"""What Python holds the cells of a column as, and how a message calls it."""
-
-_MAGIC: Final = b"SQLite format 3\x00"
-_TABLE: Final = re.compile(rb"""CREATE TABLE ["'`\[]?oha["'`\]]?\s*\(""")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -323,22 +339,4 @@ OHA_SQLITE: Final = Dialect(
     matches=_is_database,
     open=_open_database,
     warnings=_database_warnings,
-)
-
-OHA_SUMMARY: Final = Refused(
-    title="oha's summary",
-    reason="it holds statistics, not single requests",
-    advice="run oha with `--output-format csv`, or with `--db-url FILE`",
-    matches=any_of(
-        document("successRate"),
-        document("latencyPercentiles", "statusCodeDistribution"),
-        document("responseTimeHistogram"),
-        has_line(
-            r"Success rate:\s",
-            r"(?:Total|Slowest|Fastest|Average):\s+\d+\.\d+ (?:sec|ms|us)$",
-            r"Response time distribution:$",
-            r"(?:DNS\+dialup|DNS-lookup):\s+\d+\.\d+ (?:sec|ms|us),",
-            r"\d+\.\d+% in \d+\.\d+ (?:sec|ms|us)$",
-        ),
-    ),
 )

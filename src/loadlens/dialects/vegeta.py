@@ -101,6 +101,31 @@ _TIME_FORM = "%+"
 _FIRST_YEAR, _LAST_YEAR = "1970", "2261"  # what ns since 1970 can hold as Int64; beyond it they wrap around
 _LAST_PART: Final = r'(?s)^(?:.*: )?([^"?(:][^:]*)'  # Go puts the cause last
 
+_NO_URLS: Final = "as old versions write: without URLs requests cannot be told apart"
+
+_TO_CSV = "encode the results of the attack: `vegeta encode --to csv results.bin > results.csv`"
+
+VEGETA_REPORT: Final = Refused(
+    title="a report of vegeta",
+    reason="it holds aggregates, not single requests",
+    advice=_TO_CSV,
+    matches=any_of(
+        document("latencies", "mean"),
+        document("requests", "rate", "throughput", "status_codes"),
+        document("mean", "50th", "99th"),
+        has_line(
+            r"Requests +\[total, rate",
+            r"Duration +\[total, attack, wait\]",
+            r"Latencies +\[(?:min, )?mean, 50,",
+            r"Bytes (?:In|Out) +\[total, mean\]",
+            r"Success +\[ratio\]",
+            r"Status Codes +\[code:count\]",
+            r"Bucket +# +% +Histogram",
+        ),
+    ),
+)
+"""What ``vegeta report`` writes."""
+
 
 def _sample(head: Head) -> list[str]:
     """The first lines that hold anything; of a line longer than the head, its beginning."""
@@ -252,9 +277,6 @@ def _rules() -> tuple[Rule, ...]:
     )
 
 
-_NO_URLS: Final = "as old versions write: without URLs requests cannot be told apart"
-
-
 def _csv_warnings(head: Head, _rows: int, _facts: Mapping[str, int]) -> list[str]:
     names = _csv_columns(head)
     return [] if names is None or "url" in names else [f"it has {len(names)} columns, {_NO_URLS}"]
@@ -297,7 +319,6 @@ VEGETA_JSON: Final = Dialect(
 )
 """What ``vegeta encode --to json`` writes."""
 
-_TO_CSV = "encode the results of the attack: `vegeta encode --to csv results.bin > results.csv`"
 
 VEGETA_GOB: Final = Refused(
     title="vegeta's binary results (gob)",
@@ -306,24 +327,3 @@ VEGETA_GOB: Final = Refused(
     matches=_matches_gob,
 )
 """What ``vegeta attack`` writes."""
-
-VEGETA_REPORT: Final = Refused(
-    title="a report of vegeta",
-    reason="it holds aggregates, not single requests",
-    advice=_TO_CSV,
-    matches=any_of(
-        document("latencies", "mean"),
-        document("requests", "rate", "throughput", "status_codes"),
-        document("mean", "50th", "99th"),
-        has_line(
-            r"Requests +\[total, rate",
-            r"Duration +\[total, attack, wait\]",
-            r"Latencies +\[(?:min, )?mean, 50,",
-            r"Bytes (?:In|Out) +\[total, mean\]",
-            r"Success +\[ratio\]",
-            r"Status Codes +\[code:count\]",
-            r"Bucket +# +% +Histogram",
-        ),
-    ),
-)
-"""What ``vegeta report`` writes."""

@@ -45,6 +45,8 @@ _MOST_FIGURES: Final = 2**18
 _Scopes: TypeAlias = dict[tuple[tuple[str, str | None], ...], pl.Series]
 """For the columns and values of a scope, which rows it has."""
 
+_TOO_CLOSE: Final = "too close to the bound for the figures of a saved profile: fails to be safe"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
@@ -374,9 +376,6 @@ def _reason(
         outcome = "failed" if (gate.metric == "error_rate") == gate.is_upper else "succeeded"
         return f"judged as {gate.shown(worse)}: {rows} {outcome}"
     return "" if gate.allows(ends[0]) == gate.allows(ends[1]) else _open(gate, ends[1], found)
-
-
-_TOO_CLOSE: Final = "too close to the bound for the figures of a saved profile: fails to be safe"
 
 
 def _open(gate: Gate, highest: float | None, found: Measures) -> str:

@@ -32,6 +32,17 @@ __all__ = [
 
 _TOKEN = re.compile(r"[<>=!~≤≥]+|[\w.%/µμ+-]+|\S")
 
+_OPERATORS: Final[Mapping[str, Callable[[Any, float], Any]]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_NUMBER: Final = r"\d+(?:\.\d+)?|\.\d+"
+_LARGEST: Final = Decimal(10) ** 15
+_NARROWEST_S: Final = 1
+_WORDS: Final = ("for", "within", "filtered")
+
 
 @dataclass(frozen=True)
 class Place:
@@ -173,16 +184,6 @@ _UNITS_TEXT: Final[Mapping[Kind, str]] = {
 }
 _CANONICAL: Final[Mapping[Kind, str]] = {"latency": "ms", "share": "share", "rate": "1/s", "count": "calls"}
 _METRICS_TEXT: Final = "p99 or another percentile, " + ", ".join(_KINDS) + ", share(<300ms) or 99% <"
-_OPERATORS: Final[Mapping[str, Callable[[Any, float], Any]]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-_NUMBER: Final = r"\d+(?:\.\d+)?|\.\d+"
-_LARGEST: Final = Decimal(10) ** 15
-_NARROWEST_S: Final = 1
-_WORDS: Final = ("for", "within", "filtered")
 
 
 @dataclass(frozen=True, kw_only=True)

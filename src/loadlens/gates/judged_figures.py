@@ -45,6 +45,8 @@ __all__ = [
 
 _MEDIAN = 0.5
 
+_ROUNDING: Final = 4 * float(np.finfo(np.float64).eps)
+
 
 def value_of(gate: Gate) -> pl.Expr:
     """The figure that a gate judges, of a table of measures; null where there is none."""
@@ -133,9 +135,6 @@ def _by_clock(gate: Gate, value: pl.Expr, resolution_s: float) -> tuple[pl.Expr,
     unbounded = pl.when(value > 0).then(math.inf).otherwise(0.0)
     highest = value * (width / shortest) if shortest > 0 else unbounded
     return value * (width / (width + resolution_s)), highest
-
-
-_ROUNDING: Final = 4 * float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,26 @@ __all__ = [
 _MOST_KEPT: Final = 2**18
 _BITS: Final = 64
 
+COUNTED_TWICE: Final = (
+    "whose calls would count twice; leave out all but one, or pass --force (force=True) if it is meant"
+)
+"""What is wrong with the same calls in two files, and what to do."""
+
+REPEATED: Final = (
+    "which would count each time; write each call once, or pass --force (force=True) if it is meant"
+)
+"""What is wrong with the same calls in one file, and what to do."""
+
+ALIKE: Final = "(of one id, time and duration)"
+"""By what a call is known for another one."""
+
+FEWEST_CALLS: Final = 10
+"""Fewer calls in a file of typed columns, or in two files of one format, may be the same by chance."""
+
+_CLOCK_S: Final = 1.0  # k6 writes whole seconds into one of its formats
+_DIGITS_MS: Final = 1e-5  # formats write latencies with different numbers of digits
+_DIGITS_S: Final = 1e-3  # and one format times, where a program has saved a file again
+
 
 def _no_hashes() -> NDArray[np.uint64]:
     return np.empty(0, np.uint64)
@@ -97,27 +117,6 @@ class Repeats:
 
 def _is_kept(hashes: NDArray[np.uint64], halvings: int) -> NDArray[np.bool_]:
     return hashes >> np.uint64(_BITS - halvings) == 0 if halvings else np.ones(len(hashes), np.bool_)
-
-
-COUNTED_TWICE: Final = (
-    "whose calls would count twice; leave out all but one, or pass --force (force=True) if it is meant"
-)
-"""What is wrong with the same calls in two files, and what to do."""
-
-REPEATED: Final = (
-    "which would count each time; write each call once, or pass --force (force=True) if it is meant"
-)
-"""What is wrong with the same calls in one file, and what to do."""
-
-ALIKE: Final = "(of one id, time and duration)"
-"""By what a call is known for another one."""
-
-FEWEST_CALLS: Final = 10
-"""Fewer calls in a file of typed columns, or in two files of one format, may be the same by chance."""
-
-_CLOCK_S: Final = 1.0  # k6 writes whole seconds into one of its formats
-_DIGITS_MS: Final = 1e-5  # formats write latencies with different numbers of digits
-_DIGITS_S: Final = 1e-3  # and one format times, where a program has saved a file again
 
 
 @dataclass(kw_only=True)

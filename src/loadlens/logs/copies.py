@@ -28,6 +28,16 @@ _CHUNK_BYTES: Final = 2**20
 _LOOK_BYTES: Final = 2**12
 _Read = Callable[[int, int], bytes]
 
+_LIKE_AGE_NS: Final = 60 * 10**9
+_OLDER = "passed over, as another form of the same log is newer"
+_STALE = "passed over, as the log that they were converted from holds other calls by now"
+_COVERED = "passed over for a Parquet or Arrow form of the same log, which is not older"
+
+_SAMPLE_BYTES: Final = 2**14
+_SAMPLES: Final = 16
+_MOST_TOLD: Final = 12
+_MOST_OF_ONE_SIZE: Final = 1000
+
 
 def appended(file: TextFile) -> str:
     """Which rows of a text file are there again behind themselves, as a clause; empty where none are.
@@ -91,12 +101,6 @@ def _is_repeated(read: _Read, begin: int, end: int, period: int) -> bool:
 def _is_same(read: _Read, one: int, other: int, size: int) -> bool:
     first, second = read(one, size), read(other, size)
     return first == second or (first.endswith(b"\n") and first[:-1] == second)
-
-
-_LIKE_AGE_NS: Final = 60 * 10**9
-_OLDER = "passed over, as another form of the same log is newer"
-_STALE = "passed over, as the log that they were converted from holds other calls by now"
-_COVERED = "passed over for a Parquet or Arrow form of the same log, which is not older"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,10 +253,6 @@ def _shown(form: _Form) -> object:
     return form.files[0].path if len(form.files) == 1 else form.path
 
 
-_SAMPLE_BYTES: Final = 2**14
-_SAMPLES: Final = 16
-_MOST_TOLD: Final = 12
-_MOST_OF_ONE_SIZE: Final = 1000
 _Item = TypeVar("_Item")
 
 

@@ -30,6 +30,11 @@ from loadlens.storage.location import Location, PathSource, RemotePath, location
 
 __all__ = ["INVOCATION_LOG_STEM", "Candidate", "Found", "NameKeys", "find_files", "key_from_name"]
 
+INVOCATION_LOG_STEM: Final = "invocation_benchmark_results"
+
+_OF_THE_TOOLKIT: Final = (INVOCATION_LOG_STEM, "endpoint_metrics", "invoke_args_examples")
+_TOOLKIT_SUFFIXES: Final = (".parquet", ".csv")
+
 
 @dataclass(frozen=True, kw_only=True)
 class NameKeys:
@@ -106,12 +111,6 @@ def _named_groups(pattern: str) -> tuple[str, ...]:
         ) from error
     names = [field.name for field in dtype.fields] if isinstance(dtype, pl.Struct) else []
     return tuple(name for name in names if not name.isdecimal())
-
-
-INVOCATION_LOG_STEM: Final = "invocation_benchmark_results"
-
-_OF_THE_TOOLKIT: Final = (INVOCATION_LOG_STEM, "endpoint_metrics", "invoke_args_examples")
-_TOOLKIT_SUFFIXES: Final = (".parquet", ".csv")
 
 
 @dataclass(frozen=True, kw_only=True)

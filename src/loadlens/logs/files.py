@@ -49,6 +49,22 @@ __all__ = [
 
 _ENDS_BYTES: Final = 2**16
 
+FACTS = "loadlens"
+"""Under which name a converted log has its facts in the metadata, as JSON."""
+
+CHECKSUM = "loadlens:checksum"
+"""Under which name the metadata says that a file was written with a checksum."""
+
+_MAGIC_BYTES = 6
+_TAIL_BYTES = 8  # of a Parquet file: the length of its metadata, and PAR1
+TITLES: Final[Mapping[str, str]] = {
+    "parquet": "Parquet file",
+    "arrow": "Arrow file",
+    "delta": "Delta table",
+    "iceberg": "Iceberg table",
+}
+_SMALL_FILE_BYTES = 64 * 2**20
+
 
 def modified_ns(path: Location) -> int | None:
     """When a file was last written, in ns since 1970; None for folders and where nothing tells.
@@ -115,22 +131,6 @@ def _change_of_object(path: RemotePath) -> str:
 
 
 Kind = Literal["arrow", "parquet", "text"] | TableKind
-
-FACTS = "loadlens"
-"""Under which name a converted log has its facts in the metadata, as JSON."""
-
-CHECKSUM = "loadlens:checksum"
-"""Under which name the metadata says that a file was written with a checksum."""
-
-_MAGIC_BYTES = 6
-_TAIL_BYTES = 8  # of a Parquet file: the length of its metadata, and PAR1
-TITLES: Final[Mapping[str, str]] = {
-    "parquet": "Parquet file",
-    "arrow": "Arrow file",
-    "delta": "Delta table",
-    "iceberg": "Iceberg table",
-}
-_SMALL_FILE_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)

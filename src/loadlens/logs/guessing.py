@@ -18,11 +18,6 @@ from loadlens.text.typed_rows import PARSE_ERRORS
 
 __all__ = ["Guess", "guess_map"]
 
-
-def _words_of(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
 _UNITS: Final = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "s"),
     **dict.fromkeys(("ms", "msec", "msecs", "milli", "millis", "millisecond", "milliseconds"), "ms"),
@@ -50,17 +45,6 @@ _LATENCY: Final = (
     {"time"},
 )
 """Words by which a column is taken for the latency, the likeliest first."""
-
-_NO_LATENCY: Final = _words_of(
-    "first connect connection dns tls ssl wait waiting queue blocked send sending receiving billed init "
-    "timeout limit avg average mean min max median std stddev percentile p50 p90 p95 p99 count idle"
-)
-"""Words of durations that are parts of a call's, or no call's at all."""
-
-_NO_TIME: Final = _words_of("bytes byte size length count rate kb mb number")
-_START: Final = _words_of("start started begin began sent submitted issued")
-_END: Final = _words_of("end ended finish finished stop stopped completed done received")
-_TIME: Final = _START | _END | _words_of("time timestamp ts date datetime when at epoch logged created")
 
 _FORMATS: Final = (
     "%Y-%m-%dT%H:%M:%S%.f",
@@ -102,12 +86,34 @@ _LABELS: Final = (
     "step",
     "method",
 )
+
+_GOOD: Final = ("ok", "success", "successful", "succeeded", "passed", "pass", "done", "completed", "true")
+_BAD: Final = ("ko", "fail", "failed", "failure", "error", "false", "timeout", "err", "nok")
+
+_TRUTHS: Final = frozenset(("true", "false", "0", "1", "0.0", "1.0"))
+_WORD: Final = re.compile(r"[A-ZÄÖÜ]?[a-zµäöü]+\d*|[A-Z]+(?![a-z])\d*|\d+")
+
+
+def _words_of(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_NO_LATENCY: Final = _words_of(
+    "first connect connection dns tls ssl wait waiting queue blocked send sending receiving billed init "
+    "timeout limit avg average mean min max median std stddev percentile p50 p90 p95 p99 count idle"
+)
+"""Words of durations that are parts of a call's, or no call's at all."""
+
+_NO_TIME: Final = _words_of("bytes byte size length count rate kb mb number")
+_START: Final = _words_of("start started begin began sent submitted issued")
+_END: Final = _words_of("end ended finish finished stop stopped completed done received")
+_TIME: Final = _START | _END | _words_of("time timestamp ts date datetime when at epoch logged created")
+
+
 _METHODS: Final = _words_of("GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH")
 _SUCCESS: Final = _words_of("success successful succeeded ok passed")
 _FAILURE: Final = _words_of("fail failed failure failures error errors err exception fault timeout")
 _STATUS: Final = _words_of("status code statuscode rc result outcome state")
-_GOOD: Final = ("ok", "success", "successful", "succeeded", "passed", "pass", "done", "completed", "true")
-_BAD: Final = ("ko", "fail", "failed", "failure", "error", "false", "timeout", "err", "nok")
 _NO_ERROR_COLUMN: Final = _words_of("count rate budget")
 _NO_LABEL: Final = _words_of("id uuid user thread host hostname file server ip agent trace session unit")
 
@@ -153,8 +159,6 @@ _TOOLS: Final = (
         time=("end_timestamp", "end"),
     ),
 )
-_TRUTHS: Final = frozenset(("true", "false", "0", "1", "0.0", "1.0"))
-_WORD: Final = re.compile(r"[A-ZÄÖÜ]?[a-zµäöü]+\d*|[A-Z]+(?![a-z])\d*|\d+")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,6 +61,9 @@ TIMES: Final = ("start_time", "end_time")
 
 Source = Union[PathSource, Iterable[PathSource], pl.LazyFrame, pl.DataFrame, ArrowStream, ArrowDataset, "Log"]
 
+DEFAULT_KEY: Final = ("label", "method", "app", *CONFIGURATION_COLUMNS, "cold_start")
+"""The columns that tell rows apart where no dialect says which."""
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Log(Shown):
@@ -461,10 +464,6 @@ def _logged_times(tabular: Sequence[DataFile], text: Sequence[TextFile], options
 
 def _name_of(files: Sequence[DataFile]) -> str:
     return str(files[0].path) if len(files) == 1 else f"{files[0].path} and {len(files) - 1} more"
-
-
-DEFAULT_KEY: Final = ("label", "method", "app", *CONFIGURATION_COLUMNS, "cold_start")
-"""The columns that tell rows apart where no dialect says which."""
 
 
 def _natural_key(names: Iterable[str], columns: Collection[str]) -> tuple[str, ...]:

@@ -31,6 +31,23 @@ _ROUNDING: Final = 1e-15  # by how much the product of two Float64 may be off, o
 _NS: Final = COUNTS_PER_SECOND["ns"]
 _US: Final = COUNTS_PER_SECOND["us"]
 
+_NO_LATENCY: Final = -1
+_NO_ERROR: Final = (
+    *NOTHING,
+    *("{}", "[]", "false", "no", "ok", "success", "no error"),
+)
+"""What an error column holds where there was no error, beside nothing and 0, in lower case."""
+
+_BARE_ERROR: Final = ("true", "yes")
+"""What an error column holds, beside 1, that tells nothing of an error but that there was one."""
+
+_NO_TEXT: Final = "failed"
+"""The error class of a failed call of which the log says nothing more."""
+
+_WHOLE: Final = ("response_size", "request_size", *CONFIGURATION_COLUMNS)
+_MS_PER_S: Final = 1000
+_MOST_MB: Final = 2**24  # 16 TiB
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
@@ -253,23 +270,6 @@ Kind = Literal["number", "count", "measure", "truth", "text", "time", "key"]
 A ``count`` is too large to be exact as a Float64, a ``measure`` is a number or a text that says there is
 none, a ``key`` is kept as it is.
 """
-
-_NO_LATENCY: Final = -1
-_NO_ERROR: Final = (
-    *NOTHING,
-    *("{}", "[]", "false", "no", "ok", "success", "no error"),
-)
-"""What an error column holds where there was no error, beside nothing and 0, in lower case."""
-
-_BARE_ERROR: Final = ("true", "yes")
-"""What an error column holds, beside 1, that tells nothing of an error but that there was one."""
-
-_NO_TEXT: Final = "failed"
-"""The error class of a failed call of which the log says nothing more."""
-
-_WHOLE: Final = ("response_size", "request_size", *CONFIGURATION_COLUMNS)
-_MS_PER_S: Final = 1000
-_MOST_MB: Final = 2**24  # 16 TiB
 
 
 class Use(NamedTuple):

@@ -51,6 +51,17 @@ __all__ = [
 SOURCES: Final = f"{FACTS}:sources"
 """Under which name a converted log has the logs that it was made of in the metadata, with their digests."""
 
+PROFILE_FACTS: Final = "loadlens:profile"
+"""Under which name a saved profile has its facts in the metadata, as JSON."""
+
+PROFILE_FORMAT: Final = 4
+
+_LEFT_BEHIND: Final = ("billed_duration", "init_duration", "request_size", "cold_start")
+"""Columns that a cost is made of, and that a profile does not keep."""
+
+_MOST_ROWS_PER_BYTE: Final = 1000
+"""More rows than a profile of any log has; a file that says so would fill the memory."""
+
 
 def key_of_converted(file: DataFile) -> tuple[str, ...]:
     """The natural key that a file written by ``convert`` has in its metadata; none for other files."""
@@ -115,18 +126,6 @@ def _json(text: str) -> dict[str, Any]:
 def _texts(facts: Mapping[str, Any], name: str) -> list[str]:
     found = facts.get(name)
     return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
-
-
-PROFILE_FACTS: Final = "loadlens:profile"
-"""Under which name a saved profile has its facts in the metadata, as JSON."""
-
-PROFILE_FORMAT: Final = 4
-
-_LEFT_BEHIND: Final = ("billed_duration", "init_duration", "request_size", "cold_start")
-"""Columns that a cost is made of, and that a profile does not keep."""
-
-_MOST_ROWS_PER_BYTE: Final = 1000
-"""More rows than a profile of any log has; a file that says so would fill the memory."""
 
 
 def _is_count(value: object) -> bool:

@@ -67,6 +67,10 @@ _STORAGE: Final = Takes(
     is_secret=True,
 )
 
+_COLUMNAR_MAGIC: Final = (b"PAR1", b"ARRO")
+_LOG: Final = logging.getLogger(__name__)
+_NOT_A_LOG: Final = "in no known format passed over"
+
 
 @checked_options
 @dataclass(frozen=True, kw_only=True)
@@ -208,9 +212,6 @@ class Opened:
 
 _LogFile = DataFile | TextFile
 _Opening = _LogFile | InputError
-_COLUMNAR_MAGIC: Final = (b"PAR1", b"ARRO")
-_LOG: Final = logging.getLogger(__name__)
-_NOT_A_LOG: Final = "in no known format passed over"
 
 
 def open_files(found: Found, options: Reading) -> Opened:

@@ -25,6 +25,8 @@ _SEPARATORS: Final = (",", ";", "\t", "|")
 _SAMPLED_ROWS: Final = 200
 _REGULAR: Final = 0.9  # of the lines of a table have as many cells as its first
 
+_NAMES: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class SampleColumn:
@@ -161,9 +163,6 @@ def _cells(lines: Sequence[str]) -> Sample | None:
     ]
     title = f"CSV {'without' if no_header else 'with'} a header, {_NAMES[separator]} between cells"
     return Sample(title=title, columns=tuple(columns), no_header=no_header)
-
-
-_NAMES: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def _table(lines: Sequence[str], separator: str) -> list[list[str]]:

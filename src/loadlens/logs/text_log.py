@@ -40,6 +40,12 @@ MOST_TOLD: Final = 1_000_000
 _CHUNK_BYTES: Final = 2**20
 _KEPT_BYTES: Final = 4096  # more than such a line needs to tell what it does
 
+_MOST_BYTES: Final = 16 * 2**20
+_PARTS: Final = 8
+"""Into how many parts files are divided where one of them needs a look of its own."""
+
+_AHEAD_PER_THREAD = 2
+
 
 def knowing(files: Sequence["TextFile"]) -> tuple[list["TextFile"], Collection[str]]:
     """Files whose readers know what lines of all of them tell of their calls, and of which calls.
@@ -89,11 +95,6 @@ def _chunks(file: "TextFile") -> Iterator[bytes]:
         while data := stream.read(_CHUNK_BYTES):
             yield kept + data
             kept = data[-_KEPT_BYTES:].partition(b" ")[2]  # an id that is cut would be another
-
-
-_MOST_BYTES: Final = 16 * 2**20
-_PARTS: Final = 8
-"""Into how many parts files are divided where one of them needs a look of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,9 +238,6 @@ def _header_end(data: bytes) -> int:
     while start < len(data) and data[start : line_end(data, start)].isspace():
         start = line_end(data, start)
     return line_end(data, start)
-
-
-_AHEAD_PER_THREAD = 2
 
 
 @dataclass(frozen=True, kw_only=True)

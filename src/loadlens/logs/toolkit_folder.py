@@ -31,6 +31,8 @@ EndpointMetricsSource = PathSource | pl.DataFrame | pl.LazyFrame
 
 _REQUIRED = ("Average", "Unit", "metric_name")
 
+EXAMPLES_NAME = "invoke_args_examples.jsonl"
+
 
 def read_endpoint_metrics(source: EndpointMetricsSource, key: tuple[str, ...]) -> pl.DataFrame:
     """Reads endpoint metrics, times and sizes in the units that CloudWatch gave them.
@@ -103,7 +105,6 @@ RAW_FOLDER: dict[Part, str] = {
     "stability": "stability_benchmark_raw_results",
     "concurrency": "concurrency_benchmark_raw_results",
 }
-EXAMPLES_NAME = "invoke_args_examples.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,12 @@ __all__ = [
     "set_aside",
 ]
 
+_ROW: Final = "\0row"
+_LOGGED: Final = "\0logged"
+_BROKEN: Final = "\0broken"
+_ROWS_AT_ONCE: Final = 10_000
+_AS_WRITTEN: Final = pl.QueryOptFlags(predicate_pushdown=False)  # statistics of files know nothing of NaN
+
 
 @runtime_checkable
 class ArrowStream(Protocol):
@@ -245,13 +251,6 @@ def _explain_file(file: DataFile) -> str:
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         return f"{file.path}: is damaged: {reason_of(error, secrets_of(file.path))}"
     return ""
-
-
-_ROW: Final = "\0row"
-_LOGGED: Final = "\0logged"
-_BROKEN: Final = "\0broken"
-_ROWS_AT_ONCE: Final = 10_000
-_AS_WRITTEN: Final = pl.QueryOptFlags(predicate_pushdown=False)  # statistics of files know nothing of NaN
 
 
 @dataclass(frozen=True, kw_only=True)

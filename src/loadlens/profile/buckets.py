@@ -61,6 +61,32 @@ RELATIVE_ERROR: Final = 2.0 ** -(_BUCKET_BITS + 1)
 COARSE_ERROR: Final = 2.0**-5
 """The same in coarse buckets: 3.1 %."""
 
+FAILED: Final = -1
+"""The bucket of the latency -1 of failed calls in a profile, below all others."""
+
+MAX_BUCKET: Final = int(np.float64(MAX_LATENCY_MS).view(np.int64)) >> BUCKET_SHIFT
+"""The first bucket above those of every latency that may be used."""
+
+_PARTS_PER_OCTAVE: Final = 8
+
+_DIGITS: Final = 13
+
+_CELLS_A_GROUP: Final = 2**20
+"""More than there are buckets."""
+
+MOST_WINDOWS: Final = 256
+"""How many windows a log's span may have where nobody asks for a width."""
+
+MOST_PAIRS: Final = 2**16
+"""How many pairs of key and window there may be then."""
+
+_WIDTHS_S: Final = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400)
+"""Widths of which each is a multiple of all before it, so that windows can be put together; then twice the
+last, and so on. Windows of minutes and hours are whole multiples of them."""
+
+_WIDEST_S: Final = 2**36
+"""More than any two times are apart."""
+
 
 def bucket_of(latency_ms: np.ndarray) -> np.ndarray:
     """The bucket of each latency; that of every negative number is below all latencies."""
@@ -87,23 +113,10 @@ def bucket_middle(buckets: np.ndarray, shift: int = BUCKET_SHIFT) -> np.ndarray:
     return np.where(buckets == 0, 0.0, (low + high) / 2)
 
 
-FAILED: Final = -1
-"""The bucket of the latency -1 of failed calls in a profile, below all others."""
-
-MAX_BUCKET: Final = int(np.float64(MAX_LATENCY_MS).view(np.int64)) >> BUCKET_SHIFT
-"""The first bucket above those of every latency that may be used."""
-
-
-_PARTS_PER_OCTAVE: Final = 8
-
-
 def octave_part_low(part: np.ndarray) -> np.ndarray:
     """The smallest latency in ms of each eighth of a doubling."""
     octave, _ = bucket_bounds(part // _PARTS_PER_OCTAVE * _BUCKETS_PER_OCTAVE)
     return octave * np.exp2(part % _PARTS_PER_OCTAVE / _PARTS_PER_OCTAVE)
-
-
-_DIGITS: Final = 13
 
 
 def settled(figure: pl.Expr, digits: int = _DIGITS) -> pl.Expr:
@@ -199,10 +212,6 @@ class Distributions:
         return middle, low, high
 
 
-_CELLS_A_GROUP: Final = 2**20
-"""More than there are buckets."""
-
-
 def _grouped(rows: pl.DataFrame, group: Ints) -> tuple[Ints, pl.DataFrame]:
     """The successful calls of rows that belong to a group, and which one."""
     rows = rows.filter("success")
@@ -250,20 +259,6 @@ def numbered_by(keys: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     distinct = keys.select(names).unique().sort(names, nulls_last=True)
     numbers = distinct.with_row_index("number").with_columns(pl.col("number").cast(pl.Int64))
     return keys.join(numbers, on=names, nulls_equal=True)
-
-
-MOST_WINDOWS: Final = 256
-"""How many windows a log's span may have where nobody asks for a width."""
-
-MOST_PAIRS: Final = 2**16
-"""How many pairs of key and window there may be then."""
-
-_WIDTHS_S: Final = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400)
-"""Widths of which each is a multiple of all before it, so that windows can be put together; then twice the
-last, and so on. Windows of minutes and hours are whole multiples of them."""
-
-_WIDEST_S: Final = 2**36
-"""More than any two times are apart."""
 
 
 def window_name(width_s: float) -> str:

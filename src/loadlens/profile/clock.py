@@ -18,6 +18,21 @@ __all__ = ["FINE_S", "UnitCounts", "UnitWatch", "clock_warning"]
 
 _TIMES: Final = ("start_time", "end_time")
 
+_TICKS_S: Final = (1.0, 1e-3, 1e-6)
+"""How far a span may be off, by the clock: of whole seconds, of at least milliseconds, finer."""
+
+_FEWEST_TICKS: Final = 4.5
+_SHARE: Final = 0.1  # what a client spends around the call that it measures, and digits that are not written
+_SHARE_OF_FEW_TICKS: Final = 1e-3
+_FLOAT_S: Final = 1e-6  # what a Float64 of an epoch leaves of a microsecond
+_LOWEST, _HIGHEST = 1.5, 3e4  # of ratios that are no mistake
+
+_BLOCK: Final = 2**14  # rows at a time, which the caches of a processor hold
+_NOWHERE: Final = np.empty(0, dtype=np.int64)
+
+FINE_S: Final = 0.001
+"""A clock of this resolution, or a finer one, tells spans well enough to say nothing of it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Mistake:
@@ -49,18 +64,6 @@ _MISTAKES: Final = (
     _Mistake(ratio=1e-6, told=_times("ns")),
     _Mistake(ratio=6e4, told="the times are in minutes (write them in seconds)"),
 )
-_TICKS_S: Final = (1.0, 1e-3, 1e-6)
-"""How far a span may be off, by the clock: of whole seconds, of at least milliseconds, finer."""
-
-_FEWEST_TICKS: Final = 4.5
-_SHARE: Final = 0.1  # what a client spends around the call that it measures, and digits that are not written
-_SHARE_OF_FEW_TICKS: Final = 1e-3
-_FLOAT_S: Final = 1e-6  # what a Float64 of an epoch leaves of a microsecond
-_LOWEST, _HIGHEST = 1.5, 3e4  # of ratios that are no mistake
-
-
-_BLOCK: Final = 2**14  # rows at a time, which the caches of a processor hold
-_NOWHERE: Final = np.empty(0, dtype=np.int64)
 
 
 def _zeros(*shape: int) -> NDArray[np.float64]:
@@ -229,10 +232,6 @@ def _tick(resolution_s: float) -> int:
     if resolution_s == 1.0:
         return 0
     return 1 if resolution_s > 0 else 2
-
-
-FINE_S: Final = 0.001
-"""A clock of this resolution, or a finer one, tells spans well enough to say nothing of it."""
 
 
 def clock_warning(resolution_s: float, log: Log) -> str:

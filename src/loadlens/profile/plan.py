@@ -53,6 +53,17 @@ FIVE: Final[Mapping[str, float]] = MappingProxyType(
 )
 """The quantiles that describe a population."""
 
+SUCCESS_RULES: Final[Mapping[str, pl.Expr]] = MappingProxyType(
+    {
+        "success": pl.col("success"),
+        "invocation_latency > 0": latency_is_positive(),
+        "invocation_latency > 0 and response_size > 0": latency_is_positive() & (pl.col("response_size") > 0),
+    }
+)
+"""Expressions of ``Plan.success`` by the names under which other processes and later runs know them."""
+
+_COUNTED_COLUMNS = frozenset({LATENCY, "start_time", "end_time", *ERROR_COLUMNS})
+
 
 def checked_outliers(outliers: Outliers) -> Outliers:
     """The fence that a caller asks for.
@@ -64,16 +75,6 @@ def checked_outliers(outliers: Outliers) -> Outliers:
     if outliers not in choices:
         raise UsageError(f"outliers: got {outliers!r}, expected one of {', '.join(choices)}")
     return outliers
-
-
-SUCCESS_RULES: Final[Mapping[str, pl.Expr]] = MappingProxyType(
-    {
-        "success": pl.col("success"),
-        "invocation_latency > 0": latency_is_positive(),
-        "invocation_latency > 0 and response_size > 0": latency_is_positive() & (pl.col("response_size") > 0),
-    }
-)
-"""Expressions of ``Plan.success`` by the names under which other processes and later runs know them."""
 
 
 def success_of(columns: Iterable[str]) -> pl.Expr:
@@ -226,9 +227,6 @@ class Statistics:
     def measured_rows(self, log: Log) -> Log:
         """The rows of a log that are measured: those of the slice."""
         return log if self.edges is None else replace(log, frame=log.frame.filter(self.edges.holds()))
-
-
-_COUNTED_COLUMNS = frozenset({LATENCY, "start_time", "end_time", *ERROR_COLUMNS})
 
 
 class UnusableRowsError(Exception):

@@ -94,6 +94,9 @@ _OWN_FILES: Final = (
 _SHOWN: Final = 3
 _LARGEST_DOCUMENT: Final = 2**28  # bytes; a larger one is not read, and so marks nothing
 
+_LEAST_SPACE: Final = 2**13  # bytes; less than any output takes
+_STREAMS: Final = frozenset({"/dev/stdin", "/dev/stdout", "/dev/stderr"})
+
 
 def files_below(folder: Path) -> list[str]:
     """The files in a folder and its subfolders, and links, by their paths in it."""
@@ -221,10 +224,6 @@ def _is_document(path: RemotePath, out: RemotePath) -> bool:
 def _remove(paths: Iterable[RemotePath]) -> None:
     for path in paths:
         path.unlink()
-
-
-_LEAST_SPACE: Final = 2**13  # bytes; less than any output takes
-_STREAMS: Final = frozenset({"/dev/stdin", "/dev/stdout", "/dev/stderr"})
 
 
 def publish_folder(

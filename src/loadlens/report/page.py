@@ -34,6 +34,10 @@ __all__ = [
     "table_rows",
 ]
 
+_ROOT: Final = re.compile(r"<svg\b([^>]*)>")
+_REPLACED: Final = re.compile(r"""\s(?:width|height|style|role|aria-[a-z]+)\s*=\s*(?:"[^"]*"|'[^']*')""")
+_SIZE: Final = r"""\s{}\s*=\s*["']([\d.]+)(?:px)?["']"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
@@ -161,11 +165,6 @@ class Report:
     sections: tuple[Section, ...]
     footer: str = ""
     runs: Mapping[str, str] = field(default_factory=dict)
-
-
-_ROOT: Final = re.compile(r"<svg\b([^>]*)>")
-_REPLACED: Final = re.compile(r"""\s(?:width|height|style|role|aria-[a-z]+)\s*=\s*(?:"[^"]*"|'[^']*')""")
-_SIZE: Final = r"""\s{}\s*=\s*["']([\d.]+)(?:px)?["']"""
 
 
 def render(report: Report) -> str:

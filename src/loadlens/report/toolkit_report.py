@@ -29,6 +29,29 @@ from loadlens.summaries import ConcurrencyStatistics, StabilityStatistics
 
 __all__ = ["break_even_sentence", "cost_cards", "recommendation_sentence", "toolkit_report"]
 
+_STABILITY_KEY: Final = ("memory_size",)
+_CONCURRENCY_KEY: Final = ("max_concurrency", "num_clients", "memory_size")
+_CONCURRENCY_METRICS_KEY: Final = ("memory_size", "max_concurrency")
+_SAVINGS_ROWS: Final = 12
+_STABILITY_FILE: Final = "invocation_benchmark_summary.csv"
+_CONCURRENCY_FILE: Final = "concurrency_benchmark_summary.csv"
+_STABILITY_REST: Final = ", before outliers are removed; the chart leaves out the calls above the fence."
+_FENCED: Final = (
+    "Median, mean, maximum, IQR, TPS and throughput describe the successful calls at or below the fence; p90 "
+    "to p99.9 and the true maximum describe every successful call."
+)
+_UNFENCED: Final = "All figures describe every successful call."
+_CONCURRENCY_SPREAD: Final = "by number of clients, a panel for each maximum concurrency"
+_CAPTIONS: Final[Mapping[str, str]] = {
+    "cost_vs_performance": "Cost per 1M invocations and average latency by memory size.",
+    **{
+        f"{part}_{view}": text
+        for part in ("stability", "concurrency")
+        for view, text in VIEW_CAPTIONS.items()
+    },
+    "cost_savings": "Monthly cost of serverless and of the comparable instance by monthly invocations.",
+}
+
 
 def recommendation_sentence(cost: CostAnalysis) -> str:
     """Why the recommended size, against the cheapest and the fastest one."""
@@ -108,30 +131,6 @@ def _size(memory_size: float) -> str:
 
 def _volume(cost: CostAnalysis) -> str:
     return f"{math.floor(cost.break_even_invocations):,}"
-
-
-_STABILITY_KEY: Final = ("memory_size",)
-_CONCURRENCY_KEY: Final = ("max_concurrency", "num_clients", "memory_size")
-_CONCURRENCY_METRICS_KEY: Final = ("memory_size", "max_concurrency")
-_SAVINGS_ROWS: Final = 12
-_STABILITY_FILE: Final = "invocation_benchmark_summary.csv"
-_CONCURRENCY_FILE: Final = "concurrency_benchmark_summary.csv"
-_STABILITY_REST: Final = ", before outliers are removed; the chart leaves out the calls above the fence."
-_FENCED: Final = (
-    "Median, mean, maximum, IQR, TPS and throughput describe the successful calls at or below the fence; p90 "
-    "to p99.9 and the true maximum describe every successful call."
-)
-_UNFENCED: Final = "All figures describe every successful call."
-_CONCURRENCY_SPREAD: Final = "by number of clients, a panel for each maximum concurrency"
-_CAPTIONS: Final[Mapping[str, str]] = {
-    "cost_vs_performance": "Cost per 1M invocations and average latency by memory size.",
-    **{
-        f"{part}_{view}": text
-        for part in ("stability", "concurrency")
-        for view, text in VIEW_CAPTIONS.items()
-    },
-    "cost_savings": "Monthly cost of serverless and of the comparable instance by monthly invocations.",
-}
 
 
 def toolkit_report(

@@ -40,6 +40,8 @@ _SMALL_PARTS: Final = ("keys", "figures", "heat", "classes", "rates", "windows")
 _Frames = Mapping[str, pl.DataFrame]
 """The rows of several profiles by part, each with the number of its profile as ``part``."""
 
+_SPAN: Final = ("first_second", "last_second", "num_seconds")
+
 
 def refuse_impossible(log: Log, plan: Plan, options: MeasureOptions) -> None:
     """Refuses what saved profiles cannot tell.
@@ -343,7 +345,6 @@ def _steps_between(saved: Sequence[SavedProfile], first: int, last: int) -> Iter
         yield step
 
 
-_SPAN: Final = ("first_second", "last_second", "num_seconds")
 _Span = tuple[int, int, int]
 
 

@@ -24,6 +24,11 @@ _LEAST_ROUNDING_MS: Final = 1e-9
 
 _BUCKET, _COUNT, _CALLS, _TIMED = (pl.col(name) for name in ("bucket", "count", "calls", "timed"))
 
+_IS_LATENCY: Final = _BUCKET.is_between(0, MAX_BUCKET, closed="left")
+
+_BY: Final = ["part", "code", "success"]
+_WITHOUT_KEY: Final = "it has counts without a key"
+
 
 def _lacks(*names: str) -> pl.Expr:
     return pl.any_horizontal(pl.col(names).is_null())
@@ -37,8 +42,6 @@ def _is_no_time(*names: str) -> pl.Expr:
     """Whether a time is given, and none that a log may have; NaN is none either."""
     return pl.any_horizontal(~pl.col(names).is_between(-MAX_TIME_S, MAX_TIME_S))
 
-
-_IS_LATENCY: Final = _BUCKET.is_between(0, MAX_BUCKET, closed="left")
 
 _FIGURE_RULES: Final[Mapping[str, pl.Expr]] = {
     "it lacks figures": _lacks("code", "success", "calls", "timed", "latency_sum")
@@ -121,9 +124,6 @@ _RULES: Final[Mapping[str, Mapping[str, pl.Expr]]] = {
     },
 }
 """What must not be true of a row, by the part of the profile that it is of."""
-
-_BY: Final = ["part", "code", "success"]
-_WITHOUT_KEY: Final = "it has counts without a key"
 
 
 def refuse_other_columns(profile: SavedProfile) -> None:

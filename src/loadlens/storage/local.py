@@ -52,6 +52,12 @@ _PACKED: Final = re.compile(
 )
 _ROTATED: Final = re.compile(r"[.-](\d{1,6}|\d{4}-?\d{2}-?\d{2}(?:[-_.T]?\d+)*)$")  # as logrotate names them
 
+STANDARD_INPUT: Final = "-"
+"""What names standard input in the place of a path."""
+
+_CHUNK_BYTES: Final = 2**20
+_SHARE_OF_DISK: Final = 0.9
+
 
 def is_hidden(relative: PurePath) -> bool:
     """Whether a name, or a folder on the way, begins with a dot or an underscore."""
@@ -205,13 +211,6 @@ def _circle(link: Path, above: Sequence[Path]) -> str:
         if link.samefile(folder):
             return f"{link}: is a link that leads back to {folder}, in which it lies; remove it"
     return ""
-
-
-STANDARD_INPUT: Final = "-"
-"""What names standard input in the place of a path."""
-
-_CHUNK_BYTES: Final = 2**20
-_SHARE_OF_DISK: Final = 0.9
 
 
 def spooled(source: Location, folder: Path | None) -> RemotePath | None:

@@ -23,6 +23,19 @@ __all__ = ["CHANGED", "WEB_SCHEMES", "Bucket", "ObjectFacts", "StorageError", "S
 
 CHANGED: Final = "has changed while it was read; read it again"
 
+_OBJECT_CHUNK_BYTES: Final = 4 * 2**20
+_RETRIES: Final[dict[str, Any]] = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
+_OF_POLARS_ALONE: Final = ("file_cache_ttl", "max_retries", "retry_", "rate_")
+_OF_A_CREDENTIAL: Final = ("key", "key_id", "token", "skip_signature")
+
+WEB_SCHEMES: Final = ("http", "https")
+
+_RESPONSE_CHUNK_BYTES: Final = 2**20
+_TIMEOUT_S: Final = 60
+_PARTIAL: Final = 206
+_NOT_THERE: Final = (404, 410)
+_ALLOWED: Final = "/%:@!$&'()*+,;=~-._"  # what an address may hold as it is
+
 
 class StorageError(OSError):
     """A store does not give or take something; the text has no secrets."""
@@ -74,12 +87,6 @@ class Store(Protocol):
 
     def part(self, key: str, start: int, length: int) -> bytes:
         """Some bytes of an object."""
-
-
-_OBJECT_CHUNK_BYTES: Final = 4 * 2**20
-_RETRIES: Final[dict[str, Any]] = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
-_OF_POLARS_ALONE: Final = ("file_cache_ttl", "max_retries", "retry_", "rate_")
-_OF_A_CREDENTIAL: Final = ("key", "key_id", "token", "skip_signature")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,15 +240,6 @@ def _facts_of_object(meta: Any) -> ObjectFacts:  # a dict of obstore's
     written = meta.get("last_modified")
     modified_ns = round(written.timestamp() * 1000) * 10**6 if written else None
     return ObjectFacts(size=meta["size"], etag=etag, modified_ns=modified_ns)
-
-
-WEB_SCHEMES: Final = ("http", "https")
-
-_RESPONSE_CHUNK_BYTES: Final = 2**20
-_TIMEOUT_S: Final = 60
-_PARTIAL: Final = 206
-_NOT_THERE: Final = (404, 410)
-_ALLOWED: Final = "/%:@!$&'()*+,;=~-._"  # what an address may hold as it is
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,11 @@ __all__ = [
 
 _FEWEST_METRICS = 2  # a row with fewer holds no comparison worth making (as in the reference)
 
+STABILITY_KEY = ("memory_size",)
+
+CONCURRENCY_KEY = CONFIGURATION_COLUMNS
+METRICS_KEY = ("memory_size", "max_concurrency")
+
 
 def endpoint_summary(metrics: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
     """One row for each key, one column for each metric, holding its ``Average``.
@@ -59,9 +64,6 @@ def in_milliseconds(metrics: pl.DataFrame) -> pl.DataFrame:
     ]
     unit = pl.when(micro).then(pl.lit("Milliseconds")).otherwise(pl.col("Unit")).alias("Unit")
     return metrics.with_columns(*scaled, unit)
-
-
-STABILITY_KEY = ("memory_size",)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -134,10 +136,6 @@ def _stability_summary(plan: Plan, statistics: Statistics) -> pl.DataFrame:
         *figures,
         *extras(plan),
     )
-
-
-CONCURRENCY_KEY = CONFIGURATION_COLUMNS
-METRICS_KEY = ("memory_size", "max_concurrency")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

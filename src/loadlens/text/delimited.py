@@ -33,6 +33,14 @@ Array = NDArray[Any]
 
 _MOST_TEXT_BYTES: Final = 2**31 - 1  # what an offset in Arrow's views may be
 
+_LINE_BREAK: Final = ord("\n")
+_BLANK_LINES: Final = re.compile(rb"(?:[ \r]*+\n)++")
+
+_LEADING_BLANK_LINES: Final = re.compile(rb"(?:\s*\n)?+")
+
+REPEATED_HEADERS: Final = "repeated headers"
+"""What header lines after the first are counted as, such as those of files that were concatenated."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class QuickCells:
@@ -125,10 +133,6 @@ def _text_series(views: Array, texts: bytes, filled: Array | None) -> pl.Series:
     validity = None if filled is None else pa.py_buffer(np.packbits(filled, bitorder="little"))
     buffers = [validity, pa.py_buffer(np.ascontiguousarray(views)), pa.py_buffer(texts)]
     return pl.Series(pa.Array.from_buffers(pa.string_view(), len(views), buffers))
-
-
-_LINE_BREAK: Final = ord("\n")
-_BLANK_LINES: Final = re.compile(rb"(?:[ \r]*+\n)++")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,12 +241,6 @@ def find_records(block: Block, framing: Framing) -> Records:
             found.put_aside(position, end)
         position = end
     return found.records()
-
-
-_LEADING_BLANK_LINES: Final = re.compile(rb"(?:\s*\n)?+")
-
-REPEATED_HEADERS: Final = "repeated headers"
-"""What header lines after the first are counted as, such as those of files that were concatenated."""
 
 
 @runtime_checkable

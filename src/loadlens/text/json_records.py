@@ -47,6 +47,25 @@ __all__ = ["OTHER_LINES", "JsonDocument", "JsonLines", "TextLines"]
 _MAX_INT64 = 2**63
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")  # Polars reads a lone one as another character
 
+_NOT_JSON: Final = Fault("", "is not JSON")
+
+_TORN: Final = Fault("", "torn last line")
+
+OTHER_LINES = "other lines"
+"""What lines that are no records are counted as, among the facts."""
+
+_CHUNK_BYTES: Final = 2**20
+_MAX_ELEMENT_CHARACTERS: Final = 8 * 2**20
+_LONGEST_KEY: Final = 256  # with the blanks around it
+_LONGEST_LITERAL: Final = 24  # a number, or an escaped character, that has begun
+_BATCH_ELEMENTS: Final = 8192
+_BETWEEN: Final = re.compile(r"[\s,]*")
+_OTHER_TEXT: Final = re.compile(r"(?:\s|[^{\s][^\n]*\n)*+")
+_OTHER_LINE: Final = re.compile(r"^(?!\d{4}-\d\d-\d\d[T ][\d:.,+-]+Z?\s*$)[^\n]*\S", re.MULTILINE)
+"""A line that holds more than a time."""
+
+_DECODER: Final = json.JSONDecoder()
+
 
 class _MisfitError(Exception):
     """A line that is not what it should be."""
@@ -128,9 +147,6 @@ def _torn(fault: Fault) -> Fault:
     return Fault("", "torn last line") if fault == _NOT_JSON else fault
 
 
-_NOT_JSON: Final = Fault("", "is not JSON")
-
-
 def _decoded(raw: bytes) -> object:
     try:
         # Of a repeated name the parser of whole blocks takes the first value, Python's the last.
@@ -191,12 +207,6 @@ def _is_finite(value: Any) -> bool:  # a number of any size
         return math.isfinite(float(value))
     except OverflowError:
         return False
-
-
-_TORN: Final = Fault("", "torn last line")
-
-OTHER_LINES = "other lines"
-"""What lines that are no records are counted as, among the facts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,19 +304,6 @@ def _groups(text: pl.Series, pattern: str) -> pl.DataFrame:
     """The named groups of ``pattern``; an empty one is null."""
     groups = text.to_frame("text").select(pl.col("text").str.extract_groups(pattern)).unnest("text")
     return groups.select(pl.when(pl.col(pl.String) != "").then(pl.col(pl.String)))
-
-
-_CHUNK_BYTES: Final = 2**20
-_MAX_ELEMENT_CHARACTERS: Final = 8 * 2**20
-_LONGEST_KEY: Final = 256  # with the blanks around it
-_LONGEST_LITERAL: Final = 24  # a number, or an escaped character, that has begun
-_BATCH_ELEMENTS: Final = 8192
-_BETWEEN: Final = re.compile(r"[\s,]*")
-_OTHER_TEXT: Final = re.compile(r"(?:\s|[^{\s][^\n]*\n)*+")
-_OTHER_LINE: Final = re.compile(r"^(?!\d{4}-\d\d-\d\d[T ][\d:.,+-]+Z?\s*$)[^\n]*\S", re.MULTILINE)
-"""A line that holds more than a time."""
-
-_DECODER: Final = json.JSONDecoder()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,22 @@ __all__ = [
 MAX_RECORD_BYTES: Final = 2**20
 """A record over several lines that is longer than this is taken as a stray quote."""
 
+BLOCK_BYTES: Final = 16 * 2**20
+"""How large blocks are unless told: enough to keep a parser busy, small enough for many at once."""
+
+PART_BYTES: Final = 2**20
+"""How much text is parsed at once where the block that it is in could not be."""
+
+CAREFUL_BYTES: Final = 2**16
+"""How much text is looked at a row at a time."""
+
+MAX_LINE_BYTES: Final = 64 * 2**20
+"""A file with a longer line is not a log."""
+
+_MOST_LISTED: Final = 100_000
+_LINE_BREAK: Final = ord("\n")
+_CACHED_BYTES = 2**16  # what NumPy makes of so much stays in the processor's cache
+
 
 @dataclass(frozen=True, kw_only=True)
 class Framing:
@@ -165,23 +181,6 @@ def line_end(data: bytes, position: int) -> int:
 def without_break(line: bytes) -> bytes:
     """``line`` without its line break."""
     return line.removesuffix(b"\n").removesuffix(b"\r")
-
-
-BLOCK_BYTES: Final = 16 * 2**20
-"""How large blocks are unless told: enough to keep a parser busy, small enough for many at once."""
-
-PART_BYTES: Final = 2**20
-"""How much text is parsed at once where the block that it is in could not be."""
-
-CAREFUL_BYTES: Final = 2**16
-"""How much text is looked at a row at a time."""
-
-MAX_LINE_BYTES: Final = 64 * 2**20
-"""A file with a longer line is not a log."""
-
-_MOST_LISTED: Final = 100_000
-_LINE_BREAK: Final = ord("\n")
-_CACHED_BYTES = 2**16  # what NumPy makes of so much stays in the processor's cache
 
 
 _Stream: TypeAlias = "io.BufferedReader[Any]"

@@ -57,6 +57,24 @@ _MOST_XZ_BYTES: Final = 2**28  # of memory: a file may ask for 4 GiB
 _CHUNK_BYTES: Final = 2**18
 _ZIP_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
 
+BOM: Final = b"\xef\xbb\xbf"
+
+HEAD_BYTES: Final = 256 * 2**10
+"""How much of a file, decompressed, is looked at to know what it is."""
+
+MAX_EXPANSION: Final = 1000
+"""A compressed file that grows more than this many times is refused ..."""
+
+UNCHECKED_BYTES: Final = 64 * 2**20
+"""... once it has given more than this many bytes."""
+
+MAX_STREAM_BYTES: Final = 2**42
+"""A compressed file that gives more than this many bytes (4 TiB) is refused."""
+
+_BUFFER_BYTES = 2**20
+_UTF16: Final = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+_XML_ENCODING: Final = re.compile(r"""(<\?xml[^>]{0,200}encoding=["'])utf-16\w*""", re.IGNORECASE)
+
 
 class ArchiveError(InputError):
     """An archive that has not one file in it."""
@@ -181,25 +199,6 @@ class _Parts(io.RawIOBase):
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
-
-
-BOM: Final = b"\xef\xbb\xbf"
-
-HEAD_BYTES: Final = 256 * 2**10
-"""How much of a file, decompressed, is looked at to know what it is."""
-
-MAX_EXPANSION: Final = 1000
-"""A compressed file that grows more than this many times is refused ..."""
-
-UNCHECKED_BYTES: Final = 64 * 2**20
-"""... once it has given more than this many bytes."""
-
-MAX_STREAM_BYTES: Final = 2**42
-"""A compressed file that gives more than this many bytes (4 TiB) is refused."""
-
-_BUFFER_BYTES = 2**20
-_UTF16: Final = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
-_XML_ENCODING: Final = re.compile(r"""(<\?xml[^>]{0,200}encoding=["'])utf-16\w*""", re.IGNORECASE)
 
 
 def open_stream(path: Location) -> io.BufferedReader:

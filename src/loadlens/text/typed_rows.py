@@ -60,6 +60,8 @@ _Frame = TypeVar("_Frame", pl.DataFrame, pl.LazyFrame)
 
 _NO_REJECTS: Final = pl.DataFrame(schema=REJECT_SCHEMA)
 
+_NONE = -1
+
 
 class Fault(NamedTuple):
     """What is wrong with one row."""
@@ -479,9 +481,6 @@ class Recipe:
             **_broken(canonical, self.canonical_checks, logged),
             **_broken(typed, self.checks, typed),
         }
-
-
-_NONE = -1
 
 
 def _first_true(frame: pl.DataFrame, conditions: Sequence[pl.Expr]) -> pl.Series:
