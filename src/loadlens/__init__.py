@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from loadlens.profile.progress import Limits
     from loadlens.results import ChartFormat, ConcurrencyResult, CostResult, StabilityResult, SummaryResult
     from loadlens.storage.location import PathSource
+    from loadlens.summaries.details import Details
     from loadlens.tasks.analysis_options import AnalysisOptions
     from loadlens.tasks.analysis_run import LogAnalysis, ToolkitAnalysis, analyze
     from loadlens.tasks.decision_results import ComparisonResult, CostingResult, compare
@@ -79,6 +80,7 @@ _HOMES: Final = {
     "profile.progress": ("Limits",),
     "results": ("ChartFormat", "ConcurrencyResult", "CostResult", "StabilityResult", "SummaryResult"),
     "storage.location": ("PathSource",),
+    "summaries.details": ("Details",),
     "tasks.analysis_options": ("AnalysisOptions",),
     "tasks.analysis_run": ("LogAnalysis", "ToolkitAnalysis", "analyze"),
     "tasks.decision_results": ("ComparisonResult", "CostingResult", "compare"),
@@ -100,6 +102,7 @@ __all__ = [
     "Costing",
     "CostingResult",
     "Decisions",
+    "Details",
     "EndpointMetricsSource",
     "Engine",
     "Execution",
