@@ -176,17 +176,17 @@ def test_commands_without_a_key_take_the_natural_one(command: str, tmp_path: Pat
 
 # Types of Python and of the libraries that callers have.
 FOREIGN = {
-    "Any", "ArrowDataset", "ArrowStream", "Callable", "Counter", "DataFrame", "DataType", "Executor", "Expr",
-    "ForwardRef", "InMemoryEngine", "Iterable", "Iterator", "LazyFrame", "Literal", "Mapping", "None",
-    "NoneType", "Optional", "Path", "PathLike", "RemotePath", "Self", "Sequence", "StreamingEngine",
-    "TopLevelMixin", "Union", "Unpack",
+    "Any", "ArrowDataset", "ArrowStream", "Callable", "Collection", "Counter", "DataFrame", "DataType",
+    "Executor", "Expr", "ForwardRef", "InMemoryEngine", "Iterable", "Iterator", "LazyFrame", "Literal",
+    "Mapping", "None", "NoneType", "Optional", "Path", "PathLike", "RemotePath", "Self", "Sequence",
+    "StreamingEngine", "TopLevelMixin", "Union", "Unpack",
 }  # fmt: skip
 
 
 # What other rooms of loadlens find in public objects.
 OWN = {
-    "Calls", "Card", "Condition", "DataFile", "Duration", "JoinedNames", "Moment", "Pace", "Parsed", "Place",
-    "Outside", "Rule", "SavedProfile", "Section", "Slice", "TextFile", "UnitCounts",
+    "Calls", "Card", "Condition", "DataFile", "Duration", "JoinedNames", "Moment", "Outside", "Pace",
+    "Parsed", "Place", "Report", "Rule", "SavedProfile", "Section", "Slice", "TextFile", "UnitCounts",
 }  # fmt: skip
 
 

@@ -139,8 +139,29 @@ class _Views(InvocationStatistics):
         return charts
 
 
+class _Benchmark(_Views, SavedResult):
+    """A benchmark of the toolkit, with its two tables and its chart."""
+
+    endpoint_metrics: pl.DataFrame | None
+
+    @property
+    def chart(self) -> alt.TopLevelMixin:
+        """Density of the kept latencies."""
+        raise NotImplementedError
+
+    @property
+    def tables(self) -> Sequence[pl.DataFrame | None]:
+        """The summary, and that of the endpoint metrics."""
+        return self.summary, self.endpoint_metrics
+
+    @property
+    def charts(self) -> Sequence[alt.TopLevelMixin]:
+        """The chart."""
+        return (self.chart,)
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
-class StabilityResult(StabilityStatistics, _Views, SavedResult):
+class StabilityResult(StabilityStatistics, _Benchmark):
     """The stability analysis, with its chart and files."""
 
     folder = "stability_benchmark_summary_results"
@@ -154,19 +175,9 @@ class StabilityResult(StabilityStatistics, _Views, SavedResult):
 
         return stability_density_chart(self.density)
 
-    @property
-    def tables(self) -> Sequence[pl.DataFrame | None]:
-        """The summary, and that of the endpoint metrics."""
-        return self.summary, self.endpoint_metrics
-
-    @property
-    def charts(self) -> Sequence[alt.TopLevelMixin]:
-        """The chart."""
-        return (self.chart,)
-
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class ConcurrencyResult(ConcurrencyStatistics, _Views, SavedResult):
+class ConcurrencyResult(ConcurrencyStatistics, _Benchmark):
     """The concurrency analysis, with its chart and files."""
 
     folder = "concurrency_benchmark_summary_results"
@@ -179,16 +190,6 @@ class ConcurrencyResult(ConcurrencyStatistics, _Views, SavedResult):
         from loadlens.charts import concurrency_density_chart
 
         return concurrency_density_chart(self.density)
-
-    @property
-    def tables(self) -> Sequence[pl.DataFrame | None]:
-        """The summary, and that of the endpoint metrics."""
-        return self.summary, self.endpoint_metrics
-
-    @property
-    def charts(self) -> Sequence[alt.TopLevelMixin]:
-        """The chart."""
-        return (self.chart,)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

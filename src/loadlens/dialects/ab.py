@@ -98,13 +98,11 @@ def _warnings(_head: Head, _rows: int, _facts: Mapping[str, int]) -> list[str]:
 
 AB_GNUPLOT: Final = Dialect(
     name="ab-gnuplot",
-    title=_COLUMNS.title,
+    **_COLUMNS.known,
     key=(),
     clock="epoch",
     closed_loop=True,
     logged_times=("start_time",),
-    matches=_COLUMNS.match,
-    near_miss=_COLUMNS.near_miss,
     open=_open,
     warnings=_warnings,
 )

@@ -75,13 +75,11 @@ def _warnings(_head: Head, _rows: int, _facts: Mapping[str, int]) -> list[str]:
 
 AZURE_TRACE: Final = Dialect(
     name="azure-trace",
-    title=_COLUMNS.title,
+    **_COLUMNS.known,
     key=("label", "app"),
     clock="relative",
     closed_loop=False,
     logged_times=("end_time",),
-    matches=_COLUMNS.match,
-    near_miss=_COLUMNS.near_miss,
     open=_open,
     warnings=_warnings,
 )

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Final, Literal, Protocol, runtime_checkable
+from typing import Final, Literal, Protocol, TypedDict, runtime_checkable
 
 import polars as pl
 
@@ -136,6 +136,14 @@ def is_value(cell: str) -> bool:
     return False
 
 
+class KnownByColumns(TypedDict):
+    """The arguments of ``Dialect`` that follow from its columns; see there."""
+
+    title: str
+    matches: Callable[[Head], bool]
+    near_miss: Callable[[Head], tuple[int, str]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Columns:
     """The columns of a tool's table, or the fields of its JSON lines.
@@ -188,6 +196,11 @@ class Columns:
         if marks < min(_LEAST_MARKS, len(self.marks)) or self._wanted <= set(names):
             return 0, ""
         return marks, self._lacking(names, self._wanted)
+
+    @property
+    def known(self) -> "KnownByColumns":
+        """How a dialect tells its files by these columns, as arguments of ``Dialect``."""
+        return {"title": self.title, "matches": self.match, "near_miss": self.near_miss}
 
     @property
     def _wanted(self) -> frozenset[str]:

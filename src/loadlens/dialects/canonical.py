@@ -93,13 +93,11 @@ def _warnings(head: Head, _rows: int, _facts: Mapping[str, int]) -> list[str]:
 
 LOADLENS_CSV: Final = Dialect(
     name="loadlens-csv",
-    title=_COLUMNS.title,
+    **_COLUMNS.known,
     key=("label", "max_concurrency", "num_clients", "memory_size"),
     clock="monotonic",
     logs_urls=False,
     closed_loop=True,
-    matches=_COLUMNS.match,
-    near_miss=_COLUMNS.near_miss,
     open=_open,
     warnings=_warnings,
 )

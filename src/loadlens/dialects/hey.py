@@ -125,13 +125,11 @@ def _warnings(_head: Head, rows: int, _facts: Mapping[str, int]) -> list[str]:
 
 HEY_CSV: Final = Dialect(
     name="hey-csv",
-    title=_COLUMNS.title,
+    **_COLUMNS.known,
     key=(),
     clock="relative",
     closed_loop=True,
     logged_times=("start_time",),
-    matches=_COLUMNS.match,
-    near_miss=_COLUMNS.near_miss,
     open=_open,
     open_durations=_open_durations,
     warnings=_warnings,

@@ -473,14 +473,12 @@ def _is_summary_text(head: Head) -> bool:
 
 K6_CSV: Final = Dialect(
     name="k6-csv",
-    title=_COLUMNS.title,
+    **_COLUMNS.known,
     key=("label", "method"),
     clock="epoch",
     closed_loop=True,
     logged_times=("end_time",),
     finer_times="k6 logs finer times with K6_CSV_TIME_FORMAT=unix_milli",
-    matches=_COLUMNS.match,
-    near_miss=_COLUMNS.near_miss,
     open=_open_csv,
     open_transactions=_open_csv_transactions,
     warnings=_warnings_csv,

@@ -165,14 +165,12 @@ def _matches_workers(head: Head) -> bool:
 
 LOCUST_CSV: Final = Dialect(
     name="locust-csv",
-    title=_COLUMNS.title,
+    **_COLUMNS.known,
     key=("label", "method"),
     clock="epoch",
     closed_loop=True,
     logged_times=("start_time",),
     finer_times="let the listener of requests write its time unrounded",
-    matches=_COLUMNS.match,
-    near_miss=_COLUMNS.near_miss,
     open=_open,
     warnings=_warnings,
 )

@@ -177,13 +177,11 @@ def _csv_warnings(_head: Head, _rows: int, _facts: Mapping[str, int]) -> list[st
 
 OHA_CSV: Final = Dialect(
     name="oha-csv",
-    title=_CSV_COLUMNS.title,
+    **_CSV_COLUMNS.known,
     key=(),
     clock="relative",
     closed_loop=True,
     logged_times=("start_time",),
-    matches=_CSV_COLUMNS.match,
-    near_miss=_CSV_COLUMNS.near_miss,
     open=_open_csv,
     open_durations=_open_csv_durations,
     warnings=_csv_warnings,
