@@ -185,8 +185,8 @@ FOREIGN = {
 
 # What other rooms of loadlens find in public objects.
 OWN = {
-    "Calls", "Card", "Condition", "DataFile", "Duration", "JoinedNames", "Moment", "Outside", "Pace",
-    "Parsed", "Place", "Report", "Rule", "SavedProfile", "Section", "Slice", "TextFile", "UnitCounts",
+    "ApdexOf", "Calls", "Card", "Condition", "DataFile", "Duration", "JoinedNames", "Moment", "Outside",
+    "Pace", "Parsed", "Place", "Report", "Rule", "SavedProfile", "Section", "Slice", "TextFile", "UnitCounts",
 }  # fmt: skip
 
 

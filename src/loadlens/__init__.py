@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from loadlens.profile.progress import Limits
     from loadlens.results import ChartFormat, ConcurrencyResult, CostResult, StabilityResult, SummaryResult
     from loadlens.storage.location import PathSource
-    from loadlens.summaries.details import Details
+    from loadlens.summaries import Apdex, Details
     from loadlens.tasks.analysis_options import AnalysisOptions
     from loadlens.tasks.analysis_run import LogAnalysis, ToolkitAnalysis, analyze
     from loadlens.tasks.decision_results import ComparisonResult, CostingResult, compare
@@ -80,7 +80,7 @@ _HOMES: Final = {
     "profile.progress": ("Limits",),
     "results": ("ChartFormat", "ConcurrencyResult", "CostResult", "StabilityResult", "SummaryResult"),
     "storage.location": ("PathSource",),
-    "summaries.details": ("Details",),
+    "summaries": ("Apdex", "Details"),
     "tasks.analysis_options": ("AnalysisOptions",),
     "tasks.analysis_run": ("LogAnalysis", "ToolkitAnalysis", "analyze"),
     "tasks.decision_results": ("ComparisonResult", "CostingResult", "compare"),
@@ -91,6 +91,7 @@ _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in name
 
 __all__ = [
     "AnalysisOptions",
+    "Apdex",
     "Capacity",
     "ChartFormat",
     "ColumnMap",

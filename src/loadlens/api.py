@@ -9,7 +9,13 @@ from loadlens.cost.prices import PriceTable, load_prices
 from loadlens.keywords import checked_arguments
 from loadlens.profile import DEFAULT_PERCENTILES, Execution, MeasureOptions, checked_outliers
 from loadlens.results import ConcurrencyResult, CostResult, SavedResult, StabilityResult, SummaryResult
-from loadlens.summaries import Details, concurrency_statistics, stability_statistics, summary_statistics
+from loadlens.summaries import (
+    Apdex,
+    Details,
+    concurrency_statistics,
+    stability_statistics,
+    summary_statistics,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,6 +158,7 @@ def summarize(
     totals: bool = False,
     failures: bool = False,
     measures: Sequence[Measure | str] = (),
+    apdex: Apdex | str | PathLike[str] | None = None,
     **execution: Unpack[Execution],
 ) -> SummaryResult:
     """Summarises a log by any configuration columns.
@@ -169,6 +176,8 @@ def summarize(
         measures: further durations of the calls, with figures as exact as those of the latency: names of
             durations that the log's tool logs, such as ``connect``; ``all`` of these; or of any column, as
             ``NAME=COLUMN:UNIT``.
+        apdex: the latency up to which calls satisfy, such as ``"500ms"``, or a TOML file with targets by key:
+            adds a score from 0 to 1, in which failures frustrate.
         **execution: how to do it: ``exact``, ``memory_limit``, ``spill_folder``, ``heatmap``, ``timeline``,
             ``engine``, ``on_progress``, ``executor``; see ``Execution``.
 
@@ -184,7 +193,7 @@ def summarize(
         by,
         outliers=checked_outliers(outliers),
         percentiles=percentiles,
-        details=Details.of(totals=totals, failures=failures, measures=measures),
+        details=Details.of(totals=totals, failures=failures, measures=measures, apdex=apdex),
         options=MeasureOptions(**execution),
     )
     return SummaryResult.of_figures(statistics)

@@ -252,6 +252,8 @@ class SummaryResult(SummaryStatistics, _Views, SavedFolder):
             tables["failures"] = self.failures
         if not self.measures.is_empty():
             tables["measures"] = self.measures
+        if self.apdex is not None:
+            tables["apdex"] = self.apdex
         for name, frame in tables.items():
             write_csv(disarmed(frame) if safe_csv else frame, folder / f"{name}.csv")
         charts = folder / "charts"
@@ -280,5 +282,5 @@ class SummaryResult(SummaryStatistics, _Views, SavedFolder):
             "failures",
             "parts",
         )
-        tables = ("summary", "quality", "timeline", "failures", "measures")
+        tables = ("summary", "quality", "timeline", "failures", "measures", "apdex")
         return folder_files(tables, [f"charts/{name}" for name in names])

@@ -11,7 +11,8 @@ from loadlens.gates import Gate, parse_gate, parse_gates, read_gates
 
 LATENCY_UNIT = "a unit of time: ms, s or us"
 METRICS = (
-    "p99 or another percentile, mean, median, min, max, error_rate, throughput, count, share(<300ms) or 99% <"
+    "p99 or another percentile, mean, median, min, max, error_rate, throughput, count, share(<300ms), "
+    "apdex(500ms) or 99% <"
 )
 
 

@@ -358,6 +358,15 @@ class DetailOptions:
             help="Further duration: connect, all, or NAME=COLUMN:UNIT; repeatable.",
         ),
     ] = None
+    apdex: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TARGET",
+            help="Latency that satisfies, e.g. 500ms, or a TOML file: adds Apdex.",
+            show_default=False,
+            rich_help_panel="Figures",
+        ),
+    ] = None
 
     def details(self) -> Details:
         """What is told.
@@ -365,7 +374,7 @@ class DetailOptions:
         Raises:
             UsageError: an option cannot be understood.
         """
-        return Details.of(totals=True, failures=True, measures=self.measure or ())
+        return Details.of(totals=True, failures=True, measures=self.measure or (), apdex=self.apdex)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -370,7 +370,7 @@ def _reason(
     """Why there is no figure, or why it is judged at another one."""
     if value is None:
         return _no_value(gate)
-    if unjudged and gate.metric in ("error_rate", "count"):
+    if unjudged and gate.metric in ("error_rate", "count", "apdex"):
         worse = ends[1] if gate.is_upper else ends[0]
         rows = counted(unjudged, "rejected row may have", "rejected rows may have")
         outcome = "failed" if (gate.metric == "error_rate") == gate.is_upper else "succeeded"

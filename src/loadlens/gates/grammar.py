@@ -151,7 +151,7 @@ class Scanner:
 
 
 Metric = Literal[
-    "percentile", "mean", "median", "min", "max", "error_rate", "throughput", "count", "attainment"
+    "percentile", "mean", "median", "min", "max", "error_rate", "throughput", "count", "attainment", "apdex"
 ]
 Kind = Literal["latency", "share", "rate", "count", "width"]
 
@@ -183,7 +183,9 @@ _UNITS_TEXT: Final[Mapping[Kind, str]] = {
     "width": "a unit of time: s, min or h",
 }
 _CANONICAL: Final[Mapping[Kind, str]] = {"latency": "ms", "share": "share", "rate": "1/s", "count": "calls"}
-_METRICS_TEXT: Final = "p99 or another percentile, " + ", ".join(_KINDS) + ", share(<300ms) or 99% <"
+_METRICS_TEXT: Final = (
+    "p99 or another percentile, " + ", ".join(_KINDS) + ", share(<300ms), apdex(500ms) or 99% <"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +216,7 @@ class Gate:
         quantile: which quantile, 0 to 1, for the metric ``percentile``.
         below_ms: for the metric ``attainment``, the latency in ms that calls must stay below; for a limit
             that calls may reach, the next larger number.
+        target_ms: for the metric ``apdex``, the latency in ms up to which calls satisfy.
         operator: ``<``, ``<=``, ``>`` or ``>=``.
         bound: what the metric is compared with: ms, share from 0 to 1, completions per s, or calls.
         unit: the unit in which the bound was written.
@@ -228,6 +231,7 @@ class Gate:
     metric: Metric
     quantile: float | None = None
     below_ms: float | None = None
+    target_ms: float | None = None
     operator: str
     bound: float
     unit: str
@@ -249,7 +253,7 @@ class Gate:
     @property
     def kind(self) -> Kind:
         """What kind of figure it judges."""
-        if self.metric in ("percentile", "attainment"):
+        if self.metric in ("percentile", "attainment", "apdex"):
             return "latency" if self.metric == "percentile" else "share"
         return _KINDS[self.metric]
 
@@ -383,6 +387,8 @@ def parse_gate(text: str, *, name: str = "", source: str | None = None) -> Gate:
         gate = _share_before_limit(scanner)
     elif scanner.at_match(r"share\b"):
         gate = _share_of_limit(scanner)
+    elif scanner.at_match(r"apdex\b"):
+        gate = _apdex(scanner)
     else:
         gate = _comparison(scanner)
     return _with_clauses(scanner, {"place": place, "name": name, "overall": overall, **gate})
@@ -409,6 +415,19 @@ def _share_of_limit(scanner: Scanner) -> dict[str, object]:
     sign = _operator(scanner)
     bound, unit = _value(scanner, "share")
     return {"metric": "attainment", "below_ms": below, "operator": sign, "bound": bound, "unit": unit}
+
+
+def _apdex(scanner: Scanner) -> dict[str, object]:
+    """``apdex(500ms) >= 0.9``."""
+    scanner.take("apdex")
+    scanner.require(r"\(", "'('")
+    target, _ = _value(scanner, "latency")
+    if not target:
+        raise scanner.error("a target above 0", at=scanner.start)
+    scanner.require(r"\)", "')'")
+    sign = _operator(scanner)
+    bound, unit = _value(scanner, "share")
+    return {"metric": "apdex", "target_ms": target, "operator": sign, "bound": bound, "unit": unit}
 
 
 def _limit(scanner: Scanner) -> float:
@@ -480,7 +499,7 @@ def _with_clauses(scanner: Scanner, gate: dict[str, object]) -> Gate:
             gate["scope"] = _scope(scanner)
         elif word == "within":
             gate["window_s"] = _window(scanner)
-        elif gate["metric"] == "error_rate":
+        elif gate["metric"] in ("error_rate", "apdex"):
             raise scanner.error("no 'filtered': no fence removes a failure", at=scanner.start)
         else:
             gate["filtered"] = True

@@ -29,6 +29,7 @@ from loadlens.profile.buckets import COARSE_ERROR, window_name
 from loadlens.profile.clock import FINE_S
 from loadlens.saved.reading import refuse_other_windows
 from loadlens.schema import LATENCY
+from loadlens.summaries.apdex import judged_calls, limits_of, score_of
 from loadlens.summaries.summary_columns import error_rate, with_numeric_keys
 
 __all__ = [
@@ -59,12 +60,14 @@ def value_of(gate: Gate) -> pl.Expr:
         calls = pl.col("num_kept" if gate.filtered else "num_timed_successes")
         below = pl.min_horizontal(below_name(gate.below_ms), calls)
         return pl.when(calls > 0).then(below / calls)
-    if gate.metric == "throughput":
-        return _throughput(gate)
-    if gate.metric == "error_rate":
-        return error_rate()
-    if gate.metric == "count":
-        return values_behind(gate)
+    others = {
+        "apdex": lambda gate: score_of(*[pl.col(below_name(limit)) for limit in limits_of(gate.target_ms)]),
+        "throughput": _throughput,
+        "error_rate": lambda _: error_rate(),
+        "count": values_behind,
+    }
+    if gate.metric in others:
+        return others[gate.metric](gate)
     return pl.col(f"{population}_{gate.metric}")
 
 
@@ -78,7 +81,16 @@ def values_behind(gate: Gate) -> pl.Expr:
     """How many calls the figure of a gate is made of."""
     if gate.metric == "error_rate":
         return pl.col("num_rows")
+    if gate.metric == "apdex":
+        return judged_calls()
     return pl.col("num_kept" if gate.filtered else "num_successes")
+
+
+def _limits(gate: Gate) -> tuple[float, ...]:
+    """The latencies in ms below which calls have to be counted."""
+    if gate.target_ms is not None:
+        return limits_of(gate.target_ms)
+    return () if gate.below_ms is None else (gate.below_ms,)
 
 
 def quantile_of(gate: Gate) -> tuple[str, float] | None:
@@ -120,6 +132,10 @@ def value_bounds(gate: Gate, resolution_s: float, unjudged: int = 0) -> tuple[pl
         return failed / calls, (failed + unjudged) / calls
     if unjudged and gate.metric == "count":
         return value, value + unjudged
+    if unjudged and gate.metric == "apdex":
+        calls = judged_calls()
+        points = value.fill_null(0.0) * calls
+        return points / (calls + unjudged), (points + unjudged) / (calls + unjudged)
     if gate.metric == "throughput" or (gate.window_s is not None and gate.metric == "count"):
         return _by_clock(gate, value, resolution_s)
     return value, value
@@ -227,7 +243,7 @@ def _plan(log: Log, key: tuple[str, ...], gates: Sequence[Gate], outliers: Outli
         return tuple(sorted(found))
 
     any_filtered = any(gate.filtered for gate in gates)
-    limits = {gate.below_ms for gate in gates if gate.below_ms is not None}
+    limits = {limit for gate in gates for limit in _limits(gate)}
     medians = ("median",) if any(gate.metric == "median" for gate in gates) else ()
     return Plan(
         key=key,
@@ -251,7 +267,7 @@ def _is_open(
     if any(gate.filtered for gate in gates):  # wherever the fence turns out to lie, it changes every figure
         return ~found
     for gate in gates:
-        if quantile_of(gate) is None and gate.below_ms is None:
+        if quantile_of(gate) is None and not _limits(gate):
             continue  # counts, sums and extremes are exact
         bounds = lowest.select(*key, value_of(gate).alias("low"))
         bounds = bounds.with_columns(highest.select(value_of(gate).alias("high")))

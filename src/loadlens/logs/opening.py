@@ -112,7 +112,7 @@ class Reading:
                 f"level: {self.level} cannot be told by a map of columns; leave out --level or --map"
             )
 
-    def measuring(self, measures: Collection[object]) -> "Reading":
+    def measuring(self, measures: Sequence[object]) -> "Reading":
         """The same with the durations that tools log, where any measures are asked for."""
         return replace(self, durations=True) if measures else self
 

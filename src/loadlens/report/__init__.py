@@ -1,5 +1,6 @@
 """One self-contained HTML page of what was found."""
 
+from loadlens.report.apdex_report import apdex_section
 from loadlens.report.failures_report import failures_section
 from loadlens.report.markdown import render_markdown
 from loadlens.report.page import Callout, Card, Figure, Heading, Notes, Report, Section, Table, render
@@ -18,6 +19,7 @@ __all__ = [
     "Report",
     "Section",
     "Table",
+    "apdex_section",
     "failures_section",
     "parts_section",
     "render",

@@ -61,6 +61,10 @@ def _share(value: float) -> str:
     return f"{value:.2%}" if value >= _SMALLEST_SHARE else "<0.01%"
 
 
+def _score(value: float) -> str:
+    return f"{value:.3f}"
+
+
 def _percent(value: float) -> str:
     return f"{value:.2f}"
 
@@ -87,6 +91,15 @@ _COLUMNS: Final[Mapping[str, _Column]] = {
     "other_model_error": _column("Other errors", "", _count),
     "error": _column("Error", "", str),
     "measure": _column("Measure", "", str),
+    "target_ms": _column("Target", "ms", _measure),
+    "calls": _column("Calls", "", _count),
+    "satisfied": _column("Satisfied", "", _count),
+    "tolerating": _column("Tolerating", "", _count),
+    "frustrated": _column("Frustrated", "", _count),
+    "apdex": _column("Apdex", "", _score),
+    "apdex_low": _column("At least", "", _score),
+    "apdex_high": _column("At most", "", _score),
+    "rating": _column("Rating", "", str),
     **{f"{name}_ms": _column(name.capitalize(), "ms", _measure) for name in ("min", "mean", "median", "max")},
     "count": _column("Calls", "", _count),
     "share": _column("Share", "", _share),

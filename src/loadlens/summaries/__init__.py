@@ -1,5 +1,6 @@
 """Pure functions from logs to small summary frames."""
 
+from loadlens.summaries.apdex import Apdex
 from loadlens.summaries.by_key import SummaryStatistics, checked_key, summary_question, summary_statistics
 from loadlens.summaries.details import Details
 from loadlens.summaries.summary_columns import InvocationStatistics
@@ -12,6 +13,7 @@ from loadlens.summaries.toolkit_summaries import (
 )
 
 __all__ = [
+    "Apdex",
     "ConcurrencyStatistics",
     "Details",
     "InvocationStatistics",

@@ -21,6 +21,7 @@ from loadlens.profile import (
 )
 from loadlens.profile.measures import measures_of
 from loadlens.schema import LATENCY
+from loadlens.summaries.apdex import Apdex, apdex_limits, apdex_scores, total_apdex
 from loadlens.summaries.details import Details
 from loadlens.summaries.summary_columns import (
     TPS_COLUMNS,
@@ -41,6 +42,7 @@ __all__ = ["SummaryStatistics", "checked_key", "summary_question", "summary_stat
 
 _TAKEN = frozenset(
     {
+        "apdex",
         "density",
         "end_time",
         "error_rate",
@@ -70,10 +72,13 @@ class SummaryStatistics(InvocationStatistics):
             without one), ``num_errors``, ``error_rate`` (0 to 1, of all rows),
             ``invocation_latency_min``, ``_mean``, ``_median``, ``_max``, ``_iqr`` of the kept successes
             (ms), the five ``tps_`` columns (per s), then the extras of every summary, then the calls of
-            each error class as ``error_<class>`` where the log tells classes.
+            each error class as ``error_<class>`` where the log tells classes, then ``apdex`` (0 to 1) where
+            it was asked for.
+        apdex: scores of each key; see ``apdex_scores``. None where they were not asked for.
     """
 
     by: tuple[str, ...]
+    apdex: pl.DataFrame | None = None
 
 
 def summary_statistics(
@@ -117,17 +122,34 @@ def summary_question(
         outliers=outliers,
         counts_outliers=True,
         percentiles=checked_percentiles(percentiles),
+        limits_ms=apdex_limits(details.apdex),
+        bounds=details.apdex is not None,
         failures=details.failures,
         measures=measures_of(log, details.measures),
     )
+    if details.apdex:
+        details.apdex.check(plan.key)
     further = (total_plan(plan),) if details.totals else ()
-    return Question(plan=plan, further=further, answer=partial(_summary, plan))
+    return Question(plan=plan, further=further, answer=partial(_summary, plan, details))
 
 
-def _summary(plan: Plan, found: Statistics, *whole: Statistics) -> SummaryStatistics:
+def _summary(plan: Plan, details: Details, found: Statistics, *whole: Statistics) -> SummaryStatistics:
     summary = _by_key(plan, found)
     totals = [_by_key(total_plan(plan), one).summary for one in whole]
-    return replace(summary, total=totals[0]) if totals else summary
+    summary = replace(summary, total=totals[0]) if totals else summary
+    return _with_apdex(summary, plan, details.apdex, found) if details.apdex else summary
+
+
+def _with_apdex(summary: SummaryStatistics, plan: Plan, apdex: Apdex, found: Statistics) -> SummaryStatistics:
+    """The same with scores, which its tables have as a last column too."""
+    scores = apdex_scores(with_numeric_keys(found, plan.key).table, plan, apdex)
+    total = summary.total
+    return replace(
+        summary,
+        summary=summary.summary.with_columns(scores["apdex"]),
+        total=None if total is None else total.with_columns(total_apdex(scores)),
+        apdex=scores,
+    )
 
 
 def _by_key(plan: Plan, found: Statistics) -> SummaryStatistics:

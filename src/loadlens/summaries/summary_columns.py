@@ -209,7 +209,7 @@ def seconds_without_completion(profile: Profile) -> int:
 
 def total_plan(plan: Plan) -> Plan:
     """What has to be measured for the total of a summary: the same of all calls together."""
-    return replace(plan, key=(), histogram=False, failures=False, measures=())
+    return replace(plan, key=(), histogram=False, failures=False, measures=(), limits_ms=())
 
 
 class Common(TypedDict):

@@ -216,6 +216,7 @@ class LogAnalysis(Shown, SavedFolder):
             "failures": _rows(self.summary.failures),
             "measures": _rows(self.summary.measures),
             "parts": _rows(self.summary.parts),
+            "apdex": None if self.summary.apdex is None else _rows(self.summary.apdex),
             **self.findings.document(self.summary.seconds_without_completion),
             **self.decisions.document,
         }
@@ -266,7 +267,7 @@ class LogAnalysis(Shown, SavedFolder):
     def _further_sections(self) -> list[Section]:
         """The sections on what was measured besides, where there is something to tell."""
         from loadlens.charts import svg_text
-        from loadlens.report import failures_section, parts_section
+        from loadlens.report import apdex_section, failures_section, parts_section
         from loadlens.report.over_time_report import over_time_section
 
         charts = {**self.summary.view_charts(), **self.summary.further_charts()}
@@ -275,6 +276,7 @@ class LogAnalysis(Shown, SavedFolder):
             over_time_section(self.summary, svg),
             failures_section(self.summary, svg.get("failures")),
             parts_section(self.summary, svg.get("parts")),
+            apdex_section(self.summary),
         ]
         return [section for section in sections if section]
 
@@ -357,7 +359,8 @@ def _finite(name: str) -> pl.Expr:
 
 def _rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
     """The rows of a table; of very many, those of the configurations with the most calls."""
-    calls = next((name for name in ("num_invocations", "num_rows", "count") if name in frame.columns), None)
+    counts = ("num_invocations", "num_rows", "count", "calls")
+    calls = next((name for name in counts if name in frame.columns), None)
     if frame.height > MOST_KEYS and calls:
         order = frame[calls].rank("ordinal", descending=True)
         frame = frame.filter(order <= MOST_KEYS)

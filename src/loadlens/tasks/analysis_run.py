@@ -33,7 +33,7 @@ from loadlens.results import ConcurrencyResult, StabilityResult, SummaryResult
 from loadlens.schema import LATENCY
 from loadlens.storage.location import PathSource, RemotePath, target
 from loadlens.storage.secrets import shown
-from loadlens.summaries import Details, concurrency_statistics, stability_statistics, summary_question
+from loadlens.summaries import Apdex, Details, concurrency_statistics, stability_statistics, summary_question
 from loadlens.tasks.analysis_folder import TOOLKIT_OUTLIERS, LogAnalysis, ToolkitAnalysis
 from loadlens.tasks.analysis_options import AnalysisOptions
 from loadlens.tasks.decisions import decide
@@ -69,6 +69,7 @@ def analyze(
     chart_formats: Sequence[ChartFormat] = ("png",),
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
     measures: Sequence[Measure | str] = (),
+    apdex: Apdex | str | PathLike[str] | None = None,
     overwrite: bool = False,
     reading: Reading | None = None,
     safe_csv: bool = False,
@@ -100,6 +101,7 @@ def analyze(
         percentiles: quantiles of the successes to report, before outliers are removed.
         measures: further durations of the calls: names of those that the log's tool logs, such as
             ``connect``; ``all`` of these; or of any column, as ``NAME=COLUMN:UNIT``.
+        apdex: the latency up to which calls satisfy, such as ``"500ms"``, or a TOML file with targets by key.
         overwrite: whether an existing ``out`` is replaced.
         reading: how files are read: their dialect, a map of columns, how many rows may be rejected, and the
             options of object stores, which hold for ``out`` too.
@@ -124,7 +126,7 @@ def analyze(
         by=None if by is None else columns_of(by),
         outliers=outliers,
         percentiles=tuple(percentiles),
-        details=Details.of(totals=True, failures=True, measures=measures),
+        details=Details.of(totals=True, failures=True, measures=measures, apdex=apdex),
         reading=reading or Reading(),
         measuring=MeasureOptions(**how),
         prices=prices if isinstance(prices, PriceTable) else load_prices(prices),
