@@ -14,7 +14,8 @@ PACKAGE = Path(loadlens.__file__).parent
 
 # From the bottom up. Rooms of one layer know nothing of each other.
 LAYERS = (
-    ("errors", "messages", "schema"),
+    ("errors",),
+    ("messages", "schema"),
     ("keywords", "native", "storage"),
     ("text",),
     ("dialects",),
@@ -32,7 +33,7 @@ LAYERS = (
     ("api",),
     ("tasks", "demo"),
     ("__init__",),
-    ("cli",),
+    ("cli", "polars_namespace"),
     ("__main__",),
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}

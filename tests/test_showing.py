@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import nbformat
 import polars as pl
 import pytest
+from nbconvert import HTMLExporter
+from nbconvert.preprocessors import ExecutePreprocessor
 
 import loadlens
-from loadlens.errors import OutputError
+import loadlens.polars_namespace
+from loadlens.errors import OutputError, UsageError
 from loadlens.logs import open_log
 from tests.folders import files_below, results_folder
 from tests.sample_logs import small_log
@@ -30,7 +34,7 @@ def test_results_are_shown_in_a_line(tmp_path: Path) -> None:
     assert repr(check) == "<GateCheck: 1 of 2 gates failed, by label>"
     same = loadlens.compare(log(), log(), by="label", base_name="old", candidate_name="new")
     (verdict,) = same.keys["verdict"]
-    assert repr(same) == f"<Comparison: new against old, by label: 1 {verdict}>"
+    assert repr(same) == f"<ComparisonResult: new against old, by label: 1 {verdict}>"
     opened = open_log(log())
     assert repr(opened) == f"<Log: the log, by {', '.join(opened.key)}, 11 columns>"
     analysis = loadlens.analyze(log(), tmp_path / "out", by="label")
@@ -65,6 +69,56 @@ def test_a_notebook_shows_text_as_text(call: str) -> None:
     assert "<script>" not in html
     assert "alert(1)" in html
     assert not {"\x1b", "\u202e"} & set(repr(found))
+
+
+def test_results_become_frames_of_others() -> None:
+    summary = loadlens.summarize(log(), by="label")
+    assert (
+        summary.to_pandas()["invocation_latency_p99"].tolist()
+        == summary.summary["invocation_latency_p99"].to_list()
+    )
+    assert pl.DataFrame(summary.to_arrow()).equals(summary.summary)
+    check = loadlens.check_gates(log(), ["count > 0"], by="label")
+    assert check.to_arrow().num_rows == 1
+    with pytest.raises(UsageError, match="has no table"):
+        loadlens.read_log(log()).findings.to_pandas()
+
+
+def test_show_prints_the_line_and_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    loadlens.summarize(log(), by="label").show()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "<SummaryResult: by label, 1 configuration of 120 calls>"
+    assert lines[1] == "shape: (1, 23)" or lines[1].startswith("shape: (1, ")
+    loadlens.read_log(log()).findings.show()
+    assert capsys.readouterr().out == "<Findings: 0 rows rejected, 0 rows left out>\n"
+
+
+def test_frames_of_polars_summarise_themselves() -> None:
+    expected = loadlens.summarize(log(), by="label").summary
+    assert log().loadlens.summarize(by="label").summary.equals(expected)  # type: ignore[attr-defined]
+    assert log().lazy().loadlens.summarize("label").summary.equals(expected)  # type: ignore[attr-defined]
+    assert log().loadlens.check_gates(["count > 0"], by="label").holds  # type: ignore[attr-defined]
+    with pytest.raises(TypeError, match="memory_limit"):
+        log().loadlens.summarize(memory_limt=1)  # type: ignore[attr-defined]
+
+
+NOTEBOOK = """
+import loadlens, polars as pl
+log = pl.DataFrame({"label": ["a", "b"] * 50, "invocation_latency": range(1, 101)})
+loadlens.summarize(log, by="label").show()
+loadlens.check_gates(log, ["p99 < 1ms"], by="label").show()
+loadlens.compare(log, log, by="label")
+"""
+
+
+def test_a_notebook_holds_tables_and_charts() -> None:
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(NOTEBOOK)])
+    ExecutePreprocessor(timeout=120, kernel_name="python3").preprocess(book)
+    page, _ = HTMLExporter(template_name="lab").from_notebook_node(book)
+    assert page.count("<svg") >= 3
+    assert page.count("<table") == 3
+    for told in ("SummaryResult: by label", "GateCheck: 1 of 1 gate failed", "Comparison"):
+        assert told in page
 
 
 @pytest.mark.slow

@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from loadlens.errors import UsageError
+
 if TYPE_CHECKING:
+    import pandas as pd
     import polars as pl
+    import pyarrow as pa
 
 __all__ = [
     "CLOSED_LOOP",
@@ -207,12 +213,51 @@ class Shown:
         """What a notebook shows below the headline; None for nothing."""
         return None
 
+    @property
+    def shown_pictures(self) -> Sequence[str]:
+        """Charts that a notebook shows below the table, each as an SVG document."""
+        return ()
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {visible(self.headline)}>"
 
     def _repr_html_(self) -> str:
         table = self.shown_table
-        return f"<p>{escape(repr(self))}</p>{'' if table is None else table._repr_html_()}"
+        shown = [f"<p>{escape(repr(self))}</p>", *([] if table is None else [table._repr_html_()])]
+        return "".join([*shown, *[f"<div>{picture}</div>" for picture in self.shown_pictures]])
+
+    def show(self) -> None:
+        """Shows this in a notebook as that does, elsewhere its line and its table on standard output."""
+        notebook = sys.modules.get("IPython")
+        if notebook is not None and notebook.get_ipython() is not None:
+            import_module("IPython.display").display(self)
+            return
+        table = self.shown_table
+        sys.stdout.write(f"{self!r}\n{'' if table is None else f'{table}{chr(10)}'}")
+
+    def to_arrow(self) -> pa.Table:
+        """The table that is shown, as a table of PyArrow.
+
+        Raises:
+            UsageError: there is no table.
+            ModuleNotFoundError: PyArrow is not installed.
+        """
+        return self._own_table().to_arrow()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The table that is shown, as a frame of pandas.
+
+        Raises:
+            UsageError: there is no table.
+            ModuleNotFoundError: pandas or PyArrow is not installed.
+        """
+        return self._own_table().to_pandas()
+
+    def _own_table(self) -> pl.DataFrame:
+        table = self.shown_table
+        if table is None:
+            raise UsageError(f"{self!r} has no table")
+        return table
 
 
 def grouped(by: tuple[str, ...]) -> str:

@@ -18,7 +18,7 @@ from loadlens.summaries import (
 from loadlens.summaries.summary_columns import MOST_KEYS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     import altair as alt
@@ -31,6 +31,7 @@ __all__ = [
     "SavedResult",
     "StabilityResult",
     "SummaryResult",
+    "pictures",
     "write_charts",
 ]
 
@@ -50,6 +51,11 @@ class SavedResult(SavedFolder):
     def charts(self) -> Sequence[alt.TopLevelMixin]:
         """The charts, in the order of ``chart_names``."""
         raise NotImplementedError
+
+    @property
+    def shown_pictures(self) -> Sequence[str]:
+        """The charts."""
+        return pictures(self.charts)
 
     def write(self, folder: Path, chart_formats: Sequence[ChartFormat] = ("png",)) -> None:
         """Writes the tables as CSV and the charts into an existing folder."""
@@ -73,6 +79,13 @@ def write_charts(
     for name, chart in charts.items():
         for suffix in formats:
             save_chart(chart, folder / f"{name}.{suffix}")
+
+
+def pictures(charts: Iterable[alt.TopLevelMixin]) -> list[str]:
+    """Charts as SVG documents."""
+    from loadlens.charts import svg_text
+
+    return [svg_text(chart) for chart in charts]
 
 
 class _Views(InvocationStatistics):
@@ -260,6 +273,11 @@ class SummaryResult(SummaryStatistics, _Views, SavedFolder):
         charts.mkdir()
         drawn = {"latency_density": self.chart, **self.view_charts(), **self.further_charts()}
         write_charts(drawn, charts, chart_formats)
+
+    @property
+    def shown_pictures(self) -> Sequence[str]:
+        """The density of the latencies."""
+        return pictures([self.chart])
 
     def further_charts(self) -> dict[str, alt.TopLevelMixin]:
         """The charts of what else was asked for, where there is data for them, by the name of their file."""

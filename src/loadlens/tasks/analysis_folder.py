@@ -71,6 +71,12 @@ class ToolkitAnalysis(Shown, SavedFolder):
         return next((part.summary for part in (self.stability, self.concurrency) if part), None)
 
     @property
+    def shown_pictures(self) -> Sequence[str]:
+        """The charts of each part."""
+        parts = (self.stability, self.concurrency, self.cost)
+        return [picture for part in parts if part for picture in part.shown_pictures]
+
+    @property
     def outliers(self) -> Outliers:
         """The fence above which calls were removed."""
         parts = (self.stability, self.concurrency)
@@ -186,6 +192,11 @@ class LogAnalysis(Shown, SavedFolder):
     def shown_table(self) -> pl.DataFrame:
         """The summary."""
         return self.summary.summary
+
+    @property
+    def shown_pictures(self) -> Sequence[str]:
+        """The chart of the summary."""
+        return self.summary.shown_pictures
 
     @property
     def relative_error(self) -> float:

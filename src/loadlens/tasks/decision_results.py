@@ -16,7 +16,7 @@ from loadlens.messages import json_text
 from loadlens.profile import Execution, MeasureOptions
 from loadlens.publish.publishing import write_text
 from loadlens.publish.saving import SavedFolder, folder_files, write_csv
-from loadlens.results import write_charts
+from loadlens.results import pictures, write_charts
 from loadlens.storage.secrets import shown
 
 if TYPE_CHECKING:
@@ -47,6 +47,11 @@ class ComparisonResult(Comparison, SavedFolder):
             "latency_density": comparison_density_chart(self.density, self.drawn, self.by),
             "latency_spectrum": comparison_spectrum_chart(self.spectrum, self.drawn, self.by),
         }
+
+    @property
+    def shown_pictures(self) -> Sequence[str]:
+        """The charts."""
+        return pictures(self.charts.values())
 
     @cached_property
     def report(self) -> Report:
@@ -117,6 +122,11 @@ class CostingResult(CostComparison, SavedFolder):
         if self.capacities:
             charts["break_even"] = break_even_chart(self)
         return charts
+
+    @property
+    def shown_pictures(self) -> Sequence[str]:
+        """The charts."""
+        return pictures(self.charts.values())
 
     @property
     def files(self) -> dict[str, pl.DataFrame]:
