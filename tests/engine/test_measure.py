@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadlens.engine.counting import Counted, Wanted, counted
-from loadlens.engine.measuring import refined, scanning
+from loadlens.engine.measuring import scanning
 from loadlens.engine.readout import profile_of, together
 from loadlens.engine.scan import Scan
+from loadlens.engine.tables import refined
 from loadlens.engine.tally import Layers, Tallies
 from loadlens.errors import InputError
 from loadlens.logs import open_log

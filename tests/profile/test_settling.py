@@ -66,9 +66,10 @@ def test_the_end_of_a_ramp_is_found(run: dict[str, Any], end_s: float, seed: int
     ],
 )
 def test_a_log_is_left_whole_where_nothing_tells(run: dict[str, Any], reason: str, seed: int) -> None:
-    outside = outside_of(ramp(**run, seed=seed))
+    log = ramp(**run, seed=seed)
+    outside = outside_of(log)
     assert outside.from_s is None
-    assert outside.rows == 0
+    assert (outside.rows, outside.inside) == (0, log.height)
     assert "skip auto leaves nothing out" in outside.remark
     assert reason in outside.remark
 

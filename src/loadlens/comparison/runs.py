@@ -220,9 +220,10 @@ class Run:
     @cached_property
     def _cells(self) -> pl.DataFrame:
         """Buckets of the successes: ``code``, ``bucket``, ``count``, ``latency_sum``, ``low``, ``high``."""
-        timed = self.statistics.profile.bucket_sums.filter(pl.col("success") & (pl.col("bucket") != FAILED))
+        profile = self.statistics.profile
+        timed = profile.bucket_sums.filter(pl.col("success") & (pl.col("bucket") != FAILED))
         cells = timed.sort("code", "bucket")
-        low, high = bucket_bounds(cells["bucket"].to_numpy())
+        low, high = bucket_bounds(cells["bucket"].to_numpy(), profile.bucket_shift)
         return cells.with_columns(pl.Series("low", low), pl.Series("high", high))
 
     def _latencies_at(self, codes: pl.Series, ranks: Floats, otherwise: float) -> Floats:

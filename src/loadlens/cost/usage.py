@@ -287,7 +287,16 @@ def _may_have_run(columns: Iterable[str]) -> pl.Expr:
 
 
 def _of_profile(profile: Profile, steps_ms: Sequence[float]) -> pl.DataFrame:
-    """By key, what the counts by range of latency tell of durations."""
+    """By key, what the counts by range of latency tell of durations.
+
+    Raises:
+        InputError: the ranges are those of windows of time, too wide to tell what is billed.
+    """
+    if profile.window_s is not None:
+        raise InputError(
+            "a stretch of time of a saved profile tells latencies too roughly for a cost; slice the log that "
+            "it is of, or price the whole profile"
+        )
     timed = profile.bucket_sums.filter(pl.col("bucket") != FAILED)
     successes, failures = timed.filter("success"), timed.filter(~pl.col("success"))
     parts = [

@@ -136,23 +136,15 @@ def _inside(whole: Log, scan: Scan, edges: Edges) -> tuple[Log, Outside]:
     """
     start = pl.col(START).min() if edges.has_times else pl.lit(None, dtype=pl.Float64).alias(START)
     kinds = (
-        whole.frame.select(edges.kind(), *([START] if edges.has_times else []))
+        whole.frame.with_columns(edges.kind())
+        .select(INSIDE, *([START] if edges.has_times else []))
         .group_by(INSIDE)
         .agg(start, pl.len().alias("rows"))
         .collect(engine=scan.options.engine)
     )
     first = kinds[START].min()
     rows = rows_of_kinds(kinds[INSIDE].to_list(), kinds["rows"].to_list())
-    outside = Outside(
-        first_start_s=first if isinstance(first, float) else None,
-        from_s=edges.from_s,
-        to_s=edges.to_s,
-        inside=rows["inside"],
-        before=rows["before"],
-        after=rows["after"],
-        where=rows["where"],
-        without_start=rows["without_start"],
-    )
+    outside = Outside.of(edges.from_s, edges.to_s, first if isinstance(first, float) else None, rows)
     _refuse_broken(whole, scan, edges, outside)
     return replace(whole, frame=whole.frame.filter(edges.holds())), outside
 

@@ -1,6 +1,6 @@
 """The rows of a log that a slice leaves out, counted by why."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,22 @@ class Outside:
     where: int = 0
     without_start: int = 0
     remark: str = ""
+
+    @classmethod
+    def of(
+        cls, from_s: float | None, to_s: float | None, first_start_s: float | None, rows: Mapping[str, int]
+    ) -> "Outside":
+        """Of counts of rows by where they lie: ``inside``, ``before`` and so on."""
+        return cls(
+            first_start_s=first_start_s,
+            from_s=from_s,
+            to_s=to_s,
+            inside=rows["inside"],
+            before=rows["before"],
+            after=rows["after"],
+            where=rows["where"],
+            without_start=rows["without_start"],
+        )
 
     @property
     def rows(self) -> int:

@@ -11,7 +11,9 @@ from loadlens.keywords import columns_of
 from loadlens.messages import Shown, counted, grouped
 from loadlens.profile.buckets import (
     BUCKET_SHIFT,
+    COARSE_ERROR,
     COARSE_SHIFT,
+    RELATIVE_ERROR,
     common_width,
     fitting_width,
     in_wider_windows,
@@ -186,6 +188,11 @@ class Profile(Shown):
     def bucket_shift(self) -> int:
         """How many trailing bits of a latency a bucket leaves open."""
         return BUCKET_SHIFT if self.window_s is None else COARSE_SHIFT
+
+    @property
+    def relative_error(self) -> float:
+        """By how much of itself a quantile that is read from the buckets may be off."""
+        return RELATIVE_ERROR if self.window_s is None else COARSE_ERROR
 
     @property
     def errors(self) -> list[str]:

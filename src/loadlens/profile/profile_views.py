@@ -39,7 +39,7 @@ def spectrum(profile: Profile) -> pl.DataFrame:
     ends = np.cumsum(timed["count"].to_numpy())
     place = np.searchsorted(ends, (ranks["first"] + ranks["rank"]).to_numpy(), side="right")
     bucket = timed["bucket"].to_numpy()[place]
-    middle = pl.Series("latency_ms", bucket_middle(bucket))
+    middle = pl.Series("latency_ms", bucket_middle(bucket, profile.bucket_shift))
     keys = key_names(profile.key)
     joined = ranks.with_columns(middle).join(profile.keys, on="code")
     return joined.select(*keys, "quantile", "latency_ms").sort([*keys, "quantile"], nulls_last=True)

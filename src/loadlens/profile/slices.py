@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from numbers import Real
@@ -320,6 +320,14 @@ class Edges:
     from_s: float | None
     to_s: float | None
     where: pl.Expr | None
+
+    def within(self, first_s: float | None, last_s: float | None) -> "Edges":
+        """The same without edges that divide no calls of a log from its first start to its last end."""
+        return replace(
+            self,
+            from_s=None if first_s is None or self.from_s is None or self.from_s <= first_s else self.from_s,
+            to_s=None if last_s is None or self.to_s is None or self.to_s > last_s else self.to_s,
+        )
 
     @property
     def columns(self) -> list[str]:
