@@ -10,7 +10,6 @@ from airflow.sdk.exceptions import AirflowFailException
 def analyze_day(logs: str, report: str) -> dict[str, int]:
     """Writes the report; what another try cannot mend fails at once."""
     import loadlens  # inside the task, so that the scheduler parses this file quickly
-    from loadlens.gates import failures
 
     try:
         analysis = loadlens.analyze(
@@ -23,7 +22,7 @@ def analyze_day(logs: str, report: str) -> dict[str, int]:
         )
     except loadlens.UsageError as error:
         raise AirflowFailException(str(error)) from None
-    failed = failures(analysis.decisions.gates)
+    failed = analysis.decisions.gates.failures
     if failed:
         raise AirflowFailException("\n".join([*failed, f"see {report}"]))
     return {"labels": analysis.summary.summary.height}

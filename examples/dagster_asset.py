@@ -3,7 +3,6 @@
 import dagster as dg
 
 import loadlens
-from loadlens.gates import failures
 
 
 class Folders(dg.ConfigurableResource):
@@ -33,7 +32,7 @@ def load_test_report(context: dg.AssetExecutionContext, folders: Folders) -> dg.
         )
     except loadlens.UsageError as error:
         raise dg.Failure(str(error), allow_retries=False) from None
-    failed, summary = failures(analysis.decisions.gates), analysis.summary.summary
+    failed, summary = analysis.decisions.gates.failures, analysis.summary.summary
     return dg.MaterializeResult(
         metadata={"report": report, "dagster/row_count": int(summary["num_invocations"].sum())},
         check_results=[

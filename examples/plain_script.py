@@ -5,7 +5,6 @@ import signal
 import sys
 
 import loadlens
-from loadlens.gates import failures
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +24,7 @@ def main(logs: str, report: str) -> int:
     except loadlens.LoadlensError as error:
         logger.error("%s", "\n".join(error.problems))
         return error.exit_code
-    failed = failures(analysis.decisions.gates)
+    failed = analysis.decisions.gates.failures
     for line in failed:
         logger.error("%s", line)
     return 1 if failed else 0

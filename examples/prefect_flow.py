@@ -5,7 +5,6 @@ import sys
 from prefect import flow, get_run_logger, task
 
 import loadlens
-from loadlens.gates import failures
 
 
 def may_pass(_task: object, _run: object, state: object) -> bool:
@@ -24,7 +23,7 @@ def analyze_day(logs: str, report: str) -> list[str]:
         memory_limit=2 * 2**30,
         overwrite=True,  # a retry replaces what an earlier try has written
     )
-    return failures(analysis.decisions.gates)
+    return analysis.decisions.gates.failures
 
 
 @flow

@@ -1,8 +1,9 @@
-"""Imports run downwards only, and the engine is light to import."""
+"""Imports run downwards only, the engine is light to import, and pieces are small."""
 
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,8 @@ ENGINE = (
 NOT_IN_THE_ENGINE = ("altair", "vl_convert", "jinja2", "typer", "rich")
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
+MOST_LINES = 650
+MOST_LINES_OF_A_FUNCTION = 60
 
 
 def name_of(path: Path) -> str:
@@ -96,6 +99,21 @@ def test_imports_run_downwards_only(path: Path) -> None:
     room = room_of(path)
     upwards = {used for used in rooms_used_by(path) if used != room and LAYER_OF[used] >= LAYER_OF[room]}
     assert not upwards, f"{name_of(path)} imports from {', '.join(sorted(upwards))}"
+
+
+def test_no_two_modules_have_one_name() -> None:
+    names = Counter(path.name for path in MODULES if path.name != "__init__.py")
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_modules_and_functions_are_short(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= MOST_LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
+            told = (ast.get_docstring(node, clean=False) or "").count("\n")
+            assert node.end_lineno - node.lineno - told <= MOST_LINES_OF_A_FUNCTION, node.name
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if room_of(path) in ENGINE], ids=name_of)

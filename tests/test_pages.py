@@ -1,15 +1,27 @@
-"""Pages for contributors name files that exist."""
+"""Pages and docstrings name files, functions and options that exist."""
 
+import ast
 import re
 import tomllib
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
+import typer
+
+import loadlens
+from loadlens.cli import app
 
 PROJECT = Path(__file__).parents[1]
 ROOTS = (PROJECT, PROJECT / "src" / "loadlens")
 PAGES = ("docs/architecture.md", "CONTRIBUTING.md", "SECURITY.md")
+ALL_PAGES = [
+    path.relative_to(PROJECT).as_posix() for path in (PROJECT / "README.md", *PROJECT.glob("docs/*.md"))
+]
+MODULES = list((PROJECT / "src" / "loadlens").rglob("*.py"))
+DEFINED = (ast.FunctionDef, ast.ClassDef)
+FILES_OF_OTHERS = {"prom"}  # as in loadlens.prom
 MADE = {"rejects.csv", ".venv/bin"}  # not part of the project
 
 
@@ -34,6 +46,40 @@ def test_the_page_on_architecture_names_every_room() -> None:
     named = {name.rstrip("/") for name in named_files("docs/architecture.md")}
     rooms = {path.parent.name for path in (PROJECT / "src" / "loadlens").glob("*/__init__.py")}
     assert not rooms - named
+
+
+@pytest.mark.parametrize("page", ALL_PAGES)
+def test_the_names_of_loadlens_that_a_page_has_exist(page: str) -> None:
+    text = (PROJECT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"\bloadlens\.([A-Za-z]\w+(?:\.\w+)*)\b", text)) - FILES_OF_OTHERS
+    for name in named:
+        attrgetter(name)(loadlens)
+
+
+@pytest.mark.parametrize("page", ALL_PAGES)
+def test_the_options_of_commands_that_a_page_shows_exist(page: str) -> None:
+    text = (PROJECT / page).read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # of a group
+    names = "|".join(commands)
+    for name, rest in re.findall(rf"(?:^|`|\$ )loadlens ({names})\b([^`\n|>]*)", text, flags=re.MULTILINE):
+        known = {flag for option in commands[name].params for flag in (*option.opts, *option.secondary_opts)}
+        assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", rest)) <= {*known, "--help"}, name
+
+
+def test_what_a_docstring_refers_to_exists() -> None:
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
+    nodes = [node for tree in trees.values() for node in ast.walk(tree)]
+    known = {node.name for node in nodes if isinstance(node, DEFINED)}
+    known |= {
+        node.target.id
+        for node in nodes
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, (*DEFINED, ast.Module)):
+                named = re.findall(r"\b[Ss]ee ``(?:loadlens\.)?(\w+)", ast.get_docstring(node) or "")
+                assert set(named) <= known, path
 
 
 def test_constraints_hold_what_the_project_asks_for_directly() -> None:

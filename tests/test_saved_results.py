@@ -122,6 +122,11 @@ def test_judged_gates_are_saved(tmp_path: Path, limit: str) -> None:
     assert [float(row["value"]) for row in table] == [verdict.value for verdict in found.verdicts]
     assert [row["holds"] for row in table] == [str(verdict.holds).lower() for verdict in found.verdicts]
     failed = 2 if limit == "1ms" else 0
+    assert [line.partition(" (")[0] for line in found.failures] == (
+        [f"gate failed: p99 < 1ms: got {found.verdicts[1].gate.shown(found.verdicts[1].value)} for label=b"]
+        if failed
+        else []
+    )
     suite = ET.parse(tmp_path / "out" / "junit.xml").getroot()
     assert len(list(suite.iter("failure"))) == failed
     document = json.loads((tmp_path / "out" / "gates.json").read_text(encoding="utf-8"))
@@ -151,4 +156,5 @@ def test_rejected_rows_are_counted_in_the_files_of_gates(tmp_path: Path) -> None
     found = loadlens.check_gates(log, ["p99 < 1s"], reading=loadlens.Reading.of(max_rejects=1))
     found.save(tmp_path / "out")
     assert found.unjudged == 1
+    assert found.failures == []
     assert "Rejected rows, not judged: 1" in (tmp_path / "out" / "gates.md").read_text(encoding="utf-8")

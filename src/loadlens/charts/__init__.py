@@ -2,12 +2,12 @@
 
 from loadlens.charts.density import concurrency_density_chart, stability_density_chart, summary_density_chart
 from loadlens.charts.drawing import save_chart, svg_text
-from loadlens.charts.failures import failures_chart
+from loadlens.charts.failures_over_time import failures_chart
 from loadlens.charts.heatmap import heatmap_chart
 from loadlens.charts.keys_over_time import keys_over_time_chart
+from loadlens.charts.latency_parts import parts_chart
 from loadlens.charts.monthly_costs import break_even_chart, pareto_chart
 from loadlens.charts.over_time import timeline_chart
-from loadlens.charts.parts import parts_chart
 from loadlens.charts.spectrum import spectrum_chart
 from loadlens.charts.toolkit_costs import cost_chart, savings_chart
 from loadlens.charts.two_runs import comparison_density_chart, comparison_spectrum_chart

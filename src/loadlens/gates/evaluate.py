@@ -152,6 +152,13 @@ class GateCheck(Shown, SavedFolder):
         return ["gates.csv", "gates.json", "gates.md", "junit.xml"]
 
     @property
+    def failures(self) -> list[str]:
+        """One line for each gate that does not hold: how many configurations fail, and the worst of them."""
+        from loadlens.gates.verdict_files import failures
+
+        return failures(self)
+
+    @property
     def holds(self) -> bool:
         """Whether every gate holds for every configuration in its scope."""
         return all(verdict.holds for verdict in self.verdicts)
