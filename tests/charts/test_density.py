@@ -43,11 +43,15 @@ def test_categories_are_in_numeric_order_and_in_tab10():
     assert colour["type"] == "nominal"
 
 
-def test_more_than_ten_categories_take_an_ordered_scheme():
-    spec = stability_density_chart(curves_of("memory_size", [128 * i for i in range(1, 14)])).to_dict()
-    scale = mark_of(spec, "line")["encoding"]["color"]["scale"]
-    assert scale["scheme"]["name"] == "viridis"
-    assert len(scale["domain"]) == 13
+@pytest.mark.parametrize(("count", "are_ridges"), [(6, False), (7, True), (13, True)])
+def test_more_than_six_curves_are_ridges_on_one_axis(count: int, are_ridges: bool):
+    sizes = [128 * i for i in range(1, count + 1)]
+    spec = stability_density_chart(curves_of("memory_size", sizes)).to_dict()
+    assert ("facet" in spec) == are_ridges
+    if are_ridges:
+        assert spec["facet"]["row"]["sort"] == [str(size) for size in sizes]
+        assert spec["resolve"]["scale"] == {"x": "shared", "y": "independent"}
+        assert spec["title"]["subtitle"][0] == "By memory_size (MB); each curve as high as its row."
 
 
 def test_a_curve_has_200_points_however_many_rows():
@@ -113,23 +117,36 @@ def test_many_groups_get_panels_of_their_own_and_say_how_many_are_shown():
     rows = {number: 300 + number for number in range(30)}
     groups = [histogram({"label": number}, rows=count) for number, count in rows.items()]
     spec = summary_density_chart(curves(groups, ("label",)), ("label",)).to_dict()
-    assert spec["columns"] == 3
-    assert spec["facet"]["sort"] == [str(number) for number in range(6, 30)]
-    assert "Shown: the 24 of 30 groups with the most invocations." in spec["title"]["subtitle"]
-    assert "(per ms)" in spec["title"]["subtitle"][0]
+    assert len(spec["facet"]["row"]["sort"]) == 24
+    notes = spec["title"]["subtitle"]
+    assert "Shown: the 16 with the most calls, and the 8 slowest of the others." in notes
+    left_out = [str(number) for number in rows if str(number) not in spec["facet"]["row"]["sort"]]
+    assert f"6 more: {', '.join(left_out)}" in notes
 
 
-def test_groups_of_very_different_latency_get_panels_of_their_own():
+def test_the_slowest_of_many_are_shown_however_few_calls_they_have():
+    groups = [histogram({"label": f"k{number:02}"}, rows=500) for number in range(40)]
+    slow = [histogram({"label": f"slow {number}"}, centre=900, rows=20) for number in range(3)]
+    spec = summary_density_chart(curves([*groups, *slow], ("label",)), ("label",)).to_dict()
+    assert {"slow 0", "slow 1", "slow 2"} <= set(spec["facet"]["row"]["sort"])
+
+
+def test_groups_of_very_different_latency_are_ridges_on_a_logarithmic_axis():
     groups = [histogram({"label": "fast"}, centre=2), histogram({"label": "slow"}, centre=2000)]
     spec = summary_density_chart(curves(groups, ("label",)), ("label",)).to_dict()
-    assert spec["facet"]["sort"] == ["fast", "slow"]
-    assert spec["resolve"]["scale"] == {"x": "independent", "y": "independent"}
+    assert spec["facet"]["row"]["sort"] == ["fast", "slow"]
+    line = mark_of(spec, "line")
+    assert line["encoding"]["x"]["scale"]["type"] == "log"
+    rows = rows_of(spec, line)
+    peak = max((row for row in rows if row["series"] == "slow"), key=lambda row: row["density"])
+    assert 1_500 < peak["latency_ms"] < 2_500
+    assert min(row["latency_ms"] for row in rows) > 0
 
 
 def test_more_curves_than_one_panel_holds_are_never_left_out_silently():
     spec = stability_density_chart(curves_of("memory_size", list(range(1, 26)))).to_dict()
-    assert spec["title"]["subtitle"] == ["Shown: the 20 of 25 groups with the most invocations."]
-    assert num_rows(spec) == 20 * 200
+    assert spec["title"]["subtitle"][2].startswith("1 more: ")
+    assert len({row["series"] for row in rows_of(spec, mark_of(spec, "line"))}) == 24
 
 
 def test_a_long_tail_is_cut_off_and_named():

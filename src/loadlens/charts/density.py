@@ -1,4 +1,4 @@
-"""Latency distributions as curves: one chart, panels by concurrency, or a grid of small panels."""
+"""Latency distributions as curves: in one panel, or of many keys as ridges, one below the other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +12,8 @@ from loadlens.charts.drawing import (
     PANEL_WIDTH,
     category_scale,
     inline,
+    log_latency_axis,
+    log_latency_scale,
     message_chart,
     printable,
     series_of,
@@ -27,13 +29,15 @@ TITLE = "Invocation Latency (ms)"
 LATENCY_TITLE = "Invocation latency (ms)"
 DENSITY_TITLE = "Density (per ms)"
 
-_MOST_CURVES = 20  # more lines in one panel cannot be told apart
-_MANY_CURVES = 10  # their fills add up to a grey
+_MOST_CURVES = 6  # more in one panel cannot be told apart
+_MOST_RIDGES = 24
+_MOST_SLOW = 8  # of these, those that are shown as they are the slowest
+_RIDGE_HEIGHT = 34
+_RIDGE_WIDTH = 520  # with the names of the keys beside it a page wide
+_RIDGE_COLOUR = "#1f77b4"
 _LEGEND_ROW = 18  # pixels
-_MOST_PANELS = 24
-_GRID_COLUMNS = 3
-_GRID_SPACING = 62  # holds the axis labels of the next panel
-_GRID_PADDING = {"left": 12, "top": 12, "right": 28, "bottom": 36}  # and those along the edges
+_LEAST_LOG_RATIO = 100  # of the latencies: below it a linear axis shows all of them
+_MOST_NAMED = 90  # characters
 _LARGEST_PEAK_RATIO = 40  # beyond it the flattest curve is a line along the axis
 _TAIL = 0.01  # of a curve's peak: where its tail begins
 _LEAST_CROP = 0.5  # an axis is cut only where that frees half of it
@@ -52,7 +56,9 @@ class _Curves:
 
 
 @unchecked
-def stability_density_chart(curves: pl.DataFrame, *, without_curve: int = 0) -> alt.LayerChart:
+def stability_density_chart(
+    curves: pl.DataFrame, *, without_curve: int = 0
+) -> alt.LayerChart | alt.FacetChart:
     """Latency of each memory size.
 
     Args:
@@ -65,8 +71,10 @@ def stability_density_chart(curves: pl.DataFrame, *, without_curve: int = 0) -> 
 @unchecked
 def density_chart(
     curves: pl.DataFrame, *, colour: Sequence[str], title: str = TITLE, without_curve: int = 0
-) -> alt.LayerChart:
-    """All curves in one panel: lines with a light fill that do not stack.
+) -> alt.LayerChart | alt.FacetChart:
+    """Up to six curves in one panel, lines with a light fill that do not stack; more of them as ridges.
+
+    Curves of very different heights are drawn as ridges too.
 
     Args:
         curves: the ``colour`` columns, ``latency_ms``, ``density`` (per ms).
@@ -74,13 +82,13 @@ def density_chart(
         title: what stands above.
         without_curve: how many groups have no curve, for the subtitle.
     """
-    return themed(_panel(curves, colour, title, _missing(without_curve)))
+    return themed(_drawn(curves, colour, title, _missing(without_curve)))
 
 
 @unchecked
 def concurrency_density_chart(
     curves: pl.DataFrame, *, without_curve: int = 0
-) -> alt.LayerChart | alt.VConcatChart:
+) -> alt.LayerChart | alt.FacetChart | alt.VConcatChart:
     """Latency by number of clients, one panel above the other for each ``max_concurrency``.
 
     Args:
@@ -91,7 +99,7 @@ def concurrency_density_chart(
     if not panels:
         return density_chart(curves, colour=("num_clients",), without_curve=without_curve)
     charts = [
-        _panel(
+        _drawn(
             rows,
             ("num_clients",),
             f"{TITLE} with max_concurrency={printable(rows['max_concurrency'][0])}",
@@ -108,29 +116,32 @@ def concurrency_density_chart(
 def summary_density_chart(
     curves: pl.DataFrame, by: Sequence[str], *, without_curve: int = 0
 ) -> alt.LayerChart | alt.FacetChart:
-    """Latency by any key: one panel where its curves can be told apart, else small panels.
+    """Latency by any key; see ``density_chart``.
 
     Args:
         curves: the ``by`` columns, ``latency_ms``, ``density`` (per ms).
         by: the key columns; none for a single curve without a legend.
         without_curve: how many keys have no curve, for the subtitle.
     """
-    if _fit_one_panel(curves, by):
-        return density_chart(curves, colour=by, without_curve=without_curve)
-    return themed(_small_panels(curves, by, _missing(without_curve)))
+    return density_chart(curves, colour=by, without_curve=without_curve)
 
 
-def _fit_one_panel(curves: pl.DataFrame, by: Sequence[str]) -> bool:
-    if not by or curves.is_empty():
-        return True
-    peaks = curves.group_by(by).agg(pl.col("density").max())["density"]
+def _drawn(
+    curves: pl.DataFrame, by: Sequence[str], title: str, notes: list[str]
+) -> alt.LayerChart | alt.FacetChart:
+    if curves.is_empty():
+        return message_chart(_NO_CURVE, titled(title, notes))
+    drawn = _labelled(curves, by, notes)
+    return _panel(drawn, by, title) if _fit_one_panel(drawn) else _ridges(drawn, by, title)
+
+
+def _fit_one_panel(curves: _Curves) -> bool:
+    peaks = curves.points.group_by("series").agg(pl.col("density").max())["density"]
     return len(peaks) <= _MOST_CURVES and bool(peaks.max() <= _LARGEST_PEAK_RATIO * peaks.min())  # type: ignore[operator]
 
 
-def _panel(curves: pl.DataFrame, colour: Sequence[str], title: str, notes: list[str]) -> alt.LayerChart:
-    if curves.is_empty():
-        return message_chart(_NO_CURVE, titled(title, notes))
-    drawn = _cropped(_most_common(_labelled(curves, colour, notes), _MOST_CURVES))
+def _panel(curves: _Curves, colour: Sequence[str], title: str) -> alt.LayerChart:
+    drawn = _cropped(curves)
     legend = alt.Legend(title=_legend_title(colour)) if colour else None
     scale = category_scale(drawn.series)
     colours = alt.Color("series", type="nominal", sort=drawn.series, scale=scale, legend=legend)
@@ -138,27 +149,47 @@ def _panel(curves: pl.DataFrame, colour: Sequence[str], title: str, notes: list[
     base = alt.Chart(inline(drawn.points), width=PANEL_WIDTH, height=height).encode(
         x=_latency_axis(), y=_density_axis(), color=colours
     )
-    fill = 0.07 if len(drawn.series) <= _MANY_CURVES else 0.03
-    layers = _area_and_line(base, fill, drawn)
-    return alt.LayerChart(layer=layers, title=titled(title, drawn.notes))
+    return alt.LayerChart(layer=_area_and_line(base, 0.07, drawn), title=titled(title, drawn.notes))
 
 
-def _small_panels(curves: pl.DataFrame, by: Sequence[str], notes: list[str]) -> alt.FacetChart:
-    drawn = _each_cropped(_most_common(_labelled(curves, by, notes), _MOST_PANELS))
-    base = alt.Chart(width=190, height=80).encode(
-        x=_latency_axis(title=None, ticks=3), y=_small_density_axis()
+def _ridges(curves: _Curves, by: Sequence[str], title: str) -> alt.FacetChart:
+    """A curve to a row, each as high as its row, all on one axis of latency."""
+    drawn, axis = _on_one_axis(_busiest_and_slowest(curves))
+    base = alt.Chart(width=_RIDGE_WIDTH, height=_RIDGE_HEIGHT).encode(
+        x=axis,
+        y=alt.Y("density", type="quantitative", stack=False, axis=None),
+        color=alt.value(_RIDGE_COLOUR),
     )
-    layers = alt.LayerChart(layer=_area_and_line(base, 0.1, drawn))
-    facet = alt.Facet("series", type="nominal", sort=drawn.series, title=None)
-    chart = layers.facet(
-        facet, data=inline(drawn.points), columns=_GRID_COLUMNS, spacing=_GRID_SPACING, bounds="flush"
+    header = alt.Header(labelAngle=0, labelAlign="left", labelAnchor="middle", labelLimit=160, title=None)
+    row = alt.Row("series", type="nominal", sort=drawn.series, header=header)
+    chart = alt.LayerChart(layer=_area_and_line(base, 0.35, drawn)).facet(
+        row=row, data=inline(drawn.points), spacing=0, bounds="flush"
     )
-    lead = (
-        f"{DENSITY_TITLE} over {LATENCY_TITLE.lower()} by {_legend_title(by)}; each panel has its own scales."
-    )
-    chart = chart.properties(title=titled(TITLE, [lead, *drawn.notes]), padding=_GRID_PADDING)
-    resolved: alt.FacetChart = chart.resolve_scale(x="independent", y="independent")
+    lead = f"By {_legend_title(by)}; each curve as high as its row."
+    chart = chart.properties(title=titled(title, [lead, *drawn.notes]))
+    resolved: alt.FacetChart = chart.resolve_scale(x="shared", y="independent")
     return resolved
+
+
+def _on_one_axis(curves: _Curves) -> tuple[_Curves, alt.X]:
+    """Curves on a linear axis, or where latencies span more than two decades on a logarithmic one.
+
+    There a curve is the density of the logarithm, so that equal areas are equal numbers of calls.
+    """
+    points = curves.points.filter(pl.col("latency_ms") > 0)
+    points = points.with_columns(pl.col("density") * pl.col("latency_ms"))
+    bulk = pl.col("density") >= _TAIL * pl.col("density").max().over("series")
+    shown = points.filter(bulk)["latency_ms"]
+    lowest, highest = float(shown.min()), float(shown.max())  # type: ignore[arg-type]
+    if highest <= _LEAST_LOG_RATIO * lowest:
+        return _cropped(curves), _latency_axis(grid=True)
+    points = points.filter(pl.col("latency_ms").is_between(lowest, highest))
+    note = "The axis is logarithmic; parts of a curve below 1 % of its peak may be cut off."
+    axis = log_latency_axis(lowest, highest, title=LATENCY_TITLE, most_ticks=10)
+    axis.grid = True
+    scale = log_latency_scale(lowest, highest)
+    x = alt.X("latency_ms", type="quantitative", scale=scale, axis=axis)
+    return replace(curves, points=points, notes=[*curves.notes, note]), x
 
 
 def _area_and_line(base: alt.Chart, fill: float, drawn: _Curves) -> list[alt.Chart]:
@@ -189,19 +220,42 @@ def _from_zero(points: pl.DataFrame) -> pl.DataFrame:
     return kept.filter("kept").select("series", at.clip(lower_bound=0), "density")
 
 
-def _most_common(curves: _Curves, most: int) -> _Curves:
-    """The curves that stand for the most invocations: the area below a curve is its share of them."""
-    if len(curves.series) <= most:
+def _busiest_and_slowest(curves: _Curves) -> _Curves:
+    """Of many curves those of the most calls and those that reach the farthest; the others are named.
+
+    The area below a curve is its share of the calls.
+    """
+    if len(curves.series) <= _MOST_RIDGES:
         return curves
-    width = pl.col("latency_ms").max() - pl.col("latency_ms").min()
-    areas = curves.points.group_by("series").agg(area=pl.col("density").mean() * width)
-    kept = areas.sort(["area", "series"], descending=[True, False]).head(most)["series"]
-    note = f"Shown: the {most} of {thousands(len(curves.series))} groups with the most invocations."
-    return _Curves(
-        points=curves.points.filter(pl.col("series").is_in(kept.implode())),
-        series=[name for name in curves.series if name in set(kept)],
-        notes=[*curves.notes, note],
+    at, peak = pl.col("latency_ms"), pl.col("density").max()
+    each = curves.points.group_by("series").agg(
+        area=pl.col("density").mean() * (at.max() - at.min()),
+        reach=at.filter(pl.col("density") >= _TAIL * peak).max(),
     )
+    slowest = each.sort(["reach", "series"], descending=[True, False]).head(_MOST_SLOW)
+    others = each.join(slowest, on="series", how="anti")
+    busiest = others.sort(["area", "series"], descending=[True, False]).head(_MOST_RIDGES - _MOST_SLOW)
+    shown = {*slowest["series"], *busiest["series"]}
+    left_out = [name for name in curves.series if name not in shown]
+    notes = [
+        f"Shown: the {busiest.height} with the most calls, and the {slowest.height} slowest of the others.",
+        f"{thousands(len(left_out))} more: {_named(left_out)}",
+    ]
+    return _Curves(
+        points=curves.points.filter(pl.col("series").is_in(list(shown))),
+        series=[name for name in curves.series if name in shown],
+        notes=[*curves.notes, *notes],
+    )
+
+
+def _named(names: list[str]) -> str:
+    """As many names as a line holds."""
+    line = ""
+    for name in names:
+        if len(line) + len(name) > _MOST_NAMED:
+            return f"{line}…"
+        line += f"{name}, "
+    return line.removesuffix(", ")
 
 
 def _cropped(curves: _Curves) -> _Curves:
@@ -216,17 +270,6 @@ def _cropped(curves: _Curves) -> _Curves:
         f"the tails reach {_latency(reach)} ms."
     )
     points = curves.points.filter(pl.col("latency_ms") <= end)
-    return replace(curves, points=points, notes=[*curves.notes, note], cut=True)
-
-
-def _each_cropped(curves: _Curves) -> _Curves:
-    """The same where each curve has a latency axis of its own."""
-    at, peak = pl.col("latency_ms"), pl.col("density").max()
-    reach, end = at.max(), at.filter(pl.col("density") >= _TAIL * peak).max()
-    points = curves.points.filter(((at <= end) | (end > _LEAST_CROP * reach)).over("series"))
-    if points.height == curves.points.height:
-        return curves
-    note = "Cut off where a curve falls below 1 % of its peak and its tail would fill half of the panel."
     return replace(curves, points=points, notes=[*curves.notes, note], cut=True)
 
 
@@ -245,19 +288,11 @@ def _legend_title(columns: Sequence[str]) -> str:
     return " · ".join(printable(_UNITS.get(name, name)) for name in columns)
 
 
-def _latency_axis(title: str | None = LATENCY_TITLE, ticks: int = 10) -> alt.X:
-    axis = alt.Axis(title=title, grid=False, tickCount=ticks, labelOverlap="greedy", labelSeparation=6)
+def _latency_axis(*, grid: bool = False) -> alt.X:
+    axis = alt.Axis(title=LATENCY_TITLE, grid=grid, tickCount=10, labelOverlap="greedy", labelSeparation=6)
     return alt.X("latency_ms", type="quantitative", scale=alt.Scale(zero=False, nice=False), axis=axis)
 
 
 def _density_axis() -> alt.Y:
     axis = alt.Axis(title=DENSITY_TITLE, tickCount=5, domain=False, ticks=False)
     return alt.Y("density", type="quantitative", stack=False, scale=alt.Scale(nice=5), axis=axis)
-
-
-def _small_density_axis() -> alt.Y:
-    # d3 rounds to the tick step under a plain format and would print 0.15 as 0.1.
-    axis = alt.Axis(
-        title=None, tickCount=3, labelExpr="format(datum.value, '.2~g')", domain=False, ticks=False
-    )
-    return alt.Y("density", type="quantitative", stack=False, scale=alt.Scale(nice=3), axis=axis)

@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 
-_Chart = TypeVar("_Chart", alt.LayerChart, alt.VConcatChart, alt.ConcatChart, alt.FacetChart)
+_Chart = TypeVar("_Chart", bound=alt.LayerChart | alt.VConcatChart | alt.ConcatChart | alt.FacetChart)
 
 # vl-convert brings Liberation Sans along, so text renders where no font is installed; Arial and
 # Helvetica have the same widths, so a layout made here also fits in a browser.
@@ -61,8 +61,6 @@ PANEL_HEIGHT: Final = 260
 
 _RULE = "#9aa0a6"
 _GRID = "#e8eaed"
-_TAB10_COLOURS = 10
-_VIRIDIS_ON_WHITE = (0.0, 0.9)  # its last tenth is a yellow that a white page swallows
 
 _LEGEND: Final[dict[str, Any]] = {
     "labelColor": BODY,
@@ -152,10 +150,11 @@ def themed(chart: _Chart) -> _Chart:
 
 
 def category_scale(labels: list[str]) -> alt.Scale:
-    """Colours for ordered categories: tab10 as far as it reaches, then viridis, which keeps the order."""
-    if len(labels) <= _TAB10_COLOURS:
-        return alt.Scale(domain=labels, scheme="category10")  # Vega's name for tab10
-    return alt.Scale(domain=labels, scheme=alt.SchemeParams(name="viridis", extent=list(_VIRIDIS_ON_WHITE)))
+    """Colours that tell categories apart, neighbours above all: tab10, in the order of the labels.
+
+    A chart of more categories has to tell them apart in another way, such as by rows or panels.
+    """
+    return alt.Scale(domain=labels, scheme="category10")  # Vega's name for tab10
 
 
 @dataclass(frozen=True, kw_only=True)
