@@ -159,6 +159,7 @@ def summarize(
     failures: bool = False,
     measures: Sequence[Measure | str] = (),
     apdex: Apdex | str | PathLike[str] | None = None,
+    expected_interval: str | None = None,
     **execution: Unpack[Execution],
 ) -> SummaryResult:
     """Summarises a log by any configuration columns.
@@ -178,6 +179,9 @@ def summarize(
             ``NAME=COLUMN:UNIT``.
         apdex: the latency up to which calls satisfy, such as ``"500ms"``, or a TOML file with targets by key:
             adds a score from 0 to 1, in which failures frustrate.
+        expected_interval: at what interval a worker meant to send calls of one configuration, such as
+            ``"100ms"``, or ``"auto"`` for the cadence of the workers that the log names: adds percentiles
+            that are corrected for coordinated omission.
         **execution: how to do it: ``exact``, ``memory_limit``, ``spill_folder``, ``heatmap``, ``timeline``,
             ``engine``, ``on_progress``, ``executor``; see ``Execution``.
 
@@ -193,7 +197,13 @@ def summarize(
         by,
         outliers=checked_outliers(outliers),
         percentiles=percentiles,
-        details=Details.of(totals=totals, failures=failures, measures=measures, apdex=apdex),
+        details=Details.of(
+            totals=totals,
+            failures=failures,
+            measures=measures,
+            apdex=apdex,
+            expected_interval=expected_interval,
+        ),
         options=MeasureOptions(**execution),
     )
     return SummaryResult.of_figures(statistics)

@@ -267,6 +267,8 @@ class SummaryResult(SummaryStatistics, _Views, SavedFolder):
             tables["measures"] = self.measures
         if self.apdex is not None:
             tables["apdex"] = self.apdex
+        if self.corrected is not None:
+            tables["corrected"] = self.corrected
         for name, frame in tables.items():
             write_csv(disarmed(frame) if safe_csv else frame, folder / f"{name}.csv")
         charts = folder / "charts"
@@ -300,5 +302,5 @@ class SummaryResult(SummaryStatistics, _Views, SavedFolder):
             "failures",
             "parts",
         )
-        tables = ("summary", "quality", "timeline", "failures", "measures", "apdex")
+        tables = ("summary", "quality", "timeline", "failures", "measures", "apdex", "corrected")
         return folder_files(tables, [f"charts/{name}" for name in names])

@@ -367,6 +367,15 @@ class DetailOptions:
             rich_help_panel="Figures",
         ),
     ] = None
+    expected_interval: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="E.g. 100ms, or auto: corrects for coordinated omission.",
+            show_default=False,
+            rich_help_panel="Figures",
+        ),
+    ] = None
 
     def details(self) -> Details:
         """What is told.
@@ -374,7 +383,13 @@ class DetailOptions:
         Raises:
             UsageError: an option cannot be understood.
         """
-        return Details.of(totals=True, failures=True, measures=self.measure or (), apdex=self.apdex)
+        return Details.of(
+            totals=True,
+            failures=True,
+            measures=self.measure or (),
+            apdex=self.apdex,
+            expected_interval=self.expected_interval,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -300,8 +300,21 @@ def _open_durations(head: Head) -> SampleTable:
 @lru_cache(maxsize=64)
 def _samples_with_durations(layout: _Layout) -> SampleTable:
     table = _samples(layout)
-    plain, spanning = (table_with(one, _DURATIONS) for one in (table.plain, table.spanning))
+    plain, spanning = (
+        _with_worker(table_with(one, _DURATIONS), layout) for one in (table.plain, table.spanning)
+    )
     return replace(table, plain=plain, spanning=spanning)
+
+
+def _with_worker(table: Table, layout: _Layout) -> Table:
+    """The same with the column ``worker``: the thread, and the host where several take part."""
+    names = [name for name in ("Hostname", "threadName") if name in layout.names]
+    if "threadName" not in names:
+        return table
+    worker = pl.concat_str([pl.col(name).fill_null("") for name in names], separator=" ")
+    cells: dict[str, pl.DataType] = {name: pl.String() for name in names}
+    columns = (*table.columns, worker.alias("worker"))
+    return replace(table, types={**table.types, **cells}, columns=columns)
 
 
 def _open_transactions(head: Head) -> SampleTable:

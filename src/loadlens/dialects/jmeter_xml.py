@@ -572,7 +572,9 @@ def _open(_head: Head) -> _Xml:
     return _XML
 
 
-_XML_WITH_DURATIONS: Final = recipe_with(_XML, _DURATIONS)
+_WORKER: Final = pl.concat_str([pl.col(name).fill_null("") for name in ("hn", "tn")], separator=" ")
+_MEASURED: Final = recipe_with(_XML, _DURATIONS)
+_XML_WITH_DURATIONS: Final = replace(_MEASURED, columns=(*_MEASURED.columns, _WORKER.alias("worker")))
 
 
 def _open_durations(_head: Head) -> _Xml:

@@ -1,6 +1,7 @@
 """One self-contained HTML page of what was found."""
 
 from loadlens.report.apdex_report import apdex_section
+from loadlens.report.corrected_report import corrected_section
 from loadlens.report.failures_report import failures_section
 from loadlens.report.markdown import render_markdown
 from loadlens.report.page import Callout, Card, Figure, Heading, Notes, Report, Section, Table, render
@@ -20,6 +21,7 @@ __all__ = [
     "Section",
     "Table",
     "apdex_section",
+    "corrected_section",
     "failures_section",
     "parts_section",
     "render",

@@ -61,6 +61,10 @@ def _share(value: float) -> str:
     return f"{value:.2%}" if value >= _SMALLEST_SHARE else "<0.01%"
 
 
+def _quantile(value: float) -> str:
+    return f"p{value * 100:.10g}"
+
+
 def _score(value: float) -> str:
     return f"{value:.3f}"
 
@@ -91,6 +95,13 @@ _COLUMNS: Final[Mapping[str, _Column]] = {
     "other_model_error": _column("Other errors", "", _count),
     "error": _column("Error", "", str),
     "measure": _column("Measure", "", str),
+    "quantile": _column("Percentile", "", _quantile),
+    "latency_ms": _column("As logged", "ms", _measure),
+    "corrected_ms": _column("Corrected", "ms", _measure),
+    "corrected_low_ms": _column("At least", "ms", _measure),
+    "corrected_high_ms": _column("At most", "ms", _measure),
+    "expected_interval_ms": _column("Expected interval", "ms", _measure),
+    "added": _column("Added", "", _count),
     "target_ms": _column("Target", "ms", _measure),
     "calls": _column("Calls", "", _count),
     "satisfied": _column("Satisfied", "", _count),

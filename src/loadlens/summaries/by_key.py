@@ -15,13 +15,21 @@ from loadlens.profile import (
     MeasureOptions,
     Outliers,
     Plan,
+    Profile,
     Statistics,
     key_names,
+    percentile_name,
     success_of,
 )
 from loadlens.profile.measures import measures_of
 from loadlens.schema import LATENCY
 from loadlens.summaries.apdex import Apdex, apdex_limits, apdex_scores, total_apdex
+from loadlens.summaries.coordinated_omission import (
+    AUTO,
+    corrected_percentiles,
+    refuse_without_workers,
+    worker_intervals,
+)
 from loadlens.summaries.details import Details
 from loadlens.summaries.summary_columns import (
     TPS_COLUMNS,
@@ -75,10 +83,13 @@ class SummaryStatistics(InvocationStatistics):
             each error class as ``error_<class>`` where the log tells classes, then ``apdex`` (0 to 1) where
             it was asked for.
         apdex: scores of each key; see ``apdex_scores``. None where they were not asked for.
+        corrected: percentiles beside those that are corrected for coordinated omission; see
+            ``corrected_percentiles``. None where they were not asked for.
     """
 
     by: tuple[str, ...]
     apdex: pl.DataFrame | None = None
+    corrected: pl.DataFrame | None = None
 
 
 def summary_statistics(
@@ -92,7 +103,7 @@ def summary_statistics(
 ) -> SummaryStatistics:
     """Summarises a log; see ``summary_question``."""
     key = None if by is None else checked_key(by)
-    reading = Reading().measuring(details.measures)
+    reading = Reading().measuring(details.further_columns)
     log = open_log(source, required=(*(key or ()), LATENCY), reading=reading)
     key = log.key if key is None else key
     question = summary_question(log, key, outliers=outliers, percentiles=percentiles, details=details)
@@ -113,7 +124,7 @@ def summary_question(
     above 0. Nothing is filtered unless a fence is asked for; the fence is taken over all rows as logged.
 
     Raises:
-        InputError: the log does not have a measure that ``details`` ask for.
+        InputError: the log does not have what ``details`` ask for.
         UsageError: ``by`` names a column twice, or one that is measured and not configured.
     """
     plan = Plan(
@@ -129,15 +140,48 @@ def summary_question(
     )
     if details.apdex:
         details.apdex.check(plan.key)
+    if details.expected_interval == AUTO:
+        refuse_without_workers(log)
     further = (total_plan(plan),) if details.totals else ()
-    return Question(plan=plan, further=further, answer=partial(_summary, plan, details))
+    return Question(plan=plan, further=further, answer=partial(_summary, log, plan, details))
 
 
-def _summary(plan: Plan, details: Details, found: Statistics, *whole: Statistics) -> SummaryStatistics:
+def _summary(
+    log: Log, plan: Plan, details: Details, found: Statistics, *whole: Statistics
+) -> SummaryStatistics:
     summary = _by_key(plan, found)
     totals = [_by_key(total_plan(plan), one).summary for one in whole]
     summary = replace(summary, total=totals[0]) if totals else summary
-    return _with_apdex(summary, plan, details.apdex, found) if details.apdex else summary
+    if details.apdex:
+        summary = _with_apdex(summary, plan, details.apdex, found)
+    if details.expected_interval is None:
+        return summary
+    intervals = _intervals(log, plan.key, details.expected_interval, found.profile)
+    return replace(summary, corrected=_corrected(intervals, plan, found))
+
+
+def _intervals(log: Log, key: Sequence[str], interval: float | str, profile: Profile) -> pl.DataFrame:
+    """``code`` of each key and ``interval_ms``, the expected interval; null for none."""
+    codes, names = profile.keys.select("code"), key_names(key)
+    if interval != AUTO:
+        return codes.with_columns(interval_ms=pl.lit(interval, dtype=pl.Float64))
+    known = worker_intervals(log, key, int(profile.figures["calls"].sum()))
+    if not names:
+        return codes.with_columns(interval_ms=pl.lit(known["interval_ms"].first(), dtype=pl.Float64))
+    return profile.keys.join(known, on=names, how="left", nulls_equal=True).select("code", "interval_ms")
+
+
+def _corrected(intervals: pl.DataFrame, plan: Plan, found: Statistics) -> pl.DataFrame:
+    """Percentiles that are corrected for coordinated omission."""
+    statistics = with_numeric_keys(found, plan.key)
+    quantiles = {0.5: "success_median", **{q: f"{LATENCY}_{percentile_name(q)}" for q in plan.percentiles}}
+    own = statistics.profile.keys.join(intervals, on="code", how="left", maintain_order="left")
+    return corrected_percentiles(
+        statistics.profile,
+        own["interval_ms"].to_list(),
+        statistics.table.select(pl.col(name).alias(f"q{q}") for q, name in quantiles.items()),
+        tuple(quantiles),
+    )
 
 
 def _with_apdex(summary: SummaryStatistics, plan: Plan, apdex: Apdex, found: Statistics) -> SummaryStatistics:

@@ -228,6 +228,7 @@ class LogAnalysis(Shown, SavedFolder):
             "measures": _rows(self.summary.measures),
             "parts": _rows(self.summary.parts),
             "apdex": None if self.summary.apdex is None else _rows(self.summary.apdex),
+            "corrected": None if self.summary.corrected is None else _rows(self.summary.corrected),
             **self.findings.document(self.summary.seconds_without_completion),
             **self.decisions.document,
         }
@@ -278,7 +279,7 @@ class LogAnalysis(Shown, SavedFolder):
     def _further_sections(self) -> list[Section]:
         """The sections on what was measured besides, where there is something to tell."""
         from loadlens.charts import svg_text
-        from loadlens.report import apdex_section, failures_section, parts_section
+        from loadlens.report import apdex_section, corrected_section, failures_section, parts_section
         from loadlens.report.over_time_report import over_time_section
 
         charts = {**self.summary.view_charts(), **self.summary.further_charts()}
@@ -288,6 +289,7 @@ class LogAnalysis(Shown, SavedFolder):
             failures_section(self.summary, svg.get("failures")),
             parts_section(self.summary, svg.get("parts")),
             apdex_section(self.summary),
+            corrected_section(self.summary),
         ]
         return [section for section in sections if section]
 

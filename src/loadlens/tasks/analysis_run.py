@@ -70,6 +70,7 @@ def analyze(
     percentiles: Sequence[float] = DEFAULT_PERCENTILES,
     measures: Sequence[Measure | str] = (),
     apdex: Apdex | str | PathLike[str] | None = None,
+    expected_interval: str | None = None,
     overwrite: bool = False,
     reading: Reading | None = None,
     safe_csv: bool = False,
@@ -102,6 +103,8 @@ def analyze(
         measures: further durations of the calls: names of those that the log's tool logs, such as
             ``connect``; ``all`` of these; or of any column, as ``NAME=COLUMN:UNIT``.
         apdex: the latency up to which calls satisfy, such as ``"500ms"``, or a TOML file with targets by key.
+        expected_interval: at what interval a worker meant to send calls of one configuration, such as
+            ``"100ms"``, or ``"auto"``: adds percentiles that are corrected for coordinated omission.
         overwrite: whether an existing ``out`` is replaced.
         reading: how files are read: their dialect, a map of columns, how many rows may be rejected, and the
             options of object stores, which hold for ``out`` too.
@@ -126,7 +129,9 @@ def analyze(
         by=None if by is None else columns_of(by),
         outliers=outliers,
         percentiles=tuple(percentiles),
-        details=Details.of(totals=True, failures=True, measures=measures, apdex=apdex),
+        details=Details.of(
+            totals=True, failures=True, measures=measures, apdex=apdex, expected_interval=expected_interval
+        ),
         reading=reading or Reading(),
         measuring=MeasureOptions(**how),
         prices=prices if isinstance(prices, PriceTable) else load_prices(prices),
@@ -211,7 +216,7 @@ def _analysis(inputs: Sequence[PathSource], options: AnalysisOptions) -> Toolkit
 
 
 def _analyze_log(source: Source, options: AnalysisOptions, *, sources: Sequence[str] = ()) -> LogAnalysis:
-    log = open_log(source, reading=options.reading.measuring(options.details.measures))
+    log = open_log(source, reading=options.reading.measuring(options.details.further_columns))
     sources = tuple(sources) or (log.name,)
     question = summary_question(
         log,
