@@ -16,6 +16,8 @@ from loadlens.gates.grammar import Gate, Scope, checked_gates
 from loadlens.gates.judged_figures import (
     Measures,
     gates_plan,
+    hangs_on_rejects,
+    is_of_whole_windows,
     measures,
     refuse_unbounded,
     value_bounds,
@@ -377,7 +379,7 @@ def _reason(
     """Why there is no figure, or why it is judged at another one."""
     if value is None:
         return _no_value(gate)
-    if unjudged and gate.metric in ("error_rate", "count", "apdex"):
+    if unjudged and hangs_on_rejects(gate):
         worse = ends[1] if gate.is_upper else ends[0]
         rows = counted(unjudged, "rejected row may have", "rejected rows may have")
         outcome = "failed" if (gate.metric == "error_rate") == gate.is_upper else "succeeded"
@@ -497,7 +499,7 @@ def _over_windows(gate: Gate, key: Mapping[str, object], rows: _Rows, found: Mea
     """Judges a gate in each window; throughput and counts in whole windows only, empty ones too."""
     gap = None
     judged = len(rows.window)
-    if gate.metric in ("throughput", "count"):
+    if is_of_whole_windows(gate):
         rows = rows.whole()
         gap, judged = rows.first_gap, max(rows.end - rows.first, 0)
     sides = list(zip(rows.low.tolist(), rows.high.tolist(), strict=True))

@@ -35,6 +35,8 @@ from loadlens.summaries.summary_columns import error_rate, with_numeric_keys
 __all__ = [
     "Measures",
     "gates_plan",
+    "hangs_on_rejects",
+    "is_of_whole_windows",
     "measures",
     "quantile_of",
     "refuse_unbounded",
@@ -113,6 +115,16 @@ def refuse_unbounded(gates: Sequence[Gate], log: Log) -> None:
         raise GateError(*[f"gate '{gate.text}': {reason}" for gate in found])
     widths = [gate.window_s for gate in gates if gate.window_s is not None]
     refuse_other_windows(log.name, saved_width(log.saved), widths)
+
+
+def hangs_on_rejects(gate: Gate) -> bool:
+    """Whether rows that were rejected leave its figure open: each may be a call, failed or not."""
+    return gate.metric in ("error_rate", "count", "apdex")
+
+
+def is_of_whole_windows(gate: Gate) -> bool:
+    """Whether its figure grows with time, so that a window which is cut off tells too little."""
+    return gate.metric in ("throughput", "count")
 
 
 def value_bounds(gate: Gate, resolution_s: float, unjudged: int = 0) -> tuple[pl.Expr, pl.Expr]:
