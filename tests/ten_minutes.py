@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from loadlens import read_log
-from loadlens.schema import LATENCY
+from loadlens.schema import ERROR_COLUMNS, LATENCY
 
 WHERE = "memory_size >= 2048 AND label <> 'login'"
 MAP = ["latency=took:us", "start=at:epoch_ms"]
@@ -30,6 +30,19 @@ def log_of(rows: int = 400, begin: float = 1000.0, seed: int = 7) -> pl.DataFram
             "label": rng.choice(["login", "cart", "pay"], rows),
             "node": rng.choice(["a", "b"], rows),
         }
+    )
+
+
+def toolkit_log(rows: int = 400, begin: float = 1000.0) -> pl.DataFrame:
+    """With the columns of the toolkit's logs."""
+    log = log_of(rows, begin)
+    failed = pl.col(LATENCY) < 0
+    return log.with_columns(
+        failed.cast(pl.Int8).alias(ERROR_COLUMNS[0]),
+        *[pl.lit(0, dtype=pl.Int8).alias(name) for name in ERROR_COLUMNS[1:]],
+        pl.when(~failed).then(pl.int_range(pl.len()) % 7).alias("response_size"),
+        max_concurrency=pl.int_range(pl.len()) % 2 + 1,
+        num_clients=pl.int_range(pl.len()) % 3 + 1,
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from loadlens.cli import app
-from tests.ten_minutes import WHERE, log_of, sliced_by_pandas
+from tests.ten_minutes import WHERE, log_of, sliced_by_pandas, toolkit_log
 
 pytestmark = pytest.mark.usefixtures("no_drawings")
 
@@ -110,3 +110,24 @@ def test_mistakes_are_one_line_and_write_nothing(
     assert told in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_results_folder_is_sliced_log_by_log_and_says_so(tmp_path: Path) -> None:
+    logs = {}
+    for number, name in enumerate(("stability", "concurrency")):
+        raw = tmp_path / "run" / f"{name}_benchmark_raw_results"
+        raw.mkdir(parents=True)
+        logs[name] = toolkit_log(begin=1000.0 * (number + 1))
+        logs[name].write_csv(raw / "invocation_benchmark_results.csv")
+    done = run("analyze", tmp_path / "run", "--out", tmp_path / "out", "--skip", "60s")
+    assert done.exit_code == 0, done.stderr
+    document = json.loads((tmp_path / "out" / "summary.json").read_text("utf-8"))
+    for name, log in logs.items():
+        start = log["start_time"].to_pandas()
+        before = int((start < start.min() + 60).sum())
+        assert document[name]["slice"]["rows_before"] == before
+        sentence = f"{name} log: {before} of 400 rows lie outside the slice --skip 60s"
+        assert sentence in done.stderr
+        assert any(warning.startswith(sentence) for warning in document["warnings"])
+    inside = logs["concurrency"].filter(pl.col("start_time") >= pl.col("start_time").min() + 60)
+    assert sum(row["num_invocations"] for row in document["concurrency"]["summary"]) == inside.height

@@ -15,10 +15,10 @@ from loadlens import analyze, profile_log, summarize
 from loadlens.cli import app
 from loadlens.errors import UsageError
 from loadlens.profile import Outliers, Progress
-from loadlens.schema import ERROR_COLUMNS, LATENCY
+from loadlens.schema import LATENCY
 from loadlens.summaries import concurrency_statistics, stability_statistics
 from tests.extent import examples
-from tests.ten_minutes import csv, log_of, parquet, several_files
+from tests.ten_minutes import csv, log_of, parquet, several_files, toolkit_log
 
 BY = ["label", "memory_size"]
 
@@ -117,20 +117,8 @@ def test_totals_take_no_scans_of_their_own(tmp_path: Path) -> None:
     assert stages_of(source, totals=True) == stages_of(source)
 
 
-def toolkit_log(rows: int = 2000) -> pl.DataFrame:
-    log = log_of(rows)
-    failed = pl.col(LATENCY) < 0
-    return log.with_columns(
-        failed.cast(pl.Int8).alias(ERROR_COLUMNS[0]),
-        *[pl.lit(0, dtype=pl.Int8).alias(name) for name in ERROR_COLUMNS[1:]],
-        pl.when(~failed).then(pl.int_range(pl.len()) % 7).alias("response_size"),
-        max_concurrency=pl.int_range(pl.len()) % 2 + 1,
-        num_clients=pl.int_range(pl.len()) % 3 + 1,
-    )
-
-
 def test_the_total_of_stability_follows_its_own_rule_of_success() -> None:
-    log = toolkit_log()
+    log = toolkit_log(2000)
     total = stability_statistics(log, totals=True).total
     assert total is not None
     frame = log.to_pandas()
@@ -142,7 +130,7 @@ def test_the_total_of_stability_follows_its_own_rule_of_success() -> None:
 
 
 def test_the_total_of_concurrency_has_a_fence_of_all_calls() -> None:
-    log = toolkit_log()
+    log = toolkit_log(2000)
     total = concurrency_statistics(log, totals=True).total
     assert total is not None
     latency = log.to_pandas()[LATENCY]

@@ -187,6 +187,7 @@ def print_results(analysis: ToolkitAnalysis | LogAnalysis, out: Location) -> Non
             console.print(Text(f"Rejected rows: {analysis.findings.rejected:,}: {where}"), soft_wrap=True)
     else:
         _print_toolkit(console, analysis)
+        print_warnings(analysis.notes)
         report = out / "benchmarking_report" / "benchmarking_report.html"
     error = analysis.relative_error
     if error:

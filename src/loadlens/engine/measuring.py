@@ -20,6 +20,7 @@ from loadlens.errors import InputError, UsageError
 from loadlens.logs.files import refuse_changed
 from loadlens.logs.log import Log, reading
 from loadlens.logs.metadata import joint_findings, lost_warning
+from loadlens.logs.outside import Outside
 from loadlens.profile.execution import MeasureOptions
 from loadlens.profile.measures import Measure, broken_told, measures_of
 from loadlens.profile.plan import Plan, Statistics, UnusableRowsError
@@ -77,7 +78,8 @@ def measure_all(
         measured = {number: some for number, some in zip(group, several, strict=True) if some is not None}
         if not found:
             _tell_of_rows(log, measured[group[0]].profile)
-        found.update((number, replace(some, edges=_edges(log, options))) for number, some in measured.items())
+        edges, outside = _slice_of(log, options)
+        found |= {number: replace(some, edges=edges, outside=outside) for number, some in measured.items()}
         left = [number for number in group if number not in measured]
         groups += _together(plans, left, alike=False)
     return [found[number] for number in range(len(plans))]
@@ -96,12 +98,12 @@ def _tell_of_rows(log: Log, profile: Profile) -> None:
     log.findings.units = profile.units.sentence(profile.resolution_s)
 
 
-def _edges(log: Log, options: MeasureOptions) -> Edges | None:
-    """Where the slice of a log lies that was measured."""
+def _slice_of(log: Log, options: MeasureOptions) -> tuple[Edges | None, Outside | None]:
+    """Where the slice of a log lies that was measured, and the rows outside."""
     outside = log.findings.outside
     if outside is None or not options.slice:
-        return None
-    return Edges(from_s=outside.from_s, to_s=outside.to_s, where=options.slice.where)
+        return None, None
+    return Edges(from_s=outside.from_s, to_s=outside.to_s, where=options.slice.where), outside
 
 
 def _together(plans: Sequence[Plan], numbers: Iterable[int], *, alike: bool) -> list[list[int]]:

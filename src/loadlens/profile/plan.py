@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from loadlens.errors import UsageError
 from loadlens.logs.log import Log
 from loadlens.logs.metadata import success_rule_of
+from loadlens.logs.outside import Outside
 from loadlens.profile.measures import Measure
 from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.slices import Edges
@@ -213,6 +214,7 @@ class Statistics:
             count as kept or not.
         spilled_bytes: size of the temporary file that rows went through, else 0.
         edges: where the slice of the log lies that was measured; None for the whole log.
+        outside: the rows outside that slice.
     """
 
     table: pl.DataFrame
@@ -223,6 +225,7 @@ class Statistics:
     measures: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     spilled_bytes: int = 0
     edges: Edges | None = None
+    outside: Outside | None = None
 
     def measured_rows(self, log: Log) -> Log:
         """The rows of a log that are measured: those of the slice."""

@@ -9,6 +9,7 @@ from typing import ClassVar, Final, TypedDict
 import polars as pl
 
 from loadlens.errors import UsageError
+from loadlens.logs.outside import Outside
 from loadlens.messages import Shown, counted, grouped
 from loadlens.profile import (
     Outliers,
@@ -75,6 +76,7 @@ class InvocationStatistics(Shown):
         profile: the counts that all of this comes from.
         relative_error: bound of the relative error of quantiles, minima and maxima; 0 for exact figures.
         spilled_bytes: size of the temporary file that a text log went through, else 0.
+        outside: the rows outside the slice of the log that was asked for, by why; None for the whole log.
         total: one row, the columns of ``summary`` but for the key: the figures of all calls together, as of a
             log that is grouped by nothing. None where it was not asked for.
     """
@@ -90,6 +92,7 @@ class InvocationStatistics(Shown):
     relative_error: float
     spilled_bytes: int
     total: pl.DataFrame | None = None
+    outside: Outside | None = None
 
     density_panel: ClassVar[tuple[str, ...]] = ()
     """The key columns whose curves integrate to 1 together; the others tell curves apart."""
@@ -224,6 +227,7 @@ class Common(TypedDict):
     profile: Profile
     relative_error: float
     spilled_bytes: int
+    outside: Outside | None
 
 
 def common(statistics: Statistics, plan: Plan) -> Common:
@@ -238,6 +242,7 @@ def common(statistics: Statistics, plan: Plan) -> Common:
         profile=statistics.profile,
         relative_error=statistics.relative_error,
         spilled_bytes=statistics.spilled_bytes,
+        outside=statistics.outside,
     )
 
 

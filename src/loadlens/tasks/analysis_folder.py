@@ -48,7 +48,7 @@ class ToolkitAnalysis(Shown, SavedFolder):
         concurrency: figures of the concurrency benchmark.
         cost: what calls cost.
         no_cost_reason: why there is no cost, as a sentence.
-        notes: which of several forms of a file was read, one sentence each.
+        notes: which of several forms of a file was read, and what a slice leaves out, one sentence each.
     """
 
     source: str
@@ -136,7 +136,7 @@ class ToolkitAnalysis(Shown, SavedFolder):
             options={
                 "Outlier fence": self.outliers,
                 "Price table": self.options.prices.path,
-                **({"Files": "; ".join(self.notes)} if self.notes else {}),
+                **({"Notes": "; ".join(self.notes)} if self.notes else {}),
             },
             stability=self.stability,
             concurrency=self.concurrency,
@@ -308,6 +308,7 @@ def _part(part: StabilityResult | ConcurrencyResult | None) -> dict[str, Any] | 
     return {
         "summary": _rows(part.summary),
         "total": _total(part),
+        **({"slice": part.outside.document} if part.outside else {}),
         "endpoint_metrics": None if part.endpoint_metrics is None else _rows(part.endpoint_metrics),
         "average_response_size": part.average_response_size,
         **_figures_of(part),

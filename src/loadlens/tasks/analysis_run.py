@@ -275,8 +275,18 @@ def analyze_toolkit_folder(
         concurrency=concurrency,
         cost=cost,
         no_cost_reason=reason,
-        notes=folder.notes,
+        notes=(*folder.notes, *_told_of_slices(stability, concurrency)),
     )
+
+
+def _told_of_slices(*parts: StabilityResult | ConcurrencyResult | None) -> list[str]:
+    """Which calls of the logs of a folder are not counted, each log having its own first start."""
+    return [
+        f"{part.folder.partition('_')[0]} log: {sentence}"
+        for part in parts
+        if part and part.outside
+        for sentence in part.outside.sentences()
+    ]
 
 
 def _cost_or_reason(
