@@ -22,6 +22,12 @@ PERCENTILES = {
 }
 
 
+TOTAL = """() => Object.fromEntries([...document.querySelectorAll("table[data-run]")].flatMap(table => {
+    const names = [...table.querySelectorAll("th[data-column]")].map(cell => cell.dataset.column).slice(2);
+    return [...table.tFoot.rows[0].cells].slice(1).map((cell, i) => [names[i], Number(cell.dataset.value)]);
+}))"""
+
+
 def run_rows(num_rows: int = 60_000, seconds: float = 7_000) -> pl.DataFrame:
     """Two endpoints of three sizes, one of which is slow for a while, with some failed calls."""
     random = np.random.default_rng(7)
@@ -77,17 +83,19 @@ def cells(page: Any) -> dict[tuple[str, str], dict[str, float]]:
     return found
 
 
+def edges(profile: Profile) -> np.ndarray:
+    """Where windows begin and the last one ends, in s."""
+    assert profile.timeline is not None
+    width = profile.timeline.window_s or 0
+    windows = profile.timeline.keys[f"window:{width}"].to_numpy()
+    return np.arange(windows.min(), windows.max() + 2) * int(width)
+
+
 def test_fifty_selections_are_what_the_library_says(page: Path, rows: pl.DataFrame, profile: Profile) -> None:
-    timeline = profile.timeline
-    assert timeline is not None
-    width = int(timeline.window_s or 0)
-    windows = timeline.keys[f"window:{timeline.window_s}"]
     random = np.random.default_rng(1)
     with opened(page) as shown:
         for _ in range(50):
-            first, last = (
-                np.sort(random.choice(np.arange(windows.min(), windows.max() + 2), 2, replace=False)) * width
-            )
+            first, last = np.sort(random.choice(edges(profile), 2, replace=False))
             chosen(shown, f"#select={first}-{last}")
             compare(cells(shown), rows.filter(pl.col("end_time").is_between(first, last, closed="left")))
             compare_quantiles(cells(shown), profile, (float(first), float(last)))
@@ -125,3 +133,132 @@ def compare_quantiles(
         assert {key: figures[name] for key, figures in found.items() if name in figures} == pytest.approx(
             expected, rel=1e-12
         )
+
+
+def test_the_whole_run_has_the_exact_figures_of_the_library(page: Path) -> None:
+    with opened(page, java_script_enabled=False) as plain:
+        static = plain.locator("table[data-run]").all_inner_texts()
+        assert plain.locator(".panel").count() == 0
+        assert plain.locator("figure > .scroll > svg").first.is_visible()
+    with opened(page) as shown:
+        assert not any(cells(shown).values())
+        chosen(shown, "#select=2000-3000")
+        assert all(cells(shown).values())
+        shown.get_by_role("button", name="Whole run").click()
+        chosen(shown, "#summary")
+        assert not any(cells(shown).values())
+        assert [text.split() for text in shown.locator("table[data-run]").all_inner_texts()] == [
+            text.split() for text in static
+        ]
+
+
+def test_ticked_configurations_are_summed_up(page: Path, rows: pl.DataFrame, profile: Profile) -> None:
+    first, last = (int(edge) for edge in edges(profile)[[5, 40]])
+    some = rows.filter(pl.col("end_time").is_between(first, last, closed="left"))
+    some = some.filter((pl.col("endpoint") == "/cart") & pl.col("size").is_in([1, 2]))
+    latency = some.filter(pl.col("invocation_latency") > 0)["invocation_latency"]
+    with opened(page, address=f"#select={first}-{last};keys=0-1") as shown:
+        total = shown.evaluate(TOTAL)
+        assert total["num_errors"] == some.height - latency.len()
+        assert total["invocation_latency_max"] == latency.max()
+        assert total["invocation_latency_mean"] == pytest.approx(latency.mean(), rel=1e-12)
+        assert total["invocation_latency_p90"] == pytest.approx(
+            latency.quantile(0.9, "linear"), rel=COARSE_ERROR
+        )
+        assert shown.locator("table[data-run]").first.locator("tbody tr:visible").count() == 2
+        assert shown.locator(".card .value").first.inner_text() == f"{some.height:,}"
+        shown.locator("summary").click()
+        shown.get_by_label("/cart · size 2").uncheck()
+        shown.wait_for_function("end => location.hash.endsWith(end)", arg=";keys=0")
+        shown.get_by_role("searchbox", name="Filter configurations").fill("search 12")
+        shown.get_by_role("button", name="Only these").click()
+        shown.wait_for_function("end => location.hash.endsWith(end)", arg=";keys=5")
+        assert shown.locator("table[data-run]").first.locator("tbody tr:visible th").all_inner_texts() == [
+            "/search?<b>",
+            "12",
+        ]
+
+
+def test_a_range_is_dragged_moved_by_keys_and_kept_in_the_address(page: Path) -> None:
+    with opened(page) as shown:
+        box = shown.locator(".overview").bounding_box()
+        shown.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + 20)
+        shown.mouse.down()
+        shown.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 20)
+        shown.mouse.up()
+        begin, end = (
+            shown.get_by_role("slider", name=f"{which} of the selection") for which in ("Begin", "End")
+        )
+        dragged = int(begin.get_attribute("aria-valuenow")), int(end.get_attribute("aria-valuenow"))
+        most = int(end.get_attribute("aria-valuemax"))
+        assert dragged == pytest.approx((most * 0.25, most * 0.5), abs=1)
+        end.focus()
+        shown.keyboard.press("ArrowRight")
+        shown.wait_for_function(
+            "([now]) => document.querySelectorAll('.handle')[1].ariaValueNow === now",
+            arg=[str(dragged[1] + 1)],
+        )
+        address, told = shown.url, shown.get_by_role("status").first.inner_text()
+        assert "failed. Percentiles are within 3.1" in told
+        shown.get_by_role("link", name="Data quality").click()
+        assert shown.url == address
+    with opened(page, address="#" + address.split("#")[1]) as again:
+        assert again.get_by_role("status").first.inner_text() == told
+        again.locator(".handle").first.press("Escape")
+        again.wait_for_function("() => location.hash === ''")
+
+
+def test_charts_tell_their_values_and_zoom(page: Path) -> None:
+    with opened(page, address="#select=2000-4000") as shown:
+        figures = shown.locator("figure[data-run]")
+        assert figures.count() == 5
+        for figure in figures.all():
+            assert figure.locator(".drawn svg.chart").count() > 0
+            assert not figure.locator(".scroll").is_visible()
+        latency = shown.get_by_role("slider", name="Latency (ms)", exact=False).first
+        latency.press("Home")
+        assert "p50 " in latency.get_attribute("aria-valuetext")
+        before = int(latency.get_attribute("aria-valuemax"))
+        latency.press("+")
+        shown.wait_for_function(
+            "most => document.querySelector('svg.chart').ariaValueMax !== most", arg=str(before)
+        )
+        assert not shown.url.endswith("#select=2000-4000")
+        spread = shown.get_by_role("slider", name="How latencies spread", exact=False)
+        spread.press("End")
+        spread.press("+")
+        assert int(spread.get_attribute("aria-valuemax")) > 0
+        shown.get_by_role("button", name="Show all").click()
+
+
+def test_tables_sort_and_filter(page: Path) -> None:
+    with opened(page) as shown:
+        table = shown.locator("table[data-run]").first
+        before = table.locator("tbody").inner_text()
+        header = table.get_by_role("columnheader", name="p99.9")
+        header.get_by_role("button").click()
+        assert header.get_attribute("aria-sort") == "descending"
+        column = header.evaluate("cell => cell.cellIndex")
+        values = [
+            float(row.split("\t")[column].replace(",", ""))
+            for row in table.locator("tbody tr").all_inner_texts()
+        ]
+        assert values == sorted(values, reverse=True)
+        header.get_by_role("button").click()
+        header.get_by_role("button").click()
+        assert header.get_attribute("aria-sort") is None
+        assert table.locator("tbody").inner_text() == before
+
+
+def test_hostile_labels_stay_text(tmp_path: Path) -> None:
+    hostile = '</script><img src=x onerror="window.taken = 1"><b>bold</b>'
+    rows = run_rows(3_000, 300).with_columns(endpoint=pl.lit(hostile))
+    rows.write_parquet(tmp_path / "run.parquet")
+    loadlens.analyze(tmp_path / "run.parquet", tmp_path / "out", by=BY)
+    with opened(tmp_path / "out" / "report.html", address="#select=1100-1200") as shown:
+        shown.locator("summary").click()
+        assert hostile in shown.locator(".keys label").first.inner_text()
+        assert hostile in shown.locator(".legend").last.inner_text()
+        assert shown.evaluate("window.taken") is None
+        assert shown.locator("img").count() == 0
+        assert all(cells(shown).values())

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from loadlens.profile.buckets import COARSE_ERROR
-from loadlens.report.page import Figure, Section
+from loadlens.report.page import RUN, Figure, Section
 from loadlens.summaries import InvocationStatistics
 
 __all__ = ["OVER_TIME_CAPTIONS", "over_time_section"]
@@ -31,7 +31,7 @@ def over_time_section(part: InvocationStatistics, figures: Mapping[str, str]) ->
         figures: SVG of the charts by their names.
     """
     shown = [
-        Figure(caption=caption, svg=figures[name])
+        Figure(caption=caption, svg=figures[name], name=name, run=RUN)
         for name, caption in OVER_TIME_CAPTIONS.items()
         if name in figures
     ]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 __all__ = [
+    "RUN",
     "Block",
     "Callout",
     "Card",
@@ -38,6 +39,9 @@ _ROOT: Final = re.compile(r"<svg\b([^>]*)>")
 _REPLACED: Final = re.compile(r"""\s(?:width|height|style|role|aria-[a-z]+)\s*=\s*(?:"[^"]*"|'[^']*')""")
 _SIZE: Final = r"""\s{}\s*=\s*["']([\d.]+)(?:px)?["']"""
 
+RUN: Final = "log"
+"""What the run of a log is called among those of a report."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
@@ -47,11 +51,16 @@ class Card:
         label: what it is.
         value: the figure with its unit.
         detail: what it holds for.
+        figure: what it shows of a selection: ``calls``, ``errors``, or ``lowest`` or ``highest`` and a column
+            of the summary; empty for nothing.
+        run: the run of the report whose selection it follows; empty for none.
     """
 
     label: str
     value: str
     detail: str = ""
+    figure: str = ""
+    run: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,11 @@ _MODULES: Final = (
     "address",
     "tables",
     "overview",
+    "keys",
+    "scales",
+    "charts",
+    "views",
+    "live",
     "page",
 )
 """What uses another comes after it."""

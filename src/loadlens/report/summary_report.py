@@ -9,7 +9,7 @@ import polars as pl
 
 from loadlens.logs import Findings
 from loadlens.report.columns import format_value, key_text
-from loadlens.report.page import Block, Callout, Card, Figure, Report, Section, Table
+from loadlens.report.page import RUN, Block, Callout, Card, Figure, Report, Section, Table
 from loadlens.report.sections import (
     VIEW_CAPTIONS,
     counted,
@@ -29,10 +29,7 @@ from loadlens.schema import LATENCY
 from loadlens.summaries import SummaryStatistics
 from loadlens.summaries.summary_columns import MOST_KEYS
 
-__all__ = ["RUN", "summary_report"]
-
-RUN: Final = "log"
-"""What the run is called among those of the page."""
+__all__ = ["summary_report"]
 
 _MOST_REASONS: Final = 50
 
@@ -85,8 +82,10 @@ def _cards(summary: SummaryStatistics) -> tuple[Card, ...]:
     quality = summary.quality
     rows, errors = total(quality, "num_rows"), total(quality, "num_errors")
     rate = format_value("error_rate", errors / rows if rows else None)
-    calls = Card(label="Calls", value=f"{rows:,}", detail=f"in {counted(quality.height, 'configuration')}")
-    failed = Card(label="Error rate", value=rate, detail=f"{counted(errors, 'call')} failed")
+    where = f"in {counted(quality.height, 'configuration')}"
+    calls = Card(label="Calls", value=f"{rows:,}", detail=where, figure="calls", run=RUN)
+    told = f"{counted(errors, 'call')} failed"
+    failed = Card(label="Error rate", value=rate, detail=told, figure="errors", run=RUN)
     return (calls, failed, *_extremes(summary))
 
 
@@ -109,7 +108,9 @@ def _extreme(summary: SummaryStatistics, label: str, name: str, unit: str, *, de
     where = key_text(summary.by, [row[key] for key in summary.by])
     plain = {"Lowest median latency": "Median latency", "Highest p99 latency": "p99 latency"}
     title = label if summary.summary.height > 1 else plain.get(label, "Throughput")
-    return Card(label=title, value=f"{format_value(name, row[name])} {unit}", detail=where)
+    value = f"{format_value(name, row[name])} {unit}"
+    figure = f"{'highest' if descending else 'lowest'} {name}"
+    return Card(label=title, value=value, detail=where, figure=figure, run=RUN)
 
 
 def _at_a_glance(source: str, options: Mapping[str, str], summary: SummaryStatistics) -> Section:

@@ -132,26 +132,37 @@ function overTime(run, keys) {
 
 const windowStart = (run, window) => run.start_s + window * run.width_s;
 
-// What a column of the summary says of a tally: its value and, of percentiles, low and high; null for nothing.
-function columnFigure(tally, column, untold) {
-  if (untold.includes(column)) return null;
-  const { counts } = tally;
-  const exact = (value) => (value === null || value === undefined ? null : { value });
-  const percentile = /^invocation_latency_p(\d+)$/.exec(column);
+const PERCENTILE = /^invocation_latency_p(\d+)$/;
+
+// The columns of the summary that a tally tells, beside percentiles and error classes.
+const FIGURES = {
+  num_invocations: ({ counts }) => counts.successes + counts.timed_errors,
+  successful_invocations: ({ counts }) => counts.successes,
+  num_errors: ({ counts }) => counts.errors,
+  error_rate: (tally) => tally.errorRate,
+  throughput: (tally) => tally.throughput,
+  invocation_latency_mean: (tally) => tally.mean,
+  invocation_latency_min: ({ counts, min }) => (counts.timed ? min : null),
+  invocation_latency_max: ({ counts, max }) => (counts.timed ? max : null),
+  invocation_latency_max_all: ({ counts, max }) => (counts.timed ? max : null),
+  invocation_latency_iqr: (tally) => (tally.counts.timed ? tally.quantile(0.75).value - tally.quantile(0.25).value : null),
+};
+
+const isErrorClass = (run, column) => run.counts.includes(column) && !["successes", "timed", "errors", "timed_errors", "active"].includes(column);
+
+// Whether the timeline can tell what a column says.
+function isTold(run, column) {
+  if (run.untold.includes(column)) return false;
+  return column in FIGURES || column === "invocation_latency_median" || PERCENTILE.test(column) || isErrorClass(run, column);
+}
+
+// What a column says of a tally: its value and, of percentiles, low and high; null for nothing.
+function columnFigure(tally, column) {
+  const { run } = tally;
+  if (!isTold(run, column)) return null;
+  if (column === "invocation_latency_median") return tally.quantile(0.5);
+  const percentile = PERCENTILE.exec(column);
   if (percentile) return tally.quantile(percentile[1] === "100" ? 1 : Number(`0.${percentile[1]}`));
-  if (column in counts && column.includes("_e")) return exact(counts[column]);
-  switch (column) {
-    case "num_invocations": return exact(counts.successes + counts.timed_errors);
-    case "successful_invocations": return exact(counts.successes);
-    case "num_errors": return exact(counts.errors);
-    case "error_rate": return exact(tally.errorRate);
-    case "throughput": return exact(tally.throughput);
-    case "invocation_latency_mean": return exact(tally.mean);
-    case "invocation_latency_median": return tally.quantile(0.5);
-    case "invocation_latency_min": return counts.timed ? exact(tally.min) : null;
-    case "invocation_latency_max":
-    case "invocation_latency_max_all": return counts.timed ? exact(tally.max) : null;
-    case "invocation_latency_iqr": return counts.timed ? exact(tally.quantile(0.75).value - tally.quantile(0.25).value) : null;
-    default: return null;
-  }
+  const value = column in FIGURES ? FIGURES[column](tally) : tally.counts[column];
+  return value === null ? null : { value };
 }

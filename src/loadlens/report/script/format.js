@@ -1,7 +1,12 @@
 // Figures as text, in the formats of the tables.
 const NOTHING = "–";
-const grouped = (value, decimals = 0) => value.toLocaleString("en-US", {
-  minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+
+// With commas between thousands; by hand, as toLocaleString takes some 30 times as long.
+function grouped(value, decimals = 0) {
+  const [whole, rest] = value.toFixed(decimals).split(".");
+  const told = whole.replace(/\B(?=(\d{3})+$)/g, ",");
+  return rest ? `${told}.${rest}` : told;
+}
 
 function significant(value, decimals) {
   if (value === 0) return "0";

@@ -7,13 +7,13 @@ class Overview {
     this.onSelect = onSelect;
     this.bars = draw("path", { class: "bars" });
     this.failed = draw("path", { class: "failed" });
-    this.range = draw("rect", { class: "range", y: 0, height: OVERVIEW_HEIGHT });
+    this.veils = [0, 1].map(() => draw("rect", { class: "veil", y: 0, height: OVERVIEW_HEIGHT }));
     this.handles = ["from", "to"].map((end) => draw("rect", {
       class: "handle", y: 0, width: 6, height: OVERVIEW_HEIGHT, rx: 2, role: "slider", tabindex: 0,
       "aria-label": end === "from" ? "Begin of the selection" : "End of the selection",
       "aria-orientation": "horizontal", "aria-valuemin": 0, "aria-valuemax": run.num_windows }));
     this.element = draw("svg", { class: "overview", preserveAspectRatio: "none", role: "group",
-      "aria-label": "Calls over time: drag to select a range of time" }, this.range, this.bars, this.failed, ...this.handles);
+      "aria-label": "Calls over time: drag to select a range of time" }, this.bars, this.failed, ...this.veils, ...this.handles);
     this.element.addEventListener("pointerdown", (event) => this.press(event));
     this.element.addEventListener("dblclick", () => this.onSelect(0, run.num_windows, true));
     this.handles.forEach((handle, end) => handle.addEventListener("keydown", (event) => this.key(event, end)));
@@ -85,11 +85,16 @@ class Overview {
     if (!selection) return;
     this.selection = selection;
     this.handles.forEach((handle, end) => this.place(handle, end ? selection.to : selection.from, end ? 6 : 0));
-    this.range.setAttribute("x", this.x(selection.from));
-    this.range.setAttribute("width", this.x(selection.to - selection.from));
+    this.cover(this.veils[0], 0, selection.from);
+    this.cover(this.veils[1], selection.to, this.run.num_windows);
     const drawn = `${this.width} ${selection.keys.length} ${selection.keys}`;
     if (drawn !== this.drawn) this.drawBars(selection.windows());
     this.drawn = drawn;
+  }
+
+  cover(veil, from, to) {
+    veil.setAttribute("x", this.x(from));
+    veil.setAttribute("width", this.x(to - from));
   }
 
   place(handle, window, width) {

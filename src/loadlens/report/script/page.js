@@ -1,23 +1,45 @@
-// The page comes to life: a panel for each run that it holds, and what follows the panel's selection.
+// The page comes to life: a panel for the run that it holds, and what follows the panel's selection.
 
 class RunPage {
   constructor(name, run) {
     this.run = run;
     this.selection = Selection.whole(run);
-    this.tables = [...document.querySelectorAll(`table[data-run="${name}"]`)].map((table) => new LiveTable(table, run));
+    const of = (what) => [...document.querySelectorAll(`${what}[data-run="${name}"]`)];
     this.overview = new Overview(run, (from, to, isDone) => this.select(this.selection.at(from, to), isDone));
+    this.keys = run.keys.length > 1 ? new KeyList(run, (keys) => this.select(this.selection.of(keys), true)) : null;
+    this.followers = [
+      this.overview,
+      ...(this.keys ? [this.keys] : []),
+      ...of("table").map((table) => new LiveTable(table, run)),
+      ...of(".card").map((card) => new LiveCard(card, run)),
+      ...of("figure").map((figure) => new LiveFigure(figure, this)).filter(({ charts }) => charts.length),
+    ];
     this.status = make("p", { class: "status", role: "status", "aria-live": "polite" });
     this.reset = make("button", { type: "button" }, "Whole run");
     this.reset.addEventListener("click", () => this.select(Selection.whole(run), true));
-    this.panel = make("section", { class: "panel", "aria-label": "Selection" },
-      this.overview.element, make("div", { class: "told" }, this.status, this.reset));
-    this.panel.addEventListener("keydown", (event) => { if (event.key === "Escape") this.select(Selection.whole(run), true); });
+    this.panel = make("section", { class: "panel", "aria-label": "Selection" }, this.overview.element,
+      make("div", { class: "told" }, this.status, this.reset), ...(this.keys ? [this.keys.element] : []));
+    this.overview.element.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.select(this.selection.at(0, run.num_windows), true);
+    });
     addEventListener("hashchange", () => this.restore());
+    document.addEventListener("click", (event) => this.follow(event));
   }
 
   restore() {
     const found = selectionOf(this.run, location.hash);
     if (found) this.select(found, true);
+  }
+
+  // A link within the page must not take the place of the selection in the address.
+  follow(event) {
+    const link = event.target.closest?.('a[href^="#"]');
+    const target = link && document.getElementById(link.getAttribute("href").slice(1));
+    if (!target || this.selection.isWhole) return;
+    event.preventDefault();
+    target.scrollIntoView();
+    target.setAttribute("tabindex", "-1");
+    target.focus({ preventScroll: true });
   }
 
   // While a range is dragged, the page is drawn at most once a frame.
@@ -33,10 +55,10 @@ class RunPage {
   show() {
     const began = performance.now();
     const { selection } = this;
-    this.overview.show(selection);
-    for (const table of this.tables) table.show(selection);
-    if (this.isDone) this.settle();
+    for (const follower of this.followers) follower.show(selection);
+    this.reset.hidden = selection.isWhole;
     document.body.classList.toggle("selecting", !selection.isWhole);
+    if (this.isDone) this.settle();
     this.panel.dataset.shownMs = (performance.now() - began).toFixed(1);
   }
 
@@ -46,25 +68,46 @@ class RunPage {
     const address = addressOf(this.run, this.selection);
     if (address || /^#(select|keys)=/.test(location.hash)) history.replaceState(null, "", address || location.pathname + location.search);
     this.status.textContent = this.told();
+    for (const table of sortedTables) if (table.sorted) table.arrange();
   }
 
   told() {
     const { run, selection } = this;
-    if (selection.isWhole) return "The whole run. Drag on the chart to select a range of time.";
+    if (selection.isWhole) return `The whole run, with exact figures in the tables. Drag on the chart to select a range of time.${this.endless()}`;
     const total = selection.total();
-    const time = `${moment(run, selection.begin)} to ${moment(run, selection.end)}`;
+    const time = selection.isWholeTime ? "All of the time" : `${moment(run, selection.begin)} to ${moment(run, selection.end)}${run.is_calendar ? " UTC" : ""}`;
     const keys = selection.isEveryKey ? "" : `, ${grouped(selection.keys.length)} of ${counted(run.keys.length, "configuration")}`;
-    const bound = selection.isWholeTime ? "" : ` Percentiles are within ${(100 * run.relative_error).toFixed(1)} % of the true ones.`;
-    return `${time}${keys}: ${counted(total.calls, "call")}, ${shown("share", total.errorRate)} failed.${bound}`;
+    const bound = selection.isWholeTime && selection.keys.length === 1 ? "" : ` Percentiles are within ${(100 * run.relative_error).toFixed(1)}\u00a0%.`;
+    return `${time}${keys}: ${counted(total.calls, "call")}, ${shown("share", total.errorRate)} failed.${bound}${this.endless()}`;
+  }
+
+  endless() {
+    return this.run.num_endless ? ` ${counted(this.run.num_endless, "call")} without an end in no range of time.` : "";
   }
 }
+
+// What does not follow the selection says so.
+function markWhole() {
+  for (const element of document.querySelectorAll("main table:not([data-run]) caption, main figure:not(.live) figcaption")) {
+    if (element.closest("table") && !element.closest("table").querySelector("td.number")) continue;
+    element.append(make("span", { class: "of-whole" }, " (of the whole run)"));
+  }
+}
+
+const sortedTables = [];
 
 async function start() {
   for (const block of document.querySelectorAll("script[data-run]")) {
     const page = new RunPage(block.dataset.run, await unpackedRun(block.textContent));
     document.querySelector("main").before(page.panel);
+    page.show();
     page.select(page.selection, true);
     page.restore();
+    markWhole();
+  }
+  for (const table of document.querySelectorAll("main table")) {
+    const hasFigures = table.tHead?.querySelector(".number");
+    if (hasFigures && table.tBodies[0].rows.length >= FEWEST_SORTED) sortedTables.push(new SortedTable(table));
   }
   document.documentElement.dataset.ready = "";
 }

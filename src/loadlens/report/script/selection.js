@@ -30,10 +30,18 @@ class Selection {
     return this.timed;
   }
 
+  // The windows of one key, whatever the time.
+  windowsOf(key) {
+    this.byKey ??= new Map();
+    if (!this.byKey.has(key)) this.byKey.set(key, overTime(this.run, [key]));
+    return this.byKey.get(key);
+  }
+
   // The same keys at another time: what is known by window stays.
   at(from, to) {
     const other = new Selection(this.run, from, to, this.keys);
     other.timed = this.timed;
+    other.byKey = this.byKey ??= new Map();
     return other;
   }
 

@@ -1,43 +1,127 @@
 // Tables: figures of the selection, and the order and choice of rows that a reader asks for.
+const FEWEST_SORTED = 3;
+const FEWEST_FILTERED = 12;
 
 // The cells of a table that follow a run's selection, with what they say of the whole run.
 class LiveTable {
   constructor(table, run) {
-    this.table = table;
     this.run = run;
-    const keyOf = new Map(run.keys.map((labels, key) => [labels.join("\u0000"), key]));
+    const joined = (labels) => labels.join("\u0000").replace(/\r\n?/g, "\n"); // as a parser of HTML has them
+    const keyOf = new Map(run.keys.map((labels, key) => [joined(labels), key]));
     this.columns = [...table.querySelectorAll("thead th[data-column]")].map(
       ({ dataset }) => ({ name: dataset.column, format: dataset.format }));
+    const numKeys = run.by.length;
+    const figures = (row, first) => [...row.cells].slice(first).map((cell, number) => (
+      { cell, whole: cell.textContent, column: this.columns[numKeys + number] }));
     this.rows = [...table.tBodies[0].rows].map((row) => {
       const labels = [...row.querySelectorAll("th")].map((cell) => cell.textContent);
-      return { row, key: keyOf.get(labels.join("\u0000")), cells: [...row.cells].map((cell) => ({ cell, whole: cell.textContent })) };
+      return { row, key: keyOf.get(joined(labels)), cells: figures(row, numKeys) };
     });
-    this.numKeys = run.by.length;
+    const total = table.tFoot?.rows[0];
+    this.total = total ? figures(total, numKeys ? 1 : 0) : [];
+    const headers = [...table.querySelectorAll("thead th[data-column]")].slice(numKeys);
+    const isGrouped = table.tHead.rows.length > 1; // headings that span columns do not tell how many are left
+    const cells = [...this.rows, { cells: this.total }].flatMap((row) => row.cells);
+    this.untold = isGrouped ? [] : [...headers.map((cell) => ({ cell, column: { name: cell.dataset.column } })), ...cells]
+      .filter(({ column }) => !isTold(run, column.name)).map(({ cell }) => cell);
+    const bound = `within ${(100 * run.relative_error).toFixed(1)}\u00a0% of the true ones`;
+    this.notes = {
+      time: `Of the selection: percentiles are ${bound}, all else is exact. Figures by second (TPS) and of outliers are known of the whole run alone.`,
+      keys: `The figures of each configuration are exact. Of all that are selected together, percentiles are ${bound}.`,
+    };
+    this.note = make("p", { class: "note" });
+    table.closest(".table").append(this.note);
   }
 
+  // Each row is of one key: while all of the run is selected, its figures stay the exact ones.
   show(selection) {
-    const chosen = selection.isWholeTime ? null : selection.tallies();
     const kept = new Set(selection.keys);
+    const { isWholeTime, isWhole } = selection;
+    const tallies = isWholeTime ? null : selection.tallies();
     for (const { row, key, cells } of this.rows) {
       row.classList.toggle("unselected", !kept.has(key));
-      cells.forEach(({ cell, whole }, number) => {
-        if (number >= this.numKeys) showCell(cell, whole, chosen?.get(key), this.columns[number], this.run, chosen !== null);
-      });
+      if (isWholeTime || kept.has(key)) for (const cell of cells) this.showCell(cell, tallies?.get(key), isWholeTime);
     }
+    for (const cell of this.total) this.showCell(cell, isWhole ? null : selection.total(), isWhole);
+    this.note.hidden = isWhole;
+    this.note.textContent = isWholeTime ? this.notes.keys : this.notes.time;
+    if (this.isWholeTime !== isWholeTime) for (const cell of this.untold) cell.hidden = !isWholeTime;
+    this.isWholeTime = isWholeTime;
+  }
+
+  showCell({ cell, whole, column }, tally, isWhole) {
+    const figure = tally ? columnFigure(tally, column.name) : null;
+    const text = isWhole ? whole : shown(column.format, figure?.value);
+    if (cell.textContent !== text) cell.textContent = text;
+    if (figure) cell.dataset.value = figure.value;
+    else delete cell.dataset.value;
+    if (figure?.low === undefined) cell.removeAttribute("title");
+    else cell.title = `between ${shown("measure", figure.low)} and ${shown("measure", figure.high)}`;
   }
 }
 
-function showCell(cell, whole, tally, column, run, isSelection) {
-  if (!isSelection) {
-    cell.textContent = whole;
-    cell.removeAttribute("title");
-    delete cell.dataset.value;
-    return;
+// A table whose headers sort its rows, with a field that filters them.
+class SortedTable {
+  constructor(table) {
+    this.body = table.tBodies[0];
+    this.rows = [...this.body.rows];
+    this.headers = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
+    this.headers.forEach((header, column) => {
+      const button = make("button", { type: "button", class: "sort" }, header.textContent);
+      header.replaceChildren(button);
+      button.addEventListener("click", () => this.sort(column));
+    });
+    if (this.rows.length >= FEWEST_FILTERED) this.addFilter(table);
   }
-  const figure = tally ? columnFigure(tally, column.name, run.untold) : null;
-  cell.textContent = shown(column.format, figure?.value);
-  if (figure) cell.dataset.value = figure.value;
-  else delete cell.dataset.value;
-  if (figure?.low === undefined) cell.removeAttribute("title");
-  else cell.title = `between ${shown("measure", figure.low)} and ${shown("measure", figure.high)}`;
+
+  addFilter(table) {
+    this.filter = make("input", { type: "search", placeholder: "Filter rows", "aria-label": `Filter rows: ${table.caption?.textContent ?? ""}` });
+    this.count = make("span", { role: "status" });
+    this.filter.addEventListener("input", () => this.choose());
+    table.closest(".table").prepend(make("p", { class: "row-filter" }, this.filter, this.count));
+  }
+
+  // First the highest figures or the first names, then the other way, then as it was.
+  sort(column) {
+    const header = this.headers[column];
+    const first = header.classList.contains("number") ? "descending" : "ascending";
+    const orders = [null, first, first === "ascending" ? "descending" : "ascending"];
+    const order = orders[(orders.indexOf(header.getAttribute("aria-sort")) + 1) % 3];
+    for (const other of this.headers) other.removeAttribute("aria-sort");
+    if (order) header.setAttribute("aria-sort", order);
+    this.sorted = order && { column, sign: order === "ascending" ? 1 : -1 };
+    this.arrange();
+  }
+
+  arrange() {
+    if (!this.sorted) return this.body.replaceChildren(...this.rows);
+    const { column, sign } = this.sorted;
+    const told = this.rows.map((row) => ({ row, value: cellValue(row.cells[column]) }));
+    told.sort(({ value: one }, { value: other }) => {
+      if (one === null || other === null) return (one === null) - (other === null);
+      return sign * (typeof one === "number" && typeof other === "number" ? one - other : String(one).localeCompare(String(other)));
+    });
+    return this.body.replaceChildren(...told.map(({ row }) => row));
+  }
+
+  choose() {
+    const words = this.filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let left = 0;
+    for (const row of this.rows) {
+      const text = row.textContent.toLowerCase();
+      const fits = words.every((word) => text.includes(word));
+      row.classList.toggle("filtered", !fits);
+      left += fits;
+    }
+    this.count.textContent = words.length ? ` ${grouped(left)} of ${counted(this.rows.length, "row")}` : "";
+  }
+}
+
+// What a cell is sorted by: its exact figure, the number that it shows, or its text; null for nothing.
+function cellValue(cell) {
+  if (cell.dataset.value !== undefined) return Number(cell.dataset.value);
+  const text = cell.textContent.trim();
+  if (text === NOTHING || text === "") return null;
+  const plain = text.replace(/[,%$<\s]/g, "");
+  return plain !== "" && Number.isFinite(Number(plain)) ? Number(plain) : text;
 }

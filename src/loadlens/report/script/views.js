@@ -1,0 +1,148 @@
+// What the charts of a report show of a selection.
+const OVER_TIME_PERCENTILES = { p50: 0.5, p90: 0.9, p99: 0.99 };
+const MOST_CURVES = 6;
+
+// Charts over time show the windows of the selection; a drag on one narrows it.
+function overTimeSpec(selection, page, title, unit, format, series) {
+  const { run, from, to } = selection;
+  return {
+    title, unit, format, series, kind: "line", xs: to - from,
+    xText: (place) => moment(run, windowStart(run, from + place)),
+    xTicks: (most) => {
+      const origin = run.is_calendar ? 0 : run.start_s;
+      return timeTicks(selection.begin - origin, selection.end - origin, Math.max(2, most)).map((time) => ({
+        at: (time + origin - run.start_s) / run.width_s - from, text: tickTime(run, time + origin, selection) }));
+    },
+    zoom: (places) => (places ? page.select(selection.at(from + places[0], from + places[1]), true)
+      : page.select(selection.at(0, run.num_windows), true)),
+  };
+}
+
+function tickTime(run, time, selection) {
+  if (!run.is_calendar) return clock(time - run.start_s);
+  const text = new Date(1000 * time).toISOString();
+  return selection.end - selection.begin > 2 * 86400 ? text.slice(5, 10) : text.slice(11, selection.end - selection.begin > 600 ? 16 : 19);
+}
+
+// What the charts are made of, in the place of the captions of their pictures.
+function viewCaption(name, run) {
+  const bound = `within ${(100 * run.relative_error).toFixed(1)}\u00a0%`;
+  const windows = `windows of ${grouped(run.width_s)} s`;
+  return {
+    over_time: `Of the selected calls, by ${windows}. Counts and rates are exact, percentiles ${bound}.`,
+    over_time_by_key: `The busiest configurations and those with the highest p99, by ${windows}; percentiles ${bound}.`,
+    latency_spectrum: `Of every successful call that is selected; ${bound}.`,
+    latency_density: "Successful calls by latency, 16 bars to a doubling; counts of bars are exact.",
+    latency_heatmap: `Successful calls by latency and ${windows}: the stronger the colour, the more.`,
+  }[name];
+}
+
+const chosenWindows = (selection) => selection.windows().slice(selection.from, selection.to);
+const valueOf = (tally, q) => tally.quantile(q)?.value ?? null;
+
+const VIEWS = {
+  over_time: [
+    (selection, page) => overTimeSpec(selection, page, "Latency (ms)", " ms", "measure",
+      Object.entries(OVER_TIME_PERCENTILES).map(([name, q], tone) => (
+        { name, tone, ys: chosenWindows(selection).map((tally) => valueOf(tally, q)) }))),
+    (selection, page) => overTimeSpec(selection, page, "Throughput (per s)", " per s", "measure", [
+      { name: "Successful calls", tone: 0, ys: chosenWindows(selection).map((tally) => tally.throughput) }]),
+    (selection, page) => overTimeSpec(selection, page, "Failed calls", "", "share", [
+      { name: "Share of calls", tone: 3, ys: chosenWindows(selection).map((tally) => tally.errorRate) }]),
+    (selection, page) => {
+      const ys = chosenWindows(selection).map((tally) => tally.active);
+      return ys.some((value) => value !== null)
+        ? overTimeSpec(selection, page, "Active calls", "", "measure", [{ name: "Mean of a window", tone: 2, ys }]) : null;
+    },
+  ],
+  over_time_by_key: [
+    (selection, page) => byKeySpec(selection, page, "p99 latency (ms)", " ms", (tally) => valueOf(tally, 0.99)),
+    (selection, page) => byKeySpec(selection, page, "Throughput (per s)", " per s", (tally) => tally.throughput),
+  ],
+  latency_spectrum: [(selection) => spectrumSpec(selection)],
+  latency_density: [(selection) => histogramSpec(selection)],
+  latency_heatmap: [(selection, page) => heatmapSpec(selection, page)],
+};
+
+// The busiest keys and those with the highest p99, at most so many; the rest are told as a number.
+function notableKeys(selection) {
+  const tallies = [...selection.tallies()].filter(([, tally]) => tally.calls);
+  const ranked = (figure) => [...tallies].sort(([, one], [, other]) => figure(other) - figure(one)).map(([key]) => key);
+  const slowest = ranked((tally) => valueOf(tally, 0.99) ?? -1);
+  const busiest = ranked((tally) => tally.calls);
+  const keys = new Set();
+  for (let i = 0; i < tallies.length && keys.size < MOST_CURVES; i++) {
+    keys.add(slowest[i]);
+    if (keys.size < MOST_CURVES) keys.add(busiest[i]);
+  }
+  return { keys: [...keys].sort((one, other) => one - other), more: tallies.length - keys.size };
+}
+
+const moreText = (more) => (more > 0 ? `; ${grouped(more)} more configurations are in the tables` : "");
+
+function byKeySpec(selection, page, title, unit, figure) {
+  if (selection.run.keys.length === 1) return null;
+  const { keys, more } = notableKeys(selection);
+  const series = keys.map((key, tone) => ({ name: selection.run.names[key], tone,
+    ys: selection.windowsOf(key).slice(selection.from, selection.to).map(figure) }));
+  return overTimeSpec(selection, page, `${title.replace(" (", " by configuration (")}${moreText(more)}`, unit, "measure", series);
+}
+
+function spectrumSpec(selection) {
+  const total = selection.total();
+  if (!total.counts.timed) return null;
+  const tails = Array.from({ length: 76 }, (_, i) => 10 ** (i / 15)); // 1 / (1 - quantile), to p99.999
+  const curve = (tally) => tails.map((tail) => (tail <= tally.counts.timed ? valueOf(tally, 1 - 1 / tail) : null));
+  const { keys, more } = notableKeys(selection);
+  const some = selection.keys.length > 1 ? keys : [];
+  const series = some.map((key, tone) => ({ name: selection.run.names[key], tone, ys: curve(selection.tallies().get(key)) }));
+  const percentile = (tail) => `p${+(100 * (1 - 1 / tail)).toFixed(tail > 900 ? 3 : tail > 90 ? 2 : 1)}`;
+  const ticks = [1, 2, 4, 10, 100, 1000, 10000, 100000];
+  return {
+    title: `Latency by percentile (ms)${some.length ? moreText(more) : ""}`, unit: " ms", format: "measure", kind: "line", height: 300,
+    series: [{ name: "All selected calls", tone: "all", ys: curve(total) }, ...series],
+    xs: tails.length, xText: (place) => percentile(tails[place]),
+    xTicks: () => ticks.map((tail) => ({ at: 15 * Math.log10(tail) + 0.5, text: percentile(tail) })),
+  };
+}
+
+function histogramSpec(selection) {
+  const { run } = selection;
+  const { histogram } = selection.total();
+  const first = histogram.findIndex((count) => count > 0);
+  if (first < 0) return null;
+  const counts = [...histogram.slice(first, histogram.findLastIndex((count) => count > 0) + 1)];
+  const low = (place) => bucketLow(run.lowest_bucket + first + place);
+  const at = (latency) => counts.findIndex((_, place) => low(place + 1) > latency);
+  // Buckets get wider by a part of a doubling: heights are counts of parts that are equally wide.
+  const width = (place) => 16 * Math.log2(low(place + 1) / Math.max(low(place), low(place + 1) / 2));
+  const heights = counts.map((count, place) => count / width(place));
+  return {
+    title: "How latencies spread (calls by latency)", unit: "", format: "count", kind: "bars", height: 240,
+    series: [{ name: "Successful calls", tone: 0, ys: heights, told: counts }], xs: counts.length,
+    xText: (place) => `${shown("measure", low(place))} to ${shown("measure", low(place + 1))} ms`,
+    xTicks: () => decades(Math.max(low(0), 1e-3), low(counts.length)).map((latency) => {
+      const place = at(latency);
+      return { at: place < 0 ? -1 : place + (latency - low(place)) / (low(place + 1) - low(place)), text: `${+latency.toPrecision(3)} ms` };
+    }),
+  };
+}
+
+function heatmapSpec(selection, page) {
+  const { run } = selection;
+  const windows = chosenWindows(selection);
+  const bounds = Array.from({ length: run.num_buckets + 1 }, (_, bucket) => bucketLow(bucket + run.lowest_bucket));
+  const cells = [];
+  windows.forEach(({ histogram }, place) => {
+    for (let bucket = run.lowest_bucket ? 0 : 1; bucket < histogram.length; bucket++) {
+      const count = histogram[bucket];
+      if (count) cells.push({ place, low: bounds[bucket], high: bounds[bucket + 1], count });
+    }
+  });
+  if (!cells.length) return null;
+  const latencies = [Math.min, Math.max].map((most, end) => cells.reduce((found, { low, high }) => most(found, end ? high : low), end ? 0 : Infinity));
+  const calls = windows.map((tally) => tally.counts.timed);
+  const spec = overTimeSpec(selection, page, "Latency over time (ms)", "", "measure",
+    [{ name: "Successful calls", tone: 0, ys: calls }]);
+  return { ...spec, kind: "cells", cells, latencies, height: 260, format: "count" };
+}
