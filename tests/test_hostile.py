@@ -36,7 +36,20 @@ NAMED_BY_URLS = [
     for name, kind in KINDS.items()
     if "label" in kind.key and name not in {"azure-trace", "loadlens-csv"}
 ]
-DRAWN = {"clipPath", "defs", "g", "line", "linearGradient", "path", "rect", "stop", "style", "svg", "text"}
+DRAWN = {
+    "clipPath",
+    "defs",
+    "g",
+    "line",
+    "linearGradient",
+    "path",
+    "rect",
+    "stop",
+    "style",
+    "svg",
+    "text",
+    "tspan",
+}
 SECRET = "https://me:secret@host/pay?token=secret#secret"
 
 
