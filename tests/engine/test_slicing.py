@@ -194,6 +194,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "the row before": ({"where": pl.col(LATENCY).shift() > 3}, "several rows at once"),
     "a rank": ({"where": "RANK() OVER (ORDER BY memory_size) = 1"}, "several rows at once"),
     "another query": ({"where": "memory_size > (SELECT 1)"}, "where: got"),
+    "a column in capitals": ({"where": "LABEL = 'x'"}, "did you mean label"),
+    "several columns": ({"where": pl.all().is_null()}, "several columns at once"),
+    "a bad pattern": ({"where": "label ~ '('"}, "regex parse error"),
+    "nothing": ({"where": " "}, "expected a condition in SQL"),
     "text as a number": ({"where": "label > 3"}, "CAST"),
     "no length": ({"skip": "60"}, "expected a length of time such as 60s"),
     "a date to skip": ({"skip": "2026-11-22"}, "expected a length of time such as 60s"),
@@ -241,6 +245,16 @@ def test_the_first_start_is_that_of_all_files(tmp_path: Path) -> None:
         got.summary["num_invocations"].item()
         == (frame["start_time"] >= frame["start_time"].min() + 400).sum()
     )
+
+
+@pytest.mark.parametrize("skip", ["60s", "0s"])
+def test_a_temporary_file_is_told_and_gone(skip: str, tmp_path: Path) -> None:
+    log_of().write_parquet(tmp_path / "log.parquet")
+    query = pl.scan_parquet(tmp_path / "log.parquet")
+    (tmp_path / "spill").mkdir()
+    result = summarize(query, [], skip=skip, spill_folder=tmp_path / "spill")
+    assert result.spilled_bytes > 0
+    assert not list((tmp_path / "spill").iterdir())
 
 
 SHARED = Path(__file__).parents[3] / "shared" / "logs"

@@ -150,7 +150,7 @@ def _in_parts(log: Log, layers: Layers, scan: Scan) -> Iterator[Counted]:
             raise _too_many_keys(log, scan, f"about {num_keys / share:,.0f} different values")
         keys = {layer: profile.keys for layer, profile in looked_at(profiles).items()}
         look = partial(look_again, layers, keys, scan.options.engine, scan.tracker, part=part, parts=parts)
-        yield Counted(profiles=profiles, look=look, is_whole=parts == 1)
+        yield Counted(profiles=profiles, look=look, spilled_bytes=log.spilled_bytes, is_whole=parts == 1)
 
 
 def looked_at(profiles: Profiles) -> dict[Layer, Profile]:

@@ -189,8 +189,9 @@ def _at_hand(log: Log, scan: Scan, columns: list[str]) -> Iterator[Log]:
     is_small = is_small_text(log, scan.limits)
     with spill_file(None if is_small else scan.options.spill_folder, wanted=not is_small) as path:
         if path is None:
-            rows = frame.collect(engine=scan.options.engine).lazy()
+            rows, size = frame.collect(engine=scan.options.engine).lazy(), 0
         else:
             write_spill(frame, path, scan.options.engine)
-            rows = pl.scan_parquet(path, glob=False)
-        yield replace(log, frame=rows, columns=tuple(rows.collect_schema()), text=(), is_at_hand=True)
+            rows, size = pl.scan_parquet(path, glob=False), path.stat().st_size
+        names = tuple(rows.collect_schema())
+        yield replace(log, frame=rows, columns=names, text=(), is_at_hand=True, spilled_bytes=size)

@@ -87,6 +87,7 @@ class Log(Shown):
             them, and not as derived from the other by a latency.
         finer_times: how the tools that wrote it are told to log finer times, a clause each.
         is_at_hand: whether its rows have been put where they are cheap to read again.
+        spilled_bytes: size of the temporary file that they then lie in, else 0.
     """
 
     frame: pl.LazyFrame
@@ -105,6 +106,7 @@ class Log(Shown):
     logged_times: tuple[str, ...] = TIMES
     finer_times: tuple[str, ...] = ()
     is_at_hand: bool = False
+    spilled_bytes: int = 0
 
     @property
     def headline(self) -> str:

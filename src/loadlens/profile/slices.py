@@ -46,6 +46,7 @@ AUTO: Final = "auto"
 
 START: Final = "start_time"
 INSIDE: Final = "inside"
+_MOST_CHARACTERS: Final = 160
 _KINDS: Final = (INSIDE, "before", "after", "where", "without_start")
 """What a row may be to a slice, in the order of their numbers."""
 
@@ -259,24 +260,29 @@ def _parsed(text: str) -> pl.Expr:
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise UsageError(
             f"where: got {shortened(text)}, expected a condition in SQL, such as \"label <> 'login'\": "
-            f"{_first_line(error)}"
+            f"{_told_by(error)}"
         ) from error
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
+def _told_by(error: BaseException) -> str:
+    """What Polars says is wrong, without the query that it shows behind that, on one line."""
+    words = " ".join(str(error).strip().partition("\n\n")[0].split())
+    return words if len(words) <= _MOST_CHARACTERS else f"{words[:_MOST_CHARACTERS]}…"
 
 
 def _refuse_unknown(where: pl.Expr, name: str, schema: pl.Schema) -> None:
     for column in where.meta.root_names():
         if column not in schema:
-            close = get_close_matches(column, schema, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            names = {name.lower(): name for name in schema}
+            close = get_close_matches(column.lower(), names, n=1)
+            hint = f"; did you mean {names[close[0]]}?" if close else ""
             raise UsageError(f"where: {name} has no column {column}{hint}; it has: {listed(schema)}")
 
 
 def _refuse_no_condition(where: pl.Expr, text: str, schema: pl.Schema) -> None:
     got = f"where: got {shortened(text)}"
+    if where.meta.has_multiple_outputs():
+        raise UsageError(f"{got}, which names several columns at once, expected one condition")
     empty = pl.DataFrame(schema=schema)
     try:
         dtype = empty.lazy().select(where.alias(INSIDE)).collect_schema()[INSIDE]
@@ -289,7 +295,7 @@ def _refuse_no_condition(where: pl.Expr, text: str, schema: pl.Schema) -> None:
             )
         empty.filter(where)
     except pl.exceptions.PolarsError as error:
-        raise UsageError(f"{got}: {_first_line(error)}{_cast_hint(where, schema)}") from error
+        raise UsageError(f"{got}: {_told_by(error)}{_cast_hint(where, schema)}") from error
 
 
 def _cast_hint(where: pl.Expr, schema: pl.Schema) -> str:
