@@ -13,6 +13,7 @@ from loadlens.engine.refine import CellTable, Estimates, Population, Refinement,
 from loadlens.engine.selections import Removed
 from loadlens.profile.buckets import FAILED, RELATIVE_ERROR
 from loadlens.profile.clock import FINE_S
+from loadlens.profile.distributions import cell_of
 from loadlens.profile.merging import rates_of
 from loadlens.profile.plan import Outliers, Plan, below_name, percentile_name
 from loadlens.profile.profile import FRACTION_BITS, Profile
@@ -101,7 +102,7 @@ def tps_of(rates: pl.DataFrame) -> pl.DataFrame:
     values = ranked["completions"].to_numpy()
 
     def at(rank: NDArray[np.int64]) -> NDArray[np.int64]:
-        found: NDArray[np.int64] = values[np.searchsorted(ends, begin + rank, side="right")]
+        found: NDArray[np.int64] = values[cell_of(ends, begin + rank)]
         return found
 
     def quantile(q: float) -> pl.Series:

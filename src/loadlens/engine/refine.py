@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from loadlens.engine.selections import Above, Latencies, Looked, Prefixes, Removed, Selections, Wanted
 from loadlens.profile.buckets import FAILED, bucket_bounds, bucket_middle
+from loadlens.profile.distributions import cell_of
 from loadlens.profile.profile import FRACTION_BITS, Profile
 
 __all__ = [
@@ -56,7 +57,7 @@ class Population:
     def located(self, code: Ints, rank: Ints) -> tuple[Ints, Ints]:
         """The cell of the call at each rank, from 0, of a key; and its rank in the cell."""
         position = self.first[code] + rank
-        cell = np.searchsorted(self.ends, position, side="right")
+        cell = cell_of(self.ends, position)
         return cell, position - (self.ends[cell] - self.counts[cell])
 
     def up_to(self, cell: Ints, code: Ints) -> Ints:
@@ -193,7 +194,7 @@ class _Known:
     def at(self, cell: Ints, rank: Ints) -> Floats:
         """The latency (ms) at a rank among the known calls of a cell."""
         start = self._ends[np.searchsorted(self._latencies.cell, cell)]
-        found = np.searchsorted(self._ends[1:], start + rank, side="right")
+        found = cell_of(self._ends[1:], start + rank)
         values: Floats = self._latencies.bits[found].view(np.float64)
         return values
 

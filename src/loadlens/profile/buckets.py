@@ -6,14 +6,12 @@ sentinel -1 of a failed call, falls below all others.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
 from typing import Final
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from loadlens.errors import UsageError
 from loadlens.schema import MAX_LATENCY_MS
@@ -27,7 +25,6 @@ __all__ = [
     "MOST_PAIRS",
     "MOST_WINDOWS",
     "RELATIVE_ERROR",
-    "Distributions",
     "bucket_bounds",
     "bucket_middle",
     "bucket_of",
@@ -36,9 +33,7 @@ __all__ = [
     "fitting_width",
     "in_wider_windows",
     "num_pairs",
-    "numbered_by",
     "octave_part_low",
-    "quantile_of",
     "settled",
     "window_name",
     "window_of",
@@ -71,8 +66,6 @@ _PARTS_PER_OCTAVE: Final = 8
 
 _DIGITS: Final = 13
 
-_CELLS_A_GROUP: Final = 2**20
-"""More than there are buckets."""
 
 MOST_WINDOWS: Final = 256
 """How many windows a log's span may have where nobody asks for a width."""
@@ -133,132 +126,6 @@ def settled(figure: pl.Expr, digits: int = _DIGITS) -> pl.Expr:
     """
     rounded = figure.round_sig_figs(digits)
     return pl.when(rounded.is_finite()).then(rounded).otherwise(figure)  # denormals have no such digits
-
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Distributions:
-    """Latencies of several groups of calls, in buckets, and their quantiles, all groups at once.
-
-    Attributes:
-        bucket: the buckets of the groups, one group after the other, ascending.
-        ends: how many calls there are up to each bucket, it included, over all groups.
-        size: how many calls each group has.
-        least: the lowest latency of each group in ms.
-        most: the highest.
-        shift: how many trailing bits of a latency a bucket leaves open.
-    """
-
-    bucket: Ints
-    ends: Ints
-    size: Ints
-    least: Floats
-    most: Floats
-    shift: int
-
-    @classmethod
-    def of(
-        cls, group: Ints, num_groups: int, figures: pl.DataFrame, buckets: pl.DataFrame, shift: int
-    ) -> "Distributions":
-        """Those of the successful calls of a profile that have a latency.
-
-        Args:
-            group: of each code the group that it belongs to, from 0; -1 for none.
-            num_groups: how many there are.
-            figures: those of the profile.
-            buckets: likewise.
-            shift: how many trailing bits of a latency a bucket leaves open.
-        """
-        of_figures, figures = _grouped(figures.select("code", "success", "latency_min", "latency_max"), group)
-        of_buckets, buckets = _grouped(buckets.select("code", "success", "bucket", "count"), group)
-        bucket, count = buckets["bucket"].to_numpy(), buckets["count"].to_numpy()
-        cell = of_buckets * _CELLS_A_GROUP + bucket
-        if len(cell) and not (np.diff(cell) > 0).all():
-            cell, place = np.unique(cell, return_inverse=True)
-            count = np.bincount(place, count, minlength=len(cell)).astype(np.int64)
-        least, most = np.full(num_groups, np.inf), np.full(num_groups, -np.inf)
-        lowest, highest = (figures[name].to_numpy() for name in ("latency_min", "latency_max"))
-        np.fmin.at(least, of_figures, lowest)
-        np.fmax.at(most, of_figures, highest)
-        size = np.bincount(cell // _CELLS_A_GROUP, count, minlength=num_groups).astype(np.int64)
-        ends = np.cumsum(count)
-        return cls(bucket=cell % _CELLS_A_GROUP, ends=ends, size=size, least=least, most=most, shift=shift)
-
-    def quantile(self, q: float) -> tuple[Floats, Floats, Floats]:
-        """A quantile of each group in ms by linear interpolation between ranks; NaN where it has no calls.
-
-        Returns:
-            What the middles of buckets say, and between which two the true one lies.
-        """
-        some = np.flatnonzero(self.size)
-        size, first = self.size[some], (np.cumsum(self.size) - self.size)[some]
-        position = (size - 1) * q
-        lower = np.floor(position).astype(np.int64)
-        weight = position - lower
-        at, after = (
-            self.bucket[np.searchsorted(self.ends, first + rank, side="right")]
-            for rank in (lower, np.minimum(lower + 1, size - 1))
-        )
-        pairs = zip(_told(at, self.shift), _told(after, self.shift), strict=True)
-        found = []
-        for one, other in pairs:
-            values = np.full(len(self.size), np.nan)
-            values[some] = np.clip(one + (other - one) * weight, self.least[some], self.most[some])
-            found.append(values)
-        middle, low, high = found
-        return middle, low, high
-
-
-def _grouped(rows: pl.DataFrame, group: Ints) -> tuple[Ints, pl.DataFrame]:
-    """The successful calls of rows that belong to a group, and which one."""
-    rows = rows.filter("success")
-    found = group[rows["code"].to_numpy()]
-    return (found, rows) if found.min(initial=0) >= 0 else (found[found >= 0], rows.filter(found >= 0))
-
-
-def _told(bucket: Ints, shift: int) -> tuple[Floats, Floats, Floats]:
-    """What stands for the latencies of buckets, and their bounds."""
-    return bucket_middle(bucket, shift), *bucket_bounds(bucket, shift)
-
-
-def quantile_of(
-    keys: pl.DataFrame, figures: pl.DataFrame, buckets: pl.DataFrame, q: float, shift: int
-) -> pl.DataFrame:
-    """A quantile of the successful calls of each key.
-
-    Args:
-        keys: ``code`` and what keys are told by; several codes may be told alike and are one key then.
-        figures: those of the profile.
-        buckets: likewise.
-        q: from 0 to 1.
-        shift: how many trailing bits of a latency a bucket leaves open.
-
-    Returns:
-        What keys are told by, ascending, and ``latency_ms``, ``low_ms`` and ``high_ms``; keys without a
-        successful call that has a latency are left out.
-    """
-    names = [name for name in keys.columns if name != "code"]
-    numbered = numbered_by(keys, names)
-    groups = numbered.select("number", *names).unique("number").sort("number")
-    most = max(int(frame["code"].max() or 0) for frame in (keys, figures, buckets))  # type: ignore[arg-type]
-    group = np.full(most + 1, -1)
-    group[numbered["code"].to_numpy()] = numbered["number"].to_numpy()
-    distributions = Distributions.of(group, groups.height, figures, buckets, shift)
-    found = zip(("latency_ms", "low_ms", "high_ms"), distributions.quantile(q), strict=True)
-    columns = [pl.Series(name, values) for name, values in found]
-    return groups.drop("number").with_columns(columns).filter(distributions.size > 0)
-
-
-def numbered_by(keys: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
-    """The keys with the ``number`` of what they are told by, ascending."""
-    if not names:
-        return keys.with_columns(number=pl.lit(0, dtype=pl.Int64))
-    distinct = keys.select(names).unique().sort(names, nulls_last=True)
-    numbers = distinct.with_row_index("number").with_columns(pl.col("number").cast(pl.Int64))
-    return keys.join(numbers, on=names, nulls_equal=True)
 
 
 def window_name(width_s: float) -> str:

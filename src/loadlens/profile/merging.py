@@ -91,6 +91,13 @@ def common_keys(parts: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     return distinct.with_row_index("code").with_columns(pl.col("code").cast(pl.Int64))
 
 
+def numbered_by(keys: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """The keys with the ``number`` of what they are told by, ascending."""
+    if not names:
+        return keys.with_columns(number=pl.lit(0, dtype=pl.Int64))
+    return keys.join(common_keys(keys, names).rename({"code": "number"}), on=names, nulls_equal=True)
+
+
 def new_codes(parts: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
     """For each ``part`` and ``code`` the ``new`` code that their key has among ``keys``."""
     names = [name for name in keys.columns if name != "code"]

@@ -18,10 +18,10 @@ from loadlens.profile.buckets import (
     fitting_width,
     in_wider_windows,
     num_pairs,
-    quantile_of,
     window_name,
 )
 from loadlens.profile.clock import UnitCounts
+from loadlens.profile.distributions import quantile_of
 from loadlens.profile.failed_calls import MOST_ERRORS, folded
 from loadlens.profile.merging import (
     Pace,

@@ -6,8 +6,9 @@ import polars as pl
 from loadlens.logs.labels import many_labels
 from loadlens.logs.log import Log
 from loadlens.messages import NO_CALENDAR, counted
-from loadlens.profile.buckets import FAILED, bucket_middle, octave_part_low
+from loadlens.profile.buckets import bucket_middle, octave_part_low
 from loadlens.profile.clock import clock_warning
+from loadlens.profile.distributions import Distributions
 from loadlens.profile.profile import Profile, key_names
 from loadlens.schema import EARLIEST_S
 
@@ -25,23 +26,16 @@ def spectrum(profile: Profile) -> pl.DataFrame:
         The key columns as ``key:<name>``, ``quantile`` (0 to 1), ``latency_ms`` (the middle of the
         quantile's bucket), rows by ascending key and quantile.
     """
-    timed = profile.buckets.filter(pl.col("success") & (pl.col("bucket") != FAILED)).sort("code", "bucket")
-    sizes = timed.group_by("code", maintain_order=True).agg(pl.col("count").sum().alias("size"))
-    first = (pl.col("size").cum_sum() - pl.col("size")).alias("first")
-    tails = pl.DataFrame({"tail": np.geomspace(1, _LONGEST_TAIL, _SPECTRUM_POINTS)})
-    ranks = (
-        sizes.with_columns(first)
-        .join(tails, how="cross")
-        .filter(pl.col("tail") <= pl.col("size"))
-        .with_columns((1 - 1 / pl.col("tail")).alias("quantile"))
-        .with_columns(((pl.col("size") - 1) * pl.col("quantile")).floor().cast(pl.Int64).alias("rank"))
-    )
-    ends = np.cumsum(timed["count"].to_numpy())
-    place = np.searchsorted(ends, (ranks["first"] + ranks["rank"]).to_numpy(), side="right")
-    bucket = timed["bucket"].to_numpy()[place]
-    middle = pl.Series("latency_ms", bucket_middle(bucket, profile.bucket_shift))
     keys = key_names(profile.key)
-    joined = ranks.with_columns(middle).join(profile.keys, on="code")
+    codes = np.arange(int(profile.keys["code"].max() or 0) + 1)  # type: ignore[arg-type]  # whole numbers
+    calls = Distributions.of(codes, len(codes), profile.figures, profile.buckets, profile.bucket_shift)
+    tails = np.geomspace(1, _LONGEST_TAIL, _SPECTRUM_POINTS)
+    code, at = np.nonzero(tails <= calls.size[:, None])
+    quantile = (1 - 1 / tails)[at]
+    rank = np.floor((calls.size[code] - 1) * quantile).astype(np.int64)
+    latency = bucket_middle(calls.bucket_at(code, rank), profile.bucket_shift)
+    points = pl.DataFrame({"code": code, "quantile": quantile, "latency_ms": latency})
+    joined = points.join(profile.keys, on="code")
     return joined.select(*keys, "quantile", "latency_ms").sort([*keys, "quantile"], nulls_last=True)
 
 

@@ -7,7 +7,9 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from loadlens.profile.buckets import MOST_PAIRS, Distributions, fitting_width, numbered_by, window_name
+from loadlens.profile.buckets import MOST_PAIRS, fitting_width, window_name
+from loadlens.profile.distributions import Distributions
+from loadlens.profile.merging import numbered_by
 from loadlens.profile.profile import Profile, key_names
 from loadlens.profile.seconds import Floats, Groups, Ints, Seconds, mean_active
 from loadlens.schema import EARLIEST_S

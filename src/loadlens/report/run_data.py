@@ -16,7 +16,8 @@ import numpy as np
 import polars as pl
 
 from loadlens.profile import key_names
-from loadlens.profile.buckets import COARSE_ERROR, numbered_by, window_name
+from loadlens.profile.buckets import COARSE_ERROR, window_name
+from loadlens.profile.merging import numbered_by
 from loadlens.profile.seconds import Groups, Seconds, active_sums
 from loadlens.profile.timeline import is_calendar
 from loadlens.report.columns import column_header, format_key, key_text

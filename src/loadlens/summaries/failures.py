@@ -6,7 +6,7 @@ import polars as pl
 
 from loadlens.engine.figures import mean_of
 from loadlens.profile import Profile, key_names
-from loadlens.profile.buckets import quantile_of
+from loadlens.profile.distributions import quantile_of
 from loadlens.profile.failed_calls import ERROR, MOST_ERRORS
 
 __all__ = ["failures_by_error", "failures_note", "failures_over_time"]
