@@ -179,14 +179,15 @@ FOREIGN = {
     "Any", "ArrowDataset", "ArrowStream", "Callable", "Collection", "Counter", "DataFrame", "DataType",
     "Executor", "Expr", "ForwardRef", "InMemoryEngine", "Iterable", "Iterator", "LazyFrame", "Literal",
     "Mapping", "None", "NoneType", "Optional", "Path", "PathLike", "RemotePath", "Self", "Sequence",
-    "StreamingEngine", "TopLevelMixin", "Union", "Unpack",
+    "StreamingEngine", "Table", "TopLevelMixin", "Union", "Unpack",
 }  # fmt: skip
 
 
 # What other rooms of loadlens find in public objects.
 OWN = {
     "ApdexOf", "Calls", "Card", "Condition", "DataFile", "Duration", "JoinedNames", "Moment", "Outside",
-    "Pace", "Parsed", "Place", "Report", "Rule", "SavedProfile", "Section", "Slice", "TextFile", "UnitCounts",
+    "Pace", "Parsed", "Place", "Report", "Rule", "SavedProfile", "Section", "Slice", "TextFile",
+    "UnitCounts",
 }  # fmt: skip
 
 
