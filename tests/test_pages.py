@@ -17,12 +17,12 @@ PROJECT = Path(__file__).parents[1]
 ROOTS = (PROJECT, PROJECT / "src" / "loadlens")
 PAGES = ("docs/architecture.md", "CONTRIBUTING.md", "SECURITY.md")
 ALL_PAGES = [
-    path.relative_to(PROJECT).as_posix() for path in (PROJECT / "README.md", *PROJECT.glob("docs/*.md"))
+    path.relative_to(PROJECT).as_posix() for path in (*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"))
 ]
 MODULES = list((PROJECT / "src" / "loadlens").rglob("*.py"))
 DEFINED = (ast.FunctionDef, ast.ClassDef)
 NO_NAMES = {"prom", "polars_namespace"}  # a file of others, and a module to import
-MADE = {"rejects.csv", ".venv/bin"}  # not part of the project
+MADE = {"rejects.csv", ".venv/bin", "build/site"}  # not part of the project
 
 
 def named_files(page: str) -> Iterator[str]:
@@ -46,6 +46,40 @@ def test_the_page_on_architecture_names_every_room() -> None:
     named = {name.rstrip("/") for name in named_files("docs/architecture.md")}
     rooms = {path.parent.name for path in (PROJECT / "src" / "loadlens").glob("*/__init__.py")}
     assert not rooms - named
+
+
+def anchors(path: Path) -> set[str]:
+    """What links can point to within a page: its headings, as GitHub and MyST name them."""
+    headings = re.findall(r"^#+ +(.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", ALL_PAGES)
+def test_what_a_page_links_to_exists(page: str) -> None:
+    here = PROJECT / page
+    links = re.findall(r"\]\(([^)\s#]*)(?:#([^)\s]*))?\)", here.read_text(encoding="utf-8"))
+    for name, anchor in links:
+        target = here.parent / name if name else here
+        if "://" not in name:
+            assert target.exists(), name
+            assert not anchor or anchor in anchors(target), f"{name}#{anchor}"
+
+
+def test_the_reference_has_every_public_name() -> None:
+    page = (PROJECT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    named = re.findall(
+        r"^\.\. auto(?:class|data|exception|function):: loadlens\.(\w+)$", page, flags=re.MULTILINE
+    )
+    assert sorted(named) == sorted(set(loadlens.__all__) - {"__version__"})
+
+
+def test_every_page_is_in_the_list_of_the_front_page() -> None:
+    front = (PROJECT / "docs" / "index.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^[\w/-]+$", front, flags=re.MULTILINE))
+    pages = {
+        path.relative_to(PROJECT / "docs").with_suffix("").as_posix() for path in PROJECT.glob("docs/**/*.md")
+    }
+    assert pages - {"index"} <= listed
 
 
 @pytest.mark.parametrize("page", ALL_PAGES)
@@ -87,7 +121,7 @@ def test_constraints_hold_what_the_project_asks_for_directly() -> None:
     extras = project["optional-dependencies"]
     wanted = {
         re.split(r"[\[><=]", line)[0].lower().replace("_", "-")
-        for line in (*project["dependencies"], *extras["test"], *extras["bench"])
+        for line in (*project["dependencies"], *extras["test"], *extras["bench"], *extras["docs"])
     }
     lines = (PROJECT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     held = {line.split("==")[0].lower().replace("_", "-") for line in lines if not line.startswith("#")}

@@ -103,8 +103,8 @@ def _parameter(field: Field[Any]) -> Parameter:
 class GroupedCommand(TyperCommand):
     """A command whose help has a section for each group of options."""
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Writes the options, one column for all groups."""
+    def records(self, ctx: Any) -> dict[str, list[tuple[str, str]]]:
+        """The options with what they do, by group, in the order of the help."""
         groups: dict[str, list[tuple[str, str]]] = {name: [] for name in _GROUPS}
         for option in self.get_params(ctx):
             record = option.get_help_record(ctx)
@@ -112,9 +112,13 @@ class GroupedCommand(TyperCommand):
                 name = str(option.metavar) if isinstance(option, TyperArgument) else record[0]
                 group = getattr(option, "rich_help_panel", None) or _GROUPS[-1]
                 groups[group].append((name, record[1]))
+        return {title: rows for title, rows in groups.items() if rows}
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Writes the options, one column for all groups."""
+        groups = self.records(ctx)
         width = max(len(name) for rows in groups.values() for name, _ in rows)
         for title, rows in groups.items():
-            if rows:
-                formatter.write_heading(title)
-                with formatter.indentation():
-                    formatter.write_dl([(name.ljust(width), text) for name, text in rows])
+            formatter.write_heading(title)
+            with formatter.indentation():
+                formatter.write_dl([(name.ljust(width), text) for name, text in rows])
