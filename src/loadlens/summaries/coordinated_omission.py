@@ -8,8 +8,9 @@ long as they are at least i.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -38,6 +39,9 @@ WORKER: Final = "worker"
 _INTERVAL: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(us|ms|s|min)")
 _MS: Final = {"us": Decimal("0.001"), "ms": Decimal(1), "s": Decimal(1000), "min": Decimal(60_000)}
 _ROUNDING: Final = 1e-9
+_WIDTH: Final = 1 << 20
+"""More than there are buckets: code and bucket as one number."""
+
 _MOST_STARTS: Final = 4_000_000
 _PIECE_S: Final = 60
 
@@ -150,13 +154,26 @@ class _Cells:
         """Sums by key."""
         return np.bincount(self.code, weights=values, minlength=self.keys).astype(np.int64)
 
-    def added(self, value_ms: Floats, interval_ms: Floats, least_ms: Floats) -> Ints:
-        """How many latencies from a limit on, by key, the correction adds for calls of these latencies."""
-        interval = interval_ms[self.code]
-        limit = np.maximum(least_ms[self.code], interval)
-        with np.errstate(invalid="ignore"):  # of keys without an interval, NaN
-            steps = np.floor((value_ms - limit) / interval + _ROUNDING)
-        return self.summed(self.count * np.nan_to_num(np.maximum(steps, 0.0)))
+    def chosen(self, which: NDArray[np.bool_]) -> "_Cells":
+        """Some of them."""
+        return replace(
+            self,
+            code=self.code[which],
+            bucket=self.bucket[which],
+            count=self.count[which],
+            value_ms=self.value_ms[which],
+            low_ms=self.low_ms[which],
+            high_ms=self.high_ms[which],
+        )
+
+    def from_bucket(self, bucket: Ints) -> Ints:
+        """How many calls each key has from a bucket of its own on."""
+        place = self.code * _WIDTH + self.bucket
+        before = np.concatenate([[0], np.cumsum(self.count)])
+        keys = np.arange(self.keys)
+        first, last = (np.searchsorted(place, keys * _WIDTH + one) for one in (bucket, _WIDTH - 1))
+        found: Ints = before[last] - before[first]
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,22 +182,35 @@ class _Corrected:
 
     Attributes:
         cells: the cells.
-        value_ms: the latency of each.
+        slow: those whose calls kept others from being sent.
+        value_ms: the latency of each of these.
         interval_ms: the expected interval of each key; NaN for none.
-        size: how many latencies each key has then.
     """
 
     cells: _Cells
+    slow: _Cells
     value_ms: Floats
     interval_ms: Floats
-    size: Ints
 
     @classmethod
     def of(cls, cells: _Cells, value_ms: Floats, interval_ms: Floats) -> "_Corrected":
         """That of some cells."""
-        calls = cells.summed(cells.count)
-        added = cells.added(value_ms, interval_ms, np.zeros(cells.keys))
-        return cls(cells=cells, value_ms=value_ms, interval_ms=interval_ms, size=calls + added)
+        is_slow = value_ms >= 2 * interval_ms[cells.code] * (1 - _ROUNDING)  # not of NaN
+        return cls(
+            cells=cells, slow=cells.chosen(is_slow), value_ms=value_ms[is_slow], interval_ms=interval_ms
+        )
+
+    @cached_property
+    def size(self) -> Ints:
+        """How many latencies each key has."""
+        return self.cells.summed(self.cells.count) + self._added(np.zeros(self.cells.keys))
+
+    def _added(self, least_ms: Floats) -> Ints:
+        """How many latencies from a limit on, by key, the correction adds."""
+        interval = self.interval_ms[self.slow.code]
+        limit = np.maximum(least_ms[self.slow.code], interval)
+        steps = np.floor((self.value_ms - limit) / interval + _ROUNDING)
+        return self.slow.summed(self.slow.count * np.maximum(steps, 0.0))
 
     def bucket_with(self, above: Ints) -> Ints:
         """For each key the last bucket from whose start on there are at least so many latencies."""
@@ -190,8 +220,7 @@ class _Corrected:
         while (high - low > 1).any():
             middle = (low + high) // 2
             start = bucket_bounds(middle)[0]
-            own = cells.summed(cells.count * (cells.bucket >= middle[cells.code]))
-            enough = own + cells.added(self.value_ms, self.interval_ms, start) >= above
+            enough = cells.from_bucket(middle) + self._added(start) >= above
             low, high = np.where(enough, middle, low), np.where(enough, high, middle)
         return low
 
