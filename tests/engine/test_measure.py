@@ -217,7 +217,7 @@ class WithoutText(Limits):
     """Text is never held in memory."""
 
     @property
-    def text_bytes(self) -> int:
+    def held_bytes(self) -> int:
         return 0
 
 

@@ -390,7 +390,7 @@ def test_text_is_parsed_once_for_the_run_and_all_windows(tmp_path: Path) -> None
     frame.with_columns(note=pl.lit("x" * 20_000)).write_csv(path)  # a file that is more than its head
     gates = ["p99 < 1s", *(f"p{n} < 1s filtered within {n}s of every window" for n in (5, 5, 9))]
     for text_bytes in (2**26, 0):
-        log, limits = loadlens.read_log(path), Limits(memory=2**30, most_text_bytes=text_bytes)
+        log, limits = loadlens.read_log(path), Limits(memory=2**30, most_held_bytes=text_bytes)
         with opened_files() as opened:
             check = check_gates(log, gates, by=["memory_size"], memory_limit=limits)
         assert opened.count(str(path)) == 1

@@ -201,7 +201,7 @@ def test_large_text_goes_through_a_temporary_file_here_alone(threads: Executor, 
     for name, part in {"a": frame.head(600), "b": frame.tail(400)}.items():
         part.write_csv(tmp_path / f"{name}.csv")
     plan = plan_of(frame, KEY)
-    large = {"memory_limit": Limits(memory=2**30, most_text_bytes=0)}
+    large = {"memory_limit": Limits(memory=2**30, most_held_bytes=0)}
     here = measured(tmp_path, plan, **large)
     there = measured(tmp_path, plan, executor=threads, partition_rows=1, **large)
     assert_same(there, here, plan)

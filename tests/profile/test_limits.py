@@ -36,7 +36,7 @@ def test_the_smallest_limit_is_enough() -> None:
 
 def test_steps_grow_with_the_limit_but_not_forever() -> None:
     small, large, huge = (Limits.of(size * MIB) for size in (256, 1024, 2**20))
-    for name in ("candidates", "tally_bytes", "text_bytes"):
+    for name in ("candidates", "tally_bytes", "held_bytes"):
         sizes = [getattr(limit, name) for limit in (small, large, huge)]
         assert 0 < sizes[0] <= sizes[1] <= sizes[2]
     assert huge.candidates == huge.most_candidates

@@ -10,6 +10,7 @@ import pytest
 
 import loadlens
 from loadlens.engine import measure
+from loadlens.errors import InputError
 from loadlens.logs import Reading, open_log
 from loadlens.profile import MeasureOptions, Progress
 from loadlens.profile.plan import Plan
@@ -25,7 +26,7 @@ class CancelledError(Exception):
     """What a job raises to stop a run."""
 
 
-SPILLING = Limits(memory=2**30, most_text_bytes=0, seconds_between_reports=0)
+SPILLING = Limits(memory=2**30, most_held_bytes=0, seconds_between_reports=0)
 """However small, text is too large for memory."""
 
 
@@ -130,8 +131,7 @@ def test_text_beside_columns_is_spilled_too(tmp_path: Path, spill: Path) -> None
         written(frame.head(5), tmp_path / "small.csv"),
         written(frame.slice(5), tmp_path / "large.parquet"),
     ]
-    options = MeasureOptions(spill_folder=spill)
-    assert assert_agrees_with_the_frame(paths, frame, ("memory_size",), options) > 0
+    assert assert_agrees_with_the_frame(paths, frame, ("memory_size",), spilling(spill)) > 0
 
 
 def test_files_whose_columns_differ(tmp_path: Path, spill: Path) -> None:
@@ -247,3 +247,15 @@ def test_toolkit_functions_spill_as_well(tmp_path: Path, spill: Path) -> None:
         exact = [name for name, dtype in one.summary.schema.items() if dtype.is_integer()]
         assert other.summary.select(exact).equals(one.summary.select(exact))
     assert not list(spill.iterdir())
+
+
+@pytest.mark.parametrize("held_bytes", [2**26, 0])
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_rows_that_no_figure_needs_obey_the_rules_however_a_log_is_read(
+    tmp_path: Path, suffix: str, held_bytes: int
+) -> None:
+    broken = pl.when(pl.int_range(pl.len()) == 7).then(-5).otherwise("response_size").alias("response_size")
+    path = written(text_log().with_columns(broken), tmp_path / f"log{suffix}")
+    limits = Limits(memory=2**30, most_held_bytes=held_bytes)
+    with pytest.raises(InputError, match="response_size"):
+        measure(open_log(path), Plan(key=("label",)), MeasureOptions(memory_limit=limits))

@@ -18,7 +18,7 @@ from loadlens.engine.scan import (
     PARSING,
     Scan,
     in_memory,
-    is_small_text,
+    is_small,
     run_batches,
     spill_file,
     spilled,
@@ -111,7 +111,7 @@ def counted(log: Log, scan: Scan) -> Iterator[Iterator[Counted]]:
         InputError: the keys are too many to count.
         UnusableRowsError: some row breaks a rule.
     """
-    if is_small_text(log, scan.limits):
+    if is_small(log, scan):
         log = in_memory(log, scan)
     is_kept = log.is_dear and scan.options.is_exact
     with spill_file(scan.options.spill_folder if is_kept else None, wanted=is_kept) as path:

@@ -1,7 +1,7 @@
 """How logs are scanned, and the temporary file that several scans share."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -21,8 +21,9 @@ from loadlens.storage.folders import refusing_full_disk, temporary_folder
 __all__ = [
     "PARSING",
     "Scan",
+    "held_names",
     "in_memory",
-    "is_small_text",
+    "is_small",
     "needed_names",
     "run_batches",
     "spill_file",
@@ -30,6 +31,9 @@ __all__ = [
     "spilled",
     "write_spill",
 ]
+
+
+_VALUE_BYTES: Final = 8
 
 
 @contextmanager
@@ -114,14 +118,19 @@ class Scan:
     tracker: Tracker
 
 
-def is_small_text(log: Log, limits: Limits) -> bool:
-    """Whether a log is text alone, and so little that memory holds it."""
-    size = sum(file.head.text_bytes for file in log.text)
-    return bool(log.text) and len(log.text) == len(log.files) and size <= limits.text_bytes
+def is_small(log: Log, scan: Scan) -> bool:
+    """Whether memory holds a log, so that its files are read once; of one pass, whether it holds its text."""
+    if log.is_at_hand or not (log.text or scan.options.is_exact):
+        return False
+    rows = sum(file.rows for file in log.typed_files)
+    size = (
+        sum(file.head.text_bytes for file in log.text) + rows * len(held_names(log, scan.plan)) * _VALUE_BYTES
+    )
+    return bool(log.files) and size <= scan.limits.held_bytes
 
 
 def in_memory(log: Log, scan: Scan) -> Log:
-    """The log, its text parsed."""
+    """The log, its rows in memory."""
     frame = _parsing(log, scan).collect(engine=scan.options.engine).lazy()
     return _over_parsed(log, scan, frame)
 
@@ -134,11 +143,18 @@ def spilled(log: Log, scan: Scan, path: Path) -> Log:
 
 def _parsing(log: Log, scan: Scan) -> pl.LazyFrame:
     scan.tracker.stage(PARSING if log.text else "Reading rows")
-    return scan.tracker.watch(log.frame.select(needed_names(log, scan.plan)))
+    return scan.tracker.watch(log.frame.select(held_names(log, scan.plan)))
 
 
 def _over_parsed(log: Log, scan: Scan, frame: pl.LazyFrame) -> Log:
-    return replace(log, frame=frame, columns=tuple(needed_names(log, scan.plan)), text=())
+    return replace(log, frame=frame, columns=tuple(held_names(log, scan.plan)), text=(), is_at_hand=True)
+
+
+def held_names(log: Log, plan: Plan, columns: Sequence[str] = ()) -> list[str]:
+    """The columns of a log that a plan needs, further ones, and those of the rules that are open."""
+    checked = {name for rule in log.open_rules for name in rule.needs}
+    wanted = [*needed_names(log, plan), *columns, *sorted(checked)]
+    return [name for name in dict.fromkeys(wanted) if name in log.columns]
 
 
 def needed_names(log: Log, plan: Plan) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from loadlens.engine.counting import layers_of, profiles_of_rows
-from loadlens.engine.scan import PARSING, Scan, is_small_text, needed_names, spill_file, write_spill
+from loadlens.engine.scan import PARSING, Scan, held_names, is_small, spill_file, write_spill
 from loadlens.errors import InputError
 from loadlens.logs.log import Log
 from loadlens.logs.outside import Outside
@@ -177,17 +177,13 @@ def tell_outside(log: Log, asked: Slice, outside: Outside) -> None:
 @contextmanager
 def _at_hand(log: Log, scan: Scan, columns: list[str]) -> Iterator[Log]:
     """The log where it may be read several times, with the columns that a scan and the slice need."""
-    if not log.is_dear:
+    is_held = is_small(log, scan)
+    if not (is_held or log.is_dear):
         yield log
         return
     scan.tracker.stage(PARSING if log.text else "Reading rows")
-    ruled = {name for rule in log.open_rules for name in rule.needs}
-    needed = [*needed_names(log, scan.plan), *columns, *sorted(ruled)]
-    frame = scan.tracker.watch(
-        log.frame.select(name for name in dict.fromkeys(needed) if name in log.columns)
-    )
-    is_small = is_small_text(log, scan.limits)
-    with spill_file(None if is_small else scan.options.spill_folder, wanted=not is_small) as path:
+    frame = scan.tracker.watch(log.frame.select(held_names(log, scan.plan, columns)))
+    with spill_file(None if is_held else scan.options.spill_folder, wanted=not is_held) as path:
         if path is None:
             rows, size = frame.collect(engine=scan.options.engine).lazy(), 0
         else:

@@ -45,13 +45,13 @@ class Limits:
     Attributes:
         memory: the limit in bytes.
         most_candidates: how many rows are fetched at most, however much memory there is.
-        most_text_bytes: how large text is at most that is parsed into memory.
+        most_held_bytes: how large a log is at most that is held in memory.
         seconds_between_reports: how far apart in time progress is told, at least.
     """
 
     memory: int
     most_candidates: int = 6_000_000
-    most_text_bytes: int = 64 * 2**20
+    most_held_bytes: int = 96 * 2**20
     seconds_between_reports: float = 0.1
 
     @classmethod
@@ -87,9 +87,9 @@ class Limits:
         return self.memory * 2 // 3
 
     @property
-    def text_bytes(self) -> int:
-        """How large text files may be to be parsed into memory instead of into a spill file."""
-        return min(self.memory // 16, self.most_text_bytes)
+    def held_bytes(self) -> int:
+        """How large a log may be to be held in memory, in place of a spill file or a second reading."""
+        return min(self.memory // 16, self.most_held_bytes)
 
     def refuse_huge_row_groups(self, files: Sequence[DataFile]) -> None:
         """Refuses Parquet files whose row groups, one for each thread, do not fit in half of the limit.
