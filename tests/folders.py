@@ -93,7 +93,7 @@ def assert_log_files(out: Path, *formats: str) -> None:
     found = files_below(out)
     charts = {name for name in found if name.startswith("charts/")}
     # A log without failed calls has no table of these, and one without times tells nothing of windows.
-    assert found - charts - {"failures.csv", "timeline.csv"} == LOG_FILES
+    assert found - charts - {"failures.csv", "timeline.csv", "load.csv"} == LOG_FILES
     stems = {name.rpartition(".")[0] for name in charts}
     assert "charts/latency_density" in stems
     assert charts == {f"{stem}.{suffix}" for stem in stems for suffix in formats}

@@ -71,6 +71,7 @@ def test_nothing_is_decided_unless_asked(log: Path, tmp_path: Path) -> None:
         "at-a-glance",
         "summary",
         "over-time",
+        "load",
         "failures",
         "data-quality",
         "how-to-read",
@@ -99,7 +100,7 @@ def test_a_baseline(log: Path, base: Path, tmp_path: Path) -> None:
     assert found.comparison is not None
     assert_frame_equal(found.comparison.metrics, comparison.metrics)
     assert found.comparison.verdicts["worse"] == 1
-    assert sections(page)[1:6] == ["summary", "over-time", "failures", "comparison", "data-quality"]
+    assert sections(page)[1:7] == ["summary", "over-time", "load", "failures", "comparison", "data-quality"]
     assert document["comparison"]["verdicts"] == comparison.verdicts
     assert len(document["comparison"]["metrics"]) == comparison.metrics.height
     assert f"of 2 keys, against {base}" in page.text
@@ -113,7 +114,7 @@ def test_a_cost(log: Path, tmp_path: Path) -> None:
     assert found.costing is not None
     assert_frame_equal(found.costing.costs, costing.costs)
     assert_frame_equal(found.costing.break_even, costing.break_even)
-    assert sections(page)[1:6] == ["summary", "over-time", "failures", "cost", "data-quality"]
+    assert sections(page)[1:7] == ["summary", "over-time", "load", "failures", "cost", "data-quality"]
     assert costing.choice.reason in page.text
     assert document["costing"]["reason"] == costing.choice.reason
     assert document["costing"]["monthly"] == costing.monthly.to_dicts()
@@ -126,7 +127,7 @@ def test_all_at_once(log: Path, base: Path, tmp_path: Path) -> None:
         log, out, gates=["p99 < 10s"], baseline=base, costing=COSTING, chart_formats=["png", "svg"]
     )
     assert sections(page) == [
-        "at-a-glance", "gates", "summary", "over-time", "failures", "comparison", "cost", "data-quality",
+        "at-a-glance", "gates", "summary", "over-time", "load", "failures", "comparison", "cost", "data-quality",
         "how-to-read",
     ]  # fmt: skip
     assert found.comparison is not None

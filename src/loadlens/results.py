@@ -118,6 +118,13 @@ class _Views(InvocationStatistics):
         return keys_over_time_chart(self.timeline, self.key, is_calendar=self.has_calendar)
 
     @cached_property
+    def load_chart(self) -> alt.TopLevelMixin:
+        """Throughput and latency against active calls, with the universal scalability law where it fits."""
+        from loadlens.charts import load_chart
+
+        return load_chart(self.load.table, self.timeline_overall, self.load.scalability)
+
+    @cached_property
     def heatmap_chart(self) -> alt.TopLevelMixin:
         """Latency over time; says so where it was not counted, as without ``heatmap=True``."""
         from loadlens.charts import heatmap_chart
@@ -147,6 +154,8 @@ class _Views(InvocationStatistics):
             charts["over_time"] = self.timeline_chart
         if self.profile.timeline and self.profile.keys.height > 1 and not self.timeline.is_empty():
             charts["over_time_by_key"] = self.keys_over_time_chart
+        if self.load.table.height > 1:
+            charts["load"] = self.load_chart
         if not self.heatmap.is_empty():
             charts["latency_heatmap"] = self.heatmap_chart
         return charts
@@ -261,6 +270,8 @@ class SummaryResult(SummaryStatistics, _Views, SavedFolder):
             tables["quality"] = self.quality
         if self.profile.timeline and not self.timeline.is_empty():
             tables["timeline"] = self.timeline
+        if self.profile.timeline and not self.load.table.is_empty():
+            tables["load"] = self.load.table
         if not self.failures.is_empty():
             tables["failures"] = self.failures
         if not self.measures.is_empty():
@@ -298,9 +309,10 @@ class SummaryResult(SummaryStatistics, _Views, SavedFolder):
             "latency_spectrum",
             "over_time",
             "over_time_by_key",
+            "load",
             "latency_heatmap",
             "failures",
             "parts",
         )
-        tables = ("summary", "quality", "timeline", "failures", "measures", "apdex", "corrected")
+        tables = ("summary", "quality", "timeline", "load", "failures", "measures", "apdex", "corrected")
         return folder_files(tables, [f"charts/{name}" for name in names])

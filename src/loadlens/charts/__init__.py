@@ -6,6 +6,7 @@ from loadlens.charts.failures_over_time import failures_chart
 from loadlens.charts.heatmap import heatmap_chart
 from loadlens.charts.keys_over_time import keys_over_time_chart
 from loadlens.charts.latency_parts import parts_chart
+from loadlens.charts.load_curves import load_chart
 from loadlens.charts.monthly_costs import break_even_chart, pareto_chart
 from loadlens.charts.over_time import timeline_chart
 from loadlens.charts.spectrum import spectrum_chart
@@ -21,6 +22,7 @@ __all__ = [
     "failures_chart",
     "heatmap_chart",
     "keys_over_time_chart",
+    "load_chart",
     "pareto_chart",
     "parts_chart",
     "save_chart",

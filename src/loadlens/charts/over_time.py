@@ -22,7 +22,15 @@ from loadlens.charts.drawing import (
 )
 from loadlens.profile.phases import Phases
 
-__all__ = ["LATENCY_COLOURS", "TimeAxis", "line_panel", "phase_strip", "timeline_chart", "value_panel"]
+__all__ = [
+    "LATENCY_COLOURS",
+    "TimeAxis",
+    "latency_axis",
+    "line_panel",
+    "phase_strip",
+    "timeline_chart",
+    "value_panel",
+]
 
 
 THROUGHPUT_COLOUR: Final = "#1f77b4"
@@ -239,7 +247,7 @@ def line_panel(
     key = alt.Legend(title=None, orient="top", direction="horizontal", symbolStrokeWidth=2.5, offset=4)
     base = alt.Chart(inline(lines), width=width, height=height).encode(
         x=axis.encoding("time", labels=labels),
-        y=_latency_axis(lines, title),
+        y=latency_axis(lines, title),
         detail=alt.Detail("run", type="nominal"),
         color=alt.Color("figure", type="nominal", scale=colours, sort=names, legend=key if legend else None),
     )
@@ -259,7 +267,8 @@ def _line(windows: pl.DataFrame, axis: TimeAxis, column: str) -> pl.DataFrame:
     )
 
 
-def _latency_axis(lines: pl.DataFrame, title: str) -> alt.Y:
+def latency_axis(lines: pl.DataFrame, title: str) -> alt.Y:
+    """An axis for ``latency_ms``: from 0 on, or in logs where these spread widely."""
     lowest, highest = lines.select(pl.col("latency_ms").min(), pl.col("latency_ms").max().alias("most")).row(
         0
     )

@@ -13,7 +13,7 @@ from loadlens.logs.log import Log
 from loadlens.messages import counted
 from loadlens.schema import LATENCY
 
-__all__ = ["FINE_S", "UnitCounts", "UnitWatch", "clock_warning"]
+__all__ = ["FINE_S", "SPAN_UNITS", "UnitCounts", "UnitWatch", "clock_warning"]
 
 
 _TIMES: Final = ("start_time", "end_time")
@@ -26,6 +26,9 @@ _SHARE: Final = 0.1  # what a client spends around the call that it measures, an
 _SHARE_OF_FEW_TICKS: Final = 1e-3
 _FLOAT_S: Final = 1e-6  # what a Float64 of an epoch leaves of a microsecond
 _LOWEST, _HIGHEST = 1.5, 3e4  # of ratios that are no mistake
+
+SPAN_UNITS: Final = 2**20
+"""Spans are summed up in so many parts of a second."""
 
 _BLOCK: Final = 2**14  # rows at a time, which the caches of a processor hold
 _NOWHERE: Final = np.empty(0, dtype=np.int64)
@@ -82,9 +85,13 @@ class UnitCounts:
         calls: calls with a latency above 0, a start and an end.
         near: how many of them are so, for each resolution that the clock may turn out to have, and unit.
         examples: the longest span in s, and its latency, of those.
+        spans: how many calls have a start and an end.
+        span_sum: from their starts to their ends, summed up in units of 2^-20 s.
     """
 
     calls: int = 0
+    spans: int = 0
+    span_sum: int = 0
     near: NDArray[np.float64] = field(default_factory=_zeros)
     examples: NDArray[np.float64] = field(default_factory=lambda: _zeros(2))
 
@@ -101,6 +108,7 @@ class UnitCounts:
         )
         blocks = range(0, len(latency), _BLOCK)
         size = min(len(latency), _BLOCK)
+        spans = [_spans(*(values[first : first + _BLOCK] for values in (start, end))) for first in blocks]
         ratio, is_low, is_high = np.empty(size), np.empty(size, np.bool_), np.empty(size, np.bool_)
         counts = [
             _calls_and_odd(
@@ -111,7 +119,11 @@ class UnitCounts:
             )
             for first in blocks
         ]
-        found = cls(calls=sum(calls for calls, _ in counts))
+        found = cls(
+            calls=sum(calls for calls, _ in counts),
+            spans=sum(count for count, _ in spans),
+            span_sum=sum(total for _, total in spans),
+        )
         odd = [first + places for first, (_, places) in zip(blocks, counts, strict=True) if len(places)]
         if odd:  # nearly no logs get here
             places = np.concatenate(odd)
@@ -130,13 +142,14 @@ class UnitCounts:
 
     def merge(self, other: "UnitCounts") -> "UnitCounts":
         """Of the rows of both."""
+        summed = {name: getattr(self, name) + getattr(other, name) for name in ("calls", "spans", "span_sum")}
         if not other.near.any():
-            return UnitCounts(calls=self.calls + other.calls, near=self.near, examples=self.examples)
+            return UnitCounts(**summed, near=self.near, examples=self.examples)
         span, latency = np.moveaxis(self.examples, -1, 0)
         other_span, other_latency = np.moveaxis(other.examples, -1, 0)
         is_longer = (other_span > span) | ((other_span == span) & (other_latency > latency))
         return UnitCounts(
-            calls=self.calls + other.calls,
+            **summed,
             near=self.near + other.near,
             examples=np.where(is_longer[..., np.newaxis], other.examples, self.examples),
         )
@@ -217,6 +230,14 @@ def _calls_and_odd(
     is_low &= is_high
     is_low |= np.greater(ratio, _HIGHEST, out=is_high)
     return calls, np.flatnonzero(is_low) if is_low.any() else _NOWHERE
+
+
+def _spans(start: NDArray[np.float64], end: NDArray[np.float64]) -> tuple[int, int]:
+    """How many calls have both, and how long these last, in whole units, which add up in any order."""
+    units = np.rint((end - start) * SPAN_UNITS)
+    known = ~np.isnan(units)
+    count = int(np.count_nonzero(known))
+    return count, int((units if count == len(units) else units[known]).astype(np.int64).sum())
 
 
 def _allowed(span: NDArray[np.float64], tick_s: float) -> NDArray[np.float64]:

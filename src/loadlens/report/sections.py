@@ -11,6 +11,7 @@ from loadlens.gates import GateCheck
 from loadlens.gates.verdict_files import detail, gate_text, summary_line, worst_of
 from loadlens.messages import counted
 from loadlens.report.columns import NOTHING, key_text
+from loadlens.report.load_report import LOAD_CAPTIONS
 from loadlens.report.over_time_report import OVER_TIME_CAPTIONS
 from loadlens.report.page import Block, Callout, Card, Heading, Notes, Section, Table
 from loadlens.schema import ERROR_COLUMNS, LATENCY
@@ -67,6 +68,7 @@ VIEW_CAPTIONS: Final[Mapping[str, str]] = {
         "Latency by percentile, of every successful call; read from the profile, off by at most 0.2 %."
     ),
     **OVER_TIME_CAPTIONS,
+    **LOAD_CAPTIONS,
     "latency_heatmap": "Latency of the successful calls over time; each row spans an eighth of a doubling.",
 }
 """Captions of the charts that every summary of invocations has."""

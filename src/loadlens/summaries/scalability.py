@@ -22,7 +22,7 @@ _SAME: Final = 0.1
 _DIRECTIONS: Final = (2, 60, 400)  # along a line, a circle, a sphere
 _APPROACHES: Final = 5
 _TOLERANCE: Final = 0.02  # of the room for error
-_NO_DENOMINATOR: Final = 1e-100
+_NO_DENOMINATOR: Final = 1e-30
 _LEAST_SHARE: Final = 0.05  # of the mean throughput, for a start
 _SMALLEST_STEP: Final = 1e-9
 _SEED: Final = 20_240_229
@@ -297,6 +297,7 @@ def _intervals(measured: _Measured, parameters: Floats) -> dict[str, tuple[float
     found = np.concatenate(points)
     possible = (found[:, 0] > 0) & (found >= 0).all(axis=1)
     found = found[possible & (measured.error(found) <= least + room * (1 + _TOLERANCE))]
+    found = np.concatenate([parameters, found])
     return {name: (float(values.min()), float(values.max())) for name, values in _figures(found).items()}
 
 

@@ -26,6 +26,7 @@ from loadlens.profile.phases import Phases
 from loadlens.profile.timeline import is_calendar, timeline
 from loadlens.schema import ERROR_COLUMNS, LATENCY
 from loadlens.summaries.failures import failures_by_error, failures_over_time
+from loadlens.summaries.load import Load, load_of
 from loadlens.summaries.parts import measure_figures, parts_of_latency
 from loadlens.text.common_types import numeric_casts
 
@@ -132,6 +133,14 @@ class InvocationStatistics(Shown):
     def phases(self) -> Phases:
         """When the load had risen to its level and when it began to fall, where that is clear."""
         return Phases.of(self.timeline_overall)
+
+    @cached_property
+    def load(self) -> Load:
+        """Active calls, latency and throughput by these, Little's law and the universal scalability law.
+
+        Percentiles are those of a log that was measured with ``timeline=True``, else null.
+        """
+        return load_of(self.profile, self.timeline_overall)
 
     @property
     def has_calendar(self) -> bool:

@@ -224,6 +224,7 @@ class LogAnalysis(Shown, SavedFolder):
             "total": _total(self.summary),
             **_figures_of(self.summary),
             "timeline": _timeline(self.summary),
+            "load": self.summary.load.document,
             "failures": _rows(self.summary.failures),
             "measures": _rows(self.summary.measures),
             "parts": _rows(self.summary.parts),
@@ -252,12 +253,14 @@ class LogAnalysis(Shown, SavedFolder):
         """What the report shows."""
         from loadlens.charts import svg_text
         from loadlens.report import RUN, run_data, summary_report
+        from loadlens.report.load_report import LOAD_CAPTIONS
         from loadlens.report.over_time_report import OVER_TIME_CAPTIONS
 
         summary = self.summary
         data = run_data(summary.profile, summary.by, untold=summary.kept_columns)
         charts = {"latency_density": self.summary.chart, **self.summary.view_charts()}
-        charts = {name: chart for name, chart in charts.items() if name not in OVER_TIME_CAPTIONS}
+        elsewhere = {*OVER_TIME_CAPTIONS, *LOAD_CAPTIONS}
+        charts = {name: chart for name, chart in charts.items() if name not in elsewhere}
         return summary_report(
             source=", ".join(self.sources),
             version=version("loadlens"),
@@ -280,12 +283,14 @@ class LogAnalysis(Shown, SavedFolder):
         """The sections on what was measured besides, where there is something to tell."""
         from loadlens.charts import svg_text
         from loadlens.report import apdex_section, corrected_section, failures_section, parts_section
+        from loadlens.report.load_report import load_section
         from loadlens.report.over_time_report import over_time_section
 
         charts = {**self.summary.view_charts(), **self.summary.further_charts()}
         svg = {name: svg_text(chart) for name, chart in charts.items()}
         sections = [
             over_time_section(self.summary, svg),
+            load_section(self.summary, svg),
             failures_section(self.summary, svg.get("failures")),
             parts_section(self.summary, svg.get("parts")),
             apdex_section(self.summary),

@@ -1,0 +1,102 @@
+"""The section of a report on the load: what it was, and how latency and throughput depend on it."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import polars as pl
+
+from loadlens.report.page import Block, Callout, Figure, Section, Table
+from loadlens.summaries import InvocationStatistics
+from loadlens.summaries.load import Load
+from loadlens.summaries.scalability import Scalability
+
+__all__ = ["LOAD_CAPTIONS", "load_section", "scalability_table"]
+
+LOAD_CAPTIONS: Final[Mapping[str, str]] = {
+    "load": (
+        "Successful calls per second and latency against active calls: small points are windows of time, "
+        "large ones levels of the load."
+    ),
+}
+"""Captions of the charts on load, by their names."""
+
+_NAMES: Final = {
+    "rate_per_s": "Rate of one call alone (1/s)",
+    "contention": "Contention (sigma)",
+    "coherency": "Coherency (kappa)",
+    "knee_load": "Knee (active calls)",
+    "peak_load": "Peak (active calls)",
+    "peak_throughput": "Throughput at the peak (1/s)",
+}
+
+
+def load_section(part: InvocationStatistics, figures: Mapping[str, str]) -> Section | None:
+    """The load of a run; None where the log tells neither its mean nor its levels.
+
+    Args:
+        part: the summary.
+        figures: SVG of the charts by their names.
+    """
+    load = part.load
+    if load.mean_active is None and load.table.is_empty():
+        return None
+    blocks: list[Block] = (
+        [Callout(text=f"{load.warning[:1].upper()}{load.warning[1:]}.")] if load.warning else []
+    )
+    blocks += [
+        Figure(caption=text, svg=figures[name]) for name, text in LOAD_CAPTIONS.items() if name in figures
+    ]
+    if load.scalability.reason is None:
+        blocks.append(scalability_table(load.scalability))
+    if not load.table.is_empty():
+        blocks.append(_levels(load.table))
+    return Section(title="Load", anchor="load", lead=" ".join(_told(load)), blocks=tuple(blocks))
+
+
+def _told(load: Load) -> list[str]:
+    told = []
+    if load.mean_active is not None:
+        peak = "" if load.peak_active is None else f", at most {load.peak_active:,} at any second"
+        told.append(f"{load.mean_active:,.4g} calls were active on the average over time{peak}.")
+    if load.littles_law is not None and load.mean_active is not None and not load.warning:
+        told.append(f"Little's law agrees: arrival rate x mean latency is {load.littles_law:,.4g}.")
+    return [*told, law_told(load.scalability)]
+
+
+def law_told(law: Scalability) -> str:
+    """What the universal scalability law says of the log, in a sentence."""
+    if law.reason is not None:
+        return f"The log cannot tell how throughput scales with load: {law.reason}."
+    knee, peak = law.figures["knee_load"], law.figures["peak_load"]
+    low, high = law.intervals["knee_load"]
+    told = (
+        f"Throughput rises with the load up to a knee at {knee:,.3g} active calls ({low:,.3g} to {high:,.3g})"
+    )
+    if peak == float("inf"):
+        return f"{told}; beyond it, more load brings mostly latency."
+    beyond = ", beyond the load that was measured" if law.is_extrapolated else ""
+    highest = f"{law.figures['peak_throughput']:,.4g} per s, at {peak:,.3g}{beyond}"
+    return f"{told} and is highest, {highest}; from there on more load costs throughput."
+
+
+def scalability_table(law: Scalability) -> Table:
+    """The figures of the law with their intervals."""
+    rows = [
+        (name, _number(law.figures[figure]), " to ".join(map(_number, law.intervals[figure])))
+        for figure, name in _NAMES.items()
+    ]
+    frame = pl.DataFrame(
+        rows, schema={"figure": pl.String, "fitted": pl.String, "95 % interval": pl.String}, orient="row"
+    )
+    caption = f"Universal scalability law, fitted to {law.num_points:,} windows"
+    return Table(caption=caption, frame=frame, num_keys=1)
+
+
+def _number(value: float) -> str:
+    return "none" if value == float("inf") else f"{value:,.4g}"
+
+
+def _levels(table: pl.DataFrame) -> Table:
+    counts, rates = ["calls", "errors"], ["active_from", "active_to", "active_calls", "covered_s"]
+    frame = table.select(*rates, *counts, "error_rate", "throughput", "p50_ms", "p95_ms", "p99_ms", "max_ms")
+    return Table(caption="Latency and throughput by active calls (load.csv)", frame=frame, num_keys=2)
