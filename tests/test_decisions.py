@@ -127,8 +127,8 @@ def test_all_at_once(log: Path, base: Path, tmp_path: Path) -> None:
         log, out, gates=["p99 < 10s"], baseline=base, costing=COSTING, chart_formats=["png", "svg"]
     )
     assert sections(page) == [
-        "at-a-glance", "gates", "summary", "over-time", "load", "failures", "comparison", "cost", "data-quality",
-        "how-to-read",
+        "at-a-glance", "gates", "summary", "over-time", "load", "failures", "comparison", "cost",
+        "data-quality", "how-to-read",
     ]  # fmt: skip
     assert found.comparison is not None
     assert found.comparison.costs.height == 4
