@@ -8,8 +8,9 @@ import polars as pl
 
 from loadlens.messages import Shown, counted
 from loadlens.profile import Profile
-from loadlens.profile.buckets import FAILED, Distributions, window_name
+from loadlens.profile.buckets import FAILED, window_name
 from loadlens.profile.clock import FINE_S, SPAN_UNITS
+from loadlens.profile.distributions import Distributions
 from loadlens.profile.profile import FRACTION_BITS
 from loadlens.profile.seconds import Floats, Groups, Seconds
 from loadlens.profile.timeline import WINDOW_PERCENTILES
