@@ -130,3 +130,13 @@ def test_importing_the_package_loads_neither_charts_nor_the_command_line() -> No
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_no_test_module_borrows_from_another() -> None:
+    found = {
+        name_of_test: name
+        for name_of_test in Path(__file__).parent.rglob("test_*.py")
+        for name in imports_of(name_of_test)
+        if name.startswith("tests.") and ".test_" in name
+    }
+    assert not found, "what two of them need goes into a module of its own"

@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 import loadlens
 from loadlens.logs import average_request_size
 
-RUN = Path(__file__).parents[2] / "shared" / "logs" / "toolkit-run"
+RUN = Path(__file__).parents[3] / "shared" / "logs" / "toolkit-run"
 STABILITY = RUN / "stability_benchmark_raw_results"
 CONCURRENCY = RUN / "concurrency_benchmark_raw_results"
 

@@ -18,8 +18,8 @@ from tests import oracle, readings
 from tests.dialect_logs import BLOCKWISE, KINDS, assert_summary, sample
 from tests.extent import combinations, some_of
 
-LOGS = Path(__file__).parents[2] / "shared" / "logs"
-RECORDED = Path(__file__).parent / "dialects" / "recorded"
+LOGS = Path(__file__).parents[3] / "shared" / "logs"
+RECORDED = Path(__file__).parent / "recorded"
 K6_RUN = LOGS / "k6" / "gateway_json_get_user_id_1000_r1.csv"
 TOOLS = ("azure", "gatling", "jmeter", "k6", "locust", "vegeta")
 FILES = [
