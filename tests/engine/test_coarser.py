@@ -14,6 +14,7 @@ from loadlens.logs import open_log
 from loadlens.logs.log import Log
 from loadlens.profile import MeasureOptions, Outliers, Plan, Statistics, WindowPlan
 from loadlens.schema import LATENCY
+from tests.extent import combinations
 from tests.ten_minutes import csv, log_of, parquet, several_files
 
 KEYS: Sequence[tuple[str, ...]] = [("label", "memory_size"), ("memory_size",), ("label",), ()]
@@ -38,8 +39,9 @@ def separately(
     return [measure(log, plan, options) for plan in plans]
 
 
-@pytest.mark.parametrize("outliers", ["none", "mean-iqr", "tukey"])
-@pytest.mark.parametrize("form", [csv, parquet, several_files])
+@pytest.mark.parametrize(
+    ("form", "outliers"), combinations([csv, parquet, several_files], ["none", "mean-iqr", "tukey"])
+)
 def test_keys_of_fewer_columns_share_the_scans(form: Any, outliers: Outliers, tmp_path: Path) -> None:
     log = open_log(form(log_of(3000), tmp_path))
     plans = [plan_of(key, outliers=outliers, counts_outliers=True, kept_percentiles=(0.9,)) for key in KEYS]

@@ -18,7 +18,7 @@ from loadlens.errors import InputError, UsageError
 from loadlens.logs.outside import Outside
 from loadlens.schema import LATENCY
 from tests import readings
-from tests.extent import examples
+from tests.extent import combinations, examples
 from tests.ten_minutes import BY, FORMS, WHERE, log_of, mapped, parquet, several_files, sliced_by_pandas
 
 
@@ -271,25 +271,27 @@ RECORDED = {
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the recorded logs are not here")
-@pytest.mark.parametrize("name", RECORDED)
-@pytest.mark.parametrize(("begin", "end", "slow"), [(0.25, 0.75, False), (0.1, 2, True), (0, 0.5, False)])
+@pytest.mark.parametrize(
+    ("name", "part"), combinations(RECORDED, [(0.25, 0.75, False), (0.1, 2, True), (0, 0.5, False)])
+)
 def test_slices_of_recorded_logs_equal_those_of_another_reader(
-    name: str, begin: float, end: float, slow: bool
+    name: str, part: tuple[float, float, bool]
 ) -> None:
     """A part of the run, told by shares of its length; of the slow calls alone where that is asked for."""
+    begin, end, slow = part
     rows = readings.frame(SHARED / name, RECORDED[name]).to_pandas()
     rows["success"] = rows.get("success", rows[LATENCY] > 0)
     start, middle = rows["start_time"], float(rows[LATENCY].median())
     from_s, to_s = round(begin * np.ptp(start), 3), round(end * np.ptp(start), 3)
     inside = (start >= start.min() + from_s) & (start < start.min() + to_s)
-    part = rows[inside & (rows[LATENCY] > middle)] if slow else rows[inside]
+    chosen = rows[inside & (rows[LATENCY] > middle)] if slow else rows[inside]
     where = f"{LATENCY} > {middle!r}" if slow else None
     log = read_log(SHARED / name)
     (got,) = summarize(log, [], from_=from_s, to=to_s, where=where).summary.rows(named=True)
     assert log.findings.outside is not None
-    assert log.findings.outside.inside == len(part)
-    assert got["num_errors"] == (~part["success"]).sum()
-    good = part[part["success"]][LATENCY]
+    assert log.findings.outside.inside == len(chosen)
+    assert got["num_errors"] == (~chosen["success"]).sum()
+    good = chosen[chosen["success"]][LATENCY]
     expected = {"p95": good.quantile(0.95), "median": good.median(), "mean": good.mean(), "max": good.max()}
     for column, value in expected.items():
         assert got[f"{LATENCY}_{column}"] == pytest.approx(value, rel=1e-9)

@@ -12,6 +12,7 @@ from loadlens import compare, profile_log, read_log, summarize
 from loadlens.errors import UsageError
 from loadlens.logs.outside import Outside
 from loadlens.schema import LATENCY
+from tests.extent import some_of
 from tests.simulated_ramps import ramp
 
 
@@ -32,7 +33,7 @@ def begin_of(source: Any) -> float | None:
     return outside.from_s - outside.first_start_s
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", some_of([1, 2, 3], 3))
 @pytest.mark.parametrize(
     ("run", "end_s"),
     [
@@ -53,13 +54,13 @@ def test_the_end_of_a_ramp_is_found(run: dict[str, Any], end_s: float, seed: int
     assert begin == pytest.approx(end_s, abs=max(0.06 * end_s, 2 * run["run_s"] / 100))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", some_of([1, 2, 3], 3))
 @pytest.mark.parametrize(
     ("run", "reason"),
     [
         ({"ramp_s": 0, "run_s": 300}, "steady from the start"),
         ({"ramp_s": 0, "run_s": 600, "clients": 1, "median_ms": 1000.0}, "steady from the start"),
-        ({"ramp_s": 2, "run_s": 6}, "too few to tell"),
+        ({"ramp_s": 2, "run_s": 4}, "too few to tell"),
         ({"ramp_s": 600, "run_s": 600}, "at no level"),
         ({"ramp_s": 60, "run_s": 600, "drift": 1.5}, "do not settle"),
         ({"ramp_s": 60, "run_s": 600, "warm_up_s": 590}, "do not settle"),
@@ -83,7 +84,7 @@ def open_loop(rate_of: Any, run_s: float, seed: int) -> pl.DataFrame:
     return pl.DataFrame({LATENCY: latency * 1000, "start_time": start, "end_time": start + latency})
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", some_of([1, 2, 3], 3))
 def test_ramps_of_an_open_loop_are_found(seed: int) -> None:
     begin = begin_of(open_loop(lambda second: min(second / 90, 1) * 60, 900, seed))
     assert begin == pytest.approx(90, abs=18)
@@ -97,7 +98,7 @@ def test_the_slice_is_the_log_of_its_rows_and_says_why() -> None:
     expected = summarize(log.filter(pl.col("start_time") >= outside.from_s), []).summary
     assert summarize(log, [], skip="auto").summary.equals(expected)
     assert "skip auto leaves out the first 5" in outside.remark
-    assert "the load had reached its level of 40, and median latencies stay near" in outside.remark
+    assert "the load had reached its level of 30, and median latencies stay near" in outside.remark
     assert outside.remark in outside.sentences()
 
 

@@ -14,6 +14,7 @@ from loadlens.errors import InputError, UsageError
 from loadlens.logs import open_log
 from loadlens.profile import MeasureOptions
 from loadlens.schema import LATENCY
+from tests.extent import combinations
 from tests.simulated_ramps import ramp
 from tests.ten_minutes import BY, log_of
 
@@ -40,11 +41,13 @@ def ended(log: pl.DataFrame, from_s: float, to_s: float) -> pd.DataFrame:
     return frame[(frame["end_time"] >= BEGIN + from_s) & (frame["end_time"] < BEGIN + to_s)]
 
 
-@pytest.mark.parametrize(("from_s", "to_s"), [(60, 300), (0, 300), (120, 5000), (590, 600)])
-@pytest.mark.parametrize("by", [BY, ["label"], []])
+@pytest.mark.parametrize(
+    ("stretch", "by"), combinations([(60, 300), (0, 300), (120, 5000), (590, 600)], [BY, ["label"], []])
+)
 def test_counts_are_exact_and_percentiles_within_the_stated_bound(
-    log: pl.DataFrame, saved: Path, from_s: float, to_s: float, by: list[str]
+    log: pl.DataFrame, saved: Path, stretch: tuple[float, float], by: list[str]
 ) -> None:
+    from_s, to_s = stretch
     result = summarize(saved, by, from_=from_s, to=to_s)
     frame = ended(log, from_s, to_s)
     groups = dict(iter(frame.groupby(by if len(by) != 1 else by[0]))) if by else {(): frame}
@@ -86,8 +89,13 @@ def test_calls_outside_are_counted(log: pl.DataFrame, saved: Path) -> None:
     assert outside.rows + outside.inside == 3000
 
 
-@pytest.mark.parametrize("by", [BY, ["label"], ["memory_size"], []])
-@pytest.mark.parametrize("where", ["memory_size >= 2048 AND label <> 'login'", pl.col("label") == "pay"])
+@pytest.mark.parametrize(
+    ("by", "where"),
+    combinations(
+        [BY, ["label"], ["memory_size"], []],
+        ["memory_size >= 2048 AND label <> 'login'", pl.col("label") == "pay"],
+    ),
+)
 def test_conditions_on_the_key_are_those_of_a_profile_of_these_calls(
     log: pl.DataFrame, saved: Path, by: list[str], where: Any, tmp_path: Path
 ) -> None:
@@ -144,6 +152,7 @@ def test_gates_are_judged_safely(log: pl.DataFrame, saved: Path) -> None:
     assert found.verdicts[3].windows.judged == 7  # from 1080 s to 1290 s, multiples of 30 s
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_profiles_compare_and_are_analysed(saved: Path, log: pl.DataFrame, tmp_path: Path) -> None:
     profile_log(log_of(3000, seed=9), tmp_path / "other.profile", by=BY, window_s=10)
     first = log_of(3000, seed=9)["start_time"].min()
@@ -164,8 +173,10 @@ def test_the_ramp_up_of_a_profile_is_left_out(tmp_path: Path) -> None:
     summarize(opened, [], skip="auto")
     assert saved.findings.outside is not None
     assert opened.findings.outside is not None
-    assert saved.findings.outside.from_s == opened.findings.outside.from_s
+    assert opened.findings.outside.from_s is not None
     begin = saved.findings.outside.from_s
+    # By calls per second in the place of active calls, so maybe a window later or earlier.
+    assert begin == pytest.approx(opened.findings.outside.from_s, abs=5)
     assert result.summary["num_invocations"].item() == run.filter(pl.col("end_time") >= begin).height
 
 
