@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from loadlens.results import ChartFormat, ConcurrencyResult, CostResult, StabilityResult, SummaryResult
     from loadlens.storage.location import PathSource
     from loadlens.summaries import Apdex, Details
+    from loadlens.summaries.load import Load
+    from loadlens.summaries.scalability import Scalability
     from loadlens.tasks.analysis_options import AnalysisOptions
     from loadlens.tasks.analysis_run import LogAnalysis, ToolkitAnalysis, analyze
     from loadlens.tasks.decision_results import ComparisonResult, CostingResult, compare
@@ -81,6 +83,8 @@ _HOMES: Final = {
     "results": ("ChartFormat", "ConcurrencyResult", "CostResult", "StabilityResult", "SummaryResult"),
     "storage.location": ("PathSource",),
     "summaries": ("Apdex", "Details"),
+    "summaries.load": ("Load",),
+    "summaries.scalability": ("Scalability",),
     "tasks.analysis_options": ("AnalysisOptions",),
     "tasks.analysis_run": ("LogAnalysis", "ToolkitAnalysis", "analyze"),
     "tasks.decision_results": ("ComparisonResult", "CostingResult", "compare"),
@@ -112,6 +116,7 @@ __all__ = [
     "GateCheck",
     "InputError",
     "Limits",
+    "Load",
     "LoadlensError",
     "Log",
     "LogAnalysis",
@@ -130,6 +135,7 @@ __all__ = [
     "Profile",
     "Progress",
     "Reading",
+    "Scalability",
     "Scope",
     "Source",
     "StabilityResult",
