@@ -16,8 +16,9 @@ from polars.testing import assert_frame_equal
 
 import loadlens
 from loadlens.errors import InputError, OutputError, UsageError
+from loadlens.logs import saved_profiles
 from loadlens.logs.metadata import PROFILE_FACTS
-from loadlens.saved import reading as reading_of_saved
+from loadlens.saved.reading import Steps, merged_profile, merged_seconds
 from loadlens.tasks.convert import convert
 from loadlens.tasks.inspection import inspect_log, propose_map
 from tests import sample_logs as logs
@@ -138,16 +139,19 @@ def test_a_long_run_keeps_its_throughput_in_coarser_windows(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_steps_and_slices_of_any_size_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_and_slices_of_any_size_give_the_same(tmp_path: Path) -> None:
     frames = parts_in_time(300, 5, overlap=0.7)
     paths = [saved(frame, tmp_path / f"{number}.profile") for number, frame in enumerate(frames)]
-    loadlens.merge_profiles(paths, tmp_path / "at once.profile")
-    monkeypatch.setattr(reading_of_saved, "_CELLS_A_STEP", 1)
-    monkeypatch.setattr(reading_of_saved, "_SECONDS_A_STEP", 20)
+    several, small = saved_profiles(paths), Steps(rows=1, seconds=20)
+    once, stepped = (merged_profile(several, ["memory_size"], steps=steps) for steps in (Steps(), small))
+    for name in ("keys", "figures", "buckets", "rates"):
+        assert_frame_equal(getattr(stepped, name), getattr(once, name), check_row_order=name != "rates")
     assert_same_summary(from_files(paths, ["memory_size"]), one_pass(pl.concat(frames), ["memory_size"]))
-    loadlens.merge_profiles(paths, tmp_path / "in steps.profile")
-    steps, once = (pl.read_parquet(tmp_path / f"{name}.profile") for name in ("in steps", "at once"))
-    assert steps.equals(once), "but for row groups the files are the same"
+    whole, *slices = (
+        list(merged_seconds(several, once.keys, ["memory_size"], steps=steps)) for steps in (Steps(), small)
+    )
+    assert len(whole) == 1 < len(slices[0])
+    assert pl.concat(slices[0]).equals(whole[0]), "but for where they are cut the seconds are the same"
 
 
 def test_a_loaded_profile_is_the_profile_of_the_log(tmp_path: Path) -> None:
@@ -245,15 +249,19 @@ def test_a_log_beside_profiles_gives_the_figures_of_all_calls(
     assert_same_summary(from_files(tmp_path, by), expected)
 
 
-def test_a_log_beside_profiles_is_measured_in_slices_of_any_size(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_log_beside_profiles_is_measured_in_slices_of_any_size(tmp_path: Path) -> None:
     *days, today = parts_in_time(300, 3, overlap=0.7)
     paths = [saved(frame, tmp_path / f"{number}.profile") for number, frame in enumerate(days)]
     today.write_parquet(tmp_path / "today.parquet")
-    monkeypatch.setattr(reading_of_saved, "_SECONDS_A_STEP", 20)
     got = from_files([*paths, tmp_path / "today.parquet"], ["memory_size"])
     assert_same_summary(got, one_pass(pl.concat([*days, today]), ["memory_size"]))
+    beside, several = one_pass(today, ["memory_size"]).profile, saved_profiles(paths)
+    once, stepped = (
+        merged_profile(several, ["memory_size"], beside, steps=steps)
+        for steps in (Steps(), Steps(seconds=20))
+    )
+    assert_frame_equal(stepped.rates, once.rates, check_row_order=False)
+    assert_frame_equal(stepped.figures, once.figures)
 
 
 def test_a_log_beside_profiles_is_judged_and_compared(tmp_path: Path) -> None:

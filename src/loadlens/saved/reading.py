@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -25,6 +25,7 @@ from loadlens.storage.location import address_of, scan_source, store_of
 from loadlens.text.common_types import with_common_types, with_types
 
 __all__ = [
+    "Steps",
     "damage_told",
     "merged_profile",
     "merged_seconds",
@@ -33,14 +34,25 @@ __all__ = [
     "refuse_other_windows",
 ]
 
-_CELLS_A_STEP: Final = 1_500_000
-_SECONDS_A_STEP: Final = 1_000_000
 _SMALL_PARTS: Final = ("keys", "figures", "heat", "classes", "rates", "windows")
 
 _Frames = Mapping[str, pl.DataFrame]
 """The rows of several profiles by part, each with the number of its profile as ``part``."""
 
 _SPAN: Final = ("first_second", "last_second", "num_seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    """How much of saved profiles is held at a time.
+
+    Attributes:
+        rows: of profiles that are put together, but for their seconds.
+        seconds: rows of seconds.
+    """
+
+    rows: int = 1_500_000
+    seconds: int = 1_000_000
 
 
 def refuse_impossible(log: Log, plan: Plan, options: MeasureOptions) -> None:
@@ -109,6 +121,7 @@ def merged_profile(
     beside: Profile | None = None,
     *,
     with_further: bool = False,
+    steps: Steps = Steps(),
 ) -> Profile:
     """The profile of all logs behind saved profiles, with a pace in the place of seconds.
 
@@ -117,6 +130,7 @@ def merged_profile(
         key: columns that all of them have; fewer than their own make coarser groups.
         beside: the profile by ``key`` of logs beside them, with its seconds.
         with_further: whether their timelines are read.
+        steps: how much is held at a time.
 
     Raises:
         InputError: a profile is damaged.
@@ -124,26 +138,29 @@ def merged_profile(
     # Where no second is shared the paces add up, and nobody has to look at the seconds.
     adds_up = set(key) == set(saved[0].key) and not _overlap(_spans(saved, beside))
     whole: Profile | None = None
-    for step in _steps(saved, with_further=with_further):
+    for step in _steps(saved, steps, with_further=with_further):
         part = _profile(step, key, with_pace=adds_up, with_further=with_further)
         whole = whole.merge(part) if whole else part
     assert whole is not None  # noqa: S101  # there is a profile, so there is a step
     if beside:
         whole = whole.merge(beside if adds_up else replace(beside, seconds=beside.seconds.clear()))
     if not adds_up:
-        paces = [pace_of(seconds) for seconds in merged_seconds(saved, whole.keys, key, beside)]
+        several = merged_seconds(saved, whole.keys, key, beside, steps)
+        paces = [pace_of(seconds) for seconds in several]
         whole = replace(whole, pace=summed_paces(paces or [Pace.empty()]))
     return replace(whole, pace=whole.pace or Pace.empty())
 
 
-def _steps(saved: Sequence[SavedProfile], *, with_further: bool) -> Iterator[list[SavedProfile]]:
+def _steps(
+    saved: Sequence[SavedProfile], steps: Steps, *, with_further: bool
+) -> Iterator[list[SavedProfile]]:
     """The profiles in lists of a bounded number of rows."""
     step: list[SavedProfile] = []
     rows = 0
     for profile in saved:
         own = profile.file.rows - profile.facts["num_seconds"]
         own -= 0 if with_further else profile.facts["num_further"]
-        if step and rows + own > _CELLS_A_STEP:
+        if step and rows + own > steps.rows:
             yield step
             step, rows = [], 0
         step.append(profile)
@@ -296,7 +313,11 @@ def _rows(saved: Sequence[SavedProfile], parts: Sequence[str], where: pl.Expr | 
 
 
 def merged_seconds(
-    saved: Sequence[SavedProfile], keys: pl.DataFrame, key: Sequence[str], beside: Profile | None = None
+    saved: Sequence[SavedProfile],
+    keys: pl.DataFrame,
+    key: Sequence[str],
+    beside: Profile | None = None,
+    steps: Steps = Steps(),
 ) -> Iterator[pl.DataFrame]:
     """The seconds of all profiles together, slice of time by slice of time.
 
@@ -305,16 +326,17 @@ def merged_seconds(
         keys: the keys of the profile of all: ``code`` and the key columns.
         key: the key columns.
         beside: the profile by ``key`` of logs beside them.
+        steps: how much is held at a time.
 
     Yields:
         ``code``, ``second``, ``calls``, ``completions``, ascending from frame to frame.
     """
-    for first, last in _slices(_spans(saved, beside), keys.height):
+    for first, last in _slices(_spans(saved, beside), keys.height, steps):
         inside = pl.col("second").is_between(first, last)
         sums = Profile.empty(key).seconds
         if beside:
             sums = _under_keys(numbered([beside.keys]), numbered([beside.seconds.filter(inside)]), keys)
-        for some in _steps_between(saved, first, last):
+        for some in _steps_between(saved, first, last, steps):
             frames = _frames(some, ("keys", "seconds"), inside | (pl.col("part") == "keys"))
             refuse_unsound_seconds(some, frames["keys"], frames["seconds"])
             rows = _under_keys(frames["keys"], frames["seconds"], keys)
@@ -327,7 +349,9 @@ def _under_keys(own_keys: pl.DataFrame, seconds: pl.DataFrame, keys: pl.DataFram
     return recoded(seconds, new_codes(with_types(own_keys.select("part", *keys.columns), keys.schema), keys))
 
 
-def _steps_between(saved: Sequence[SavedProfile], first: int, last: int) -> Iterator[dict[int, SavedProfile]]:
+def _steps_between(
+    saved: Sequence[SavedProfile], first: int, last: int, steps: Steps
+) -> Iterator[dict[int, SavedProfile]]:
     """The profiles with seconds from ``first`` to ``last``, by number, about as many rows at a time."""
     step: dict[int, SavedProfile] = {}
     rows = 0.0
@@ -336,7 +360,7 @@ def _steps_between(saved: Sequence[SavedProfile], first: int, last: int) -> Iter
         if not count or begins > last or ends < first:
             continue
         own = count * (min(ends, last) - max(begins, first) + 1) / (ends - begins + 1)
-        if step and rows + own > _SECONDS_A_STEP:
+        if step and rows + own > steps.seconds:
             yield step
             step, rows = {}, 0.0
         step[number] = profile
@@ -362,7 +386,7 @@ def _overlap(spans: Sequence[_Span]) -> bool:
     return any(later[0] <= earlier[1] for earlier, later in pairwise(spans))
 
 
-def _slices(spans: Sequence[_Span], num_keys: int) -> list[tuple[int, int]]:
+def _slices(spans: Sequence[_Span], num_keys: int, steps: Steps) -> list[tuple[int, int]]:
     """First and last second of slices of time with about as many rows each, equal seconds counted once."""
     if not spans:
         return []
@@ -370,7 +394,7 @@ def _slices(spans: Sequence[_Span], num_keys: int) -> list[tuple[int, int]]:
     first, last, rows = np.array(spans, dtype=np.int64).T
     times = np.unique(np.concatenate([first, last + 1]))
     most = num_keys * (int(times[-1]) - int(times[0]))
-    count = min(int(rows.sum()), most) // _SECONDS_A_STEP + 1
+    count = min(int(rows.sum()), most) // steps.seconds + 1
     if count == 1:
         return [(int(times[0]), int(times[-1]) - 1)]
     shares = (times - first[:, None]) / (last + 1 - first)[:, None]
