@@ -19,7 +19,7 @@ from loadlens.logs.outside import Outside
 from loadlens.schema import LATENCY
 from tests import readings
 from tests.extent import combinations, examples
-from tests.ten_minutes import BY, FORMS, WHERE, log_of, mapped, parquet, several_files, sliced_by_pandas
+from tests.ten_minutes import BY, FORMS, WHERE, csv, log_of, mapped, parquet, several_files, sliced_by_pandas
 
 
 def assert_same(got: pl.DataFrame, expected: pl.DataFrame) -> None:
@@ -115,6 +115,15 @@ def test_rows_outside_are_counted_by_why(form: str, tmp_path: Path) -> None:
     assert outside.inside == sliced_by_pandas(log, 60, 300).height
     assert outside.rows + outside.inside == len(frame)
     assert outside.first_start_s == frame["start_time"].min()
+
+
+def test_a_log_tells_of_the_last_slice_alone(tmp_path: Path) -> None:
+    log = read_log(csv(log_of(), tmp_path))  # type: ignore[arg-type]  # a path
+    sliced = summarize(log, [], skip="60s")
+    assert sliced.outside is log.findings.outside is not None
+    whole = summarize(log, [])
+    assert whole.outside is log.findings.outside is None
+    assert whole.summary["num_invocations"].item() == 400
 
 
 def test_slices_side_by_side_are_the_whole(tmp_path: Path) -> None:

@@ -26,7 +26,14 @@ from loadlens.cli.option_groups import (
     Storage,
     refuse_results_folder,
 )
-from loadlens.cli.terminal import print_frame, print_inspection, print_line, print_proposal, progress_display
+from loadlens.cli.terminal import (
+    print_frame,
+    print_inspection,
+    print_line,
+    print_proposal,
+    print_warnings,
+    progress_display,
+)
 from loadlens.cost.prices import BUILT_IN_TABLES, PriceTable, load_prices
 from loadlens.errors import InputError
 from loadlens.gates.grammar import parse_width
@@ -240,6 +247,7 @@ def profile_command(
         print_line(f"{place}: {counted(size_of(place), 'byte')}")
         if findings.rejected:
             print_line(f"Rejected rows: {findings.rejected:,}")
+        print_warnings(findings.outside.sentences() if findings.outside else ())
 
 
 @spelt_out

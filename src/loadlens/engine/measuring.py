@@ -60,6 +60,7 @@ def measure_all(
         InputError: the log has no rows, or more that break a rule than may be rejected, or cannot be read, or
             needs more memory than allowed.
     """
+    log.findings.outside = None  # of a slice that was measured before
     if options.slice:
         _refuse_impossible_slice(log, options.slice)
     found: dict[int, Statistics] = {}

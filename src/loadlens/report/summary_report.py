@@ -115,7 +115,8 @@ def _extreme(summary: SummaryStatistics, label: str, name: str, unit: str, *, de
 
 def _at_a_glance(source: str, options: Mapping[str, str], summary: SummaryStatistics) -> Section:
     grouped = ", ".join(summary.by) or "nothing: the log as a whole"
-    settings = {"Input": source, "Grouped by": grouped, **options}
+    sliced = {"Slice": summary.outside.asked} if summary.outside else {}
+    settings = {"Input": source, "Grouped by": grouped, **sliced, **options}
     return Section(
         title="At a glance", anchor="at-a-glance", blocks=(settings_table("Input and options", settings),)
     )
