@@ -10,7 +10,9 @@ import pytest
 import loadlens
 from loadlens.profile import Profile
 from loadlens.profile.buckets import COARSE_ERROR
+from loadlens.report import render, toolkit_report
 from tests.report.browser import chosen, opened
+from tests.sample_logs import small_log, stability_log
 
 pytestmark = pytest.mark.slow
 
@@ -262,3 +264,30 @@ def test_hostile_labels_stay_text(tmp_path: Path) -> None:
         assert shown.evaluate("window.taken") is None
         assert shown.locator("img").count() == 0
         assert all(cells(shown).values())
+
+
+def test_each_benchmark_of_a_results_folder_has_a_selection_of_its_own(tmp_path: Path) -> None:
+    report = toolkit_report(
+        source="run",
+        version="1",
+        options={"Outlier fence": "none"},
+        stability=loadlens.summarize_stability_results(stability_log(small_log()), timeline=True),
+        concurrency=loadlens.summarize_concurrency_results(small_log(), timeline=True),
+        cost=None,
+        no_cost_reason=None,
+        figures={},
+    )
+    path = tmp_path / "report.html"
+    path.write_text(render(report), encoding="utf-8")
+    with opened(path) as shown:
+        panels = shown.locator("section > section.panel")
+        assert panels.count() == 2
+        panels.last.locator(".handle").first.press("ArrowRight")
+        shown.wait_for_function("() => location.hash.startsWith('#concurrency:select=')")
+        panels.first.locator(".handle").last.press("ArrowLeft")
+        shown.wait_for_function("() => location.hash.startsWith('#stability:select=')")
+        address = shown.url.split("#")[1]
+        told = panels.locator(".status").all_inner_texts()
+        assert len(set(told)) == 2
+    with opened(path, address=f"#{address}") as again:
+        assert again.locator(".status").all_inner_texts() == told

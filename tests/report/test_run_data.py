@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import loadlens
-from loadlens.report import run_data
-from loadlens.report.run_data import _varints
+from loadlens.report.run_data import _varints, run_data
 from loadlens.report.scripts import inert_json
 from tests.sample_logs import small_log
 

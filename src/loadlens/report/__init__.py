@@ -4,14 +4,12 @@ from loadlens.report.apdex_report import apdex_section
 from loadlens.report.corrected_report import corrected_section
 from loadlens.report.failures_report import failures_section
 from loadlens.report.markdown import render_markdown
-from loadlens.report.page import RUN, Callout, Card, Figure, Heading, Notes, Report, Section, Table, render
+from loadlens.report.page import Callout, Card, Figure, Heading, Notes, Report, Section, Table, render
 from loadlens.report.parts_report import parts_section
-from loadlens.report.run_data import run_data
 from loadlens.report.summary_report import summary_report
 from loadlens.report.toolkit_report import toolkit_report
 
 __all__ = [
-    "RUN",
     "Callout",
     "Card",
     "Figure",
@@ -26,7 +24,6 @@ __all__ = [
     "parts_section",
     "render",
     "render_markdown",
-    "run_data",
     "summary_report",
     "toolkit_report",
 ]

@@ -23,17 +23,32 @@ from loadlens.profile.timeline import is_calendar
 from loadlens.report.columns import column_header, format_key, key_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from loadlens.profile import Profile
     from loadlens.profile.seconds import Floats, Ints
+    from loadlens.summaries import InvocationStatistics
 
-__all__ = ["MOST_PACKED_BYTES", "run_data"]
+__all__ = ["MOST_PACKED_BYTES", "run_data", "runs_of"]
 
 MOST_PACKED_BYTES: Final = 1_500_000
 """Of a run that takes more, windows are put together until it does not."""
 
 _FRACTION: Final = 2.0**-55  # sums of latencies are whole numbers of so many ms
+
+
+def runs_of(parts: Mapping[str, InvocationStatistics | None]) -> dict[str, str]:
+    """What a page holds of its runs, by their names; without those that there is nothing to tell of.
+
+    Args:
+        parts: the summaries of the runs by their names; None for one that is not there.
+    """
+    found = {
+        name: run_data(part.profile, part.profile.key, untold=part.kept_columns)
+        for name, part in parts.items()
+        if part is not None
+    }
+    return {name: data for name, data in found.items() if data}
 
 
 def run_data(
@@ -57,8 +72,18 @@ def run_data(
     timeline = profile.timeline
     if timeline is None or timeline.window_s is None:
         return ""
+    names = key_names(by)
+    numbered = numbered_by(profile.keys.select("code", *names), names)
+    keys = numbered.select("number", *names).unique("number").sort("number")
+    groups = Groups.of(profile, numbered["code"].to_numpy(), numbered["number"].to_numpy())
+    seconds = Seconds.of(profile, groups)
+    clock = _Clock(
+        groups=groups,
+        seconds=seconds if seconds is not None and seconds.tells_active else None,
+        is_calendar=is_calendar(profile),
+    )
     while True:
-        run = _Run.of(profile, timeline, by)
+        run = _Run.of(timeline, by, keys, clock)
         if run is None:
             return ""
         packed = run.packed()
@@ -69,6 +94,21 @@ def run_data(
         if run.num_windows == 1:
             return ""
         timeline = timeline.in_windows_of(2 * timeline.window_s)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Clock:
+    """When the calls of each key were.
+
+    Attributes:
+        groups: from when to when each key has calls.
+        seconds: calls by second; None where they do not tell how many are active.
+        is_calendar: whether the clock tells calendar time.
+    """
+
+    groups: Groups
+    seconds: Seconds | None
+    is_calendar: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +128,7 @@ class _Run:
         pair: the pair of each cell, ascending.
         bucket: the bucket of each cell.
         count: how many successes are in it.
-        groups: from when to when each key has calls.
-        is_calendar: whether the clock tells calendar time.
+        clock: when the calls were.
         num_endless: how many calls are in no window as they have no end.
     """
 
@@ -105,19 +144,14 @@ class _Run:
     pair: Ints
     bucket: Ints
     count: Ints
-    groups: Groups
-    is_calendar: bool
+    clock: _Clock
     num_endless: int
 
     @classmethod
-    def of(cls, profile: Profile, timeline: Profile, by: Sequence[str]) -> _Run | None:
+    def of(cls, timeline: Profile, by: Sequence[str], keys: pl.DataFrame, clock: _Clock) -> _Run | None:
         """That of a timeline; None if no call has an end."""
-        names = key_names(by)
-        numbered = numbered_by(profile.keys.select("code", *names), names)
-        keys = numbered.select("number", *names).unique("number").sort("number")
-        groups = Groups.of(profile, numbered["code"].to_numpy(), numbered["number"].to_numpy())
         width = timeline.window_s or 1.0
-        pairs = _numbered_pairs(timeline.keys, keys, names).with_columns(
+        pairs = _numbered_pairs(timeline.keys, keys, key_names(by)).with_columns(
             pl.col(window_name(width)).alias("window")
         )
         ended = pairs.filter(pl.col("window").is_not_null()).sort("number", "window")
@@ -128,10 +162,9 @@ class _Run:
         key, window = ended["number"].to_numpy(), ended["window"].to_numpy()
         first = int(window.min())
         counts, latencies, num_endless = _figures(timeline, place, ended.height)
-        seconds = Seconds.of(profile, groups)
-        if seconds is not None and seconds.tells_active:
+        if clock.seconds is not None:
             begin = window * int(width)
-            twice = 2 * active_sums(seconds, groups, key, begin, begin + int(width))[0]
+            twice = 2 * active_sums(clock.seconds, clock.groups, key, begin, begin + int(width))[0]
             counts["active"] = twice.astype(np.int64)
         return cls(
             by=tuple(by),
@@ -144,8 +177,7 @@ class _Run:
             counts=counts,
             latencies=latencies,
             **_cells(timeline, place),
-            groups=groups,
-            is_calendar=is_calendar(profile),
+            clock=clock,
             num_endless=num_endless,
         )
 
@@ -161,10 +193,10 @@ class _Run:
             "width_s": self.width_s,
             "start_s": self.first_window * self.width_s,
             "num_windows": self.num_windows,
-            "first_s": _numbers(self.groups.first),
-            "last_s": _numbers(self.groups.last),
-            "resolution_s": self.groups.resolution_s,
-            "is_calendar": self.is_calendar,
+            "first_s": _numbers(self.clock.groups.first),
+            "last_s": _numbers(self.clock.groups.last),
+            "resolution_s": self.clock.groups.resolution_s,
+            "is_calendar": self.clock.is_calendar,
             "num_endless": self.num_endless,
             "relative_error": COARSE_ERROR,
             "num_pairs": len(self.key),

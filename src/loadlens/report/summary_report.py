@@ -10,6 +10,7 @@ import polars as pl
 from loadlens.logs import Findings
 from loadlens.report.columns import format_value, key_text
 from loadlens.report.page import RUN, Block, Callout, Card, Figure, Report, Section, Table
+from loadlens.report.run_data import runs_of
 from loadlens.report.sections import (
     VIEW_CAPTIONS,
     counted,
@@ -45,7 +46,6 @@ def summary_report(
     cards: Sequence[Card] = (),
     before: Sequence[Section] = (),
     after: Sequence[Section] = (),
-    runs: Mapping[str, str] | None = None,
 ) -> Report:
     """The report of a log that was summarised by any key.
 
@@ -59,7 +59,6 @@ def summary_report(
         cards: key figures of what else was asked, shown first.
         before: sections on what else was asked, shown before the summary.
         after: the same, shown after it.
-        runs: what the page computes from, by the name of the run: ``RUN`` for this one; see ``run_data``.
     """
     return Report(
         title="Load test report",
@@ -74,7 +73,7 @@ def summary_report(
             how_to_read(_explanations(options), options),
         ),
         footer=f"Made by loadlens {version}.",
-        runs=runs or {},
+        runs=runs_of({RUN: summary}),
     )
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import polars as pl
@@ -9,6 +10,7 @@ import polars as pl
 from loadlens.cost.break_even import CostAnalysis
 from loadlens.report.columns import format_money, format_value
 from loadlens.report.page import Block, Callout, Card, Figure, Report, Section, Table
+from loadlens.report.run_data import runs_of
 from loadlens.report.sections import (
     VIEW_CAPTIONS,
     counted,
@@ -25,7 +27,7 @@ from loadlens.report.sections import (
     settings_table,
     total,
 )
-from loadlens.summaries import ConcurrencyStatistics, StabilityStatistics
+from loadlens.summaries import ConcurrencyStatistics, InvocationStatistics, StabilityStatistics
 
 __all__ = ["break_even_sentence", "cost_cards", "recommendation_sentence", "toolkit_report"]
 
@@ -172,6 +174,7 @@ def toolkit_report(
         cards=_cards(stability, concurrency, cost),
         sections=tuple(sections),
         footer=f"Made by loadlens {version}.",
+        runs=runs_of({"stability": stability, "concurrency": concurrency}),
     )
 
 
@@ -230,9 +233,9 @@ def _stability(stability: StabilityStatistics, figures: Mapping[str, str]) -> Se
             f"{_STABILITY_REST if stability.kept_columns else '.'}{latency_note(stability.relative_error)}"
         ),
         blocks=(
-            *invocation_tables(stability, _STABILITY_KEY, file=_STABILITY_FILE),
-            *_density(figures, "stability_density", "at each memory size", stability.outliers),
-            *[figure for view in VIEW_CAPTIONS for figure in _figure(figures, f"stability_{view}")],
+            *_tables("stability", stability, _STABILITY_KEY, _STABILITY_FILE),
+            *_density(figures, "stability", "at each memory size", stability.outliers),
+            *_views(figures, "stability"),
             *_metrics(stability.endpoint_metrics, _STABILITY_KEY),
         ),
     )
@@ -247,9 +250,9 @@ def _concurrency(concurrency: ConcurrencyStatistics, figures: Mapping[str, str])
             f"{_FENCED if concurrency.kept_columns else _UNFENCED}{latency_note(concurrency.relative_error)}"
         ),
         blocks=(
-            *invocation_tables(concurrency, _CONCURRENCY_KEY, file=_CONCURRENCY_FILE),
-            *_density(figures, "concurrency_density", _CONCURRENCY_SPREAD, concurrency.outliers),
-            *[figure for view in VIEW_CAPTIONS for figure in _figure(figures, f"concurrency_{view}")],
+            *_tables("concurrency", concurrency, _CONCURRENCY_KEY, _CONCURRENCY_FILE),
+            *_density(figures, "concurrency", _CONCURRENCY_SPREAD, concurrency.outliers),
+            *_views(figures, "concurrency"),
             *_metrics(concurrency.endpoint_metrics, _CONCURRENCY_METRICS_KEY),
         ),
     )
@@ -263,8 +266,24 @@ def _metrics(metrics: pl.DataFrame | None, key: Sequence[str]) -> tuple[Block, .
     return (endpoint_table(metrics, key),)
 
 
-def _density(figures: Mapping[str, str], name: str, what: str, outliers: str) -> tuple[Figure, ...]:
-    return (Figure(caption=density_caption(what, outliers), svg=figures[name]),) if name in figures else ()
+def _tables(run: str, part: InvocationStatistics, key: Sequence[str], file: str) -> tuple[Table, ...]:
+    """The summary of a part, whose figures follow what is selected of its run."""
+    return tuple(replace(table, run=run) for table in invocation_tables(part, key, file=file))
+
+
+def _density(figures: Mapping[str, str], part: str, what: str, outliers: str) -> tuple[Figure, ...]:
+    svg = figures.get(f"{part}_density")
+    caption = density_caption(what, outliers)
+    return (Figure(caption=caption, svg=svg, name="latency_density", run=part),) if svg else ()
+
+
+def _views(figures: Mapping[str, str], part: str) -> tuple[Figure, ...]:
+    """The charts that every summary has, of one part."""
+    return tuple(
+        replace(figure, name=view, run=part)
+        for view in VIEW_CAPTIONS
+        for figure in _figure(figures, f"{part}_{view}")
+    )
 
 
 def _figure(figures: Mapping[str, str], name: str) -> tuple[Figure, ...]:

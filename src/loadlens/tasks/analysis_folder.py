@@ -252,12 +252,10 @@ class LogAnalysis(Shown, SavedFolder):
     def report(self) -> Report:
         """What the report shows."""
         from loadlens.charts import svg_text
-        from loadlens.report import RUN, run_data, summary_report
+        from loadlens.report import summary_report
         from loadlens.report.load_report import LOAD_CAPTIONS
         from loadlens.report.over_time_report import OVER_TIME_CAPTIONS
 
-        summary = self.summary
-        data = run_data(summary.profile, summary.by, untold=summary.kept_columns)
         charts = {"latency_density": self.summary.chart, **self.summary.view_charts()}
         elsewhere = {*OVER_TIME_CAPTIONS, *LOAD_CAPTIONS}
         charts = {name: chart for name, chart in charts.items() if name not in elsewhere}
@@ -271,7 +269,6 @@ class LogAnalysis(Shown, SavedFolder):
             cards=self.decisions.cards(),
             before=self.decisions.sections_before(),
             after=(*self._further_sections(), *self.decisions.sections_after()),
-            runs={RUN: data} if data else {},
         )
 
     @property

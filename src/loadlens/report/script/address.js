@@ -1,4 +1,5 @@
-// The selection as the address has it: #select=1500-3000;keys=0,4-7 with seconds of the log's clock.
+// Selections as the address has them: #select=1500-3000;keys=0,4-7 with seconds of the log's clock; of a page
+// with several runs, #stability:select=1500-3000&concurrency:keys=2.
 
 function keysText(keys) {
   const spans = [];
@@ -16,13 +17,19 @@ function addressOf(run, selection) {
     parts.push(`select=${windowStart(run, selection.from)}-${windowStart(run, selection.to)}`);
   }
   if (!selection.isEveryKey) parts.push(`keys=${keysText(selection.keys) || "none"}`);
-  return parts.length ? `#${parts.join(";")}` : "";
+  return parts.join(";");
 }
 
-// The selection of an address, cut to what the run has; null for an address that has none.
+// What an address has of a run, which is named where a page has several.
+function addressPart(address, name) {
+  const parts = address.replace(/^#/, "").split("&");
+  return parts.find((part) => part.startsWith(`${name}:`))?.slice(name.length + 1) ?? parts.find((part) => /^(select|keys)=/.test(part)) ?? "";
+}
+
+// The selection of a run's part of an address, cut to what the run has; null for an address that has none.
 function selectionOf(run, address) {
-  const time = /(?:^#|;)select=(-?[\d.]+)-(-?[\d.]+)/.exec(address);
-  const named = /(?:^#|;)keys=([\d,-]+|none)/.exec(address);
+  const time = /(?:^|;)select=(-?[\d.]+)-(-?[\d.]+)/.exec(address);
+  const named = /(?:^|;)keys=([\d,-]+|none)/.exec(address);
   if (!time && !named) return null;
   const window = (seconds) => Math.min(Math.max(Math.round((seconds - run.start_s) / run.width_s), 0), run.num_windows);
   let [from, to] = time ? [window(Number(time[1])), window(Number(time[2]))] : [0, run.num_windows];

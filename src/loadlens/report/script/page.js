@@ -2,6 +2,7 @@
 
 class RunPage {
   constructor(name, run) {
+    this.name = name;
     this.run = run;
     this.selection = Selection.whole(run);
     const of = (what) => [...document.querySelectorAll(`${what}[data-run="${name}"]`)];
@@ -27,7 +28,7 @@ class RunPage {
   }
 
   restore() {
-    const found = selectionOf(this.run, location.hash);
+    const found = selectionOf(this.run, addressPart(location.hash, this.name));
     if (found) this.select(found, true);
   }
 
@@ -57,7 +58,7 @@ class RunPage {
     const { selection } = this;
     for (const follower of this.followers) follower.show(selection);
     this.reset.hidden = selection.isWhole;
-    document.body.classList.toggle("selecting", !selection.isWhole);
+    document.body.classList.toggle("selecting", pages.some((page) => !page.selection.isWhole));
     if (this.isDone) this.settle();
     this.panel.dataset.shownMs = (performance.now() - began).toFixed(1);
   }
@@ -65,8 +66,7 @@ class RunPage {
   // What is done once a drag has ended: the address, and what a screen reader says.
   settle() {
     this.isDone = false;
-    const address = addressOf(this.run, this.selection);
-    if (address || /^#(select|keys)=/.test(location.hash)) history.replaceState(null, "", address || location.pathname + location.search);
+    keepAddress();
     this.status.textContent = this.told();
     for (const table of sortedTables) if (table.sorted) table.arrange();
   }
@@ -78,7 +78,7 @@ class RunPage {
     const time = selection.isWholeTime ? "All of the time" : `${moment(run, selection.begin)} to ${moment(run, selection.end)}${run.is_calendar ? " UTC" : ""}`;
     const keys = selection.isEveryKey ? "" : `, ${grouped(selection.keys.length)} of ${counted(run.keys.length, "configuration")}`;
     const bound = selection.isWholeTime && selection.keys.length === 1 ? "" : ` Percentiles are within ${(100 * run.relative_error).toFixed(1)}\u00a0%.`;
-    return `${time}${keys}: ${counted(total.calls, "call")}, ${shown("share", total.errorRate)} failed.${bound}${this.endless()}`;
+    return `${time}${keys}: ${counted(total.calls, "call")}${total.calls ? `, ${shown("share", total.errorRate)} failed` : ""}.${bound}${this.endless()}`;
   }
 
   endless() {
@@ -94,17 +94,37 @@ function markWhole() {
   }
 }
 
+const pages = [];
 const sortedTables = [];
+
+// The address has the selections of all runs, those of several by their names.
+function keepAddress() {
+  const parts = pages.map(({ name, run, selection }) => ({ name, text: addressOf(run, selection) })).filter(({ text }) => text);
+  const address = parts.map(({ name, text }) => (pages.length > 1 ? `${name}:${text}` : text)).join("&");
+  const isKept = /(^#|&|:)(select|keys)=/.test(location.hash);
+  if (address || isKept) history.replaceState(null, "", address ? `#${address}` : location.pathname + location.search);
+}
+
+// The panel of the only run stands above all and stays in sight; that of one of several, in its section.
+function placePanels() {
+  for (const { name, panel } of pages) {
+    const section = document.querySelector(`main [data-run="${name}"]:not(.card)`)?.closest("section");
+    if (pages.length > 1 && section) section.querySelector("h2").after(panel);
+    else document.querySelector("main").before(panel);
+  }
+}
 
 async function start() {
   for (const block of document.querySelectorAll("script[data-run]")) {
-    const page = new RunPage(block.dataset.run, await unpackedRun(block.textContent));
-    document.querySelector("main").before(page.panel);
-    page.show();
-    page.select(page.selection, true);
-    page.restore();
-    markWhole();
+    pages.push(new RunPage(block.dataset.run, await unpackedRun(block.textContent)));
   }
+  placePanels();
+  for (const page of pages) {
+    page.selection = selectionOf(page.run, addressPart(location.hash, page.name)) ?? page.selection;
+    page.isDone = true;
+    page.show();
+  }
+  if (pages.length) markWhole();
   for (const table of document.querySelectorAll("main table")) {
     const hasFigures = table.tHead?.querySelector(".number");
     if (hasFigures && table.tBodies[0].rows.length >= FEWEST_SORTED) sortedTables.push(new SortedTable(table));

@@ -29,6 +29,7 @@ class LiveTable {
       time: `Of the selection: percentiles are ${bound}, all else is exact. Figures by second (TPS) and of outliers are known of the whole run alone.`,
       keys: `The figures of each configuration are exact. Of all that are selected together, percentiles are ${bound}.`,
     };
+    this.wholeNotes = [...table.closest(".table").querySelectorAll(".note")];
     this.note = make("p", { class: "note" });
     table.closest(".table").append(this.note);
   }
@@ -45,7 +46,7 @@ class LiveTable {
     for (const cell of this.total) this.showCell(cell, isWhole ? null : selection.total(), isWhole);
     this.note.hidden = isWhole;
     this.note.textContent = isWholeTime ? this.notes.keys : this.notes.time;
-    if (this.isWholeTime !== isWholeTime) for (const cell of this.untold) cell.hidden = !isWholeTime;
+    if (this.isWholeTime !== isWholeTime) for (const part of [...this.untold, ...this.wholeNotes]) part.hidden = !isWholeTime;
     this.isWholeTime = isWholeTime;
   }
 

@@ -47,8 +47,11 @@ const VIEWS = {
         { name, tone, ys: chosenWindows(selection).map((tally) => valueOf(tally, q)) }))),
     (selection, page) => overTimeSpec(selection, page, "Throughput (per s)", " per s", "measure", [
       { name: "Successful calls", tone: 0, ys: chosenWindows(selection).map((tally) => tally.throughput) }]),
-    (selection, page) => overTimeSpec(selection, page, "Failed calls", "", "share", [
-      { name: "Share of calls", tone: 3, ys: chosenWindows(selection).map((tally) => tally.errorRate) }]),
+    (selection, page) => {
+      const ys = chosenWindows(selection).map((tally) => tally.errorRate);
+      return ys.some((share) => share > 0)
+        ? overTimeSpec(selection, page, "Failed calls", "", "share", [{ name: "Share of calls", tone: 3, ys }]) : null;
+    },
     (selection, page) => {
       const ys = chosenWindows(selection).map((tally) => tally.active);
       return ys.some((value) => value !== null)
@@ -91,7 +94,8 @@ function byKeySpec(selection, page, title, unit, figure) {
 function spectrumSpec(selection) {
   const total = selection.total();
   if (!total.counts.timed) return null;
-  const tails = Array.from({ length: 76 }, (_, i) => 10 ** (i / 15)); // 1 / (1 - quantile), to p99.999
+  const tails = Array.from({ length: 76 }, (_, i) => 10 ** (i / 15)) // 1 / (1 - quantile), to p99.999
+    .filter((tail, i) => i < 2 || tail <= total.counts.timed);
   const curve = (tally) => tails.map((tail) => (tail <= tally.counts.timed ? valueOf(tally, 1 - 1 / tail) : null));
   const { keys, more } = notableKeys(selection);
   const some = selection.keys.length > 1 ? keys : [];
@@ -102,7 +106,7 @@ function spectrumSpec(selection) {
     title: `Latency by percentile (ms)${some.length ? moreText(more) : ""}`, unit: " ms", format: "measure", kind: "line", height: 300,
     series: [{ name: "All selected calls", tone: "all", ys: curve(total) }, ...series],
     xs: tails.length, xText: (place) => percentile(tails[place]),
-    xTicks: () => ticks.map((tail) => ({ at: 15 * Math.log10(tail) + 0.5, text: percentile(tail) })),
+    xTicks: () => ticks.filter((tail) => tail <= tails.at(-1)).map((tail) => ({ at: 15 * Math.log10(tail) + 0.5, text: percentile(tail) })),
   };
 }
 
