@@ -142,8 +142,8 @@ def _in_parts(log: Log, layers: Layers, scan: Scan) -> Iterator[Counted]:
         except TallyFullError as error:
             if parts >= _MOST_PARTS:
                 raise _too_many_keys(log, scan, "too many different values") from error
-            smaller = range(_MORE_PARTS * part, _MORE_PARTS * (part + 1))
-            waiting += [(one, _MORE_PARTS * parts) for one in reversed(smaller)]
+            # Parts by a hash are alike: what is too large for one is so for those that wait.
+            waiting = _divided([*waiting, (part, parts)], _MORE_PARTS * parts)
             continue
         num_keys, share = num_keys + profiles[None].keys.height, share + 1 / parts
         if parts > 1 and num_keys / share * _BYTES_A_KEY > scan.limits.profile_bytes:
@@ -156,6 +156,15 @@ def _in_parts(log: Log, layers: Layers, scan: Scan) -> Iterator[Counted]:
 def looked_at(profiles: Profiles) -> dict[Layer, Profile]:
     """The profiles of all layers that further looks may be asked for."""
     return dict([*profiles.items(), *profiles[None].measures.items()])
+
+
+def _divided(parts: Sequence[tuple[int, int]], into: int) -> list[tuple[int, int]]:
+    """Parts, each as its number and of how many it is one, as parts of which there are ``into`` in all."""
+    return [
+        (one, into)
+        for number, of in parts
+        for one in reversed(range(number * into // of, (number + 1) * into // of))
+    ]
 
 
 def profiles_of_rows(log: Log, layers: Layers, scan: Scan) -> Profiles:
