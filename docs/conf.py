@@ -19,7 +19,7 @@ from loadlens.cli.program import app as loadlens_command
 
 project = "loadlens"
 version = release = version_of("loadlens")
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinxcontrib.mermaid"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["images"]
 html_theme = "furo"
 html_title = f"loadlens {version}"
@@ -27,9 +27,9 @@ html_baseurl = os.environ.get("DOCS_SITE_URL", "")
 html_static_path = ["images/site.css"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_show_copyright = False
 html_show_sourcelink = False
 myst_heading_anchors = 3
-myst_fence_as_directive = ["mermaid"]
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True

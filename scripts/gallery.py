@@ -20,7 +20,7 @@ from PIL import Image
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "images"
 WIDTH: Final = 1000
 COLOURS: Final = 128
-PAGE_SIZE: Final = (1280, 1180)
+PAGE_SIZE: Final = (1280, 900)
 BEGIN_S: Final = 1_795_600_800  # 2026-11-25 10:00 UTC
 LENGTH_S: Final = 900
 RAMP_S: Final = 120

@@ -84,8 +84,8 @@ def test_the_commands_for_sagemaker_run(here: Path) -> None:
     results_folder(here / "results-folder")
     block = blocks("sagemaker", "sh")[0]
     run(block)
-    [pattern] = re.findall(r"^head (\S+)", block, flags=re.MULTILINE)
-    assert len(list(here.glob(pattern))) == 2
+    [shown] = re.findall(r"^head (\S+)", block, flags=re.MULTILINE)
+    assert (here / shown).is_file()
 
 
 @pytest.mark.slow
