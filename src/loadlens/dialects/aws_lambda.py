@@ -282,7 +282,8 @@ class Report:
         begun = _part("init").is_not_null()
         if self.restore is not None:
             begun |= _part("restore").is_not_null()
-        return begun.alias("cold_start"), _part("init_ms").alias("init_duration")
+        restored = [] if self.restore is None else [_part("restore_ms").alias("restore_duration")]
+        return begun.alias("cold_start"), _part("init_ms").alias("init_duration"), *restored
 
     def rules(self, columns: Mapping[str, str], where: pl.Expr | None = None) -> Iterator[Rule]:
         """The rules of the parts.

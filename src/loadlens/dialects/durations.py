@@ -38,13 +38,22 @@ def _duration(column: str, meaning: str, *includes: str, outside: bool = False) 
 
 
 DURATIONS: Final[Mapping[str, Duration]] = {
-    "blocked": _duration("blocked_ms", "waiting for a free connection", outside=True),
+    "blocked": _duration(
+        "blocked_ms",
+        "acquiring a connection, before the latency begins",
+        "looking_up",
+        "connecting",
+        "tls_handshaking",
+        outside=True,
+    ),
+    "looking_up": _duration("looking_up_ms", "looking up the host name", outside=True),
+    "connecting": _duration("connecting_ms", "establishing the connection", outside=True),
+    "tls_handshaking": _duration("tls_handshaking_ms", "TLS handshake", outside=True),
     "dns": _duration("dns_ms", "looking up the host name"),
     "connect": _duration("connect_ms", "establishing the connection", "dns"),
-    "tls": _duration("tls_ms", "TLS handshake"),
-    "send": _duration("send_ms", "sending the request"),
-    "wait": _duration("wait_ms", "waiting for the first byte of the response"),
-    "receive": _duration("receive_ms", "receiving the response"),
+    "sending": _duration("sending_ms", "sending the request"),
+    "waiting": _duration("waiting_ms", "waiting for the first byte of the response"),
+    "receiving": _duration("receiving_ms", "receiving the response"),
     "first_byte": _duration("first_byte_ms", "time to the first byte of the response", "connect"),
     "first_token": _duration("first_token_ms", "time to the first token"),
     "init": _duration("init_duration", "starting a new environment", outside=True),

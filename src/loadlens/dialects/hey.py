@@ -34,9 +34,9 @@ _MEANING: Final = (
 _DURATIONS: Final = {
     "dns": Logged(source="DNS", unit="s"),
     "connect": Logged(source="DNS+dialup", unit="s"),
-    "send": Logged(source="Request-write", unit="s"),
-    "wait": Logged(source="Response-delay", unit="s"),
-    "receive": Logged(source="Response-read", unit="s"),
+    "sending": Logged(source="Request-write", unit="s"),
+    "waiting": Logged(source="Response-delay", unit="s"),
+    "receiving": Logged(source="Response-read", unit="s"),
 }
 _MS_PER_S: Final = 1000
 _FIRST_FAILED_STATUS: Final = 400

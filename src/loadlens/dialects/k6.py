@@ -14,6 +14,15 @@ import numpy as np
 import polars as pl
 
 from loadlens.dialects.base import Columns, Dialect, Refused
+from loadlens.dialects.k6_durations import (
+    FIRST_OF_REQUEST,
+    METRICS,
+    cut_before_requests,
+    duration_columns,
+    duration_steps,
+    unpaired,
+    unpaired_warning,
+)
 from loadlens.dialects.k6_samples import (
     EVERYDAY,
     OTHER_SAMPLES,
@@ -41,7 +50,7 @@ from loadlens.errors import InputError
 from loadlens.messages import listed, shortened
 from loadlens.text.delimited import Table
 from loadlens.text.json_records import JsonLines
-from loadlens.text.record_blocks import Block
+from loadlens.text.record_blocks import Block, Framing
 from loadlens.text.stream import BOM, Head
 from loadlens.text.typed_rows import Parsed, among
 
@@ -193,19 +202,37 @@ class _SampleTable(Table):
     Attributes:
         sample: the parts of a sample.
         calls: the metrics whose samples are calls.
+        paired: whether requests have their durations, which samples behind theirs tell.
     """
 
     sample: Sample
     calls: tuple[str, ...]
+    paired: bool = False
+
+    @property
+    def framing(self) -> Framing:
+        """What a record is; blocks are cut between requests where these have their durations."""
+        framing = super().framing
+        return cut_before_requests(framing, f"{FIRST_OF_REQUEST},".encode()) if self.paired else framing
+
+    def read(self, block: Block) -> Parsed:
+        """Reads one block; whole, where rows belong together."""
+        if not self.paired:
+            return super().read(block)
+        own = self._without_header(block) if self.has_header and block.index == 0 else block
+        return self._fast(own) or self._careful(own)
 
     def observed(self, typed: pl.DataFrame) -> dict[str, int]:
         """What is counted for warnings."""
-        return observed(self.sample, self.calls, typed)
+        return {
+            **observed(self.sample, self.calls, typed),
+            **(unpaired(self.sample, typed) if self.paired else {}),
+        }
 
     def _fast(self, block: Block) -> Parsed | None:
         if not block.is_regular or not self._has_width(block.data) or _has_odd_names(block.data):
             return None
-        skipped = EVERYDAY - set(self.calls)
+        skipped = EVERYDAY - set(self.calls) - (METRICS if self.paired else set())
         chosen = chosen_lines(block, prefixes=[b""], end=b",", skipped=skipped)
         has_lines = chosen.block.data
         parsed = (
@@ -255,6 +282,20 @@ def _samples(head: Head, names: Sequence[str]) -> list[dict[str, str]]:
 
 def _open_csv(head: Head) -> Table:
     return _table(head, REQUESTS)
+
+
+def _open_csv_durations(head: Head) -> Table:
+    table = _table(head, REQUESTS)
+    return _with_durations(table) if isinstance(table, _SampleTable) else table
+
+
+def _with_durations(table: _SampleTable) -> _SampleTable:
+    return replace(
+        table,
+        paired=True,
+        steps=(*table.steps, *duration_steps(table.sample, table.sample.value)),
+        columns=(*table.columns, *duration_columns()),
+    )
 
 
 def _open_csv_transactions(head: Head) -> Table:
@@ -346,7 +387,7 @@ def _time_form(head: Head, names: Sequence[str]) -> str:
 
 
 def _warnings_csv(head: Head, rows: int, facts: Mapping[str, int]) -> list[str]:
-    return warnings_of(_names(head), rows, facts)
+    return warnings_of(_names(head), rows, facts) + unpaired_warning(facts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -355,17 +396,33 @@ class _SampleLines(JsonLines):
 
     Attributes:
         calls: the metrics whose samples are calls.
+        paired: whether requests have their durations, which samples behind theirs tell.
     """
 
     calls: tuple[str, ...]
+    paired: bool = False
+
+    @property
+    def framing(self) -> Framing:
+        """Every line is a record; blocks are cut between requests where these have their durations."""
+        framing = super().framing
+        beginnings = [f'{begin.decode()}{FIRST_OF_REQUEST}"'.encode() for begin in _JSON_BEGINNINGS]
+        return cut_before_requests(framing, *beginnings) if self.paired else framing
+
+    def read(self, block: Block) -> Parsed:
+        """Reads one block; whole, where rows belong together."""
+        return (self._fast(block) or self._careful(block)) if self.paired else super().read(block)
 
     def observed(self, typed: pl.DataFrame) -> dict[str, int]:
         """What is counted for warnings."""
-        return observed(_JSON_SAMPLE, self.calls, typed.filter(pl.col("type") != "Metric"))
+        return {
+            **observed(_JSON_SAMPLE, self.calls, typed.filter(pl.col("type") != "Metric")),
+            **(unpaired(_JSON_SAMPLE, typed) if self.paired else {}),
+        }
 
     @property
     def _skipped(self) -> frozenset[str]:
-        return EVERYDAY - set(self.calls)
+        return EVERYDAY - set(self.calls) - (METRICS if self.paired else set())
 
     def _fast(self, block: Block) -> Parsed | None:
         if not _are_objects(block.data):
@@ -424,6 +481,22 @@ def _open_json(head: Head) -> JsonLines:
     return _lines(head, REQUESTS)
 
 
+def _open_json_durations(head: Head) -> JsonLines:
+    _open_json(head)  # which refuses what is none
+    return _json_with_durations()
+
+
+@lru_cache
+def _json_with_durations() -> JsonLines:
+    lines = _lines_of(REQUESTS)
+    return replace(
+        lines,
+        paired=True,
+        steps=(*lines.steps, *duration_steps(_JSON_SAMPLE, _JSON_SAMPLE.value)),
+        columns=(*lines.columns, *duration_columns()),
+    )
+
+
 def _open_json_transactions(head: Head) -> JsonLines:
     return _lines(head, TRANSACTIONS)
 
@@ -435,7 +508,7 @@ def _lines(head: Head, calls: tuple[str, ...]) -> JsonLines:
 
 
 @lru_cache
-def _lines_of(calls: tuple[str, ...]) -> JsonLines:
+def _lines_of(calls: tuple[str, ...]) -> _SampleLines:
     return _SampleLines(
         types=_JSON_TYPES,
         calls=calls,
@@ -456,7 +529,7 @@ def _lines_of(calls: tuple[str, ...]) -> JsonLines:
 
 
 def _warnings_json(_head: Head, rows: int, facts: Mapping[str, int]) -> list[str]:
-    return warnings_of(TAGS, rows, facts)
+    return warnings_of(TAGS, rows, facts) + unpaired_warning(facts)
 
 
 def _is_summary_json(head: Head) -> bool:
@@ -480,6 +553,7 @@ K6_CSV: Final = Dialect(
     logged_times=("end_time",),
     finer_times="k6 logs finer times with K6_CSV_TIME_FORMAT=unix_milli",
     open=_open_csv,
+    open_durations=_open_csv_durations,
     open_transactions=_open_csv_transactions,
     warnings=_warnings_csv,
 )
@@ -493,6 +567,7 @@ K6_JSON: Final = Dialect(
     logged_times=("end_time",),
     matches=_is_json,
     open=_open_json,
+    open_durations=_open_json_durations,
     open_transactions=_open_json_transactions,
     warnings=_warnings_json,
 )

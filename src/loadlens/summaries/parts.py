@@ -15,6 +15,7 @@ REST: Final = "rest"
 """What the measures leave of the latency."""
 
 _DOMINATES: Final = 0.5
+_ROUNDING: Final = 1e-9  # of sums of means
 _DESCRIBED: Final = ("min", "mean", "median", "max")
 
 
@@ -86,7 +87,9 @@ def parts_of_latency(tables: Mapping[str, pl.DataFrame], latency: pl.DataFrame, 
         ``mean_ms``, of all successes, those without the measure counting 0; ``share`` of the mean latency
         (0 to 1), null for what that does not include. Keys without a success are left out.
     """
-    keys, named = key_names(plan.key), list(tables)
+    keys = key_names(plan.key)
+    tables = {name: table for name, table in tables.items() if table["num_timed_successes"].sum()}
+    named = list(tables)
     calls = latency["num_timed_successes"]
     means = [
         table.select(_sum("success_mean", "num_timed_successes") / calls).to_series().alias(name)
@@ -109,7 +112,7 @@ def parts_of_latency(tables: Mapping[str, pl.DataFrame], latency: pl.DataFrame, 
     )
     is_part = pl.col("part").is_in([*[labels[name] for name in inside], REST]) & (pl.col(LATENCY) > 0)
     return (
-        long.filter((pl.col("part") != REST) | (pl.col("mean_ms") > 0))
+        long.filter((pl.col("part") != REST) | (pl.col("mean_ms") > _ROUNDING * pl.col(LATENCY)))
         .sort("order", maintain_order=True)
         .select(
             *[pl.col(internal).alias(name) for internal, name in zip(keys, plan.key, strict=True)],

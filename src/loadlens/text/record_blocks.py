@@ -7,7 +7,7 @@ up damage the one line that they are in.
 import io
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final, TypeAlias
@@ -66,11 +66,14 @@ class Framing:
         quote: the character that may enclose cells with line breaks in them; None where lines are records.
         separator: what stands between cells.
         width: how many cells a record has.
+        begins: how the first of several records that belong together begins, in one of these ways; blocks
+            are cut before such a one. None where records do not belong together.
     """
 
     quote: str | None = None
     separator: str = ","
     width: int = 1
+    begins: tuple[bytes, ...] = ()
 
     def one_line_end(self, data: bytes, position: int) -> int:
         """The end of the records of one line each, without stray quotes, that begin here; 0 for none."""
@@ -310,6 +313,8 @@ def _cut(stream: _Stream, framing: Framing, block_bytes: int, line: int) -> Iter
         is_last = not stream.peek(1)
         is_regular = _quotes_are_regular(data, framing)
         cut = len(data) if is_last or is_regular else _last_boundary(data, framing)
+        if framing.begins and not is_last:
+            cut = _before_group(data, cut, framing.begins)
         rest = data[cut:]
         wanted = block_bytes if cut else len(data)
         if cut:
@@ -326,6 +331,15 @@ def _cut(stream: _Stream, framing: Framing, block_bytes: int, line: int) -> Iter
             index += 1
         if is_last:
             return
+
+
+def _before_group(data: bytes, end: int, begins: Sequence[bytes]) -> int:
+    """Where the last records begin that may belong with what follows; 0 while they may be cut short.
+
+    Where none begins so within the length of the longest record, records do not belong together.
+    """
+    cut = max(data.rfind(b"\n" + begin, 0, end) for begin in begins) + 1
+    return cut or (end if end >= MAX_RECORD_BYTES else 0)
 
 
 def _whole_lines(stream: _Stream, wanted: int, line: int) -> bytes:
