@@ -6,8 +6,9 @@ import polars as pl
 import pytest
 
 import loadlens
+from loadlens.schema import ERROR_COLUMNS
 from loadlens.summaries.load import Load
-from tests.summaries.simulated_queues import law_of, stepped_run
+from tests.summaries.simulated_queues import STEPS, law_of, stepped_run
 
 
 def load_of(frame: pl.DataFrame, by: list[str] | None = None, **options: bool) -> Load:
@@ -132,3 +133,36 @@ def test_a_log_without_times_has_no_load() -> None:
     assert (found.mean_active, found.peak_active, found.table.height) == (None, None, 0)
     assert found.document["levels"] == []
     assert found.scalability.reason is not None
+
+
+def test_a_concurrency_benchmark_tells_the_law_by_clients() -> None:
+    steps = pl.Series("num_clients", STEPS, dtype=pl.Int64)
+    number = ((pl.col("start_time") - 500.25) // 12).cast(pl.Int64)
+    frame = pl.concat(
+        stepped_run(seed=seed).with_columns(
+            number.replace_strict(dict(enumerate(steps)), return_dtype=pl.Int64).alias("num_clients"),
+            response_size=pl.lit(100),
+            max_concurrency=pl.lit(concurrency),
+            memory_size=pl.lit(1024),
+            **dict.fromkeys(ERROR_COLUMNS, pl.lit(0)),
+        )
+        for seed, concurrency in ((1, 50), (2, 100))
+    )
+    result = loadlens.summarize_concurrency_results(frame)
+    assert list(result.scalability) == [(50, 1024), (100, 1024)]
+    for law in result.scalability.values():
+        assert law.reason is None
+        for name, true in law_of().items():
+            assert law.figures[name] == pytest.approx(true, rel=0.3)
+
+
+def test_a_benchmark_with_few_clients_tells_no_law() -> None:
+    frame = stepped_run(seed=1).with_columns(
+        num_clients=(pl.int_range(pl.len()) % 3 + 1),
+        response_size=pl.lit(100),
+        max_concurrency=pl.lit(4),
+        memory_size=pl.lit(1024),
+        **dict.fromkeys(ERROR_COLUMNS, pl.lit(0)),
+    )
+    (law,) = loadlens.summarize_concurrency_results(frame).scalability.values()
+    assert law.reason == "it has 3 loads, and it takes 4"

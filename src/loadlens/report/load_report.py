@@ -24,8 +24,8 @@ _NAMES: Final = {
     "rate_per_s": "Rate of one call alone (1/s)",
     "contention": "Contention (sigma)",
     "coherency": "Coherency (kappa)",
-    "knee_load": "Knee (active calls)",
-    "peak_load": "Peak (active calls)",
+    "knee_load": "Knee ({load})",
+    "peak_load": "Peak ({load})",
     "peak_throughput": "Throughput at the peak (1/s)",
 }
 
@@ -79,17 +79,30 @@ def law_told(law: Scalability) -> str:
     return f"{told} and is highest, {highest}; from there on more load costs throughput."
 
 
-def scalability_table(law: Scalability) -> Table:
-    """The figures of the law with their intervals."""
+def scalability_table(law: Scalability, *, of: str = "active calls", load: str = "active calls") -> Table:
+    """The figures of the law with their intervals.
+
+    Args:
+        law: one that is told.
+        of: what it is fitted to, for the caption.
+        load: the unit of the load.
+    """
     rows = [
-        (name, _number(law.figures[figure]), " to ".join(map(_number, law.intervals[figure])))
+        (
+            name.format(load=load),
+            _number(law.figures[figure]),
+            " to ".join(map(_number, law.intervals[figure])),
+        )
         for figure, name in _NAMES.items()
     ]
     frame = pl.DataFrame(
-        rows, schema={"figure": pl.String, "fitted": pl.String, "95 % interval": pl.String}, orient="row"
+        rows, schema=dict.fromkeys(("figure", "fitted", "95 % interval"), pl.String), orient="row"
     )
-    caption = f"Universal scalability law, fitted to {law.num_points:,} windows"
-    return Table(caption=caption, frame=frame, num_keys=1)
+    return Table(
+        caption=f"Universal scalability law by {of}, fitted to {law.num_points:,} windows",
+        frame=frame,
+        figures=("fitted", "95 % interval"),
+    )
 
 
 def _number(value: float) -> str:

@@ -8,7 +8,8 @@ from typing import Final
 import polars as pl
 
 from loadlens.cost.break_even import CostAnalysis
-from loadlens.report.columns import format_money, format_value
+from loadlens.report.columns import format_money, format_value, key_text
+from loadlens.report.load_report import scalability_table
 from loadlens.report.page import Block, Callout, Card, Figure, Report, Section, Table
 from loadlens.report.run_data import runs_of
 from loadlens.report.sections import (
@@ -252,10 +253,28 @@ def _concurrency(concurrency: ConcurrencyStatistics, figures: Mapping[str, str])
         blocks=(
             *_tables("concurrency", concurrency, _CONCURRENCY_KEY, _CONCURRENCY_FILE),
             *_density(figures, "concurrency", _CONCURRENCY_SPREAD, concurrency.outliers),
+            *_scaling(concurrency),
             *_views(figures, "concurrency"),
             *_metrics(concurrency.endpoint_metrics, _CONCURRENCY_METRICS_KEY),
         ),
     )
+
+
+def _scaling(concurrency: ConcurrencyStatistics) -> list[Block]:
+    """The universal scalability law by clients, of each system that tells it, and why others do not."""
+    blocks: list[Block] = []
+    untold: dict[str, list[str]] = {}
+    for key, law in concurrency.scalability.items():
+        system = key_text(("max_concurrency", "memory_size"), key)
+        if law.reason is None:
+            blocks.append(scalability_table(law, of=f"clients, {system}", load="clients"))
+        else:
+            untold.setdefault(law.reason, []).append(system)
+    blocks += [
+        Callout(text=f"How throughput scales with clients cannot be told of {'; '.join(some)}: {reason}.")
+        for reason, some in untold.items()
+    ]
+    return blocks
 
 
 def _metrics(metrics: pl.DataFrame | None, key: Sequence[str]) -> tuple[Block, ...]:

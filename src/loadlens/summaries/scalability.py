@@ -6,9 +6,12 @@ from itertools import product
 from typing import Any, Final
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["Scalability", "fitted_scalability"]
+from loadlens.messages import counted
+
+__all__ = ["Scalability", "fitted_scalability", "scalability_by"]
 
 Floats = NDArray[np.float64]
 
@@ -137,12 +140,36 @@ def fitted_scalability(
     )
 
 
+def scalability_by(
+    windows: pl.DataFrame, systems: Sequence[str], load: str
+) -> dict[tuple[Any, ...], Scalability]:
+    """The law of each of several systems in one log, fitted to windows of time.
+
+    Args:
+        windows: the columns ``systems`` and ``load``, ``window_start_s``, ``covered_s``, ``throughput``.
+        systems: what tells the systems apart.
+        load: the column with the load of a window.
+
+    Returns:
+        By the values of ``systems``, ascending.
+    """
+    told = windows.filter(pl.col("covered_s") > 0).drop_nulls(["throughput", load])
+    ordered = told.sort(*systems, "window_start_s", nulls_last=True)
+    parts = ordered.group_by(systems, maintain_order=True)
+    return {
+        key: fitted_scalability(*(own[name].to_numpy() for name in (load, "throughput", "covered_s")))
+        for key, own in parts
+    }
+
+
 def _untold(load: Floats, throughput: Floats) -> str | None:
     """Why measurements cannot tell how throughput depends on load."""
     if len(load) < _FEWEST_POINTS or not throughput.any():
         return f"it has {len(load)} windows with active calls and throughput, and it takes {_FEWEST_POINTS}"
     low, high = np.quantile(load, [0.05, 0.95])
-    if high < _LEAST_RANGE * low or len(np.unique(load)) < _FEWEST_LOADS:
+    if (loads := len(np.unique(load))) < _FEWEST_LOADS:
+        return f"it has {counted(loads, 'load')}, and it takes {_FEWEST_LOADS}"
+    if high < _LEAST_RANGE * low:
         return f"its load is constant: between {low:.3g} and {high:.3g} most of the time"
     roughness = np.square(np.diff(load)).sum() / np.square(load - load.mean()).sum()
     if roughness > _MOST_ROUGHNESS:

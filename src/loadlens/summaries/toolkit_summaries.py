@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import polars as pl
 
@@ -9,6 +11,7 @@ from loadlens.engine import measure_all
 from loadlens.logs import EndpointMetricsSource, Source, open_log, read_endpoint_metrics
 from loadlens.profile import DEFAULT_PERCENTILES, MeasureOptions, Outliers, Plan, Statistics
 from loadlens.schema import CONFIGURATION_COLUMNS, ENDPOINT_STATISTICS, ERROR_COLUMNS, LATENCY
+from loadlens.summaries.scalability import Scalability, scalability_by
 from loadlens.summaries.summary_columns import (
     TPS_COLUMNS,
     InvocationStatistics,
@@ -155,6 +158,11 @@ class ConcurrencyStatistics(InvocationStatistics):
     average_response_size: float | None
 
     density_panel = ("max_concurrency",)
+
+    @cached_property
+    def scalability(self) -> dict[tuple[Any, ...], Scalability]:
+        """How throughput scales with clients, by maximum concurrency and memory size."""
+        return scalability_by(self.timeline, ("max_concurrency", "memory_size"), "num_clients")
 
     @property
     def density_group(self) -> tuple[str, ...]:

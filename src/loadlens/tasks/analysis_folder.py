@@ -314,7 +314,21 @@ def _part(part: StabilityResult | ConcurrencyResult | None) -> dict[str, Any] | 
         "endpoint_metrics": None if part.endpoint_metrics is None else _rows(part.endpoint_metrics),
         "average_response_size": part.average_response_size,
         **_figures_of(part),
+        **_scalability(part),
     }
+
+
+def _scalability(part: StabilityResult | ConcurrencyResult) -> dict[str, Any]:
+    """How throughput scales with clients, of a concurrency benchmark."""
+    from loadlens.results import ConcurrencyResult
+
+    if not isinstance(part, ConcurrencyResult):
+        return {}
+    laws = [
+        {"max_concurrency": concurrency, "memory_size": memory, **law.document}
+        for (concurrency, memory), law in part.scalability.items()
+    ]
+    return {"scalability": laws}
 
 
 def _total(part: StabilityResult | ConcurrencyResult | SummaryResult) -> dict[str, Any] | None:
