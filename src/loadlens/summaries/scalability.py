@@ -167,10 +167,10 @@ def _untold(load: Floats, throughput: Floats) -> str | None:
     if len(load) < _FEWEST_POINTS or not throughput.any():
         return f"it has {len(load)} windows with active calls and throughput, and it takes {_FEWEST_POINTS}"
     low, high = np.quantile(load, [0.05, 0.95])
-    if (loads := len(np.unique(load))) < _FEWEST_LOADS:
-        return f"it has {counted(loads, 'load')}, and it takes {_FEWEST_LOADS}"
     if high < _LEAST_RANGE * low:
         return f"its load is constant: between {low:.3g} and {high:.3g} most of the time"
+    if (loads := len(np.unique(load))) < _FEWEST_LOADS:
+        return f"it has {counted(loads, 'load')}, and it takes {_FEWEST_LOADS}"
     roughness = np.square(np.diff(load)).sum() / np.square(load - load.mean()).sum()
     if roughness > _MOST_ROUGHNESS:
         return "its load is constant but for chance: it goes up and down from one window to the next"
