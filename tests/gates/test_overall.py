@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from loadlens import check_gates, profile_log
+from loadlens import analyze, check_gates, profile_log
 from loadlens.cli import app
 from loadlens.errors import GateError
 from loadlens.gates import parse_gates
@@ -125,3 +125,13 @@ def test_all_outputs_tell_them_apart(tmp_path: Path) -> None:
     found.save(tmp_path / "out")
     table = pl.read_csv(tmp_path / "out" / "gates.csv")
     assert table["memory_size"].to_list() == [None, 1024, 2048, 4096]
+
+
+@pytest.mark.usefixtures("no_drawings")
+def test_the_report_says_all_in_the_place_of_a_key(tmp_path: Path) -> None:
+    analyze(log_of(500), tmp_path / "out", by=BY, gates=["overall p95 < 1s", "p95 < 1s for label=pay"])
+    report = (tmp_path / "out" / "report.html").read_text("utf-8")
+    verdicts = report.rpartition("Verdicts by configuration")[2].split("</table>")[0]
+    (row,) = [row for row in verdicts.split("<tr") if "overall p95" in row]
+    assert row.count(">all</t") == 2
+    assert "–" not in row

@@ -170,3 +170,18 @@ def test_row_groups_of_large_files_are_known(tmp_path: Path, kind: Literal["delt
     path = Path(MAKERS[kind](str(tmp_path / kind)))
     assert inspect_columns(path, kind, small_file_bytes=0).row_group_bytes > 0
     assert inspect_columns(path, kind).row_group_bytes == 0
+
+
+@pytest.mark.parametrize("kind", ["delta", "iceberg"])
+def test_a_table_is_sliced_as_a_file_of_its_rows(kind: str, tmp_path: Path) -> None:
+    table = MAKERS[kind](str(tmp_path / "table"))
+    first = NOW["start_time"].min()
+    middle = NOW["start_time"].median()
+    assert isinstance(first, float)
+    assert isinstance(middle, float)
+    where = "invocation_latency < 50"
+    part = NOW.filter((pl.col("start_time") < middle) & (pl.col("invocation_latency") < 50))
+    got = loadlens.summarize(table, [], to=middle - first, where=where, totals=True)
+    assert got.outside is not None
+    assert got.outside.inside == part.height
+    assert got.summary.equals(loadlens.summarize(part, []).summary)

@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from loadlens.gates import GateCheck
+from loadlens.gates import GateCheck, Verdict
 from loadlens.gates.verdict_files import detail, gate_text, summary_line, worst_of
 from loadlens.messages import counted
-from loadlens.report.columns import NOTHING, key_text
+from loadlens.report.columns import NOTHING, format_key, key_text
 from loadlens.report.load_report import LOAD_CAPTIONS
 from loadlens.report.over_time_report import OVER_TIME_CAPTIONS
 from loadlens.report.page import Block, Callout, Card, Heading, Notes, Section, Table
@@ -340,7 +340,7 @@ def _table(check: GateCheck) -> Table:
     columns: dict[str, list[object]] = {
         "Verdict": ["holds" if verdict.holds else "FAILED" for verdict in shown],
         "Gate": [gate_text(verdict.gate) for verdict in shown],
-        **{_apart(name): [verdict.key.get(name) for verdict in shown] for name in check.by},
+        **{_apart(name): _key_cells(name, shown) for name in check.by},
         "Value": [verdict.gate.shown(verdict.value) for verdict in shown],
         "Calls": [verdict.calls for verdict in shown],
         **({"Detail": details} if any(details) else {}),
@@ -353,6 +353,13 @@ def _table(check: GateCheck) -> Table:
         figures=("Value",),
         note=rest if len(verdicts) > len(shown) else "",
     )
+
+
+def _key_cells(name: str, verdicts: Sequence[Verdict]) -> list[object]:
+    """What verdicts have in a key column: text where some are of all calls together."""
+    if all(verdict.key for verdict in verdicts):
+        return [verdict.key[name] for verdict in verdicts]
+    return [format_key(name, verdict.key[name]) if verdict.key else "all" for verdict in verdicts]
 
 
 def _apart(key: str) -> str:
