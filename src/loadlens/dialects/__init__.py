@@ -16,6 +16,7 @@ from loadlens.dialects.base import (
     Reader,
     Refused,
     StreamReader,
+    fits,
 )
 from loadlens.dialects.canonical import LOADLENS_CSV
 from loadlens.dialects.gatling import GATLING_OLD_TEXT, GATLING_TEXT
@@ -134,7 +135,7 @@ def detect(head: Head, override: str | None = None) -> Dialect:
     if override is not None:
         return dialect_called(override)
     _refuse(head)
-    found = [dialect for dialect in DIALECTS if dialect.matches(head)]
+    found = [dialect for dialect in DIALECTS if fits(dialect, head)]
     if len(found) == 1:
         return found[0]
     if found:
@@ -225,5 +226,5 @@ def dialect_called(name: str) -> Dialect:
 
 def _refuse(head: Head) -> None:
     for refused in REFUSED:
-        if refused.matches(head):
+        if fits(refused, head):
             raise RefusedFormatError(head.path, refused)

@@ -213,6 +213,7 @@ def _latency_told(facts: Mapping[str, int]) -> str:
 
 
 AIPERF_JSON: Final = Dialect(
+    signs=(b'"request_start_ns"', b'"timestamp_ns"'),
     name="aiperf-jsonl",
     title="AIPerf JSONL",
     key=(),

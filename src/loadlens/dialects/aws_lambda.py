@@ -491,6 +491,7 @@ def _warnings(head: Head, _rows: int, facts: Mapping[str, int]) -> list[str]:
 
 
 LAMBDA_REPORT: Final = Dialect(
+    signs=(b"REPORT RequestId:",),
     name="lambda-report",
     title="AWS Lambda REPORT lines",
     key=("memory_size",),
@@ -512,6 +513,7 @@ def _is_text_of_events(head: Head) -> bool:
 
 
 LAMBDA_TEXT_EVENTS: Final = Refused(
+    signs=(b"EVENTS\t",),
     title="CloudWatch log events as text (--output text)",
     reason="an event is torn over two lines there, its time apart from its message",
     advice="run the same `aws logs` command with `--output json`",

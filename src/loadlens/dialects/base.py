@@ -37,6 +37,7 @@ __all__ = [
     "error_class",
     "fields_of",
     "filled",
+    "fits",
     "has_line",
     "header_of",
     "is_value",
@@ -140,6 +141,7 @@ class KnownByColumns(TypedDict):
     """The arguments of ``Dialect`` that follow from its columns; see there."""
 
     title: str
+    signs: tuple[bytes, ...]
     matches: Callable[[Head], bool]
     near_miss: Callable[[Head], tuple[int, str]]
 
@@ -200,7 +202,13 @@ class Columns:
     @property
     def known(self) -> "KnownByColumns":
         """How a dialect tells its files by these columns, as arguments of ``Dialect``."""
-        return {"title": self.title, "matches": self.match, "near_miss": self.near_miss}
+        sign = max(self.known_by, key=len).encode()
+        return {
+            "title": self.title,
+            "signs": (sign,),
+            "matches": self.match,
+            "near_miss": self.near_miss,
+        }
 
     @property
     def _wanted(self) -> frozenset[str]:
@@ -371,6 +379,8 @@ class Dialect:
             it by the latency.
         finer_times: how its tool is told to log finer times than whole seconds, as a clause; empty where it
             cannot be, or always does.
+        signs: each of its files has one of these in its head, which is quick to look for; none where no
+            bytes tell.
         matches: whether a file is of this dialect, judged by the content of its head. Never raises.
         open: makes the reader of a file of this dialect. Raises an InputError that says what is missing.
         open_durations: the same as ``open``, with the further durations that the tool logs as columns; None
@@ -391,6 +401,7 @@ class Dialect:
     logs_urls: bool = True
     logged_times: tuple[str, ...] = ("start_time", "end_time")
     finer_times: str = ""
+    signs: tuple[bytes, ...] = ()
     matches: Callable[[Head], bool]
     open: Callable[[Head], Reader]
     open_durations: Callable[[Head], Reader] | None = None
@@ -408,12 +419,17 @@ class Refused:
         title: what the file is, such as ``Locust's statistics (--csv)``.
         reason: why it cannot be used, such as ``it holds aggregates, not single requests``.
         advice: what to do instead, with the command.
-        logs_urls: whether the names of its requests may be URLs as the tool called them, whose queries are
-            of no group of requests; False where somebody chose the names.
+        signs: as of a ``Dialect``.
         matches: whether a file is of this kind, judged by the content of its head. Never raises.
     """
 
     title: str
     reason: str
     advice: str
+    signs: tuple[bytes, ...] = ()
     matches: Callable[[Head], bool]
+
+
+def fits(kind: Dialect | Refused, head: Head) -> bool:
+    """Whether a file is of a kind, judged by the content of its head."""
+    return (not kind.signs or any(sign in head.data for sign in kind.signs)) and kind.matches(head)

@@ -357,6 +357,7 @@ def warn_of_gatling(_head: Head, _rows: int, facts: Mapping[str, int]) -> list[s
 
 
 GATLING_TEXT: Final = Dialect(
+    signs=(b"\t",),
     name="gatling-text",
     title="Gatling's simulation.log as text",
     key=("label",),
@@ -374,6 +375,7 @@ def _is_old(head: Head) -> bool:
 
 
 GATLING_OLD_TEXT: Final = Refused(
+    signs=(b"\t",),
     title="a simulation.log of Gatling 2.1 or older",
     reason="its rows name their kind in the third column, a layout that is not supported",
     advice="run the simulation with Gatling 2.2 or later",

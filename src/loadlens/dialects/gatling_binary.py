@@ -403,6 +403,7 @@ def _opened(head: Head, kind: int) -> _BinaryLog:
 
 
 GATLING_BINARY: Final = Dialect(
+    signs=(b"\0",),
     name="gatling-binary",
     title="Gatling's simulation.log in binary",
     key=("label",),

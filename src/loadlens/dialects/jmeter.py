@@ -155,8 +155,9 @@ def _layout(head: Head) -> _Layout | None:
             return _Layout(separator=separator, names=rows[0], has_header=True, lines=lines[1:])
     for separator in _SEPARATORS:
         rows = [cells_of(line, separator) for line in sampled]
-        for names in _LAYOUTS.values():
-            if rows and 2 * sum(_fits(row, names) for row in rows) > len(rows):
+        widths = {len(row) for row in rows}
+        for names in (names for width, names in _LAYOUTS.items() if width in widths):
+            if 2 * sum(_fits(row, names) for row in rows) > len(rows):
                 return _Layout(separator=separator, names=names, has_header=False, lines=lines)
     return None
 

@@ -590,6 +590,7 @@ def _warnings(_head: Head, _rows: int, facts: Mapping[str, int]) -> list[str]:
 
 
 JMETER_XML: Final = Dialect(
+    signs=(b"<",),
     name="jmeter-xml",
     title="JMeter XML",
     key=("label",),

@@ -559,6 +559,7 @@ K6_CSV: Final = Dialect(
 )
 
 K6_JSON: Final = Dialect(
+    signs=(b'"Point"', b'"Metric"'),
     name="k6-json",
     title="k6 JSON",
     key=("label", "method"),
@@ -574,6 +575,7 @@ K6_JSON: Final = Dialect(
 
 
 K6_SUMMARY_JSON: Final = Refused(
+    signs=(b"{",),
     title="k6's summary as JSON (--summary-export, handleSummary)",
     reason=_REASON,
     advice=_ADVICE,

@@ -361,6 +361,7 @@ def _csv_warnings(head: Head, rows: int, facts: Mapping[str, int]) -> list[str]:
 
 
 LAMBDA_JSON: Final = Dialect(
+    signs=(b"{",),
     name="lambda-json",
     title="AWS Lambda log events as JSON",
     key=("memory_size",),
@@ -401,6 +402,7 @@ def _is_statistics(head: Head) -> bool:
 
 
 LAMBDA_PREFIXED: Final = Refused(
+    signs=(b'{"time":"',),
     title="an AWS Lambda log of JSON records with something before each",
     reason="its lines are no JSON",
     advice="cut what is before them: sed 's/^[^{]*//' FILE | grep '^{' > events.ndjson",
@@ -409,6 +411,7 @@ LAMBDA_PREFIXED: Final = Refused(
 """What ``aws logs tail`` and ``sam logs`` print of functions that log in JSON."""
 
 LAMBDA_STATISTICS: Final = Refused(
+    signs=(b"(@",),
     title="statistics of CloudWatch Logs Insights",
     reason="they are of many calls each",
     advice=_FOUND_COLUMNS.advice,

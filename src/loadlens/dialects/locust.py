@@ -185,6 +185,7 @@ LOCUST_STATISTICS: Final = Refused(
 """Locust's ``_stats``, ``_stats_history``, ``_failures`` and ``_exceptions`` files."""
 
 LOCUST_WORKERS: Final = Refused(
+    signs=_WORKERS[:1],
     title="Locust's statistics as JSON",
     reason="it holds the aggregates of workers, not single requests",
     advice=_LOG_REQUESTS,

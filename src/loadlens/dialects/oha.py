@@ -329,6 +329,7 @@ def _database_warnings(head: Head, _rows: int, _facts: Mapping[str, int]) -> lis
 
 
 OHA_SQLITE: Final = Dialect(
+    signs=(_MAGIC,),
     name="oha-sqlite",
     title="oha SQLite",
     key=("label", _RUN),

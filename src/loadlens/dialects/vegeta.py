@@ -306,6 +306,7 @@ VEGETA_CSV: Final = Dialect(
 """What ``vegeta encode --to csv`` writes."""
 
 VEGETA_JSON: Final = Dialect(
+    signs=(b"{",),
     name="vegeta-json",
     title=_JSON.title,
     key=("label", "method"),
@@ -321,6 +322,7 @@ VEGETA_JSON: Final = Dialect(
 
 
 VEGETA_GOB: Final = Refused(
+    signs=(b"BytesOut",),
     title="vegeta's binary results (gob)",
     reason="only vegeta itself can read them",
     advice=_TO_CSV,
