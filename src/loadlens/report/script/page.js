@@ -119,8 +119,8 @@ async function start() {
     pages.push(new RunPage(block.dataset.run, await unpackedRun(block.textContent)));
   }
   placePanels();
+  for (const page of pages) page.selection = selectionOf(page.run, addressPart(location.hash, page.name)) ?? page.selection;
   for (const page of pages) {
-    page.selection = selectionOf(page.run, addressPart(location.hash, page.name)) ?? page.selection;
     page.isDone = true;
     page.show();
   }
