@@ -1,11 +1,8 @@
 """One self-contained HTML page of what was found."""
 
-from loadlens.report.apdex_report import apdex_section
-from loadlens.report.corrected_report import corrected_section
-from loadlens.report.failures_report import failures_section
+from loadlens.report.detail_sections import apdex_section, corrected_section, failures_section, parts_section
 from loadlens.report.markdown import render_markdown
 from loadlens.report.page import Callout, Card, Figure, Heading, Notes, Report, Section, Table, render
-from loadlens.report.parts_report import parts_section
 from loadlens.report.summary_report import summary_report
 from loadlens.report.toolkit_report import toolkit_report
 
