@@ -62,6 +62,7 @@ def setup(sphinx: Sphinx) -> None:
     """Changes pages as they are read."""
     sphinx.connect("source-read", _read)
     sphinx.connect("autodoc-process-signature", _without_lambda)
+    sphinx.connect("autodoc-process-docstring", _short_types, priority=600)  # after Napoleon
 
 
 def _read(sphinx: Sphinx, page: str, source: list[str]) -> None:
@@ -74,7 +75,19 @@ def _read(sphinx: Sphinx, page: str, source: list[str]) -> None:
 def _without_lambda(*event: Any) -> tuple[str | None, str | None]:
     """A signature that can be parsed: the default of a callback is a function without a name."""
     *_, signature, returned = event
-    return signature and signature.replace("<function <lambda>>", "..."), returned
+    return signature and re.sub(r"<function [\w.]*<lambda>>", "...", signature), returned
+
+
+def _short_types(_sphinx: Sphinx, kind: str, *others: Any) -> None:
+    """Types of attributes without the rules that check them, and without modules; sentences stay whole."""
+    lines: list[str] = others[-1]
+    for number, line in enumerate(lines):
+        if line.lstrip().startswith(":type:"):
+            bare = re.sub(r"Annotated\[([\w.]+), .*?\)\]", r"\1", line)
+            lines[number] = re.sub(r"~?\b(?:[a-z_]\w*\.)+(?=[A-Z])", "", bare)
+            if kind == "property":  # Napoleon takes what stands before the colon of a sentence for a type
+                lines[0] = f"{line.removeprefix(':type: ')}: {lines[0]}"
+                lines[number] = ""
 
 
 def _included(file: Path, folder: Path) -> str:
