@@ -59,6 +59,8 @@ def test_the_whole_report():
         "Benchmark configuration",
         "Stability",
         "Concurrency",
+        "Failures: stability benchmark",
+        "Failures: concurrency benchmark",
         "Cost",
         "Data quality",
         "How to read this",

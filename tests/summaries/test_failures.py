@@ -13,8 +13,10 @@ from typer.testing import CliRunner
 import loadlens
 from loadlens.charts import failures_chart
 from loadlens.cli import app
+from loadlens.errors import UsageError
 from loadlens.profile import failed_calls
 from tests.charts.curves import mark_of, rows_of
+from tests.folders import results_folder
 
 ERRORS = ("503 Service Unavailable", "Read timed out", "Connection refused", None)
 LATENCIES = ("latency_min_ms", "latency_mean_ms", "latency_median_ms", "latency_p99_ms", "latency_max_ms")
@@ -284,3 +286,34 @@ def test_failures_of_recorded_runs_equal_those_of_pandas(name: str):
         assert found.is_empty()
     else:
         assert_agrees(found, log, ["label"])
+
+
+def test_long_errors_that_are_cut_alike_have_strips_of_their_own():
+    errors = [f"{'connection refused by the backend of ' * 2}{name}" for name in "ab"]
+    frame = pl.DataFrame({"error": errors, "time_s": [0.0, 1.0], "window_s": [1.0, 1.0], "count": [2, 2]})
+    spec = failures_chart(frame).to_dict()
+    rect = mark_of(spec, "rect")
+    assert len(set(rect["encoding"]["y"]["scale"]["domain"])) == 2
+    assert len({row["strip"] for row in rows_of(spec, rect)}) == 2
+
+
+def test_a_results_folder_has_sections_on_its_failures(tmp_path: Path):
+    folder = results_folder(tmp_path / "run", rows=4000)
+    analysis = loadlens.analyze(folder, tmp_path / "out")
+    page = (tmp_path / "out" / "benchmarking_report" / "benchmarking_report.html").read_text()
+    document = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert 'id="failures-concurrency-benchmark"' in page
+    assert isinstance(analysis, loadlens.ToolkitAnalysis)
+    assert analysis.concurrency is not None
+    counted = sum(row["count"] for row in document["concurrency"]["failures"])
+    assert counted == analysis.concurrency.quality["num_errors"].sum() > 0
+    assert {row["error"] for row in document["concurrency"]["failures"]} <= {
+        "throttle_exception", "insufficient_memory_error", "other_model_error", None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", [{"apdex": "1s"}, {"measures": ["all"]}, {"expected_interval": "1s"}])
+def test_a_results_folder_is_not_asked_for_what_it_has_not(asked: dict[str, object], tmp_path: Path):
+    folder = results_folder(tmp_path / "run", rows=500)
+    with pytest.raises(UsageError, match="is a results folder"):
+        loadlens.analyze(folder, tmp_path / "out", **asked)  # type: ignore[arg-type]

@@ -1,5 +1,7 @@
 """Failed calls over time, a strip for each error."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 import altair as alt
@@ -69,7 +71,7 @@ def _strips(failures: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     totals = totals.sort(["count", "error"], descending=[True, False], nulls_last=True)
     most = _MOST_STRIPS if totals.height <= _MOST_STRIPS else _MOST_STRIPS - 1
     shown, rest = totals.head(most), totals.slice(most)
-    names = [f"{_named(error)} · {count:,}" for error, count in shown.iter_rows()]
+    names = _told_apart([f"{_named(error)} · {count:,}" for error, count in shown.iter_rows()])
     others = f"{rest.height:,} more · {int(rest['count'].sum()):,}"
     named = shown.select("error").with_columns(pl.Series("strip", names, dtype=pl.String))
     told = failures.join(named, on="error", how="left", nulls_equal=True).with_columns(
@@ -77,6 +79,16 @@ def _strips(failures: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     )
     strips = told.group_by("strip", "time_s", "window_s").agg(pl.col("count").sum()).sort("strip", "time_s")
     return strips, list(dict.fromkeys([*names, *([others] if rest.height else [])]))
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Names of which no two are the same: long errors are cut, perhaps where they differ."""
+    seen: Counter[str] = Counter()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return found
 
 
 def _named(error: str | None) -> str:

@@ -43,22 +43,26 @@ _CORRECTED_LEAD: Final = (
 _CORRECTED_NOTE: Final = "Corrected percentiles follow from latency buckets, and lie between the two bounds."
 
 
-def failures_section(part: InvocationStatistics, strips: str | None) -> Section | None:
+def failures_section(
+    part: InvocationStatistics, strips: str | None, *, of: str = "", file: str = "failures.csv"
+) -> Section | None:
     """The failed calls by error; None where no call failed.
 
     Args:
         part: the summary.
         strips: an SVG of the failures over time; None where their times are not known.
+        of: which of several logs it is of; empty for the only one.
+        file: the file that has all rows.
     """
     failures = part.failures
     if failures.is_empty():
         return None
-    blocks: list[Block] = [_failures_table(failures, part)]
+    blocks: list[Block] = [_failures_table(failures, part, file)]
     if strips is not None:
         blocks.append(Figure(caption=FAILURES_CAPTION, svg=strips))
     return Section(
-        title="Failures",
-        anchor="failures",
+        title=f"Failures: {of}" if of else "Failures",
+        anchor="-".join(["failures", *of.split()]),
         lead=f"{_failures_told(failures)} {_FAILURES_LEAD}",
         blocks=tuple(blocks),
     )
@@ -72,15 +76,15 @@ def _failures_told(failures: pl.DataFrame) -> str:
     total = int(totals["count"].sum())
     failed = f"{counted(total, 'call')} failed"
     if error is None:
-        untold = "of which the log tells no error" if count < total else "and the log tells no error"
-        return f"{failed}, {f'{count:,} ' if count < total else ''}{untold}."
+        untold = f"for {count:,} of which" if count < total else "and"
+        return f"{failed}, {untold} the log tells no error."
     share = format_value("share", count / total)
     return (
         f"{failed}, {share} of them with {error!r}, the most frequent of {counted(totals.height, 'error')}."
     )
 
 
-def _failures_table(failures: pl.DataFrame, part: InvocationStatistics) -> Table:
+def _failures_table(failures: pl.DataFrame, part: InvocationStatistics, file: str) -> Table:
     shown = failures.sort("count", descending=True, maintain_order=True).head(_MOST_FAILURES)
     empty = [
         name
@@ -88,11 +92,7 @@ def _failures_table(failures: pl.DataFrame, part: InvocationStatistics) -> Table
         if name not in part.profile.key and failures[name].null_count() == failures.height
     ]
     rest = failures.height - shown.height
-    cut = (
-        f"The {shown.height} with the most calls of {failures.height:,}; failures.csv has all."
-        if rest
-        else ""
-    )
+    cut = f"The {shown.height} with the most calls of {failures.height:,}; {file} has all." if rest else ""
     exact = _QUANTILES if "latency_median_ms" not in empty else ""
     note = " ".join(filter(None, (cut, exact, failures_note(part.profile))))
     kept = [name for name in shown.columns if name not in empty or name == "error"]

@@ -9,6 +9,7 @@ import polars as pl
 
 from loadlens.cost.break_even import CostAnalysis
 from loadlens.report.columns import format_money, format_value, key_text
+from loadlens.report.detail_sections import failures_section
 from loadlens.report.load_report import scalability_table
 from loadlens.report.page import Block, Callout, Card, Figure, Report, Section, Table
 from loadlens.report.run_data import runs_of
@@ -158,13 +159,14 @@ def toolkit_report(
         cost: the cost analysis.
         no_cost_reason: why there is no cost analysis, as a sentence.
         figures: SVG of the charts ``stability_density``, ``concurrency_density``,
-            ``cost_vs_performance`` and ``cost_savings``, as far as there are any.
+            ``cost_vs_performance`` and ``cost_savings``, and of ``<part>_failures``, as far as there are any.
     """
     sections = [
         _at_a_glance(cost, no_cost_reason),
         _configuration(source, options, cost),
         *([_stability(stability, figures)] if stability else []),
         *([_concurrency(concurrency, figures)] if concurrency else []),
+        *_failures(stability, concurrency, figures),
         _cost(cost, figures) if cost else _no_cost(no_cost_reason),
         _quality(stability, concurrency),
         how_to_read(_explanations(options, stability, concurrency, cost), options),
@@ -223,6 +225,21 @@ def _configuration(source: str, options: Mapping[str, str], cost: CostAnalysis |
         anchor="configuration",
         blocks=(settings_table("Input, options and prices", settings),),
     )
+
+
+def _failures(
+    stability: StabilityStatistics | None,
+    concurrency: ConcurrencyStatistics | None,
+    figures: Mapping[str, str],
+) -> list[Section]:
+    """The failed calls of both benchmarks, as far as there are any."""
+    parts = {"stability": stability, "concurrency": concurrency}
+    found = [
+        failures_section(part, figures.get(f"{name}_failures"), of=f"{name} benchmark", file="summary.json")
+        for name, part in parts.items()
+        if part
+    ]
+    return [section for section in found if section]
 
 
 def _stability(stability: StabilityStatistics, figures: Mapping[str, str]) -> Section:

@@ -65,6 +65,16 @@ class Details:
         )
 
     @property
+    def asked_of_logs(self) -> tuple[str, ...]:
+        """What is asked for that results folders of the toolkit do not have, as the command line calls it."""
+        asked = {
+            "--measure": self.measures,
+            "--apdex": self.apdex,
+            "--expected-interval": self.expected_interval,
+        }
+        return tuple(option for option, value in asked.items() if value)
+
+    @property
     def further_columns(self) -> tuple[object, ...]:
         """What takes columns that logs of tools have on request alone; nothing where nothing does."""
         return (*self.measures, *([AUTO] if self.expected_interval == AUTO else []))

@@ -97,12 +97,13 @@ def stability_statistics(
     options: MeasureOptions = MeasureOptions(),
     *,
     totals: bool = False,
+    failures: bool = False,
 ) -> StabilityStatistics:
     """Summarises a stability log by ``memory_size``.
 
     A call is a success when its latency and its response size are above 0. The summary describes all
     successes; the fence only decides which of them the density shows. With ``totals``, all calls together are
-    told besides.
+    told besides; with ``failures``, failed calls are told apart by their error.
 
     Raises:
         InputError: a source cannot be read, lacks columns or holds values that no statistic may use.
@@ -116,6 +117,7 @@ def stability_statistics(
         outliers=outliers,
         counts_outliers=True,
         percentiles=checked_percentiles(percentiles),
+        failures=failures,
     )
     metrics = None if endpoint_metrics is None else read_endpoint_metrics(endpoint_metrics, STABILITY_KEY)
     statistics, *whole = measure_all(log, [plan, *([total_plan(plan)] if totals else [])], options)
@@ -178,12 +180,13 @@ def concurrency_statistics(
     options: MeasureOptions = MeasureOptions(),
     *,
     totals: bool = False,
+    failures: bool = False,
 ) -> ConcurrencyStatistics:
     """Summarises a concurrency log by ``max_concurrency``, ``num_clients`` and ``memory_size``.
 
     The fence is taken over all rows as logged, failures (-1) included; latency and TPS describe the
     rows with ``0 < invocation_latency <= fence``. With ``totals``, all calls together are told besides,
-    under a fence of their own.
+    under a fence of their own; with ``failures``, failed calls are told apart by their error.
 
     Raises:
         InputError: a source cannot be read, lacks columns or holds values that no statistic may use.
@@ -195,6 +198,7 @@ def concurrency_statistics(
         counts_outliers=True,
         percentiles=checked_percentiles(percentiles),
         response_sizes=True,
+        failures=failures,
     )
     metrics = None if endpoint_metrics is None else read_endpoint_metrics(endpoint_metrics, METRICS_KEY)
     statistics, *whole = measure_all(log, [plan, *([total_plan(plan)] if totals else [])], options)

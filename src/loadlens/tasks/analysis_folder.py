@@ -160,6 +160,8 @@ class ToolkitAnalysis(Shown, SavedFolder):
             if part:
                 charts[f"{name}_density"] = part.chart
                 charts |= {f"{name}_{view}": chart for view, chart in part.view_charts().items()}
+                if not part.failures_over_time.is_empty():
+                    charts[f"{name}_failures"] = part.failures_chart
         if self.cost:
             charts |= {"cost_vs_performance": self.cost.chart, "cost_savings": self.cost.savings_chart}
         return {name: svg_text(chart) for name, chart in charts.items()}
@@ -314,6 +316,7 @@ def _part(part: StabilityResult | ConcurrencyResult | None) -> dict[str, Any] | 
         "endpoint_metrics": None if part.endpoint_metrics is None else _rows(part.endpoint_metrics),
         "average_response_size": part.average_response_size,
         **_figures_of(part),
+        "failures": _rows(part.failures),
         **_scalability(part),
     }
 

@@ -21,6 +21,7 @@ from loadlens.logs import (
     is_in_memory,
     open_log,
 )
+from loadlens.messages import listed
 from loadlens.profile import DEFAULT_PERCENTILES, Execution, MeasureOptions
 from loadlens.publish.publishing import (
     existing_paths,
@@ -212,6 +213,12 @@ def _analysis(inputs: Sequence[PathSource], options: AnalysisOptions) -> Toolkit
             f"baseline or a cost by traffic, name an invocation log in it, such as "
             f"{folders[0].stability or folders[0].concurrency}"
         )
+    if options.details.asked_of_logs:
+        raise UsageError(
+            f"{folders[0].path}: is a results folder, whose tables are those of the reference toolkit; for "
+            f"{listed(options.details.asked_of_logs)}, name an invocation log in it, such as "
+            f"{folders[0].stability or folders[0].concurrency}"
+        )
     return analyze_toolkit_folder(folders[0], options)
 
 
@@ -251,7 +258,13 @@ def analyze_toolkit_folder(
     if folder.stability:
         options.on_stage("Reading the stability log")
         found = stability_statistics(
-            folder.stability, folder.stability_metrics, outliers, percentiles, options.measuring, totals=True
+            folder.stability,
+            folder.stability_metrics,
+            outliers,
+            percentiles,
+            options.measuring,
+            totals=True,
+            failures=True,
         )
         stability = StabilityResult.of_figures(found)
     if folder.concurrency:
@@ -263,6 +276,7 @@ def analyze_toolkit_folder(
             percentiles,
             options.measuring,
             totals=True,
+            failures=True,
         )
         concurrency = ConcurrencyResult.of_figures(several)
     for note in folder.notes:
