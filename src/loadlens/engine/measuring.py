@@ -300,7 +300,7 @@ def scanning(log: Log, plans: Sequence[Plan], options: MeasureOptions = MeasureO
     try:
         with reading(log):
             yield Scan(
-                plan=_counting_plan(plans, options),
+                plan=_counting_plan(log, plans, options),
                 widths=tuple(dict.fromkeys(some.width_s for plan in plans for some in plan.windows)),
                 limits=limits,
                 options=options,
@@ -313,11 +313,12 @@ def scanning(log: Log, plans: Sequence[Plan], options: MeasureOptions = MeasureO
         raise
 
 
-def _counting_plan(plans: Sequence[Plan], options: MeasureOptions) -> Plan:
+def _counting_plan(log: Log, plans: Sequence[Plan], options: MeasureOptions) -> Plan:
     """What rows are counted for: the first plan, with what only others or the options ask for."""
+    sizes = options.timeline and "response_size" in log.columns
     return replace(
         plans[0],
-        response_sizes=options.timeline or any(plan.response_sizes for plan in plans),
+        response_sizes=sizes or any(plan.response_sizes for plan in plans),
         failures=any(plan.failures for plan in plans),
         measures=_measures(plans),
         with_timeline=options.timeline or any(plan.with_timeline for plan in plans),

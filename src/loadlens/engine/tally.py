@@ -133,7 +133,6 @@ _COUNTED: Final = (
     ERROR_CLASS,
 )
 _COUNTED_BY_WINDOW: Final = (LATENCY, "success")
-_COUNTED_IN_TIMELINE: Final = (*_COUNTED_BY_WINDOW, *ERROR_COLUMNS, "response_size")
 _UNUSABLE: Final = "unusable"
 
 
@@ -208,10 +207,15 @@ class Layers:
         layers: dict[Layer, Columns] = {None: run}
         layers.update((width, _by_window(keys, width, _COUNTED_BY_WINDOW)) for width in widths)
         if rows.plan.with_timeline or rows.plan.keeps_profile:
-            counted = [name for name in _COUNTED_IN_TIMELINE if name in schema]
+            errors = rows.errors if rows.plan.keeps_profile else ()  # nothing shows them by window
+            counted = [
+                *_COUNTED_BY_WINDOW,
+                *errors,
+                *(["response_size"] if "response_size" in schema else []),
+            ]
             columns = _by_window(keys, float(rows.plan.window_s or 1), counted)
             is_fitted = rows.plan.window_s is None
-            layers[TIMELINE] = replace(columns, errors=rows.errors, is_fitted=is_fitted)
+            layers[TIMELINE] = replace(columns, errors=errors, is_fitted=is_fitted)
         layers.update((measure.name, _of_measure(keys, measure)) for measure in rows.plan.measures)
         if rows.plan.failures:
             layers[FAILURES] = _of_failures(keys)
