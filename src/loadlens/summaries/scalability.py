@@ -84,7 +84,7 @@ class Scalability:
         return {
             "reason": self.reason,
             "num_points": self.num_points,
-            "loads": self.loads,
+            "loads": self.loads and list(self.loads),
             **{name: told(value) for name, value in self.figures.items()},
             "intervals_95": {name: [told(one) for one in ends] for name, ends in self.intervals.items()},
             "determination": self.determination,
