@@ -8,6 +8,7 @@ const MARGIN = { left: 58, right: 12, top: 8, bottom: 22 };
 //   xTicks                [{ at, text }], as a function of how many there may be
 //   series                [{ name, ys, tone }], a value or null for each place; told, where others are to be told
 //   kind                  "line" or "bars"; "cells" with cells: [{ place, low, high, count }] of latencies: [least, most]
+//   isLinear              whether its values are on a linear axis, however far they spread
 //   zoom                  what a drag over places does; without it, the chart itself shows these alone
 class Chart {
   constructor(describe, redrawn) {
@@ -17,7 +18,7 @@ class Chart {
     this.reset = make("button", { type: "button", hidden: true }, "Show all");
     this.reset.addEventListener("click", () => this.zoomTo(null));
     this.legend = make("ul", { class: "legend" });
-    this.svg = draw("svg", { class: "chart", tabindex: 0, role: "slider", "aria-valuemin": 0 });
+    this.svg = draw("svg", { class: "chart", tabindex: 0, role: "slider", "aria-valuemin": 0, "aria-valuenow": 0 });
     this.element = make("div", { class: "drawn", hidden: true },
       make("div", { class: "chart-head" }, this.title, this.reset), this.legend, this.svg);
     this.svg.addEventListener("pointermove", (event) => this.point(this.placeAt(event)));
@@ -63,7 +64,7 @@ class Chart {
     this.title.textContent = spec.title;
     this.reset.hidden = !this.zoomed;
     const values = spec.series.flatMap(({ ys }) => ys.slice(from, to)).filter((value) => value !== null);
-    this.scale = spec.kind === "cells" ? logScale(...spec.latencies, this.plotHeight) : scaleOf(values, this.plotHeight);
+    this.scale = spec.kind === "cells" ? logScale(...spec.latencies, this.plotHeight) : scaleOf(values, this.plotHeight, spec.isLinear);
     this.cursor = draw("line", { class: "cursor", y1: MARGIN.top, y2: MARGIN.top + this.plotHeight, visibility: "hidden" });
     this.chosen = draw("rect", { class: "range", y: MARGIN.top, height: this.plotHeight, width: 0 });
     this.svg.replaceChildren(...this.yAxis(), ...this.xAxis(), this.chosen, ...this.marks(from, to), this.cursor);

@@ -65,8 +65,15 @@ class Tally {
     return "active" in this.counts && this.activeSeconds > 0 ? this.counts.active / 2 / this.activeSeconds : null;
   }
 
-  // Linear interpolation between ranks, each told by the middle of its bucket; null without calls.
+  // Once a tally is complete: quantiles are asked for again with each step of a drag.
   quantile(q) {
+    this.known ??= new Map();
+    if (!this.known.has(q)) this.known.set(q, this.foundQuantile(q));
+    return this.known.get(q);
+  }
+
+  // Linear interpolation between ranks, each told by the middle of its bucket; null without calls.
+  foundQuantile(q) {
     const size = this.counts.timed;
     if (!size) return null;
     const position = (size - 1) * q;

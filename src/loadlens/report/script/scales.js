@@ -1,11 +1,11 @@
 // Axes: where values lie, and which of them are named.
 
 // Logarithmic where values span more than two decades, else linear from 0.
-function scaleOf(values, height) {
+function scaleOf(values, height, isLinear = false) {
   const some = values.filter((value) => value > 0);
   const [least, most] = [Math.min(...some), Math.max(...some)];
   if (!some.length) return { y: () => height, ticks: [0] };
-  if (most / least > 100) return logScale(least, most, height);
+  if (most / least > 100 && !isLinear) return logScale(least, most, height);
   const step = niceStep(most / 4);
   const top = Math.ceil(most / step) * step;
   const ticks = Array.from({ length: Math.round(top / step) + 1 }, (_, i) => i * step);

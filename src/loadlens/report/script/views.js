@@ -32,7 +32,7 @@ function viewCaption(name, run) {
     over_time: `Of the selected calls, by ${windows}. Counts and rates are exact, percentiles ${bound}.`,
     over_time_by_key: `The busiest configurations and those with the highest p99, by ${windows}; percentiles ${bound}.`,
     latency_spectrum: `Of every successful call that is selected; ${bound}.`,
-    latency_density: "Successful calls by latency, 16 bars to a doubling; counts of bars are exact.",
+    latency_density: "Successful calls by latency, in steps of about 1/16 of a doubling; counts at the pointer are exact.",
     latency_heatmap: `Successful calls by latency and ${windows}: the stronger the colour, the more.`,
   }[name];
 }
@@ -63,7 +63,7 @@ const VIEWS = {
     (selection, page) => byKeySpec(selection, page, "Throughput (per s)", " per s", (tally) => tally.throughput),
   ],
   latency_spectrum: [(selection) => spectrumSpec(selection)],
-  latency_density: [(selection) => histogramSpec(selection)],
+  latency_density: [(selection) => histogramSpec(selection), (selection) => spreadByKeySpec(selection)],
   latency_heatmap: [(selection, page) => heatmapSpec(selection, page)],
 };
 
@@ -110,26 +110,45 @@ function spectrumSpec(selection) {
   };
 }
 
-function histogramSpec(selection) {
-  const { run } = selection;
-  const { histogram } = selection.total();
+// The buckets from the first to the last that have calls, as places along an axis.
+function bucketAxis({ run, histogram }) {
   const first = histogram.findIndex((count) => count > 0);
-  if (first < 0) return null;
-  const counts = [...histogram.slice(first, histogram.findLastIndex((count) => count > 0) + 1)];
+  const xs = histogram.findLastIndex((count) => count > 0) + 1 - first;
   const low = (place) => bucketLow(run.lowest_bucket + first + place);
-  const at = (latency) => counts.findIndex((_, place) => low(place + 1) > latency);
+  const xTicks = () => decades(Math.max(low(0), 1e-3), low(xs)).map((latency) => {
+    const place = Array.from({ length: xs }, (_, i) => i).findLast((one) => low(one) <= latency) ?? 0;
+    return { at: place + (latency - low(place)) / (low(place + 1) - low(place)), text: `${+latency.toPrecision(3)} ms` };
+  });
   // Buckets get wider by a part of a doubling: heights are counts of parts that are equally wide.
   const width = (place) => 16 * Math.log2(low(place + 1) / Math.max(low(place), low(place + 1) / 2));
-  const heights = counts.map((count, place) => count / width(place));
+  const counts = (tally) => [...tally.histogram.slice(first, first + xs)];
   return {
-    title: "How latencies spread (calls by latency)", unit: "", format: "count", kind: "bars", height: 240,
-    series: [{ name: "Successful calls", tone: 0, ys: heights, told: counts }], xs: counts.length,
+    xs, xTicks, counts, heights: (tally) => counts(tally).map((count, place) => count / width(place)),
     xText: (place) => `${shown("measure", low(place))} to ${shown("measure", low(place + 1))} ms`,
-    xTicks: () => decades(Math.max(low(0), 1e-3), low(counts.length)).map((latency) => {
-      const place = at(latency);
-      return { at: place < 0 ? -1 : place + (latency - low(place)) / (low(place + 1) - low(place)), text: `${+latency.toPrecision(3)} ms` };
-    }),
   };
+}
+
+function histogramSpec(selection) {
+  const total = selection.total();
+  if (!total.counts.timed) return null;
+  const { xs, xTicks, xText, counts, heights } = bucketAxis(total);
+  return {
+    title: "How latencies spread (calls by latency)", unit: "", format: "count", kind: "bars", height: 240, xs, xTicks, xText,
+    series: [{ name: "Successful calls", tone: 0, ys: heights(total), told: counts(total) }],
+  };
+}
+
+function spreadByKeySpec(selection) {
+  const { keys, more } = notableKeys(selection);
+  if (keys.length < 2) return null;
+  const { xs, xTicks, xText, counts, heights } = bucketAxis(selection.total());
+  const series = keys.map((key, tone) => {
+    const tally = selection.tallies().get(key);
+    const share = (count) => count / tally.counts.timed;
+    return { name: selection.run.names[key], tone, ys: heights(tally).map(share), told: counts(tally).map(share) };
+  });
+  const title = `How latencies spread by configuration (share of its calls)${moreText(more)}`;
+  return { title, unit: "", format: "share", kind: "line", isLinear: true, height: 240, xs, xTicks, xText, series };
 }
 
 function heatmapSpec(selection, page) {
