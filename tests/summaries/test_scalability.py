@@ -101,6 +101,13 @@ def test_what_a_log_cannot_tell_has_a_reason(loads: np.ndarray, throughput: np.n
     assert (found.figures, found.intervals) == ({}, {})
 
 
+def test_a_stall_is_no_law() -> None:
+    loads = np.concatenate([np.full(50, 9.0), np.linspace(300, 3000, 8), [330.0], np.full(60, 9.0)])
+    throughput = np.concatenate([np.full(50, 110.0), np.zeros(8), [740.0], np.full(60, 110.0)])
+    found = fitted_scalability(loads + np.arange(119) % 7 / 10, throughput, np.full(119, 5.0))
+    assert found.reason is not None
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_system_that_is_far_from_saturation_tells_so_through_chance(seed: int) -> None:
     rng = np.random.default_rng(seed)

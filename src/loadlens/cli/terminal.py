@@ -25,6 +25,7 @@ from loadlens.report.sections import ALL_CALLS, KEPT_CALLS, totals_of
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY
 from loadlens.storage.location import Location
 from loadlens.summaries import InvocationStatistics
+from loadlens.summaries.load import Load
 from loadlens.tasks.analysis_folder import LogAnalysis, ToolkitAnalysis
 from loadlens.tasks.decisions import Decisions
 from loadlens.tasks.inspection import Inspection, Proposal
@@ -181,6 +182,7 @@ def print_results(analysis: ToolkitAnalysis | LogAnalysis, out: Location) -> Non
         _print_summary("Invocations", analysis.summary, analysis.summary.by, _SUMMARY_COLUMNS)
         report = out / "report.html"
         print_warnings(analysis.findings.sentences(analysis.summary.seconds_without_completion))
+        _print_load(analysis.summary.load)
         _print_decisions(analysis.decisions)
         if analysis.findings.rejected:
             where = visible(str(out / REJECTS_FILE))
@@ -196,6 +198,13 @@ def print_results(analysis: ToolkitAnalysis | LogAnalysis, out: Location) -> Non
         size = decimal(analysis.spilled_bytes)
         console.print(Text(f"Temporary file, now gone: {size}."))
     console.print(Text(f"Report: {visible(str(report))}"), soft_wrap=True)
+
+
+def _print_load(load: Load) -> None:
+    """What tells of a wrong log, and where throughput ends, if the log tells."""
+    print_warnings([load.warning] if load.warning else [])
+    if load.scalability.reason is None:
+        print_line(f"Load: {load.headline}. {load.scalability.sentence}")
 
 
 def _print_decisions(decisions: Decisions) -> None:

@@ -60,23 +60,7 @@ def _told(load: Load) -> list[str]:
         told.append(f"{load.mean_active:,.4g} calls were active on the average over time{peak}.")
     if load.littles_law is not None and load.mean_active is not None and not load.warning:
         told.append(f"Little's law agrees: arrival rate x mean latency is {load.littles_law:,.4g}.")
-    return [*told, law_told(load.scalability)]
-
-
-def law_told(law: Scalability) -> str:
-    """What the universal scalability law says of the log, in a sentence."""
-    if law.reason is not None:
-        return f"The log cannot tell how throughput scales with load: {law.reason}."
-    knee, peak = law.figures["knee_load"], law.figures["peak_load"]
-    low, high = law.intervals["knee_load"]
-    told = (
-        f"Throughput rises with the load up to a knee at {knee:,.3g} active calls ({low:,.3g} to {high:,.3g})"
-    )
-    if peak == float("inf"):
-        return f"{told}; beyond it, more load brings mostly latency."
-    beyond = ", beyond the load that was measured" if law.is_extrapolated else ""
-    highest = f"{law.figures['peak_throughput']:,.4g} per s, at {peak:,.3g}{beyond}"
-    return f"{told} and is highest, {highest}; from there on more load costs throughput."
+    return [*told, load.scalability.sentence]
 
 
 def scalability_table(law: Scalability, *, of: str = "active calls", load: str = "active calls") -> Table:

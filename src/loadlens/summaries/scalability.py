@@ -22,6 +22,7 @@ _MOST_ROUGHNESS: Final = 1.0  # of von Neumann's ratio, which is 2 for values th
 _LEAST_DETERMINATION: Final = 0.5
 _MOST_EFFICIENCY: Final = 0.8  # at the highest load, from which on the system is not near saturation
 _SAME: Final = 0.1
+_EVEN: Final = 0.5
 _DIRECTIONS: Final = (2, 60, 400)  # along a line, a circle, a sphere
 _APPROACHES: Final = 5
 _TOLERANCE: Final = 0.02  # of the room for error
@@ -73,6 +74,23 @@ class Scalability:
         )
         found: Floats = rate * load / (1 + contention * (load - 1) + coherency * load * (load - 1))
         return found
+
+    @property
+    def sentence(self) -> str:
+        """What it says of the log."""
+        if self.reason is not None:
+            return f"The log cannot tell how throughput scales with load: {self.reason}."
+        knee, peak = self.figures["knee_load"], self.figures["peak_load"]
+        low, high = self.intervals["knee_load"]
+        told = (
+            f"Throughput rises with the load up to a knee at {knee:,.3g} active calls ({low:,.3g} to "
+            f"{high:,.3g})"
+        )
+        if np.isinf(peak):
+            return f"{told}; beyond it, more load brings mostly latency."
+        beyond = ", beyond the load that was measured" if self.is_extrapolated else ""
+        highest = f"{self.figures['peak_throughput']:,.4g} per s, at {peak:,.3g}{beyond}"
+        return f"{told} and is highest, {highest}; from there on more load costs throughput."
 
     @property
     def document(self) -> dict[str, Any]:
@@ -187,7 +205,8 @@ def _unconvincing(load: Floats, throughput: Floats, determination: float, effici
     if determination < _LEAST_DETERMINATION:
         low = throughput[load <= np.median(load)].mean()
         high = throughput[load > np.median(load)].mean()
-        if high > 0 and abs(high - low) < _SAME * high:
+        is_even = throughput.std() < _EVEN * throughput.mean()
+        if is_even and abs(high - low) < _SAME * high:
             return (
                 "throughput is the same at every load: the system was saturated throughout, or calls came at "
                 "a fixed rate"
