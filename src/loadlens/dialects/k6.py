@@ -583,5 +583,9 @@ K6_SUMMARY_JSON: Final = Refused(
 )
 
 K6_SUMMARY_TEXT: Final = Refused(
-    title="k6's summary as text", reason=_REASON, advice=_ADVICE, matches=_is_summary_text
+    title="k6's summary as text",
+    reason=_REASON,
+    advice=_ADVICE,
+    signs=(b"..",),
+    matches=_is_summary_text,
 )

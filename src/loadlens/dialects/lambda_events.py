@@ -377,6 +377,7 @@ LAMBDA_JSON: Final = Dialect(
 )
 
 LAMBDA_CSV: Final = Dialect(
+    signs=(b"@duration", b"platform.report"),
     name="lambda-csv",
     title="AWS Lambda log events as CSV",
     key=("memory_size",),

@@ -177,6 +177,7 @@ LOCUST_CSV: Final = Dialect(
 """What a listener of Locust's request event logs, in the columns of ``meaning``."""
 
 LOCUST_STATISTICS: Final = Refused(
+    signs=tuple(max(known, key=len).encode() for known in _AGGREGATES),
     title="a file of Locust's --csv",
     reason="it holds aggregates, not single requests",
     advice=_LOG_REQUESTS,
