@@ -207,6 +207,29 @@ LAMBDA = "".join(
 )
 
 
+AIPERF = "".join(
+    json.dumps(
+        {
+            "metadata": {
+                "request_start_ns": (10**9 + number) * 10**9,
+                "request_end_ns": (10**9 + number) * 10**9 + 500_000_000,
+                "benchmark_phase": "profiling",
+            },
+            "metrics": {"request_latency": {"value": 500, "unit": "ms"}, **first},
+            "error": None,
+        }
+    )
+    + "\n"
+    for number, first in enumerate(
+        [
+            {"time_to_first_token": {"value": 120.5, "unit": "ms"}},
+            {"time_to_first_token": {"value": 80, "unit": "ms"}},
+            {},
+        ]
+    )
+)
+
+
 @pytest.mark.parametrize(
     ("log", "measure", "expected"),
     [
@@ -220,6 +243,7 @@ LAMBDA = "".join(
         (("hey.csv", HEY, []), "waiting", [(2, 1.9, 2.75, 3.6)]),
         (("hey.csv", HEY, []), "receiving", [(2, 0.1, 0.15, 0.2)]),
         (("oha.csv", OHA, []), "first_byte", [(1, 2.619327, 2.619327, 2.619327)]),
+        (("aiperf.jsonl", AIPERF, []), "first_token", [(2, 80.0, 100.25, 120.5)]),
         (("lambda.log", LAMBDA, []), "init", [(1, 250.25, 250.25, 250.25)]),
     ],
 )

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
 import polars as pl
 
 from loadlens.dialects.base import Dialect
+from loadlens.dialects.durations import DURATIONS
 from loadlens.messages import are, counted, counted_kind
 from loadlens.schema import FAILED_LATENCY_MS, LATENCY, Rule
 from loadlens.text.json_records import JsonLines
@@ -100,6 +102,26 @@ def _lines() -> JsonLines:
     )
 
 
+_VALUE: Final = pl.Struct({"value": pl.String(), "unit": pl.String()})
+_TTFT: Final = "time_to_first_token"
+
+
+def _open_durations(_head: Head) -> JsonLines:
+    return _lines_with_durations()
+
+
+@lru_cache
+def _lines_with_durations() -> JsonLines:
+    lines = _lines()
+    metrics = pl.Struct({"request_latency": _VALUE, _TTFT: _VALUE})
+    return replace(
+        lines,
+        types={**lines.types, "metrics": metrics},
+        columns=(*lines.columns, _metric_ms(_TTFT).alias(DURATIONS["first_token"].column)),
+        meaning=(*lines.meaning, (f"metrics.{_TTFT}", "time to the first token, ms")),
+    )
+
+
 def _metadata(name: str) -> pl.Expr:
     return pl.col("metadata").struct.field(name)
 
@@ -121,8 +143,13 @@ def _end_ns() -> pl.Expr:
 
 def _own_latency() -> pl.Expr:
     """What AIPerf calls the latency of a request, ms: it ends with the last response that has content."""
-    latency = pl.col("metrics").struct.field("request_latency").struct
-    return pl.when(latency.field("unit") == "ms").then(latency.field("value").cast(pl.Float64, strict=False))
+    return _metric_ms("request_latency")
+
+
+def _metric_ms(name: str) -> pl.Expr:
+    """A metric of a request that AIPerf tells in ms."""
+    metric = pl.col("metrics").struct.field(name).struct
+    return pl.when(metric.field("unit") == "ms").then(metric.field("value").cast(pl.Float64, strict=False))
 
 
 def _columns() -> tuple[pl.Expr, ...]:
@@ -221,5 +248,6 @@ AIPERF_JSON: Final = Dialect(
     closed_loop=True,
     matches=_matches,
     open=_open,
+    open_durations=_open_durations,
     warnings=_warnings,
 )
