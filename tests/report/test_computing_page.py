@@ -226,7 +226,7 @@ def test_charts_tell_their_values_and_zoom(page: Path) -> None:
             "most => document.querySelector('svg.chart').ariaValueMax !== most", arg=str(before)
         )
         assert not shown.url.endswith("#select=2000-4000")
-        spread = shown.get_by_role("slider", name="How latencies spread", exact=False)
+        spread = shown.get_by_role("slider", name="How latencies spread (calls", exact=False)
         spread.press("End")
         spread.press("+")
         assert int(spread.get_attribute("aria-valuemax")) > 0

@@ -72,28 +72,26 @@ def run_data(
     timeline = profile.timeline
     if timeline is None or timeline.window_s is None:
         return ""
-    names = key_names(by)
-    numbered = numbered_by(profile.keys.select("code", *names), names)
-    keys = numbered.select("number", *names).unique("number").sort("number")
-    groups = Groups.of(profile, numbered["code"].to_numpy(), numbered["number"].to_numpy())
-    seconds = Seconds.of(profile, groups)
-    clock = _Clock(
-        groups=groups,
-        seconds=seconds if seconds is not None and seconds.tells_active else None,
-        is_calendar=is_calendar(profile),
-    )
-    while True:
-        run = _Run.of(timeline, by, keys, clock)
-        if run is None:
-            return ""
+    keys, clock = _keys_and_clock(profile, key_names(by))
+    while run := _Run.of(timeline, by, keys, clock):
         packed = run.packed()
         if len(packed) <= most_bytes:
-            return json.dumps(
-                {**run.document(), "untold": sorted(untold), "packed": packed}, separators=(",", ":")
-            )
+            document = {**run.document(), "untold": sorted(untold), "packed": packed}
+            return json.dumps(document, separators=(",", ":"))
         if run.num_windows == 1:
-            return ""
-        timeline = timeline.in_windows_of(2 * timeline.window_s)
+            break
+        timeline = timeline.in_windows_of(2 * run.width_s)
+    return ""
+
+
+def _keys_and_clock(profile: Profile, names: Sequence[str]) -> tuple[pl.DataFrame, _Clock]:
+    """The ``number`` of each key by its columns, and when the calls of these were."""
+    numbered = numbered_by(profile.keys.select("code", *names), names)
+    groups = Groups.of(profile, numbered["code"].to_numpy(), numbered["number"].to_numpy())
+    seconds = Seconds.of(profile, groups)
+    tells_active = seconds is not None and seconds.tells_active
+    clock = _Clock(groups=groups, seconds=seconds if tells_active else None, is_calendar=is_calendar(profile))
+    return numbered.select("number", *names).unique("number").sort("number"), clock
 
 
 @dataclass(frozen=True, kw_only=True)

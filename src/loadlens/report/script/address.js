@@ -23,7 +23,11 @@ function addressOf(run, selection) {
 // What an address has of a run, which is named where a page has several.
 function addressPart(address, name) {
   const parts = address.replace(/^#/, "").split("&");
-  return parts.find((part) => part.startsWith(`${name}:`))?.slice(name.length + 1) ?? parts.find((part) => /^(select|keys)=/.test(part)) ?? "";
+  return (
+    parts.find((part) => part.startsWith(`${name}:`))?.slice(name.length + 1) ??
+    parts.find((part) => /^(select|keys)=/.test(part)) ??
+    ""
+  );
 }
 
 // The selection of a run's part of an address, cut to what the run has; null for an address that has none.
@@ -31,7 +35,8 @@ function selectionOf(run, address) {
   const time = /(?:^|;)select=(-?[\d.]+)-(-?[\d.]+)/.exec(address);
   const named = /(?:^|;)keys=([\d,-]+|none)/.exec(address);
   if (!time && !named) return null;
-  const window = (seconds) => Math.min(Math.max(Math.round((seconds - run.start_s) / run.width_s), 0), run.num_windows);
+  const window = (seconds) =>
+    Math.min(Math.max(Math.round((seconds - run.start_s) / run.width_s), 0), run.num_windows);
   let [from, to] = time ? [window(Number(time[1])), window(Number(time[2]))] : [0, run.num_windows];
   if (!(from < to)) [from, to] = [0, run.num_windows];
   const keys = new Set();
@@ -39,5 +44,10 @@ function selectionOf(run, address) {
     const [first, last] = [span.split("-")[0], span.split("-").at(-1)].map(Number);
     for (let key = first; key <= Math.min(last, run.keys.length - 1); key++) keys.add(key);
   }
-  return new Selection(run, from, to, named ? [...keys].sort((one, other) => one - other) : run.keys.map((_, key) => key));
+  return new Selection(
+    run,
+    from,
+    to,
+    named ? [...keys].sort((one, other) => one - other) : run.keys.map((_, key) => key),
+  );
 }

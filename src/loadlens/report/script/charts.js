@@ -18,9 +18,20 @@ class Chart {
     this.reset = make("button", { type: "button", hidden: true }, "Show all");
     this.reset.addEventListener("click", () => this.zoomTo(null));
     this.legend = make("ul", { class: "legend" });
-    this.svg = draw("svg", { class: "chart", tabindex: 0, role: "slider", "aria-valuemin": 0, "aria-valuenow": 0 });
-    this.element = make("div", { class: "drawn", hidden: true },
-      make("div", { class: "chart-head" }, this.title, this.reset), this.legend, this.svg);
+    this.svg = draw("svg", {
+      class: "chart",
+      tabindex: 0,
+      role: "slider",
+      "aria-valuemin": 0,
+      "aria-valuenow": 0,
+    });
+    this.element = make(
+      "div",
+      { class: "drawn", hidden: true },
+      make("div", { class: "chart-head" }, this.title, this.reset),
+      this.legend,
+      this.svg,
+    );
     this.svg.addEventListener("pointermove", (event) => this.point(this.placeAt(event)));
     this.svg.addEventListener("pointerleave", () => this.point(null));
     this.svg.addEventListener("blur", () => this.point(null));
@@ -41,20 +52,28 @@ class Chart {
     this.paint();
   }
 
-  get places() { return this.zoomed ?? [0, this.spec.xs]; }
-  get height() { return this.spec.height ?? 180; }
-  get plotWidth() { return this.width - MARGIN.left - MARGIN.right; }
-  get plotHeight() { return this.height - MARGIN.top - MARGIN.bottom; }
+  get places() {
+    return this.zoomed ?? [0, this.spec.xs];
+  }
+  get height() {
+    return this.spec.height ?? 180;
+  }
+  get plotWidth() {
+    return this.width - MARGIN.left - MARGIN.right;
+  }
+  get plotHeight() {
+    return this.height - MARGIN.top - MARGIN.bottom;
+  }
 
   x(place) {
     const [from, to] = this.places;
-    return MARGIN.left + (place - from) / (to - from) * this.plotWidth;
+    return MARGIN.left + ((place - from) / (to - from)) * this.plotWidth;
   }
 
   placeAt(event) {
     const { left, width } = this.svg.getBoundingClientRect();
     const [from, to] = this.places;
-    const part = ((event.clientX - left) / width * this.width - MARGIN.left) / this.plotWidth;
+    const part = (((event.clientX - left) / width) * this.width - MARGIN.left) / this.plotWidth;
     return Math.min(Math.max(Math.floor(from + part * (to - from)), from), to - 1);
   }
 
@@ -64,15 +83,39 @@ class Chart {
     this.title.textContent = spec.title;
     this.reset.hidden = !this.zoomed;
     const values = spec.series.flatMap(({ ys }) => ys.slice(from, to)).filter((value) => value !== null);
-    this.scale = spec.kind === "cells" ? logScale(...spec.latencies, this.plotHeight) : scaleOf(values, this.plotHeight, spec.isLinear);
-    this.cursor = draw("line", { class: "cursor", y1: MARGIN.top, y2: MARGIN.top + this.plotHeight, visibility: "hidden" });
+    this.scale =
+      spec.kind === "cells"
+        ? logScale(...spec.latencies, this.plotHeight)
+        : scaleOf(values, this.plotHeight, spec.isLinear);
+    this.cursor = draw("line", {
+      class: "cursor",
+      y1: MARGIN.top,
+      y2: MARGIN.top + this.plotHeight,
+      visibility: "hidden",
+    });
     this.chosen = draw("rect", { class: "range", y: MARGIN.top, height: this.plotHeight, width: 0 });
-    this.svg.replaceChildren(...this.yAxis(), ...this.xAxis(), this.chosen, ...this.marks(from, to), this.cursor);
+    this.svg.replaceChildren(
+      ...this.yAxis(),
+      ...this.xAxis(),
+      this.chosen,
+      ...this.marks(from, to),
+      this.cursor,
+    );
     this.svg.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
     this.svg.setAttribute("aria-label", `${spec.title}: arrow keys read values`);
     this.svg.setAttribute("aria-valuemax", to - from - 1);
-    this.legend.replaceChildren(...spec.series.map(({ name, tone }) => make("li", {},
-      make("span", { class: `swatch tone-${tone}`, "aria-hidden": "true" }), name, " ", make("b"))));
+    this.legend.replaceChildren(
+      ...spec.series.map(({ name, tone }) =>
+        make(
+          "li",
+          {},
+          make("span", { class: `swatch tone-${tone}`, "aria-hidden": "true" }),
+          name,
+          " ",
+          make("b"),
+        ),
+      ),
+    );
     this.point(null);
   }
 
@@ -80,19 +123,28 @@ class Chart {
     const right = this.width - MARGIN.right;
     return this.scale.ticks.flatMap((tick) => {
       const y = MARGIN.top + this.scale.y(tick);
-      return [draw("line", { class: "grid", x1: MARGIN.left, x2: right, y1: y, y2: y }),
-        draw("text", { x: MARGIN.left - 6, y: y + 4, "text-anchor": "end" }, tickText(this.spec.format, tick))];
+      return [
+        draw("line", { class: "grid", x1: MARGIN.left, x2: right, y1: y, y2: y }),
+        draw(
+          "text",
+          { x: MARGIN.left - 6, y: y + 4, "text-anchor": "end" },
+          tickText(this.spec.format, tick),
+        ),
+      ];
     });
   }
 
   xAxis() {
     const [from, to] = this.places;
     const y = this.height - 6;
-    return this.spec.xTicks(Math.floor(this.plotWidth / 80)).filter(({ at }) => at >= from && at <= to).map(({ at, text }) => {
-      const x = Math.min(this.x(at), this.width - MARGIN.right);
-      const anchor = x > this.width - 30 ? "end" : "middle";
-      return draw("text", { x, y, "text-anchor": anchor }, text);
-    });
+    return this.spec
+      .xTicks(Math.floor(this.plotWidth / 80))
+      .filter(({ at }) => at >= from && at <= to)
+      .map(({ at, text }) => {
+        const x = Math.min(this.x(at), this.width - MARGIN.right);
+        const anchor = x > this.width - 30 ? "end" : "middle";
+        return draw("text", { x, y, "text-anchor": anchor }, text);
+      });
   }
 
   marks(from, to) {
@@ -102,9 +154,18 @@ class Chart {
     if (spec.kind === "cells") return this.cells(from, to, step, y);
     if (spec.kind === "bars") {
       const bottom = MARGIN.top + this.plotHeight;
-      return spec.series.map(({ ys, tone }) => draw("path", { class: `bars tone-${tone}`, d: ys.map((value, place) => (
-        value && place >= from && place < to
-          ? `M${this.x(place).toFixed(1)} ${bottom}V${y(value)}h${Math.max(step - 0.5, 0.5).toFixed(2)}V${bottom}z` : "")).join("") }));
+      return spec.series.map(({ ys, tone }) =>
+        draw("path", {
+          class: `bars tone-${tone}`,
+          d: ys
+            .map((value, place) =>
+              value && place >= from && place < to
+                ? `M${this.x(place).toFixed(1)} ${bottom}V${y(value)}h${Math.max(step - 0.5, 0.5).toFixed(2)}V${bottom}z`
+                : "",
+            )
+            .join(""),
+        }),
+      );
     }
     return spec.series.map(({ ys, tone }) => {
       let pen = "M";
@@ -134,7 +195,13 @@ class Chart {
       if (place < from || place >= to) continue;
       if (place !== at) [at, x] = [place, `M${this.x(place).toFixed(1)} `];
       const rise = rises.get(low);
-      shades[Math.min(7, Math.floor(8 * Math.log1p(count) / most))].push(x, rise, turn, rise.slice(0, rise.indexOf("V")), "z");
+      shades[Math.min(7, Math.floor((8 * Math.log1p(count)) / most))].push(
+        x,
+        rise,
+        turn,
+        rise.slice(0, rise.indexOf("V")),
+        "z",
+      );
     }
     return shades.map((path, shade) => draw("path", { class: `shade shade-${shade}`, d: path.join("") }));
   }
@@ -146,7 +213,9 @@ class Chart {
     this.cursor.setAttribute("visibility", place === null ? "hidden" : "visible");
     const values = [...this.legend.querySelectorAll("b")];
     const value = ({ ys, told }) => `${shown(spec.format, (told ?? ys)[place])}${spec.unit}`;
-    spec.series.forEach((series, i) => { values[i].textContent = place === null ? "" : value(series); });
+    spec.series.forEach((series, i) => {
+      values[i].textContent = place === null ? "" : value(series);
+    });
     this.title.textContent = place === null ? spec.title : `${spec.title}, ${spec.xText(place)}`;
     if (place === null) return;
     const x = this.x(place + 0.5);
@@ -175,11 +244,15 @@ class Chart {
     this.svg.setPointerCapture(event.pointerId);
     this.svg.addEventListener("pointermove", moved);
     this.svg.addEventListener("pointerup", ended, { once: true });
-    this.svg.addEventListener("pointercancel", () => {
-      this.svg.removeEventListener("pointermove", moved);
-      this.svg.removeEventListener("pointerup", ended);
-      this.chosen.setAttribute("width", 0);
-    }, { once: true });
+    this.svg.addEventListener(
+      "pointercancel",
+      () => {
+        this.svg.removeEventListener("pointermove", moved);
+        this.svg.removeEventListener("pointerup", ended);
+        this.chosen.setAttribute("width", 0);
+      },
+      { once: true },
+    );
   }
 
   zoomTo(places) {
@@ -204,11 +277,13 @@ class Chart {
     else if (event.key === "Home") this.point(from);
     else if (event.key === "End") this.point(to - 1);
     else if (event.key === "+" || event.key === "=") this.zoomTo(middle(half));
-    else if (event.key === "-") this.zoomTo(this.zoomed ? middle(Math.min(2 * (to - from), this.spec.xs)) : null);
+    else if (event.key === "-")
+      this.zoomTo(this.zoomed ? middle(Math.min(2 * (to - from), this.spec.xs)) : null);
     else if (event.key === "Escape") this.zoomTo(null);
     else return;
     event.preventDefault();
   }
 }
 
-const tickText = (format, value) => (format === "share" ? `${+(100 * value).toPrecision(3)}%` : (+value.toPrecision(6)).toLocaleString("en-US"));
+const tickText = (format, value) =>
+  format === "share" ? `${+(100 * value).toPrecision(3)}%` : (+value.toPrecision(6)).toLocaleString("en-US");

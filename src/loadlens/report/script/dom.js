@@ -11,5 +11,5 @@ function filled(element, attributes, children) {
 }
 
 const make = (tag, attributes = {}, ...children) => filled(document.createElement(tag), attributes, children);
-const draw = (tag, attributes = {}, ...children) => (
-  filled(document.createElementNS(SVG_NAMESPACE, tag), attributes, children));
+const draw = (tag, attributes = {}, ...children) =>
+  filled(document.createElementNS(SVG_NAMESPACE, tag), attributes, children);

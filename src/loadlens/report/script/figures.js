@@ -41,7 +41,9 @@ class Tally {
     this.sum += other.sum;
     this.min = Math.min(this.min, other.min);
     this.max = Math.max(this.max, other.max);
-    other.histogram.forEach((count, bucket) => { this.histogram[bucket] += count; });
+    other.histogram.forEach((count, bucket) => {
+      this.histogram[bucket] += count;
+    });
     this.firstStart = Math.min(this.firstStart, other.firstStart);
     this.lastEnd = Math.max(this.lastEnd, other.lastEnd);
   }
@@ -49,7 +51,10 @@ class Tally {
   // Seconds between two times that lie between the first start and the last end of these calls.
   within(begin, end) {
     const run = this.run;
-    this.seconds = Math.max(0, Math.min(end, this.lastEnd + run.resolution_s) - Math.max(begin, this.firstStart));
+    this.seconds = Math.max(
+      0,
+      Math.min(end, this.lastEnd + run.resolution_s) - Math.max(begin, this.firstStart),
+    );
     const low = Math.floor(this.firstStart) + 1;
     const high = Math.ceil(this.lastEnd + run.resolution_s) - 1;
     const inside = (second) => Math.min(Math.max(second, low - 1), high);
@@ -57,12 +62,22 @@ class Tally {
     return this;
   }
 
-  get calls() { return this.counts.successes + this.counts.errors; }
-  get errorRate() { return this.calls ? this.counts.errors / this.calls : null; }
-  get throughput() { return this.seconds > 0 ? this.counts.successes / this.seconds : null; }
-  get mean() { return this.counts.timed ? this.sum / this.counts.timed : null; }
+  get calls() {
+    return this.counts.successes + this.counts.errors;
+  }
+  get errorRate() {
+    return this.calls ? this.counts.errors / this.calls : null;
+  }
+  get throughput() {
+    return this.seconds > 0 ? this.counts.successes / this.seconds : null;
+  }
+  get mean() {
+    return this.counts.timed ? this.sum / this.counts.timed : null;
+  }
   get active() {
-    return "active" in this.counts && this.activeSeconds > 0 ? this.counts.active / 2 / this.activeSeconds : null;
+    return "active" in this.counts && this.activeSeconds > 0
+      ? this.counts.active / 2 / this.activeSeconds
+      : null;
   }
 
   // Once a tally is complete: quantiles are asked for again with each step of a drag.
@@ -127,7 +142,8 @@ function overTime(run, keys) {
   for (const key of keys) {
     first = Math.min(first, run.first_s[key] ?? Infinity);
     last = Math.max(last, run.last_s[key] ?? -Infinity);
-    for (let pair = run.pairStart[key]; pair < run.pairStart[key + 1]; pair++) windows[run.window[pair]].addPair(pair);
+    for (let pair = run.pairStart[key]; pair < run.pairStart[key + 1]; pair++)
+      windows[run.window[pair]].addPair(pair);
   }
   windows.forEach((tally, window) => {
     tally.firstStart = first;
@@ -152,15 +168,22 @@ const FIGURES = {
   invocation_latency_min: ({ counts, min }) => (counts.timed ? min : null),
   invocation_latency_max: ({ counts, max }) => (counts.timed ? max : null),
   invocation_latency_max_all: ({ counts, max }) => (counts.timed ? max : null),
-  invocation_latency_iqr: (tally) => (tally.counts.timed ? tally.quantile(0.75).value - tally.quantile(0.25).value : null),
+  invocation_latency_iqr: (tally) =>
+    tally.counts.timed ? tally.quantile(0.75).value - tally.quantile(0.25).value : null,
 };
 
-const isErrorClass = (run, column) => run.counts.includes(column) && !["successes", "timed", "errors", "timed_errors", "active"].includes(column);
+const isErrorClass = (run, column) =>
+  run.counts.includes(column) && !["successes", "timed", "errors", "timed_errors", "active"].includes(column);
 
 // Whether the timeline can tell what a column says.
 function isTold(run, column) {
   if (run.untold.includes(column)) return false;
-  return column in FIGURES || column === "invocation_latency_median" || PERCENTILE.test(column) || isErrorClass(run, column);
+  return (
+    column in FIGURES ||
+    column === "invocation_latency_median" ||
+    PERCENTILE.test(column) ||
+    isErrorClass(run, column)
+  );
 }
 
 // What a column says of a tally: its value and, of percentiles, low and high; null for nothing.

@@ -26,8 +26,8 @@ const FORMATS = {
   },
 };
 
-const shown = (format, value) => (
-  value === null || value === undefined || Number.isNaN(value) ? NOTHING : FORMATS[format](value));
+const shown = (format, value) =>
+  value === null || value === undefined || Number.isNaN(value) ? NOTHING : FORMATS[format](value);
 const counted = (count, word) => `${grouped(count)} ${word}${count === 1 ? "" : "s"}`;
 
 // A length of time: 1:02:03 or 2:03.

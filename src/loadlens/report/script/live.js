@@ -4,7 +4,9 @@
 class LiveFigure {
   constructor(figure, page) {
     this.figure = figure;
-    this.charts = (VIEWS[figure.dataset.chart] ?? []).map((describe) => new Chart((selection) => describe(selection, page)));
+    this.charts = (VIEWS[figure.dataset.chart] ?? []).map(
+      (describe) => new Chart((selection) => describe(selection, page)),
+    );
     if (!this.charts.length) return;
     figure.querySelector(".scroll").hidden = true;
     figure.querySelector("figcaption").hidden = true;
@@ -17,10 +19,13 @@ class LiveFigure {
       this.drawn = null;
       this.draw();
     }).observe(figure);
-    new IntersectionObserver(([{ isIntersecting }]) => {
-      this.isSeen = isIntersecting;
-      this.draw();
-    }, { rootMargin: "200px" }).observe(figure);
+    new IntersectionObserver(
+      ([{ isIntersecting }]) => {
+        this.isSeen = isIntersecting;
+        this.draw();
+      },
+      { rootMargin: "200px" },
+    ).observe(figure);
     addEventListener("beforeprint", () => this.draw(true));
   }
 
@@ -55,13 +60,19 @@ class LiveCard {
 
   told(selection) {
     const total = selection.total();
-    if (this.which === "calls") return [grouped(total.calls), `in ${counted(selection.keys.length, "configuration")}`];
-    if (this.which === "errors") return [shown("share", total.errorRate), `${counted(total.counts.errors, "call")} failed`];
-    const figures = [...selection.tallies()].map(([key, tally]) => [key, columnFigure(tally, this.column)?.value ?? null])
+    if (this.which === "calls")
+      return [grouped(total.calls), `in ${counted(selection.keys.length, "configuration")}`];
+    if (this.which === "errors")
+      return [shown("share", total.errorRate), `${counted(total.counts.errors, "call")} failed`];
+    const figures = [...selection.tallies()]
+      .map(([key, tally]) => [key, columnFigure(tally, this.column)?.value ?? null])
       .filter(([, value]) => value !== null);
     if (!figures.length) return [NOTHING, ""];
     const sign = this.which === "highest" ? -1 : 1;
     const [key, value] = figures.reduce((best, one) => (sign * one[1] < sign * best[1] ? one : best));
-    return [`${shown("measure", value)} ${this.column === "throughput" ? "per s" : "ms"}`, this.run.names[key]];
+    return [
+      `${shown("measure", value)} ${this.column === "throughput" ? "per s" : "ms"}`,
+      this.run.names[key],
+    ];
   }
 }

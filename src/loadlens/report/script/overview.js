@@ -8,15 +8,39 @@ class Overview {
     this.bars = draw("path", { class: "bars" });
     this.failed = draw("path", { class: "failed" });
     this.veils = [0, 1].map(() => draw("rect", { class: "veil", y: 0, height: OVERVIEW_HEIGHT }));
-    this.handles = ["from", "to"].map((end) => draw("rect", {
-      class: "handle", y: 0, width: 6, height: OVERVIEW_HEIGHT, rx: 2, role: "slider", tabindex: 0,
-      "aria-label": end === "from" ? "Begin of the selection" : "End of the selection",
-      "aria-orientation": "horizontal", "aria-valuemin": 0, "aria-valuemax": run.num_windows }));
-    this.element = draw("svg", { class: "overview", preserveAspectRatio: "none", role: "group",
-      "aria-label": "Calls over time: drag to select a range of time" }, this.bars, this.failed, ...this.veils, ...this.handles);
+    this.handles = ["from", "to"].map((end) =>
+      draw("rect", {
+        class: "handle",
+        y: 0,
+        width: 6,
+        height: OVERVIEW_HEIGHT,
+        rx: 2,
+        role: "slider",
+        tabindex: 0,
+        "aria-label": end === "from" ? "Begin of the selection" : "End of the selection",
+        "aria-orientation": "horizontal",
+        "aria-valuemin": 0,
+        "aria-valuemax": run.num_windows,
+      }),
+    );
+    this.element = draw(
+      "svg",
+      {
+        class: "overview",
+        preserveAspectRatio: "none",
+        role: "group",
+        "aria-label": "Calls over time: drag to select a range of time",
+      },
+      this.bars,
+      this.failed,
+      ...this.veils,
+      ...this.handles,
+    );
     this.element.addEventListener("pointerdown", (event) => this.press(event));
     this.element.addEventListener("dblclick", () => this.onSelect(0, run.num_windows, true));
-    this.handles.forEach((handle, end) => handle.addEventListener("keydown", (event) => this.key(event, end)));
+    this.handles.forEach((handle, end) =>
+      handle.addEventListener("keydown", (event) => this.key(event, end)),
+    );
     this.width = 800;
     new ResizeObserver(([{ contentRect }]) => {
       this.width = contentRect.width || 800;
@@ -24,11 +48,13 @@ class Overview {
     }).observe(this.element);
   }
 
-  x(window) { return window / this.run.num_windows * this.width; }
+  x(window) {
+    return (window / this.run.num_windows) * this.width;
+  }
 
   windowAt(event) {
     const { left, width } = this.element.getBoundingClientRect();
-    return (event.clientX - left) / width * this.run.num_windows;
+    return ((event.clientX - left) / width) * this.run.num_windows;
   }
 
   // A press on a handle moves that end, one within the selection moves all of it, any other begins anew.
@@ -37,7 +63,7 @@ class Overview {
     event.preventDefault();
     const at = this.windowAt(event);
     const { from, to, isWholeTime } = this.selection;
-    const reach = 8 / this.width * this.run.num_windows;
+    const reach = (8 / this.width) * this.run.num_windows;
     let move = (window) => [Math.floor(Math.min(at, window)), Math.ceil(Math.max(at, window))];
     if (Math.abs(at - to) < reach) move = (window) => ordered(from, Math.round(window));
     else if (Math.abs(at - from) < reach) move = (window) => ordered(Math.round(window), to);
@@ -59,7 +85,11 @@ class Overview {
     };
     this.element.addEventListener("pointermove", moved);
     this.element.addEventListener("pointerup", ended, { once: true });
-    this.element.addEventListener("pointercancel", () => this.element.removeEventListener("pointermove", moved), { once: true });
+    this.element.addEventListener(
+      "pointercancel",
+      () => this.element.removeEventListener("pointermove", moved),
+      { once: true },
+    );
   }
 
   key(event, end) {
@@ -84,7 +114,9 @@ class Overview {
   show(selection) {
     if (!selection) return;
     this.selection = selection;
-    this.handles.forEach((handle, end) => this.place(handle, end ? selection.to : selection.from, end ? 6 : 0));
+    this.handles.forEach((handle, end) =>
+      this.place(handle, end ? selection.to : selection.from, end ? 6 : 0),
+    );
     this.cover(this.veils[0], 0, selection.from);
     this.cover(this.veils[1], selection.to, this.run.num_windows);
     const drawn = `${this.width} ${selection.keys.length} ${selection.keys}`;
@@ -106,12 +138,21 @@ class Overview {
   drawBars(windows) {
     this.element.setAttribute("viewBox", `0 0 ${this.width} ${OVERVIEW_HEIGHT}`);
     const most = Math.max(1, ...windows.map((tally) => tally.calls));
-    const path = (count) => windows.map((tally, window) => {
-      const height = count(tally) / most * (OVERVIEW_HEIGHT - 4);
-      return height ? `M${this.x(window)} ${OVERVIEW_HEIGHT}v${-height}h${this.x(1)}v${height}z` : "";
-    }).join("");
-    this.bars.setAttribute("d", path((tally) => tally.calls));
-    this.failed.setAttribute("d", path((tally) => tally.counts.errors));
+    const path = (count) =>
+      windows
+        .map((tally, window) => {
+          const height = (count(tally) / most) * (OVERVIEW_HEIGHT - 4);
+          return height ? `M${this.x(window)} ${OVERVIEW_HEIGHT}v${-height}h${this.x(1)}v${height}z` : "";
+        })
+        .join("");
+    this.bars.setAttribute(
+      "d",
+      path((tally) => tally.calls),
+    );
+    this.failed.setAttribute(
+      "d",
+      path((tally) => tally.counts.errors),
+    );
   }
 }
 

@@ -7,19 +7,27 @@ class RunPage {
     this.selection = Selection.whole(run);
     const of = (what) => [...document.querySelectorAll(`${what}[data-run="${name}"]`)];
     this.overview = new Overview(run, (from, to, isDone) => this.select(this.selection.at(from, to), isDone));
-    this.keys = run.keys.length > 1 ? new KeyList(run, (keys) => this.select(this.selection.of(keys), true)) : null;
+    this.keys =
+      run.keys.length > 1 ? new KeyList(run, (keys) => this.select(this.selection.of(keys), true)) : null;
     this.followers = [
       this.overview,
       ...(this.keys ? [this.keys] : []),
       ...of("table").map((table) => new LiveTable(table, run)),
       ...of(".card").map((card) => new LiveCard(card, run)),
-      ...of("figure").map((figure) => new LiveFigure(figure, this)).filter(({ charts }) => charts.length),
+      ...of("figure")
+        .map((figure) => new LiveFigure(figure, this))
+        .filter(({ charts }) => charts.length),
     ];
     this.status = make("p", { class: "status", role: "status", "aria-live": "polite" });
     this.reset = make("button", { type: "button" }, "Whole run");
     this.reset.addEventListener("click", () => this.select(Selection.whole(run), true));
-    this.panel = make("section", { class: "panel", "aria-label": "Selection" }, this.overview.element,
-      make("div", { class: "told" }, this.status, this.reset), ...(this.keys ? [this.keys.element] : []));
+    this.panel = make(
+      "section",
+      { class: "panel", "aria-label": "Selection" },
+      this.overview.element,
+      make("div", { class: "told" }, this.status, this.reset),
+      ...(this.keys ? [this.keys.element] : []),
+    );
     this.overview.element.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.select(this.selection.at(0, run.num_windows), true);
     });
@@ -58,7 +66,10 @@ class RunPage {
     const { selection } = this;
     for (const follower of this.followers) follower.show(selection);
     this.reset.hidden = selection.isWhole;
-    document.body.classList.toggle("selecting", pages.some((page) => !page.selection.isWhole));
+    document.body.classList.toggle(
+      "selecting",
+      pages.some((page) => !page.selection.isWhole),
+    );
     if (this.isDone) this.settle();
     this.panel.dataset.shownMs = (performance.now() - began).toFixed(1);
   }
@@ -73,22 +84,39 @@ class RunPage {
 
   told() {
     const { run, selection } = this;
-    if (selection.isWhole) return `The whole run, with exact figures in the tables. Drag on the chart to select a range of time.${this.endless()}`;
-    const total = selection.total();
-    const time = selection.isWholeTime ? "All of the time" : `${moment(run, selection.begin)} to ${moment(run, selection.end)}${run.is_calendar ? " UTC" : ""}`;
-    const keys = selection.isEveryKey ? "" : `, ${grouped(selection.keys.length)} of ${counted(run.keys.length, "configuration")}`;
-    const bound = selection.isWholeTime && selection.keys.length === 1 ? "" : ` Percentiles are within ${(100 * run.relative_error).toFixed(1)}\u00a0%.`;
-    return `${time}${keys}: ${counted(total.calls, "call")}${total.calls ? `, ${shown("share", total.errorRate)} failed` : ""}.${bound}${this.endless()}`;
+    if (selection.isWhole) {
+      return `The whole run. Drag on the chart to select a range of time.${this.endless()}`;
+    }
+    const { calls, errorRate } = selection.total();
+    const zone = run.is_calendar ? " UTC" : "";
+    const time = selection.isWholeTime
+      ? "All of the time"
+      : `${moment(run, selection.begin)} to ${moment(run, selection.end)}${zone}`;
+    const keys = `, ${grouped(selection.keys.length)} of ${counted(run.keys.length, "configuration")}`;
+    const failed = calls ? `, ${shown("share", errorRate)} failed` : "";
+    const bound = ` Percentiles are within ${(100 * run.relative_error).toFixed(1)}\u00a0%.`;
+    const isExact = selection.isWholeTime && selection.keys.length === 1;
+    return [
+      time,
+      selection.isEveryKey ? "" : keys,
+      `: ${counted(calls, "call")}${failed}.`,
+      isExact ? "" : bound,
+      this.endless(),
+    ].join("");
   }
 
   endless() {
-    return this.run.num_endless ? ` ${counted(this.run.num_endless, "call")} without an end in no range of time.` : "";
+    return this.run.num_endless
+      ? ` ${counted(this.run.num_endless, "call")} without an end in no range of time.`
+      : "";
   }
 }
 
 // What does not follow the selection says so.
 function markWhole() {
-  for (const element of document.querySelectorAll("main table:not([data-run]) caption, main figure:not(.live) figcaption")) {
+  for (const element of document.querySelectorAll(
+    "main table:not([data-run]) caption, main figure:not(.live) figcaption",
+  )) {
     if (element.closest("table") && !element.closest("table").querySelector("td.number")) continue;
     element.append(make("span", { class: "of-whole" }, " (of the whole run)"));
   }
@@ -99,10 +127,13 @@ const sortedTables = [];
 
 // The address has the selections of all runs, those of several by their names.
 function keepAddress() {
-  const parts = pages.map(({ name, run, selection }) => ({ name, text: addressOf(run, selection) })).filter(({ text }) => text);
+  const parts = pages
+    .map(({ name, run, selection }) => ({ name, text: addressOf(run, selection) }))
+    .filter(({ text }) => text);
   const address = parts.map(({ name, text }) => (pages.length > 1 ? `${name}:${text}` : text)).join("&");
   const isKept = /(^#|&|:)(select|keys)=/.test(location.hash);
-  if (address || isKept) history.replaceState(null, "", address ? `#${address}` : location.pathname + location.search);
+  if (address || isKept)
+    history.replaceState(null, "", address ? `#${address}` : location.pathname + location.search);
 }
 
 // The panel of the only run stands above all and stays in sight; that of one of several, in its section.
@@ -115,11 +146,13 @@ function placePanels() {
 }
 
 async function start() {
-  for (const block of document.querySelectorAll("script[data-run]")) {
+  const canUnpack = "DecompressionStream" in globalThis; // browsers before 2023 show the page as without scripts
+  for (const block of canUnpack ? document.querySelectorAll("script[data-run]") : []) {
     pages.push(new RunPage(block.dataset.run, await unpackedRun(block.textContent)));
   }
   placePanels();
-  for (const page of pages) page.selection = selectionOf(page.run, addressPart(location.hash, page.name)) ?? page.selection;
+  for (const page of pages)
+    page.selection = selectionOf(page.run, addressPart(location.hash, page.name)) ?? page.selection;
   for (const page of pages) {
     page.isDone = true;
     page.show();
@@ -127,7 +160,8 @@ async function start() {
   if (pages.length) markWhole();
   for (const table of document.querySelectorAll("main table")) {
     const hasFigures = table.tHead?.querySelector(".number");
-    if (hasFigures && table.tBodies[0].rows.length >= FEWEST_SORTED) sortedTables.push(new SortedTable(table));
+    if (hasFigures && table.tBodies[0].rows.length >= FEWEST_SORTED)
+      sortedTables.push(new SortedTable(table));
   }
   document.documentElement.dataset.ready = "";
 }

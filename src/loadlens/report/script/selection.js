@@ -7,13 +7,30 @@ class Selection {
     this.keys = keys;
   }
 
-  static whole(run) { return new Selection(run, 0, run.num_windows, run.keys.map((_, key) => key)); }
+  static whole(run) {
+    return new Selection(
+      run,
+      0,
+      run.num_windows,
+      run.keys.map((_, key) => key),
+    );
+  }
 
-  get isWholeTime() { return this.from === 0 && this.to === this.run.num_windows; }
-  get isEveryKey() { return this.keys.length === this.run.keys.length; }
-  get isWhole() { return this.isWholeTime && this.isEveryKey; }
-  get begin() { return windowStart(this.run, this.from); }
-  get end() { return windowStart(this.run, this.to); }
+  get isWholeTime() {
+    return this.from === 0 && this.to === this.run.num_windows;
+  }
+  get isEveryKey() {
+    return this.keys.length === this.run.keys.length;
+  }
+  get isWhole() {
+    return this.isWholeTime && this.isEveryKey;
+  }
+  get begin() {
+    return windowStart(this.run, this.from);
+  }
+  get end() {
+    return windowStart(this.run, this.to);
+  }
 
   tallies() {
     this.tallied ??= new Map(this.keys.map((key) => [key, tallyOf(this.run, key, this.from, this.to)]));
@@ -45,5 +62,7 @@ class Selection {
     return other;
   }
 
-  of(keys) { return new Selection(this.run, this.from, this.to, keys); }
+  of(keys) {
+    return new Selection(this.run, this.from, this.to, keys);
+  }
 }

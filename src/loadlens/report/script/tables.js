@@ -8,11 +8,15 @@ class LiveTable {
     this.run = run;
     const joined = (labels) => labels.join("\u0000").replace(/\r\n?/g, "\n"); // as a parser of HTML has them
     const keyOf = new Map(run.keys.map((labels, key) => [joined(labels), key]));
-    this.columns = [...table.querySelectorAll("thead th[data-column]")].map(
-      ({ dataset }) => ({ name: dataset.column, format: dataset.format }));
+    this.columns = [...table.querySelectorAll("thead th[data-column]")].map(({ dataset }) => ({
+      name: dataset.column,
+      format: dataset.format,
+    }));
     const numKeys = run.by.length;
-    const figures = (row, first) => [...row.cells].slice(first).map((cell, number) => (
-      { cell, whole: cell.textContent, column: this.columns[numKeys + number] }));
+    const figures = (row, first) =>
+      [...row.cells]
+        .slice(first)
+        .map((cell, number) => ({ cell, whole: cell.textContent, column: this.columns[numKeys + number] }));
     this.rows = [...table.tBodies[0].rows].map((row) => {
       const labels = [...row.querySelectorAll("th")].map((cell) => cell.textContent);
       return { row, key: keyOf.get(joined(labels)), cells: figures(row, numKeys) };
@@ -22,12 +26,17 @@ class LiveTable {
     const headers = [...table.querySelectorAll("thead th[data-column]")].slice(numKeys);
     const isGrouped = table.tHead.rows.length > 1; // headings that span columns do not tell how many are left
     const cells = [...this.rows, { cells: this.total }].flatMap((row) => row.cells);
-    this.untold = isGrouped ? [] : [...headers.map((cell) => ({ cell, column: { name: cell.dataset.column } })), ...cells]
-      .filter(({ column }) => !isTold(run, column.name)).map(({ cell }) => cell);
+    this.untold = isGrouped
+      ? []
+      : [...headers.map((cell) => ({ cell, column: { name: cell.dataset.column } })), ...cells]
+          .filter(({ column }) => !isTold(run, column.name))
+          .map(({ cell }) => cell);
     const bound = `within ${(100 * run.relative_error).toFixed(1)}\u00a0% of the true ones`;
     this.notes = {
-      time: `Of the selection: percentiles are ${bound}, all else is exact. Figures by second (TPS) and of outliers are known of the whole run alone.`,
-      keys: `The figures of each configuration are exact. Of all that are selected together, percentiles are ${bound}.`,
+      time:
+        `Of the selection: percentiles are ${bound}, all else is exact. ` +
+        "Figures by second (TPS) and of outliers are known of the whole run alone.",
+      keys: `Each configuration has its figures of the whole run. Of all that are selected together, percentiles are ${bound}.`,
     };
     this.wholeNotes = [...table.closest(".table").querySelectorAll(".note")];
     this.note = make("p", { class: "note" });
@@ -41,12 +50,14 @@ class LiveTable {
     const tallies = isWholeTime ? null : selection.tallies();
     for (const { row, key, cells } of this.rows) {
       row.classList.toggle("unselected", !kept.has(key));
-      if (isWholeTime || kept.has(key)) for (const cell of cells) this.showCell(cell, tallies?.get(key), isWholeTime);
+      if (isWholeTime || kept.has(key))
+        for (const cell of cells) this.showCell(cell, tallies?.get(key), isWholeTime);
     }
     for (const cell of this.total) this.showCell(cell, isWhole ? null : selection.total(), isWhole);
     this.note.hidden = isWhole;
     this.note.textContent = isWholeTime ? this.notes.keys : this.notes.time;
-    if (this.isWholeTime !== isWholeTime) for (const part of [...this.untold, ...this.wholeNotes]) part.hidden = !isWholeTime;
+    if (this.isWholeTime !== isWholeTime)
+      for (const part of [...this.untold, ...this.wholeNotes]) part.hidden = !isWholeTime;
     this.isWholeTime = isWholeTime;
   }
 
@@ -76,7 +87,11 @@ class SortedTable {
   }
 
   addFilter(table) {
-    this.filter = make("input", { type: "search", placeholder: "Filter rows", "aria-label": `Filter rows: ${table.caption?.textContent ?? ""}` });
+    this.filter = make("input", {
+      type: "search",
+      placeholder: "Filter rows",
+      "aria-label": `Filter rows: ${table.caption?.textContent ?? ""}`,
+    });
     this.count = make("span", { role: "status" });
     this.filter.addEventListener("input", () => this.choose());
     table.closest(".table").prepend(make("p", { class: "row-filter" }, this.filter, this.count));
@@ -100,7 +115,12 @@ class SortedTable {
     const told = this.rows.map((row) => ({ row, value: cellValue(row.cells[column]) }));
     told.sort(({ value: one }, { value: other }) => {
       if (one === null || other === null) return (one === null) - (other === null);
-      return sign * (typeof one === "number" && typeof other === "number" ? one - other : String(one).localeCompare(String(other)));
+      return (
+        sign *
+        (typeof one === "number" && typeof other === "number"
+          ? one - other
+          : String(one).localeCompare(String(other)))
+      );
     });
     return this.body.replaceChildren(...told.map(({ row }) => row));
   }

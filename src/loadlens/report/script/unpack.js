@@ -36,7 +36,9 @@ async function inflated(text) {
 // Where the rows of each key, or the cells of each pair, begin and end.
 function starts(sizes) {
   const found = new Int32Array(sizes.length + 1);
-  sizes.forEach((size, i) => { found[i + 1] = found[i] + size; });
+  sizes.forEach((size, i) => {
+    found[i + 1] = found[i] + size;
+  });
   return found;
 }
 
@@ -55,8 +57,9 @@ async function unpackedRun(text) {
   delete run.packed;
   const size = run.num_pairs;
   const view = new DataView(bytes.buffer);
-  const latencies = ["sum", "min", "max"].map((_, column) => Float64Array.from(
-    { length: size }, (_, pair) => view.getFloat64(8 * (column * size + pair), true)));
+  const latencies = ["sum", "min", "max"].map((_, column) =>
+    Float64Array.from({ length: size }, (_, pair) => view.getFloat64(8 * (column * size + pair), true)),
+  );
   [run.sum, run.min, run.max] = latencies;
   const numbers = new Numbers(bytes, 24 * size);
   run.pairStart = starts(numbers.take(run.keys.length));

@@ -6,22 +6,33 @@ const MOST_CURVES = 6;
 function overTimeSpec(selection, page, title, unit, format, series) {
   const { run, from, to } = selection;
   return {
-    title, unit, format, series, kind: "line", xs: to - from,
+    title,
+    unit,
+    format,
+    series,
+    kind: "line",
+    xs: to - from,
     xText: (place) => moment(run, windowStart(run, from + place)),
     xTicks: (most) => {
       const origin = run.is_calendar ? 0 : run.start_s;
       return timeTicks(selection.begin - origin, selection.end - origin, Math.max(2, most)).map((time) => ({
-        at: (time + origin - run.start_s) / run.width_s - from, text: tickTime(run, time + origin, selection) }));
+        at: (time + origin - run.start_s) / run.width_s - from,
+        text: tickTime(run, time + origin, selection),
+      }));
     },
-    zoom: (places) => (places ? page.select(selection.at(from + places[0], from + places[1]), true)
-      : page.select(selection.at(0, run.num_windows), true)),
+    zoom: (places) =>
+      places
+        ? page.select(selection.at(from + places[0], from + places[1]), true)
+        : page.select(selection.at(0, run.num_windows), true),
   };
 }
 
 function tickTime(run, time, selection) {
   if (!run.is_calendar) return clock(time - run.start_s);
   const text = new Date(1000 * time).toISOString();
-  return selection.end - selection.begin > 2 * 86400 ? text.slice(5, 10) : text.slice(11, selection.end - selection.begin > 600 ? 16 : 19);
+  return selection.end - selection.begin > 2 * 86400
+    ? text.slice(5, 10)
+    : text.slice(11, selection.end - selection.begin > 600 ? 16 : 19);
 }
 
 // What the charts are made of, in the place of the captions of their pictures.
@@ -32,7 +43,8 @@ function viewCaption(name, run) {
     over_time: `Of the selected calls, by ${windows}. Counts and rates are exact, percentiles ${bound}.`,
     over_time_by_key: `The busiest configurations and those with the highest p99, by ${windows}; percentiles ${bound}.`,
     latency_spectrum: `Of every successful call that is selected; ${bound}.`,
-    latency_density: "Successful calls by latency, in steps of about 1/16 of a doubling; counts at the pointer are exact.",
+    latency_density:
+      "Successful calls by latency, in steps of about 1/16 of a doubling; counts at the pointer are exact.",
     latency_heatmap: `Successful calls by latency and ${windows}: the stronger the colour, the more.`,
   }[name];
 }
@@ -42,25 +54,45 @@ const valueOf = (tally, q) => tally.quantile(q)?.value ?? null;
 
 const VIEWS = {
   over_time: [
-    (selection, page) => overTimeSpec(selection, page, "Latency (ms)", " ms", "measure",
-      Object.entries(OVER_TIME_PERCENTILES).map(([name, q], tone) => (
-        { name, tone, ys: chosenWindows(selection).map((tally) => valueOf(tally, q)) }))),
-    (selection, page) => overTimeSpec(selection, page, "Throughput (per s)", " per s", "measure", [
-      { name: "Successful calls", tone: 0, ys: chosenWindows(selection).map((tally) => tally.throughput) }]),
+    (selection, page) =>
+      overTimeSpec(
+        selection,
+        page,
+        "Latency (ms)",
+        " ms",
+        "measure",
+        Object.entries(OVER_TIME_PERCENTILES).map(([name, q], tone) => ({
+          name,
+          tone,
+          ys: chosenWindows(selection).map((tally) => valueOf(tally, q)),
+        })),
+      ),
+    (selection, page) =>
+      overTimeSpec(selection, page, "Throughput (per s)", " per s", "measure", [
+        { name: "Successful calls", tone: 0, ys: chosenWindows(selection).map((tally) => tally.throughput) },
+      ]),
     (selection, page) => {
       const ys = chosenWindows(selection).map((tally) => tally.errorRate);
       return ys.some((share) => share > 0)
-        ? overTimeSpec(selection, page, "Failed calls", "", "share", [{ name: "Share of calls", tone: 3, ys }]) : null;
+        ? overTimeSpec(selection, page, "Failed calls", "", "share", [
+            { name: "Share of calls", tone: 3, ys },
+          ])
+        : null;
     },
     (selection, page) => {
       const ys = chosenWindows(selection).map((tally) => tally.active);
       return ys.some((value) => value !== null)
-        ? overTimeSpec(selection, page, "Active calls", "", "measure", [{ name: "Mean of a window", tone: 2, ys }]) : null;
+        ? overTimeSpec(selection, page, "Active calls", "", "measure", [
+            { name: "Mean of a window", tone: 2, ys },
+          ])
+        : null;
     },
   ],
   over_time_by_key: [
-    (selection, page) => byKeySpec(selection, page, "p99 latency (ms)", " ms", (tally) => valueOf(tally, 0.99)),
-    (selection, page) => byKeySpec(selection, page, "Throughput (per s)", " per s", (tally) => tally.throughput),
+    (selection, page) =>
+      byKeySpec(selection, page, "p99 latency (ms)", " ms", (tally) => valueOf(tally, 0.99)),
+    (selection, page) =>
+      byKeySpec(selection, page, "Throughput (per s)", " per s", (tally) => tally.throughput),
   ],
   latency_spectrum: [(selection) => spectrumSpec(selection)],
   latency_density: [(selection) => histogramSpec(selection), (selection) => spreadByKeySpec(selection)],
@@ -70,7 +102,8 @@ const VIEWS = {
 // The busiest keys and those with the highest p99, at most so many; the rest are told as a number.
 function notableKeys(selection) {
   const tallies = [...selection.tallies()].filter(([, tally]) => tally.calls);
-  const ranked = (figure) => [...tallies].sort(([, one], [, other]) => figure(other) - figure(one)).map(([key]) => key);
+  const ranked = (figure) =>
+    [...tallies].sort(([, one], [, other]) => figure(other) - figure(one)).map(([key]) => key);
   const slowest = ranked((tally) => valueOf(tally, 0.99) ?? -1);
   const busiest = ranked((tally) => tally.calls);
   const keys = new Set();
@@ -86,9 +119,19 @@ const moreText = (more) => (more > 0 ? `; ${grouped(more)} more configurations a
 function byKeySpec(selection, page, title, unit, figure) {
   if (selection.run.keys.length === 1) return null;
   const { keys, more } = notableKeys(selection);
-  const series = keys.map((key, tone) => ({ name: selection.run.names[key], tone,
-    ys: selection.windowsOf(key).slice(selection.from, selection.to).map(figure) }));
-  return overTimeSpec(selection, page, `${title.replace(" (", " by configuration (")}${moreText(more)}`, unit, "measure", series);
+  const series = keys.map((key, tone) => ({
+    name: selection.run.names[key],
+    tone,
+    ys: selection.windowsOf(key).slice(selection.from, selection.to).map(figure),
+  }));
+  return overTimeSpec(
+    selection,
+    page,
+    `${title.replace(" (", " by configuration (")}${moreText(more)}`,
+    unit,
+    "measure",
+    series,
+  );
 }
 
 function spectrumSpec(selection) {
@@ -96,17 +139,30 @@ function spectrumSpec(selection) {
   if (!total.counts.timed) return null;
   const tails = Array.from({ length: 76 }, (_, i) => 10 ** (i / 15)) // 1 / (1 - quantile), to p99.999
     .filter((tail, i) => i < 2 || tail <= total.counts.timed);
-  const curve = (tally) => tails.map((tail) => (tail <= tally.counts.timed ? valueOf(tally, 1 - 1 / tail) : null));
+  const curve = (tally) =>
+    tails.map((tail) => (tail <= tally.counts.timed ? valueOf(tally, 1 - 1 / tail) : null));
   const { keys, more } = notableKeys(selection);
   const some = selection.keys.length > 1 ? keys : [];
-  const series = some.map((key, tone) => ({ name: selection.run.names[key], tone, ys: curve(selection.tallies().get(key)) }));
+  const series = some.map((key, tone) => ({
+    name: selection.run.names[key],
+    tone,
+    ys: curve(selection.tallies().get(key)),
+  }));
   const percentile = (tail) => `p${+(100 * (1 - 1 / tail)).toFixed(tail > 900 ? 3 : tail > 90 ? 2 : 1)}`;
   const ticks = [1, 2, 4, 10, 100, 1000, 10000, 100000];
   return {
-    title: `Latency by percentile (ms)${some.length ? moreText(more) : ""}`, unit: " ms", format: "measure", kind: "line", height: 300,
+    title: `Latency by percentile (ms)${some.length ? moreText(more) : ""}`,
+    unit: " ms",
+    format: "measure",
+    kind: "line",
+    height: 300,
     series: [{ name: "All selected calls", tone: "all", ys: curve(total) }, ...series],
-    xs: tails.length, xText: (place) => percentile(tails[place]),
-    xTicks: () => ticks.filter((tail) => tail <= tails.at(-1)).map((tail) => ({ at: 15 * Math.log10(tail) + 0.5, text: percentile(tail) })),
+    xs: tails.length,
+    xText: (place) => percentile(tails[place]),
+    xTicks: () =>
+      ticks
+        .filter((tail) => tail <= tails.at(-1))
+        .map((tail) => ({ at: 15 * Math.log10(tail) + 0.5, text: percentile(tail) })),
   };
 }
 
@@ -115,15 +171,22 @@ function bucketAxis({ run, histogram }) {
   const first = histogram.findIndex((count) => count > 0);
   const xs = histogram.findLastIndex((count) => count > 0) + 1 - first;
   const low = (place) => bucketLow(run.lowest_bucket + first + place);
-  const xTicks = () => decades(Math.max(low(0), 1e-3), low(xs)).map((latency) => {
-    const place = Array.from({ length: xs }, (_, i) => i).findLast((one) => low(one) <= latency) ?? 0;
-    return { at: place + (latency - low(place)) / (low(place + 1) - low(place)), text: `${+latency.toPrecision(3)} ms` };
-  });
+  const xTicks = () =>
+    decades(Math.max(low(0), 1e-3), low(xs)).map((latency) => {
+      const place = Array.from({ length: xs }, (_, i) => i).findLast((one) => low(one) <= latency) ?? 0;
+      return {
+        at: place + (latency - low(place)) / (low(place + 1) - low(place)),
+        text: `${+latency.toPrecision(3)} ms`,
+      };
+    });
   // Buckets get wider by a part of a doubling: heights are counts of parts that are equally wide.
   const width = (place) => 16 * Math.log2(low(place + 1) / Math.max(low(place), low(place + 1) / 2));
   const counts = (tally) => [...tally.histogram.slice(first, first + xs)];
   return {
-    xs, xTicks, counts, heights: (tally) => counts(tally).map((count, place) => count / width(place)),
+    xs,
+    xTicks,
+    counts,
+    heights: (tally) => counts(tally).map((count, place) => count / width(place)),
     xText: (place) => `${shown("measure", low(place))} to ${shown("measure", low(place + 1))} ms`,
   };
 }
@@ -133,7 +196,14 @@ function histogramSpec(selection) {
   if (!total.counts.timed) return null;
   const { xs, xTicks, xText, counts, heights } = bucketAxis(total);
   return {
-    title: "How latencies spread (calls by latency)", unit: "", format: "count", kind: "bars", height: 240, xs, xTicks, xText,
+    title: "How latencies spread (calls by latency)",
+    unit: "",
+    format: "count",
+    kind: "bars",
+    height: 240,
+    xs,
+    xTicks,
+    xText,
     series: [{ name: "Successful calls", tone: 0, ys: heights(total), told: counts(total) }],
   };
 }
@@ -145,16 +215,34 @@ function spreadByKeySpec(selection) {
   const series = keys.map((key, tone) => {
     const tally = selection.tallies().get(key);
     const share = (count) => count / tally.counts.timed;
-    return { name: selection.run.names[key], tone, ys: heights(tally).map(share), told: counts(tally).map(share) };
+    return {
+      name: selection.run.names[key],
+      tone,
+      ys: heights(tally).map(share),
+      told: counts(tally).map(share),
+    };
   });
   const title = `How latencies spread by configuration (share of its calls)${moreText(more)}`;
-  return { title, unit: "", format: "share", kind: "line", isLinear: true, height: 240, xs, xTicks, xText, series };
+  return {
+    title,
+    unit: "",
+    format: "share",
+    kind: "line",
+    isLinear: true,
+    height: 240,
+    xs,
+    xTicks,
+    xText,
+    series,
+  };
 }
 
 function heatmapSpec(selection, page) {
   const { run } = selection;
   const windows = chosenWindows(selection);
-  const bounds = Array.from({ length: run.num_buckets + 1 }, (_, bucket) => bucketLow(bucket + run.lowest_bucket));
+  const bounds = Array.from({ length: run.num_buckets + 1 }, (_, bucket) =>
+    bucketLow(bucket + run.lowest_bucket),
+  );
   const cells = [];
   windows.forEach(({ histogram }, place) => {
     for (let bucket = run.lowest_bucket ? 0 : 1; bucket < histogram.length; bucket++) {
@@ -163,9 +251,12 @@ function heatmapSpec(selection, page) {
     }
   });
   if (!cells.length) return null;
-  const latencies = [Math.min, Math.max].map((most, end) => cells.reduce((found, { low, high }) => most(found, end ? high : low), end ? 0 : Infinity));
+  const latencies = [Math.min, Math.max].map((most, end) =>
+    cells.reduce((found, { low, high }) => most(found, end ? high : low), end ? 0 : Infinity),
+  );
   const calls = windows.map((tally) => tally.counts.timed);
-  const spec = overTimeSpec(selection, page, "Latency over time (ms)", "", "measure",
-    [{ name: "Successful calls", tone: 0, ys: calls }]);
+  const spec = overTimeSpec(selection, page, "Latency over time (ms)", "", "measure", [
+    { name: "Successful calls", tone: 0, ys: calls },
+  ]);
   return { ...spec, kind: "cells", cells, latencies, height: 260, format: "count" };
 }
