@@ -75,11 +75,18 @@ def test_the_reference_has_every_public_name() -> None:
 
 def test_every_page_is_in_the_list_of_the_front_page() -> None:
     front = (PROJECT / "docs" / "index.md").read_text(encoding="utf-8")
-    listed = set(re.findall(r"^[\w/-]+$", front, flags=re.MULTILINE))
+    listed = set(re.findall(r"^(?:[^`<\n]+<)?([\w/-]+)>?$", front, flags=re.MULTILINE))
     pages = {
         path.relative_to(PROJECT / "docs").with_suffix("").as_posix() for path in PROJECT.glob("docs/**/*.md")
     }
     assert pages - {"index"} <= listed
+
+
+def test_the_readme_is_short_and_has_the_command_that_runs_the_tests() -> None:
+    lines = (PROJECT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 120
+    [quick] = [line for line in lines if "python -m pytest" in line]
+    assert quick.startswith("python3 -m venv .venv && ")
 
 
 @pytest.mark.parametrize("page", ALL_PAGES)
