@@ -242,6 +242,7 @@ def test_an_analysis_has_them_in_each_output(tmp_path: Path):
     page = (tmp_path / "out" / "report.html").read_text()
     assert 'id="failures"' in page
     assert "Failed calls over time" in page
+    assert f'<td class="number">{table["count"].sum():,}</td>' in page.partition('id="failures"')[2]
     assert (tmp_path / "out" / "charts" / "failures.png").stat().st_size > 1000
 
 

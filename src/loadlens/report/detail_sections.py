@@ -102,6 +102,7 @@ def _failures_table(failures: pl.DataFrame, part: InvocationStatistics, file: st
         caption="Failed calls by error",
         frame=frame,
         num_keys=len(part.profile.key) + 1,
+        totals={name: int(failures[name].sum()) for name in ("count", "num_timed") if name in kept},
         note=note,
         figures=tuple(times.values()),
     )
