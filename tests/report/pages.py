@@ -68,7 +68,7 @@ class Page(HTMLParser):
         assert len(running) == 1
         assert policy == (
             f"default-src 'none'; style-src '{_digest(self.scripts[0])}'; "
-            f"script-src '{_digest(self.scripts[-1])}'; img-src data:; base-uri 'none'; form-action 'none'"
+            f"script-src '{_digest(self.scripts[-1])}'; base-uri 'none'; form-action 'none'"
         )
         assert self.text.count("</script") == len(self.named("script"))
 
