@@ -22,7 +22,7 @@ def blocks(page: str, language: str) -> list[str]:
 def commands(block: str) -> list[list[str]]:
     """The arguments of each command of loadlens, without the comment behind it."""
     lines = [shlex.split(line, comments=True) for line in block.replace("\\\n", " ").splitlines()]
-    return [arguments for program, *arguments in lines if program == "loadlens"]
+    return [line[1:] for line in lines if line[:1] == ["loadlens"]]
 
 
 def write(folder: Path, dialect: str, names: Sequence[str]) -> None:
