@@ -42,9 +42,9 @@ def test_the_help_of_all_needs_no_command() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_has_at_most_60_lines_of_100_columns(command: str) -> None:
+def test_help_has_less_than_60_lines_of_100_columns(command: str) -> None:
     lines = help_of(command)
-    assert len(lines) <= 60
+    assert len(lines) < 60
     assert max(map(len, lines)) <= 100
 
 
@@ -57,7 +57,8 @@ def test_every_group_has_options_and_every_option_is_in_one(command: str) -> Non
     lines = help_of(command)
     first = next(number for number, line in enumerate(lines) if re.fullmatch(r"[A-Z]\w+:", line))
     names = [match[0] for line in lines[first:] if (match := re.match(r"  (--[\w-]+|[A-Z_]+)(?= )", line))]
-    assert "  --help" in names
+    assert names
+    assert "  --help" not in names
     assert len(names) == len(set(names))
     for above, below in zip(lines[first:], lines[first + 1 :], strict=False):
         assert below.startswith("  ") or above.startswith("  ")

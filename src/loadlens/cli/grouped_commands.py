@@ -104,11 +104,11 @@ class GroupedCommand(TyperCommand):
     """A command whose help has a section for each group of options."""
 
     def records(self, ctx: Any) -> dict[str, list[tuple[str, str]]]:
-        """The options with what they do, by group, in the order of the help."""
+        """The options with what they do, by group, in the order of the help; --help itself is known."""
         groups: dict[str, list[tuple[str, str]]] = {name: [] for name in _GROUPS}
         for option in self.get_params(ctx):
             record = option.get_help_record(ctx)
-            if record is not None:
+            if record is not None and "--help" not in option.opts:
                 name = str(option.metavar) if isinstance(option, TyperArgument) else record[0]
                 group = getattr(option, "rich_help_panel", None) or _GROUPS[-1]
                 groups[group].append((name, record[1]))
