@@ -1,5 +1,7 @@
 """The load of a run against hand-counted and simulated ones."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -9,6 +11,9 @@ import loadlens
 from loadlens.schema import ERROR_COLUMNS
 from loadlens.summaries.load import Load
 from tests.summaries.simulated_queues import STEPS, law_of, stepped_run
+
+SHARED = Path(__file__).parents[3] / "shared" / "logs" / "toolkit-run"
+REAL_LOG = SHARED / "concurrency_benchmark_raw_results" / "invocation_benchmark_results.csv"
 
 
 def load_of(frame: pl.DataFrame, by: list[str] | None = None, **options: bool) -> Load:
@@ -166,3 +171,14 @@ def test_a_benchmark_with_few_clients_tells_no_law() -> None:
     )
     (law,) = loadlens.summarize_concurrency_results(frame).scalability.values()
     assert law.reason == "it has 3 loads, and it takes 4"
+
+
+@pytest.mark.skipif(not REAL_LOG.exists(), reason="the logs are not part of the repository")
+def test_the_load_of_a_real_log_is_what_pandas_reads() -> None:
+    rows = pd.read_csv(REAL_LOG)
+    found = loadlens.summarize(REAL_LOG, by=[], timeline=True).load
+    span = rows.end_time.max() - rows.start_time.min()
+    assert found.mean_active == pytest.approx((rows.end_time - rows.start_time).sum() / span, rel=1e-5)
+    assert found.arrival_rate == pytest.approx(len(rows) / span, rel=1e-3)
+    timed = rows.invocation_latency[rows.invocation_latency >= 0]
+    assert found.mean_latency_ms == pytest.approx(timed.mean())

@@ -1,5 +1,6 @@
 """Figures by window of time, against what pandas reads of the same rows."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tests import sample_logs as logs
 from tests.extent import some_rows
 
 QUANTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99}
-REAL_LOGS = Path("/work/shared/logs")
+REAL_LOGS = Path(__file__).parents[3] / "shared" / "logs"
 
 
 def run_of(
@@ -209,3 +210,41 @@ def test_every_call_with_an_end_is_in_one_window(frame: pl.DataFrame) -> None:
     assert_frame_equal(
         by_window.filter(pl.col("calls") > 0).sort("window_start_s"), whole.filter(pl.col("calls") > 0)
     )
+
+
+@pytest.mark.parametrize("form", ["csv", "lazy", "shuffled", "in one pass"])
+def test_windows_are_the_same_in_every_form_of_a_log(form: str, tmp_path: Path) -> None:
+    frame = run_of(2000)
+    frame.write_csv(tmp_path / "run.csv")
+    sources: dict[str, Any] = {
+        "csv": tmp_path / "run.csv",
+        "lazy": frame.lazy(),
+        "shuffled": frame.sample(fraction=1, shuffle=True, seed=1),
+        "in one pass": frame,
+    }
+    expected = loadlens.summarize(frame, by=["label"], timeline=True)
+    exact = {"exact": False} if form == "in one pass" else {}
+    got = loadlens.summarize(sources[form], by=["label"], timeline=True, **exact)
+    assert_frame_equal(got.timeline, expected.timeline)
+    assert_frame_equal(got.timeline_overall, expected.timeline_overall)
+    assert_frame_equal(got.load.table, expected.load.table)
+    assert got.load.mean_active == pytest.approx(expected.load.mean_active)
+
+
+def test_an_analysis_writes_windows_and_levels(tmp_path: Path) -> None:
+    frame = run_of(2000)
+    frame.write_parquet(tmp_path / "run.parquet")
+    out = tmp_path / "out"
+    analysis = loadlens.analyze(tmp_path / "run.parquet", out, by="label", chart_formats=["svg"])
+    assert isinstance(analysis, loadlens.LogAnalysis)
+    assert_frame_equal(pl.read_csv(out / "timeline.csv"), analysis.summary.timeline, check_dtypes=False)
+    assert_frame_equal(pl.read_csv(out / "load.csv"), analysis.summary.load.table, check_dtypes=False)
+    document = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    told = document["timeline"]
+    assert (told["file"], told["window_s"], told["relative_error"]) == ("timeline.csv", 1.0, 1 / 32)
+    assert sum(told["overall"]["calls"]) == frame.height
+    assert document["load"]["mean_active"] == pytest.approx(document["load"]["littles_law"], rel=0.1)
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert 'id="over-time"' in page
+    assert 'id="load"' in page
+    assert "off by at most 3.1%" in page
