@@ -56,6 +56,7 @@ def assert_as_read(table: pl.DataFrame, own: pd.DataFrame, run: pd.DataFrame) ->
 def assert_counts(row: dict[str, Any], ended: pd.DataFrame) -> None:
     good = ended[ended.invocation_latency > 0]
     assert (row["calls"], row["errors"]) == (len(ended), len(ended) - len(good))
+    assert row["error_rate"] == ((len(ended) - len(good)) / len(ended) if len(ended) else None)
     assert row["max_ms"] == (good.invocation_latency.max() if len(good) else None)
     for name, q in QUANTILES.items():
         if len(good):

@@ -222,7 +222,7 @@ def _rates(grid: _Grid, counted: _Counted, groups: Groups, seconds: Seconds | No
     calls, completions = grid.sums(counted.calls), grid.sums(counted.completions)
     covered, of_rates = _covered(grid, groups, seconds, {"calls": calls, "completions": completions})
     with np.errstate(divide="ignore", invalid="ignore"):
-        error_rate = 1 - completions / np.where(calls > 0, calls, np.nan)
+        error_rate = (calls - completions) / np.where(calls > 0, calls, np.nan)
         throughput = of_rates["completions"] / np.where(covered > 0, covered, np.nan)
         share = np.where(calls > 0, of_rates["calls"] / calls, 1.0) / np.where(covered > 0, covered, np.nan)
     sizes = counted.bytes
