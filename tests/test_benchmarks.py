@@ -163,7 +163,9 @@ def test_ratios_are_those_of_the_query_on_the_same_log() -> None:
 def test_who_was_not_run_keeps_a_place_in_table_and_chart() -> None:
     outcomes = [outcome(FLOOR), outcome(LOADLENS), outcome("pandas_chain", skipped="too large")]
     found = results(outcomes)
-    assert "| pandas chain | – | – | – | – | – | – | not run: too large |" in markdown_table(found)
+    assert "| pandas chain, with curves | – | – | – | – | – | – | not run: too large |" in markdown_table(
+        found
+    )
     assert "not run" in json.dumps(comparison_chart(found).to_dict())
 
 
