@@ -79,6 +79,7 @@ def test_plain_script_as_a_program(slow_logs: Path, tmp_path: Path) -> None:
     assert "gate failed: p99 < 300ms" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_drawings")
 def test_rolling_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main = load("rolling_comparison")["main"]

@@ -146,6 +146,7 @@ def test_the_terminal_shows_markup_as_text(attacked: tuple[Path, Result], tmp_pa
     assert "[bold]log.jtl, line 56" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_label_may_have_a_line_separator(tmp_path: Path) -> None:
     path = tmp_path / "log.jtl"
     path.write_bytes(jmeter(("a\u2028b", "c\u2029d")))

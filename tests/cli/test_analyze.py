@@ -137,6 +137,7 @@ def test_both_chart_formats_of_a_results_folder(simulated: Path, tmp_path: Path)
     assert files_below(out) == RESULT_FILES | drawings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("formats", [["svg"], ["svg", "png"]], ids=" ".join)
 def test_chart_formats_of_a_log(log: Path, tmp_path: Path, formats: list[str]) -> None:
     options = [text for name in formats for text in ("--chart-format", name)]

@@ -243,6 +243,7 @@ def test_compiled_code_that_gives_up_is_told_in_a_line(how: str) -> None:
     assert line.startswith("loadlens: compiled code gave up, most likely as it was out of memory; set ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [(("check", "log.csv", "--slo", "p99 < 1000s"), 0), (("profile", "log.csv", "--out", "out"), 2)],

@@ -22,6 +22,7 @@ def runs(tmp_path: Path) -> tuple[Path, Path]:
     return paths
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_analyze_writes_them_beside_its_folder_and_fails_all_the_same(log: Path, tmp_path: Path) -> None:
     markdown, metrics = tmp_path / "run.md", tmp_path / "run.prom"
     outputs = ("--markdown", markdown, "--openmetrics", metrics)
@@ -34,6 +35,7 @@ def test_analyze_writes_them_beside_its_folder_and_fails_all_the_same(log: Path,
     assert {"loadlens_calls", "loadlens_latency_seconds"} <= {family.name for family in families}
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_a_results_folder_has_them_too(folder: Path, tmp_path: Path) -> None:
     markdown, metrics = tmp_path / "run.md", tmp_path / "run.prom"
     outputs = ("--markdown", markdown, "--openmetrics", metrics)
@@ -58,6 +60,7 @@ def test_compare_tells_what_is_worse(runs: tuple[Path, Path], tmp_path: Path) ->
     assert "Mean (ms): " in str(failure.text)
 
 
+@pytest.mark.usefixtures("no_drawings")
 @pytest.mark.parametrize("command", ["analyze", "check", "compare"])
 def test_a_step_of_github_actions_gets_a_summary_added(
     runs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str

@@ -21,6 +21,7 @@ from tests.folders import (
 )
 
 
+@pytest.mark.slow
 def test_a_process_prints_results_and_nothing_else(log: Path, tmp_path: Path) -> None:
     done = process("analyze", log, "--out", tmp_path / "out")
     assert done.returncode == 0

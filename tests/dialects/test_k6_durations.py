@@ -10,6 +10,7 @@ import pytest
 
 import loadlens
 from loadlens.text import record_blocks
+from tests.extent import combinations
 
 DURATIONS = ("blocked", "connecting", "tls_handshaking", "sending", "waiting", "receiving")
 HEADER = "metric_name,timestamp,metric_value,expected_response,method,name,scenario,status\n"
@@ -86,8 +87,7 @@ def test_durations_are_those_of_pandas(form: str, tmp_path: Path):
     assert names[0] == "blocked without connecting and tls_handshaking"
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("size", [500, 1700, 4099])
+@pytest.mark.parametrize(("size", "form"), combinations([500, 1700, 4099], FORMS, one_in=6))
 def test_requests_are_not_cut_apart_between_blocks(form: str, size: int, tmp_path: Path):
     rows = samples(120)
     (tmp_path / f"run.{form}").write_text(FORMS[form](rows))

@@ -56,6 +56,7 @@ def test_the_order_of_the_plans_does_not_matter() -> None:
         assert_same(got, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exact", [True, False])
 def test_workers_and_one_pass_tell_the_same(exact: bool, tmp_path: Path) -> None:
     log = open_log(several_files(log_of(3000), tmp_path))

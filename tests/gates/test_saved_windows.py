@@ -134,6 +134,7 @@ def test_without_a_timeline_there_are_no_windows(tmp_path: Path) -> None:
         loadlens.check_gates(path, ["p50 < 1s filtered"])
 
 
+@pytest.mark.slow
 def test_profiles_of_several_days_are_judged_together(tmp_path: Path) -> None:
     days = [
         keyed(log_of(spread(900, seed=day), seconds=1000)).with_columns(

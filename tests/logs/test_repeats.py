@@ -227,6 +227,7 @@ def test_repeats_are_those_of_a_counter(parts: list[list[int]]) -> None:
     assert whole.count == merged.count == len(every) - len(Counter(every))
 
 
+@pytest.mark.slow
 def test_very_many_calls_are_counted_by_a_share_of_them() -> None:
     hashes = pl.Series(range(1_500_000)).hash().to_numpy()
     again = hashes[:300_000]

@@ -144,6 +144,7 @@ def test_more_keys_than_windows_may_have_leave_no_timeline(tmp_path: Path) -> No
     assert loadlens.load_profile(tmp_path / "many.profile").timeline is None
 
 
+@pytest.mark.slow
 def test_many_keys_make_wider_windows() -> None:
     frame = log_of(spread(40_000), seconds=200).with_columns(memory_size=pl.int_range(40_000) % 1000)
     twice = pl.concat([frame, frame.with_columns(pl.col("memory_size") + 1000)])

@@ -169,6 +169,7 @@ def test_what_was_not_asked_for_is_not_there():
     assert "apdex" not in result.summary.columns
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_an_analysis_has_it_in_each_output(tmp_path: Path):
     log = calls()
     log.write_csv(tmp_path / "log.csv")

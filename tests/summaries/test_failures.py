@@ -246,6 +246,7 @@ def test_an_analysis_has_them_in_each_output(tmp_path: Path):
     assert (tmp_path / "out" / "charts" / "failures.png").stat().st_size > 1000
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_an_analysis_without_failures_does_not_speak_of_them(tmp_path: Path):
     log = run_with_failures().filter(pl.col("success"))
     log.write_csv(tmp_path / "log.csv")
@@ -298,6 +299,7 @@ def test_long_errors_that_are_cut_alike_have_strips_of_their_own():
     assert len({row["strip"] for row in rows_of(spec, rect)}) == 2
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_a_results_folder_has_sections_on_its_failures(tmp_path: Path):
     folder = results_folder(tmp_path / "run", rows=4000)
     analysis = loadlens.analyze(folder, tmp_path / "out")
