@@ -17,11 +17,10 @@ from loadlens.engine.refine import ChangedError
 from loadlens.engine.scan import (
     PARSING,
     Scan,
-    in_memory,
+    at_hand,
     is_small,
     run_batches,
     spill_file,
-    spilled,
     write_spill,
 )
 from loadlens.engine.selections import Selections
@@ -112,7 +111,7 @@ def counted(log: Log, scan: Scan) -> Iterator[Iterator[Counted]]:
         UnusableRowsError: some row breaks a rule.
     """
     if is_small(log, scan):
-        log = in_memory(log, scan)
+        log = at_hand(log, scan, None)
     is_kept = log.is_dear and scan.options.is_exact
     with spill_file(scan.options.spill_folder if is_kept else None, wanted=is_kept) as path:
         found = None
@@ -120,7 +119,7 @@ def counted(log: Log, scan: Scan) -> Iterator[Iterator[Counted]]:
             with suppress(TallyFullError):
                 found = _spilling(log, layers_of(log, scan), scan, path)
         if path and not found:  # it is read several times
-            log = spilled(log, scan, path)
+            log = at_hand(log, scan, path)
         yield iter([found]) if found else _in_parts(log, layers_of(log, scan), scan)
 
 

@@ -21,14 +21,12 @@ from loadlens.storage.folders import refusing_full_disk, temporary_folder
 __all__ = [
     "PARSING",
     "Scan",
-    "held_names",
-    "in_memory",
+    "at_hand",
     "is_small",
     "needed_names",
     "run_batches",
     "spill_file",
     "spill_place",
-    "spilled",
     "write_spill",
 ]
 
@@ -129,25 +127,24 @@ def is_small(log: Log, scan: Scan) -> bool:
     return bool(log.files) and size <= scan.limits.held_bytes
 
 
-def in_memory(log: Log, scan: Scan) -> Log:
-    """The log, its rows in memory."""
-    frame = _parsing(log, scan).collect(engine=scan.options.engine).lazy()
-    return _over_parsed(log, scan, frame)
+def at_hand(log: Log, scan: Scan, path: Path | None, columns: Sequence[str] = ()) -> Log:
+    """The log, its rows where they may be read several times.
 
-
-def spilled(log: Log, scan: Scan, path: Path) -> Log:
-    """The log, its rows in a file."""
-    write_spill(_parsing(log, scan), path, scan.options.engine)
-    return _over_parsed(log, scan, pl.scan_parquet(path, glob=False))
-
-
-def _parsing(log: Log, scan: Scan) -> pl.LazyFrame:
+    Args:
+        log: the log.
+        scan: how it is scanned.
+        path: the file that rows go into; None for memory.
+        columns: which are needed besides those of the scan.
+    """
+    names = held_names(log, scan.plan, columns)
     scan.tracker.stage(PARSING if log.text else "Reading rows")
-    return scan.tracker.watch(log.frame.select(held_names(log, scan.plan)))
-
-
-def _over_parsed(log: Log, scan: Scan, frame: pl.LazyFrame) -> Log:
-    return replace(log, frame=frame, columns=tuple(held_names(log, scan.plan)), text=(), is_at_hand=True)
+    frame = scan.tracker.watch(log.frame.select(names))
+    if path is None:
+        rows = frame.collect(engine=scan.options.engine).lazy()
+    else:
+        write_spill(frame, path, scan.options.engine)
+        rows = pl.scan_parquet(path, glob=False)
+    return replace(log, frame=rows, columns=tuple(names), text=(), is_at_hand=True)
 
 
 def held_names(log: Log, plan: Plan, columns: Sequence[str] = ()) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from loadlens.engine.counting import layers_of, profiles_of_rows
-from loadlens.engine.scan import PARSING, Scan, held_names, is_small, spill_file, write_spill
+from loadlens.engine.scan import Scan, at_hand, is_small, spill_file
 from loadlens.errors import InputError
 from loadlens.logs.log import Log
 from loadlens.logs.outside import Outside
@@ -181,13 +181,6 @@ def _at_hand(log: Log, scan: Scan, columns: list[str]) -> Iterator[Log]:
     if not (is_held or log.is_dear):
         yield log
         return
-    scan.tracker.stage(PARSING if log.text else "Reading rows")
-    frame = scan.tracker.watch(log.frame.select(held_names(log, scan.plan, columns)))
     with spill_file(None if is_held else scan.options.spill_folder, wanted=not is_held) as path:
-        if path is None:
-            rows, size = frame.collect(engine=scan.options.engine).lazy(), 0
-        else:
-            write_spill(frame, path, scan.options.engine)
-            rows, size = pl.scan_parquet(path, glob=False), path.stat().st_size
-        names = tuple(rows.collect_schema())
-        yield replace(log, frame=rows, columns=names, text=(), is_at_hand=True, spilled_bytes=size)
+        found = at_hand(log, scan, path, columns)
+        yield replace(found, spilled_bytes=path.stat().st_size if path else 0)
