@@ -284,8 +284,11 @@ class SummaryResult(SummaryStatistics, _Views, SavedFolder):
             write_csv(disarmed(frame) if safe_csv else frame, folder / f"{name}.csv")
         charts = folder / "charts"
         charts.mkdir()
-        drawn = {"latency_density": self.chart, **self.view_charts(), **self.further_charts()}
-        write_charts(drawn, charts, chart_formats)
+        write_charts(self.all_charts(), charts, chart_formats)
+
+    def all_charts(self) -> dict[str, alt.TopLevelMixin]:
+        """Every chart that there is data for, by the name of its file."""
+        return {"latency_density": self.chart, **self.view_charts(), **self.further_charts()}
 
     @property
     def shown_pictures(self) -> Sequence[str]:

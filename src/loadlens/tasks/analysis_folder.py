@@ -18,7 +18,7 @@ from loadlens.summaries.summary_columns import MOST_KEYS, keys_left_out
 from loadlens.tasks.decisions import Decisions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import altair as alt
@@ -258,19 +258,18 @@ class LogAnalysis(Shown, SavedFolder):
         from loadlens.report.load_report import LOAD_CAPTIONS
         from loadlens.report.over_time_report import OVER_TIME_CAPTIONS
 
-        charts = {"latency_density": self.summary.chart, **self.summary.view_charts()}
-        elsewhere = {*OVER_TIME_CAPTIONS, *LOAD_CAPTIONS}
-        charts = {name: chart for name, chart in charts.items() if name not in elsewhere}
+        figures = {name: svg_text(chart) for name, chart in self.summary.all_charts().items()}
+        elsewhere = {*OVER_TIME_CAPTIONS, *LOAD_CAPTIONS, *self.summary.further_charts()}
         return summary_report(
             source=", ".join(self.sources),
             version=version("loadlens"),
             options={"Outlier fence": self.summary.outliers},
             summary=self.summary,
             findings=self.findings,
-            figures={name: svg_text(chart) for name, chart in charts.items()},
+            figures={name: svg for name, svg in figures.items() if name not in elsewhere},
             cards=self.decisions.cards(),
             before=self.decisions.sections_before(),
-            after=(*self._further_sections(), *self.decisions.sections_after()),
+            after=(*self._further_sections(figures), *self.decisions.sections_after()),
         )
 
     @property
@@ -278,15 +277,12 @@ class LogAnalysis(Shown, SavedFolder):
         """The figures as OpenMetrics."""
         return openmetrics_text(self.summary)
 
-    def _further_sections(self) -> list[Section]:
+    def _further_sections(self, svg: Mapping[str, str]) -> list[Section]:
         """The sections on what was measured besides, where there is something to tell."""
-        from loadlens.charts import svg_text
         from loadlens.report import apdex_section, corrected_section, failures_section, parts_section
         from loadlens.report.load_report import load_section
         from loadlens.report.over_time_report import over_time_section
 
-        charts = {**self.summary.view_charts(), **self.summary.further_charts()}
-        svg = {name: svg_text(chart) for name, chart in charts.items()}
         sections = [
             over_time_section(self.summary, svg),
             load_section(self.summary, svg),
