@@ -77,6 +77,17 @@ def test_rates_are_those_of_the_stretch_of_time(log: pl.DataFrame, saved: Path) 
     assert got == pytest.approx((good[LATENCY] > 0).sum() / 240, rel=1e-9)
 
 
+def test_rates_are_of_the_time_in_which_the_chosen_keys_have_calls(log: pl.DataFrame, tmp_path: Path) -> None:
+    late = (pl.col("label") != "login") | (pl.col("start_time") > BEGIN + 200)
+    some = log.filter(late)
+    profile_log(some, tmp_path / "log.profile", by=BY, window_s=10)
+    got = summarize(tmp_path / "log.profile", [], from_=60, to=300, where="label = 'login'")
+    calls = ended(some.filter(label="login"), 60, 300)
+    first = some.filter(label="login")["start_time"].min()
+    expected = (calls[LATENCY] > 0).sum() / (BEGIN + 300 - first)
+    assert got.summary["throughput"].item() == pytest.approx(expected, rel=1e-9)
+
+
 def test_calls_outside_are_counted(log: pl.DataFrame, saved: Path) -> None:
     opened = read_log(saved)
     summarize(opened, BY, from_=60, to=300, where="label <> 'login'")

@@ -104,7 +104,7 @@ def _told(source: Profile, edges: Edges) -> NDArray[np.int64]:
 
 
 def _chosen(profile: Profile, edges: Edges) -> Profile:
-    """A timeline or a measure with the keys of a slice alone."""
+    """A profile, a timeline or a measure with the keys of a slice alone."""
     own = edges if profile.window_s is not None else replace(edges, from_s=None, to_s=None)
     return replace(profile, keys=profile.keys.filter(pl.Series(_told(profile, own) == 0)))
 
@@ -136,7 +136,8 @@ def _between_windows(name: str, edge: float, width: float, first_start_s: float)
 
 def _with_spans(part: Profile, whole: Profile, edges: Edges) -> Profile:
     """A slice with the stretch of time of each key, as far as the key has calls."""
-    spans = replace(whole, pace=None, timeline=None, measures={}, failures=None).by(part.key)
+    kept = _chosen(whole, edges)
+    spans = replace(kept, pace=None, timeline=None, measures={}, failures=None).by(part.key)
     codes = new_codes(numbered([part.keys]), spans.keys).select("code", "new")
     found = codes.join(spans.spans.rename({"code": "new"}), on="new").drop("new")
     first, last = pl.col("first_start"), pl.col("last_end")
