@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import loadlens
-from loadlens.report.run_data import _varints, run_data
+from loadlens.report.packing import varints
+from loadlens.report.run_data import run_data
 from loadlens.report.scripts import inert_json
 from tests.sample_logs import small_log
 
@@ -41,9 +42,19 @@ def unpacked(text: str) -> dict[str, Any]:
     pairs = run["num_pairs"]
     run["sum"], run["min"], run["max"] = np.frombuffer(data, "<f8", 3 * pairs).reshape(3, pairs)
     at = 24 * pairs
-    names = ("pairs", "window", *run["counts"], "cells", "bucket", "count")
-    sizes = (len(run["keys"]), *[pairs] * (len(run["counts"]) + 2), run["num_cells"], run["num_cells"])
-    for name, size in zip(names, sizes, strict=True):
+    keys, failing = len(run["keys"]), run.get("num_failing", 0)
+    sizes = {
+        "pairs": keys,
+        **dict.fromkeys(("window", *run["counts"], "cells"), pairs),
+        **dict.fromkeys(("bucket", "count"), run["num_cells"]),
+        "active": keys,
+        **dict.fromkeys(("active_window", "twice_active"), run["num_active"] or 0),
+        "ends": keys,
+        **dict.fromkeys(("end_second", "end_calls", "end_completions"), run["num_ends"]),
+        **dict.fromkeys(("failing_key", "failing_error", "failing_windows"), failing),
+        **dict.fromkeys(("failure_window", "failure_calls"), run.get("num_failures", 0)),
+    }
+    for name, size in sizes.items():
         run[name], at = numbers(data, at, size)
     assert at == len(data)
     return run
@@ -80,7 +91,7 @@ def test_without_a_timeline_there_is_nothing_to_compute_from() -> None:
 
 @given(st.lists(st.integers(0, 2**53)))
 def test_whole_numbers_of_any_size(values: list[int]) -> None:
-    data = _varints(np.array(values, dtype=np.int64))
+    data = varints(np.array(values, dtype=np.int64))
     assert numbers(data, 0, len(values)) == (values, len(data))
 
 

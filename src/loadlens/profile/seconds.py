@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 from loadlens.profile.clock import FINE_S
 from loadlens.profile.profile import Profile
 
-__all__ = ["Floats", "Groups", "Ints", "Seconds", "active_sums", "mean_active"]
+__all__ = ["NEVER", "Floats", "Groups", "Ints", "Seconds", "active_sums", "mean_active"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _COUNTS: Final = ("starts", "calls", "completions")
 _MOST_CELLS_A_PAIR: Final = 16
-_NEVER: Final = -(2**62)
+NEVER: Final = -(2**62)
+"""The last start of keys of which no call tells one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,7 @@ class Seconds:
         sums: starts, calls (ends) and completions up to each, it included, over all groups.
         active: the calls that are active from the next second on, up to the next that has calls.
         active_before: those summed up over all seconds up to this one.
-        last_start: of each group the last second in which a call started.
+        last_start: of each group the last second in which a call started; ``NEVER`` where none tells.
         tells_active: whether as many calls started as ended, in each group.
         first: the first second of all.
         span: how many numbers a group takes.
@@ -96,7 +97,7 @@ class Seconds:
         active = sums["starts"] - sums["calls"]
         steps = np.cumsum(active * np.diff(place, append=place[-1:]))
         started = place[counts["starts"] > 0]
-        last_start = np.full(len(groups), _NEVER)
+        last_start = np.full(len(groups), NEVER)
         np.maximum.at(last_start, started // span, started % span + first)
         ends_of_groups = np.flatnonzero(np.diff(place // span, append=len(groups)))
         return cls(

@@ -89,6 +89,7 @@ _COLUMNS: Final[Mapping[str, _Column]] = {
     "num_successes": _column("Successes", "", _count),
     "successful_invocations": _column("Successes", "", _count),
     "num_errors": _column("Failures", "", _count),
+    "errors": _column("Failures", "", _count),
     "error_rate": _column("Error rate", "", _share),
     "throttle_exception": _column("Throttled", "", _count),
     "insufficient_memory_error": _column("Out of memory", "", _count),

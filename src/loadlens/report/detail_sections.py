@@ -7,7 +7,7 @@ import polars as pl
 from loadlens.dialects.durations import DURATIONS
 from loadlens.messages import counted
 from loadlens.report.columns import format_value
-from loadlens.report.page import Block, Figure, Notes, Section, Table
+from loadlens.report.page import RUN, Block, Figure, Notes, Section, Table
 from loadlens.schema import EARLIEST_S
 from loadlens.summaries import InvocationStatistics, SummaryStatistics
 from loadlens.summaries.failures import failures_note
@@ -44,27 +44,34 @@ _CORRECTED_NOTE: Final = "Corrected percentiles follow from latency buckets, and
 
 
 def failures_section(
-    part: InvocationStatistics, strips: str | None, *, of: str = "", file: str = "failures.csv"
+    part: InvocationStatistics,
+    strips: str | None,
+    *,
+    run: str = RUN,
+    of: str = "",
+    file: str = "failures.csv",
 ) -> Section | None:
     """The failed calls by error; None where no call failed.
 
     Args:
         part: the summary.
         strips: an SVG of the failures over time; None where their times are not known.
+        run: the run of the report whose selection they follow.
         of: which of several logs it is of; empty for the only one.
         file: the file that has all rows.
     """
     failures = part.failures
     if failures.is_empty():
         return None
-    blocks: list[Block] = [_failures_table(failures, part, file)]
+    blocks: list[Block] = [_failures_table(failures, part, run, file)]
     if strips is not None:
-        blocks.append(Figure(caption=FAILURES_CAPTION, svg=strips))
+        blocks.append(Figure(caption=FAILURES_CAPTION, svg=strips, name="failures", run=run))
     return Section(
         title=f"Failures: {of}" if of else "Failures",
         anchor="-".join(["failures", *of.split()]),
         lead=f"{_failures_told(failures)} {_FAILURES_LEAD}",
         blocks=tuple(blocks),
+        lead_is_of_run=True,
     )
 
 
@@ -84,7 +91,7 @@ def _failures_told(failures: pl.DataFrame) -> str:
     )
 
 
-def _failures_table(failures: pl.DataFrame, part: InvocationStatistics, file: str) -> Table:
+def _failures_table(failures: pl.DataFrame, part: InvocationStatistics, run: str, file: str) -> Table:
     shown = failures.sort("count", descending=True, maintain_order=True).head(_MOST_FAILURES)
     empty = [
         name
@@ -105,6 +112,8 @@ def _failures_table(failures: pl.DataFrame, part: InvocationStatistics, file: st
         totals={name: int(failures[name].sum()) for name in ("count", "num_timed") if name in kept},
         note=note,
         figures=tuple(times.values()),
+        run=run,
+        rows="failures",
     )
 
 
@@ -142,6 +151,7 @@ def parts_section(part: InvocationStatistics, bars: str | None) -> Section | Non
         title="Where the time goes",
         anchor="where-the-time-goes",
         lead=dominant_part(part.parts) or "No part makes most of the latency of every configuration.",
+        lead_is_of_run=True,
         blocks=tuple(blocks),
     )
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import polars as pl
 
-from loadlens.report.page import Block, Callout, Figure, Section, Table
+from loadlens.report.page import RUN, Block, Callout, Figure, Section, Table
 from loadlens.summaries import InvocationStatistics
 from loadlens.summaries.load import Load
 from loadlens.summaries.scalability import Scalability
@@ -44,13 +44,16 @@ def load_section(part: InvocationStatistics, figures: Mapping[str, str]) -> Sect
         [Callout(text=f"{load.warning[:1].upper()}{load.warning[1:]}.")] if load.warning else []
     )
     blocks += [
-        Figure(caption=text, svg=figures[name]) for name, text in LOAD_CAPTIONS.items() if name in figures
+        Figure(caption=text, svg=figures[name], name=name, run=RUN)
+        for name, text in LOAD_CAPTIONS.items()
+        if name in figures
     ]
     if load.scalability.reason is None:
         blocks.append(scalability_table(load.scalability))
     if not load.table.is_empty():
         blocks.append(_levels(load.table))
-    return Section(title="Load", anchor="load", lead=" ".join(_told(load)), blocks=tuple(blocks))
+    told = " ".join(_told(load))
+    return Section(title="Load", anchor="load", lead=told, blocks=tuple(blocks), lead_is_of_run=True)
 
 
 def _told(load: Load) -> list[str]:
@@ -96,4 +99,5 @@ def _number(value: float) -> str:
 def _levels(table: pl.DataFrame) -> Table:
     counts, rates = ["calls", "errors"], ["active_from", "active_to", "active_calls", "covered_s"]
     frame = table.select(*rates, *counts, "error_rate", "throughput", "p50_ms", "p95_ms", "p99_ms", "max_ms")
-    return Table(caption="Latency and throughput by active calls (load.csv)", frame=frame, num_keys=2)
+    caption = "Latency and throughput by active calls (load.csv)"
+    return Table(caption=caption, frame=frame, num_keys=2, run=RUN, rows="levels")

@@ -77,6 +77,8 @@ class Table:
         groups: columns that a heading above theirs brings together, by that heading.
         figures: columns of text that hold figures, each with a format of its own, set like numbers.
         run: the run of the report whose selection its figures follow; empty for none.
+        rows: what its rows are of, where a selection has rows of its own: ``levels`` or ``failures``; else
+            each row is of a key.
     """
 
     caption: str
@@ -88,6 +90,7 @@ class Table:
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     figures: tuple[str, ...] = ()
     run: str = ""
+    rows: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,12 +150,14 @@ class Section:
         anchor: the fragment that links lead to; one of its own in each report.
         lead: a sentence or two on what is shown.
         blocks: the content, from top to bottom.
+        lead_is_of_run: whether the lead tells figures, so those of the whole run whatever is selected.
     """
 
     title: str
     anchor: str
     lead: str = ""
     blocks: tuple[Block, ...] = ()
+    lead_is_of_run: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ import json
 import zlib
 from base64 import b64encode
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -18,9 +19,11 @@ import polars as pl
 from loadlens.profile import key_names
 from loadlens.profile.buckets import COARSE_ERROR, window_name
 from loadlens.profile.merging import numbered_by
-from loadlens.profile.seconds import Groups, Seconds, active_sums
+from loadlens.profile.seconds import NEVER, Groups, Seconds, active_sums
 from loadlens.profile.timeline import is_calendar
 from loadlens.report.columns import column_header, format_key, key_text
+from loadlens.report.packing import rows_of, varints
+from loadlens.report.run_failures import RunFailures
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -44,11 +47,19 @@ def runs_of(parts: Mapping[str, InvocationStatistics | None]) -> dict[str, str]:
         parts: the summaries of the runs by their names; None for one that is not there.
     """
     found = {
-        name: run_data(part.profile, part.profile.key, untold=part.kept_columns)
+        name: run_data(part.profile, part.profile.key, untold=part.kept_columns, law=_law(part))
         for name, part in parts.items()
         if part is not None
     }
     return {name: data for name, data in found.items() if data}
+
+
+def _law(part: InvocationStatistics) -> dict[str, float] | None:
+    """The figures of a run's law that draw it, and between which loads; None where it has none."""
+    if part.profile.timeline is None or (law := part.load.scalability).reason is not None or not law.loads:
+        return None
+    names = ("rate_per_s", "contention", "coherency")
+    return {**{name: law.figures[name] for name in names}, "lowest": law.loads[0], "highest": law.loads[-1]}
 
 
 def run_data(
@@ -56,6 +67,7 @@ def run_data(
     by: Sequence[str],
     *,
     untold: Collection[str] = (),
+    law: Mapping[str, float] | None = None,
     most_bytes: int = MOST_PACKED_BYTES,
 ) -> str:
     """The timeline of a run as JSON for a page.
@@ -64,6 +76,7 @@ def run_data(
         profile: the counts; of its ``timeline`` come calls and latencies, of its seconds active calls.
         by: the columns of its key.
         untold: columns of the summary that say more than the timeline can tell, as those of kept calls.
+        law: the scalability law of the run, to be drawn.
         most_bytes: how many the packed numbers may take.
 
     Returns:
@@ -73,10 +86,11 @@ def run_data(
     if timeline is None or timeline.window_s is None:
         return ""
     keys, clock = _keys_and_clock(profile, key_names(by))
-    while run := _Run.of(timeline, by, keys, clock):
+    failures = RunFailures.of(profile, keys, key_names(by))
+    while run := _Run.of(timeline, by, keys, clock, failures):
         packed = run.packed()
         if len(packed) <= most_bytes:
-            document = {**run.document(), "untold": sorted(untold), "packed": packed}
+            document = {**run.document(), "untold": sorted(untold), "law": law, "packed": packed}
             return json.dumps(document, separators=(",", ":"))
         if run.num_windows == 1:
             break
@@ -88,10 +102,35 @@ def _keys_and_clock(profile: Profile, names: Sequence[str]) -> tuple[pl.DataFram
     """The ``number`` of each key by its columns, and when the calls of these were."""
     numbered = numbered_by(profile.keys.select("code", *names), names)
     groups = Groups.of(profile, numbered["code"].to_numpy(), numbered["number"].to_numpy())
-    seconds = Seconds.of(profile, groups)
-    tells_active = seconds is not None and seconds.tells_active
-    clock = _Clock(groups=groups, seconds=seconds if tells_active else None, is_calendar=is_calendar(profile))
+    clock = _Clock(
+        groups=groups,
+        seconds=Seconds.of(profile, groups),
+        ends=_ends(profile, groups),
+        tick_s=profile.resolution_s,
+        is_calendar=is_calendar(profile),
+    )
     return numbered.select("number", *names).unique("number").sort("number"), clock
+
+
+def _ends(profile: Profile, groups: Groups) -> pl.DataFrame:
+    """Seconds of each key before its first whole one, and from the last in which a call started.
+
+    Windows have the rates of the load between these, as in ``timeline``.
+    """
+    seconds = profile.seconds.with_columns(
+        number=pl.Series(groups.of_code[profile.seconds["code"].to_numpy()], dtype=pl.Int64)
+    )
+    whole = np.nan_to_num(np.ceil(groups.first + groups.resolution_s), nan=NEVER).astype(np.int64)
+    first_whole = pl.DataFrame({"number": np.arange(len(groups)), "first_whole": whole})
+    last_start = pl.col("second").filter(pl.col("starts") > 0).max().over("number")
+    is_end = (pl.col("second") < pl.col("first_whole")) | (pl.col("second") >= last_start.fill_null(NEVER))
+    return (
+        seconds.join(first_whole, on="number", maintain_order="left")
+        .filter(is_end, pl.col("calls") > 0)
+        .group_by("number", "second")
+        .agg(pl.col("calls", "completions").sum())
+        .sort("number", "second")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,13 +139,22 @@ class _Clock:
 
     Attributes:
         groups: from when to when each key has calls.
-        seconds: calls by second; None where they do not tell how many are active.
+        seconds: calls by second; None where they are not known.
+        ends: ``number`` of a key, ``second``, ``calls`` and ``completions`` at the ends of its load.
+        tick_s: its resolution, by which a span is longer than from the first start to the last end.
         is_calendar: whether the clock tells calendar time.
     """
 
     groups: Groups
     seconds: Seconds | None
+    ends: pl.DataFrame
+    tick_s: float
     is_calendar: bool
+
+    @property
+    def tells_active(self) -> bool:
+        """Whether it is known how many calls were active."""
+        return self.seconds is not None and self.seconds.tells_active
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +175,7 @@ class _Run:
         bucket: the bucket of each cell.
         count: how many successes are in it.
         clock: when the calls were.
+        failures: the failed calls by their error; None where nothing tells them apart.
         num_endless: how many calls are in no window as they have no end.
     """
 
@@ -143,10 +192,18 @@ class _Run:
     bucket: Ints
     count: Ints
     clock: _Clock
+    failures: RunFailures | None
     num_endless: int
 
     @classmethod
-    def of(cls, timeline: Profile, by: Sequence[str], keys: pl.DataFrame, clock: _Clock) -> _Run | None:
+    def of(
+        cls,
+        timeline: Profile,
+        by: Sequence[str],
+        keys: pl.DataFrame,
+        clock: _Clock,
+        failures: RunFailures | None,
+    ) -> _Run | None:
         """That of a timeline; None if no call has an end."""
         width = timeline.window_s or 1.0
         pairs = _numbered_pairs(timeline.keys, keys, key_names(by)).with_columns(
@@ -160,10 +217,6 @@ class _Run:
         key, window = ended["number"].to_numpy(), ended["window"].to_numpy()
         first = int(window.min())
         counts, latencies, num_endless = _figures(timeline, place, ended.height)
-        if clock.seconds is not None:
-            begin = window * int(width)
-            twice = 2 * active_sums(clock.seconds, clock.groups, key, begin, begin + int(width))[0]
-            counts["active"] = twice.astype(np.int64)
         return cls(
             by=tuple(by),
             keys=keys.drop("number").rows(),
@@ -176,11 +229,32 @@ class _Run:
             latencies=latencies,
             **_cells(timeline, place),
             clock=clock,
+            failures=failures,
             num_endless=num_endless,
         )
 
+    @property
+    def start_s(self) -> int:
+        """Where the first window begins."""
+        return self.first_window * int(self.width_s)
+
+    @cached_property
+    def active(self) -> tuple[Ints, Ints, Ints]:
+        """Keys and windows in which calls are active, and twice the sum over the seconds of how many are."""
+        clock, width = self.clock, int(self.width_s)
+        if clock.seconds is None or not clock.tells_active:
+            nothing = np.empty(0, dtype=np.int64)
+            return nothing, nothing, nothing
+        key, window = (places.ravel() for places in np.mgrid[: len(self.keys), : self.num_windows])
+        begin = self.start_s + window * width
+        total, _ = active_sums(clock.seconds, clock.groups, key, begin, begin + width)
+        some = total > 0
+        return key[some], window[some], (2 * total[some]).astype(np.int64)
+
     def document(self) -> dict[str, Any]:
         """All but the packed numbers."""
+        seconds = self.clock.seconds
+        last_starts = [] if seconds is None else seconds.last_start.tolist()
         return {
             "by": [column_header(name) for name in self.by],
             "keys": [
@@ -189,40 +263,59 @@ class _Run:
             ],
             "names": [key_text(self.by, key) or "All calls" for key in self.keys],
             "width_s": self.width_s,
-            "start_s": self.first_window * self.width_s,
+            "start_s": self.start_s,
             "num_windows": self.num_windows,
             "first_s": _numbers(self.clock.groups.first),
             "last_s": _numbers(self.clock.groups.last),
+            "last_start_s": [None if second == NEVER else second for second in last_starts],
+            "tells_seconds": seconds is not None,
             "resolution_s": self.clock.groups.resolution_s,
+            "tick_s": self.clock.tick_s,
             "is_calendar": self.clock.is_calendar,
             "num_endless": self.num_endless,
             "relative_error": COARSE_ERROR,
             "num_pairs": len(self.key),
             "num_cells": len(self.bucket),
-            "lowest_bucket": int(self.bucket.min(initial=2**20)) if len(self.bucket) else 0,
+            "num_ends": self.clock.ends.height,
+            "num_active": len(self.active[0]) if self.clock.tells_active else None,
+            "lowest_bucket": self.lowest_bucket,
             "counts": [*self.counts],
+            **self._failures()[0],
         }
+
+    @property
+    def lowest_bucket(self) -> int:
+        """The lowest of all cells; 0 without any."""
+        return int(self.bucket.min()) if len(self.bucket) else 0
 
     def packed(self) -> str:
         """The numbers: latencies as Float64, little endian; then whole numbers of 7 bits a byte.
 
-        These are: pairs of each key; windows, from one pair of a key to its next; the counts; cells of each
-        pair; buckets, from one cell of a pair to its next; counts of cells.
+        These are rows of several kinds: the windows of each key with the counts; the cells of each of these
+        pairs, by bucket, with their counts; windows of each key with its active calls; seconds at the ends
+        of each key's load, from the begin of the first window on, with calls and completions; and the
+        failures.
         """
-        is_new_key = np.diff(self.key, prepend=-1) != 0
-        is_new_pair = np.diff(self.pair, prepend=-1) != 0
-        lowest = self.bucket.min(initial=2**20)
+        ends = self.clock.ends
+        of_key, second, *of_ends = (
+            ends[name].to_numpy() for name in ("number", "second", "calls", "completions")
+        )
+        num_keys = len(self.keys)
         whole = (
-            np.bincount(self.key, minlength=len(self.keys)),
-            _steps(self.window, is_new_key),
-            *self.counts.values(),
-            np.bincount(self.pair, minlength=len(self.key)),
-            _steps(self.bucket - lowest, is_new_pair),
-            self.count,
+            *rows_of(self.key, num_keys, self.window, *self.counts.values()),
+            *rows_of(self.pair, len(self.key), self.bucket - self.lowest_bucket, self.count),
+            *rows_of(self.active[0], num_keys, *self.active[1:]),
+            *rows_of(of_key, num_keys, second - self.start_s, *of_ends),
+            *self._failures()[1],
         )
         numbers = np.concatenate([values.astype("<f8") for values in self.latencies.values()])
-        raw = numbers.tobytes() + b"".join(map(_varints, whole))
+        raw = numbers.tobytes() + b"".join(map(varints, whole))
         return b64encode(zlib.compress(raw, 6)).decode("ascii")
+
+    def _failures(self) -> tuple[dict[str, Any], list[Ints]]:
+        if self.failures is None:
+            return {}, []
+        return self.failures.in_windows(int(self.width_s), self.first_window)
 
 
 def _numbered_pairs(pairs: pl.DataFrame, keys: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
@@ -267,23 +360,6 @@ def _cells(timeline: Profile, place: Ints) -> dict[str, Ints]:
     some = np.flatnonzero(pair >= 0)
     order = some[np.lexsort((bucket[some], pair[some]))]
     return {"pair": pair[order], "bucket": bucket[order], "count": count[order]}
-
-
-def _steps(values: Ints, is_first: np.ndarray) -> Ints:
-    """Each value less the one before it; the first of each run as it is."""
-    steps = np.diff(values, prepend=0)
-    steps[is_first] = values[is_first]
-    return steps
-
-
-def _varints(values: Ints) -> bytes:
-    """Whole numbers of 0 or more, 7 bits to a byte, the lowest first; all but the last byte have the 8th."""
-    places = max(1, -(-int(values.max(initial=0)).bit_length() // 7))
-    parts = values[:, None] >> (7 * np.arange(places + 1))
-    is_told = parts[:, :-1] > 0
-    is_told[:, 0] = True
-    digits = (parts[:, :-1] & 127) | np.where(parts[:, 1:] > 0, 128, 0)
-    return digits[is_told].astype(np.uint8).tobytes()
 
 
 def _numbers(values: Floats) -> list[float | None]:

@@ -27,6 +27,8 @@ _MODULES: Final = (
     "scales",
     "charts",
     "views",
+    "load",
+    "failures",
     "live",
     "page",
 )

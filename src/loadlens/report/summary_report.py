@@ -174,6 +174,7 @@ def _quality(summary: SummaryStatistics, findings: Findings) -> Section:
         title="Data quality",
         anchor="data-quality",
         lead=quality_lead([summary]) + _rejected(findings),
+        lead_is_of_run=True,
         blocks=(table, *blocks),
     )
 

@@ -235,7 +235,13 @@ def _failures(
     """The failed calls of both benchmarks, as far as there are any."""
     parts = {"stability": stability, "concurrency": concurrency}
     found = [
-        failures_section(part, figures.get(f"{name}_failures"), of=f"{name} benchmark", file="summary.json")
+        failures_section(
+            part,
+            figures.get(f"{name}_failures"),
+            run=name,
+            of=f"{name} benchmark",
+            file="summary.json",
+        )
         for name, part in parts.items()
         if part
     ]
@@ -377,7 +383,11 @@ def _quality(stability: StabilityStatistics | None, concurrency: ConcurrencyStat
         tables.append(quality_table("Concurrency log", concurrency, _CONCURRENCY_KEY, file="summary.json"))
     parts = [part for part in (stability, concurrency) if part]
     return Section(
-        title="Data quality", anchor="data-quality", lead=quality_lead(parts), blocks=tuple(tables)
+        title="Data quality",
+        anchor="data-quality",
+        lead=quality_lead(parts),
+        blocks=tuple(tables),
+        lead_is_of_run=True,
     )
 
 

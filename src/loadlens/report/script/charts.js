@@ -1,13 +1,19 @@
 // A chart of lines, bars or shaded cells that tells its values and can be zoomed, by pointer and by keys.
 const MARGIN = { left: 58, right: 12, top: 8, bottom: 22 };
+const STRIP_HEIGHT = 34;
+const STRIP_TEXT = 14;
 
 // What a chart shows:
 //   title, unit, format   of its values
 //   xs                    how many places there are along the x axis; a place is as wide as the next
 //   xText                 what a place is called
 //   xTicks                [{ at, text }], as a function of how many there may be
-//   series                [{ name, ys, tone }], a value or null for each place; told, where others are to be told
-//   kind                  "line" or "bars"; "cells" with cells: [{ place, low, high, count }] of latencies: [least, most]
+//   series                [{ name, ys, tone }], a value or null for each place; told, where others are to be told;
+//                         at, where within the places values are, if not in their middle
+//   kind                  "line" or "bars"; "cells" with cells: [{ place, low, high, count }] of latencies: [least, most];
+//                         "strips", one for each series
+//   isBridged             whether lines go on where a value is missing, so that values are marked
+//   points                [{ at, value }], drawn behind the lines
 //   isLinear              whether its values are on a linear axis, however far they spread
 //   zoom                  what a drag over places does; without it, the chart itself shows these alone
 class Chart {
@@ -82,11 +88,14 @@ class Chart {
     const [from, to] = this.places;
     this.title.textContent = spec.title;
     this.reset.hidden = !this.zoomed;
-    const values = spec.series.flatMap(({ ys }) => ys.slice(from, to)).filter((value) => value !== null);
-    this.scale =
-      spec.kind === "cells"
-        ? logScale(...spec.latencies, this.plotHeight)
-        : scaleOf(values, this.plotHeight, spec.isLinear);
+    this.points = (spec.points ?? []).filter(({ at }) => at >= from && at <= to);
+    const values = [
+      ...spec.series.flatMap(({ ys }) => ys.slice(from, to)).filter((value) => value !== null),
+      ...this.points.map(({ value }) => value),
+    ];
+    if (spec.kind === "strips") this.scale = { ticks: [] };
+    else if (spec.kind === "cells") this.scale = logScale(...spec.latencies, this.plotHeight);
+    else this.scale = scaleOf(values, this.plotHeight, spec.isLinear);
     this.cursor = draw("line", {
       class: "cursor",
       y1: MARGIN.top,
@@ -104,8 +113,9 @@ class Chart {
     this.svg.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
     this.svg.setAttribute("aria-label", `${spec.title}: arrow keys read values`);
     this.svg.setAttribute("aria-valuemax", to - from - 1);
+    const named = spec.kind === "strips" ? [] : spec.series; // strips have their names above them
     this.legend.replaceChildren(
-      ...spec.series.map(({ name, tone }) =>
+      ...named.map(({ name, tone }) =>
         make(
           "li",
           {},
@@ -152,6 +162,7 @@ class Chart {
     const y = (value) => (MARGIN.top + this.scale.y(value)).toFixed(1);
     const step = this.plotWidth / (to - from);
     if (spec.kind === "cells") return this.cells(from, to, step, y);
+    if (spec.kind === "strips") return this.strips(from, to, step);
     if (spec.kind === "bars") {
       const bottom = MARGIN.top + this.plotHeight;
       return spec.series.map(({ ys, tone }) =>
@@ -167,19 +178,63 @@ class Chart {
         }),
       );
     }
-    return spec.series.map(({ ys, tone }) => {
+    const lines = spec.series.map(({ ys, tone, at }) => {
       let pen = "M";
       const path = [];
       for (let place = from; place < to; place++) {
-        if (ys[place] === null) pen = "M";
+        if (ys[place] === null) pen = spec.isBridged ? pen : "M";
         else {
           const alone = pen === "M" && (ys[place + 1] ?? null) === null;
-          path.push(`${pen}${this.x(place + 0.5).toFixed(1)} ${y(ys[place])}${alone ? "h0.1" : ""}`);
+          path.push(
+            `${pen}${this.x(at?.[place] ?? place + 0.5).toFixed(1)} ${y(ys[place])}${alone ? "h0.1" : ""}`,
+          );
           pen = "L";
         }
       }
       return draw("path", { class: `line tone-${tone}`, d: path.join("") });
     });
+    return [...this.dots(spec.isBridged ? spec.series.filter(({ at }) => at) : [], from, to, y), ...lines];
+  }
+
+  // Round marks: small ones of points, large ones of the values of some series.
+  dots(series, from, to, y) {
+    const mark = (at, value) => `M${this.x(at).toFixed(1)} ${y(value)}h0.1`;
+    const marks = (ys, at) =>
+      ys.map((value, place) => (value === null || place < from || place >= to ? "" : mark(at[place], value)));
+    return [
+      draw("path", { class: "points", d: this.points.map(({ at, value }) => mark(at, value)).join("") }),
+      ...series.map(({ ys, at, tone }) =>
+        draw("path", { class: `marks tone-${tone}`, d: marks(ys, at).join("") }),
+      ),
+    ];
+  }
+
+  // A strip for each series below its name, shaded by its values.
+  strips(from, to, step) {
+    const { series } = this.spec;
+    const most = Math.log1p(series.reduce((found, { ys }) => Math.max(found, ...ys), 0));
+    const shades = Array.from({ length: 8 }, () => []);
+    const height = STRIP_HEIGHT - STRIP_TEXT - 6;
+    const tops = series.map((_, strip) => MARGIN.top + strip * STRIP_HEIGHT + STRIP_TEXT);
+    series.forEach(({ ys }, strip) => {
+      for (let place = from; place < to; place++) {
+        if (!ys[place]) continue;
+        const shade = Math.min(7, Math.floor((8 * Math.log1p(ys[place])) / most));
+        const width = Math.max(step + 0.3, 1.5).toFixed(2);
+        shades[shade].push(`M${this.x(place).toFixed(1)} ${tops[strip]}h${width}v${height}h-${width}z`);
+      }
+    });
+    this.names = series.map(({ name }, strip) =>
+      draw("text", { class: "name", x: MARGIN.left, y: tops[strip] - 4 }, name),
+    );
+    const track = (y) => draw("rect", { class: "track", x: MARGIN.left, y, width: this.plotWidth, height });
+    return [
+      ...tops.map(track),
+      ...shades.map((path, shade) =>
+        draw("path", { class: `shade failed shade-${shade}`, d: path.join("") }),
+      ),
+      ...this.names,
+    ];
   }
 
   // Shaded by count: eight shades, each a path.
@@ -213,9 +268,10 @@ class Chart {
     this.cursor.setAttribute("visibility", place === null ? "hidden" : "visible");
     const values = [...this.legend.querySelectorAll("b")];
     const value = ({ ys, told }) => `${shown(spec.format, (told ?? ys)[place])}${spec.unit}`;
-    spec.series.forEach((series, i) => {
-      values[i].textContent = place === null ? "" : value(series);
+    values.forEach((element, i) => {
+      element.textContent = place === null ? "" : value(spec.series[i]);
     });
+    if (spec.kind === "strips") this.nameStrips(place, value);
     this.title.textContent = place === null ? spec.title : `${spec.title}, ${spec.xText(place)}`;
     if (place === null) return;
     const x = this.x(place + 0.5);
@@ -224,6 +280,16 @@ class Chart {
     this.svg.setAttribute("aria-valuenow", place - this.places[0]);
     const told = spec.series.map((series) => `${series.name} ${value(series)}`);
     this.svg.setAttribute("aria-valuetext", `${spec.xText(place)}: ${told.join(", ")}`);
+  }
+
+  // As much of each name as there is room for, and the value at a place.
+  nameStrips(place, value) {
+    const most = Math.floor(this.plotWidth / 7);
+    this.spec.series.forEach((series, strip) => {
+      const at = place === null ? "" : `, here ${value(series)}`;
+      const name = cut(series.name, most - at.length);
+      this.names[strip].textContent = `${name}${at}`;
+    });
   }
 
   // A drag over more than a place zooms.
@@ -284,6 +350,8 @@ class Chart {
     event.preventDefault();
   }
 }
+
+const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 
 const tickText = (format, value) =>
   format === "share" ? `${+(100 * value).toPrecision(3)}%` : (+value.toPrecision(6)).toLocaleString("en-US");

@@ -20,7 +20,9 @@ class Tally {
     this.firstStart = Infinity;
     this.lastEnd = -Infinity;
     this.seconds = 0;
+    this.completions = 0;
     this.activeSeconds = 0;
+    this.twiceActive = 0; // active calls at each second summed up, twice
   }
 
   addPair(pair) {
@@ -44,6 +46,7 @@ class Tally {
     other.histogram.forEach((count, bucket) => {
       this.histogram[bucket] += count;
     });
+    this.twiceActive += other.twiceActive;
     this.firstStart = Math.min(this.firstStart, other.firstStart);
     this.lastEnd = Math.max(this.lastEnd, other.lastEnd);
   }
@@ -51,10 +54,9 @@ class Tally {
   // Seconds between two times that lie between the first start and the last end of these calls.
   within(begin, end) {
     const run = this.run;
-    this.seconds = Math.max(
-      0,
-      Math.min(end, this.lastEnd + run.resolution_s) - Math.max(begin, this.firstStart),
-    );
+    this.completions = this.counts.successes;
+    const last = this.lastEnd <= end ? this.lastEnd + run.tick_s : end;
+    this.seconds = Math.max(0, last - Math.max(begin, this.firstStart));
     const low = Math.floor(this.firstStart) + 1;
     const high = Math.ceil(this.lastEnd + run.resolution_s) - 1;
     const inside = (second) => Math.min(Math.max(second, low - 1), high);
@@ -69,15 +71,14 @@ class Tally {
     return this.calls ? this.counts.errors / this.calls : null;
   }
   get throughput() {
-    return this.seconds > 0 ? this.counts.successes / this.seconds : null;
+    return this.seconds > 0 ? this.completions / this.seconds : null;
   }
   get mean() {
     return this.counts.timed ? this.sum / this.counts.timed : null;
   }
   get active() {
-    return "active" in this.counts && this.activeSeconds > 0
-      ? this.counts.active / 2 / this.activeSeconds
-      : null;
+    const isKnown = this.run.twiceActive && this.activeSeconds > 0;
+    return isKnown ? this.twiceActive / 2 / this.activeSeconds : null;
   }
 
   // Once a tally is complete: quantiles are asked for again with each step of a drag.
@@ -126,7 +127,16 @@ function tallyOf(run, key, from, to) {
   for (let pair = run.pairStart[key]; pair < run.pairStart[key + 1]; pair++) {
     if (run.window[pair] >= from && run.window[pair] < to) tally.addPair(pair);
   }
+  eachActive(run, key, (window, twice) => {
+    if (window >= from && window < to) tally.twiceActive += twice;
+  });
   return tally.within(windowStart(run, from), windowStart(run, to));
+}
+
+function eachActive(run, key, take) {
+  if (!run.twiceActive) return;
+  for (let row = run.activeStart[key]; row < run.activeStart[key + 1]; row++)
+    take(run.activeWindow[row], run.twiceActive[row]);
 }
 
 function together(run, tallies, from, to) {
@@ -135,23 +145,78 @@ function together(run, tallies, from, to) {
   return all.within(windowStart(run, from), windowStart(run, to));
 }
 
-// Of each window the calls of some keys.
-function overTime(run, keys) {
+// Of each window the calls of some keys, with the rates of timeline in the library; all are those of the run.
+function overTime(run, keys, all = keys) {
   const windows = Array.from({ length: run.num_windows }, () => new Tally(run));
-  let [first, last] = [Infinity, -Infinity];
+  const { firstStart, lastEnd } = spanOf(run, keys);
   for (const key of keys) {
-    first = Math.min(first, run.first_s[key] ?? Infinity);
-    last = Math.max(last, run.last_s[key] ?? -Infinity);
     for (let pair = run.pairStart[key]; pair < run.pairStart[key + 1]; pair++)
       windows[run.window[pair]].addPair(pair);
+    eachActive(run, key, (window, twice) => (windows[window].twiceActive += twice));
   }
   windows.forEach((tally, window) => {
-    tally.firstStart = first;
-    tally.lastEnd = last;
+    Object.assign(tally, { firstStart, lastEnd });
     tally.within(windowStart(run, window), windowStart(run, window + 1));
   });
+  coverEnds(run, keys, windows, loadOf(run, isBusy(windows) ? keys : all));
   return windows;
 }
+
+function spanOf(run, keys) {
+  let [firstStart, lastEnd] = [Infinity, -Infinity];
+  for (const key of keys) {
+    firstStart = Math.min(firstStart, run.first_s[key] ?? Infinity);
+    lastEnd = Math.max(lastEnd, run.last_s[key] ?? -Infinity);
+  }
+  return { firstStart, lastEnd };
+}
+
+// Whether there are so many calls that the first and the last are the ends of the load.
+const FEWEST_IN_WINDOWS = 5;
+function isBusy(windows) {
+  const first = windows.findIndex(({ calls }) => calls > 0);
+  const last = windows.findLastIndex(({ calls }) => calls > 0);
+  return sumOf(windows, ({ calls }) => calls) >= FEWEST_IN_WINDOWS * (last - first + 1);
+}
+
+// The first whole second of the load of some keys, and the last in which a call starts.
+function loadOf(run, keys) {
+  const { firstStart, lastEnd } = spanOf(run, keys);
+  const lastStarts = keys.map((key) => run.last_start_s[key] ?? -Infinity);
+  return {
+    low: firstStart === Infinity ? -Infinity : Math.ceil(firstStart + run.resolution_s),
+    high: run.tells_seconds
+      ? lastStarts.reduce((most, second) => Math.max(most, second), -Infinity)
+      : Math.floor(lastEnd),
+  };
+}
+
+// Windows that the load covers in part have the rates of the whole seconds that it covers.
+function coverEnds(run, keys, windows, { low, high }) {
+  const begins = windows.map((_, window) => windowStart(run, window));
+  const ends = begins.map((begin) => begin + run.width_s);
+  const isEdge = windows.map(
+    ({ lastEnd }, at) => begins[at] < low || (begins[at] <= high && high < ends[at]) || lastEnd < ends[at],
+  );
+  const covered = isEdge.map((is, at) => {
+    if (!is) return run.width_s;
+    return run.tells_seconds ? Math.max(0, Math.min(ends[at], high) - Math.max(begins[at], low)) : 0;
+  });
+  if (!covered.some((seconds) => seconds > 0)) return; // shorter than any whole second
+  windows.forEach((tally, window) => {
+    tally.seconds = covered[window];
+  });
+  for (const key of keys) {
+    for (let end = run.endStart[key]; end < run.endStart[key + 1]; end++) {
+      const second = run.start_s + run.endSecond[end];
+      const window = Math.floor(run.endSecond[end] / run.width_s);
+      if (isEdge[window] && (second < low || second >= high))
+        windows[window].completions -= run.endCompletions[end];
+    }
+  }
+}
+
+const sumOf = (items, figure) => items.reduce((sum, item) => sum + figure(item), 0);
 
 const windowStart = (run, window) => run.start_s + window * run.width_s;
 
@@ -173,7 +238,7 @@ const FIGURES = {
 };
 
 const isErrorClass = (run, column) =>
-  run.counts.includes(column) && !["successes", "timed", "errors", "timed_errors", "active"].includes(column);
+  run.counts.includes(column) && !["successes", "timed", "errors", "timed_errors"].includes(column);
 
 // Whether the timeline can tell what a column says.
 function isTold(run, column) {

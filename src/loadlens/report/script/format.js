@@ -1,9 +1,17 @@
 // Figures as text, in the formats of the tables.
 const NOTHING = "–";
 
+// A value in the middle of two goes to the even one, as in Python.
+function rounded(value, decimals) {
+  const scaled = value * 10 ** decimals;
+  const isHalf = Math.abs(scaled % 1) === 0.5 && /50{20}$/.test(value.toFixed(decimals + 21));
+  const even = 2 * Math.round(scaled / 2);
+  return (isHalf ? even / 10 ** decimals : value).toFixed(decimals);
+}
+
 // With commas between thousands; by hand, as toLocaleString takes some 30 times as long.
 function grouped(value, decimals = 0) {
-  const [whole, rest] = value.toFixed(decimals).split(".");
+  const [whole, rest] = rounded(value, decimals).split(".");
   const told = whole.replace(/\B(?=(\d{3})+$)/g, ",");
   return rest ? `${told}.${rest}` : told;
 }
@@ -18,17 +26,19 @@ const FORMATS = {
   measure: (value) => {
     const size = Math.abs(value);
     if (size >= 1000) return grouped(value);
-    return size >= 10 ? value.toFixed(1) : significant(value, 2);
+    return size >= 10 ? rounded(value, 1) : significant(value, 2);
   },
   share: (value) => {
     if (value === 0) return "0%";
-    return value >= 0.0001 ? `${(100 * value).toFixed(2)}%` : "<0.01%";
+    return value >= 0.0001 ? `${rounded(100 * value, 2)}%` : "<0.01%";
   },
 };
 
 const shown = (format, value) =>
   value === null || value === undefined || Number.isNaN(value) ? NOTHING : FORMATS[format](value);
 const counted = (count, word) => `${grouped(count)} ${word}${count === 1 ? "" : "s"}`;
+
+const boundText = (run) => `${(100 * run.relative_error).toFixed(1)}\u00a0%`;
 
 // A length of time: 1:02:03 or 2:03.
 function clock(seconds) {

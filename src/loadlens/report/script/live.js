@@ -4,13 +4,22 @@
 class LiveFigure {
   constructor(figure, page) {
     this.figure = figure;
-    this.charts = (VIEWS[figure.dataset.chart] ?? []).map(
+    const { chart: name } = figure.dataset;
+    const isThere = VIEWS_OF_SOME_RUNS[name]?.(page.run) ?? true;
+    this.charts = ((isThere && VIEWS[name]) || []).map(
       (describe) => new Chart((selection) => describe(selection, page)),
     );
     if (!this.charts.length) return;
     figure.querySelector(".scroll").hidden = true;
     figure.querySelector("figcaption").hidden = true;
-    figure.prepend(make("div", { class: "charts" }, ...this.charts.map(({ element }) => element)));
+    this.nothing = make(
+      "p",
+      { class: "note", hidden: true },
+      "Nothing to draw: the selection has no such calls.",
+    );
+    figure.prepend(
+      make("div", { class: "charts" }, ...this.charts.map(({ element }) => element), this.nothing),
+    );
     figure.append(make("figcaption", {}, viewCaption(figure.dataset.chart, page.run)));
     figure.classList.add("live");
     new ResizeObserver(([{ contentRect }]) => {
@@ -39,6 +48,7 @@ class LiveFigure {
     if (!this.width || !this.selection || this.drawn === this.selection || !isWanted) return;
     this.drawn = this.selection;
     for (const chart of this.charts) chart.show(this.selection, this.width);
+    this.nothing.hidden = this.charts.some(({ element }) => !element.hidden);
   }
 }
 

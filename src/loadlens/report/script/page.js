@@ -1,5 +1,14 @@
 // The page comes to life: a panel for the run that it holds, and what follows the panel's selection.
 
+const ROW_SOURCES = { levels: LEVEL_ROWS, failures: FAILURE_ROWS };
+
+// What shows a selection in a table; nothing where the run does not tell it.
+function liveTable(table, run) {
+  const source = ROW_SOURCES[table.dataset.rows];
+  if (!source) return [new LiveTable(table, run)];
+  return source.isThere(run) ? [new LiveRows(table, run, source)] : [];
+}
+
 class RunPage {
   constructor(name, run) {
     this.name = name;
@@ -12,7 +21,7 @@ class RunPage {
     this.followers = [
       this.overview,
       ...(this.keys ? [this.keys] : []),
-      ...of("table").map((table) => new LiveTable(table, run)),
+      ...of("table").flatMap((table) => liveTable(table, run)),
       ...of(".card").map((card) => new LiveCard(card, run)),
       ...of("figure")
         .map((figure) => new LiveFigure(figure, this))
@@ -87,19 +96,22 @@ class RunPage {
     if (selection.isWhole) {
       return `The whole run. Drag on the chart to select a range of time.${this.endless()}`;
     }
-    const { calls, errorRate } = selection.total();
+    const { calls, errorRate, throughput, active } = selection.total();
     const zone = run.is_calendar ? " UTC" : "";
     const time = selection.isWholeTime
       ? "All of the time"
       : `${moment(run, selection.begin)} to ${moment(run, selection.end)}${zone}`;
     const keys = `, ${grouped(selection.keys.length)} of ${counted(run.keys.length, "configuration")}`;
     const failed = calls ? `, ${shown("share", errorRate)} failed` : "";
-    const bound = ` Percentiles are within ${(100 * run.relative_error).toFixed(1)}\u00a0%.`;
+    const bound = ` Percentiles are within ${boundText(run)}.`;
     const isExact = selection.isWholeTime && selection.keys.length === 1;
     return [
       time,
       selection.isEveryKey ? "" : keys,
-      `: ${counted(calls, "call")}${failed}.`,
+      `: ${counted(calls, "call")}${failed}`,
+      throughput === null ? "" : `, ${shown("measure", throughput)} successful per s`,
+      active === null ? "" : `, ${shown("measure", active)} active on the average`,
+      ".",
       isExact ? "" : bound,
       this.endless(),
     ].join("");
@@ -113,10 +125,17 @@ class RunPage {
 }
 
 // What does not follow the selection says so.
+const OF_WHOLE = [
+  "main table:not(.live) caption",
+  "main figure:not(.live) figcaption",
+  "main .lead[data-whole]",
+  "main .callout:is(.result, .failure)",
+  "main .lead[data-whole] ~ .callout",
+  ".cards > :not([data-run]) .detail",
+];
+
 function markWhole() {
-  for (const element of document.querySelectorAll(
-    "main table:not([data-run]) caption, main figure:not(.live) figcaption",
-  )) {
+  for (const element of document.querySelectorAll(OF_WHOLE.join(", "))) {
     if (element.closest("table") && !element.closest("table").querySelector("td.number")) continue;
     element.append(make("span", { class: "of-whole" }, " (of the whole run)"));
   }

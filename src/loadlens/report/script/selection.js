@@ -50,7 +50,7 @@ class Selection {
   // The windows of one key, whatever the time.
   windowsOf(key) {
     this.byKey ??= new Map();
-    if (!this.byKey.has(key)) this.byKey.set(key, overTime(this.run, [key]));
+    if (!this.byKey.has(key)) this.byKey.set(key, overTime(this.run, [key], this.keys));
     return this.byKey.get(key);
   }
 

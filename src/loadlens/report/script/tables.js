@@ -6,8 +6,8 @@ const FEWEST_FILTERED = 12;
 class LiveTable {
   constructor(table, run) {
     this.run = run;
-    const joined = (labels) => labels.join("\u0000").replace(/\r\n?/g, "\n"); // as a parser of HTML has them
-    const keyOf = new Map(run.keys.map((labels, key) => [joined(labels), key]));
+    const keyOf = keysByLabels(run);
+    table.classList.add("live");
     this.columns = [...table.querySelectorAll("thead th[data-column]")].map(({ dataset }) => ({
       name: dataset.column,
       format: dataset.format,
@@ -19,7 +19,7 @@ class LiveTable {
         .map((cell, number) => ({ cell, whole: cell.textContent, column: this.columns[numKeys + number] }));
     this.rows = [...table.tBodies[0].rows].map((row) => {
       const labels = [...row.querySelectorAll("th")].map((cell) => cell.textContent);
-      return { row, key: keyOf.get(joined(labels)), cells: figures(row, numKeys) };
+      return { row, key: keyOf.get(joinedLabels(labels)), cells: figures(row, numKeys) };
     });
     const total = table.tFoot?.rows[0];
     this.total = total ? figures(total, numKeys ? 1 : 0) : [];
@@ -31,7 +31,7 @@ class LiveTable {
       : [...headers.map((cell) => ({ cell, column: { name: cell.dataset.column } })), ...cells]
           .filter(({ column }) => !isTold(run, column.name))
           .map(({ cell }) => cell);
-    const bound = `within ${(100 * run.relative_error).toFixed(1)}\u00a0% of the true ones`;
+    const bound = `within ${boundText(run)} of the true ones`;
     this.notes = {
       time:
         `Of the selection: percentiles are ${bound}, all else is exact. ` +
@@ -68,9 +68,104 @@ class LiveTable {
     if (figure) cell.dataset.value = figure.value;
     else delete cell.dataset.value;
     if (figure?.low === undefined) cell.removeAttribute("title");
-    else cell.title = `between ${shown("measure", figure.low)} and ${shown("measure", figure.high)}`;
+    else cell.title = boundsText(figure);
   }
 }
+
+// A table whose rows are others in each selection. Of these, a source tells:
+//   columns     which it tells figures of
+//   isThere     whether the run tells them
+//   keepsRows   whether the rows of the whole run hold for a selection, those of its keys alone
+//   rows        else the rows: labels, where they have any, and a figure for each column
+//   totals      the figures of the last row
+//   note        what is to be said of them
+class LiveRows {
+  constructor(table, run, source) {
+    this.run = run;
+    this.source = source;
+    this.table = table;
+    this.body = table.tBodies[0];
+    this.whole = [...this.body.rows];
+    this.columns = [...table.querySelectorAll("thead th[data-column]")].map((cell) => ({
+      cell,
+      name: cell.dataset.column,
+      format: cell.dataset.format,
+      tag: cell.classList.contains("number") ? { class: "number" } : {},
+    }));
+    this.numHeads = this.whole[0].querySelectorAll("th").length;
+    this.keyOf = keysByLabels(run);
+    this.totals = [...(table.tFoot?.rows[0].querySelectorAll("td") ?? [])].map((cell, number) => ({
+      cell,
+      whole: cell.textContent,
+      column: this.columns[this.numHeads + number],
+    }));
+    this.wholeNotes = [...table.closest(".table").querySelectorAll(".note")];
+    this.note = make("p", { class: "note", hidden: true }, source.note(run));
+    table.closest(".table").append(this.note);
+    table.classList.add("live");
+  }
+
+  show(selection) {
+    const isKept = selection.isWhole || this.source.keepsRows(selection, this.whole.length);
+    this.body.replaceChildren(...(isKept ? this.kept(selection) : this.rows(selection)));
+    for (const { cell, name } of this.columns.slice(this.numHeads))
+      cell.hidden = !isKept && !this.source.columns.includes(name);
+    const totals = selection.isWhole ? null : this.source.totals(selection);
+    for (const { cell, whole, column } of this.totals) {
+      cell.hidden = column.cell.hidden;
+      cell.textContent = totals
+        ? column.name in totals
+          ? shown(column.format, totals[column.name])
+          : ""
+        : whole;
+    }
+    this.note.hidden = isKept;
+    for (const note of this.wholeNotes) note.hidden = !isKept;
+    this.table.dispatchEvent(new Event("rows"));
+  }
+
+  kept({ keys }) {
+    const kept = new Set(keys);
+    for (const row of this.whole) {
+      const labels = [...row.querySelectorAll("th")].slice(0, this.run.by.length);
+      const key = this.keyOf.get(joinedLabels(labels.map((cell) => cell.textContent)));
+      row.classList.toggle("unselected", kept.size < this.run.keys.length && !kept.has(key));
+    }
+    return this.whole;
+  }
+
+  rows(selection) {
+    const rows = this.source.rows(selection);
+    const columns = this.columns.filter(
+      ({ name }, number) => number < this.numHeads || this.source.columns.includes(name),
+    );
+    const span = columns.length;
+    if (!rows.length) return [make("tr", {}, make("td", { colspan: span }, "None in the selection."))];
+    return rows.map((row) =>
+      make(
+        "tr",
+        {},
+        ...columns.map(({ name, format, tag }, number) => {
+          if (number >= this.numHeads) return this.figure(row[name], format, tag);
+          const label = row.labels ? row.labels[number] : shown(format, row[name]);
+          return make("th", { scope: "row", ...tag }, label);
+        }),
+      ),
+    );
+  }
+
+  figure(found, format, tag) {
+    const figure = found === null || typeof found === "number" ? { value: found } : found;
+    const title = figure.low === undefined ? null : boundsText(figure);
+    return make("td", { ...tag, title, "data-value": figure.value }, shown(format, figure.value));
+  }
+}
+
+const boundsText = ({ low, high }) => `between ${shown("measure", low)} and ${shown("measure", high)}`;
+
+// Labels as a parser of HTML has them, and the key that each stand for.
+const joinedLabels = (labels) => labels.join("\u0000").replace(/\r\n?/g, "\n");
+const keysByLabels = (run) => new Map(run.keys.map((labels, key) => [joinedLabels(labels), key]));
 
 // A table whose headers sort its rows, with a field that filters them.
 class SortedTable {
@@ -84,6 +179,11 @@ class SortedTable {
       button.addEventListener("click", () => this.sort(column));
     });
     if (this.rows.length >= FEWEST_FILTERED) this.addFilter(table);
+    table.addEventListener("rows", () => {
+      this.rows = [...this.body.rows];
+      this.arrange();
+      if (this.filter) this.choose();
+    });
   }
 
   addFilter(table) {
@@ -110,7 +210,7 @@ class SortedTable {
   }
 
   arrange() {
-    if (!this.sorted) return this.body.replaceChildren(...this.rows);
+    if (!this.sorted || this.rows.length < 2) return this.body.replaceChildren(...this.rows);
     const { column, sign } = this.sorted;
     const told = this.rows.map((row) => ({ row, value: cellValue(row.cells[column]) }));
     told.sort(({ value: one }, { value: other }) => {

@@ -68,6 +68,30 @@ async function unpackedRun(text) {
   run.cellStart = starts(numbers.take(size));
   run.bucket = summedUp(numbers.take(run.num_cells), run.cellStart, new Uint16Array(run.num_cells));
   run.cellCount = numbers.take(run.num_cells);
+  run.activeStart = starts(numbers.take(run.keys.length));
+  if (run.num_active !== null) {
+    run.activeWindow = summedUp(
+      numbers.take(run.num_active),
+      run.activeStart,
+      new Int32Array(run.num_active),
+    );
+    run.twiceActive = numbers.take(run.num_active);
+  }
+  run.endStart = starts(numbers.take(run.keys.length));
+  run.endSecond = summedUp(numbers.take(run.num_ends), run.endStart, new Float64Array(run.num_ends));
+  run.endCalls = numbers.take(run.num_ends);
+  run.endCompletions = numbers.take(run.num_ends);
+  if (run.errors) {
+    run.failingKey = numbers.take(run.num_failing);
+    run.failingError = numbers.take(run.num_failing);
+    run.failureStart = starts(numbers.take(run.num_failing));
+    run.failureWindow = summedUp(
+      numbers.take(run.num_failures),
+      run.failureStart,
+      new Int32Array(run.num_failures),
+    );
+    run.failureCalls = numbers.take(run.num_failures);
+  }
   run.num_buckets = run.bucket.reduce((most, bucket) => Math.max(most, bucket), -1) + 1;
   return run;
 }

@@ -37,12 +37,16 @@ function tickTime(run, time, selection) {
 
 // What the charts are made of, in the place of the captions of their pictures.
 function viewCaption(name, run) {
-  const bound = `within ${(100 * run.relative_error).toFixed(1)}\u00a0%`;
+  const bound = `within ${boundText(run)}`;
   const windows = `windows of ${grouped(run.width_s)} s`;
   return {
     over_time: `Of the selected calls, by ${windows}. Counts and rates are exact, percentiles ${bound}.`,
     over_time_by_key: `The busiest configurations and those with the highest p99, by ${windows}; percentiles ${bound}.`,
     latency_spectrum: `Of every successful call that is selected; ${bound}.`,
+    load:
+      "Small points are windows of time, large ones levels of the load: windows put together by their " +
+      `active calls. Percentiles ${bound}.`,
+    failures: `Failed calls by ${windows}: the stronger the colour, the more.`,
     latency_density:
       "Successful calls by latency, in steps of about 1/16 of a doubling; counts at the pointer are exact.",
     latency_heatmap: `Successful calls by latency and ${windows}: the stronger the colour, the more.`,
@@ -53,6 +57,8 @@ const chosenWindows = (selection) => selection.windows().slice(selection.from, s
 const valueOf = (tally, q) => tally.quantile(q)?.value ?? null;
 
 const VIEWS = {
+  load: [(selection) => loadThroughputSpec(selection), (selection) => loadLatencySpec(selection)],
+  failures: [(selection, page) => failuresSpec(selection, page)],
   over_time: [
     (selection, page) =>
       overTimeSpec(
@@ -97,6 +103,12 @@ const VIEWS = {
   latency_spectrum: [(selection) => spectrumSpec(selection)],
   latency_density: [(selection) => histogramSpec(selection), (selection) => spreadByKeySpec(selection)],
   latency_heatmap: [(selection, page) => heatmapSpec(selection, page)],
+};
+
+// Views of what not every run tells.
+const VIEWS_OF_SOME_RUNS = {
+  load: (run) => LEVEL_ROWS.isThere(run),
+  failures: (run) => FAILURE_ROWS.isThere(run),
 };
 
 // The busiest keys and those with the highest p99, at most so many; the rest are told as a number.
