@@ -2,11 +2,8 @@
 
 from typing import Any, Final
 
-import altair as alt
-import polars as pl
-
 from benchmarks.report import runs_text
-from loadlens.charts.drawing import BODY, themed
+from loadlens.charts.drawing import BODY, Spec, category, quantity, themed
 
 __all__ = ["comparison_chart"]
 
@@ -25,7 +22,7 @@ _TIME_ROOM: Final = 6.0
 _MEMORY_ROOM: Final = 1.35
 
 
-def comparison_chart(found: dict[str, Any]) -> alt.TopLevelMixin:
+def comparison_chart(found: dict[str, Any]) -> Spec:
     """Query time as a multiple of that of loadlens (log axis), and peak memory (MiB)."""
     bars = [_bar(result) for result in found["results"]]
     sizes = list(dict.fromkeys(bar["rows"] for bar in bars))
@@ -35,8 +32,8 @@ def comparison_chart(found: dict[str, Any]) -> alt.TopLevelMixin:
         f"66 configurations. {runs_text(found['runs'])}, {machine['cores']} cores, "
         f"{machine['memory_gib']:.0f} GiB of memory. Left of 1 is faster than loadlens, right of it slower."
     )
-    title = alt.TitleParams("The same figures from the same log: time and memory", subtitle=measured)
-    return themed(alt.vconcat(*panels, spacing=14, title=title))
+    title = {"text": "The same figures from the same log: time and memory", "subtitle": measured}
+    return themed({"title": title, "vconcat": panels, "spacing": 14})
 
 
 def _bar(result: dict[str, Any]) -> dict[str, Any]:
@@ -62,20 +59,21 @@ def _short(value: float) -> str:
     return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 10 else f"{value:,.0f}"  # noqa: PLR2004
 
 
-def _panels(bars: Bars, size: int, *, last: bool) -> alt.HConcatChart:
+def _panels(bars: Bars, size: int, *, last: bool) -> Spec:
     shown = [bar for bar in bars if bar["rows"] == size]
-    title = alt.TitleParams(f"{size / _MILLION:g} M rows", fontSize=13, offset=6)
-    time = alt.layer(*_marks(shown, _time_axis(bars, labelled=last), "ratio"), title=title)
-    memory = alt.layer(*_marks(shown, _memory_axis(bars, labelled=last), "memory"))
-    height = alt.Step(_CONTENDER_STEP, **{"for": "position"})
-    return alt.hconcat(
-        time.properties(width=_TIME_WIDTH, height=height),
-        memory.properties(width=_MEMORY_WIDTH, height=height),
-        spacing=16,
-    )
+    title = {"text": f"{size / _MILLION:g} M rows", "fontSize": 13, "offset": 6}
+    time = _panel(shown, _time_axis(bars, labelled=last), "ratio")
+    memory = _panel(shown, _memory_axis(bars, labelled=last), "memory")
+    return {
+        "hconcat": [
+            {"title": title, "width": _TIME_WIDTH, **time},
+            {"width": _MEMORY_WIDTH, **memory},
+        ],
+        "spacing": 16,
+    }
 
 
-def _time_axis(bars: Bars, *, labelled: bool) -> alt.X:
+def _time_axis(bars: Bars, *, labelled: bool) -> Spec:
     ratios = [1.0, *(bar["ratio"] for bar in bars if bar["ratio"])]
     domain = [min(ratios) / 1.2, max(ratios) * _TIME_ROOM]
     axis = _axis(
@@ -84,32 +82,44 @@ def _time_axis(bars: Bars, *, labelled: bool) -> alt.X:
         format="~g",
         values=_TICKS,
     )
-    return alt.X("ratio:Q", axis=axis, scale=alt.Scale(type="log", domain=domain, nice=False))
+    return quantity("ratio", axis=axis, scale={"type": "log", "domain": domain, "nice": False})
 
 
-def _memory_axis(bars: Bars, *, labelled: bool) -> alt.X:
+def _memory_axis(bars: Bars, *, labelled: bool) -> Spec:
     domain = [0, max(bar["memory_end"] for bar in bars) * _MEMORY_ROOM]
     axis = _axis("Peak memory of the process (MiB)", labelled=labelled, format=",~d", tickCount=4)
-    return alt.X("memory:Q", axis=axis, scale=alt.Scale(domain=domain, nice=False))
+    return quantity("memory", axis=axis, scale={"domain": domain, "nice": False})
 
 
-def _axis(title: str, *, labelled: bool, **options: Any) -> alt.Axis:
-    return alt.Axis(title=title if labelled else None, labels=labelled, ticks=labelled, **options)
+def _axis(title: str, *, labelled: bool, **options: Any) -> Spec:
+    return {"title": title if labelled else None, "labels": labelled, "ticks": labelled, **options}
 
 
-def _marks(shown: Bars, x: alt.X, figure: str) -> list[alt.Chart]:
+def _panel(shown: Bars, x: Spec, figure: str) -> Spec:
     """Bars from the start of the axis (for ratios, from 1), and their figures as text."""
     contenders = list(dict.fromkeys(bar["contender"] for bar in shown))
     formats = [name for name in _FORMATS.values() if any(bar["format"] == name for bar in shown)]
-    names = alt.Axis(title=None, labelLimit=200) if figure == "ratio" else None
-    base = alt.Chart(pl.DataFrame(shown, infer_schema_length=None)).encode(
-        y=alt.Y("contender:N", sort=contenders, axis=names),
-        yOffset=alt.YOffset("format:N", sort=formats),
-    )
-    legend = alt.Legend(title=None, symbolType="square", orient="top") if len(formats) > 1 else None
-    colours = alt.Scale(domain=list(_FORMATS.values()), range=_COLOURS)
-    bar = base.mark_bar().encode(
-        x=x, x2=f"{figure}_start:Q", color=alt.Color("format:N", scale=colours, legend=legend)
-    )
-    text = base.mark_text(align="left", dx=5, fontSize=11, color=BODY)
-    return [bar, text.encode(x=f"{figure}_end:Q", text=f"{figure}_text:N")]
+    names = {"title": None, "labelLimit": 200} if figure == "ratio" else None
+    legend = {"title": None, "symbolType": "square", "orient": "top"} if len(formats) > 1 else None
+    scale = {"domain": list(_FORMATS.values()), "range": _COLOURS}
+    bar = {
+        "x": x,
+        "x2": {"field": f"{figure}_start"},
+        "color": category("format", scale=scale, legend=legend),
+    }
+    figures = {"x": quantity(f"{figure}_end"), "text": category(f"{figure}_text")}
+    return {
+        "data": {"values": shown},
+        "height": {"step": _CONTENDER_STEP, "for": "position"},
+        "encoding": {
+            "y": category("contender", sort=contenders, axis=names),
+            "yOffset": category("format", sort=formats),
+        },
+        "layer": [
+            {"mark": {"type": "bar"}, "encoding": bar},
+            {
+                "mark": {"type": "text", "align": "left", "dx": 5, "fontSize": 11, "color": BODY},
+                "encoding": figures,
+            },
+        ],
+    }

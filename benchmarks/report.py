@@ -42,16 +42,16 @@ _NOTES: Final = (
 def write_report(outcomes: Sequence[Outcome], folder: Path) -> None:
     """Writes ``results.json``, ``results.md``, ``results.svg`` and ``results.png`` into ``folder``."""
     from benchmarks.chart import comparison_chart
-    from loadlens.charts import save_chart
+    from loadlens.charts import Picture
 
     folder.mkdir(parents=True, exist_ok=True)
     found = results(outcomes)
     text = json.dumps(found, indent=2, ensure_ascii=False)
     (folder / "results.json").write_text(f"{text}\n", encoding="utf-8", newline="\n")
     (folder / "results.md").write_text(markdown_table(found), encoding="utf-8", newline="\n")
-    chart = comparison_chart(found)
+    picture = Picture(comparison_chart(found))
     for suffix in ("svg", "png"):
-        save_chart(chart, folder / f"results.{suffix}")
+        picture.save(folder / f"results.{suffix}")
 
 
 def results(outcomes: Sequence[Outcome]) -> Results:

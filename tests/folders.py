@@ -1,5 +1,6 @@
 """Folders to analyse and to compare."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -45,13 +46,23 @@ def leave_out_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes all charts empty, for tests of something else: drawing takes most of an analysis' time."""
     for name in charts.__all__:
         if name.endswith("_chart"):
-            monkeypatch.setattr(charts, name, lambda *_args, **_options: "no chart")
-    monkeypatch.setattr(charts, "save_chart", _save_nothing)
-    monkeypatch.setattr(charts, "svg_text", lambda _chart: "<svg></svg>")
+            monkeypatch.setattr(charts, name, lambda *_args, **_options: {})
+    monkeypatch.setattr(charts, "Picture", _NoPicture)
 
 
-def _save_nothing(_chart: object, path: Path) -> None:
-    path.touch()
+class _NoPicture:
+    """A picture of nothing."""
+
+    svg = "<svg></svg>"
+
+    def __init__(self, chart: dict[str, object]) -> None:
+        self.chart = chart
+
+    def begin(self, formats: Sequence[str]) -> None:
+        """Nothing is to begin."""
+
+    def save(self, path: Path) -> None:
+        path.touch()
 
 
 def as_csv(log: Path) -> Path:

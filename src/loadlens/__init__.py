@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         summarize_concurrency_results,
         summarize_stability_results,
     )
+    from loadlens.charts.pictures import Picture
     from loadlens.comparison import ComparedRun, Comparison, Prices
     from loadlens.cost import Capacity, Costing, Objective, Strategy, Traffic
     from loadlens.cost.prices import PriceTable, load_prices
@@ -58,6 +59,7 @@ _HOMES: Final = {
         "summarize_concurrency_results",
         "summarize_stability_results",
     ),
+    "charts.pictures": ("Picture",),
     "comparison": ("ComparedRun", "Comparison", "Prices"),
     "cost": ("Capacity", "Costing", "Objective", "Strategy", "Traffic"),
     "cost.prices": ("PriceTable", "load_prices"),
@@ -129,6 +131,7 @@ __all__ = [
     "OutputError",
     "PathSource",
     "Phases",
+    "Picture",
     "PriceError",
     "PriceTable",
     "Prices",

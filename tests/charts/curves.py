@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import altair as alt
 import numpy as np
 import polars as pl
 
@@ -29,12 +30,15 @@ def curves_of(name: str, values: Sequence[Any], **shape: Any) -> pl.DataFrame:
 
 
 def marks(spec: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every single-mark part of a spec, with the data that it inherits."""
-    inner = [spec["spec"]] if "spec" in spec else []
+    """Every single-mark part of a spec, with the data and the encoding that it inherits."""
     if "mark" in spec:
         yield dict(spec)
-    for part in [*spec.get("layer", []), *spec.get("vconcat", []), *inner]:
-        yield from marks({"data": spec.get("data"), **part})
+    inner = [spec["spec"]] if "spec" in spec else []
+    for kind in ("layer", "concat", "vconcat"):
+        inner += spec.get(kind, [])
+    for part in inner:
+        encoding = {**spec.get("encoding", {}), **part.get("encoding", {})}
+        yield from marks({"data": spec.get("data"), **part, "encoding": encoding})
 
 
 def mark_of(spec: Mapping[str, Any], kind: str) -> dict[str, Any]:
@@ -42,10 +46,22 @@ def mark_of(spec: Mapping[str, Any], kind: str) -> dict[str, Any]:
     return next(part for part in marks(spec) if part["mark"]["type"] == kind)
 
 
-def rows_of(spec: Mapping[str, Any], part: Mapping[str, Any]) -> list[dict[str, Any]]:
+def rows_of(part: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rows that a part draws."""
-    return spec["datasets"][part["data"]["name"]]
+    rows: list[dict[str, Any]] = part["data"]["values"]
+    return rows
 
 
 def num_rows(spec: Mapping[str, Any]) -> int:
-    return sum(map(len, spec["datasets"].values()))
+    """The rows of all parts, those that parts share once."""
+    own = len(spec["data"]["values"]) if "data" in spec else 0
+    inner = [spec["spec"]] if "spec" in spec else []
+    for kind in ("layer", "concat", "vconcat"):
+        inner += spec.get(kind, [])
+    return own + sum(map(num_rows, inner))
+
+
+def valid(spec: dict[str, Any]) -> dict[str, Any]:
+    """The chart, which has been checked against Vega-Lite's schema."""
+    alt.Chart.from_dict(spec, validate=True)
+    return spec

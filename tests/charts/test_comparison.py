@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from loadlens.charts import svg_text
+from loadlens.charts import Picture
 from loadlens.charts.two_runs import comparison_density_chart, comparison_spectrum_chart
-from tests.charts.curves import curves_of, mark_of, rows_of
+from tests.charts.curves import curves_of, mark_of, rows_of, valid
 
 KEYS = ["/slow", "/a", "/b"]
 
@@ -38,12 +38,11 @@ def spectrum(names: list[Any], top_ms: float = 90.0) -> pl.DataFrame:
 
 
 def panels_of(chart: Any, mark: str = "line") -> list[str]:
-    spec = chart.to_dict()
-    return list(dict.fromkeys(row["panel"] for row in rows_of(spec, mark_of(spec, mark))))
+    return list(dict.fromkeys(row["panel"] for row in rows_of(mark_of(valid(chart), mark))))
 
 
 def test_panels_stand_in_the_order_of_the_keys_and_say_the_verdict():
-    spec = comparison_density_chart(density(KEYS), keys(KEYS), ["label"]).to_dict()
+    spec = valid(comparison_density_chart(density(KEYS), keys(KEYS), ["label"]))
     assert spec["facet"]["sort"] == ["Worse: /slow", "Worse: /a", "Worse: /b"]
 
 
@@ -77,45 +76,45 @@ def test_both_runs_are_in_each_panel():
         comparison_density_chart(density(KEYS), keys(KEYS), ["label"]),
         comparison_spectrum_chart(spectrum(KEYS), keys(KEYS), ["label"]),
     ):
-        spec = chart.to_dict()
-        drawn = {(row["panel"], row["run"]) for row in rows_of(spec, mark_of(spec, "line"))}
+        spec = valid(chart)
+        drawn = {(row["panel"], row["run"]) for row in rows_of(mark_of(spec, "line"))}
         assert len(drawn) == 2 * len(KEYS)
         assert mark_of(spec, "line")["encoding"]["color"]["scale"]["domain"] == ["base", "candidate"]
-        assert "<svg" in svg_text(chart)
+        assert "<svg" in Picture(chart).svg
 
 
 @pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (4, 2), (5, 3), (12, 3)])
 def test_more_panels_are_smaller(count, columns):
     names = [f"/{number:02}" for number in range(count)]
-    assert comparison_spectrum_chart(spectrum(names), keys(names), ["label"]).to_dict()["columns"] == columns
+    assert comparison_spectrum_chart(spectrum(names), keys(names), ["label"])["columns"] == columns
 
 
 def test_densities_do_not_stack_and_start_at_no_latency_below_0():
-    spec = comparison_density_chart(density(["/a"], spread=1.0), keys(["/a"]), ["label"]).to_dict()
+    spec = valid(comparison_density_chart(density(["/a"], spread=1.0), keys(["/a"]), ["label"]))
     area = mark_of(spec, "area")
     assert area["encoding"]["y"]["stack"] is False
-    assert min(row["latency_ms"] for row in rows_of(spec, area)) >= 0
+    assert min(row["latency_ms"] for row in rows_of(area)) >= 0
 
 
 def test_a_thin_tail_is_cut_and_the_chart_says_so():
     tail = pl.DataFrame({"label": "/a", "latency_ms": 500.0, "density": 1e-5, "run": ["base", "candidate"]})
     long = pl.concat([density(["/a"]), tail])
-    cut = comparison_density_chart(long, keys(["/a"]), ["label"]).to_dict()
+    cut = valid(comparison_density_chart(long, keys(["/a"]), ["label"]))
     assert "Cut off" in cut["title"]["subtitle"][1]
-    whole = comparison_density_chart(density(["/a"]), keys(["/a"]), ["label"]).to_dict()
+    whole = valid(comparison_density_chart(density(["/a"]), keys(["/a"]), ["label"]))
     assert len(whole["title"]["subtitle"]) == 1
 
 
 @pytest.mark.parametrize(("top_ms", "kind"), [(90.0, None), (5_000.0, "log")])
 def test_latencies_far_apart_stand_on_a_log_axis(top_ms, kind):
-    spec = comparison_spectrum_chart(spectrum(KEYS, top_ms), keys(KEYS), ["label"]).to_dict()
+    spec = valid(comparison_spectrum_chart(spectrum(KEYS, top_ms), keys(KEYS), ["label"]))
     assert mark_of(spec, "line")["encoding"]["y"]["scale"].get("type") == kind
     assert spec["resolve"]["scale"]["y"] == ("shared" if kind else "independent")
 
 
 def test_without_a_key_there_is_one_panel():
     frame = spectrum(["/a"]).drop("label")
-    chart = comparison_spectrum_chart(frame, pl.DataFrame({"verdict": ["better"]}), [])
+    chart = valid(comparison_spectrum_chart(frame, pl.DataFrame({"verdict": ["better"]}), []))
     assert panels_of(chart) == ["Better: all calls"]
 
 
@@ -130,4 +129,4 @@ def test_nothing_to_draw_is_said():
         comparison_density_chart(density(KEYS).clear(), keys(KEYS), ["label"]),
         comparison_spectrum_chart(spectrum(KEYS).clear(), keys(KEYS), ["label"]),
     ):
-        assert mark_of(chart.to_dict(), "text")
+        assert mark_of(valid(chart), "text")

@@ -6,7 +6,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from loadlens.charts import cost_chart, savings_chart, svg_text
+from loadlens.charts import Picture, cost_chart, savings_chart
 from loadlens.charts.drawing import PLACEMENTS, place_labels
 from loadlens.cost.break_even import CostAnalysis, cost_analysis
 from loadlens.cost.prices import load_prices
@@ -34,7 +34,7 @@ def costs(sizes: list[int], per_million: list[float | None], latencies: list[flo
 
 
 def test_cost_chart_has_two_coloured_axes_with_units(cost):
-    spec = cost_chart(cost.metrics_with_cost).to_dict()
+    spec = cost_chart(cost.metrics_with_cost)
     axes = {part["encoding"]["y"]["field"]: part["encoding"]["y"]["axis"] for part in marks(spec)}
     assert (axes["cost"]["orient"], axes["cost"]["titleColor"]) == ("left", "#e76f51")
     assert (axes["latency_ms"]["orient"], axes["latency_ms"]["titleColor"]) == ("right", "#588157")
@@ -44,10 +44,10 @@ def test_cost_chart_has_two_coloured_axes_with_units(cost):
 
 
 def test_cost_chart_has_a_square_and_a_label_at_each_size(cost):
-    spec = cost_chart(cost.metrics_with_cost).to_dict()
+    spec = cost_chart(cost.metrics_with_cost)
     squares = [part for part in marks(spec) if part["mark"]["type"] == "square"]
     assert {part["mark"]["stroke"] for part in squares} == {"#e76f51", "#588157"}
-    labels = {row["label"] for part in squares for row in rows_of(spec, part)}
+    labels = {row["label"] for part in squares for row in rows_of(part)}
     table = cost.metrics_with_cost
     assert {f"${value:.2f}" for value in table["cost_per_1M_invocations"]} <= labels
     assert {f"{value:.2f}" for value in table["average_latency"]} <= labels
@@ -55,27 +55,27 @@ def test_cost_chart_has_a_square_and_a_label_at_each_size(cost):
 
 
 def test_cost_axes_begin_at_zero(cost):
-    spec = cost_chart(cost.metrics_with_cost).to_dict()
+    spec = cost_chart(cost.metrics_with_cost)
     assert all(part["encoding"]["y"]["scale"]["domain"][0] == 0 for part in marks(spec))
 
 
 @pytest.mark.parametrize(("currency", "label"), [("EUR", "€1,234.50"), ("CHF", "CHF 1,234.50")])
 def test_cost_chart_in_another_currency(currency, label):
-    svg = svg_text(cost_chart(costs([1024], [1234.5], [10.0]), currency))
+    svg = Picture(cost_chart(costs([1024], [1234.5], [10.0]), currency)).svg
     assert label in svg
     assert f"({currency})" in svg
 
 
 def test_cost_chart_leaves_a_gap_where_a_cost_is_unknown():
-    spec = cost_chart(costs(SIZES[:3], [1.0, None, 3.0], [9.0, None, 7.0])).to_dict()
-    rows = rows_of(spec, mark_of(spec, "line"))
+    spec = cost_chart(costs(SIZES[:3], [1.0, None, 3.0], [9.0, None, 7.0]))
+    rows = rows_of(mark_of(spec, "line"))
     assert [row["latency_ms"] for row in rows] == [9.0, None, 7.0]
     assert rows[1]["label"] == ""
 
 
 def test_cost_chart_of_nothing_says_so():
-    spec = cost_chart(costs([], [], [])).to_dict()
-    assert "No cost" in rows_of(spec, mark_of(spec, "text"))[0]["message"]
+    spec = cost_chart(costs([], [], []))
+    assert "No cost" in rows_of(mark_of(spec, "text"))[0]["message"]
 
 
 def test_labels_of_a_falling_and_a_rising_line_keep_apart():
@@ -92,9 +92,9 @@ def test_labels_stay_in_the_panel():
 
 
 def test_savings_chart_marks_the_break_even(cost):
-    spec = savings_chart(replace(cost, break_even_invocations=40_583_922.4)).to_dict()
+    spec = savings_chart(replace(cost, break_even_invocations=40_583_922.4))
     rule = mark_of(spec, "rule")
-    row = rows_of(spec, rule)[0]
+    row = rows_of(rule)[0]
     assert row["text"] == "break-even at 40.6 M invocations a month"
     assert row["cost"] == pytest.approx(cost.instance_monthly_cost)
     lines = mark_of(spec, "line")
@@ -105,7 +105,7 @@ def test_savings_chart_marks_the_break_even(cost):
 
 def test_savings_chart_does_not_grow_with_the_table(cost):
     long = pl.concat([cost.savings] * 50)
-    assert num_rows(savings_chart(replace(cost, savings=long)).to_dict()) < 20
+    assert num_rows(savings_chart(replace(cost, savings=long))) < 20
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_savings_chart_does_not_grow_with_the_table(cost):
 )
 def test_break_even_reads_well_at_any_size(cost, break_even, count):
     chart = savings_chart(replace(cost, savings=cost.savings.clear(), break_even_invocations=break_even))
-    assert f"break-even at {count} invocations a month" in svg_text(chart)
+    assert f"break-even at {count} invocations a month" in Picture(chart).svg
 
 
 @pytest.mark.parametrize(
@@ -123,4 +123,4 @@ def test_break_even_reads_well_at_any_size(cost, break_even, count):
 )
 def test_savings_chart_without_a_break_even_says_so(cost, break_even, instance, message):
     odd = replace(cost, break_even_invocations=break_even, instance_monthly_cost=instance)
-    assert message in svg_text(savings_chart(odd))
+    assert message in Picture(savings_chart(odd)).svg

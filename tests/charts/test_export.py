@@ -1,5 +1,6 @@
 """PNG and SVG: they render, parse, escape and stay the same."""
 
+import pickle
 import struct
 import xml.etree.ElementTree as ET
 
@@ -9,14 +10,14 @@ import pytest
 import vl_convert
 
 from loadlens.charts import (
+    Picture,
+    altair_chart,
     concurrency_density_chart,
     cost_chart,
-    save_chart,
     stability_density_chart,
     summary_density_chart,
-    svg_text,
 )
-from loadlens.charts.drawing import _VERSION, FONT
+from loadlens.charts.drawing import FONT, VEGA_LITE, Spec
 from loadlens.errors import UsageError
 from tests.charts.curves import curves, curves_of, histogram
 
@@ -31,56 +32,56 @@ HOSTILE = [
 
 
 @pytest.fixture
-def chart() -> alt.LayerChart:
+def chart() -> Spec:
     return stability_density_chart(curves_of("memory_size", [1024, 2048]))
 
 
 def test_png_has_two_pixels_for_each_point(chart, tmp_path):
-    save_chart(chart, tmp_path / "chart.png")
+    Picture(chart).save(tmp_path / "chart.png")
     content = (tmp_path / "chart.png").read_bytes()
     assert content.startswith(b"\x89PNG\r\n\x1a\n")
     width, height = struct.unpack(">II", content[16:24])
-    drawn = ET.fromstring(svg_text(chart))
+    drawn = ET.fromstring(Picture(chart).svg)
     assert width == pytest.approx(2 * float(drawn.attrib["width"]), abs=2)
     assert height == pytest.approx(2 * float(drawn.attrib["height"]), abs=2)
 
 
 def test_saved_svg_is_the_svg_text(chart, tmp_path):
-    save_chart(chart, str(tmp_path / "chart.SVG"))
+    Picture(chart).save(str(tmp_path / "chart.SVG"))
     text = (tmp_path / "chart.SVG").read_bytes().decode("utf-8")
-    assert text == svg_text(chart)
+    assert text == Picture(chart).svg
     assert ET.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
 
 
 @pytest.mark.parametrize("name", ["chart.jpeg", "chart"])
 def test_other_suffixes_are_refused(chart, tmp_path, name):
     with pytest.raises(UsageError, match=r"saved as \.png or \.svg"):
-        save_chart(chart, tmp_path / name)
+        Picture(chart).save(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_same_chart_gives_the_same_svg(chart):
     again = stability_density_chart(curves_of("memory_size", [1024, 2048]))
-    assert svg_text(chart) == svg_text(again)
+    assert Picture(chart).svg == Picture(again).svg
 
 
 def test_last_digits_do_not_show():
     exact = curves_of("memory_size", [1024])
     nudged = exact.with_columns(pl.col("density") * (1 + 1e-14), pl.col("latency_ms") * (1 - 1e-14))
-    assert svg_text(stability_density_chart(exact)) == svg_text(stability_density_chart(nudged))
+    assert Picture(stability_density_chart(exact)).svg == Picture(stability_density_chart(nudged)).svg
 
 
 def test_svgs_can_share_a_page(chart):
     # Ids would collide where several charts stand inline in one page.
-    assert " id=" not in svg_text(chart)
-    assert "url(" not in svg_text(chart)
+    assert " id=" not in Picture(chart).svg
+    assert "url(" not in Picture(chart).svg
 
 
 @pytest.mark.parametrize("label", HOSTILE)
 def test_hostile_labels_are_escaped(label):
     column = "</script> & <key>[0].x"
     groups = [histogram({column: value}) for value in (label, "plain")]
-    svg = svg_text(summary_density_chart(curves(groups, (column,)), (column,)))
+    svg = Picture(summary_density_chart(curves(groups, (column,)), (column,))).svg
     assert ET.fromstring(svg).tag.endswith("svg")
     assert "<script" not in svg
     assert "</script" not in svg
@@ -88,14 +89,14 @@ def test_hostile_labels_are_escaped(label):
 
 def test_hostile_labels_are_escaped_in_small_panels():
     groups = [histogram({"label": label}, centre=2 * 100**rank) for rank, label in enumerate(HOSTILE[:3])]
-    svg = svg_text(summary_density_chart(curves(groups, ("label",)), ("label",)))
+    svg = Picture(summary_density_chart(curves(groups, ("label",)), ("label",))).svg
     assert ET.fromstring(svg).tag.endswith("svg")
     assert "</script" not in svg
 
 
 def test_hostile_currency_is_escaped():
     table = pl.DataFrame({"memory_size": [1024], "cost_per_1M_invocations": [1.0], "average_latency": [2.0]})
-    svg = svg_text(cost_chart(table, "<b>&\x00"))
+    svg = Picture(cost_chart(table, "<b>&\x00")).svg
     assert ET.fromstring(svg).tag.endswith("svg")
     assert "<b>" not in svg
 
@@ -103,7 +104,7 @@ def test_hostile_currency_is_escaped():
 def test_text_is_drawn_in_the_font_of_the_house(chart):
     fonts = {
         node.attrib["font-family"]
-        for node in ET.fromstring(svg_text(chart)).iter()
+        for node in ET.fromstring(Picture(chart).svg).iter()
         if "font-family" in node.attrib
     }
     assert fonts == {FONT}
@@ -117,15 +118,39 @@ def test_more_points_than_altair_takes_in_a_frame():
         for clients in range(1, 19)
     ]
     chart = concurrency_density_chart(curves(groups, ("num_clients",), ("max_concurrency",)))
-    assert len(svg_text(chart)) > 0
+    assert len(Picture(chart).svg) > 0
 
 
-def test_a_spec_is_rendered_by_the_version_it_was_written_for(chart):
-    assert _VERSION in vl_convert.get_vegalite_versions()
-    assert f"/v{_VERSION}." in chart.to_dict()["$schema"]
+def test_charts_name_the_version_of_vega_lite_that_altair_and_the_converter_have(chart):
+    assert chart["$schema"] == alt.SCHEMA_URL
+    assert VEGA_LITE.rpartition(".")[0] in vl_convert.get_vegalite_versions()
+
+
+def test_an_altair_chart_is_the_same_document(chart, tmp_path):
+    shown = altair_chart(chart)
+    assert isinstance(shown, alt.LayerChart)
+    assert Picture(shown.to_dict(validate=True)).svg == Picture(chart).svg
+    shown.save(tmp_path / "chart.html")
+    assert "vega-embed" in (tmp_path / "chart.html").read_text(encoding="utf-8")
 
 
 def test_charts_leave_altairs_theme_alone(chart):
     before = (alt.theme.active, alt.data_transformers.active)
-    svg_text(chart)
+    altair_chart(chart).to_dict()
     assert (alt.theme.active, alt.data_transformers.active) == before
+
+
+def test_a_picture_is_drawn_again_where_it_is_sent(chart):
+    picture = Picture(chart)
+    assert pickle.loads(pickle.dumps(picture)).svg == picture.svg
+
+
+def test_many_pictures_are_drawn_at_once(tmp_path):
+    charts = [stability_density_chart(curves_of("memory_size", [1024 + n])) for n in range(8)]
+    drawn = [Picture(chart) for chart in charts]
+    for picture in drawn:
+        picture.begin(["png"])
+    for number, picture in enumerate(drawn):
+        picture.save(tmp_path / f"{number}.png")
+        assert str(1024 + number) in picture.svg
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == len(charts)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from loadlens.charts import load_chart, svg_text
+from loadlens.charts import Picture, load_chart
 from loadlens.summaries.scalability import Scalability, fitted_scalability
-from tests.charts.curves import mark_of, marks, rows_of
+from tests.charts.curves import mark_of, marks, rows_of, valid
 from tests.summaries.simulated_queues import STEPS, law_of, throughput_at
 
 
@@ -33,7 +33,7 @@ def law() -> Scalability:
 
 
 def spec_of(found: Scalability, table: pl.DataFrame | None = None) -> dict[str, Any]:
-    return load_chart(levels() if table is None else table, windows(), found).to_dict()
+    return load_chart(levels() if table is None else table, windows(), found)
 
 
 def test_throughput_stands_above_latency_on_one_axis_of_load() -> None:
@@ -48,10 +48,10 @@ def test_throughput_stands_above_latency_on_one_axis_of_load() -> None:
 
 def test_the_law_is_drawn_with_its_knee_and_its_peak() -> None:
     spec = spec_of(law())
-    places = [row["told"] for row in rows_of(spec, mark_of(spec, "rule"))]
+    places = [row["told"] for row in rows_of(mark_of(spec, "rule"))]
     true = law_of()
     assert places == [f"knee {true['knee_load']:.3g}", f"peak {true['peak_load']:.3g}"]
-    curve = rows_of(spec, mark_of(spec["vconcat"][0], "line"))
+    curve = rows_of(mark_of(spec["vconcat"][0], "line"))
     assert max(row["throughput"] for row in curve) <= true["peak_throughput"] * 1.001
     assert "universal scalability law" in spec["title"]["subtitle"][0]
 
@@ -71,11 +71,11 @@ def test_without_percentiles_there_is_one_panel() -> None:
 
 
 def test_a_log_without_active_calls_says_so() -> None:
-    spec = load_chart(levels().clear(), windows().clear(), Scalability(reason="x")).to_dict()
-    assert "No load to draw" in rows_of(spec, mark_of(spec, "text"))[0]["message"]
+    spec = load_chart(levels().clear(), windows().clear(), Scalability(reason="x"))
+    assert "No load to draw" in rows_of(mark_of(spec, "text"))[0]["message"]
 
 
 def test_loads_render() -> None:
-    svg = svg_text(load_chart(levels(), windows(), law()))
+    svg = Picture(valid(load_chart(levels(), windows(), law()))).svg
     assert ET.fromstring(svg).tag.endswith("svg")
     assert "NaN" not in svg

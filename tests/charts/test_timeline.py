@@ -7,10 +7,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from loadlens.charts import keys_over_time_chart, svg_text, timeline_chart
+from loadlens.charts import Picture, keys_over_time_chart, timeline_chart
 from loadlens.charts.keys_over_time import keys_to_draw, left_out_lines
 from loadlens.profile.phases import Phases
-from tests.charts.curves import mark_of, marks, num_rows, rows_of
+from tests.charts.curves import mark_of, marks, num_rows, rows_of, valid
 from tests.extent import some_rows
 
 CALENDAR = 1_764_000_000.0  # 2025-11-24 16:00:00 UTC
@@ -49,7 +49,7 @@ def panels_of(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_panels_share_the_time_axis() -> None:
-    spec = timeline_chart(timeline(active_calls=[4, 5, 6], bytes_per_s=[7e3, 8e3, 9e3])).to_dict()
+    spec = timeline_chart(timeline(active_calls=[4, 5, 6], bytes_per_s=[7e3, 8e3, 9e3]))
     panels = panels_of(spec)
     assert list(panels) == [
         "Latency (ms)",
@@ -68,13 +68,13 @@ def test_panels_share_the_time_axis() -> None:
 
 def test_what_is_not_known_has_no_panel() -> None:
     unknown = dict.fromkeys(("p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms"), [None] * 3)
-    panels = panels_of(timeline_chart(timeline(**unknown)).to_dict())
+    panels = panels_of(timeline_chart(timeline(**unknown)))
     assert list(panels) == ["Successful calls/s", "Error rate (%)"]
     assert panels["Error rate (%)"]["encoding"]["x"]["axis"]["labels"] is True
 
 
 def test_areas_do_not_stack_and_begin_at_zero() -> None:
-    spec = timeline_chart(timeline()).to_dict()
+    spec = timeline_chart(timeline())
     areas = [part["encoding"]["y"] for part in marks(spec) if part["mark"]["type"] == "area"]
     assert len(areas) == 2
     assert all(axis["stack"] is False and axis["scale"]["zero"] for axis in areas)
@@ -88,7 +88,7 @@ def test_areas_do_not_stack_and_begin_at_zero() -> None:
     ),
 )
 def test_the_unit_of_time_follows_from_the_span(window_s: float, unit: str, end: float) -> None:
-    spec = timeline_chart(timeline(200, window_s=window_s, start_s=77.0)).to_dict()
+    spec = timeline_chart(timeline(200, window_s=window_s, start_s=77.0))
     x = panels_of(spec)["Error rate (%)"]["encoding"]["x"]
     assert x["axis"]["title"] == f"Time since start ({unit})"
     assert x["scale"]["domain"] == pytest.approx([0, end])
@@ -104,7 +104,7 @@ def test_the_unit_of_time_follows_from_the_span(window_s: float, unit: str, end:
     ],
 )
 def test_a_calendar_is_shown_where_the_clock_has_one(windows: int, title: str, form: str) -> None:
-    spec = timeline_chart(timeline(windows, start_s=CALENDAR), is_calendar=True).to_dict()
+    spec = timeline_chart(timeline(windows, start_s=CALENDAR), is_calendar=True)
     x = panels_of(spec)["Error rate (%)"]["encoding"]["x"]
     assert (x["type"], x["scale"]["type"]) == ("temporal", "utc")
     assert x["scale"]["domain"] == [CALENDAR * 1000, (CALENDAR + windows * 10) * 1000]
@@ -113,37 +113,37 @@ def test_a_calendar_is_shown_where_the_clock_has_one(windows: int, title: str, f
 
 
 def test_each_window_is_a_level_as_wide_as_it_is() -> None:
-    spec = timeline_chart(timeline(2, errors=[0.0, 0.25])).to_dict()
-    rows = rows_of(spec, panels_of(spec)["Error rate (%)"])
+    spec = timeline_chart(timeline(2, errors=[0.0, 0.25]))
+    rows = rows_of(panels_of(spec)["Error rate (%)"])
     assert [(row["time"], row["error_percent"]) for row in rows] == [(0, 0), (10, 0), (10, 25), (20, 25)]
 
 
 def test_latencies_are_lines_through_the_middles_of_windows() -> None:
-    spec = timeline_chart(timeline(2)).to_dict()
-    rows = rows_of(spec, panels_of(spec)["Latency (ms)"])
+    spec = timeline_chart(timeline(2))
+    rows = rows_of(panels_of(spec)["Latency (ms)"])
     assert [(row["time"], row["latency_ms"]) for row in rows if row["figure"] == "p99"] == [(5, 50), (15, 50)]
     assert list(dict.fromkeys(row["figure"] for row in rows)) == ["p50", "p90", "p95", "p99", "max"]
 
 
 def test_a_window_without_calls_is_a_gap_in_the_error_rate() -> None:
-    spec = timeline_chart(timeline(3, errors=[0.1, None, 0.2])).to_dict()
+    spec = timeline_chart(timeline(3, errors=[0.1, None, 0.2]))
     panels = panels_of(spec)
-    assert [row["run"] for row in rows_of(spec, panels["Successful calls/s"])] == [0] * 6
+    assert [row["run"] for row in rows_of(panels["Successful calls/s"])] == [0] * 6
     errors = panels["Error rate (%)"]
-    assert [(row["time"], row["run"]) for row in rows_of(spec, errors)] == [(0, 0), (10, 0), (20, 1), (30, 1)]
+    assert [(row["time"], row["run"]) for row in rows_of(errors)] == [(0, 0), (10, 0), (20, 1), (30, 1)]
     assert errors["encoding"]["detail"]["field"] == "run"
 
 
 def test_windows_that_are_left_out_are_a_gap() -> None:
-    spec = timeline_chart(timeline(6).filter(pl.col("window_start_s") != 20)).to_dict()
-    rows = rows_of(spec, panels_of(spec)["Successful calls/s"])
+    spec = timeline_chart(timeline(6).filter(pl.col("window_start_s") != 20))
+    rows = rows_of(panels_of(spec)["Successful calls/s"])
     assert [row["run"] for row in rows] == [0] * 4 + [1] * 6
 
 
 def test_ends_that_the_load_hardly_covers_are_not_drawn_but_keep_their_time() -> None:
-    spec = timeline_chart(timeline(4, covered_s=[0.0, 10.0, 10.0, 0.5])).to_dict()
+    spec = timeline_chart(timeline(4, covered_s=[0.0, 10.0, 10.0, 0.5]))
     for panel in panels_of(spec).values():
-        times = [row["time"] for row in rows_of(spec, panel)]
+        times = [row["time"] for row in rows_of(panel)]
         assert min(times) >= 10
         assert max(times) <= 30
         assert panel["encoding"]["x"]["scale"]["domain"] == [0, 40]
@@ -152,23 +152,23 @@ def test_ends_that_the_load_hardly_covers_are_not_drawn_but_keep_their_time() ->
 @pytest.mark.parametrize("errors", [[0.0, 0.0, 0.0], [None, None, None]])
 def test_no_errors_still_have_an_axis(errors: list[float | None]) -> None:
     chart = timeline_chart(timeline(errors=errors))
-    panel = panels_of(chart.to_dict())["Error rate (%)"]
+    panel = panels_of(chart)["Error rate (%)"]
     assert panel["encoding"]["y"]["scale"]["domain"] == [0, 1]
-    assert ET.fromstring(svg_text(chart)).tag.endswith("svg")
+    assert ET.fromstring(Picture(chart).svg).tag.endswith("svg")
 
 
 def test_the_size_of_a_chart_goes_by_its_windows() -> None:
-    assert num_rows(timeline_chart(timeline(240)).to_dict()) == 240 * (2 * 2 + 5)
+    assert num_rows(timeline_chart(timeline(240))) == 240 * (2 * 2 + 5)
 
 
 def test_row_order_does_not_matter() -> None:
     ordered = timeline(20)
-    assert svg_text(timeline_chart(ordered)) == svg_text(timeline_chart(ordered.reverse()))
+    assert timeline_chart(ordered) == timeline_chart(ordered.reverse())
 
 
 def test_an_empty_timeline_says_so() -> None:
-    spec = timeline_chart(timeline().clear()).to_dict()
-    assert "No timeline" in rows_of(spec, mark_of(spec, "text"))[0]["message"]
+    spec = valid(timeline_chart(timeline().clear()))
+    assert "No timeline" in rows_of(mark_of(spec, "text"))[0]["message"]
 
 
 @pytest.mark.parametrize(
@@ -184,18 +184,21 @@ def test_an_empty_timeline_says_so() -> None:
     ],
 )
 def test_phases_are_marked_above_the_panels(phases: Phases, told: list[tuple[str, float, float]]) -> None:
-    spec = timeline_chart(timeline(10), phases=phases).to_dict()
+    spec = timeline_chart(timeline(10), phases=phases)
     bars = [part for part in marks(spec) if part["mark"]["type"] == "rect"]
-    found = [(row["phase"], row["begin"], row["end"]) for bar in bars for row in rows_of(spec, bar)]
+    found = [(row["phase"], row["begin"], row["end"]) for bar in bars for row in rows_of(bar)]
     assert found == told
 
 
 @pytest.mark.parametrize("windows", [1, 240])
 @pytest.mark.parametrize("is_calendar", [True, False])
-def test_timelines_render(windows: int, is_calendar: bool) -> None:
-    svg = svg_text(timeline_chart(timeline(windows, start_s=CALENDAR), is_calendar=is_calendar))
+def test_timelines_render(windows: int, is_calendar: bool, caplog: pytest.LogCaptureFixture) -> None:
+    phases = Phases(ramp_end_s=CALENDAR + 3)
+    chart = timeline_chart(timeline(windows, start_s=CALENDAR), is_calendar=is_calendar, phases=phases)
+    svg = Picture(valid(chart)).svg
     assert ("2025-11-24" if is_calendar else "Time since start") in svg
     assert "NaN" not in svg
+    assert not caplog.records, "the converter warns"
 
 
 def by_label(calls: dict[str, int], p99: dict[str, float]) -> pl.DataFrame:
@@ -222,7 +225,7 @@ def test_of_many_keys_the_busiest_and_the_worst_are_drawn_and_the_others_named()
         *((label, "highest p99") for label in ("page7", "page9", "page4")),
     ]
     assert left_out == ["page3", "page5", "page6", "page8", "page10", "page11"]
-    spec = keys_over_time_chart(frame, ["label"]).to_dict()
+    spec = keys_over_time_chart(frame, ["label"])
     assert len(spec["concat"]) == 12
     assert spec["title"]["subtitle"] == ["6 more: page3, page5, page6, page8, page10, page11"]
     assert spec["concat"][0]["title"]["text"] == "page0 (busiest)"
@@ -238,9 +241,10 @@ def test_names_that_find_no_room_are_counted() -> None:
     assert f"and {400 - told.count('GET')} others" in told
 
 
-def test_a_key_that_never_succeeded_is_drawn_without_latencies() -> None:
+def test_a_key_that_never_succeeded_is_drawn_without_latencies(caplog: pytest.LogCaptureFixture) -> None:
     unknown = dict.fromkeys(("p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms"), [None] * 3)
     frame = pl.concat(
         [timeline().with_columns(label=pl.lit("a")), timeline(**unknown).with_columns(label=pl.lit("b"))]
     )
-    assert "b" in svg_text(keys_over_time_chart(frame, ["label"]))
+    assert ">b</text>" in Picture(valid(keys_over_time_chart(frame, ["label"]))).svg
+    assert not caplog.records, "the converter warns"

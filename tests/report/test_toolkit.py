@@ -20,7 +20,7 @@ from tests.sample_logs import small_log
 
 NO_COST = "The stability benchmark has no endpoint metrics (endpoint_metrics.csv)."
 FIGURES = dict.fromkeys(
-    ("stability_density", "concurrency_density", "cost_vs_performance", "cost_savings"), SVG
+    ("stability_latency_density", "concurrency_latency_density", "cost_vs_performance", "cost_savings"), SVG
 )
 
 
@@ -73,7 +73,7 @@ def test_the_whole_report():
 
 
 def test_only_stability():
-    found = report(stability=stability(), no_cost_reason=NO_COST, figures={"stability_density": SVG})
+    found = report(stability=stability(), no_cost_reason=NO_COST, figures={"stability_latency_density": SVG})
     assert "Concurrency" not in titles(found)
     assert len(page_of(found).named("svg")) == 1
 

@@ -15,7 +15,7 @@ from loadlens.charts import failures_chart
 from loadlens.cli import app
 from loadlens.errors import UsageError
 from loadlens.profile import failed_calls
-from tests.charts.curves import mark_of, rows_of
+from tests.charts.curves import mark_of, rows_of, valid
 from tests.folders import results_folder
 
 ERRORS = ("503 Service Unavailable", "Read timed out", "Connection refused", None)
@@ -225,7 +225,7 @@ def test_no_failure_is_no_row():
     result = loadlens.summarize(log, by=["label"], failures=True)
     assert result.failures.is_empty()
     assert result.failures_over_time.is_empty()
-    failures_chart(result.failures_over_time).to_dict()
+    valid(failures_chart(result.failures_over_time))
 
 
 def test_an_analysis_has_them_in_each_output(tmp_path: Path):
@@ -266,14 +266,14 @@ def test_a_chart_has_a_strip_for_each_error_and_one_for_the_rest():
             "count": [*range(100, 86, -1), 500],
         }
     )
-    spec = failures_chart(frame).to_dict()
+    spec = valid(failures_chart(frame))
     rect = mark_of(spec, "rect")
     strips = rect["encoding"]["y"]["scale"]["domain"]
     assert len(strips) == 10
     assert strips[0] == "no error told · 500"
     assert strips[1] == "error 00 · 100"
     assert strips[-1] == f"6 more · {sum(range(87, 93))}"
-    assert sum(row["count"] for row in rows_of(spec, rect)) == frame["count"].sum()
+    assert sum(row["count"] for row in rows_of(rect)) == frame["count"].sum()
     assert rect["encoding"]["x"]["scale"]["domain"][0] == 0
 
 
@@ -293,10 +293,10 @@ def test_failures_of_recorded_runs_equal_those_of_pandas(name: str):
 def test_long_errors_that_are_cut_alike_have_strips_of_their_own():
     errors = [f"{'connection refused by the backend of ' * 2}{name}" for name in "ab"]
     frame = pl.DataFrame({"error": errors, "time_s": [0.0, 1.0], "window_s": [1.0, 1.0], "count": [2, 2]})
-    spec = failures_chart(frame).to_dict()
+    spec = valid(failures_chart(frame))
     rect = mark_of(spec, "rect")
     assert len(set(rect["encoding"]["y"]["scale"]["domain"])) == 2
-    assert len({row["strip"] for row in rows_of(spec, rect)}) == 2
+    assert len({row["strip"] for row in rows_of(rect)}) == 2
 
 
 @pytest.mark.usefixtures("no_drawings")

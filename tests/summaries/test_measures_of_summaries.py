@@ -16,7 +16,7 @@ from loadlens.cli import app
 from loadlens.errors import InputError, UsageError
 from loadlens.logs import Reading
 from loadlens.summaries.parts import dominant_part
-from tests.charts.curves import mark_of, rows_of
+from tests.charts.curves import mark_of, rows_of, valid
 
 FIGURES = {
     "min_ms": 0.0,
@@ -161,7 +161,7 @@ def test_no_measure_is_no_row_and_no_cost():
     assert result.measures.is_empty()
     assert result.parts.is_empty()
     assert result.profile.measures == {}
-    parts_chart(result.parts, ["label"]).to_dict()
+    valid(parts_chart(result.parts, ["label"]))
 
 
 def test_a_measure_that_is_not_there_is_refused_before_a_row_is_read():
@@ -300,11 +300,11 @@ def test_a_chart_has_a_bar_for_each_of_the_slowest_keys():
             "mean_ms": [*map(float, range(1, 26)), *([1.0] * 25)],
         }
     )
-    spec = parts_chart(parts, ["label"]).to_dict()
+    spec = valid(parts_chart(parts, ["label"]))
     bar = mark_of(spec, "bar")
     assert bar["encoding"]["y"]["scale"]["domain"] == keys[:4:-1]
     assert bar["encoding"]["color"]["scale"]["domain"] == ["wait", "rest"]
-    assert len(rows_of(spec, bar)) == 40
+    assert len(rows_of(bar)) == 40
     assert "the 20 slowest of 25 configurations" in spec["title"]["subtitle"]
 
 

@@ -2,25 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
-import altair as alt
 import polars as pl
 
 from loadlens.charts.drawing import (
     PANEL_HEIGHT,
     PANEL_WIDTH,
+    Spec,
+    category,
     category_scale,
     inline,
     log_latency_axis,
     log_latency_scale,
     message_chart,
     printable,
+    quantity,
     series_of,
     themed,
     thousands,
     titled,
-    unchecked,
 )
 
 __all__ = ["concurrency_density_chart", "density_chart", "stability_density_chart", "summary_density_chart"]
@@ -55,10 +55,7 @@ class _Curves:
     cut: bool = False
 
 
-@unchecked
-def stability_density_chart(
-    curves: pl.DataFrame, *, without_curve: int = 0
-) -> alt.LayerChart | alt.FacetChart:
+def stability_density_chart(curves: pl.DataFrame, *, without_curve: int = 0) -> Spec:
     """Latency of each memory size.
 
     Args:
@@ -68,10 +65,9 @@ def stability_density_chart(
     return density_chart(curves, colour=("memory_size",), without_curve=without_curve)
 
 
-@unchecked
 def density_chart(
     curves: pl.DataFrame, *, colour: Sequence[str], title: str = TITLE, without_curve: int = 0
-) -> alt.LayerChart | alt.FacetChart:
+) -> Spec:
     """Up to six curves in one panel, lines with a light fill that do not stack; more of them as ridges.
 
     Curves of very different heights are drawn as ridges too.
@@ -85,10 +81,7 @@ def density_chart(
     return themed(_drawn(curves, colour, title, _missing(without_curve)))
 
 
-@unchecked
-def concurrency_density_chart(
-    curves: pl.DataFrame, *, without_curve: int = 0
-) -> alt.LayerChart | alt.FacetChart | alt.VConcatChart:
+def concurrency_density_chart(curves: pl.DataFrame, *, without_curve: int = 0) -> Spec:
     """Latency by number of clients, one panel above the other for each ``max_concurrency``.
 
     Args:
@@ -107,15 +100,11 @@ def concurrency_density_chart(
         )
         for number, rows in enumerate(panels)
     ]
-    stacked = alt.vconcat(*charts, spacing=28)
-    resolved: alt.VConcatChart = stacked.resolve_scale(x="independent", y="independent", color="independent")
-    return themed(resolved)
+    scales = dict.fromkeys(("x", "y", "color"), "independent")
+    return themed({"vconcat": charts, "spacing": 28, "resolve": {"scale": scales}})
 
 
-@unchecked
-def summary_density_chart(
-    curves: pl.DataFrame, by: Sequence[str], *, without_curve: int = 0
-) -> alt.LayerChart | alt.FacetChart:
+def summary_density_chart(curves: pl.DataFrame, by: Sequence[str], *, without_curve: int = 0) -> Spec:
     """Latency by any key; see ``density_chart``.
 
     Args:
@@ -126,9 +115,7 @@ def summary_density_chart(
     return density_chart(curves, colour=by, without_curve=without_curve)
 
 
-def _drawn(
-    curves: pl.DataFrame, by: Sequence[str], title: str, notes: list[str]
-) -> alt.LayerChart | alt.FacetChart:
+def _drawn(curves: pl.DataFrame, by: Sequence[str], title: str, notes: list[str]) -> Spec:
     if curves.is_empty():
         return message_chart(_NO_CURVE, titled(title, notes))
     drawn = _labelled(curves, by, notes)
@@ -140,38 +127,56 @@ def _fit_one_panel(curves: _Curves) -> bool:
     return len(peaks) <= _MOST_CURVES and bool(peaks.max() <= _LARGEST_PEAK_RATIO * peaks.min())  # type: ignore[operator]
 
 
-def _panel(curves: _Curves, colour: Sequence[str], title: str) -> alt.LayerChart:
+def _panel(curves: _Curves, colour: Sequence[str], title: str) -> Spec:
     drawn = _cropped(curves)
-    legend = alt.Legend(title=_legend_title(colour)) if colour else None
-    scale = category_scale(drawn.series)
-    colours = alt.Color("series", type="nominal", sort=drawn.series, scale=scale, legend=legend)
-    height = max(PANEL_HEIGHT, _LEGEND_ROW * len(drawn.series))
-    base = alt.Chart(inline(drawn.points), width=PANEL_WIDTH, height=height).encode(
-        x=_latency_axis(), y=_density_axis(), color=colours
-    )
-    return alt.LayerChart(layer=_area_and_line(base, 0.07, drawn), title=titled(title, drawn.notes))
+    names = drawn.series
+    legend = {"title": _legend_title(colour)} if colour else None
+    return {
+        "title": titled(title, drawn.notes),
+        "data": inline(drawn.points),
+        "width": PANEL_WIDTH,
+        "height": max(PANEL_HEIGHT, _LEGEND_ROW * len(names)),
+        "encoding": {
+            "x": _latency_axis(),
+            "y": _density_axis(),
+            "color": category("series", sort=names, scale=category_scale(names), legend=legend),
+        },
+        "layer": _area_and_line(0.07, drawn),
+    }
 
 
-def _ridges(curves: _Curves, by: Sequence[str], title: str) -> alt.FacetChart:
+def _ridges(curves: _Curves, by: Sequence[str], title: str) -> Spec:
     """A curve to a row, each as high as its row, all on one axis of latency."""
     drawn, axis = _on_one_axis(_busiest_and_slowest(curves))
-    base = alt.Chart(width=_RIDGE_WIDTH, height=_RIDGE_HEIGHT).encode(
-        x=axis,
-        y=alt.Y("density", type="quantitative", stack=False, axis=None),
-        color=alt.value(_RIDGE_COLOUR),
-    )
-    header = alt.Header(labelAngle=0, labelAlign="left", labelAnchor="middle", labelLimit=160, title=None)
-    row = alt.Row("series", type="nominal", sort=drawn.series, header=header)
-    chart = alt.LayerChart(layer=_area_and_line(base, 0.35, drawn)).facet(
-        row=row, data=inline(drawn.points), spacing=0, bounds="flush"
-    )
     lead = f"By {_legend_title(by)}; each curve as high as its row."
-    chart = chart.properties(title=titled(title, [lead, *drawn.notes]))
-    resolved: alt.FacetChart = chart.resolve_scale(x="shared", y="independent")
-    return resolved
+    header = {
+        "labelAngle": 0,
+        "labelAlign": "left",
+        "labelAnchor": "middle",
+        "labelLimit": 160,
+        "title": None,
+    }
+    return {
+        "title": titled(title, [lead, *drawn.notes]),
+        "data": inline(drawn.points),
+        "facet": {"row": category("series", sort=drawn.series, header=header)},
+        "spec": {
+            "width": _RIDGE_WIDTH,
+            "height": _RIDGE_HEIGHT,
+            "encoding": {
+                "x": axis,
+                "y": quantity("density", stack=False, axis=None),
+                "color": {"value": _RIDGE_COLOUR},
+            },
+            "layer": _area_and_line(0.35, drawn),
+        },
+        "spacing": 0,
+        "bounds": "flush",
+        "resolve": {"scale": {"x": "shared", "y": "independent"}},
+    }
 
 
-def _on_one_axis(curves: _Curves) -> tuple[_Curves, alt.X]:
+def _on_one_axis(curves: _Curves) -> tuple[_Curves, Spec]:
     """Curves on a linear axis, or where latencies span more than two decades on a logarithmic one.
 
     There a curve is the density of the logarithm, so that equal areas are equal numbers of calls.
@@ -186,18 +191,16 @@ def _on_one_axis(curves: _Curves) -> tuple[_Curves, alt.X]:
     points = points.filter(pl.col("latency_ms").is_between(lowest, highest))
     note = "The axis is logarithmic; parts of a curve below 1 % of its peak may be cut off."
     axis = log_latency_axis(lowest, highest, title=LATENCY_TITLE, most_ticks=10)
-    axis.grid = True
-    scale = log_latency_scale(lowest, highest)
-    x = alt.X("latency_ms", type="quantitative", scale=scale, axis=axis)
+    x = quantity("latency_ms", scale=log_latency_scale(lowest, highest), axis={**axis, "grid": True})
     return replace(curves, points=points, notes=[*curves.notes, note]), x
 
 
-def _area_and_line(base: alt.Chart, fill: float, drawn: _Curves) -> list[alt.Chart]:
+def _area_and_line(fill: float, drawn: _Curves) -> list[Spec]:
     # A cut curve keeps few of its points; straight lines between them would add corners.
-    shape: Literal["monotone", "linear"] = "monotone" if drawn.cut else "linear"
+    shape = "monotone" if drawn.cut else "linear"
     return [
-        base.mark_area(fillOpacity=fill, interpolate=shape),
-        base.mark_line(strokeWidth=1.8, interpolate=shape),
+        {"mark": {"type": "area", "fillOpacity": fill, "interpolate": shape}},
+        {"mark": {"type": "line", "strokeWidth": 1.8, "interpolate": shape}},
     ]
 
 
@@ -288,11 +291,17 @@ def _legend_title(columns: Sequence[str]) -> str:
     return " · ".join(printable(_UNITS.get(name, name)) for name in columns)
 
 
-def _latency_axis(*, grid: bool = False) -> alt.X:
-    axis = alt.Axis(title=LATENCY_TITLE, grid=grid, tickCount=10, labelOverlap="greedy", labelSeparation=6)
-    return alt.X("latency_ms", type="quantitative", scale=alt.Scale(zero=False, nice=False), axis=axis)
+def _latency_axis(*, grid: bool = False) -> Spec:
+    axis = {
+        "title": LATENCY_TITLE,
+        "grid": grid,
+        "tickCount": 10,
+        "labelOverlap": "greedy",
+        "labelSeparation": 6,
+    }
+    return quantity("latency_ms", scale={"zero": False, "nice": False}, axis=axis)
 
 
-def _density_axis() -> alt.Y:
-    axis = alt.Axis(title=DENSITY_TITLE, tickCount=5, domain=False, ticks=False)
-    return alt.Y("density", type="quantitative", stack=False, scale=alt.Scale(nice=5), axis=axis)
+def _density_axis() -> Spec:
+    axis = {"title": DENSITY_TITLE, "tickCount": 5, "domain": False, "ticks": False}
+    return quantity("density", stack=False, scale={"nice": 5}, axis=axis)

@@ -1,22 +1,18 @@
-"""What the charts share: their look, axes, labels, safe text, and their export to PNG and SVG."""
+"""What the charts share: their look, axes, labels and safe text.
 
-import logging
+A chart is a Vega-Lite document: plain dictionaries, which tests check against Altair's schema. Altair itself
+checks and copies each part of a chart at every step, which takes longer than to draw it.
+"""
+
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, wraps
 from itertools import pairwise
-from os import PathLike
-from pathlib import Path
-from typing import Any, Final, Literal, ParamSpec, TypeVar
+from typing import Any, Final, Literal, TypeAlias
 
-import altair as alt
 import polars as pl
 import polars.selectors as cs
-import vl_convert
-from altair.utils.schemapi import debug_mode
 
-from loadlens.errors import UsageError
 from loadlens.messages import visible
 
 __all__ = [
@@ -27,8 +23,11 @@ __all__ = [
     "PANEL_HEIGHT",
     "PANEL_WIDTH",
     "PLACEMENTS",
+    "VEGA_LITE",
     "Placement",
+    "Spec",
     "TimeUnit",
+    "category",
     "category_scale",
     "inline",
     "log_latency_axis",
@@ -37,19 +36,18 @@ __all__ = [
     "money",
     "place_labels",
     "printable",
-    "save_chart",
+    "quantity",
     "series_of",
-    "svg_text",
     "themed",
     "thousands",
     "time_axis",
     "time_unit",
     "titled",
-    "unchecked",
 ]
 
 
-_Chart = TypeVar("_Chart", bound=alt.LayerChart | alt.VConcatChart | alt.ConcatChart | alt.FacetChart)
+Spec: TypeAlias = dict[str, Any]
+"""A Vega-Lite document, or a part of one."""
 
 # vl-convert brings Liberation Sans along, so text renders where no font is installed; Arial and
 # Helvetica have the same widths, so a layout made here also fits in a browser.
@@ -112,49 +110,45 @@ _MESSAGE_HEIGHT = 60
 _SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
 _SERIES = "\0series"  # no column of a log has this name
 
-_SCALE: Final = 2
-# The converter carries several Vega-Lite versions; a spec is right for the one that Altair wrote it in.
-_LEAST_ADDRESS_SPACE: Final = 96 * 2**30
-_NO_PICTURE: Final = (
-    '<svg xmlns="http://www.w3.org/2000/svg" width="460" height="40"><text x="10" y="25" '
-    'font-family="sans-serif" font-size="14">Not drawn: address space is limited (ulimit -v)</text></svg>'
-)
-_VERSION: Final = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+VEGA_LITE: Final = "6.4.1"
+"""The version of Vega-Lite that charts are written in."""
+
+_CONFIG: Final[Spec] = {
+    "font": FONT,
+    "background": "white",
+    "padding": 12,
+    "axis": {
+        "domainColor": _RULE,
+        "tickColor": _RULE,
+        "gridColor": _GRID,
+        "labelColor": BODY,
+        "titleColor": BODY,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "titlePadding": 10,
+        "labelPadding": 5,
+    },
+    "legend": _LEGEND,
+    "title": _TITLE,
+    "header": {"labelColor": BODY, "labelFontSize": 12, "labelAnchor": "start", "labelLimit": 200},
+    "mark": {"color": "#1f77b4"},
+    "view": {"stroke": None},
+}
 
 
-def themed(chart: _Chart) -> _Chart:
-    """Returns a copy of ``chart`` with the look of the house; for the outermost chart only."""
-    styled: _Chart = chart.configure(
-        font=FONT,
-        background="white",
-        padding=12,
-        axis=alt.AxisConfig(
-            domainColor=_RULE,
-            tickColor=_RULE,
-            gridColor=_GRID,
-            labelColor=BODY,
-            titleColor=BODY,
-            labelFontSize=12,
-            titleFontSize=12,
-            titleFontWeight="normal",
-            titlePadding=10,
-            labelPadding=5,
-        ),
-        legend=alt.LegendConfig(**_LEGEND),
-        title=alt.TitleConfig(**_TITLE),
-        header=alt.HeaderConfig(labelColor=BODY, labelFontSize=12, labelAnchor="start", labelLimit=200),
-        mark=alt.MarkConfig(color="#1f77b4"),
-        view=alt.ViewConfig(stroke=None),
-    )
-    return styled
+def themed(chart: Spec) -> Spec:
+    """The chart as a document of its own, with the look of the house."""
+    schema = f"https://vega.github.io/schema/vega-lite/v{VEGA_LITE}.json"
+    return {"$schema": schema, "config": _CONFIG, **chart}
 
 
-def category_scale(labels: list[str]) -> alt.Scale:
+def category_scale(labels: list[str]) -> Spec:
     """Colours that tell categories apart, neighbours above all: tab10, in the order of the labels.
 
     A chart of more categories has to tell them apart in another way, such as by rows or panels.
     """
-    return alt.Scale(domain=labels, scheme="category10")  # Vega's name for tab10
+    return {"domain": labels, "scheme": "category10"}  # Vega's name for tab10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +173,7 @@ def time_unit(end_s: float) -> TimeUnit:
 
 def time_axis(
     windows: pl.DataFrame, unit: TimeUnit, *, field: str, labels: bool = True, zindex: int = 0
-) -> alt.X:
+) -> Spec:
     """Time from the first window's start to the last one's end.
 
     Args:
@@ -191,32 +185,42 @@ def time_axis(
     """
     ends = windows.select(start=pl.col("time_s").min(), end=(pl.col("time_s") + pl.col("window_s")).max())
     domain = [value / unit.seconds for value in ends.row(0)]
-    axis = alt.Axis(
-        title=f"Time since start ({unit.name})" if labels else None,
-        labels=labels,
-        labelFlush=False,
-        grid=False,
-        zindex=zindex,
-        tickCount=10,
-        labelOverlap="greedy",
-        labelSeparation=6,
-    )
-    return alt.X(field, type="quantitative", scale=alt.Scale(domain=domain, nice=False), axis=axis)
+    axis = {
+        "title": f"Time since start ({unit.name})" if labels else None,
+        "labels": labels,
+        "labelFlush": False,
+        "grid": False,
+        "zindex": zindex,
+        "tickCount": 10,
+        "labelOverlap": "greedy",
+        "labelSeparation": 6,
+    }
+    return quantity(field, scale={"domain": domain, "nice": False}, axis=axis)
 
 
-def log_latency_scale(lowest_ms: float, highest_ms: float) -> alt.Scale:
+def quantity(field: str, **options: Any) -> Spec:
+    """The encoding of a column of numbers."""
+    return {"field": field, "type": "quantitative", **options}
+
+
+def category(field: str, **options: Any) -> Spec:
+    """The encoding of a column of names."""
+    return {"field": field, "type": "nominal", **options}
+
+
+def log_latency_scale(lowest_ms: float, highest_ms: float) -> Spec:
     """A log scale between two positive latencies."""
-    return alt.Scale(type="log", domain=[lowest_ms, highest_ms], nice=False)
+    return {"type": "log", "domain": [lowest_ms, highest_ms], "nice": False}
 
 
-def log_latency_axis(lowest_ms: float, highest_ms: float, *, title: str | None, most_ticks: int) -> alt.Axis:
+def log_latency_axis(lowest_ms: float, highest_ms: float, *, title: str | None, most_ticks: int) -> Spec:
     """The axis of such a scale, labelled at round values."""
     ticks = _round_values(lowest_ms, highest_ms, most_ticks)
     # Less than that is a range within a decade, where Vega's own ticks are evenly spaced. It would thin
     # out given ones that are more than a count, so there is either a count or values.
     if len(ticks) < _FEWEST_TICKS:
-        return alt.Axis(title=title, tickCount=most_ticks // 2, labelExpr=LATENCY_LABEL)
-    return alt.Axis(title=title, values=ticks, labelExpr=LATENCY_LABEL)
+        return {"title": title, "tickCount": most_ticks // 2, "labelExpr": LATENCY_LABEL}
+    return {"title": title, "values": ticks, "labelExpr": LATENCY_LABEL}
 
 
 def _round_values(lowest: float, highest: float, most: int) -> list[float]:
@@ -316,38 +320,9 @@ def _along(line: Line) -> Iterator[Point]:
                 yield (start[0] + part * (end[0] - start[0]), start[1] + part * (end[1] - start[1]))
 
 
-_Arguments = ParamSpec("_Arguments")
-_Made = TypeVar("_Made")
-
-
-def unchecked(make: Callable[_Arguments, _Made]) -> Callable[_Arguments, _Made]:
-    """Spares a chart the check of each of its parts against Vega-Lite's schema, which takes half the time.
-
-    What is wrong with a spec is wrong in each run: tests check the whole ones.
-    """
-
-    @wraps(make)
-    def made(*args: _Arguments.args, **options: _Arguments.kwargs) -> _Made:
-        with debug_mode(False):
-            return make(*args, **options)
-
-    return made
-
-
-class _Rows(alt.InlineData):
-    """Rows as part of a spec, which nobody changes: Altair copies each cell at every step of a chart."""
-
-    def __deepcopy__(self, _memo: object) -> "_Rows":
-        return self
-
-    def to_dict(self, *_: object, **_options: object) -> dict[str, Any]:
-        """The rows as they are, which JSON can hold."""
-        return {"values": self["values"]}
-
-
-def inline(frame: pl.DataFrame) -> alt.InlineData:
-    """The rows of a small frame as part of a spec, past Altair's row limit and a host's transformers."""
-    return _Rows(values=frame.with_columns(cs.float().round_sig_figs(_SIGNIFICANT_DIGITS)).to_dicts())
+def inline(frame: pl.DataFrame) -> Spec:
+    """The rows of a small frame as part of a chart."""
+    return {"values": frame.with_columns(cs.float().round_sig_figs(_SIGNIFICANT_DIGITS)).to_dicts()}
 
 
 def series_of(rows: pl.DataFrame, by: Sequence[str]) -> tuple[pl.Series, list[str]]:
@@ -380,72 +355,31 @@ def thousands(value: float, decimals: int = 0) -> str:
     return f"{value:,.{decimals}f}"
 
 
-def titled(title: str, notes: list[str]) -> alt.Title:
+def titled(title: str, notes: list[str]) -> Spec:
     """A chart title with one line of small print for each note."""
-    return alt.Title(text=title, subtitle=notes) if notes else alt.Title(text=title)
+    return {"text": title, "subtitle": notes} if notes else {"text": title}
 
 
-def message_chart(message: str, title: alt.Title) -> alt.LayerChart:
+def message_chart(message: str, title: Spec) -> Spec:
     """A chart without axes that says why there is nothing to draw."""
-    text = alt.Chart(inline(pl.DataFrame({"message": [message]})), width=PANEL_WIDTH, height=_MESSAGE_HEIGHT)
-    mark = text.mark_text(align="left", x=0, fontSize=13, color=MUTED, limit=PANEL_WIDTH)
-    return alt.LayerChart(layer=[mark.encode(text=alt.Text("message", type="nominal"))], title=title)
+    return {
+        "title": title,
+        "data": {"values": [{"message": message}]},
+        "width": PANEL_WIDTH,
+        "height": _MESSAGE_HEIGHT,
+        "mark": {
+            "type": "text",
+            "align": "left",
+            "x": 0,
+            "fontSize": 13,
+            "color": MUTED,
+            "limit": PANEL_WIDTH,
+        },
+        "encoding": {"text": category("message")},
+    }
 
 
 def money(value: float, currency: str) -> str:
     """An amount with two decimals: ``$1,234.50`` for USD, the code in front for most other currencies."""
     sign = _SIGNS.get(currency, f"{printable(currency)} ")
     return f"{sign}{thousands(value, 2)}"
-
-
-def svg_text(chart: alt.TopLevelMixin) -> str:
-    """The chart as an SVG document, ready to stand inline in HTML."""
-    return _rendered(chart.to_json(validate=False, indent=None))
-
-
-@lru_cache(maxsize=32)
-def _rendered(spec: str) -> str:
-    """The SVG of a spec; a chart is often wanted twice, in a file and in a report."""
-    if _is_short_of_address_space():
-        _warn()
-        return _NO_PICTURE
-    return vl_convert.vegalite_to_svg(spec, vl_version=_VERSION, allowed_base_urls=[])
-
-
-def _is_short_of_address_space() -> bool:
-    """Whether the converter would end the process, as it reserves far more addresses than it ever uses."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return False
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return limit != resource.RLIM_INFINITY and limit < _LEAST_ADDRESS_SPACE
-
-
-@lru_cache(maxsize=1)  # told once
-def _warn() -> None:
-    logging.getLogger(__name__).warning(
-        "no charts are drawn: drawing takes %d GiB of address space, and this process is limited to less "
-        "(ulimit -v); all figures are as ever",
-        _LEAST_ADDRESS_SPACE // 2**30,
-    )
-
-
-def save_chart(chart: alt.TopLevelMixin, path: str | PathLike[str]) -> None:
-    """Writes the chart as PNG (two pixels for each point) or SVG, as the suffix of ``path`` says.
-
-    Raises:
-        UsageError: the suffix is neither ``.png`` nor ``.svg``.
-    """
-    target = Path(path)
-    match target.suffix.lower():
-        case ".png":
-            target.write_bytes(_png(chart))
-        case ".svg":
-            target.write_text(svg_text(chart), encoding="utf-8", newline="\n")
-        case suffix:
-            raise UsageError(f"{target.name}: a chart is saved as .png or .svg, got {suffix or 'no suffix'}")
-
-
-def _png(chart: alt.TopLevelMixin) -> bytes:
-    return vl_convert.svg_to_png(svg_text(chart), scale=_SCALE)

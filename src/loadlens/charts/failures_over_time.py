@@ -4,21 +4,22 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-import altair as alt
 import polars as pl
 
 from loadlens.charts.drawing import (
     BODY,
     MUTED,
     PANEL_WIDTH,
+    Spec,
+    category,
     inline,
     message_chart,
     printable,
+    quantity,
     themed,
     time_axis,
     time_unit,
     titled,
-    unchecked,
 )
 
 __all__ = ["failures_chart"]
@@ -27,13 +28,20 @@ _TITLE: Final = "Failed calls over time"
 _MOST_STRIPS: Final = 10
 _STRIP_HEIGHT: Final = 30
 _OVERLAP: Final = 0.4  # pixels, or the page would show through between the cells
-_COLOURS_ON_WHITE: Final = (0.25, 1.0)
+_COLOURS_ON_WHITE: Final = [0.25, 1.0]
 _FEWEST_COLOURED: Final = 10  # where the colours end at the latest, so that one call is never the darkest
 _MOST_CHARACTERS: Final = 44
+_STRIP_AXIS: Final[Spec] = {
+    "title": None,
+    "domain": False,
+    "ticks": False,
+    "labelLimit": 320,
+    "labelColor": BODY,
+    "grid": False,
+}
 
 
-@unchecked
-def failures_chart(failures: pl.DataFrame) -> alt.LayerChart:
+def failures_chart(failures: pl.DataFrame) -> Spec:
     """A strip for each of the most frequent errors, darker where more calls failed; the others in one strip.
 
     Args:
@@ -48,15 +56,21 @@ def failures_chart(failures: pl.DataFrame) -> alt.LayerChart:
     start = pl.col("time_s") / unit.seconds
     end = (pl.col("time_s") + pl.col("window_s")) / unit.seconds
     cells = strips.select("strip", start.alias("time"), end.alias("time_end"), "count")
-    height = _STRIP_HEIGHT * len(names)
-    base = alt.Chart(inline(cells), width=PANEL_WIDTH, height=height)
-    rects = base.mark_rect(aria=False, x2Offset=_OVERLAP).encode(
-        x=time_axis(_from_start(failures), unit, field="time", zindex=1),
-        x2="time_end",
-        y=alt.Y("strip", type="nominal", scale=alt.Scale(domain=names, paddingInner=0.2), axis=_axis()),
-        color=_colours(strips),
+    return themed(
+        {
+            "title": titled(_TITLE, []),
+            "data": inline(cells),
+            "width": PANEL_WIDTH,
+            "height": _STRIP_HEIGHT * len(names),
+            "mark": {"type": "rect", "aria": False, "x2Offset": _OVERLAP},
+            "encoding": {
+                "x": time_axis(_from_start(failures), unit, field="time", zindex=1),
+                "x2": {"field": "time_end"},
+                "y": category("strip", scale={"domain": names, "paddingInner": 0.2}, axis=_STRIP_AXIS),
+                "color": _colours(strips),
+            },
+        }
     )
-    return themed(alt.LayerChart(layer=[rects], title=titled(_TITLE, [])))
 
 
 def _from_start(failures: pl.DataFrame) -> pl.DataFrame:
@@ -96,21 +110,16 @@ def _named(error: str | None) -> str:
     return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…"
 
 
-def _axis() -> alt.Axis:
-    return alt.Axis(title=None, domain=False, ticks=False, labelLimit=320, labelColor=BODY, grid=False)
-
-
-def _colours(strips: pl.DataFrame) -> alt.Color:
+def _colours(strips: pl.DataFrame) -> Spec:
     most = max(_FEWEST_COLOURED, int(strips["count"].max()))  # type: ignore[arg-type]
-    scheme = alt.SchemeParams(name="orangered", extent=list(_COLOURS_ON_WHITE))
-    legend = alt.Legend(
-        title="Failed calls",
-        values=[10**power for power in range(len(str(most)))],
-        labelExpr="format(datum.value, ',')",
-        orient="bottom",
-        direction="horizontal",
-        gradientLength=200,
-        titleColor=MUTED,
-    )
-    scale = alt.Scale(type="log", domain=[1, most], scheme=scheme)
-    return alt.Color("count", type="quantitative", scale=scale, legend=legend)
+    scheme = {"name": "orangered", "extent": _COLOURS_ON_WHITE}
+    legend = {
+        "title": "Failed calls",
+        "values": [10**power for power in range(len(str(most)))],
+        "labelExpr": "format(datum.value, ',')",
+        "orient": "bottom",
+        "direction": "horizontal",
+        "gradientLength": 200,
+        "titleColor": MUTED,
+    }
+    return quantity("count", scale={"type": "log", "domain": [1, most], "scheme": scheme}, legend=legend)

@@ -1,21 +1,21 @@
 """Latency over time, as a map of how many calls took how long when."""
 
-import altair as alt
 import polars as pl
 
 from loadlens.charts.drawing import (
     PANEL_HEIGHT,
     PANEL_WIDTH,
+    Spec,
     TimeUnit,
     inline,
     log_latency_axis,
     log_latency_scale,
     message_chart,
+    quantity,
     themed,
     time_axis,
     time_unit,
     titled,
-    unchecked,
 )
 
 __all__ = ["heatmap_chart"]
@@ -24,12 +24,11 @@ _HEATMAP_TITLE = "Latency over time (ms)"
 _NOTHING = "Nothing to draw: no invocation succeeded, or none was counted over time (heatmap=True)."
 _LEAST_RATIO = 1.1  # of a cell's bounds, where the lower one is 0 and a log axis cannot show it
 _OVERLAP = 0.4  # pixels
-_COLOURS_ON_WHITE = (0.2, 1.0)  # the first fifth of the scheme is a yellow that a white page swallows
+_COLOURS_ON_WHITE = [0.2, 1.0]  # the first fifth of the scheme is a yellow that a white page swallows
 _FEWEST_COLOURED = 10  # where the colours end at the latest, so that one invocation is never the darkest
 
 
-@unchecked
-def heatmap_chart(heatmap: pl.DataFrame) -> alt.LayerChart:
+def heatmap_chart(heatmap: pl.DataFrame) -> Spec:
     """Invocations by time window and latency, both axes and the colours (log) with their own scale.
 
     Args:
@@ -42,17 +41,24 @@ def heatmap_chart(heatmap: pl.DataFrame) -> alt.LayerChart:
         return themed(message_chart(_NOTHING, titled(_HEATMAP_TITLE, [])))
     unit = time_unit(float((heatmap["time_s"] + heatmap["window_s"]).max()))  # type: ignore[arg-type]
     bounded = _above_zero(cells)
-    base = alt.Chart(inline(_drawn(bounded, unit)), width=PANEL_WIDTH, height=PANEL_HEIGHT)
-    # Thousands of cells: a description of each would make up most of an SVG. Each reaches a little below
-    # the next ones, which are drawn later, or the page would show through between them.
-    rects = base.mark_rect(aria=False, x2Offset=_OVERLAP, y2Offset=-_OVERLAP).encode(
-        x=time_axis(heatmap, unit, field="time", zindex=1),
-        x2="time_end",
-        y=_latency_axis(bounded),
-        y2="latency_high_ms",
-        color=_count_colours(bounded),
+    return themed(
+        {
+            "title": titled(_HEATMAP_TITLE, []),
+            "data": inline(_drawn(bounded, unit)),
+            "width": PANEL_WIDTH,
+            "height": PANEL_HEIGHT,
+            # Thousands of cells: a description of each would make up most of an SVG. Each reaches a little
+            # below the next ones, which are drawn later, or the page would show through between them.
+            "mark": {"type": "rect", "aria": False, "x2Offset": _OVERLAP, "y2Offset": -_OVERLAP},
+            "encoding": {
+                "x": time_axis(heatmap, unit, field="time", zindex=1),
+                "x2": {"field": "time_end"},
+                "y": _latency_axis(bounded),
+                "y2": {"field": "latency_high_ms"},
+                "color": _count_colours(bounded),
+            },
+        }
     )
-    return themed(alt.LayerChart(layer=[rects], title=titled(_HEATMAP_TITLE, [])))
 
 
 def _above_zero(cells: pl.DataFrame) -> pl.DataFrame:
@@ -74,23 +80,20 @@ def _drawn(cells: pl.DataFrame, unit: TimeUnit) -> pl.DataFrame:
     )
 
 
-def _latency_axis(cells: pl.DataFrame) -> alt.Y:
+def _latency_axis(cells: pl.DataFrame) -> Spec:
     lowest, highest = cells.select(pl.col("latency_low_ms").min(), pl.col("latency_high_ms").max()).row(0)
     axis = log_latency_axis(lowest, highest, title="Latency (ms)", most_ticks=10)
-    axis.grid, axis.zindex = False, 1
     scale = log_latency_scale(lowest, highest)
-    return alt.Y("latency_low_ms", type="quantitative", scale=scale, axis=axis)
+    return quantity("latency_low_ms", scale=scale, axis={**axis, "grid": False, "zindex": 1})
 
 
-def _count_colours(cells: pl.DataFrame) -> alt.Color:
+def _count_colours(cells: pl.DataFrame) -> Spec:
     most = max(_FEWEST_COLOURED, int(cells["count"].max()))  # type: ignore[arg-type]
-    scheme = alt.SchemeParams(name="yellowgreenblue", extent=list(_COLOURS_ON_WHITE))
-    scale = alt.Scale(type="log", domain=[1, most], scheme=scheme)
-    ticks = [10**power for power in range(len(str(most)))]
-    legend = alt.Legend(
-        title="Invocations",
-        values=ticks,
-        labelExpr="format(datum.value, ',')",
-        gradientLength=PANEL_HEIGHT - 60,
-    )
-    return alt.Color("count", type="quantitative", scale=scale, legend=legend)
+    scheme = {"name": "yellowgreenblue", "extent": _COLOURS_ON_WHITE}
+    legend = {
+        "title": "Invocations",
+        "values": [10**power for power in range(len(str(most)))],
+        "labelExpr": "format(datum.value, ',')",
+        "gradientLength": PANEL_HEIGHT - 60,
+    }
+    return quantity("count", scale={"type": "log", "domain": [1, most], "scheme": scheme}, legend=legend)

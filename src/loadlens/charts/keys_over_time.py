@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
-import altair as alt
 import polars as pl
 
-from loadlens.charts.drawing import BODY, printable, series_of, themed, titled, unchecked
+from loadlens.charts.drawing import BODY, Spec, printable, series_of, themed, titled
 from loadlens.charts.over_time import THROUGHPUT_COLOUR, TimeAxis, line_panel, value_panel, well_covered
 
 __all__ = ["keys_over_time_chart", "keys_to_draw"]
@@ -47,10 +46,7 @@ def keys_to_draw(timeline: pl.DataFrame, by: Sequence[str]) -> tuple[list[tuple[
     return chosen, [name for name in names if name not in {*busiest, *worst}]
 
 
-@unchecked
-def keys_over_time_chart(
-    timeline: pl.DataFrame, by: Sequence[str], *, is_calendar: bool = False
-) -> alt.ConcatChart:
+def keys_over_time_chart(timeline: pl.DataFrame, by: Sequence[str], *, is_calendar: bool = False) -> Spec:
     """Median, p99 and throughput over time of some keys, a row for each; names those that are left out.
 
     Args:
@@ -62,25 +58,30 @@ def keys_over_time_chart(
     series, _ = series_of(timeline, by)
     named = timeline.with_columns(series)
     chosen, left_out = keys_to_draw(timeline, by)
-    panels: list[alt.LayerChart] = []
+    panels: list[Spec] = []
     for place, (name, why) in enumerate(chosen):
         windows = well_covered(named.filter(pl.col("series") == name))
         told = f"{name} ({why})" if why else name
         panels += _row(windows, axis, told, legend=place == 0, labels=place == len(chosen) - 1)
-    notes = left_out_lines(left_out)
-    stacked = alt.concat(*panels, columns=2, spacing={"row": 12, "column": 24}, title=titled(_TITLE, notes))
-    resolved: alt.ConcatChart = stacked.resolve_scale(x="shared", y="independent", color="independent")
-    return themed(resolved)
+    return themed(
+        {
+            "title": titled(_TITLE, left_out_lines(left_out)),
+            "concat": panels,
+            "columns": 2,
+            "spacing": {"row": 12, "column": 24},
+            "resolve": {"scale": {"x": "shared", "y": "independent", "color": "independent"}},
+        }
+    )
 
 
 def _row(
     windows: pl.DataFrame, axis: TimeAxis, name: str, *, legend: bool, labels: bool
-) -> tuple[alt.LayerChart, alt.LayerChart]:
+) -> tuple[Spec, Spec]:
     size = {"height": _HEIGHT, "width": _WIDTH}
     left = line_panel(windows, axis, ["p50_ms", "p99_ms"], "ms", **size, labels=labels, legend=legend)
     right = value_panel(windows, axis, "throughput", "calls/s", THROUGHPUT_COLOUR, **size, labels=labels)
-    title = alt.Title(text=printable(name), fontSize=12, fontWeight="normal", color=BODY, offset=4)
-    return left.properties(title=title), right
+    title = {"text": printable(name), "fontSize": 12, "fontWeight": "normal", "color": BODY, "offset": 4}
+    return {"title": title, **left}, right
 
 
 def left_out_lines(names: Sequence[str]) -> list[str]:

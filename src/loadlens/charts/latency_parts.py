@@ -3,19 +3,20 @@
 from collections.abc import Sequence
 from typing import Final
 
-import altair as alt
 import polars as pl
 
 from loadlens.charts.drawing import (
     BODY,
     PANEL_WIDTH,
+    Spec,
+    category,
     category_scale,
     inline,
     message_chart,
+    quantity,
     series_of,
     themed,
     titled,
-    unchecked,
 )
 
 __all__ = ["parts_chart"]
@@ -27,8 +28,7 @@ _REST: Final = "rest"
 _REST_COLOUR: Final = "#c7cacf"
 
 
-@unchecked
-def parts_chart(parts: pl.DataFrame, by: Sequence[str]) -> alt.LayerChart:
+def parts_chart(parts: pl.DataFrame, by: Sequence[str]) -> Spec:
     """A bar for each key, the slowest first, of the mean durations that its calls are made of.
 
     Args:
@@ -45,27 +45,33 @@ def parts_chart(parts: pl.DataFrame, by: Sequence[str]) -> alt.LayerChart:
     rows = named.filter(pl.col("key").is_in(shown)).with_columns(
         pl.col("part").replace_strict({name: place for place, name in enumerate(order)}).alias("order")
     )
-    base = alt.Chart(inline(rows), width=PANEL_WIDTH, height=_BAR_HEIGHT * len(shown))
-    bars = base.mark_bar().encode(
-        x=alt.X("mean_ms", type="quantitative", stack="zero", axis=_axis(), scale=alt.Scale(nice=False)),
-        y=alt.Y("key", type="nominal", scale=alt.Scale(domain=shown, paddingInner=0.25), axis=_keys()),
-        color=_colours(order),
-        order=alt.Order("order", type="quantitative"),
-    )
     left_out = totals.height - len(shown)
     notes = [f"the {len(shown)} slowest of {totals.height:,} configurations"] if left_out else []
-    return themed(alt.LayerChart(layer=[bars], title=titled(_TITLE, notes)))
+    bars = {
+        "title": titled(_TITLE, notes),
+        "data": inline(rows),
+        "width": PANEL_WIDTH,
+        "height": _BAR_HEIGHT * len(shown),
+        "mark": {"type": "bar"},
+        "encoding": {
+            "x": quantity("mean_ms", stack="zero", axis=_axis(), scale={"nice": False}),
+            "y": category("key", scale={"domain": shown, "paddingInner": 0.25}, axis=_keys()),
+            "color": _colours(order),
+            "order": quantity("order"),
+        },
+    }
+    return themed(bars)
 
 
-def _axis() -> alt.Axis:
-    return alt.Axis(title="Mean (ms)", tickCount=8, domain=False, format=",~r")
+def _axis() -> Spec:
+    return {"title": "Mean (ms)", "tickCount": 8, "domain": False, "format": ",~r"}
 
 
-def _keys() -> alt.Axis:
-    return alt.Axis(title=None, domain=False, ticks=False, labelLimit=320, labelColor=BODY)
+def _keys() -> Spec:
+    return {"title": None, "domain": False, "ticks": False, "labelLimit": 320, "labelColor": BODY}
 
 
-def _colours(order: list[str]) -> alt.Color:
+def _colours(order: list[str]) -> Spec:
     scale = category_scale(order)
     if _REST in order and len(order) > 1:
         others = [name for name in order if name != _REST]
@@ -81,6 +87,6 @@ def _colours(order: list[str]) -> alt.Color:
             "#17becf",
         ]
         chosen = [colours[place % len(colours)] for place in range(len(others))]
-        scale = alt.Scale(domain=[*others, _REST], range=[*chosen, _REST_COLOUR])
-    legend = alt.Legend(title=None, orient="top", symbolType="square", labelLimit=300)
-    return alt.Color("part", type="nominal", scale=scale, legend=legend)
+        scale = {"domain": [*others, _REST], "range": [*chosen, _REST_COLOUR]}
+    legend = {"title": None, "orient": "top", "symbolType": "square", "labelLimit": 300}
+    return category("part", scale=scale, legend=legend)

@@ -1,9 +1,8 @@
 """What a month costs over its volume, and cost against latency."""
 
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
-import altair as alt
 import polars as pl
 
 from loadlens.charts.drawing import (
@@ -13,15 +12,17 @@ from loadlens.charts.drawing import (
     PANEL_WIDTH,
     PLACEMENTS,
     Line,
+    Spec,
+    category,
     inline,
     log_latency_axis,
     message_chart,
     place_labels,
     printable,
+    quantity,
     themed,
     thousands,
     titled,
-    unchecked,
 )
 from loadlens.cost import CostComparison, Running, cost_curves, percentile_text
 
@@ -52,8 +53,7 @@ _CHARACTER_WIDTH = 6.6
 _AXES = ("latency_ms", "cost_per_1M_invocations")
 
 
-@unchecked
-def break_even_chart(comparison: CostComparison) -> alt.LayerChart:
+def break_even_chart(comparison: CostComparison) -> Spec:
     """Monthly cost of each configuration and instance type over monthly volume.
 
     A dot marks the first volume at which an instance is cheaper than a configuration, a dashed rule the
@@ -69,13 +69,17 @@ def break_even_chart(comparison: CostComparison) -> alt.LayerChart:
     low, high = _reach(comparison, dots, ways)
     lines = _lines(ways, low, high)
     top = _top(lines, instances, high, log=low > 0)
-    layers: list[alt.Chart | alt.LayerChart] = [_curves(lines, ways, (low, high), top, comparison.currency)]
+    layers = [_curves(lines, ways, (low, high), top, comparison.currency)]
     if dots.height:
         layers.append(_marks(dots, top))
     if comparison.traffic:
         layers.append(_traffic_rule(comparison.traffic.monthly_invocations))
     notes = _break_even_notes(comparison, ways, has_dots=dots.height > 0)
-    return themed(alt.LayerChart(layer=layers, title=titled(_BREAK_EVEN_TITLE, notes)))
+    return themed(_layered(layers, titled(_BREAK_EVEN_TITLE, notes)))
+
+
+def _layered(layers: list[Spec], title: Spec) -> Spec:
+    return {"title": title, "width": PANEL_WIDTH, "height": _HEIGHT, "layer": layers}
 
 
 def _shown(comparison: CostComparison) -> list[Running]:
@@ -143,81 +147,87 @@ def _top(lines: pl.DataFrame, instances: list[Running], high: float, *, log: boo
 
 def _curves(
     lines: pl.DataFrame, ways: list[Running], reach: tuple[float, float], top: float, currency: str
-) -> alt.Chart:
-    names = [printable(way.name) for way in ways]
-    num_instances = sum(way.kind == "instance" for way in ways)
-    colours = [*_CONFIGURATION_COLOURS[: len(ways) - num_instances], *_INSTANCE_COLOURS[:num_instances]]
-    colour = alt.Color(
-        "option",
-        type="nominal",
-        sort=names,
-        scale=alt.Scale(domain=names, range=colours),
-        legend=alt.Legend(title="Configuration, instance type"),
-    )
+) -> Spec:
     drawn = lines.with_columns(
         pl.col("option").map_elements(printable, return_dtype=pl.String),
         pl.int_range(pl.len()).alias("order"),
     )
-    width = alt.condition(alt.datum.kind == "instance", alt.value(3.2), alt.value(1.8))
-    line = alt.Chart(inline(drawn), width=PANEL_WIDTH, height=_HEIGHT).mark_line(clip=True)
-    curves: alt.Chart = line.encode(
-        x=_volume_axis(*reach),
-        y=_cost_axis(lines, top, currency, log=reach[0] > 0),
-        color=colour,
-        order=alt.Order("order", type="quantitative"),
-        strokeWidth=width,
+    return {
+        "data": inline(drawn),
+        "mark": {"type": "line", "clip": True},
+        "encoding": {
+            "x": _volume_axis(*reach),
+            "y": _cost_axis(lines, top, currency, log=reach[0] > 0),
+            "color": _way_colours(ways),
+            "order": quantity("order"),
+            "strokeWidth": {"condition": {"test": "datum.kind === 'instance'", "value": 3.2}, "value": 1.8},
+        },
+    }
+
+
+def _way_colours(ways: list[Running]) -> Spec:
+    names = [printable(way.name) for way in ways]
+    num_instances = sum(way.kind == "instance" for way in ways)
+    colours = [*_CONFIGURATION_COLOURS[: len(ways) - num_instances], *_INSTANCE_COLOURS[:num_instances]]
+    return category(
+        "option",
+        sort=names,
+        scale={"domain": names, "range": colours},
+        legend={"title": "Configuration, instance type"},
     )
-    return curves
 
 
-def _volume_axis(low: float, high: float) -> alt.X:
+def _volume_axis(low: float, high: float) -> Spec:
     title = "Successful invocations a month"
     if low > 0:
-        axis = log_latency_axis(low, high, title=title, most_ticks=10)
-        axis.labelExpr, axis.grid = _COMPACT, False
+        axis = {**log_latency_axis(low, high, title=title, most_ticks=10), "labelExpr": _COMPACT}
     else:
         divisor, unit, _ = next((scale for scale in _UNITS if high >= scale[0]), (1.0, "", ""))
         label = f"format(datum.value / {divisor}, ',~r')"
-        axis = alt.Axis(
-            title=f"{title} ({unit})" if unit else title, labelExpr=label, grid=False, tickCount=8
-        )
-    scale = alt.Scale(type="log" if low > 0 else "linear", domain=[low, high], nice=False)
-    return alt.X("monthly_invocations", type="quantitative", scale=scale, axis=axis)
+        axis = {"title": f"{title} ({unit})" if unit else title, "labelExpr": label, "tickCount": 8}
+    scale = {"type": "log" if low > 0 else "linear", "domain": [low, high], "nice": False}
+    return quantity("monthly_invocations", scale=scale, axis={**axis, "grid": False})
 
 
-def _cost_axis(lines: pl.DataFrame, top: float, currency: str, *, log: bool) -> alt.Y:
+def _cost_axis(lines: pl.DataFrame, top: float, currency: str, *, log: bool) -> Spec:
     title = f"Cost a month ({printable(currency)})"
     positive = lines.filter(pl.col("monthly_cost") > 0)["monthly_cost"]
     low = float(positive.min()) if log and len(positive) else 0.0  # type: ignore[arg-type]
     axis = (
         log_latency_axis(low, top, title=title, most_ticks=9)
         if low
-        else alt.Axis(title=title, tickCount=6, labelExpr=LATENCY_LABEL)
+        else {"title": title, "tickCount": 6, "labelExpr": LATENCY_LABEL}
     )
-    axis.domain = axis.ticks = False
-    scale = alt.Scale(type="log" if low else "linear", domain=[low, top], nice=False)
-    return alt.Y("monthly_cost", type="quantitative", scale=scale, axis=axis)
+    scale = {"type": "log" if low else "linear", "domain": [low, top], "nice": False}
+    return quantity("monthly_cost", scale=scale, axis={**axis, "domain": False, "ticks": False})
 
 
-def _marks(dots: pl.DataFrame, top: float) -> alt.Chart:
-    shown = dots.filter(pl.col("monthly_cost") <= top)
-    base = alt.Chart(inline(shown), width=PANEL_WIDTH, height=_HEIGHT)
-    marks: alt.Chart = base.mark_point(
-        shape="circle", filled=True, size=46, color=BODY, opacity=1, clip=True
-    ).encode(
-        x=alt.X("monthly_invocations", type="quantitative"), y=alt.Y("monthly_cost", type="quantitative")
-    )
-    return marks
+def _marks(dots: pl.DataFrame, top: float) -> Spec:
+    return {
+        "data": inline(dots.filter(pl.col("monthly_cost") <= top)),
+        "mark": {
+            "type": "point",
+            "shape": "circle",
+            "filled": True,
+            "size": 46,
+            "color": BODY,
+            "opacity": 1,
+            "clip": True,
+        },
+        "encoding": {"x": quantity("monthly_invocations"), "y": quantity("monthly_cost")},
+    }
 
 
-def _traffic_rule(volume: float) -> alt.LayerChart:
-    data = pl.DataFrame({"monthly_invocations": [volume], "text": ["your traffic"]})
-    base = alt.Chart(inline(data), width=PANEL_WIDTH, height=_HEIGHT).encode(
-        x=alt.X("monthly_invocations", type="quantitative")
-    )
-    rule = base.mark_rule(color=BODY, strokeDash=[4, 4])
-    text = base.mark_text(align="right", dx=-6, y=10, fontSize=12, fontWeight="bold", color=BODY)
-    return alt.LayerChart(layer=[rule, text.encode(text=alt.Text("text", type="nominal"))])
+def _traffic_rule(volume: float) -> Spec:
+    text = {"align": "right", "dx": -6, "y": 10, "fontSize": 12, "fontWeight": "bold", "color": BODY}
+    return {
+        "data": {"values": [{"monthly_invocations": volume, "text": "your traffic"}]},
+        "encoding": {"x": quantity("monthly_invocations")},
+        "layer": [
+            {"mark": {"type": "rule", "color": BODY, "strokeDash": [4, 4]}},
+            {"mark": {"type": "text", **text}, "encoding": {"text": category("text")}},
+        ],
+    }
 
 
 def _break_even_notes(comparison: CostComparison, ways: list[Running], *, has_dots: bool) -> list[str]:
@@ -245,8 +255,7 @@ Point = tuple[float, float]
 _Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
-@unchecked
-def pareto_chart(comparison: CostComparison) -> alt.LayerChart:
+def pareto_chart(comparison: CostComparison) -> Spec:
     """Cost per 1M invocations over the latency percentile; the front coloured, dominated options greyed."""
     known = comparison.candidates.drop_nulls("dominated")
     title = titled(_PARETO_TITLE, [])
@@ -254,9 +263,7 @@ def pareto_chart(comparison: CostComparison) -> alt.LayerChart:
         return themed(message_chart("Nothing to draw: no option has both a cost and a latency.", title))
     points = _points(known, comparison)
     layers = [_front(points), _markers(points, comparison), *_labels(points)]
-    return themed(
-        alt.LayerChart(layer=layers, title=titled(_PARETO_TITLE, _pareto_notes(points, comparison)))
-    )
+    return themed(_layered(layers, titled(_PARETO_TITLE, _pareto_notes(points, comparison))))
 
 
 def _points(known: pl.DataFrame, comparison: CostComparison) -> pl.DataFrame:
@@ -345,62 +352,78 @@ def _overlap(one: _Box, other: _Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _front(points: pl.DataFrame) -> alt.Chart:
+def _front(points: pl.DataFrame) -> Spec:
     """The edge of what can be had: nothing lies below and left of it."""
     edge = points.filter(~pl.col("dominated")).unique(_AXES, keep="first", maintain_order=True)
-    base = alt.Chart(inline(edge), width=PANEL_WIDTH, height=_HEIGHT)
-    line: alt.Chart = base.mark_line(
-        color=_FRONT, strokeWidth=1.6, opacity=0.6, interpolate="step-after", strokeDash=[5, 3]
-    ).encode(x=alt.X(_AXES[0], type="quantitative"), y=alt.Y(_AXES[1], type="quantitative"))
-    return line
-
-
-def _markers(points: pl.DataFrame, comparison: CostComparison) -> alt.Chart:
-    roles = ["chosen", "front", "dominated"]
-    scale = alt.Scale(domain=roles, range=[_CHOSEN, _FRONT, _DOMINATED])
-    present = [role for role in roles if role in set(points["role"])]
-    legend = alt.Legend(title=None, symbolType="circle", symbolStrokeWidth=0, values=present, orient="bottom")
-    colour = alt.Color("role", type="nominal", scale=scale, legend=legend)
-    latency = f"{percentile_text(comparison.percentile)} latency (ms)"
-    cost = f"Cost per 1M invocations ({printable(comparison.currency)})"
-    base = alt.Chart(inline(points.sort("dominated", descending=True)), width=PANEL_WIDTH, height=_HEIGHT)
-    marks: alt.Chart = base.mark_circle(size=95, opacity=1).encode(
-        x=alt.X(_AXES[0], type="quantitative", **_axis(latency, points["top_latency"][0])),
-        y=alt.Y(_AXES[1], type="quantitative", **_axis(cost, points["top_cost"][0])),
-        color=colour,
-    )
-    return marks
-
-
-def _axis(title: str, top: float) -> dict[str, Any]:
     return {
-        "scale": alt.Scale(domain=[0, top], nice=False),
-        "axis": alt.Axis(title=title, tickCount=6, labelExpr=LATENCY_LABEL),
+        "data": inline(edge),
+        "mark": {
+            "type": "line",
+            "color": _FRONT,
+            "strokeWidth": 1.6,
+            "opacity": 0.6,
+            "interpolate": "step-after",
+            "strokeDash": [5, 3],
+        },
+        "encoding": _position(),
     }
 
 
-def _labels(points: pl.DataFrame) -> list[alt.Chart]:
+def _position() -> Spec:
+    return {"x": quantity(_AXES[0]), "y": quantity(_AXES[1])}
+
+
+def _markers(points: pl.DataFrame, comparison: CostComparison) -> Spec:
+    latency = f"{percentile_text(comparison.percentile)} latency (ms)"
+    cost = f"Cost per 1M invocations ({printable(comparison.currency)})"
+    return {
+        "data": inline(points.sort("dominated", descending=True)),
+        "mark": {"type": "circle", "size": 95, "opacity": 1},
+        "encoding": {
+            "x": _axis(_AXES[0], latency, points["top_latency"][0]),
+            "y": _axis(_AXES[1], cost, points["top_cost"][0]),
+            "color": _role_colours(points),
+        },
+    }
+
+
+def _role_colours(points: pl.DataFrame) -> Spec:
+    colours = {"chosen": _CHOSEN, "front": _FRONT, "dominated": _DOMINATED}
+    present = [role for role in colours if role in set(points["role"])]
+    legend = {
+        "title": None,
+        "symbolType": "circle",
+        "symbolStrokeWidth": 0,
+        "values": present,
+        "orient": "bottom",
+    }
+    scale = {"domain": list(colours), "range": list(colours.values())}
+    return category("role", scale=scale, legend=legend)
+
+
+def _axis(field: str, title: str, top: float) -> Spec:
+    axis = {"title": title, "tickCount": 6, "labelExpr": LATENCY_LABEL}
+    return quantity(field, scale={"domain": [0, top], "nice": False}, axis=axis)
+
+
+def _labels(points: pl.DataFrame) -> list[Spec]:
     shown = points.drop_nulls("placement")
     colours = {"dominated": MUTED, "front": BODY, "chosen": _CHOSEN}
     found = []
     for role, placement in shown.select("role", "placement").unique(maintain_order=True).iter_rows():
         side = PLACEMENTS[placement]
         rows = shown.filter(pl.col("role") == role, pl.col("placement") == placement)
-        mark = alt.Chart(inline(rows), width=PANEL_WIDTH, height=_HEIGHT).mark_text(
-            align=side.align,
-            dx=side.dx,
-            dy=side.dy,
-            color=colours[role],
-            fontSize=12,
-            fontWeight="bold" if role == "chosen" else "normal",
-        )
-        found.append(
-            mark.encode(
-                x=alt.X(_AXES[0], type="quantitative"),
-                y=alt.Y(_AXES[1], type="quantitative"),
-                text=alt.Text("option", type="nominal"),
-            )
-        )
+        mark = {
+            "type": "text",
+            "align": side.align,
+            "dx": side.dx,
+            "dy": side.dy,
+            "color": colours[role],
+            "fontSize": 12,
+            "fontWeight": "bold" if role == "chosen" else "normal",
+        }
+        encoding = {**_position(), "text": category("option")}
+        found.append({"data": inline(rows), "mark": mark, "encoding": encoding})
     return found
 
 

@@ -5,27 +5,30 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-import altair as alt
 import polars as pl
 
 from loadlens.charts.drawing import (
     LATENCY_LABEL,
     MUTED,
     PANEL_WIDTH,
+    Spec,
+    category,
     inline,
     log_latency_axis,
+    log_latency_scale,
     message_chart,
+    quantity,
     themed,
     time_unit,
     titled,
-    unchecked,
 )
 from loadlens.profile.phases import Phases
 
 __all__ = [
-    "LATENCY_COLOURS",
+    "BARE_AXIS",
     "TimeAxis",
     "latency_axis",
+    "latency_colours",
     "line_panel",
     "phase_strip",
     "timeline_chart",
@@ -37,7 +40,7 @@ THROUGHPUT_COLOUR: Final = "#1f77b4"
 ERROR_COLOUR: Final = "#d62728"
 _ACTIVE_COLOUR: Final = "#2a9d8f"
 _BYTES_COLOUR: Final = "#8c6d31"
-LATENCY_COLOURS: Final = {
+_LATENCY_COLOURS: Final = {
     "p50": "#9ecae1",
     "p90": "#4292c6",
     "p95": "#08519c",
@@ -45,6 +48,9 @@ LATENCY_COLOURS: Final = {
     "max": "#bdbdbd",
 }
 _PHASE_COLOURS: Final = {"ramp-up": "#fdd0a2", "steady load": "#c7e9c0", "cool-down": "#d9d9d9"}
+
+BARE_AXIS: Final[Spec] = {"domain": False, "ticks": False, "minExtent": 48}
+"""An axis of grid lines alone, with as much room for its labels as those of the panels above and below."""
 
 _TITLE: Final = "Latency, throughput and errors over time"
 _LATENCY_HEIGHT: Final = 190
@@ -98,27 +104,30 @@ class TimeAxis:
             return (time_s * 1000).round().cast(pl.Int64)
         return (time_s - self.start_s) / time_unit(self.span_s).seconds
 
-    def encoding(self, field: str, *, labels: bool | None) -> alt.X:
-        """The axis, with labels and a title where no panel below has them; None is no axis at all."""
+    def encoding(self, field: str, *, labels: bool) -> Spec:
+        """The axis, with labels and a title where no panel below has them."""
         ends = pl.select(start=self.place(pl.lit(self.start_s)), end=self.place(pl.lit(self.end_s))).row(0)
-        domain = list(ends)
-        axis = None if labels is None else self._axis(labels=labels)
-        if self.is_calendar:
-            scale = alt.Scale(type="utc", domain=domain, nice=False)
-            return alt.X(field, type="temporal", scale=scale, axis=axis)
-        return alt.X(field, type="quantitative", scale=alt.Scale(domain=domain, nice=False), axis=axis)
+        along = self.along(field)
+        scale = {**along["scale"], "domain": list(ends)}
+        return {**along, "scale": scale, "axis": self._axis(labels=labels)}
 
-    def _axis(self, *, labels: bool) -> alt.Axis:
-        return alt.Axis(
-            title=self._title if labels else None,
-            labels=labels,
-            labelExpr=self._label if self.is_calendar else alt.Undefined,
-            labelFlush=False,
-            grid=False,
-            tickCount=10,
-            labelOverlap="greedy",
-            labelSeparation=8,
-        )
+    def along(self, field: str) -> Spec:
+        """A column of times without an axis of its own: the panels below have it, and say where it ends."""
+        if self.is_calendar:
+            return {"field": field, "type": "temporal", "scale": {"type": "utc", "nice": False}, "axis": None}
+        return quantity(field, scale={"nice": False}, axis=None)
+
+    def _axis(self, *, labels: bool) -> Spec:
+        axis = {
+            "title": self._title if labels else None,
+            "labels": labels,
+            "labelFlush": False,
+            "grid": False,
+            "tickCount": 10,
+            "labelOverlap": "greedy",
+            "labelSeparation": 8,
+        }
+        return {**axis, "labelExpr": self._label} if self.is_calendar else axis
 
     @property
     def _title(self) -> str:
@@ -134,10 +143,7 @@ class TimeAxis:
         return f"utcFormat(datum.value, '{form}')"
 
 
-@unchecked
-def timeline_chart(
-    windows: pl.DataFrame, *, is_calendar: bool = False, phases: Phases | None = None
-) -> alt.LayerChart | alt.VConcatChart:
+def timeline_chart(windows: pl.DataFrame, *, is_calendar: bool = False, phases: Phases | None = None) -> Spec:
     """Percentiles, throughput, error rate, active calls and bytes of a run over time.
 
     Rates are levels as wide as their window; where a value is null, or a window left out, there is a gap.
@@ -164,12 +170,17 @@ def timeline_chart(
         value_panel(windows, axis, *panel, height=_PANEL_HEIGHT, labels=panel is shown[-1]) for panel in shown
     ]
     if windows["p50_ms"].count():
-        names = [f"{name}_ms" for name in LATENCY_COLOURS]
+        names = [f"{name}_ms" for name in _LATENCY_COLOURS]
         drawn.insert(0, line_panel(windows, axis, names, "Latency (ms)", height=_LATENCY_HEIGHT))
     strip = phase_strip(phases, axis) if phases else []
-    stacked = alt.vconcat(*strip, *drawn, spacing=_SPACING, title=titled(_TITLE, []))
-    resolved: alt.VConcatChart = stacked.resolve_scale(x="shared", y="independent", color="independent")
-    return themed(resolved)
+    return themed(
+        {
+            "title": titled(_TITLE, []),
+            "vconcat": [*strip, *drawn],
+            "spacing": _SPACING,
+            "resolve": {"scale": {"x": "shared", "y": "independent", "color": "independent"}},
+        }
+    )
 
 
 _ALWAYS: Final = ("throughput", "error_percent")
@@ -192,28 +203,25 @@ def value_panel(
     height: int,
     width: int = PANEL_WIDTH,
     labels: bool,
-) -> alt.LayerChart:
+) -> Spec:
     """One figure over time as levels above 0, each as wide as its window."""
     largest = windows[column].max()
-    scale = alt.Scale(zero=True, nice=4) if largest else alt.Scale(domain=[0, _WITHOUT_VALUES])
-    y = alt.Y(
-        column,
-        type="quantitative",
-        stack=False,
-        scale=scale,
-        axis=alt.Axis(
-            title=title, tickCount=4, domain=False, ticks=False, minExtent=48, labelExpr=_VALUE_LABEL
-        ),
-    )
-    base = alt.Chart(inline(_levels(windows, axis, column)), width=width, height=height).encode(
-        x=axis.encoding("time", labels=labels), y=y, detail=alt.Detail("run", type="nominal")
-    )
-    return alt.LayerChart(
-        layer=[
-            base.mark_area(color=colour, fillOpacity=0.12),
-            base.mark_line(color=colour, strokeWidth=1.6, strokeJoin="round"),
-        ]
-    )
+    scale = {"zero": True, "nice": 4} if largest else {"domain": [0, _WITHOUT_VALUES]}
+    value_axis = {"title": title, "tickCount": 4, "labelExpr": _VALUE_LABEL, **BARE_AXIS}
+    return {
+        "data": inline(_levels(windows, axis, column)),
+        "width": width,
+        "height": height,
+        "encoding": {
+            "x": axis.encoding("time", labels=labels),
+            "y": quantity(column, stack=False, scale=scale, axis=value_axis),
+            "detail": category("run"),
+        },
+        "layer": [
+            {"mark": {"type": "area", "color": colour, "fillOpacity": 0.12}},
+            {"mark": {"type": "line", "color": colour, "strokeWidth": 1.6, "strokeJoin": "round"}},
+        ],
+    }
 
 
 def _levels(windows: pl.DataFrame, axis: TimeAxis, column: str) -> pl.DataFrame:
@@ -239,22 +247,32 @@ def line_panel(
     width: int = PANEL_WIDTH,
     labels: bool = False,
     legend: bool = True,
-) -> alt.LayerChart:
+) -> Spec:
     """Latencies over time as lines through the middles of their windows."""
     names = [name.removesuffix("_ms") for name in columns]
     lines = pl.concat([_line(windows, axis, column) for column in columns])
-    colours = alt.Scale(domain=names, range=[LATENCY_COLOURS[name] for name in names])
-    key = alt.Legend(title=None, orient="top", direction="horizontal", symbolStrokeWidth=2.5, offset=4)
-    base = alt.Chart(inline(lines), width=width, height=height).encode(
-        x=axis.encoding("time", labels=labels),
-        y=latency_axis(lines, title),
-        detail=alt.Detail("run", type="nominal"),
-        color=alt.Color("figure", type="nominal", scale=colours, sort=names, legend=key if legend else None),
-    )
-    layers = [base.mark_line(strokeWidth=1.6, strokeJoin="round")]
+    drawn: list[Spec] = [{"mark": {"type": "line", "strokeWidth": 1.6, "strokeJoin": "round"}}]
     if windows.height <= _MOST_POINTS:
-        layers.append(base.mark_point(filled=True, size=22, opacity=1))
-    return alt.LayerChart(layer=layers)
+        drawn.append({"mark": {"type": "point", "filled": True, "size": 22, "opacity": 1}})
+    return {
+        "data": inline(lines),
+        "width": width,
+        "height": height,
+        "encoding": {
+            "x": axis.encoding("time", labels=labels),
+            "y": latency_axis(lines, title),
+            "detail": category("run"),
+            "color": latency_colours(names, legend=legend),
+        },
+        "layer": drawn,
+    }
+
+
+def latency_colours(names: list[str], *, legend: bool = True) -> Spec:
+    """The colours of the percentiles that column ``figure`` names, with a key above the panel."""
+    scale = {"domain": names, "range": [_LATENCY_COLOURS[name] for name in names]}
+    key = {"title": None, "orient": "top", "direction": "horizontal", "symbolStrokeWidth": 2.5, "offset": 4}
+    return category("figure", scale=scale, sort=names, legend=key if legend else None)
 
 
 def _line(windows: pl.DataFrame, axis: TimeAxis, column: str) -> pl.DataFrame:
@@ -267,24 +285,21 @@ def _line(windows: pl.DataFrame, axis: TimeAxis, column: str) -> pl.DataFrame:
     )
 
 
-def latency_axis(lines: pl.DataFrame, title: str) -> alt.Y:
+def latency_axis(lines: pl.DataFrame, title: str) -> Spec:
     """An axis for ``latency_ms``: from 0 on, or in logs where these spread widely."""
     lowest, highest = lines.select(pl.col("latency_ms").min(), pl.col("latency_ms").max().alias("most")).row(
         0
     )
     if lowest is None or highest / lowest < _LOG_RATIO:
-        axis = alt.Axis(
-            title=title, tickCount=5, domain=False, ticks=False, minExtent=48, labelExpr=LATENCY_LABEL
-        )
-        return alt.Y("latency_ms", type="quantitative", scale=alt.Scale(zero=True, nice=5), axis=axis)
+        axis = {"title": title, "tickCount": 5, "labelExpr": LATENCY_LABEL, **BARE_AXIS}
+        scale = {"domain": [0, 0]} if lowest is None else {"zero": True, "nice": 5}
+        return quantity("latency_ms", scale=scale, axis=axis)
     low, high = lowest / 1.15, highest * 1.15
-    axis = log_latency_axis(low, high, title=title, most_ticks=8)
-    axis.domain, axis.ticks, axis.minExtent = False, False, 48
-    scale = alt.Scale(type="log", domain=[low, high], nice=False)
-    return alt.Y("latency_ms", type="quantitative", scale=scale, axis=axis)
+    axis = {**log_latency_axis(low, high, title=title, most_ticks=8), **BARE_AXIS}
+    return quantity("latency_ms", scale=log_latency_scale(low, high), axis=axis)
 
 
-def phase_strip(phases: Phases, axis: TimeAxis, *, width: int = PANEL_WIDTH) -> list[alt.LayerChart]:
+def phase_strip(phases: Phases, axis: TimeAxis) -> list[Spec]:
     """A strip that names the phases of the load; nothing where there is but one."""
     if phases.ramp_end_s is None and phases.cool_down_s is None:
         return []
@@ -301,14 +316,17 @@ def phase_strip(phases: Phases, axis: TimeAxis, *, width: int = PANEL_WIDTH) -> 
         axis.place((pl.col("begin") + pl.col("end")) / 2).alias("middle"),
         pl.when(is_wide).then("phase").otherwise(pl.lit("")).alias("told"),
     )
-    colours = alt.Scale(domain=list(_PHASE_COLOURS), range=list(_PHASE_COLOURS.values()))
-    base = alt.Chart(inline(rows), width=width, height=18)
-    bars = base.mark_rect().encode(
-        x=axis.encoding("begin", labels=None),
-        x2="end",
-        color=alt.Color("phase", type="nominal", scale=colours, legend=None),
-    )
-    names = base.mark_text(fontSize=11, color=MUTED).encode(
-        x=axis.encoding("middle", labels=None), text=alt.Text("told", type="nominal")
-    )
-    return [alt.LayerChart(layer=[bars, names])]
+    colours = {"domain": list(_PHASE_COLOURS), "range": list(_PHASE_COLOURS.values())}
+    bars = {
+        "mark": {"type": "rect"},
+        "encoding": {
+            "x": axis.along("begin"),
+            "x2": {"field": "end"},
+            "color": category("phase", scale=colours, legend=None),
+        },
+    }
+    names = {
+        "mark": {"type": "text", "fontSize": 11, "color": MUTED},
+        "encoding": {"x": axis.along("middle"), "text": category("told")},
+    }
+    return [{"data": inline(rows), "width": PANEL_WIDTH, "height": 18, "layer": [bars, names]}]

@@ -4,27 +4,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import altair as alt
 import polars as pl
 
 from loadlens.charts.drawing import (
     LATENCY_LABEL,
     PANEL_HEIGHT,
     PANEL_WIDTH,
+    Spec,
+    category,
     category_scale,
     inline,
     log_latency_axis,
     log_latency_scale,
     message_chart,
     printable,
+    quantity,
     series_of,
     themed,
     thousands,
     titled,
-    unchecked,
 )
 
-__all__ = ["LEAST_LOG_RATIO", "LEAST_REACH", "PERCENTILES", "spectrum_chart"]
+__all__ = [
+    "LEAST_LOG_RATIO",
+    "LEAST_REACH",
+    "PERCENTILES",
+    "latency_axis",
+    "percentile_axis",
+    "spectrum_chart",
+]
 
 _TITLE = "Latency by percentile (ms)"
 _LATENCY_TITLE = "Latency (ms)"
@@ -67,9 +75,14 @@ class _Lines:
         """Upper end of the percentile axis."""
         return max(LEAST_REACH, float(self.points["rarity"].max()))  # type: ignore[arg-type]
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether a linear axis could not show all latencies."""
+        at = self.points["latency_ms"]
+        return bool(at.max() > LEAST_LOG_RATIO * at.min())  # type: ignore[operator]
 
-@unchecked
-def spectrum_chart(spectrum: pl.DataFrame, by: Sequence[str]) -> alt.LayerChart | alt.FacetChart:
+
+def spectrum_chart(spectrum: pl.DataFrame, by: Sequence[str]) -> Spec:
     """Latency over the percentile, each further nine as wide as the one before it.
 
     One panel where its lines can be told apart, else small panels on the same scales. The latency axis is
@@ -137,65 +150,78 @@ def _slowest(drawn: pl.DataFrame, by: Sequence[str], most: int) -> pl.DataFrame:
     return drawn.join(kept.head(most).select(by), on=by, how="semi", nulls_equal=True)
 
 
-def _panel(lines: _Lines, by: Sequence[str]) -> alt.LayerChart:
-    legend = alt.Legend(title=_legend_title(by)) if by else None
-    scale = category_scale(lines.series)
-    colours = alt.Color("series", type="nominal", sort=lines.series, scale=scale, legend=legend)
-    height = max(PANEL_HEIGHT, _LEGEND_ROW * len(lines.series))
-    base = alt.Chart(inline(lines.points), width=PANEL_WIDTH, height=height).encode(
-        x=_percentile_axis(lines, PERCENTILES), y=_latency_axis(lines), color=colours
-    )
-    return alt.LayerChart(layer=_marks(base, lines), title=titled(_TITLE, lines.notes))
+def _panel(lines: _Lines, by: Sequence[str]) -> Spec:
+    names = lines.series
+    legend = {"title": _legend_title(by)} if by else None
+    return {
+        "title": titled(_TITLE, lines.notes),
+        "data": inline(lines.points),
+        "width": PANEL_WIDTH,
+        "height": max(PANEL_HEIGHT, _LEGEND_ROW * len(names)),
+        "encoding": {
+            "x": percentile_axis(PERCENTILES, lines.reach, "Percentile of invocations"),
+            "y": latency_axis(lines.points, wide=lines.is_wide, ticks=5, title=_LATENCY_TITLE),
+            "color": category("series", sort=names, scale=category_scale(names), legend=legend),
+        },
+        "layer": _marks(lines),
+    }
 
 
-def _small_panels(lines: _Lines, by: Sequence[str]) -> alt.FacetChart:
-    base = alt.Chart(width=190, height=80).encode(
-        x=_percentile_axis(lines, _SMALL_PERCENTILES, title=None),
-        y=_latency_axis(lines, title=None, ticks=3),
-    )
-    facet = alt.Facet("series", type="nominal", sort=lines.series, title=None)
-    chart = alt.LayerChart(layer=_marks(base, lines)).facet(
-        facet, data=inline(lines.points), columns=_GRID_COLUMNS, spacing=_GRID_SPACING, bounds="flush"
-    )
+def _small_panels(lines: _Lines, by: Sequence[str]) -> Spec:
     lead = f"{_LATENCY_TITLE} over the percentile by {_legend_title(by)}; all panels have the same scales."
-    chart = chart.properties(title=titled(_TITLE, [lead, *lines.notes]), padding=_GRID_PADDING)
-    resolved: alt.FacetChart = chart.resolve_axis(x="independent", y="independent")
-    return resolved
+    return {
+        "title": titled(_TITLE, [lead, *lines.notes]),
+        "padding": _GRID_PADDING,
+        "data": inline(lines.points),
+        "facet": category("series", sort=lines.series, title=None),
+        "spec": {
+            "width": 190,
+            "height": 80,
+            "encoding": {
+                "x": percentile_axis(_SMALL_PERCENTILES, lines.reach),
+                "y": latency_axis(lines.points, wide=lines.is_wide, ticks=3),
+            },
+            "layer": _marks(lines),
+        },
+        "columns": _GRID_COLUMNS,
+        "spacing": _GRID_SPACING,
+        "bounds": "flush",
+        "resolve": {"axis": {"x": "independent", "y": "independent"}},
+    }
 
 
-def _marks(base: alt.Chart, lines: _Lines) -> list[alt.Chart]:
+def _marks(lines: _Lines) -> list[Spec]:
     """Lines; a dot for each group of a single latency, of which there is no line."""
-    marks = [base.mark_line(strokeWidth=1.8, strokeJoin="round")]
+    line = {"mark": {"type": "line", "strokeWidth": 1.8, "strokeJoin": "round"}}
     if not lines.points["series"].is_unique().any():
-        return marks
-    counted = base.transform_joinaggregate(points="count()", groupby=["series"])
-    return [*marks, counted.transform_filter("datum.points == 1").mark_circle(size=40, opacity=1)]
+        return [line]
+    counted = {"joinaggregate": [{"op": "count", "as": "points"}], "groupby": ["series"]}
+    dots = {
+        "transform": [counted, {"filter": "datum.points == 1"}],
+        "mark": {"type": "circle", "size": 40, "opacity": 1},
+    }
+    return [line, dots]
 
 
-def _percentile_axis(
-    lines: _Lines, percentiles: dict[int, str], title: str | None = "Percentile of invocations"
-) -> alt.X:
-    shown = {at: name for at, name in percentiles.items() if at <= lines.reach}
+def percentile_axis(percentiles: dict[int, str], reach: float, title: str | None = None) -> Spec:
+    """Percentiles on a log axis up to ``reach``, labelled with those names that are within it."""
+    shown = {at: name for at, name in percentiles.items() if at <= reach}
     names = ", ".join(f"'{at}': '{name}'" for at, name in shown.items())
-    axis = alt.Axis(
-        title=title, values=list(shown), labelExpr=f"({{{names}}})[datum.value]", labelFlush=False, grid=True
-    )
-    scale = alt.Scale(type="log", domain=[1, lines.reach], nice=False)
-    return alt.X("rarity", type="quantitative", scale=scale, axis=axis)
+    label = f"({{{names}}})[datum.value]"
+    axis = {"title": title, "values": list(shown), "labelExpr": label, "labelFlush": False}
+    return quantity("rarity", scale={"type": "log", "domain": [1, reach], "nice": False}, axis=axis)
 
 
-def _latency_axis(lines: _Lines, title: str | None = _LATENCY_TITLE, ticks: int = 5) -> alt.Y:
-    lowest, highest = lines.points.select(
-        low=pl.col("latency_ms").min(), high=pl.col("latency_ms").max()
-    ).row(0)
-    if highest <= LEAST_LOG_RATIO * lowest:
-        scale = alt.Scale(zero=True, nice=ticks)
-        axis = alt.Axis(title=title, tickCount=ticks, labelExpr=LATENCY_LABEL)
+def latency_axis(points: pl.DataFrame, *, wide: bool, ticks: int, title: str | None = None) -> Spec:
+    """The axis of ``latency_ms``: from 0, or logarithmic where latencies are ``wide`` apart."""
+    if wide:
+        low, high = points.select(low=pl.col("latency_ms").min(), high=pl.col("latency_ms").max()).row(0)
+        scale = log_latency_scale(low, high)
+        axis = log_latency_axis(low, high, title=title, most_ticks=2 * ticks)
     else:
-        scale = log_latency_scale(lowest, highest)
-        axis = log_latency_axis(lowest, highest, title=title, most_ticks=2 * ticks)
-    axis.domain = axis.ticks = False
-    return alt.Y("latency_ms", type="quantitative", scale=scale, axis=axis)
+        scale = {"zero": True, "nice": ticks}
+        axis = {"title": title, "tickCount": ticks, "labelExpr": LATENCY_LABEL}
+    return quantity("latency_ms", scale=scale, axis={**axis, "domain": False, "ticks": False})
 
 
 def _legend_title(columns: Sequence[str]) -> str:

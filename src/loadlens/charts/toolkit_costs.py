@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
-import altair as alt
 import polars as pl
 
 from loadlens.charts.drawing import (
@@ -13,15 +12,17 @@ from loadlens.charts.drawing import (
     PANEL_WIDTH,
     PLACEMENTS,
     Line,
+    Spec,
+    category,
     inline,
     message_chart,
     money,
     place_labels,
     printable,
+    quantity,
     themed,
     thousands,
     titled,
-    unchecked,
 )
 from loadlens.cost.break_even import CostAnalysis
 
@@ -32,6 +33,7 @@ COST_COLOUR: Final = "#e76f51"
 LATENCY_COLOUR: Final = "#588157"
 
 _HEIGHT = 320
+_PANEL: Final = {"width": PANEL_WIDTH, "height": _HEIGHT}
 _HEADROOM = 1.15  # of the highest value: room for its label
 
 SERVERLESS_COLOUR: Final = "#e76f51"
@@ -62,8 +64,7 @@ class _Series:
         return max((value for value in self.values if value is not None), default=0.0) * _HEADROOM or 1.0
 
 
-@unchecked
-def cost_chart(metrics_with_cost: pl.DataFrame, currency: str = "USD") -> alt.LayerChart:
+def cost_chart(metrics_with_cost: pl.DataFrame, currency: str = "USD") -> Spec:
     """Cost of a million invocations and average latency over memory size, each on an axis of its own.
 
     Args:
@@ -80,8 +81,7 @@ def cost_chart(metrics_with_cost: pl.DataFrame, currency: str = "USD") -> alt.La
     lines = [_pixels(line) for line in series]
     placements = place_labels(lines, [line.texts for line in series], width=PANEL_WIDTH, height=_HEIGHT)
     layers = [_line(line, sizes, chosen) for line, chosen in zip(series, placements, strict=True)]
-    chart: alt.LayerChart = alt.LayerChart(layer=layers, title=title).resolve_scale(y="independent")
-    return themed(chart)
+    return themed({**_PANEL, "title": title, "layer": layers, "resolve": {"scale": {"y": "independent"}}})
 
 
 def _series(table: pl.DataFrame, currency: str) -> list[_Series]:
@@ -118,57 +118,65 @@ def _pixels(series: _Series) -> Line:
     ]
 
 
-def _line(series: _Series, sizes: list[str], placements: list[int]) -> alt.LayerChart:
+def _line(series: _Series, sizes: list[str], placements: list[int]) -> Spec:
     rows = {
         "memory_size": sizes,
         series.column: series.values,
         "label": series.texts,
         "placement": placements,
     }
-    base = alt.Chart(inline(pl.DataFrame(rows, strict=False)), width=PANEL_WIDTH, height=_HEIGHT).encode(
-        x=_size_axis(sizes), y=_value_axis(series)
-    )
-    line = base.mark_line(color=series.colour, strokeWidth=2)
-    marker = base.mark_square(
-        stroke=series.colour, fill=series.fill, size=series.size, strokeWidth=2, opacity=1
-    )
-    labels = [_labels(base, series.colour, number) for number in sorted(set(placements))]
-    return alt.LayerChart(layer=[line, marker, *labels])
+    line = {"type": "line", "color": series.colour, "strokeWidth": 2}
+    marker = {
+        "type": "square",
+        "stroke": series.colour,
+        "fill": series.fill,
+        "size": series.size,
+        "strokeWidth": 2,
+        "opacity": 1,
+    }
+    labels = [_labels(series.colour, number) for number in sorted(set(placements))]
+    return {
+        "data": inline(pl.DataFrame(rows, strict=False)),
+        "encoding": {"x": _size_axis(sizes), "y": _value_axis(series)},
+        "layer": [{"mark": line}, {"mark": marker}, *labels],
+    }
 
 
-def _labels(base: alt.Chart, colour: str, number: int) -> alt.Chart:
+def _labels(colour: str, number: int) -> Spec:
     """The labels on one side of their markers."""
     side = PLACEMENTS[number]
-    texts = base.mark_text(
-        align=side.align, dx=side.dx, dy=side.dy, color=colour, fontSize=12, fontWeight="bold"
-    )
-    shown = texts.encode(text=alt.Text("label", type="nominal"))
-    chosen: alt.Chart = shown.transform_filter(alt.FieldEqualPredicate(field="placement", equal=number))
-    return chosen
+    return {
+        "transform": [{"filter": {"field": "placement", "equal": number}}],
+        "mark": _bold(colour, align=side.align, dx=side.dx, dy=side.dy),
+        "encoding": {"text": category("label")},
+    }
 
 
-def _size_axis(sizes: list[str]) -> alt.X:
-    axis = alt.Axis(title="Memory size (MB)", labelAngle=0, grid=False)
-    return alt.X("memory_size", type="ordinal", sort=sizes, scale=alt.Scale(padding=0.5), axis=axis)
+def _bold(colour: str, size: int = 12, **place: float | str) -> Spec:
+    """Text in a colour, and where it stands."""
+    return {"type": "text", "color": colour, "fontSize": size, "fontWeight": "bold", **place}
 
 
-def _value_axis(series: _Series) -> alt.Y:
-    axis = alt.Axis(
-        title=series.title,
-        titleColor=series.colour,
-        titleFontWeight="bold",
-        orient=series.side,
-        grid=series.side == "left",
-        tickCount=5,
-        ticks=False,
-        domain=False,
-    )
-    scale = alt.Scale(domain=[0, series.top], nice=False)
-    return alt.Y(series.column, type="quantitative", scale=scale, axis=axis)
+def _size_axis(sizes: list[str]) -> Spec:
+    axis = {"title": "Memory size (MB)", "labelAngle": 0, "grid": False}
+    return {"field": "memory_size", "type": "ordinal", "sort": sizes, "scale": {"padding": 0.5}, "axis": axis}
 
 
-@unchecked
-def savings_chart(cost: CostAnalysis) -> alt.LayerChart:
+def _value_axis(series: _Series) -> Spec:
+    axis = {
+        "title": series.title,
+        "titleColor": series.colour,
+        "titleFontWeight": "bold",
+        "orient": series.side,
+        "grid": series.side == "left",
+        "tickCount": 5,
+        "ticks": False,
+        "domain": False,
+    }
+    return quantity(series.column, scale={"domain": [0, series.top], "nice": False}, axis=axis)
+
+
+def savings_chart(cost: CostAnalysis) -> Spec:
     """Monthly cost by monthly invocations: serverless rising, the instance flat, the break-even marked.
 
     Both lines are straight, so two points draw each: the chart does not grow with ``cost.savings``.
@@ -183,7 +191,9 @@ def savings_chart(cost: CostAnalysis) -> alt.LayerChart:
         _break_even_mark(cost, divisor, letter),
         *_line_names(cost, divisor),
     ]
-    return themed(alt.LayerChart(layer=layers, title=titled(_TITLE, [])))
+    return themed(
+        {"title": titled(_TITLE, []), "width": PANEL_WIDTH, "height": PANEL_HEIGHT, "layer": layers}
+    )
 
 
 def _without_break_even(cost: CostAnalysis) -> str:
@@ -194,16 +204,18 @@ def _without_break_even(cost: CostAnalysis) -> str:
     return f"No savings to draw: {printable(cost.comparable_instance)} costs nothing at these prices."
 
 
-def _savings_region(cost: CostAnalysis, divisor: float) -> alt.Chart:
+def _savings_region(cost: CostAnalysis, divisor: float) -> Spec:
     volume = cost.break_even_invocations / divisor
     rows = {"invocations": [0.0, volume], "serverless": [0.0, cost.instance_monthly_cost]}
     data = pl.DataFrame(rows).with_columns(instance=pl.lit(cost.instance_monthly_cost))
-    area = _base(data).mark_area(color=SAVINGS_COLOUR, opacity=0.14)
-    region: alt.Chart = area.encode(x=_x(), y=alt.Y("serverless", type="quantitative"), y2="instance")
-    return region
+    return {
+        "data": inline(data),
+        "mark": {"type": "area", "color": SAVINGS_COLOUR, "opacity": 0.14},
+        "encoding": {"x": _X, "y": quantity("serverless"), "y2": {"field": "instance"}},
+    }
 
 
-def _costs(cost: CostAnalysis, divisor: float, unit: str) -> alt.Chart:
+def _costs(cost: CostAnalysis, divisor: float, unit: str) -> Spec:
     end = cost.break_even_invocations / divisor * _BEYOND
     flat = cost.instance_monthly_cost
     rows = {
@@ -211,39 +223,49 @@ def _costs(cost: CostAnalysis, divisor: float, unit: str) -> alt.Chart:
         "invocations": [0.0, end, 0.0, end],
         "cost": [0.0, flat * _BEYOND, flat, flat],
     }
-    colour = alt.Color(
-        "line",
-        type="nominal",
-        legend=None,
-        scale=alt.Scale(domain=["serverless", "instance"], range=[SERVERLESS_COLOUR, INSTANCE_COLOUR]),
-    )
+    names = {"domain": ["serverless", "instance"], "range": [SERVERLESS_COLOUR, INSTANCE_COLOUR]}
     volumes = f"Invocations a month ({unit})" if unit else "Invocations a month"
-    x = alt.X(
-        "invocations",
-        type="quantitative",
-        axis=alt.Axis(title=volumes, grid=False, tickCount=8),
-        scale=alt.Scale(domain=[0, end], nice=False),
-    )
-    axis = alt.Axis(title=f"Cost a month ({printable(cost.prices.currency)})", tickCount=5, grid=False)
-    scale = alt.Scale(domain=[0, flat * _BEYOND], nice=False)
-    y = alt.Y("cost", type="quantitative", axis=axis, scale=scale)
-    lines: alt.Chart = _base(pl.DataFrame(rows)).mark_line(strokeWidth=2.2).encode(x=x, y=y, color=colour)
-    return lines
+    costs = f"Cost a month ({printable(cost.prices.currency)})"
+    return {
+        "data": inline(pl.DataFrame(rows)),
+        "mark": {"type": "line", "strokeWidth": 2.2},
+        "encoding": {
+            "x": quantity(
+                "invocations",
+                axis={"title": volumes, "grid": False, "tickCount": 8},
+                scale={"domain": [0, end], "nice": False},
+            ),
+            "y": quantity(
+                "cost",
+                axis={"title": costs, "tickCount": 5, "grid": False},
+                scale={"domain": [0, flat * _BEYOND], "nice": False},
+            ),
+            "color": category("line", scale=names, legend=None),
+        },
+    }
 
 
-def _break_even_mark(cost: CostAnalysis, divisor: float, letter: str) -> alt.LayerChart:
+def _break_even_mark(cost: CostAnalysis, divisor: float, letter: str) -> Spec:
     volume = cost.break_even_invocations / divisor
     count = thousands(volume, 0 if not letter or volume >= 100 else 1)  # noqa: PLR2004
     text = f"break-even at {count}{letter} invocations a month"
     rows = {"invocations": [volume], "cost": [cost.instance_monthly_cost], "floor": [0.0], "text": [text]}
-    base = _base(pl.DataFrame(rows)).encode(x=_x(), y=alt.Y("cost", type="quantitative"))
-    drop = base.mark_rule(color=BODY, strokeDash=[4, 4]).encode(y2="floor")
-    point = base.mark_point(shape="circle", filled=True, size=90, color=BODY, opacity=1)
-    label = base.mark_text(align="right", dx=-12, dy=-14, fontSize=13, fontWeight="bold", color=BODY)
-    return alt.LayerChart(layer=[drop, point, label.encode(text=alt.Text("text", type="nominal"))])
+    point = {"type": "point", "shape": "circle", "filled": True, "size": 90, "color": BODY, "opacity": 1}
+    return {
+        "data": inline(pl.DataFrame(rows)),
+        "encoding": {"x": _X, "y": _Y},
+        "layer": [
+            {
+                "mark": {"type": "rule", "color": BODY, "strokeDash": [4, 4]},
+                "encoding": {"y2": {"field": "floor"}},
+            },
+            {"mark": point},
+            {"mark": _bold(BODY, 13, align="right", dx=-12, dy=-14), "encoding": {"text": category("text")}},
+        ],
+    }
 
 
-def _line_names(cost: CostAnalysis, divisor: float) -> list[alt.Chart]:
+def _line_names(cost: CostAnalysis, divisor: float) -> list[Spec]:
     volume, flat = cost.break_even_invocations / divisor, cost.instance_monthly_cost
     instance = f"{printable(cost.comparable_instance)}: {money(flat, cost.prices.currency)} a month"
     serverless = f"serverless, {cost.optimal_memory_config} MB"
@@ -254,17 +276,14 @@ def _line_names(cost: CostAnalysis, divisor: float) -> list[alt.Chart]:
     ]
 
 
-def _name(text: str, at: tuple[float, float], colour: str, *, dx: float, dy: float) -> alt.Chart:
-    base = _base(pl.DataFrame({"invocations": [at[0]], "cost": [at[1]], "text": [text]}))
-    mark = base.mark_text(align="left", dx=dx, dy=dy, fontSize=12, fontWeight="bold", color=colour)
-    text_at = {"x": _x(), "y": alt.Y("cost", type="quantitative"), "text": alt.Text("text", type="nominal")}
-    name: alt.Chart = mark.encode(**text_at)
-    return name
+def _name(text: str, at: tuple[float, float], colour: str, *, dx: float, dy: float) -> Spec:
+    rows = pl.DataFrame({"invocations": [at[0]], "cost": [at[1]], "text": [text]})
+    return {
+        "data": inline(rows),
+        "mark": _bold(colour, align="left", dx=dx, dy=dy),
+        "encoding": {"x": _X, "y": _Y, "text": category("text")},
+    }
 
 
-def _base(data: pl.DataFrame) -> alt.Chart:
-    return alt.Chart(inline(data), width=PANEL_WIDTH, height=PANEL_HEIGHT)
-
-
-def _x() -> alt.X:
-    return alt.X("invocations", type="quantitative")
+_X: Final = quantity("invocations")
+_Y: Final = quantity("cost")

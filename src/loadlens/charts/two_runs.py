@@ -3,25 +3,29 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import altair as alt
 import polars as pl
 
 from loadlens.charts.drawing import (
-    LATENCY_LABEL,
     PANEL_HEIGHT,
     PANEL_WIDTH,
+    Spec,
+    category,
     inline,
-    log_latency_axis,
-    log_latency_scale,
     message_chart,
     printable,
+    quantity,
     themed,
     titled,
-    unchecked,
 )
-from loadlens.charts.spectrum import LEAST_LOG_RATIO, LEAST_REACH, PERCENTILES
+from loadlens.charts.spectrum import (
+    LEAST_LOG_RATIO,
+    LEAST_REACH,
+    PERCENTILES,
+    latency_axis,
+    percentile_axis,
+)
 
 __all__ = ["comparison_density_chart", "comparison_spectrum_chart"]
 
@@ -38,12 +42,10 @@ _LEAST_CROP = 0.5  # an axis is cut only where that frees half of it
 _SIGNIFICANT_DIGITS = 7
 _SMALL_PERCENTILES: Final = {at: name for at, name in PERCENTILES.items() if at not in (2, 10_000)}
 
-_Chart = alt.LayerChart | alt.FacetChart
-
 
 @dataclass(frozen=True, kw_only=True)
 class _Panels:
-    """``points`` with the columns ``panel`` (text) and ``run``, the panels in order, and their size."""
+    """``points`` with the columns ``panel`` (text) and ``run``, and the panels in order."""
 
     points: pl.DataFrame
     names: list[str]
@@ -53,14 +55,8 @@ class _Panels:
         """How many panels stand side by side."""
         return _columns(len(self.names))
 
-    def chart(self) -> alt.Chart:
-        """A chart without marks of the size of a panel."""
-        width, height = _SIZES[self.columns - 1]
-        return alt.Chart(width=width, height=height)
 
-
-@unchecked
-def comparison_density_chart(curves: pl.DataFrame, keys: pl.DataFrame, by: Sequence[str]) -> _Chart:
+def comparison_density_chart(curves: pl.DataFrame, keys: pl.DataFrame, by: Sequence[str]) -> Spec:
     """Density of the latencies of both runs, a panel for each key.
 
     Args:
@@ -72,20 +68,22 @@ def comparison_density_chart(curves: pl.DataFrame, keys: pl.DataFrame, by: Seque
     panels, notes = _cropped(_panels(curves.filter(pl.col("latency_ms") >= 0), keys, by))
     if panels.points.is_empty():
         return _nothing(title, "No curve to draw: a curve needs two different latencies.")
-    base = panels.chart().encode(
-        x=alt.X(
-            "latency_ms", type="quantitative", scale=alt.Scale(zero=False, nice=False), axis=_latencies()
-        ),
-        y=alt.Y("density", type="quantitative", stack=False, scale=alt.Scale(nice=3), axis=_densities()),
-        color=_colours(),
-    )
-    layers = [base.mark_area(fillOpacity=0.12), base.mark_line(strokeWidth=1.8)]
+    drawn = {
+        "encoding": {
+            "x": quantity("latency_ms", scale={"zero": False, "nice": False}, axis=_latencies()),
+            "y": quantity("density", stack=False, scale={"nice": 3}, axis=_densities()),
+            "color": _colours(),
+        },
+        "layer": [
+            {"mark": {"type": "area", "fillOpacity": 0.12}},
+            {"mark": {"type": "line", "strokeWidth": 1.8}},
+        ],
+    }
     lead = f"Density (per ms) over latency (ms){_by(by)}{_scales(panels, shared=False)}."
-    return _faceted(layers, panels, title, [lead, *notes], x="independent", y="independent")
+    return _faceted(drawn, panels, title, [lead, *notes], {"x": "independent", "y": "independent"})
 
 
-@unchecked
-def comparison_spectrum_chart(spectrum: pl.DataFrame, keys: pl.DataFrame, by: Sequence[str]) -> _Chart:
+def comparison_spectrum_chart(spectrum: pl.DataFrame, keys: pl.DataFrame, by: Sequence[str]) -> Spec:
     """Latency over the percentile of both runs, a panel for each key, each further nine as wide.
 
     Args:
@@ -101,18 +99,18 @@ def comparison_spectrum_chart(spectrum: pl.DataFrame, keys: pl.DataFrame, by: Se
     points = panels.points.with_columns(rarity.alias("rarity"))
     wide = _is_wide(points)
     reach = max(LEAST_REACH, float(points["rarity"].max()))  # type: ignore[arg-type]
-    line = (
-        panels.chart()
-        .mark_line(strokeWidth=1.8, strokeJoin="round")
-        .encode(
-            x=_percentiles(reach, short=panels.columns > 1),
-            y=_latency_axis(points, wide=wide),
-            color=_colours(),
-        )
-    )
+    percentiles = PERCENTILES if panels.columns == 1 else _SMALL_PERCENTILES
+    line = {
+        "mark": {"type": "line", "strokeWidth": 1.8, "strokeJoin": "round"},
+        "encoding": {
+            "x": percentile_axis(percentiles, reach),
+            "y": latency_axis(points, wide=wide, ticks=3),
+            "color": _colours(),
+        },
+    }
     lead = f"Latency (ms) over the percentile of calls{_by(by)}{_scales(panels, shared=wide)}."
     panels = _Panels(points=points, names=panels.names)
-    return _faceted([line], panels, title, [lead], x="shared", y="shared" if wide else "independent")
+    return _faceted(line, panels, title, [lead], {"x": "shared", "y": "shared" if wide else "independent"})
 
 
 def _panels(frame: pl.DataFrame, keys: pl.DataFrame, by: Sequence[str]) -> _Panels:
@@ -186,20 +184,24 @@ def _cropped(panels: _Panels) -> tuple[_Panels, list[str]]:
     return _Panels(points=kept, names=panels.names), [note]
 
 
-def _faceted(
-    layers: list[alt.Chart], panels: _Panels, title: str, notes: list[str], *, x: Any, y: Any
-) -> alt.FacetChart:
-    header = alt.Header(title=None, labelLimit=_SIZES[panels.columns - 1][0] + _LABEL_OVERHANG)
-    facet = alt.Facet("panel", type="nominal", sort=panels.names, header=header)
-    chart = alt.LayerChart(layer=layers).facet(
-        facet, data=inline(panels.points), columns=panels.columns, spacing=_SPACING, bounds="flush"
-    )
-    chart = chart.properties(title=titled(title, notes), padding=_PADDING)
-    resolved: alt.FacetChart = chart.resolve_scale(x=x, y=y).resolve_axis(x="independent", y="independent")
-    return themed(resolved)
+def _faceted(drawn: Spec, panels: _Panels, title: str, notes: list[str], scales: Spec) -> Spec:
+    width, height = _SIZES[panels.columns - 1]
+    header = {"title": None, "labelLimit": width + _LABEL_OVERHANG}
+    chart = {
+        "title": titled(title, notes),
+        "padding": _PADDING,
+        "data": inline(panels.points),
+        "facet": category("panel", sort=panels.names, header=header),
+        "spec": {"width": width, "height": height, **drawn},
+        "columns": panels.columns,
+        "spacing": _SPACING,
+        "bounds": "flush",
+        "resolve": {"scale": scales, "axis": {"x": "independent", "y": "independent"}},
+    }
+    return themed(chart)
 
 
-def _nothing(title: str, message: str) -> alt.LayerChart:
+def _nothing(title: str, message: str) -> Spec:
     return themed(message_chart(message, titled(title, [])))
 
 
@@ -213,29 +215,19 @@ def _scales(panels: _Panels, *, shared: bool) -> str:
     return "; all panels have the same scales" if shared else "; each panel has its own scales"
 
 
-def _colours() -> alt.Color:
-    scale = alt.Scale(domain=list(_RUNS), range=list(_RUNS.values()))
-    return alt.Color("run", type="nominal", scale=scale, legend=alt.Legend(title=None, orient="top"))
+def _colours() -> Spec:
+    scale = {"domain": list(_RUNS), "range": list(_RUNS.values())}
+    return category("run", scale=scale, legend={"title": None, "orient": "top"})
 
 
-def _latencies() -> alt.Axis:
-    return alt.Axis(title=None, grid=False, tickCount=4, labelOverlap="greedy", labelSeparation=6)
+def _latencies() -> Spec:
+    return {"title": None, "grid": False, "tickCount": 4, "labelOverlap": "greedy", "labelSeparation": 6}
 
 
-def _densities() -> alt.Axis:
+def _densities() -> Spec:
     # d3 rounds to the tick step under a plain format and would print 0.15 as 0.1.
     label = "format(datum.value, '.2~g')"
-    return alt.Axis(title=None, tickCount=3, labelExpr=label, domain=False, ticks=False)
-
-
-def _percentiles(reach: float, *, short: bool) -> alt.X:
-    percentiles = _SMALL_PERCENTILES if short else PERCENTILES
-    shown = {at: name for at, name in percentiles.items() if at <= reach}
-    names = ", ".join(f"'{at}': '{name}'" for at, name in shown.items())
-    axis = alt.Axis(title=None, values=list(shown), labelExpr=f"({{{names}}})[datum.value]", labelFlush=False)
-    return alt.X(
-        "rarity", type="quantitative", scale=alt.Scale(type="log", domain=[1, reach], nice=False), axis=axis
-    )
+    return {"title": None, "tickCount": 3, "labelExpr": label, "domain": False, "ticks": False}
 
 
 def _is_wide(points: pl.DataFrame) -> bool:
@@ -243,15 +235,3 @@ def _is_wide(points: pl.DataFrame) -> bool:
     at = pl.col("latency_ms")
     ratios = points.group_by("panel").agg(at.max() / at.min())["latency_ms"]
     return bool((ratios > LEAST_LOG_RATIO).any())
-
-
-def _latency_axis(points: pl.DataFrame, *, wide: bool) -> alt.Y:
-    """Logarithmic and one for all panels where latencies are ``wide``, else from 0."""
-    if wide:
-        low, high = points.select(low=pl.col("latency_ms").min(), high=pl.col("latency_ms").max()).row(0)
-        scale, axis = log_latency_scale(low, high), log_latency_axis(low, high, title=None, most_ticks=6)
-    else:
-        scale = alt.Scale(zero=True, nice=3)
-        axis = alt.Axis(title=None, tickCount=3, labelExpr=LATENCY_LABEL)
-    axis.domain = axis.ticks = False
-    return alt.Y("latency_ms", type="quantitative", scale=scale, axis=axis)

@@ -158,7 +158,7 @@ def toolkit_report(
         concurrency: the concurrency analysis.
         cost: the cost analysis.
         no_cost_reason: why there is no cost analysis, as a sentence.
-        figures: SVG of the charts ``stability_density``, ``concurrency_density``,
+        figures: SVG of the charts ``stability_latency_density``, ``concurrency_latency_density``,
             ``cost_vs_performance`` and ``cost_savings``, and of ``<part>_failures``, as far as there are any.
     """
     sections = [
@@ -314,7 +314,7 @@ def _tables(run: str, part: InvocationStatistics, key: Sequence[str], file: str)
 
 
 def _density(figures: Mapping[str, str], part: str, what: str, outliers: str) -> tuple[Figure, ...]:
-    svg = figures.get(f"{part}_density")
+    svg = figures.get(f"{part}_latency_density")
     caption = density_caption(what, outliers)
     return (Figure(caption=caption, svg=svg, name="latency_density", run=part),) if svg else ()
 

@@ -13,6 +13,7 @@ from loadlens.messages import Shown, json_text, listed
 from loadlens.profile.buckets import COARSE_ERROR
 from loadlens.publish.publishing import write_text
 from loadlens.publish.saving import SavedFolder
+from loadlens.results import ConcurrencyResult, write_pictures
 from loadlens.summaries.openmetrics import openmetrics_text
 from loadlens.summaries.summary_columns import MOST_KEYS, keys_left_out
 from loadlens.tasks.decisions import Decisions
@@ -21,14 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import altair as alt
     import polars as pl
 
     from loadlens.logs import Findings
     from loadlens.profile import Outliers
     from loadlens.publish.saving import ChartFormat
     from loadlens.report import Report, Section
-    from loadlens.results import ConcurrencyResult, CostResult, StabilityResult, SummaryResult
+    from loadlens.results import CostResult, StabilityResult, SummaryResult
     from loadlens.tasks.analysis_options import AnalysisOptions
 
 __all__ = ["TOOLKIT_OUTLIERS", "LogAnalysis", "ToolkitAnalysis"]
@@ -142,7 +142,7 @@ class ToolkitAnalysis(Shown, SavedFolder):
             concurrency=self.concurrency,
             cost=self.cost,
             no_cost_reason=self.no_cost_reason,
-            figures=self._figures(),
+            figures=self._figures,
         )
 
     @property
@@ -152,19 +152,15 @@ class ToolkitAnalysis(Shown, SavedFolder):
         assert part is not None  # noqa: S101  # a folder without both is refused
         return openmetrics_text(part)
 
+    @property
     def _figures(self) -> dict[str, str]:
-        from loadlens.charts import svg_text
-
-        charts: dict[str, alt.TopLevelMixin] = {}
-        for name, part in (("stability", self.stability), ("concurrency", self.concurrency)):
-            if part:
-                charts[f"{name}_density"] = part.chart
-                charts |= {f"{name}_{view}": chart for view, chart in part.view_charts().items()}
-                if not part.failures_over_time.is_empty():
-                    charts[f"{name}_failures"] = part.failures_chart
-        if self.cost:
-            charts |= {"cost_vs_performance": self.cost.chart, "cost_savings": self.cost.savings_chart}
-        return {name: svg_text(chart) for name, chart in charts.items()}
+        parts = {"stability_": self.stability, "concurrency_": self.concurrency, "": self.cost}
+        return {
+            f"{prefix}{name}": svg
+            for prefix, part in parts.items()
+            if part
+            for name, svg in part.figures.items()
+        }
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -245,7 +241,7 @@ class LogAnalysis(Shown, SavedFolder):
         self.summary.write(folder, formats, safe_csv=self.options.safe_csv)
         if self.findings.rejected:
             self.findings.write_rejects(folder / REJECTS_FILE, safe=self.options.safe_csv)
-        self.decisions.write_charts(folder / "charts", formats)
+        write_pictures(self.decisions.pictures, folder / "charts", formats)
         self.options.on_stage("Writing the report")
         write_text(folder / "report.html", render(self.report))
         write_text(folder / "summary.json", json_text(self.document))
@@ -253,13 +249,12 @@ class LogAnalysis(Shown, SavedFolder):
     @cached_property
     def report(self) -> Report:
         """What the report shows."""
-        from loadlens.charts import svg_text
         from loadlens.report import summary_report
         from loadlens.report.load_report import LOAD_CAPTIONS
         from loadlens.report.over_time_report import OVER_TIME_CAPTIONS
 
-        figures = {name: svg_text(chart) for name, chart in self.summary.all_charts().items()}
-        elsewhere = {*OVER_TIME_CAPTIONS, *LOAD_CAPTIONS, *self.summary.further_charts()}
+        figures = self.summary.figures
+        elsewhere = {*OVER_TIME_CAPTIONS, *LOAD_CAPTIONS, "failures", "parts"}
         return summary_report(
             source=", ".join(self.sources),
             version=version("loadlens"),
@@ -319,8 +314,6 @@ def _part(part: StabilityResult | ConcurrencyResult | None) -> dict[str, Any] | 
 
 def _scalability(part: StabilityResult | ConcurrencyResult) -> dict[str, Any]:
     """How throughput scales with clients, of a concurrency benchmark."""
-    from loadlens.results import ConcurrencyResult
-
     if not isinstance(part, ConcurrencyResult):
         return {}
     laws = [

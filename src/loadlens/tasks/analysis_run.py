@@ -151,7 +151,10 @@ def published_analysis(
     inputs: Source, out: PathSource, options: AnalysisOptions, *, overwrite: bool
 ) -> ToolkitAnalysis | LogAnalysis:
     """Analyses logs and publishes what was found; see ``analyze``."""
+    from loadlens.charts import prepare
+
     analysis: ToolkitAnalysis | LogAnalysis | None = None
+    prepare()
     paths = [] if is_in_memory(inputs) else _input_paths(inputs)
 
     def write(folder: Path) -> None:
@@ -267,6 +270,7 @@ def analyze_toolkit_folder(
             failures=True,
         )
         stability = StabilityResult.of_figures(found)
+        stability.begin_drawing(options.chart_formats)  # while the other log is read
     if folder.concurrency:
         options.on_stage("Reading the concurrency log")
         several = concurrency_statistics(

@@ -16,14 +16,13 @@ from loadlens.messages import json_text
 from loadlens.profile import Execution, MeasureOptions
 from loadlens.publish.publishing import write_text
 from loadlens.publish.saving import SavedFolder, folder_files, write_csv
-from loadlens.results import pictures, write_charts
+from loadlens.results import Drawn, write_pictures
 from loadlens.storage.secrets import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import altair as alt
     import polars as pl
 
     from loadlens.comparison import Prices
@@ -35,12 +34,11 @@ __all__ = ["ComparisonResult", "CostingResult", "compare"]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class ComparisonResult(Comparison, SavedFolder):
+class ComparisonResult(Drawn, Comparison, SavedFolder):
     """A comparison of two runs, with its charts and files."""
 
-    @cached_property
-    def charts(self) -> dict[str, alt.TopLevelMixin]:
-        """The charts by their names: both runs in one panel for each key."""
+    def documents(self) -> dict[str, dict[str, Any]]:
+        """The charts as Vega-Lite documents by their names: both runs in one panel for each key."""
         from loadlens.charts import comparison_density_chart, comparison_spectrum_chart
 
         return {
@@ -48,19 +46,12 @@ class ComparisonResult(Comparison, SavedFolder):
             "latency_spectrum": comparison_spectrum_chart(self.spectrum, self.drawn, self.by),
         }
 
-    @property
-    def shown_pictures(self) -> Sequence[str]:
-        """The charts."""
-        return pictures(self.charts.values())
-
     @cached_property
     def report(self) -> Report:
         """What report.html shows."""
-        from loadlens.charts import svg_text
         from loadlens.report.comparison_report import comparison_report
 
-        figures = {name: svg_text(chart) for name, chart in self.charts.items()}
-        return comparison_report(comparison=self, version=version("loadlens"), figures=figures)
+        return comparison_report(comparison=self, version=version("loadlens"), figures=self.figures)
 
     @property
     def file_document(self) -> dict[str, Any]:
@@ -88,7 +79,7 @@ class ComparisonResult(Comparison, SavedFolder):
             if run.findings.rejected:
                 run.findings.write_rejects(folder / f"{role}_{REJECTS_FILE}", safe=safe_csv)
         (folder / "charts").mkdir()
-        write_charts(self.charts, folder / "charts", chart_formats)
+        write_pictures(self.pictures, folder / "charts", chart_formats)
         write_text(folder / "report.html", render(self.report))
         write_text(folder / "comparison.json", json_text(self.file_document))
 
@@ -102,7 +93,7 @@ class ComparisonResult(Comparison, SavedFolder):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class CostingResult(CostComparison, SavedFolder):
+class CostingResult(Drawn, CostComparison, SavedFolder):
     """What it costs to run, with its charts and files.
 
     Attributes:
@@ -113,20 +104,14 @@ class CostingResult(CostComparison, SavedFolder):
     sources: tuple[str, ...]
     remarks: tuple[str, ...] = ()
 
-    @cached_property
-    def charts(self) -> dict[str, alt.TopLevelMixin]:
-        """The charts by their names; the break-even where a capacity is known."""
+    def documents(self) -> dict[str, dict[str, Any]]:
+        """The charts as Vega-Lite documents by their names; the break-even where a capacity is known."""
         from loadlens.charts import break_even_chart, pareto_chart
 
-        charts: dict[str, alt.TopLevelMixin] = {"pareto": pareto_chart(self)}
+        charts = {"pareto": pareto_chart(self)}
         if self.capacities:
             charts["break_even"] = break_even_chart(self)
         return charts
-
-    @property
-    def shown_pictures(self) -> Sequence[str]:
-        """The charts."""
-        return pictures(self.charts.values())
 
     @property
     def files(self) -> dict[str, pl.DataFrame]:
@@ -149,19 +134,18 @@ class CostingResult(CostComparison, SavedFolder):
             chart_formats: file formats of the charts.
             safe_csv: whether cells of CSV files that a spreadsheet takes for formulas are disarmed.
         """
-        from loadlens.charts import svg_text
         from loadlens.report import render
         from loadlens.report.cost_report import cost_report
 
         for name, frame in self.files.items():
             write_csv(disarmed(frame) if safe_csv else frame, folder / f"{name}.csv")
         (folder / "charts").mkdir()
-        write_charts(self.charts, folder / "charts", chart_formats)
+        write_pictures(self.pictures, folder / "charts", chart_formats)
         report = cost_report(
             source=", ".join(map(shown, self.sources)),
             version=version("loadlens"),
             comparison=self,
-            figures={name: svg_text(chart) for name, chart in self.charts.items()},
+            figures=self.figures,
             remarks=self.remarks,
         )
         write_text(folder / "report.html", render(report))

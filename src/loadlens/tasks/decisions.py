@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -17,23 +16,17 @@ from loadlens.gates import GateCheck, check_document, gates_question
 from loadlens.keywords import key_of
 from loadlens.logs import find_toolkit_folder, open_log
 from loadlens.messages import Shown
-from loadlens.results import write_charts
 from loadlens.storage.location import RemotePath
 from loadlens.storage.secrets import shown
 from loadlens.tasks.decision_results import ComparisonResult, CostingResult
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    import altair as alt
-
+    from loadlens.charts import Picture
     from loadlens.cost import CostComparison, Costing
     from loadlens.cost.prices import PriceTable
     from loadlens.engine import Question
     from loadlens.logs import Log, Reading, Source
     from loadlens.report import Card, Section
-    from loadlens.results import ChartFormat
     from loadlens.summaries import SummaryStatistics
     from loadlens.tasks.analysis_options import AnalysisOptions
 
@@ -70,20 +63,16 @@ class Decisions(Shown):
             "costing": self.costing and _costing_document(self.costing),
         }
 
-    @cached_property
-    def charts(self) -> dict[str, dict[str, alt.TopLevelMixin]]:
-        """The charts of each answer by their names."""
-        charts = {}
-        if self.comparison:
-            charts["comparison"] = self.comparison.charts
-        if self.costing:
-            charts["cost"] = self.costing.charts
-        return charts
-
-    def write_charts(self, folder: Path, formats: Sequence[ChartFormat]) -> None:
-        """Writes the charts into an existing folder."""
-        for part, charts in self.charts.items():
-            write_charts({f"{part}_{name}": chart for name, chart in charts.items()}, folder, formats)
+    @property
+    def pictures(self) -> dict[str, Picture]:
+        """The charts of the answers, by the names of their files."""
+        answers = {"comparison": self.comparison, "cost": self.costing}
+        return {
+            f"{part}_{name}": picture
+            for part, answer in answers.items()
+            if answer
+            for name, picture in answer.pictures.items()
+        }
 
     def cards(self) -> tuple[Card, ...]:
         """A key figure of each answer."""
@@ -105,17 +94,12 @@ class Decisions(Shown):
 
     def sections_after(self) -> tuple[Section, ...]:
         """The sections that stand after the summary, each with its charts."""
-        from loadlens.charts import svg_text
         from loadlens.report.comparison_report import comparison_section
         from loadlens.report.cost_report import cost_section
 
-        figures = {
-            part: {name: svg_text(chart) for name, chart in charts.items()}
-            for part, charts in self.charts.items()
-        }
         return (
-            *([comparison_section(self.comparison, figures["comparison"])] if self.comparison else []),
-            *([cost_section(self.costing, figures["cost"])] if self.costing else []),
+            *([comparison_section(self.comparison, self.comparison.figures)] if self.comparison else []),
+            *([cost_section(self.costing, self.costing.figures)] if self.costing else []),
         )
 
 
