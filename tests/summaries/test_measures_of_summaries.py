@@ -164,6 +164,11 @@ def test_no_measure_is_no_row_and_no_cost():
     valid(parts_chart(result.parts, ["label"]))
 
 
+@pytest.mark.parametrize("by", [["label"], []])
+def test_without_measures_there_are_no_rows_whatever_the_key(by: list[str]):
+    assert loadlens.summarize(calls(), by=by).measures.is_empty()
+
+
 def test_a_measure_that_is_not_there_is_refused_before_a_row_is_read():
     with pytest.raises(InputError, match=r"has no measure tls; durations that it has: connect, first_byte"):
         loadlens.summarize(calls(10), measures=["tls"])

@@ -38,7 +38,7 @@ def measure_figures(tables: Mapping[str, pl.DataFrame], latency: pl.DataFrame, p
     found = [_figures_of(name, table, total, plan) for name, table in tables.items()]
     keys = [pl.col(internal).alias(name) for internal, name in zip(names, plan.key, strict=True)]
     if not found:
-        return latency.clear().select(*keys, pl.lit(None, dtype=pl.String).alias("measure"))
+        return latency.select(*keys, pl.lit(None, dtype=pl.String).alias("measure")).clear()
     order = {name: number for number, name in enumerate(tables)}
     number = pl.col("measure").replace_strict(order, return_dtype=pl.Int64)
     return (
