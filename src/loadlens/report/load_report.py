@@ -60,7 +60,7 @@ def _told(load: Load) -> list[str]:
     told = []
     if load.mean_active is not None:
         peak = "" if load.peak_active is None else f", at most {load.peak_active:,} at any second"
-        told.append(f"{load.mean_active:,.4g} calls were active on the average over time{peak}.")
+        told.append(f"Active calls: {load.mean_active:,.4g} on the average over time{peak}.")
     if load.littles_law is not None and load.mean_active is not None and not load.warning:
         told.append(f"Little's law agrees: arrival rate x mean latency is {load.littles_law:,.4g}.")
     return [*told, load.scalability.sentence]

@@ -1,5 +1,6 @@
 // A chart of lines, bars or shaded cells that tells its values and can be zoomed, by pointer and by keys.
 const MARGIN = { left: 58, right: 12, top: 8, bottom: 22 };
+const LETTER_WIDTH = 7;
 const STRIP_HEIGHT = 34;
 const STRIP_TEXT = 14;
 
@@ -51,8 +52,9 @@ class Chart {
     this.selection = selection;
     this.width = Math.max(width, 280);
     const spec = this.describe(selection);
-    this.element.hidden = !spec;
-    if (!spec) return;
+    const isTold = spec?.series.some(({ ys }) => ys.some((value) => value !== null)) ?? false;
+    this.element.hidden = !isTold;
+    if (!isTold) return;
     this.spec = spec;
     if (this.zoomed && this.zoomed[1] > spec.xs) this.zoomed = null;
     this.paint();
@@ -147,14 +149,17 @@ class Chart {
   xAxis() {
     const [from, to] = this.places;
     const y = this.height - 6;
-    return this.spec
-      .xTicks(Math.floor(this.plotWidth / 80))
-      .filter(({ at }) => at >= from && at <= to)
-      .map(({ at, text }) => {
-        const x = Math.min(this.x(at), this.width - MARGIN.right);
-        const anchor = x > this.width - 30 ? "end" : "middle";
-        return draw("text", { x, y, "text-anchor": anchor }, text);
-      });
+    const labels = [];
+    let free = MARGIN.left; // from here on nothing is written yet
+    for (const { at, text } of this.spec.xTicks(Math.floor(this.plotWidth / 80))) {
+      const width = LETTER_WIDTH * text.length;
+      const middle = this.x(at);
+      const x = Math.min(Math.max(middle, MARGIN.left + width / 2), this.width - width / 2);
+      if (at < from || at > to || x - width / 2 < free) continue;
+      labels.push(draw("text", { x, y, "text-anchor": "middle" }, text));
+      free = x + width / 2 + 2 * LETTER_WIDTH;
+    }
+    return labels;
   }
 
   marks(from, to) {
@@ -165,33 +170,37 @@ class Chart {
     if (spec.kind === "strips") return this.strips(from, to, step);
     if (spec.kind === "bars") {
       const bottom = MARGIN.top + this.plotHeight;
+      const width = (step > 4 ? step - 0.5 : step + 0.3).toFixed(2);
       return spec.series.map(({ ys, tone }) =>
         draw("path", {
           class: `bars tone-${tone}`,
           d: ys
             .map((value, place) =>
               value && place >= from && place < to
-                ? `M${this.x(place).toFixed(1)} ${bottom}V${y(value)}h${Math.max(step - 0.5, 0.5).toFixed(2)}V${bottom}z`
+                ? `M${this.x(place).toFixed(1)} ${bottom}V${y(value)}h${width}V${bottom}z`
                 : "",
             )
             .join(""),
         }),
       );
     }
-    const lines = spec.series.map(({ ys, tone, at }) => {
+    const lines = spec.series.flatMap(({ ys, tone, at }) => {
       let pen = "M";
-      const path = [];
+      const [path, marks] = [[], []];
       for (let place = from; place < to; place++) {
-        if (ys[place] === null) pen = spec.isBridged ? pen : "M";
-        else {
-          const alone = pen === "M" && (ys[place + 1] ?? null) === null;
-          path.push(
-            `${pen}${this.x(at?.[place] ?? place + 0.5).toFixed(1)} ${y(ys[place])}${alone ? "h0.1" : ""}`,
-          );
-          pen = "L";
+        if (ys[place] === null) {
+          if (!spec.isBridged) pen = "M";
+          continue;
         }
+        const point = `${this.x(at?.[place] ?? place + 0.5).toFixed(1)} ${y(ys[place])}`;
+        if (pen === "M" && (ys[place + 1] ?? null) === null) marks.push(`M${point}h0.1`); // no line shows it
+        path.push(pen, point);
+        pen = "L";
       }
-      return draw("path", { class: `line tone-${tone}`, d: path.join("") });
+      return [
+        draw("path", { class: `line tone-${tone}`, d: path.join("") }),
+        draw("path", { class: `alone tone-${tone}`, d: marks.join("") }),
+      ];
     });
     return [...this.dots(spec.isBridged ? spec.series.filter(({ at }) => at) : [], from, to, y), ...lines];
   }
@@ -284,7 +293,7 @@ class Chart {
 
   // As much of each name as there is room for, and the value at a place.
   nameStrips(place, value) {
-    const most = Math.floor(this.plotWidth / 7);
+    const most = Math.floor(this.plotWidth / LETTER_WIDTH);
     this.spec.series.forEach((series, strip) => {
       const at = place === null ? "" : `, here ${value(series)}`;
       const name = cut(series.name, most - at.length);

@@ -48,6 +48,13 @@ function clock(seconds) {
   return hours ? `${hours}:${pad(minutes)}:${pad(whole % 60)}` : `${minutes}:${pad(whole % 60)}`;
 }
 
+// From one time of the run's clock to another; a date is said once.
+function stretch(run, begin, end) {
+  const [first, last] = [moment(run, begin), moment(run, end)];
+  const isOneDay = run.is_calendar && first.slice(0, 10) === last.slice(0, 10);
+  return `${first} to ${isOneDay ? last.slice(11) : last}${run.is_calendar ? " UTC" : ""}`;
+}
+
 // A time of the run's clock: since the run began, or the calendar's time in UTC.
 function moment(run, seconds) {
   if (!run.is_calendar) return clock(seconds - run.start_s);

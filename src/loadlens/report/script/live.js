@@ -12,15 +12,13 @@ class LiveFigure {
     if (!this.charts.length) return;
     figure.querySelector(".scroll").hidden = true;
     figure.querySelector("figcaption").hidden = true;
-    this.nothing = make(
-      "p",
-      { class: "note", hidden: true },
-      "Nothing to draw: the selection has no such calls.",
-    );
+    const what = figure.querySelector("figcaption").textContent.split(/[.;]/)[0];
+    this.nothing = make("p", { class: "note", hidden: true }, `${what}: nothing to draw in this selection.`);
     figure.prepend(
       make("div", { class: "charts" }, ...this.charts.map(({ element }) => element), this.nothing),
     );
-    figure.append(make("figcaption", {}, viewCaption(figure.dataset.chart, page.run)));
+    this.caption = make("figcaption", {}, viewCaption(figure.dataset.chart, page.run));
+    figure.append(this.caption);
     figure.classList.add("live");
     new ResizeObserver(([{ contentRect }]) => {
       if (contentRect.width === this.width) return;
@@ -49,6 +47,7 @@ class LiveFigure {
     this.drawn = this.selection;
     for (const chart of this.charts) chart.show(this.selection, this.width);
     this.nothing.hidden = this.charts.some(({ element }) => !element.hidden);
+    this.caption.hidden = !this.nothing.hidden;
   }
 }
 

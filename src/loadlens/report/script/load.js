@@ -120,8 +120,10 @@ function loadThroughputSpec(selection) {
     [{ name: "Level of the load", tone: 0, figure: ({ throughput }) => throughput }],
     windows.map(({ active, throughput }) => ({ active, value: throughput })),
   );
+  if (!spec) return null;
+  spec.isLinear = true;
   const { law } = selection.run;
-  if (!spec || !law) return spec;
+  if (!law) return spec;
   const slowed = (load) => 1 + law.contention * (load - 1) + law.coherency * load * (load - 1);
   const ys = Array.from({ length: spec.xs }, (_, place) => {
     const load = spec.lineAt(place);

@@ -63,7 +63,7 @@ class Overview {
     event.preventDefault();
     const at = this.windowAt(event);
     const { from, to, isWholeTime } = this.selection;
-    const reach = (8 / this.width) * this.run.num_windows;
+    const reach = ((event.pointerType === "touch" ? 20 : 8) / this.width) * this.run.num_windows;
     let move = (window) => [Math.floor(Math.min(at, window)), Math.ceil(Math.max(at, window))];
     if (Math.abs(at - to) < reach) move = (window) => ordered(from, Math.round(window));
     else if (Math.abs(at - from) < reach) move = (window) => ordered(Math.round(window), to);

@@ -97,10 +97,7 @@ class RunPage {
       return `The whole run. Drag on the chart to select a range of time.${this.endless()}`;
     }
     const { calls, errorRate, throughput, active } = selection.total();
-    const zone = run.is_calendar ? " UTC" : "";
-    const time = selection.isWholeTime
-      ? "All of the time"
-      : `${moment(run, selection.begin)} to ${moment(run, selection.end)}${zone}`;
+    const time = selection.isWholeTime ? "All of the time" : stretch(run, selection.begin, selection.end);
     const keys = `, ${grouped(selection.keys.length)} of ${counted(run.keys.length, "configuration")}`;
     const failed = calls ? `, ${shown("share", errorRate)} failed` : "";
     const bound = ` Percentiles are within ${boundText(run)}.`;
@@ -139,6 +136,12 @@ function markWhole() {
     if (element.closest("table") && !element.closest("table").querySelector("td.number")) continue;
     element.append(make("span", { class: "of-whole" }, " (of the whole run)"));
   }
+}
+
+// Tables that fit are no stops for the Tab key.
+function skipWhatFits() {
+  for (const region of document.querySelectorAll(".table > .scroll"))
+    region.tabIndex = region.scrollWidth > region.clientWidth ? 0 : -1;
 }
 
 const pages = [];
@@ -182,6 +185,8 @@ async function start() {
     if (hasFigures && table.tBodies[0].rows.length >= FEWEST_SORTED)
       sortedTables.push(new SortedTable(table));
   }
+  skipWhatFits();
+  addEventListener("resize", skipWhatFits);
   document.documentElement.dataset.ready = "";
 }
 

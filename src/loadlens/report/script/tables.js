@@ -186,15 +186,18 @@ class SortedTable {
     });
   }
 
+  // In the caption, so that it is clear which table it filters; the table is called as before.
   addFilter(table) {
+    const name = table.caption.textContent;
+    table.setAttribute("aria-label", name);
     this.filter = make("input", {
       type: "search",
       placeholder: "Filter rows",
-      "aria-label": `Filter rows: ${table.caption?.textContent ?? ""}`,
+      "aria-label": `Filter rows: ${name}`,
     });
     this.count = make("span", { role: "status" });
     this.filter.addEventListener("input", () => this.choose());
-    table.closest(".table").prepend(make("p", { class: "row-filter" }, this.filter, this.count));
+    table.caption.append(make("span", { class: "row-filter" }, this.filter, this.count));
   }
 
   // First the highest figures or the first names, then the other way, then as it was.

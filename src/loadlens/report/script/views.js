@@ -48,7 +48,8 @@ function viewCaption(name, run) {
       `active calls. Percentiles ${bound}.`,
     failures: `Failed calls by ${windows}: the stronger the colour, the more.`,
     latency_density:
-      "Successful calls by latency, in steps of about 1/16 of a doubling; counts at the pointer are exact.",
+      "Successful calls by latency, in steps of about 1/16 of a doubling. Curves of configurations are smoothed; " +
+      "what the pointer tells is exact.",
     latency_heatmap: `Successful calls by latency and ${windows}: the stronger the colour, the more.`,
   }[name];
 }
@@ -113,7 +114,7 @@ const VIEWS_OF_SOME_RUNS = {
 
 // The busiest keys and those with the highest p99, at most so many; the rest are told as a number.
 function notableKeys(selection) {
-  const tallies = [...selection.tallies()].filter(([, tally]) => tally.calls);
+  const tallies = [...selection.tallies()].filter(([, tally]) => tally.counts.timed);
   const ranked = (figure) =>
     [...tallies].sort(([, one], [, other]) => figure(other) - figure(one)).map(([key]) => key);
   const slowest = ranked((tally) => valueOf(tally, 0.99) ?? -1);
@@ -212,6 +213,7 @@ function histogramSpec(selection) {
     unit: "",
     format: "count",
     kind: "bars",
+    isLinear: true,
     height: 240,
     xs,
     xTicks,
@@ -230,7 +232,7 @@ function spreadByKeySpec(selection) {
     return {
       name: selection.run.names[key],
       tone,
-      ys: heights(tally).map(share),
+      ys: smoothed(heights(tally), tally.counts.timed).map(share),
       told: counts(tally).map(share),
     };
   });
@@ -249,17 +251,33 @@ function spreadByKeySpec(selection) {
   };
 }
 
+// Values along places with what is chance taken out: the more calls, the less of it (Silverman's rule).
+function smoothed(values, calls) {
+  const sum = sumOf(values, (value) => value);
+  const mean = values.reduce((found, value, place) => found + value * place, 0) / sum;
+  const variance = values.reduce((found, value, place) => found + value * (place - mean) ** 2, 0) / sum;
+  const width = Math.max(0.5, 0.9 * Math.sqrt(variance) * calls ** -0.2);
+  const reach = Math.ceil(3 * width);
+  const kernel = Array.from({ length: 2 * reach + 1 }, (_, i) => Math.exp(-(((i - reach) / width) ** 2) / 2));
+  const mass = sumOf(kernel, (weight) => weight);
+  return values.map(
+    (_, place) =>
+      kernel.reduce((found, weight, i) => found + weight * (values[place + i - reach] ?? 0), 0) / mass,
+  );
+}
+
 function heatmapSpec(selection, page) {
   const { run } = selection;
   const windows = chosenWindows(selection);
-  const bounds = Array.from({ length: run.num_buckets + 1 }, (_, bucket) =>
-    bucketLow(bucket + run.lowest_bucket),
-  );
+  const even = run.lowest_bucket - (run.lowest_bucket % 2);
+  const rows = Math.ceil((run.lowest_bucket + run.num_buckets - even) / 2); // of two buckets each
+  const bounds = Array.from({ length: rows + 1 }, (_, row) => bucketLow(even + 2 * row));
   const cells = [];
   windows.forEach(({ histogram }, place) => {
-    for (let bucket = run.lowest_bucket ? 0 : 1; bucket < histogram.length; bucket++) {
-      const count = histogram[bucket];
-      if (count) cells.push({ place, low: bounds[bucket], high: bounds[bucket + 1], count });
+    for (let row = even ? 0 : 1; row < rows; row++) {
+      const bucket = even + 2 * row - run.lowest_bucket;
+      const count = (histogram[bucket] ?? 0) + (histogram[bucket + 1] ?? 0);
+      if (count) cells.push({ place, low: bounds[row], high: bounds[row + 1], count });
     }
   });
   if (!cells.length) return null;
