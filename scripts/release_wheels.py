@@ -51,7 +51,7 @@ def build_wheel(release: Release, out: Path) -> Path:
         subprocess.CalledProcessError: it cannot be built; the reason is on standard error.
     """
     # The command is this interpreter and a folder that the user names.
-    subprocess.run(  # noqa: S603
+    subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)],
         cwd=PROJECT,
         env={**os.environ, "LOADLENS_WHEEL_FOR": release.tag},
