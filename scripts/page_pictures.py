@@ -1,7 +1,7 @@
 """Pictures of two pages side by side: ``python scripts/page_pictures.py OLD.html NEW.html --out pictures``.
 
-Each page is shown on a wide and a narrow screen, light and dark, and in print. Takes Playwright, Pillow, a
-Chromium, and ``pdftoppm`` for the print.
+Each page is shown on a wide and a narrow screen, light and dark, and in print, and ``all.png`` has all of
+these. Takes Playwright, Pillow, a Chromium, and ``pdftoppm`` for the print.
 """
 
 import argparse
@@ -21,6 +21,12 @@ SHEETS: Final = 3
 """How many sheets of the print are shown."""
 
 SHEET_WIDTH: Final = 640
+ROWS: Final = (("1280-light",), ("1280-dark",), ("390-light", "390-dark", "print"))
+"""How the picture with all views is laid out."""
+
+WIDTH: Final = 1400
+"""Of the picture with all views, px."""
+
 GAP: Final = 24
 BORDER: Final = "#888888"
 COLOURS: Final = 256
@@ -50,8 +56,10 @@ VIEWS: Final = (
 def main() -> None:
     """Takes the pictures of both pages and joins them, one file for each view, and all views in one."""
     parser = argparse.ArgumentParser(description="Makes pictures of two pages side by side.")
-    parser.add_argument("old", type=Path, help="the page on the left")
-    parser.add_argument("new", type=Path, help="the page on the right")
+    parser.add_argument(
+        "old", help="the page on the left: a file, or an address such as file:///...#select=1-2"
+    )
+    parser.add_argument("new", help="the page on the right")
     parser.add_argument("--out", type=Path, required=True, help="folder of the pictures")
     parser.add_argument("--height", type=int, default=2000, help="how much of a page is shown, px")
     parser.add_argument("--from", dest="top", type=int, default=0, help="where it begins, px")
@@ -59,20 +67,20 @@ def main() -> None:
     parser.add_argument("--browser", default="/usr/bin/chromium", help="path of Chromium")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    joined = []
+    joined = {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=options.browser)
         for view in VIEWS:
             pages = [
                 taken(browser, page, view, options.top, options.height) for page in (options.old, options.new)
             ]
-            joined.append(side_by_side(pages, options.names))
-            save(joined[-1], options.out / f"{view.name}.png")
+            joined[view.name] = side_by_side(pages, options.names)
+            save(joined[view.name], options.out / f"{view.name}.png")
         browser.close()
-    save(montage(joined), options.out / "all.png")
+    save(montage([[joined[name] for name in row] for row in ROWS], WIDTH), options.out / "all.png")
 
 
-def taken(browser: Browser, page: Path, view: View, top: int, height: int) -> Image.Image:
+def taken(browser: Browser, page: str, view: View, top: int, height: int) -> Image.Image:
     """The picture of a page."""
     with tempfile.TemporaryDirectory() as folder:
         if view.width == 0:
@@ -80,7 +88,7 @@ def taken(browser: Browser, page: Path, view: View, top: int, height: int) -> Im
         shown = browser.new_page(
             viewport={"width": view.width, "height": 900}, color_scheme=view.scheme, device_scale_factor=1
         )
-        shown.goto(page.resolve().as_uri())
+        shown.goto(address(page))
         shown.wait_for_timeout(1000)
         shown.screenshot(path=f"{folder}/page.png", full_page=True)
         shown.close()
@@ -88,10 +96,15 @@ def taken(browser: Browser, page: Path, view: View, top: int, height: int) -> Im
             return picture.convert("RGB").crop((0, top, view.width, min(top + height, picture.height)))
 
 
-def printed(browser: Browser, page: Path, folder: Path) -> Image.Image:
+def address(page: str) -> str:
+    """The address of a page that may be named as a file."""
+    return page if "://" in page else Path(page).resolve().as_uri()
+
+
+def printed(browser: Browser, page: str, folder: Path) -> Image.Image:
     """The first sheets of a page as a browser prints it, one below the other."""
     shown = browser.new_page()
-    shown.goto(page.resolve().as_uri())
+    shown.goto(address(page))
     shown.wait_for_timeout(1000)
     shown.pdf(path=folder / "page.pdf", format="A4")
     shown.close()
@@ -137,17 +150,21 @@ def side_by_side(pictures: Sequence[Image.Image], names: Sequence[str]) -> Image
     return whole
 
 
-def montage(pictures: Sequence[Image.Image], height: int = 900) -> Image.Image:
-    """Pictures in one row, equally high."""
-    small = [
-        picture.resize((picture.width * height // picture.height, height), Image.Resampling.LANCZOS)
-        for picture in pictures
-    ]
-    whole = Image.new("RGB", (sum(one.width for one in small) + GAP * (len(small) - 1), height), "white")
+def montage(rows: Sequence[Sequence[Image.Image]], width: int) -> Image.Image:
+    """Rows of pictures, each row as wide as the others, and its pictures equally high."""
+    return below([in_a_row(pictures, width) for pictures in rows])
+
+
+def in_a_row(pictures: Sequence[Image.Image], width: int) -> Image.Image:
+    """Pictures beside each other, equally high."""
+    room = width - GAP * (len(pictures) - 1)
+    height = int(room / sum(picture.width / picture.height for picture in pictures))
+    whole = Image.new("RGB", (width, height), "white")
     left = 0
-    for one in small:
-        whole.paste(one, (left, 0))
-        left += one.width + GAP
+    for picture in pictures:
+        size = (picture.width * height // picture.height, height)
+        whole.paste(picture.resize(size, Image.Resampling.LANCZOS), (left, 0))
+        left += size[0] + GAP
     return whole
 
 
