@@ -100,7 +100,7 @@ def altair_chart(chart: Spec) -> alt.TopLevelMixin:
 
 
 def prepare() -> None:
-    """Begins to start the converter, so that a first chart need not wait for it."""
+    """Starts the converter in the background, so that a first chart need not wait for it."""
     _svg_thread().submit(_converter)
 
 

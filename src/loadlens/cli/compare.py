@@ -155,9 +155,12 @@ def _published(
     safe_csv: bool,
 ) -> ComparisonResult:
     """Compares and publishes the result; only the rejected rows if there are too many."""
+    from loadlens.charts import prepare
+
     found: list[ComparisonResult] = []
 
     def write(folder: Path) -> None:
+        prepare()
         found.append(compared())
         display.on_stage("Writing the report")
         found[0].write(folder, safe_csv=safe_csv)

@@ -158,6 +158,8 @@ def cost_command(
 
     Prices go by memory size, so the log has to tell memory_size.
     """
+    from loadlens.charts import prepare
+
     reading = logs.reading(running.spill_folder)
     place = target(out, reading.storage_options)
     paths, request_size = _inputs(inputs, cost.request_size, reading)
@@ -166,6 +168,7 @@ def cost_command(
     log = open_log(paths, reading=reading)
 
     def write(folder: Path) -> None:
+        prepare()
         with (
             progress_display(quiet=output.quiet) as display,
             running.workforce(display.on_progress) as options,
