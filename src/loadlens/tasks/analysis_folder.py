@@ -115,12 +115,14 @@ class ToolkitAnalysis(Shown, SavedFolder):
 
         formats = self.options.chart_formats if chart_formats is None else chart_formats
         parts = [part for part in (self.stability, self.concurrency, self.cost) if part]
+        self.options.on_stage("Drawing charts")
         for part in parts:
             part.begin_drawing(formats)
-        self.options.on_stage("Writing the report")
         write_text(folder / "summary.json", json_text(self.document))
+        report = self.report
+        self.options.on_stage("Writing the report")
         (folder / "benchmarking_report").mkdir()
-        write_text(folder / "benchmarking_report" / "benchmarking_report.html", render(self.report))
+        write_text(folder / "benchmarking_report" / "benchmarking_report.html", render(report))
         for part in parts:
             (folder / part.folder).mkdir()
             part.write(folder / part.folder, formats)
@@ -237,13 +239,15 @@ class LogAnalysis(Shown, SavedFolder):
         from loadlens.report import render
 
         formats = self.options.chart_formats if chart_formats is None else chart_formats
+        self.options.on_stage("Drawing charts")
         self.summary.begin_drawing(formats)
         self.decisions.begin_drawing(formats)
-        self.options.on_stage("Writing the report")
         if self.findings.rejected:
             self.findings.write_rejects(folder / REJECTS_FILE, safe=self.options.safe_csv)
         write_text(folder / "summary.json", json_text(self.document))
-        write_text(folder / "report.html", render(self.report))
+        report = self.report
+        self.options.on_stage("Writing the report")
+        write_text(folder / "report.html", render(report))
         self.summary.write(folder, formats, safe_csv=self.options.safe_csv)
         write_pictures(self.decisions.pictures, folder / "charts", formats)
 
