@@ -1,6 +1,7 @@
 """The entry point of the command line: told of signals before anything that takes time is imported."""
 
 import errno
+import gc
 import os
 import signal
 import sys
@@ -44,6 +45,8 @@ def main() -> None:
             signal.signal(number, _end)
     _refuse_little_address_space()
     _refuse_few_threads()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's threads have nothing to do, and spin
+    gc.disable()
     with _native_errors_held():
         try:
             from loadlens.cli.program import import_command
@@ -52,6 +55,8 @@ def main() -> None:
             import_command(sys.argv[1:])
         except BaseException as error:  # noqa: BLE001  # panics of Polars too: nothing has been judged
             _refuse(_cause_of(error))
+    gc.freeze()  # what is imported stays: looking through it again and again takes long
+    gc.enable()
     run()
 
 
