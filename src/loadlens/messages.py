@@ -54,12 +54,12 @@ _NO_UNICODE: Final = r"\ud800-\udfff"  # halves of pairs, as of arguments in ano
 _JOINERS: Final = "\u200c\u200d"
 _VARIANTS: Final = r"\ufe00-\ufe0f"
 _HIDDEN: Final = rf"{_CONTROLS}{_INVISIBLE}{_NO_UNICODE}{_JOINERS}{_VARIANTS}"
-_IN_LINE: Final = re.compile(rf"[{_HIDDEN}{_BREAKS}]")
-_IN_LINES: Final = re.compile(rf"[{_HIDDEN}]")
+_IN_LINE: Final = rf"[{_HIDDEN}{_BREAKS}]"  # compiled where they are needed: most texts are plain
+_IN_LINES: Final = rf"[{_HIDDEN}]"
 
 # Persian and Indic words and emoji hold joiners and variants between signs of their own.
-_JOINED: Final = re.compile(rf"(?=[\u0590-\U0010ffff])[^{_CONTROLS}{_INVISIBLE}{_NO_UNICODE}{_JOINERS}]")
-_VARIED: Final = re.compile(rf"[#*0-9\u00a9\u00ae]|(?=[\u0590-\U0010ffff])[^{_HIDDEN}]")
+_JOINED: Final = rf"(?=[\u0590-\U0010ffff])[^{_CONTROLS}{_INVISIBLE}{_NO_UNICODE}{_JOINERS}]"
+_VARIED: Final = rf"[#*0-9\u00a9\u00ae]|(?=[\u0590-\U0010ffff])[^{_HIDDEN}]"
 
 _MAX_LISTED = 12
 _MAX_LENGTH = 80
@@ -86,17 +86,18 @@ def visible(text: str) -> str:
     Hidden are controls, breaks of lines, directions (a name may read backwards), what has no width, and
     joiners between other signs than those that need them. Letters of every script stay.
     """
-    return _IN_LINE.sub(_shown_by(_replaced), text)
+    is_plain = text.isascii() and text.isprintable()
+    return text if is_plain else re.sub(_IN_LINE, _shown_by(_replaced), text)
 
 
 def visible_lines(text: str) -> str:
     """Text of several lines, each hidden character but tabs and line ends replaced by ``�``."""
-    return _IN_LINES.sub(_shown_by(_replaced), text)
+    return re.sub(_IN_LINES, _shown_by(_replaced), text)
 
 
 def escaped_lines(text: str) -> str:
     """JSON of several lines, each hidden character escaped as JSON has it."""
-    return _IN_LINES.sub(_shown_by(_escaped), text)
+    return re.sub(_IN_LINES, _shown_by(_escaped), text)
 
 
 def _shown_by(show: Callable[[str], str]) -> Callable[[re.Match[str]], str]:
@@ -110,8 +111,8 @@ def _is_in_its_place(found: re.Match[str]) -> bool:
         found.string[found.end() : found.end() + 1],
     )
     if found[0] in _JOINERS:
-        return bool(_JOINED.match(before) and _JOINED.match(after))
-    return "\ufe00" <= found[0] <= "\ufe0f" and bool(_VARIED.match(before))
+        return bool(re.match(_JOINED, before) and re.match(_JOINED, after))
+    return "\ufe00" <= found[0] <= "\ufe0f" and bool(re.match(_VARIED, before))
 
 
 def _replaced(_character: str) -> str:
