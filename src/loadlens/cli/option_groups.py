@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from loadlens.cli.executors import workforce
 from loadlens.cli.grouped_commands import (
     comparison_option,
     cost_option,
@@ -332,7 +331,7 @@ class RunningOptions(SliceOptions, MemoryOptions):
     def workforce(
         self, on_progress: OnProgress, *, exact: bool | None = None
     ) -> AbstractContextManager[MeasureOptions]:
-        """The workers, and how each of them measures.
+        """The workers, if there are any, and how each of them measures.
 
         Raises:
             UsageError: the memory limit is no size.
@@ -343,6 +342,10 @@ class RunningOptions(SliceOptions, MemoryOptions):
             spill_folder=self.spill_folder,
             on_progress=on_progress,
         )
+        if self.cluster is None and self.workers is None:
+            return nullcontext(self.of(options))
+        from loadlens.cli.executors import workforce
+
         return workforce(self.of(options), cluster=self.cluster, workers=self.workers)
 
 

@@ -1,34 +1,41 @@
 """What the command line shows: progress on standard error, short result tables on standard output."""
 
+from __future__ import annotations
+
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-import polars as pl
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from loadlens.cost.break_even import CostAnalysis
 from loadlens.gates.verdict_files import summary_line
 from loadlens.logs import REJECTS_FILE
 from loadlens.messages import counted, notes_last, visible
-from loadlens.profile import Progress
 from loadlens.report.columns import column_header, format_key, format_value
 from loadlens.report.comparison_report import verdict_sentence
 from loadlens.report.sections import ALL_CALLS, KEPT_CALLS, totals_of
 from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY
-from loadlens.storage.location import Location
-from loadlens.summaries import InvocationStatistics
-from loadlens.summaries.load import Load
 from loadlens.tasks.analysis_folder import LogAnalysis, ToolkitAnalysis
-from loadlens.tasks.decisions import Decisions
-from loadlens.tasks.inspection import Inspection, Proposal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    import polars as pl
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+    from loadlens.cost.break_even import CostAnalysis
+    from loadlens.profile import Progress
+    from loadlens.storage.location import Location
+    from loadlens.summaries import InvocationStatistics
+    from loadlens.summaries.load import Load
+    from loadlens.tasks.decisions import Decisions
+    from loadlens.tasks.inspection import Inspection, Proposal
 
 __all__ = [
     "MOST_ROWS",
@@ -95,6 +102,9 @@ def progress_display(*, quiet: bool) -> Iterator[ProgressDisplay]:
     if quiet or not sys.stderr.isatty():
         yield ProgressDisplay(None)
         return
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,15 +1,19 @@
 """Reports in JUnit's format, which build servers show."""
 
+from __future__ import annotations
+
 import math
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from itertools import count
-from typing import Final
-from xml.etree import ElementTree as ET
+from typing import TYPE_CHECKING, Final
 
 from loadlens.messages import visible_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from xml.etree.ElementTree import Element
 
 __all__ = ["Case", "junit_document"]
 
@@ -44,6 +48,8 @@ def junit_document(
         facts: properties of the suite besides the version.
         times: the first start and the last end of the log in s, None where it tells none.
     """
+    from xml.etree import ElementTree as ET
+
     first, last = times
     duration_s = 0.0 if first is None or last is None else max(last - first, 0.0)
     root = ET.Element("testsuites")
@@ -91,7 +97,9 @@ def _distinct(given: Iterable[str]) -> list[str]:
     return names
 
 
-def _add(suite: ET.Element, case: Case, attributes: dict[str, str]) -> None:
+def _add(suite: Element, case: Case, attributes: dict[str, str]) -> None:
+    from xml.etree import ElementTree as ET
+
     element = ET.SubElement(suite, "testcase", attributes)
     if not case.problem:
         return
