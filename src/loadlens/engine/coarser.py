@@ -85,12 +85,12 @@ class View:
     look: Look
 
     @classmethod
-    def of(cls, found: Counted, key: Sequence[str]) -> "View":
-        """The view by ``key``."""
+    def of(cls, found: Counted, key: Sequence[str], *, with_further: bool) -> "View":
+        """The view by ``key``; see ``Profile.by``."""
         fine = looked_at(found.profiles)
         if tuple(key) == found.profiles[None].key:
             return cls(profiles=fine, coarser={}, look=found.look)
-        profiles = {layer: profile.by(key) for layer, profile in fine.items()}
+        profiles = {layer: profile.by(key, with_further=with_further) for layer, profile in fine.items()}
         coarser = {layer: _Coarser.of(fine[layer], one) for layer, one in profiles.items()}
         return cls(profiles=profiles, coarser=coarser, look=found.look)
 

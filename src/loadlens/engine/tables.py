@@ -32,12 +32,16 @@ def refined(found: Counted, plans: Sequence[Plan], limits: Limits) -> list[Stati
     Raises:
         ChangedError: the rows are not those that were counted.
     """
-    views = {key: View.of(found, key) for key in dict.fromkeys(plan.key for plan in plans)}
-    own = {key: [plan for plan in plans if plan.key == key] for key in views}
+    own = {one.key: [plan for plan in plans if plan.key == one.key] for one in plans}
+    views = {key: View.of(found, key, with_further=_with_further(some)) for key, some in own.items()}
     refining = {key: _Refining.of(view, own[key], limits) for key, view in views.items()}
     _look_together(found, [asked for some in refining.values() for asked in some.asked()])
     statistics = {key: iter(some.statistics()) for key, some in refining.items()}
     return [replace(next(statistics[plan.key]), spilled_bytes=found.spilled_bytes) for plan in plans]
+
+
+def _with_further(plans: Sequence[Plan]) -> bool:
+    return any(plan.with_further for plan in plans)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +207,11 @@ def _bound(profile: Profile, plan: Plan, cells: CellTable, end: End) -> pl.DataF
 def estimated(found: Counted, plans: Sequence[Plan]) -> list[Statistics]:
     """What the buckets of a log that was counted tell, for each plan."""
     run = found.profiles[None]
-    views = {key: run if key == run.key else run.by(key) for key in dict.fromkeys(plan.key for plan in plans)}
+    own = {one.key: [plan for plan in plans if plan.key == one.key] for one in plans}
+    views = {
+        key: run if key == run.key else run.by(key, with_further=_with_further(some))
+        for key, some in own.items()
+    }
     several = [estimates(views[plan.key], plan) for plan in plans]
     return [replace(statistics, spilled_bytes=found.spilled_bytes) for statistics in several]
 

@@ -139,6 +139,7 @@ class Plan:
         keeps_profile: whether the whole profile is wanted with its timeline, as it is to be saved; not for
             exact figures.
         with_timeline: whether the profile has a timeline in any case.
+        with_further: whether it has a timeline and failed calls at all, where these were counted.
         window_s: the width in s of the windows of a timeline; None for one that fits the log's span.
         measures: further durations that are counted as latencies are.
         failures: whether failed calls are told apart by their error besides.
@@ -159,6 +160,7 @@ class Plan:
     described_by: tuple[str, ...] = tuple(FIVE)
     keeps_profile: bool = False
     with_timeline: bool = False
+    with_further: bool = True
     window_s: int | None = None
     measures: tuple[Measure, ...] = ()
     failures: bool = False

@@ -270,10 +270,14 @@ class Profile(Shown):
             raise UsageError(f"measure: got {name!r}, expected one of {known}")
         return self.measures[name]
 
-    def by(self, key: Sequence[str]) -> "Profile":
+    def by(self, key: Sequence[str], *, with_further: bool = True) -> "Profile":
         """The profile of the same calls by fewer columns, all of them columns of its key.
 
         One with a pace in the place of seconds tells too high rates: seconds of several keys are not joined.
+
+        Args:
+            key: the columns.
+            with_further: whether it has a timeline and failed calls, if this one does.
         """
         names = ["code", *key_names(key)]
         others = [name for name in self.keys.columns if name not in ("code", *key_names(self.key))]
@@ -281,9 +285,9 @@ class Profile(Shown):
             self,
             key=tuple(key),
             keys=self.keys.select(*names, *others),
-            timeline=self.timeline and self.timeline.by(key),
+            timeline=self.timeline.by(key) if self.timeline and with_further else None,
             measures={name: measure.by(key) for name, measure in self.measures.items()},
-            failures=self.failures and self.failures.by(key),
+            failures=self.failures.by(key) if self.failures and with_further else None,
         )
         return self.merge_all([own])
 
@@ -424,10 +428,15 @@ class Parts:
         )
 
 
+def _joint(profiles: Sequence[Profile]) -> Profile:
+    """Profiles that have each key once, as one."""
+    return profiles[0] if len(profiles) == 1 else Profile.merge_all(profiles)
+
+
 def joint_measures(several: Sequence[Mapping[str, Profile]]) -> dict[str, Profile]:
     """The measures of all calls, of those that all have, by ascending name."""
     names = set.intersection(*map(set, several)) if several else set()
-    return {name: Profile.merge_all([measures[name] for measures in several]) for name in sorted(names)}
+    return {name: _joint([measures[name] for measures in several]) for name in sorted(names)}
 
 
 def joint_timeline(timelines: Sequence[Profile | None]) -> Profile | None:
@@ -443,7 +452,7 @@ def joint_timeline(timelines: Sequence[Profile | None]) -> Profile | None:
     if not found or len(found) < len(timelines):
         return None
     width = common_width([timeline.window_s or 1.0 for timeline in found])
-    whole = Profile.merge_all([timeline.in_windows_of(width) for timeline in found])
+    whole = _joint([timeline.in_windows_of(width) for timeline in found])
     if not whole.is_fitted:
         return whole
     name = window_name(width)
@@ -459,7 +468,7 @@ def joint_failures(several: Sequence[Profile | None]) -> Profile | None:
     if not found or len(found) < len(several):
         return None
     fold = max(one.fold for one in found)
-    whole = Profile.merge_all([_folded(one, fold) for one in found])
+    whole = _joint([_folded(one, fold) for one in found])
     while whole.keys.height > MOST_ERRORS:
         whole = Profile.merge_all([_folded(whole, whole.fold + 1)])
     return whole

@@ -221,7 +221,9 @@ def seconds_without_completion(profile: Profile) -> int:
 
 def total_plan(plan: Plan) -> Plan:
     """What has to be measured for the total of a summary: the same of all calls together."""
-    return replace(plan, key=(), histogram=False, failures=False, measures=(), limits_ms=())
+    return replace(
+        plan, key=(), histogram=False, failures=False, measures=(), limits_ms=(), with_further=False
+    )
 
 
 class Common(TypedDict):
