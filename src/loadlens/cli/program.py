@@ -25,7 +25,7 @@ from loadlens.cli.endings import (
     take_signals,
     tell,
 )
-from loadlens.cli.grouped_commands import HELP_WIDTH, GroupedCommand
+from loadlens.cli.grouped_commands import HELP_WIDTH, GroupedCommand, quick
 
 __all__ = ["app", "import_command", "main"]
 
@@ -88,6 +88,10 @@ class _Commands(TyperGroup):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.commands = _LazyCommands(self.commands)  # type: ignore[assignment]  # is only read
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The options of all commands."""
+        return quick(super().get_params(ctx))
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  # the signature that typer calls
         """The names of the commands."""
