@@ -29,6 +29,8 @@ __all__ = [
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Words = NDArray[np.uint64]
+Truths = NDArray[np.bool_]
 
 _WIDTH: Final = 1 << 20
 """More than there are buckets: code and bucket as one number, which grows with both."""
@@ -92,9 +94,9 @@ class CellTable:
         self.bucket: Ints = bucket[self._order][self._first]
         self.edges = bucket_bounds(self.bucket, self.shift)
         self.start: Ints = np.searchsorted(self.code, np.arange(self.keys + 1))
-        self.all = self._population(self._summed(count), profile.figures)
-        successes = self._summed(count * success)
-        self.successes = self._population(successes, profile.figures.filter("success"))
+        succeeded = profile.figures["success"].to_numpy()
+        self.all = self._population(self._summed(count), np.ones_like(succeeded))
+        self.successes = self._population(self._summed(count * success), succeeded)
 
     def _summed(self, values: NDArray[Any]) -> NDArray[Any]:
         return np.add.reduceat(values, self._first) if len(self._first) else values
@@ -107,14 +109,15 @@ class CellTable:
         found: Floats = self._summed(sums[self._order])
         return found
 
-    def _population(self, counts: Ints, figures: pl.DataFrame) -> Population:
+    def _population(self, counts: Ints, some: Truths) -> Population:
+        """A population of cells with so many calls, of the figures that are told."""
         ends = np.cumsum(counts)
         before = np.concatenate([[0], ends])
         lowest, highest = np.full(self.keys, np.nan), np.full(self.keys, np.nan)
-        found = figures.group_by("code").agg(pl.col("latency_min").min(), pl.col("latency_max").max())
-        code = found["code"].to_numpy()
-        lowest[code] = found["latency_min"].cast(pl.Float64).fill_null(np.nan).to_numpy()
-        highest[code] = found["latency_max"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        figures = self._profile.figures
+        code = figures["code"].to_numpy()[some]
+        np.fmin.at(lowest, code, figures["latency_min"].cast(pl.Float64).to_numpy()[some])
+        np.fmax.at(highest, code, figures["latency_max"].cast(pl.Float64).to_numpy()[some])
         first = before[self.start[:-1]]
         return Population(
             counts=counts,
@@ -143,9 +146,6 @@ class CellTable:
         own[inside] = place[cell[inside]] == wanted[inside]
         return cell, own
 
-
-Words = NDArray[np.uint64]
-Truths = NDArray[np.bool_]
 
 _STEPS: Final = (32, 20, 8, 0)
 """How many trailing bits of a latency are left out, look by look, in a cell with too many rows to hold."""

@@ -64,16 +64,15 @@ def read_endpoint_metrics(source: EndpointMetricsSource, key: tuple[str, ...]) -
 
 def _refuse_impossible(metrics: pl.DataFrame, name: str) -> None:
     """Raises an InputError at the first statistic that no measurement can be."""
-    for column in ENDPOINT_STATISTICS:
-        if column not in metrics.columns:
-            continue
-        values = metrics[column]
-        wrong = (values.is_nan() | values.is_infinite() | (values < 0)).arg_true()
-        if wrong.len():
+    statistics = pl.col([column for column in ENDPOINT_STATISTICS if column in metrics.columns])
+    is_wrong = metrics.select(~(statistics.is_finite() & (statistics >= 0)))
+    for column in is_wrong.columns:
+        if is_wrong[column].any():
+            wrong = is_wrong[column].arg_true()
             row = wrong[0]
             raise InputError(
-                f"{name}: row {row + 1:,}, column {column}: got {values[row]}, expected a finite number of "
-                f"0 or more, or nothing; {counted(wrong.len(), 'row is', 'rows are')} wrong there"
+                f"{name}: row {row + 1:,}, column {column}: got {metrics[column][row]}, expected a finite "
+                f"number of 0 or more, or nothing; {counted(wrong.len(), 'row is', 'rows are')} wrong there"
             )
 
 
@@ -91,11 +90,11 @@ def _scan(source: EndpointMetricsSource) -> tuple[pl.LazyFrame, str]:
 def _with_whole_keys(metrics: pl.DataFrame, key: tuple[str, ...], name: str) -> pl.DataFrame:
     """The configuration columns as Int64; they are parsed as Float64, as pandas may write 1024.0."""
     configuration = [column for column in CONFIGURATION_COLUMNS if column in metrics.columns]
+    values = pl.col(list(key))
+    is_wrong = metrics.select(((values != values.floor()) | values.is_infinite()).fill_null(value=True))
     for column in key:
-        values = metrics[column]
-        wrong = values.is_null() | (values != values.floor()) | values.is_infinite()
-        if wrong.any():
-            got = values.filter(wrong)[0]
+        if is_wrong[column].any():
+            got = metrics[column].filter(is_wrong[column])[0]
             raise InputError(f"{name}: column {column}: got {got}, expected a whole number")
     return metrics.with_columns(pl.col(configuration).cast(pl.Int64, strict=False))
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -58,15 +58,13 @@ class Distributions:
             buckets: likewise.
             shift: how many trailing bits of a latency a bucket leaves open.
         """
-        of_figures, figures = _grouped(figures.select("code", "success", "latency_min", "latency_max"), group)
-        of_buckets, buckets = _grouped(buckets.select("code", "success", "bucket", "count"), group)
-        bucket, count = buckets["bucket"].to_numpy(), buckets["count"].to_numpy()
+        of_figures, lowest, highest = _grouped(figures, group, "latency_min", "latency_max")
+        of_buckets, bucket, count = _grouped(buckets, group, "bucket", "count")
         cell = of_buckets * _CELLS_A_GROUP + bucket
         if len(cell) and not (np.diff(cell) > 0).all():
             cell, place = np.unique(cell, return_inverse=True)
             count = np.bincount(place, count, minlength=len(cell)).astype(np.int64)
         least, most = np.full(num_groups, np.inf), np.full(num_groups, -np.inf)
-        lowest, highest = (figures[name].to_numpy() for name in ("latency_min", "latency_max"))
         np.fmin.at(least, of_figures, lowest)
         np.fmax.at(most, of_figures, highest)
         size = np.bincount(cell // _CELLS_A_GROUP, count, minlength=num_groups).astype(np.int64)
@@ -104,11 +102,11 @@ class Distributions:
         return middle, low, high
 
 
-def _grouped(rows: pl.DataFrame, group: Ints) -> tuple[Ints, pl.DataFrame]:
-    """The successful calls of rows that belong to a group, and which one."""
-    rows = rows.filter("success")
+def _grouped(rows: pl.DataFrame, group: Ints, *names: str) -> list[NDArray[Any]]:
+    """The group of each row of successful calls that belong to one, and columns of these rows."""
     found = group[rows["code"].to_numpy()]
-    return (found, rows) if found.min(initial=0) >= 0 else (found[found >= 0], rows.filter(found >= 0))
+    some = rows["success"].to_numpy() & (found >= 0)
+    return [found[some], *(rows[name].to_numpy()[some] for name in names)]
 
 
 def _told(bucket: Ints, shift: int) -> tuple[Floats, Floats, Floats]:
@@ -134,7 +132,7 @@ def quantile_of(
     """
     names = [name for name in keys.columns if name != "code"]
     numbered = numbered_by(keys, names)
-    groups = numbered.select("number", *names).unique("number").sort("number")
+    groups = numbered.select("number", *names).unique("number", maintain_order=True)
     most = max(int(frame["code"].max() or 0) for frame in (keys, figures, buckets))  # type: ignore[arg-type]
     group = np.full(most + 1, -1)
     group[numbered["code"].to_numpy()] = numbered["number"].to_numpy()

@@ -95,7 +95,7 @@ def numbered_by(keys: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     """The keys with the ``number`` of what they are told by, ascending."""
     if not names:
         return keys.with_columns(number=pl.lit(0, dtype=pl.Int64))
-    return keys.join(common_keys(keys, names).rename({"code": "number"}), on=names, nulls_equal=True)
+    return ascending(keys, names).with_columns(number=pl.struct(names).rle_id().cast(pl.Int64))
 
 
 def new_codes(parts: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:

@@ -55,7 +55,7 @@ class Groups:
 
 
 def _floats(column: pl.Series) -> Floats:
-    return column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    return column.cast(pl.Float64).to_numpy()  # null becomes NaN
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,7 +55,7 @@ def timeline(profile: Profile, by: Sequence[str] = ()) -> pl.DataFrame:
     """
     names = key_names(by)
     numbered = numbered_by(profile.keys.select("code", *names), names)
-    keys = numbered.select("number", *names).unique("number").sort("number")
+    keys = numbered.select("number", *names).unique("number", maintain_order=True)
     groups = Groups.of(profile, numbered["code"].to_numpy(), numbered["number"].to_numpy())
     counted = _of_windows(profile, keys) or _of_seconds(profile, groups, by)
     grid = _Grid.of(counted, groups)

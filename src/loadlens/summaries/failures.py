@@ -2,11 +2,12 @@
 
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from loadlens.engine.figures import mean_of
 from loadlens.profile import Profile, key_names
-from loadlens.profile.distributions import quantile_of
+from loadlens.profile.distributions import Distributions
 from loadlens.profile.failed_calls import ERROR, MOST_ERRORS
 
 __all__ = ["failures_by_error", "failures_note", "failures_over_time"]
@@ -48,10 +49,12 @@ def failures_by_error(profile: Profile) -> pl.DataFrame:
         _means(failures.figures),
         pl.col("latency_max").alias("latency_max_ms"),
     )
-    for name, q in _QUANTILES.items():
-        codes = failures.keys.select("code", of=pl.col("code"))
-        values = quantile_of(codes, failures.figures, failures.buckets, q, failures.bucket_shift)
-        figures = figures.join(values.select(code="of", **{name: "latency_ms"}), on="code", how="left")
+    own = np.arange(failures.keys.height)
+    calls = Distributions.of(own, len(own), failures.figures, failures.buckets, failures.bucket_shift)
+    figures = figures.with_columns(
+        pl.Series(name, calls.quantile(q)[0][figures["code"].to_numpy()], nan_to_null=True)
+        for name, q in _QUANTILES.items()
+    )
     keys = failures.keys.select(
         "code",
         *[pl.col(name).cast(profile.keys.schema[name]) for name in key_names(profile.key)],

@@ -16,6 +16,7 @@ REST: Final = "rest"
 
 _DOMINATES: Final = 0.5
 _ROUNDING: Final = 1e-9  # of sums of means
+_PARTS: Final = {"part": pl.String, "mean_ms": pl.Float64, "share": pl.Float64}
 _DESCRIBED: Final = ("min", "mean", "median", "max")
 
 
@@ -90,6 +91,11 @@ def parts_of_latency(tables: Mapping[str, pl.DataFrame], latency: pl.DataFrame, 
     keys = key_names(plan.key)
     tables = {name: table for name, table in tables.items() if table["num_timed_successes"].sum()}
     named = list(tables)
+    own_keys = [pl.col(internal).alias(name) for internal, name in zip(keys, plan.key, strict=True)]
+    if not named:
+        return latency.clear().select(
+            *own_keys, *[pl.lit(None, dtype=dtype).alias(name) for name, dtype in _PARTS.items()]
+        )
     calls = latency["num_timed_successes"]
     means = [
         table.select(_sum("success_mean", "num_timed_successes") / calls).to_series().alias(name)
@@ -105,7 +111,7 @@ def parts_of_latency(tables: Mapping[str, pl.DataFrame], latency: pl.DataFrame, 
         for name in named
     ]
     rest = (pl.col(LATENCY) - pl.sum_horizontal(pl.lit(0.0), *top)).alias(REST)
-    parts = wide.select(*keys, LATENCY, *own, *([rest] if named else []))
+    parts = wide.select(*keys, LATENCY, *own, rest)
     index = [*keys, LATENCY]
     long = parts.with_row_index("order").unpivot(
         index=["order", *index], variable_name="part", value_name="mean_ms"
@@ -115,7 +121,7 @@ def parts_of_latency(tables: Mapping[str, pl.DataFrame], latency: pl.DataFrame, 
         long.filter((pl.col("part") != REST) | (pl.col("mean_ms") > _ROUNDING * pl.col(LATENCY)))
         .sort("order", maintain_order=True)
         .select(
-            *[pl.col(internal).alias(name) for internal, name in zip(keys, plan.key, strict=True)],
+            *own_keys,
             "part",
             pl.col("mean_ms").cast(pl.Float64),
             pl.when(is_part).then(pl.col("mean_ms") / pl.col(LATENCY)).alias("share"),
