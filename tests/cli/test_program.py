@@ -1,5 +1,7 @@
 """The program: its version, its help, and command lines that cannot be parsed or make no sense."""
 
+import subprocess
+import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -105,3 +107,15 @@ def test_arguments_that_make_no_sense_together(
     (line,) = assert_fails(2, *filled, "--out", tmp_path / "made" / "out")
     assert says in line
     assert tree(tmp_path) == before
+
+
+def test_an_analysis_imports_nothing_that_it_does_not_use(log: Path, tmp_path: Path) -> None:
+    unused = ("altair", "multiprocessing", "pandas", "pyarrow", "pydantic", "rich.progress")
+    program = (
+        "import sys; from loadlens.cli import main\n"
+        f"sys.argv = ['loadlens', 'analyze', {str(log)!r}, '--out', {str(tmp_path / 'out')!r}, '--quiet']\n"
+        "try: main()\n"
+        f"finally: print([name for name in {unused!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
