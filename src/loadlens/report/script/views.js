@@ -54,6 +54,14 @@ function viewCaption(name, run) {
   }[name];
 }
 
+// Figures of windows; without those of which the load covers too little to be drawn beside others.
+const LEAST_COVERED = 0.1;
+function figuresOver(windows, figure) {
+  const isCovered = ({ run, seconds }) => seconds >= LEAST_COVERED * run.width_s;
+  const some = windows.some(isCovered);
+  return windows.map((tally) => (some && !isCovered(tally) ? null : figure(tally)));
+}
+
 const chosenWindows = (selection) => selection.windows().slice(selection.from, selection.to);
 const valueOf = (tally, q) => tally.quantile(q)?.value ?? null;
 
@@ -71,15 +79,19 @@ const VIEWS = {
         Object.entries(OVER_TIME_PERCENTILES).map(([name, q], tone) => ({
           name,
           tone,
-          ys: chosenWindows(selection).map((tally) => valueOf(tally, q)),
+          ys: figuresOver(chosenWindows(selection), (tally) => valueOf(tally, q)),
         })),
       ),
     (selection, page) =>
       overTimeSpec(selection, page, "Throughput (per s)", " per s", "measure", [
-        { name: "Successful calls", tone: 0, ys: chosenWindows(selection).map((tally) => tally.throughput) },
+        {
+          name: "Successful calls",
+          tone: 0,
+          ys: figuresOver(chosenWindows(selection), ({ throughput }) => throughput),
+        },
       ]),
     (selection, page) => {
-      const ys = chosenWindows(selection).map((tally) => tally.errorRate);
+      const ys = figuresOver(chosenWindows(selection), ({ errorRate }) => errorRate);
       return ys.some((share) => share > 0)
         ? overTimeSpec(selection, page, "Failed calls", "", "share", [
             { name: "Share of calls", tone: 3, ys },
@@ -87,7 +99,7 @@ const VIEWS = {
         : null;
     },
     (selection, page) => {
-      const ys = chosenWindows(selection).map((tally) => tally.active);
+      const ys = figuresOver(chosenWindows(selection), ({ active }) => active);
       return ys.some((value) => value !== null)
         ? overTimeSpec(selection, page, "Active calls", "", "measure", [
             { name: "Mean of a window", tone: 2, ys },
@@ -135,7 +147,7 @@ function byKeySpec(selection, page, title, unit, figure) {
   const series = keys.map((key, tone) => ({
     name: selection.run.names[key],
     tone,
-    ys: selection.windowsOf(key).slice(selection.from, selection.to).map(figure),
+    ys: figuresOver(selection.windowsOf(key).slice(selection.from, selection.to), figure),
   }));
   return overTimeSpec(
     selection,
