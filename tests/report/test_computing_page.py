@@ -297,3 +297,70 @@ def test_each_benchmark_of_a_results_folder_has_a_selection_of_its_own(tmp_path:
         assert len(set(told)) == 2
     with opened(path, address=f"#{address}") as again:
         assert again.locator(".status").all_inner_texts() == told
+
+
+FOCUSED = """() => {
+    const element = document.activeElement;
+    if (element === document.body) return null;
+    const { top, bottom } = element.getBoundingClientRect();
+    const panel = document.querySelector(".panel"), place = panel.getBoundingClientRect();
+    const isCovered = !panel.contains(element) && bottom <= place.bottom && top >= place.top;
+    const isNamed = Boolean(element.ariaLabel || element.textContent.trim());
+    return { what: element.outerHTML.slice(0, 200), isNamed, isSeen: !isCovered && getComputedStyle(element).outlineStyle !== "none" };
+}"""
+
+
+def test_the_tab_key_goes_from_the_begin_of_the_page_to_its_end(page: Path) -> None:
+    with opened(page, address="#select=2000-4000") as shown:
+        focused = []
+        for _ in range(300):
+            shown.keyboard.press("Tab")
+            focused.append(shown.evaluate(FOCUSED))
+            if focused[-1] is None:
+                break
+        assert focused.pop() is None
+        assert len(focused) > 30
+        assert [stop for stop in focused if not (stop["isNamed"] and stop["isSeen"])] == []
+
+
+def test_what_cannot_follow_a_selection_says_so(page: Path) -> None:
+    with opened(page, address="#select=2000-4000") as shown:
+        marked = shown.locator("main :has(> .of-whole)")
+        texts = [text.removesuffix(" (of the whole run)") for text in marked.all_inner_texts()]
+        assert [text for text in texts if "calls failed" in text]
+        assert "Rows of the log" in [text.split("\n")[0] for text in texts]
+        assert not [
+            text for text in texts if text.startswith(("Failed calls by error", "Latency and through"))
+        ]
+        assert all(mark.is_visible() for mark in shown.locator(".of-whole").all())
+        shown.get_by_role("button", name="Whole run").click()
+        shown.wait_for_function("() => location.hash === ''")
+        assert not any(mark.is_visible() for mark in shown.locator(".of-whole").all())
+
+
+OVERLAPS = """() => [...document.querySelectorAll(".drawn:not([hidden]) svg.chart")].flatMap(chart => {
+    const boxes = [...chart.querySelectorAll("text")].map(text => text.getBoundingClientRect());
+    const meet = (one, other) => one.left < other.right && other.left < one.right
+        && one.top + 3 < other.bottom && other.top + 3 < one.bottom;
+    return boxes.filter((box, i) => boxes.slice(i + 1).some(other => meet(box, other)))
+        .map(() => chart.getAttribute("aria-label"));
+})"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_labels_of_charts_do_not_overlap_and_the_page_is_no_wider_than_the_screen(
+    page: Path, width: int
+) -> None:
+    with opened(page, address="#select=2000-4000", viewport={"width": width, "height": 900}) as shown:
+        shown.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert shown.evaluate(OVERLAPS) == []
+        assert shown.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_selection_without_calls_draws_nothing_and_says_so(page: Path) -> None:
+    with opened(page, address="#keys=none") as shown:
+        shown.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert shown.locator(".drawn:visible").count() == 0
+        assert shown.get_by_text("nothing to draw in this selection").count() == 7
+        assert shown.get_by_text("None in the selection.").count() == 2
+        assert ": 0 calls." in shown.get_by_role("status").first.inner_text()

@@ -173,6 +173,11 @@ async function start() {
     pages.push(new RunPage(block.dataset.run, await unpackedRun(block.textContent)));
   }
   placePanels();
+  for (const table of document.querySelectorAll("main table")) {
+    const hasFigures = table.tHead?.querySelector(".number");
+    if (hasFigures && table.tBodies[0].rows.length >= FEWEST_SORTED)
+      sortedTables.push(new SortedTable(table));
+  }
   for (const page of pages)
     page.selection = selectionOf(page.run, addressPart(location.hash, page.name)) ?? page.selection;
   for (const page of pages) {
@@ -180,11 +185,6 @@ async function start() {
     page.show();
   }
   if (pages.length) markWhole();
-  for (const table of document.querySelectorAll("main table")) {
-    const hasFigures = table.tHead?.querySelector(".number");
-    if (hasFigures && table.tBodies[0].rows.length >= FEWEST_SORTED)
-      sortedTables.push(new SortedTable(table));
-  }
   skipWhatFits();
   addEventListener("resize", skipWhatFits);
   document.documentElement.dataset.ready = "";

@@ -107,7 +107,10 @@ class LiveRows {
 
   show(selection) {
     const isKept = selection.isWhole || this.source.keepsRows(selection, this.whole.length);
-    this.body.replaceChildren(...(isKept ? this.kept(selection) : this.rows(selection)));
+    const rows = isKept ? this.kept(selection) : this.rows(selection);
+    const span = this.columns.length;
+    const nothing = make("tr", {}, make("td", { colspan: span }, "None in the selection."));
+    this.body.replaceChildren(...(rows.length ? rows : [nothing]));
     for (const { cell, name } of this.columns.slice(this.numHeads))
       cell.hidden = !isKept && !this.source.columns.includes(name);
     const totals = selection.isWhole ? null : this.source.totals(selection);
@@ -131,17 +134,14 @@ class LiveRows {
       const key = this.keyOf.get(joinedLabels(labels.map((cell) => cell.textContent)));
       row.classList.toggle("unselected", kept.size < this.run.keys.length && !kept.has(key));
     }
-    return this.whole;
+    return this.whole.filter((row) => !row.classList.contains("unselected"));
   }
 
   rows(selection) {
-    const rows = this.source.rows(selection);
     const columns = this.columns.filter(
       ({ name }, number) => number < this.numHeads || this.source.columns.includes(name),
     );
-    const span = columns.length;
-    if (!rows.length) return [make("tr", {}, make("td", { colspan: span }, "None in the selection."))];
-    return rows.map((row) =>
+    return this.source.rows(selection).map((row) =>
       make(
         "tr",
         {},
@@ -188,7 +188,7 @@ class SortedTable {
 
   // In the caption, so that it is clear which table it filters; the table is called as before.
   addFilter(table) {
-    const name = table.caption.textContent;
+    const name = table.caption.firstChild.textContent;
     table.setAttribute("aria-label", name);
     this.filter = make("input", {
       type: "search",

@@ -11,6 +11,7 @@ function overTimeSpec(selection, page, title, unit, format, series) {
     format,
     series,
     kind: "line",
+    isLinear: series.length === 1 && !unit.includes("ms"),
     xs: to - from,
     xText: (place) => moment(run, windowStart(run, from + place)),
     xTicks: (most) => {
