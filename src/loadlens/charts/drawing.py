@@ -114,6 +114,8 @@ VEGA_LITE: Final = "6.4.1"
 """The version of Vega-Lite that charts are written in."""
 
 _CONFIG: Final[Spec] = {
+    # A page names each picture as a whole: descriptions of single marks would be a tenth of it that nobody hears.
+    "aria": False,
     "font": FONT,
     "background": "white",
     "padding": 12,

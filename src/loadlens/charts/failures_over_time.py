@@ -62,7 +62,7 @@ def failures_chart(failures: pl.DataFrame) -> Spec:
             "data": inline(cells),
             "width": PANEL_WIDTH,
             "height": _STRIP_HEIGHT * len(names),
-            "mark": {"type": "rect", "aria": False, "x2Offset": _OVERLAP},
+            "mark": {"type": "rect", "x2Offset": _OVERLAP},
             "encoding": {
                 "x": time_axis(_from_start(failures), unit, field="time", zindex=1),
                 "x2": {"field": "time_end"},

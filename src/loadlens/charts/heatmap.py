@@ -47,9 +47,9 @@ def heatmap_chart(heatmap: pl.DataFrame) -> Spec:
             "data": inline(_drawn(bounded, unit)),
             "width": PANEL_WIDTH,
             "height": PANEL_HEIGHT,
-            # Thousands of cells: a description of each would make up most of an SVG. Each reaches a little
-            # below the next ones, which are drawn later, or the page would show through between them.
-            "mark": {"type": "rect", "aria": False, "x2Offset": _OVERLAP, "y2Offset": -_OVERLAP},
+            # Each reaches a little below the next ones, which are drawn later, or the page would show
+            # through between them.
+            "mark": {"type": "rect", "x2Offset": _OVERLAP, "y2Offset": -_OVERLAP},
             "encoding": {
                 "x": time_axis(heatmap, unit, field="time", zindex=1),
                 "x2": {"field": "time_end"},
