@@ -306,7 +306,8 @@ FOCUSED = """() => {
     const panel = document.querySelector(".panel"), place = panel.getBoundingClientRect();
     const isCovered = !panel.contains(element) && bottom <= place.bottom && top >= place.top;
     const isNamed = Boolean(element.ariaLabel || element.textContent.trim());
-    return { what: element.outerHTML.slice(0, 200), isNamed, isSeen: !isCovered && getComputedStyle(element).outlineStyle !== "none" };
+    const isSeen = !isCovered && getComputedStyle(element).outlineStyle !== "none";
+    return { what: element.outerHTML.slice(0, 200), isNamed, isSeen };
 }"""
 
 

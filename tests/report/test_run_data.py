@@ -73,6 +73,36 @@ def test_counts_and_sums_are_those_of_the_rows() -> None:
     assert {labels[0] for labels in run["keys"]} == {HOSTILE}
 
 
+def failing_log(num_errors: int, rows: int = 3000) -> pl.DataFrame:
+    """Calls that all fail, by errors of which the first ones are the most frequent."""
+    error = np.sqrt(np.linspace(0, num_errors**2 - 1, rows)).astype(int)
+    end = np.random.default_rng(2).permutation(np.linspace(1000, 1250, rows))
+    return pl.DataFrame(
+        {
+            "key": np.arange(rows) % 7,
+            "invocation_latency": np.full(rows, -1.0),
+            "start_time": end - 0.5,
+            "end_time": end,
+            "error": [f"error {num_errors - number}" for number in error],
+        }
+    )
+
+
+@pytest.mark.parametrize("num_errors", [3, 250])
+def test_failures_are_those_of_the_rows(num_errors: int) -> None:
+    rows = failing_log(num_errors)
+    summary = loadlens.summarize(rows.lazy(), by=["key"], timeline=True, failures=True)
+    run = unpacked(run_data(summary.profile, summary.by))
+    counts = rows["error"].value_counts(sort=True)["count"].to_list()
+    named = min(len(counts), 100)
+    assert [rows.filter(error=error).height for error in run["error_names"]] == counts[:named]
+    assert run["num_more_errors"] == len(counts) - named
+    windows = np.repeat(run["failing_error"], run["failing_windows"])
+    found = np.bincount(windows, run["failure_calls"], minlength=named + 1).astype(int)
+    assert found.tolist() == [*counts[:named], rows.height - sum(counts[:named])]
+    assert sum(run["failure_calls"]) == rows.height
+
+
 def test_a_run_that_takes_too_much_has_wider_windows() -> None:
     summary = loadlens.summarize(small_log().lazy(), by=["memory_size"], timeline=True)
     fine = run_data(summary.profile, summary.by)

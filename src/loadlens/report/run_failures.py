@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["RunFailures"]
 
 _MOST_ERRORS: Final = 100
+_MOST_CELLS: Final = 100_000  # some 70 KB
 _ALL_KEYS: Final = 2  # so far folded, errors are those of all keys together
 
 
@@ -27,13 +28,11 @@ class RunFailures:
     """Failed calls of a run.
 
     Attributes:
-        errors: the most frequent errors, the first more than the next; None for those without one.
-        num_more: how many others there are; they are one error here, after these.
+        errors: the errors, the most frequent first; None for that of calls without one.
         by_second: ``number`` (of the key), ``error`` (its place among the errors), ``second``, ``calls``.
     """
 
     errors: list[str | None]
-    num_more: int
     by_second: pl.DataFrame
 
     @classmethod
@@ -58,36 +57,38 @@ class RunFailures:
         totals = rows.group_by(ERROR).agg(pl.col("calls").sum())
         ranked = totals.sort(["calls", ERROR], descending=[True, False], nulls_last=True)[ERROR].to_list()
         place = pl.DataFrame(
-            {ERROR: ranked, "error": [min(place, _MOST_ERRORS) for place in range(len(ranked))]},
-            schema={ERROR: pl.String, "error": pl.Int64},
+            {ERROR: ranked, "error": range(len(ranked))}, schema={ERROR: pl.String, "error": pl.Int64}
         )
-        return cls(
-            errors=ranked[:_MOST_ERRORS],
-            num_more=max(0, len(ranked) - _MOST_ERRORS),
-            by_second=rows.join(place, on=ERROR, nulls_equal=True).select(
-                "number", "error", "second", "calls"
-            ),
-        )
+        by_second = rows.join(place, on=ERROR, nulls_equal=True)
+        return cls(errors=ranked, by_second=by_second.select("number", "error", "second", "calls"))
 
     def in_windows(self, width_s: int, first_window: int) -> tuple[dict[str, Any], list[Ints]]:
         """What a page tells of them, and their numbers.
 
         These are: of each pair of key and error the key and the error; how many windows it has; these
-        windows, as steps; how many calls failed in each.
+        windows, as steps; how many calls failed in each. Of very many errors, the rest are one after those
+        that have a name.
         """
         window = (pl.col("second") // width_s - first_window).alias("window")
         cells = self.by_second.group_by("number", "error", window).agg(pl.col("calls").sum())
-        cells = cells.sort("number", "error", "window")
-        pairs = cells.select("number", "error").unique().sort("number", "error")
-        owner = cells.join(pairs.with_row_index("pair"), on=["number", "error"], maintain_order="left")[
-            "pair"
-        ]
-        columns = (cells[name].to_numpy() for name in ("window", "calls"))
+        named = min(len(self.errors), _MOST_ERRORS)
+        while (told := _of_errors(cells, named)).height > _MOST_CELLS and named > 1:
+            named //= 2
+        pairs = told.select("number", "error").unique().sort("number", "error")
+        owner = told.join(pairs.with_row_index("pair"), on=["number", "error"], maintain_order="left")["pair"]
+        columns = (told[name].to_numpy() for name in ("window", "calls"))
         document = {
-            "errors": self.errors,
-            "num_more_errors": self.num_more,
+            "error_names": self.errors[:named],
+            "num_more_errors": len(self.errors) - named,
             "num_failing": pairs.height,
-            "num_failures": cells.height,
+            "num_failures": told.height,
         }
         numbers: Iterator[Ints] = rows_of(owner.cast(pl.Int64).to_numpy(), pairs.height, *columns)
         return document, [pairs["number"].to_numpy(), pairs["error"].to_numpy(), *numbers]
+
+
+def _of_errors(cells: pl.DataFrame, named: int) -> pl.DataFrame:
+    """Cells in which all errors after so many are one."""
+    error = pl.col("error").clip(upper_bound=named)
+    names = ("number", "error", "window")
+    return cells.with_columns(error).group_by(names).agg(pl.col("calls").sum()).sort(names)

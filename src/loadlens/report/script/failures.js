@@ -3,7 +3,7 @@ const MOST_FAILURES = 50;
 const MOST_STRIPS = 10;
 
 const errorText = (run, error) =>
-  error === run.errors.length ? counted(run.num_more_errors, "more error") : run.errors[error];
+  error === run.error_names.length ? counted(run.num_more_errors, "more error") : run.error_names[error];
 
 // Calls what is given for each key, error and window that is selected, with how many calls failed.
 function eachFailure({ run, keys, from, to }, take) {
@@ -38,7 +38,7 @@ function failureRows(selection) {
 
 const FAILURE_ROWS = {
   columns: ["count", "share", "error_rate"],
-  isThere: (run) => Boolean(run.errors),
+  isThere: (run) => Boolean(run.error_names),
   // Of each key all is known of the whole run, if its rows are all there.
   keepsRows: (selection, numRows) => selection.isWholeTime && numRows === selection.run.num_failing,
   note: () =>
@@ -57,7 +57,7 @@ const FAILURE_ROWS = {
 // A strip for each of the most frequent errors of the selection, and one for the others.
 function failuresSpec(selection, page) {
   const { run, from, to } = selection;
-  if (!run.errors) return null;
+  if (!run.error_names) return null;
   const strips = new Map();
   eachFailure(selection, (pair, window, calls) => {
     const error = run.failingError[pair];

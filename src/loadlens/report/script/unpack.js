@@ -81,7 +81,7 @@ async function unpackedRun(text) {
   run.endSecond = summedUp(numbers.take(run.num_ends), run.endStart, new Float64Array(run.num_ends));
   run.endCalls = numbers.take(run.num_ends);
   run.endCompletions = numbers.take(run.num_ends);
-  if (run.errors) {
+  if (run.error_names) {
     run.failingKey = numbers.take(run.num_failing);
     run.failingError = numbers.take(run.num_failing);
     run.failureStart = starts(numbers.take(run.num_failing));
