@@ -134,7 +134,8 @@ const OF_WHOLE = [
 function markWhole() {
   for (const element of document.querySelectorAll(OF_WHOLE.join(", "))) {
     if (element.closest("table") && !element.closest("table").querySelector("td.number")) continue;
-    element.append(make("span", { class: "of-whole" }, " (of the whole run)"));
+    const said = make("span", { class: "of-whole" }, " (of the whole run)");
+    if (element.firstChild) element.firstChild.after(said);
   }
 }
 
