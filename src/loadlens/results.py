@@ -74,14 +74,9 @@ class Drawn:
         return {name: altair_chart(picture.chart) for name, picture in self.pictures.items()}
 
     @property
-    def figures(self) -> dict[str, str]:
-        """The same as SVG documents."""
-        return {name: picture.svg for name, picture in self.pictures.items()}
-
-    @property
     def shown_pictures(self) -> Sequence[str]:
         """The charts that a notebook shows."""
-        return list(self.figures.values())
+        return [picture.svg for picture in self.pictures.values()]
 
     def begin_drawing(self, formats: Sequence[ChartFormat]) -> None:
         """Begins to draw all charts, and those that are written as files in these formats."""

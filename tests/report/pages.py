@@ -13,10 +13,20 @@ from loadlens.report import Report, Section, Table, render
 from tests.sample_logs import small_log, stability_log
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A chart that has been drawn."""
+
+    svg: str
+
+
 SVG = (
     '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="80" height="20" viewBox="0 0 80 20">'
     '<text y="10">drawn</text></svg>'
 )
+CHART = Drawing(SVG)
 OPTIONS = {"Outlier fence": "mean-iqr", "Price table": "sagemaker-serverless.toml"}
 _RAW = ("script", "style")
 _VOID = {"meta", "img", "br", "hr", "link", "input"}

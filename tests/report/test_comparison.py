@@ -15,7 +15,7 @@ from loadlens.report.comparison_report import (
     verdict_sentence,
 )
 from tests.comparison.runs import run
-from tests.report.pages import HOSTILE, SVG, page_of, tables_of
+from tests.report.pages import CHART, HOSTILE, page_of, tables_of
 
 
 def compared(**factors: float) -> Comparison:
@@ -24,7 +24,7 @@ def compared(**factors: float) -> Comparison:
 
 
 def report(comparison: Comparison) -> Report:
-    figures = {"latency_density": SVG, "latency_spectrum": SVG}
+    figures = {"latency_density": CHART, "latency_spectrum": CHART}
     return comparison_report(comparison=comparison, version="1.2.3", figures=figures)
 
 
@@ -152,7 +152,7 @@ def test_without_prices_nothing_is_said_of_costs():
 
 def test_as_a_section_of_another_report():
     comparison = compared(a=1, slow=1.3)
-    section = comparison_section(comparison, {"latency_density": SVG, "latency_spectrum": SVG})
+    section = comparison_section(comparison, {"latency_density": CHART, "latency_spectrum": CHART})
     assert section.anchor == "comparison"
     headings = [block.text for block in section.blocks if isinstance(block, Heading)]
     assert headings[:2] == ["Verdicts", "Metrics"]

@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from loadlens.report import Callout, Card, Figure, Report, Section, Table, render_markdown
+from tests.report.pages import Drawing
 
 
 def report(*blocks: object, cards: tuple[Card, ...] = (), anchor: str = "summary") -> Report:
@@ -57,7 +58,7 @@ def test_rows_that_are_left_out_are_counted() -> None:
 
 
 def test_charts_and_the_settings_are_for_the_report() -> None:
-    page = report(Figure(caption="A chart", svg="<svg/>"), table(), anchor="at-a-glance")
+    page = report(Figure(caption="A chart", picture=Drawing("<svg/>")), table(), anchor="at-a-glance")
     assert render_markdown(page).splitlines() == ["### Load test: run.csv", "", "The end."]
 
 

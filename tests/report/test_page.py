@@ -4,14 +4,14 @@ import polars as pl
 import pytest
 
 from loadlens.report import Callout, Card, Figure, Notes, Report, Section, Table, render
-from tests.report.pages import HOSTILE, SVG, page_of, report_of
+from tests.report.pages import CHART, HOSTILE, SVG, Drawing, page_of, report_of
 
 
 def test_all_text_is_inert():
     hostile = pl.DataFrame({HOSTILE: [HOSTILE], "other": [1]})
     blocks = (
         Table(caption=HOSTILE, frame=hostile, note=HOSTILE, totals={"other": HOSTILE}),
-        Figure(caption=f'" onload="alert(1){HOSTILE}', svg=SVG),
+        Figure(caption=f'" onload="alert(1){HOSTILE}', picture=CHART),
         Callout(text=HOSTILE),
         Notes(items={HOSTILE: HOSTILE}),
     )
@@ -25,7 +25,7 @@ def test_all_text_is_inert():
 
 
 def test_a_page_needs_nothing_else():
-    page = page_of(report_of(Figure(caption="Chart", svg=SVG), Callout(text="x")))
+    page = page_of(report_of(Figure(caption="Chart", picture=CHART), Callout(text="x")))
     page.assert_inert()
     without_names = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page.text).replace("http://www.w3.org/2000/svg", "")
     assert "://" not in without_names
@@ -66,7 +66,7 @@ def test_a_table_of_another_currency():
 
 @pytest.mark.parametrize("svg", [SVG, SVG.replace(' viewBox="0 0 80 20"', "")])
 def test_a_figure_is_inline_and_scales(svg):
-    page = page_of(report_of(Figure(caption='Latency "by" size', svg=svg)))
+    page = page_of(report_of(Figure(caption='Latency "by" size', picture=Drawing(svg))))
     (root,) = page.named("svg")
     assert root["role"] == "img"
     assert root["aria-label"] == 'Latency "by" size'
@@ -79,7 +79,7 @@ def test_a_figure_is_inline_and_scales(svg):
 
 def test_a_figure_without_svg_is_a_mistake():
     with pytest.raises(ValueError, match="no SVG element"):
-        render(report_of(Figure(caption="Chart", svg="<p>")))
+        render(report_of(Figure(caption="Chart", picture=Drawing("<p>"))))
 
 
 def test_cards_stand_in_the_first_section():

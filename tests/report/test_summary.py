@@ -2,7 +2,7 @@ import polars as pl
 
 import loadlens
 from loadlens.report import Figure, Report, summary_report
-from tests.report.pages import HOSTILE, OPTIONS, SVG, page_of, tables_of
+from tests.report.pages import CHART, HOSTILE, OPTIONS, page_of, tables_of
 from tests.sample_logs import small_log
 
 
@@ -19,7 +19,7 @@ def report(
 
 
 def test_sections():
-    found = report(["memory_size"], figures={"latency_density": SVG})
+    found = report(["memory_size"], figures={"latency_density": CHART})
     assert [section.anchor for section in found.sections] == [
         "at-a-glance",
         "summary",
@@ -50,7 +50,11 @@ def test_a_missing_key_is_an_en_dash():
 
 
 def test_figures_keep_their_order_and_get_captions():
-    figures = {"latency_by_hour": SVG, "latency_density": SVG, "errors": ("Errors by minute.", SVG)}
+    figures = {
+        "latency_by_hour": CHART,
+        "latency_density": CHART,
+        "errors": ("Errors by minute.", CHART),
+    }
     found = report(["memory_size"], figures=figures)
     captions = [
         block.caption for section in found.sections for block in section.blocks if isinstance(block, Figure)

@@ -7,9 +7,9 @@ import loadlens
 from loadlens.report import Callout, Figure, Notes, Report, toolkit_report
 from loadlens.report.toolkit_report import break_even_sentence, recommendation_sentence
 from tests.report.pages import (
+    CHART,
     HOSTILE,
     OPTIONS,
-    SVG,
     concurrency,
     cost_of,
     page_of,
@@ -20,7 +20,8 @@ from tests.sample_logs import small_log
 
 NO_COST = "The stability benchmark has no endpoint metrics (endpoint_metrics.csv)."
 FIGURES = dict.fromkeys(
-    ("stability_latency_density", "concurrency_latency_density", "cost_vs_performance", "cost_savings"), SVG
+    ("stability_latency_density", "concurrency_latency_density", "cost_vs_performance", "cost_savings"),
+    CHART,
 )
 
 
@@ -73,7 +74,9 @@ def test_the_whole_report():
 
 
 def test_only_stability():
-    found = report(stability=stability(), no_cost_reason=NO_COST, figures={"stability_latency_density": SVG})
+    found = report(
+        stability=stability(), no_cost_reason=NO_COST, figures={"stability_latency_density": CHART}
+    )
     assert "Concurrency" not in titles(found)
     assert len(page_of(found).named("svg")) == 1
 

@@ -114,7 +114,7 @@ VEGA_LITE: Final = "6.4.1"
 """The version of Vega-Lite that charts are written in."""
 
 _CONFIG: Final[Spec] = {
-    # A page names each picture as a whole: descriptions of single marks would be a tenth of it that nobody hears.
+    # A page names each picture as a whole; descriptions of single marks would be a tenth of it.
     "aria": False,
     "font": FONT,
     "background": "white",

@@ -8,7 +8,7 @@ import polars as pl
 from loadlens.comparison import LEVEL, METRICS, MOST_DRAWN, VERDICTS, Comparison
 from loadlens.cost import MEMORY, priced_text
 from loadlens.report.columns import NOTHING, column_header, format_value, key_text
-from loadlens.report.page import Block, Callout, Card, Figure, Notes, Report, Section, Table
+from loadlens.report.page import Block, Callout, Card, Figure, Image, Notes, Report, Section, Table
 from loadlens.report.sections import counted, joined, settings_table
 from loadlens.schema import LATENCY
 
@@ -41,13 +41,13 @@ _CAPTIONS: Final = {
 }
 
 
-def comparison_report(*, comparison: Comparison, version: str, figures: Mapping[str, str]) -> Report:
+def comparison_report(*, comparison: Comparison, version: str, figures: Mapping[str, Image]) -> Report:
     """The report of a comparison.
 
     Args:
         comparison: the comparison.
         version: of loadlens.
-        figures: SVG of the charts ``latency_density`` and ``latency_spectrum``.
+        figures: the charts ``latency_density`` and ``latency_spectrum``.
     """
     return Report(
         title="Comparison of two runs",
@@ -58,18 +58,18 @@ def comparison_report(*, comparison: Comparison, version: str, figures: Mapping[
     )
 
 
-def comparison_section(comparison: Comparison, figures: Mapping[str, str]) -> Section:
+def comparison_section(comparison: Comparison, figures: Mapping[str, Image]) -> Section:
     """All of a comparison as one section of another report.
 
     Args:
         comparison: the comparison.
-        figures: SVG of the charts ``latency_density`` and ``latency_spectrum``.
+        figures: the charts ``latency_density`` and ``latency_spectrum``.
     """
     sections = _sections(comparison, figures, whole="summary.json")
     return joined(sections, title="Comparison with the baseline", anchor="comparison")
 
 
-def _sections(comparison: Comparison, figures: Mapping[str, str], whole: str = "") -> tuple[Section, ...]:
+def _sections(comparison: Comparison, figures: Mapping[str, Image], whole: str = "") -> tuple[Section, ...]:
     """All sections; ``whole`` is the file with all rows, by default those of a comparison's own folder."""
     return (
         _at_a_glance(comparison),
@@ -289,8 +289,8 @@ def _rest(frame: pl.DataFrame, most: int, noun: str, file: str) -> str:
     )
 
 
-def _curves(figures: Mapping[str, str]) -> Section:
-    blocks = tuple(Figure(caption=_CAPTIONS[name], svg=svg) for name, svg in figures.items())
+def _curves(figures: Mapping[str, Image]) -> Section:
+    blocks = tuple(Figure(caption=_CAPTIONS[name], picture=chart) for name, chart in figures.items())
     return Section(title="Latency of both runs", anchor="latency", blocks=blocks)
 
 

@@ -8,7 +8,7 @@ import polars as pl
 from loadlens.cost import Capacity, CostComparison, percentile_text, priced_text
 from loadlens.cost.prices import PriceTable
 from loadlens.report.columns import format_money, format_value
-from loadlens.report.page import Block, Callout, Card, Figure, Notes, Report, Section, Table
+from loadlens.report.page import Block, Callout, Card, Figure, Image, Notes, Report, Section, Table
 from loadlens.report.sections import counted, joined, settings_table
 
 __all__ = ["choice_card", "cost_headers", "cost_report", "cost_section"]
@@ -51,7 +51,7 @@ def cost_report(
     source: str,
     version: str,
     comparison: CostComparison,
-    figures: Mapping[str, str],
+    figures: Mapping[str, Image],
     remarks: Sequence[str] = (),
 ) -> Report:
     """The report of a comparison of costs.
@@ -60,7 +60,7 @@ def cost_report(
         source: what the report calls the input.
         version: of loadlens.
         comparison: the costs.
-        figures: SVG of the charts ``pareto`` and ``break_even``.
+        figures: the charts ``pareto`` and ``break_even``.
         remarks: what was found out about the log, each a sentence without its end.
     """
     return Report(
@@ -79,12 +79,12 @@ def cost_report(
     )
 
 
-def cost_section(comparison: CostComparison, figures: Mapping[str, str]) -> Section:
+def cost_section(comparison: CostComparison, figures: Mapping[str, Image]) -> Section:
     """The same as one section of another report, whose folder has all rows in summary.json.
 
     Args:
         comparison: the costs.
-        figures: SVG of the charts ``pareto`` and ``break_even``.
+        figures: the charts ``pareto`` and ``break_even``.
     """
     whole = "summary.json"
     return joined(
@@ -135,7 +135,7 @@ def _cards(comparison: CostComparison) -> tuple[Card, ...]:
     return tuple(cards)
 
 
-def _choice(comparison: CostComparison, figures: Mapping[str, str], settings: Mapping[str, str]) -> Section:
+def _choice(comparison: CostComparison, figures: Mapping[str, Image], settings: Mapping[str, str]) -> Section:
     """What to run, and the options, after other ``settings``."""
     strategy = comparison.choice.strategy
     settings = {
@@ -154,7 +154,7 @@ def _choice(comparison: CostComparison, figures: Mapping[str, str], settings: Ma
         Callout(text=f"{table.name}: {table.note}") for table in comparison.tables if table.from_memory
     ]
     if "pareto" in figures:
-        blocks.append(Figure(caption=_CAPTIONS["pareto"], svg=figures["pareto"]))
+        blocks.append(Figure(caption=_CAPTIONS["pareto"], picture=figures["pareto"]))
     blocks.append(settings_table("Input and options", settings))
     return Section(title="What to run", anchor="what-to-run", blocks=tuple(blocks))
 
@@ -224,7 +224,7 @@ def _capacity_table(capacities: Sequence[Capacity]) -> Table:
 
 
 def _break_even(
-    comparison: CostComparison, figures: Mapping[str, str], file: str = "break_even.csv"
+    comparison: CostComparison, figures: Mapping[str, Image], file: str = "break_even.csv"
 ) -> Section:
     if not comparison.capacities:
         text = (
@@ -234,7 +234,7 @@ def _break_even(
         return Section(title="Break-even", anchor="break-even", blocks=(Callout(text=text),))
     blocks: list[Block] = []
     if "break_even" in figures:
-        blocks.append(Figure(caption=_CAPTIONS["break_even"], svg=figures["break_even"]))
+        blocks.append(Figure(caption=_CAPTIONS["break_even"], picture=figures["break_even"]))
     caption = "Which is cheaper over monthly volumes; costs at the first volume of each row"
     blocks.append(_table(caption, comparison.break_even, comparison, file, num_keys=2))
     return Section(

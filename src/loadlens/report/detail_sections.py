@@ -7,7 +7,7 @@ import polars as pl
 from loadlens.dialects.durations import DURATIONS
 from loadlens.messages import counted
 from loadlens.report.columns import format_value
-from loadlens.report.page import RUN, Block, Figure, Notes, Section, Table
+from loadlens.report.page import RUN, Block, Figure, Image, Notes, Section, Table
 from loadlens.schema import EARLIEST_S
 from loadlens.summaries import InvocationStatistics, SummaryStatistics
 from loadlens.summaries.failures import failures_note
@@ -45,7 +45,7 @@ _CORRECTED_NOTE: Final = "Corrected percentiles follow from latency buckets, and
 
 def failures_section(
     part: InvocationStatistics,
-    strips: str | None,
+    strips: Image | None,
     *,
     run: str = RUN,
     of: str = "",
@@ -55,7 +55,7 @@ def failures_section(
 
     Args:
         part: the summary.
-        strips: an SVG of the failures over time; None where their times are not known.
+        strips: a chart of the failures over time; None where their times are not known.
         run: the run of the report whose selection they follow.
         of: which of several logs it is of; empty for the only one.
         file: the file that has all rows.
@@ -65,7 +65,7 @@ def failures_section(
         return None
     blocks: list[Block] = [_failures_table(failures, part, run, file)]
     if strips is not None:
-        blocks.append(Figure(caption=FAILURES_CAPTION, svg=strips, name="failures", run=run))
+        blocks.append(Figure(caption=FAILURES_CAPTION, picture=strips, name="failures", run=run))
     return Section(
         title=f"Failures: {of}" if of else "Failures",
         anchor="-".join(["failures", *of.split()]),
@@ -125,12 +125,12 @@ def _times(times: pl.Series) -> pl.Series:
     return milliseconds.cast(pl.Datetime("ms")).dt.to_string("%Y-%m-%d %H:%M:%S%.3f")
 
 
-def parts_section(part: InvocationStatistics, bars: str | None) -> Section | None:
+def parts_section(part: InvocationStatistics, bars: Image | None) -> Section | None:
     """Figures of the measures, and what mean latencies are made of; None where none was asked for.
 
     Args:
         part: the summary.
-        bars: an SVG of the parts; None where no call has one.
+        bars: a chart of the parts; None where no call has one.
     """
     measures = part.measures
     if measures.is_empty():
@@ -138,7 +138,7 @@ def parts_section(part: InvocationStatistics, bars: str | None) -> Section | Non
     names = list(dict.fromkeys(measures["measure"]))
     meanings = {name: DURATIONS[name].meaning for name in names if name in DURATIONS}
     blocks: list[Block] = [
-        *([Figure(caption=_PARTS_CAPTION, svg=bars)] if bars is not None else []),
+        *([Figure(caption=_PARTS_CAPTION, picture=bars)] if bars is not None else []),
         Table(
             caption="Further durations of the successful calls",
             frame=measures.head(_MOST_ROWS),

@@ -5,7 +5,7 @@ from typing import Final
 
 import polars as pl
 
-from loadlens.report.page import RUN, Block, Callout, Figure, Section, Table
+from loadlens.report.page import RUN, Block, Callout, Figure, Image, Section, Table
 from loadlens.summaries import InvocationStatistics
 from loadlens.summaries.load import Load
 from loadlens.summaries.scalability import Scalability
@@ -30,12 +30,12 @@ _NAMES: Final = {
 }
 
 
-def load_section(part: InvocationStatistics, figures: Mapping[str, str]) -> Section | None:
+def load_section(part: InvocationStatistics, figures: Mapping[str, Image]) -> Section | None:
     """The load of a run; None where the log tells neither its mean nor its levels.
 
     Args:
         part: the summary.
-        figures: SVG of the charts by their names.
+        figures: the charts by their names.
     """
     load = part.load
     if load.mean_active is None and load.table.is_empty():
@@ -44,7 +44,7 @@ def load_section(part: InvocationStatistics, figures: Mapping[str, str]) -> Sect
         [Callout(text=f"{load.warning[:1].upper()}{load.warning[1:]}.")] if load.warning else []
     )
     blocks += [
-        Figure(caption=text, svg=figures[name], name=name, run=RUN)
+        Figure(caption=text, picture=figures[name], name=name, run=RUN)
         for name, text in LOAD_CAPTIONS.items()
         if name in figures
     ]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from loadlens.profile.buckets import COARSE_ERROR
-from loadlens.report.page import RUN, Figure, Section
+from loadlens.report.page import RUN, Figure, Image, Section
 from loadlens.summaries import InvocationStatistics
 
 __all__ = ["OVER_TIME_CAPTIONS", "over_time_section"]
@@ -23,15 +23,15 @@ OVER_TIME_CAPTIONS: Final[Mapping[str, str]] = {
 """Captions of the charts over time, by their names."""
 
 
-def over_time_section(part: InvocationStatistics, figures: Mapping[str, str]) -> Section | None:
+def over_time_section(part: InvocationStatistics, figures: Mapping[str, Image]) -> Section | None:
     """The run over time; None where no call tells when it ended.
 
     Args:
         part: the summary.
-        figures: SVG of the charts by their names.
+        figures: the charts by their names.
     """
     shown = [
-        Figure(caption=caption, svg=figures[name], name=name, run=RUN)
+        Figure(caption=caption, picture=figures[name], name=name, run=RUN)
         for name, caption in OVER_TIME_CAPTIONS.items()
         if name in figures
     ]

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import groupby
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from loadlens.messages import visible_lines
 from loadlens.report.columns import column_format, column_header, format_key, format_value
@@ -26,6 +26,7 @@ __all__ = [
     "Card",
     "Figure",
     "Heading",
+    "Image",
     "Notes",
     "Report",
     "Section",
@@ -41,6 +42,14 @@ _SIZE: Final = r"""\s{}\s*=\s*["']([\d.]+)(?:px)?["']"""
 
 RUN: Final = "log"
 """What the run of a log is called among those of a report."""
+
+
+class Image(Protocol):
+    """A chart, which may still be drawn while the page is written up to it."""
+
+    @property
+    def svg(self) -> str:
+        """The chart as an SVG document."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,13 +108,13 @@ class Figure:
 
     Attributes:
         caption: what the chart shows, also for who cannot see it.
-        svg: an SVG document that may be trusted: it goes into the page as it is.
+        picture: whose SVG may be trusted: it goes into the page as it is.
         name: what it is called among charts, by which scripts know what to draw in its place.
         run: the run of the report whose selection it follows; empty for none.
     """
 
     caption: str
-    svg: str
+    picture: Image
     name: str = ""
     run: str = ""
 
@@ -264,7 +273,8 @@ def _inline_svg(figure: Figure) -> Markup:
     """The SVG element without what stands before it, as wide as the page."""
     from markupsafe import Markup, escape
 
-    root = _ROOT.search(figure.svg)
+    svg = figure.picture.svg
+    root = _ROOT.search(svg)
     if root is None:
         raise ValueError(f"the figure {figure.caption!r} has no SVG element")
     given = root[1]
@@ -273,5 +283,5 @@ def _inline_svg(figure: Figure) -> Markup:
     if width and height and "viewBox" not in given:
         attributes += f' viewBox="0 0 {width[1]} {height[1]}"'
     label = escape(figure.caption)
-    body = figure.svg[root.end() :].strip()
+    body = svg[root.end() :].strip()
     return Markup(f'<svg role="img" aria-label="{label}"{attributes}>{body}')  # noqa: S704  # made by our charts

@@ -9,7 +9,7 @@ import polars as pl
 
 from loadlens.logs import Findings
 from loadlens.report.columns import format_value, key_text
-from loadlens.report.page import RUN, Block, Callout, Card, Figure, Report, Section, Table
+from loadlens.report.page import RUN, Block, Callout, Card, Figure, Image, Report, Section, Table
 from loadlens.report.run_data import runs_of
 from loadlens.report.sections import (
     VIEW_CAPTIONS,
@@ -42,7 +42,7 @@ def summary_report(
     options: Mapping[str, str],
     summary: SummaryStatistics,
     findings: Findings | None = None,
-    figures: Mapping[str, str | tuple[str, str]],
+    figures: Mapping[str, Image | tuple[str, Image]],
     cards: Sequence[Card] = (),
     before: Sequence[Section] = (),
     after: Sequence[Section] = (),
@@ -55,7 +55,7 @@ def summary_report(
         options: the options as the report shows them; ``Outlier fence`` names the fence.
         summary: the summary.
         findings: what was rejected or left out, and what the log cannot tell.
-        figures: SVG of each chart by its name, or caption and SVG, in the order of the report.
+        figures: each chart by its name, or caption and chart, in the order of the report.
         cards: key figures of what else was asked, shown first.
         before: sections on what else was asked, shown before the summary.
         after: the same, shown after it.
@@ -121,7 +121,7 @@ def _at_a_glance(source: str, options: Mapping[str, str], summary: SummaryStatis
     )
 
 
-def _summary(summary: SummaryStatistics, figures: Mapping[str, str | tuple[str, str]]) -> Section:
+def _summary(summary: SummaryStatistics, figures: Mapping[str, Image | tuple[str, Image]]) -> Section:
     file = "summary.csv"
     tables = (
         *leading_tables(summary, summary.by, file=file),
@@ -147,11 +147,11 @@ def _population(summary: SummaryStatistics) -> str:
     )
 
 
-def _figure(name: str, figure: str | tuple[str, str], outliers: str) -> Figure:
+def _figure(name: str, figure: Image | tuple[str, Image], outliers: str) -> Figure:
     if isinstance(figure, tuple):
-        return Figure(caption=figure[0], svg=figure[1], name=name, run=RUN)
+        return Figure(caption=figure[0], picture=figure[1], name=name, run=RUN)
     captions = {"latency_density": density_caption("in each configuration", outliers), **VIEW_CAPTIONS}
-    return Figure(caption=captions.get(name, name.replace("_", " ")), svg=figure, name=name, run=RUN)
+    return Figure(caption=captions.get(name, name.replace("_", " ")), picture=figure, name=name, run=RUN)
 
 
 def _quality(summary: SummaryStatistics, findings: Findings) -> Section:

@@ -11,7 +11,7 @@ from loadlens.cost.break_even import CostAnalysis
 from loadlens.report.columns import format_money, format_value, key_text
 from loadlens.report.detail_sections import failures_section
 from loadlens.report.load_report import scalability_table
-from loadlens.report.page import Block, Callout, Card, Figure, Report, Section, Table
+from loadlens.report.page import Block, Callout, Card, Figure, Image, Report, Section, Table
 from loadlens.report.run_data import runs_of
 from loadlens.report.sections import (
     VIEW_CAPTIONS,
@@ -146,7 +146,7 @@ def toolkit_report(
     concurrency: ConcurrencyStatistics | None,
     cost: CostAnalysis | None,
     no_cost_reason: str | None,
-    figures: Mapping[str, str],
+    figures: Mapping[str, Image],
 ) -> Report:
     """The report of a results folder; a part that is None is left out or its absence explained.
 
@@ -158,7 +158,7 @@ def toolkit_report(
         concurrency: the concurrency analysis.
         cost: the cost analysis.
         no_cost_reason: why there is no cost analysis, as a sentence.
-        figures: SVG of the charts ``stability_latency_density``, ``concurrency_latency_density``,
+        figures: the charts ``stability_latency_density``, ``concurrency_latency_density``,
             ``cost_vs_performance`` and ``cost_savings``, and of ``<part>_failures``, as far as there are any.
     """
     sections = [
@@ -230,7 +230,7 @@ def _configuration(source: str, options: Mapping[str, str], cost: CostAnalysis |
 def _failures(
     stability: StabilityStatistics | None,
     concurrency: ConcurrencyStatistics | None,
-    figures: Mapping[str, str],
+    figures: Mapping[str, Image],
 ) -> list[Section]:
     """The failed calls of both benchmarks, as far as there are any."""
     parts = {"stability": stability, "concurrency": concurrency}
@@ -248,7 +248,7 @@ def _failures(
     return [section for section in found if section]
 
 
-def _stability(stability: StabilityStatistics, figures: Mapping[str, str]) -> Section:
+def _stability(stability: StabilityStatistics, figures: Mapping[str, Image]) -> Section:
     return Section(
         title="Stability",
         anchor="stability",
@@ -265,7 +265,7 @@ def _stability(stability: StabilityStatistics, figures: Mapping[str, str]) -> Se
     )
 
 
-def _concurrency(concurrency: ConcurrencyStatistics, figures: Mapping[str, str]) -> Section:
+def _concurrency(concurrency: ConcurrencyStatistics, figures: Mapping[str, Image]) -> Section:
     return Section(
         title="Concurrency",
         anchor="concurrency",
@@ -313,13 +313,13 @@ def _tables(run: str, part: InvocationStatistics, key: Sequence[str], file: str)
     return tuple(replace(table, run=run) for table in invocation_tables(part, key, file=file))
 
 
-def _density(figures: Mapping[str, str], part: str, what: str, outliers: str) -> tuple[Figure, ...]:
-    svg = figures.get(f"{part}_latency_density")
+def _density(figures: Mapping[str, Image], part: str, what: str, outliers: str) -> tuple[Figure, ...]:
+    chart = figures.get(f"{part}_latency_density")
     caption = density_caption(what, outliers)
-    return (Figure(caption=caption, svg=svg, name="latency_density", run=part),) if svg else ()
+    return (Figure(caption=caption, picture=chart, name="latency_density", run=part),) if chart else ()
 
 
-def _views(figures: Mapping[str, str], part: str) -> tuple[Figure, ...]:
+def _views(figures: Mapping[str, Image], part: str) -> tuple[Figure, ...]:
     """The charts that every summary has, of one part."""
     return tuple(
         replace(figure, name=view, run=part)
@@ -328,8 +328,8 @@ def _views(figures: Mapping[str, str], part: str) -> tuple[Figure, ...]:
     )
 
 
-def _figure(figures: Mapping[str, str], name: str) -> tuple[Figure, ...]:
-    return (Figure(caption=_CAPTIONS[name], svg=figures[name]),) if name in figures else ()
+def _figure(figures: Mapping[str, Image], name: str) -> tuple[Figure, ...]:
+    return (Figure(caption=_CAPTIONS[name], picture=figures[name]),) if name in figures else ()
 
 
 def _no_cost(reason: str | None) -> Section:
@@ -337,7 +337,7 @@ def _no_cost(reason: str | None) -> Section:
     return Section(title="Cost", anchor="cost", blocks=(Callout(text=text),))
 
 
-def _cost(cost: CostAnalysis, figures: Mapping[str, str]) -> Section:
+def _cost(cost: CostAnalysis, figures: Mapping[str, Image]) -> Section:
     return Section(
         title="Cost",
         anchor="cost",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from loadlens.charts import Picture
     from loadlens.logs import Findings
     from loadlens.profile import Outliers
     from loadlens.publish.saving import ChartFormat
@@ -144,7 +145,7 @@ class ToolkitAnalysis(Shown, SavedFolder):
             concurrency=self.concurrency,
             cost=self.cost,
             no_cost_reason=self.no_cost_reason,
-            figures=self._figures,
+            figures=self._pictures,
         )
 
     @property
@@ -155,13 +156,13 @@ class ToolkitAnalysis(Shown, SavedFolder):
         return openmetrics_text(part)
 
     @property
-    def _figures(self) -> dict[str, str]:
+    def _pictures(self) -> dict[str, Picture]:
         parts = {"stability_": self.stability, "concurrency_": self.concurrency, "": self.cost}
         return {
-            f"{prefix}{name}": svg
+            f"{prefix}{name}": picture
             for prefix, part in parts.items()
             if part
-            for name, svg in part.figures.items()
+            for name, picture in part.pictures.items()
         }
 
 
@@ -258,7 +259,7 @@ class LogAnalysis(Shown, SavedFolder):
         from loadlens.report.load_report import LOAD_CAPTIONS
         from loadlens.report.over_time_report import OVER_TIME_CAPTIONS
 
-        figures = self.summary.figures
+        charts = self.summary.pictures
         elsewhere = {*OVER_TIME_CAPTIONS, *LOAD_CAPTIONS, "failures", "parts"}
         return summary_report(
             source=", ".join(self.sources),
@@ -266,10 +267,10 @@ class LogAnalysis(Shown, SavedFolder):
             options={"Outlier fence": self.summary.outliers},
             summary=self.summary,
             findings=self.findings,
-            figures={name: svg for name, svg in figures.items() if name not in elsewhere},
+            figures={name: chart for name, chart in charts.items() if name not in elsewhere},
             cards=self.decisions.cards(),
             before=self.decisions.sections_before(),
-            after=(*self._further_sections(figures), *self.decisions.sections_after()),
+            after=(*self._further_sections(charts), *self.decisions.sections_after()),
         )
 
     @property
@@ -277,17 +278,17 @@ class LogAnalysis(Shown, SavedFolder):
         """The figures as OpenMetrics."""
         return openmetrics_text(self.summary)
 
-    def _further_sections(self, svg: Mapping[str, str]) -> list[Section]:
+    def _further_sections(self, charts: Mapping[str, Picture]) -> list[Section]:
         """The sections on what was measured besides, where there is something to tell."""
         from loadlens.report import apdex_section, corrected_section, failures_section, parts_section
         from loadlens.report.load_report import load_section
         from loadlens.report.over_time_report import over_time_section
 
         sections = [
-            over_time_section(self.summary, svg),
-            load_section(self.summary, svg),
-            failures_section(self.summary, svg.get("failures")),
-            parts_section(self.summary, svg.get("parts")),
+            over_time_section(self.summary, charts),
+            load_section(self.summary, charts),
+            failures_section(self.summary, charts.get("failures")),
+            parts_section(self.summary, charts.get("parts")),
             apdex_section(self.summary),
             corrected_section(self.summary),
         ]

@@ -51,7 +51,7 @@ class ComparisonResult(Drawn, Comparison, SavedFolder):
         """What report.html shows."""
         from loadlens.report.comparison_report import comparison_report
 
-        return comparison_report(comparison=self, version=version("loadlens"), figures=self.figures)
+        return comparison_report(comparison=self, version=version("loadlens"), figures=self.pictures)
 
     @property
     def file_document(self) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class CostingResult(Drawn, CostComparison, SavedFolder):
             source=", ".join(map(shown, self.sources)),
             version=version("loadlens"),
             comparison=self,
-            figures=self.figures,
+            figures=self.pictures,
             remarks=self.remarks,
         )
         write_text(folder / "report.html", render(report))

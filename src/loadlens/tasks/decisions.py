@@ -106,8 +106,8 @@ class Decisions(Shown):
         from loadlens.report.cost_report import cost_section
 
         return (
-            *([comparison_section(self.comparison, self.comparison.figures)] if self.comparison else []),
-            *([cost_section(self.costing, self.costing.figures)] if self.costing else []),
+            *([comparison_section(self.comparison, self.comparison.pictures)] if self.comparison else []),
+            *([cost_section(self.costing, self.costing.pictures)] if self.costing else []),
         )
 
 
