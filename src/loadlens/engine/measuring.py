@@ -10,7 +10,6 @@ from typing import Any, Generic, TypeVar
 import polars as pl
 
 from loadlens.engine.counting import Counted, counted, whole
-from loadlens.engine.distributed import counted_by_workers
 from loadlens.engine.readout import together
 from loadlens.engine.refine import ChangedError
 from loadlens.engine.scan import Scan
@@ -267,11 +266,11 @@ def _sliced(log: Log, scan: Scan) -> AbstractContextManager[Log]:
 
 def _counted(log: Log, scan: Scan) -> AbstractContextManager[Iterator[Counted]]:
     executor = scan.options.executor
-    return (
-        counted(log, scan)
-        if executor is None
-        else nullcontext(iter([counted_by_workers(log, scan, executor)]))
-    )
+    if executor is None:
+        return counted(log, scan)
+    from loadlens.engine.distributed import counted_by_workers
+
+    return nullcontext(iter([counted_by_workers(log, scan, executor)]))
 
 
 @contextmanager
