@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from loadlens.cli.cost import CostOptions
+from loadlens.cli.cost_options import CostOptions
 from loadlens.cli.grouped_commands import (
     comparison_option,
     cost_option,
@@ -35,14 +35,13 @@ from loadlens.cli.option_groups import (
     share_of,
 )
 from loadlens.cli.pipeline_files import MarkdownFiles, OpenMetrics
-from loadlens.cli.terminal import ProgressDisplay, print_results, progress_display
+from loadlens.cli.progress_display import ProgressDisplay, progress_display
 from loadlens.cost.prices import BUILT_IN_TABLES, load_prices
 from loadlens.errors import GateFailedError, UsageError
 from loadlens.gates.verdict_files import failures, summary_line
 from loadlens.logs import Reading, find_toolkit_folder
 from loadlens.profile import DEFAULT_PERCENTILES, MeasureOptions
 from loadlens.publish.publishing import existing_paths, publish_folder, refuse_output_inside, write_text
-from loadlens.report import render_markdown
 from loadlens.results import ChartFormat
 from loadlens.storage.location import Location, target
 from loadlens.storage.secrets import StorageOptions
@@ -153,11 +152,26 @@ def analyze_command(
         )
         analysis = published_analysis(inputs, place, options, overwrite=overwrite)
     files.publish(
-        lambda: render_markdown(analysis.report),
+        lambda: _markdown(analysis),
         (openmetrics, lambda path: write_text(path, analysis.openmetrics)),
     )
-    output.show(lambda: analysis.document, lambda: print_results(analysis, place))
+    output.show(lambda: analysis.document, lambda: _print(analysis, place))
     _refuse_failed_gates(analysis)
+
+
+# What shows results is imported when there are some: charts are drawn meanwhile.
+
+
+def _markdown(analysis: ToolkitAnalysis | LogAnalysis) -> str:
+    from loadlens.report import render_markdown
+
+    return render_markdown(analysis.report)
+
+
+def _print(analysis: ToolkitAnalysis | LogAnalysis, out: Location) -> None:
+    from loadlens.cli.terminal import print_results
+
+    print_results(analysis, out)
 
 
 def _prices_a_log(inputs: Sequence[str], prices: Sequence[str] | None, reading: Reading) -> bool:
@@ -196,7 +210,7 @@ def demo_command(
             on_stage=display.on_stage,
         )
         analysis = _demo(place, rows, seed, options, display, overwrite=overwrite)
-    output.show(lambda: analysis.document, lambda: print_results(analysis, place))
+    output.show(lambda: analysis.document, lambda: _print(analysis, place))
 
 
 def _demo(

@@ -24,7 +24,8 @@ from loadlens.cli.option_groups import (
     refuse_results_folder,
 )
 from loadlens.cli.pipeline_files import Junit, MarkdownFiles, written_file
-from loadlens.cli.terminal import MOST_ROWS, console_of_width, print_line, print_warnings, progress_display
+from loadlens.cli.progress_display import progress_display
+from loadlens.cli.terminal import MOST_ROWS, console_of_width, print_line, print_warnings
 from loadlens.engine import ask
 from loadlens.errors import GateFailedError, InputError, UsageError
 from loadlens.gates import GateCheck, Verdict, check_document, gates_question, junit_xml, markdown_text

@@ -29,7 +29,8 @@ from loadlens.cli.option_groups import (
     share_of,
 )
 from loadlens.cli.pipeline_files import Junit, MarkdownFiles
-from loadlens.cli.terminal import MOST_ROWS, ProgressDisplay, console_of_width, progress_display
+from loadlens.cli.progress_display import ProgressDisplay, progress_display
+from loadlens.cli.terminal import MOST_ROWS, console_of_width
 from loadlens.comparison import VERDICTS, Comparison, ComparisonQuestion, compared_prices
 from loadlens.errors import GateFailedError, InputError, UsageError
 from loadlens.logs import REJECTS_FILE, Log, Reading, TooManyRejectsError, find_toolkit_folder, open_log

@@ -26,13 +26,13 @@ from loadlens.cli.option_groups import (
     Storage,
     refuse_results_folder,
 )
+from loadlens.cli.progress_display import progress_display
 from loadlens.cli.terminal import (
     print_frame,
     print_inspection,
     print_line,
     print_proposal,
     print_warnings,
-    progress_display,
 )
 from loadlens.cost.prices import BUILT_IN_TABLES, PriceTable, load_prices
 from loadlens.errors import InputError

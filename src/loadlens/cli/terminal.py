@@ -1,10 +1,8 @@
-"""What the command line shows: progress on standard error, short result tables on standard output."""
+"""What the command line prints: short result tables on standard output, warnings on standard error."""
 
 from __future__ import annotations
 
 import math
-import sys
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -23,14 +21,11 @@ from loadlens.schema import CONFIGURATION_COLUMNS, LATENCY
 from loadlens.tasks.analysis_folder import LogAnalysis, ToolkitAnalysis
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import polars as pl
-    from rich.progress import Progress as Bars
-    from rich.progress import TaskID
 
     from loadlens.cost.break_even import CostAnalysis
-    from loadlens.profile import Progress
     from loadlens.storage.location import Location
     from loadlens.summaries import InvocationStatistics
     from loadlens.summaries.load import Load
@@ -39,13 +34,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOST_ROWS",
-    "ProgressDisplay",
     "console_of_width",
     "print_frame",
     "print_inspection",
     "print_line",
     "print_results",
-    "progress_display",
 ]
 
 _WIDTH_WITHOUT_TERMINAL = 160
@@ -54,66 +47,6 @@ _MOST_REASONS = 10
 _LATENCIES = (f"{LATENCY}_median", f"{LATENCY}_mean", f"{LATENCY}_p99")
 
 _SUMMARY_COLUMNS = ("num_invocations", "error_rate", *_LATENCIES, "tps_p50", "throughput")
-
-
-class ProgressDisplay:
-    """Shows stages, and bars for those that count rows."""
-
-    def __init__(self, bars: Bars | None) -> None:
-        self._bars = bars
-        self._task: TaskID | None = None
-        self._stage = ""
-
-    def on_stage(self, stage: str) -> None:
-        """Shows that a stage without a count begins."""
-        self._show(stage, 0, None)
-
-    def on_progress(self, progress: Progress) -> None:
-        """Shows how many rows a stage has read."""
-        done, total = progress.partitions_done, progress.partitions_total
-        note = f" ({done:,} of {total:,} partitions)" if total else ""
-        self._show(progress.stage, progress.rows_done, progress.rows_total, note)
-
-    def counter(self, stage: str, total: int) -> Callable[[int], None]:
-        """Something to call with the number of rows just done."""
-        done = 0
-
-        def count(rows: int) -> None:
-            nonlocal done
-            done += rows
-            self._show(stage, done, total)
-
-        return count
-
-    def _show(self, stage: str, done: int, total: int | None, note: str = "") -> None:
-        if self._bars is None:
-            return
-        if stage != self._stage or self._task is None:
-            if self._task is not None:
-                self._bars.remove_task(self._task)
-            self._task = self._bars.add_task(stage, total=total)
-            self._stage = stage
-        self._bars.update(self._task, description=f"{stage}{note}", completed=done, total=total)
-
-
-@contextmanager
-def progress_display(*, quiet: bool) -> Iterator[ProgressDisplay]:
-    """A display of what is under way, on standard error and only where that is a terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield ProgressDisplay(None)
-        return
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f} rows"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        yield ProgressDisplay(bars)
 
 
 class _Console(Console):
