@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Picture", "altair_chart", "prepare"]
 
 _SCALE: Final = 2
-_LEAST_ADDRESS_SPACE: Final = 64 * 2**30
+_LEAST_ADDRESS_SPACE: Final = 40 * 2**30
 _NO_PICTURE: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="460" height="40"><text x="10" y="25" '
     'font-family="sans-serif" font-size="14">Not drawn: address space is limited (ulimit -v)</text></svg>'
