@@ -231,6 +231,7 @@ class Columns:
         return f"{what}; it has: {listed(names)}; {self.advice}"
 
 
+# The patterns of signs are compiled where a file is looked at by them: most need not be.
 Matches = Callable[[Head], bool]
 
 
@@ -243,8 +244,7 @@ def _text(head: Head) -> str:
 
 def begins(pattern: str) -> Matches:
     """Matches files that begin so, after blank lines."""
-    compiled = re.compile(pattern)
-    return lambda head: compiled.match(_text(head)) is not None
+    return lambda head: re.match(pattern, _text(head)) is not None
 
 
 def has_line(*patterns: str) -> Matches:
@@ -253,17 +253,16 @@ def has_line(*patterns: str) -> Matches:
     So a report is known of which somebody kept a part.
     """
     # Blanks are given back to no pattern, so that a long line of them is not looked at again from each.
-    compiled = re.compile(rf"(?m)^[ \t]*+(?:{'|'.join(patterns)})")
-    return lambda head: compiled.search(_text(head)) is not None
+    pattern = rf"(?m)^[ \t]*+(?:{'|'.join(patterns)})"
+    return lambda head: re.search(pattern, _text(head)) is not None
 
 
 def document(*names: str) -> Matches:
     """Matches files that begin as one JSON object and have all of these names near their beginning."""
-    compiled = [re.compile(rf'"{re.escape(name)}"\s*:') for name in names]
 
     def matches(head: Head) -> bool:
         text = _text(head)
-        return text.startswith("{") and all(name.search(text) for name in compiled)
+        return text.startswith("{") and all(re.search(rf'"{re.escape(name)}"\s*:', text) for name in names)
 
     return matches
 
