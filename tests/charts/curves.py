@@ -64,7 +64,7 @@ def num_rows(spec: Mapping[str, Any]) -> int:
 def valid(spec: dict[str, Any]) -> dict[str, Any]:
     """The chart, which has been checked against Vega-Lite's schema.
 
-    To the schema all rows are alike: objects. It takes seconds to say so of thousands, and one stands for all.
+    To the schema all rows are alike: objects. It takes seconds to say so of thousands, so one stands for all.
     """
     alt.Chart.from_dict(_of_one_row(spec), validate=True)
     return spec

@@ -1,6 +1,7 @@
 """PNG and SVG: they render, parse, escape and stay the same."""
 
 import pickle
+import re
 import struct
 import xml.etree.ElementTree as ET
 
@@ -63,6 +64,32 @@ def test_other_suffixes_are_refused(chart, tmp_path, name):
 def test_the_same_chart_gives_the_same_svg(chart):
     again = stability_density_chart(curves_of("memory_size", [1024, 2048]))
     assert Picture(chart).svg == Picture(again).svg
+
+
+def test_a_gradient_does_not_tell_what_was_drawn_before():
+    shades = {"a": "viridis", "b": "magma"}
+    first = {scheme: Picture(shaded(label, scheme)).svg for label, scheme in shades.items()}
+    again = {scheme: Picture(shaded(label, scheme)).svg for label, scheme in reversed(shades.items())}
+    assert first == again
+    names = {re.search(r'<linearGradient id="(\w+)"', svg)[1]: svg for svg in first.values()}
+    assert len(names) == len(shades), "both can stand in one page"
+    assert all(f"url(#{name})" in svg for name, svg in names.items())
+
+
+def test_a_label_that_reads_as_a_gradient_stays():
+    assert "url(#gradient_0)</text>" in Picture(shaded("url(#gradient_0)", "viridis")).svg
+
+
+def shaded(label: str, scheme: str) -> Spec:
+    rows = [{"label": label, "value": value} for value in (1, 2)]
+    return {
+        "data": {"values": rows},
+        "mark": "rect",
+        "encoding": {
+            "x": {"field": "label", "type": "nominal"},
+            "color": {"field": "value", "type": "quantitative", "scale": {"scheme": scheme}},
+        },
+    }
 
 
 def test_last_digits_do_not_show():

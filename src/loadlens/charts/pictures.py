@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, cached_property
 from pathlib import Path
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Picture", "altair_chart", "prepare"]
 
 _SCALE: Final = 2
+_GRADIENT: Final = re.compile(r'(?<=<linearGradient id=")gradient_\d+|(?<= fill="url\(#)gradient_\d+(?=\)")')
 _LEAST_ADDRESS_SPACE: Final = 40 * 2**30
 _NO_PICTURE: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="460" height="40"><text x="10" y="25" '
@@ -135,8 +138,21 @@ def _drawn(chart: Spec) -> str:
     converter = _converter()
     if converter is None:
         return _NO_PICTURE
-    svg: str = converter.vegalite_to_svg(json.dumps(chart), vl_version=VEGA_LITE.rpartition(".")[0])
-    return svg
+    document = json.dumps(chart)
+    svg: str = converter.vegalite_to_svg(document, vl_version=VEGA_LITE.rpartition(".")[0])
+    return _with_ids_of_its_own(svg, document)
+
+
+def _with_ids_of_its_own(svg: str, document: str) -> str:
+    """The same picture, whose gradients are named by what is drawn.
+
+    Vega numbers them through a process. So they would tell what was drawn before.
+    """
+    found = list(dict.fromkeys(_GRADIENT.findall(svg)))
+    if not found:
+        return svg
+    name = f"{zlib.crc32(document.encode()):08x}"
+    return _GRADIENT.sub(lambda match: f"gradient_{name}_{found.index(match[0])}", svg)
 
 
 def _pixels(svg: str) -> bytes:
