@@ -192,6 +192,7 @@ def main() -> None:
             os._exit(interrupt.exit_code)
         if not output_flushed():
             code = INTERNAL_ERROR
+    gc.freeze()  # what is left goes with the process, and need not be looked through before
     sys.exit(code)
 
 
