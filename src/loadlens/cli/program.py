@@ -13,7 +13,6 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from loadlens import __version__
 from loadlens.cli.endings import (
     INTERNAL_ERROR,
     Interrupt,
@@ -167,6 +166,8 @@ def _warned(command: Callable[..., None], name: str) -> Callable[..., None]:
 
 def _version(value: bool) -> None:  # the signature that typer calls
     if value:
+        from loadlens import __version__
+
         typer.echo(f"loadlens {__version__}")
         raise typer.Exit
 
