@@ -15,7 +15,6 @@ __all__ = ["NEVER", "Floats", "Groups", "Ints", "Seconds", "active_sums", "mean_
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-_COUNTS: Final = ("starts", "calls", "completions")
 _MOST_CELLS_A_PAIR: Final = 16
 NEVER: Final = -(2**62)
 """The last start of keys of which no call tells one."""
@@ -64,7 +63,7 @@ class Seconds:
 
     Attributes:
         place: group and second of each that has calls, as one ascending number.
-        sums: starts, calls (ends) and completions up to each, it included, over all groups.
+        sums: calls (by their ends) and completions up to each, it included, over all groups.
         active: the calls that are active from the next second on, up to the next that has calls.
         active_before: those summed up over all seconds up to this one.
         last_start: of each group the last second in which a call started; ``NEVER`` where none tells.
@@ -88,37 +87,41 @@ class Seconds:
         seconds = profile.seconds
         if seconds.is_empty():
             return None
-        second, group = seconds["second"].to_numpy(), groups.of_code[seconds["code"].to_numpy()]
-        first = int(second.min())
-        span = int(second.max()) - first + 3
-        place, number = _places(group * span + second - first, len(groups) * span)
-        counts = {name: np.bincount(number, seconds[name].to_numpy(), len(place)) for name in _COUNTS}
-        sums = {name: np.cumsum(values.astype(np.int64)) for name, values in counts.items()}
-        active = sums["starts"] - sums["calls"]
-        steps = np.cumsum(active * np.diff(place, append=place[-1:]))
-        started = place[counts["starts"] > 0]
-        last_start = np.full(len(groups), NEVER)
-        np.maximum.at(last_start, started // span, started % span + first)
-        ends_of_groups = np.flatnonzero(np.diff(place // span, append=len(groups)))
+        first = int(seconds["second"].min())  # type: ignore[arg-type]
+        span = int(seconds["second"].max()) - first + 3  # type: ignore[arg-type]
+        pairs = groups.of_code[seconds["code"].to_numpy()] * span
+        pairs += seconds["second"].to_numpy() - first
+        place, number = _places(pairs, len(groups) * span)
+        active = _summed(seconds["starts"].to_numpy(), number, len(place))
+        last_start = _last_starts(place[active > 0], span, len(groups))
+        sums = {name: _summed(seconds[name].to_numpy(), number, len(place)) for name in _SUMS}
+        for counts in (active, *sums.values()):  # in place: a long run of many keys has millions
+            np.cumsum(counts, out=counts)
+        active -= sums["calls"]
+        steps = np.zeros(len(place), dtype=np.int64)
+        np.multiply(active[:-1], np.diff(place), out=steps[1:])
+        ends_of_groups = np.searchsorted(place, np.arange(1, len(groups) + 1) * span) - 1
         return cls(
             place=place,
             sums=sums,
             active=active,
-            active_before=np.concatenate([[0], steps[:-1]]),
-            last_start=last_start,
+            active_before=np.cumsum(steps, out=steps),
+            last_start=np.where(last_start == NEVER, NEVER, last_start + first),
             tells_active=not active[ends_of_groups].any(),
             first=first,
             span=span,
         )
 
-    def _last_below(self, group: Ints, second: Ints) -> tuple[Ints, Ints]:
-        """The number of the last place before a second, -1 for none; and the place of the second."""
-        place = group * self.span + np.clip(second - self.first, 0, self.span - 1)
-        return np.searchsorted(self.place, place, side="left") - 1, place
+    def _place(self, group: Ints, second: Ints) -> Ints:
+        return group * self.span + np.clip(second - self.first, 0, self.span - 1)
+
+    def first_from(self, group: Ints, second: Ints) -> Ints:
+        """The number of the first place of a group from a second on; of the next group where it has none."""
+        return np.searchsorted(self.place, self._place(group, second), side="left")
 
     def before(self, name: str, group: Ints, second: Ints) -> Ints:
         """Counts of all seconds before one; differences of one group mean something, no more."""
-        at, _ = self._last_below(group, second)
+        at = self.first_from(group, second) - 1
         return np.where(at >= 0, self.sums[name][at], 0)
 
     def active_up_to(self, group: Ints, second: Ints) -> Ints:
@@ -126,12 +129,32 @@ class Seconds:
 
         Active at a second are the calls that started before it and have not ended before it.
         """
-        at, place = self._last_below(group, second)
-        return np.where(at >= 0, self.active_before[at] + self.active[at] * (place - self.place[at]), 0)
+        at = self.first_from(group, second) - 1
+        since = self._place(group, second) - self.place[at]
+        return np.where(at >= 0, self.active_before[at] + self.active[at] * since, 0)
 
     def active_at(self, group: Ints, second: Ints) -> Ints:
         """Active calls at some seconds, exactly."""
         return self.active_up_to(group, second) - self.active_up_to(group, second - 1)
+
+
+_SUMS: Final = ("calls", "completions")
+
+
+def _summed(counts: Ints, number: Ints, size: int) -> Ints:
+    """Counts summed up by number, below ``size``."""
+    if len(counts) > size:
+        return np.bincount(number, counts, size).astype(np.int64)
+    found = np.empty(size, dtype=np.int64)  # each number occurs once
+    found[number] = counts
+    return found
+
+
+def _last_starts(started: Ints, span: int, num_groups: int) -> Ints:
+    """The last second of each group among places that ascend; ``NEVER`` for a group that has none."""
+    last = np.searchsorted(started, np.arange(1, num_groups + 1) * span) - 1
+    found = np.append(started, NEVER)[last]  # -1, of none, is the last one
+    return np.where(found // span == np.arange(num_groups), found % span, NEVER)
 
 
 def _places(pairs: Ints, most: int) -> tuple[Ints, Ints]:

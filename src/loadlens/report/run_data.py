@@ -102,34 +102,42 @@ def _keys_and_clock(profile: Profile, names: Sequence[str]) -> tuple[pl.DataFram
     """The ``number`` of each key by its columns, and when the calls of these were."""
     numbered = numbered_by(profile.keys.select("code", *names), names)
     groups = Groups.of(profile, numbered["code"].to_numpy(), numbered["number"].to_numpy())
+    seconds = Seconds.of(profile, groups)
     clock = _Clock(
         groups=groups,
-        seconds=Seconds.of(profile, groups),
-        ends=_ends(profile, groups),
+        seconds=seconds,
+        ends=_ends(seconds, groups),
         tick_s=profile.resolution_s,
         is_calendar=is_calendar(profile),
     )
     return numbered.select("number", *names).unique("number").sort("number"), clock
 
 
-def _ends(profile: Profile, groups: Groups) -> pl.DataFrame:
+def _ends(seconds: Seconds | None, groups: Groups) -> tuple[Ints, Ints, Ints, Ints]:
     """Seconds of each key before its first whole one, and from the last in which a call started.
 
     Windows have the rates of the load between these, as in ``timeline``.
+
+    Returns:
+        Number of the key and second, ascending, with its calls and completions; of seconds with calls.
     """
-    seconds = profile.seconds.with_columns(
-        number=pl.Series(groups.of_code[profile.seconds["code"].to_numpy()], dtype=pl.Int64)
-    )
-    whole = np.nan_to_num(np.ceil(groups.first + groups.resolution_s), nan=NEVER).astype(np.int64)
-    first_whole = pl.DataFrame({"number": np.arange(len(groups)), "first_whole": whole})
-    last_start = pl.col("second").filter(pl.col("starts") > 0).max().over("number")
-    is_end = (pl.col("second") < pl.col("first_whole")) | (pl.col("second") >= last_start.fill_null(NEVER))
+    if seconds is None:
+        nothing = np.empty(0, dtype=np.int64)
+        return nothing, nothing, nothing, nothing
+    number = np.arange(len(groups))
+    never = np.full(len(groups), NEVER)
+    first_whole = np.nan_to_num(np.ceil(groups.first + groups.resolution_s), nan=NEVER).astype(np.int64)
+    begin, whole, tail = (seconds.first_from(number, at) for at in (never, first_whole, seconds.last_start))
+    stop = np.append(begin[1:], len(seconds.place))
+    spans = [*zip(begin, whole, strict=True), *zip(tail, stop, strict=True)]
+    at = np.unique(np.concatenate([np.arange(*span) for span in spans]))
+    calls, completions = (np.diff(sums, prepend=0)[at] for sums in seconds.sums.values())
+    at, calls, completions = (values[calls > 0] for values in (at, calls, completions))
     return (
-        seconds.join(first_whole, on="number", maintain_order="left")
-        .filter(is_end, pl.col("calls") > 0)
-        .group_by("number", "second")
-        .agg(pl.col("calls", "completions").sum())
-        .sort("number", "second")
+        seconds.place[at] // seconds.span,
+        seconds.place[at] % seconds.span + seconds.first,
+        calls,
+        completions,
     )
 
 
@@ -140,14 +148,14 @@ class _Clock:
     Attributes:
         groups: from when to when each key has calls.
         seconds: calls by second; None where they are not known.
-        ends: ``number`` of a key, ``second``, ``calls`` and ``completions`` at the ends of its load.
+        ends: numbers of keys, seconds, calls and completions at the ends of the load of each.
         tick_s: its resolution, by which a span is longer than from the first start to the last end.
         is_calendar: whether the clock tells calendar time.
     """
 
     groups: Groups
     seconds: Seconds | None
-    ends: pl.DataFrame
+    ends: tuple[Ints, Ints, Ints, Ints]
     tick_s: float
     is_calendar: bool
 
@@ -276,7 +284,7 @@ class _Run:
             "relative_error": COARSE_ERROR,
             "num_pairs": len(self.key),
             "num_cells": len(self.bucket),
-            "num_ends": self.clock.ends.height,
+            "num_ends": len(self.clock.ends[0]),
             "num_active": len(self.active[0]) if self.clock.tells_active else None,
             "lowest_bucket": self.lowest_bucket,
             "counts": [*self.counts],
@@ -296,10 +304,7 @@ class _Run:
         of each key's load, from the begin of the first window on, with calls and completions; and the
         failures.
         """
-        ends = self.clock.ends
-        of_key, second, *of_ends = (
-            ends[name].to_numpy() for name in ("number", "second", "calls", "completions")
-        )
+        of_key, second, *of_ends = self.clock.ends
         num_keys = len(self.keys)
         whole = (
             *rows_of(self.key, num_keys, self.window, *self.counts.values()),

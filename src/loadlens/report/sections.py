@@ -103,7 +103,9 @@ def invocation_tables(part: InvocationStatistics, key: Sequence[str], *, file: s
         key: the names of the key columns.
         file: the CSV file that holds the whole summary.
     """
-    unused = ("outliers_removed",) if part.outliers == "none" else ()
+    unused = ["outliers_removed"] if part.outliers == "none" else []
+    if f"{LATENCY}_max" not in part.kept_columns:  # which is that of all calls
+        unused.append(f"{LATENCY}_max_all")
     figures = [name for name in part.summary.columns if name not in (*key, *unused)]
     calls = [name for name in figures if name in _CALLS]
     rates = [name for name in _RATES if name in figures]
