@@ -133,6 +133,17 @@ def test_importing_the_package_loads_neither_charts_nor_the_command_line() -> No
     assert done.stdout.strip() == "[]"
 
 
+def test_numpy_is_known_to_polars_before_threads_ask_for_it() -> None:
+    # Of two threads that are the first to show Polars an array, one may fail.
+    code = (
+        "import polars, loadlens.engine;"
+        "from polars.dataframe.frame import np as known;"
+        "print('ndarray' in vars(known))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "True"
+
+
 def test_no_test_module_borrows_from_another() -> None:
     borrowing = re.compile(r"^from tests\.(?:\w+\.)?test_", flags=re.MULTILINE)
     tests = Path(__file__).parent.rglob("test_*.py")

@@ -35,6 +35,9 @@ __all__ = [
     "spread",
 ]
 
+# Polars loads NumPy where it first meets an array, and fails where two threads do so at once, as ours may.
+pl.Series(np.empty(0))
+
 MAX_RAW_CHARACTERS: Final = 500
 """How much of a rejected row's text is kept."""
 
