@@ -3,6 +3,8 @@
 import pickle
 import re
 import struct
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 
 import altair as alt
@@ -29,6 +31,9 @@ HOSTILE = [
     "bell\x07 null\x00 vertical\x0b \ufffe",
     "tab\tand\nline",
     "datum.x + {signal} \\u003c",
+    "constructor",
+    "toString",
+    "__proto__",
 ]
 
 
@@ -112,6 +117,25 @@ def test_hostile_labels_are_escaped(label):
     assert ET.fromstring(svg).tag.endswith("svg")
     assert "<script" not in svg
     assert "</script" not in svg
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_key_columns_may_have_any_name(name):
+    groups = [histogram({name: value}) for value in ("one", "two")]
+    svg = Picture(summary_density_chart(curves(groups, (name,)), (name,))).svg
+    assert ET.fromstring(svg).tag.endswith("svg")
+
+
+def test_drawing_is_silent():
+    # A curve of a single point is a line without length, which the converter would remark on.
+    code = (
+        "import polars as pl; from loadlens.charts import Picture, spectrum_chart;"
+        "rows = {'label': [*'abcdefg'] * 2, 'quantile': [0.5, 0.5] * 7, 'latency_ms': [5.0] * 14};"
+        "print(len(Picture(spectrum_chart(pl.DataFrame(rows), ['label'])).png))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(told.stdout) > 0
+    assert told.stderr == ""
 
 
 def test_hostile_labels_are_escaped_in_small_panels():

@@ -102,6 +102,14 @@ _SAMPLES = 60
 _TOUCHES_TEXT = 100
 _LEAVES_PANEL = 50
 
+# What every object of JavaScript has: Vega takes such a text for one of its own operators, and gives up.
+_NAMES_OF_JAVASCRIPT: Final = frozenset(
+    {
+        *("__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__", "__proto__"),
+        *("constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable"),
+        *("toLocaleString", "toString", "valueOf"),
+    }
+)
 _MOST_CHARACTERS = 120
 _KEPT_AT_START = 80
 _KEPT_AT_END = 30
@@ -349,6 +357,8 @@ def printable(value: object) -> str:
     if value is None:
         return "(none)"
     text = visible(str(value))
+    if text in _NAMES_OF_JAVASCRIPT:
+        return f"{text} "
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_KEPT_AT_START]}…{text[-_KEPT_AT_END:]}"
 
 

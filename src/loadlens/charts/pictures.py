@@ -27,6 +27,7 @@ __all__ = ["Picture", "altair_chart", "prepare"]
 
 _SCALE: Final = 2
 _GRADIENT: Final = re.compile(r'(?<=<linearGradient id=")gradient_\d+|(?<= fill="url\(#)gradient_\d+(?=\)")')
+_TALKATIVE: Final = ("vl_convert", "tiny_skia")  # loggers
 _LEAST_ADDRESS_SPACE: Final = 40 * 2**30
 _NO_PICTURE: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="460" height="40"><text x="10" y="25" '
@@ -128,9 +129,20 @@ def _converter() -> Any:
             _LEAST_ADDRESS_SPACE // 2**30,
         )
         return None
+    converter = _vl_convert()
+    converter.warm_up_workers()
+    return converter
+
+
+@cache
+def _vl_convert() -> Any:
+    """The converter's library, without its remarks: on lines of one point, on letters in another font."""
+    for name in _TALKATIVE:
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.ERROR)
     import vl_convert
 
-    vl_convert.warm_up_workers()
     return vl_convert
 
 
@@ -156,9 +168,7 @@ def _with_ids_of_its_own(svg: str, document: str) -> str:
 
 
 def _pixels(svg: str) -> bytes:
-    import vl_convert  # which reserves no addresses for pixels
-
-    png: bytes = vl_convert.svg_to_png(svg, scale=_SCALE)
+    png: bytes = _vl_convert().svg_to_png(svg, scale=_SCALE)  # which reserves no addresses
     return png
 
 
