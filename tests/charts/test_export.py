@@ -197,7 +197,7 @@ def test_a_picture_is_drawn_again_where_it_is_sent(chart):
 
 
 def test_many_pictures_are_drawn_at_once(tmp_path):
-    charts = [stability_density_chart(curves_of("memory_size", [1024 + n])) for n in range(8)]
+    charts = [stability_density_chart(curves_of("memory_size", [1024 + n])) for n in range(4)]
     drawn = [Picture(chart) for chart in charts]
     for picture in drawn:
         picture.begin(["png"])

@@ -61,6 +61,7 @@ def test_keys_of_any_type_go_into_json(logs, capsys):
     assert json.loads(capsys.readouterr().out)["keys"][0]["day"] == "2024-05-01"
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_fails_on_worse_after_everything_is_written(logs, tmp_path):
     with pytest.raises(GateFailedError, match="1 worse") as raised:
         compare_command(*logs, fail_on=FailOn.WORSE, out=tmp_path / "out", quiet=True)

@@ -58,6 +58,7 @@ def test_everything_is_written(tmp_path: Path, log: Path) -> None:
     assert all(title in page for title in ("What to run", "Break-even", "Traffic and capacity", "Prices"))
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_a_results_folder_of_the_toolkit_is_priced_by_its_stability_log(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     simulate_results_folder(folder, rows=2000, seed=1)
@@ -68,6 +69,7 @@ def test_a_results_folder_of_the_toolkit_is_priced_by_its_stability_log(tmp_path
     assert costs["cost_per_invocation"].min() > 0  # type: ignore[operator]
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_little_is_needed(tmp_path: Path, log: Path) -> None:
     out = tmp_path / "out"
     run("cost", log, "--out", out)
@@ -77,6 +79,7 @@ def test_little_is_needed(tmp_path: Path, log: Path) -> None:
     assert "No capacity of an instance is known" in (out / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_a_capacity_from_a_log(tmp_path: Path, log: Path) -> None:
     load = tmp_path / "load.parquet"
     rows = [(clients, 5.0, step / clients / 10) for clients in (1, 2) for step in range(100)]
@@ -88,6 +91,7 @@ def test_a_capacity_from_a_log(tmp_path: Path, log: Path) -> None:
     assert [level["sustained"] for level in document["capacities"][0]["levels"]] == [True, True]
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_several_tables_and_those_from_memory_are_told(tmp_path: Path, log: Path) -> None:
     text = run("cost", log, "--out", tmp_path / "out", "--prices", "lambda-arm", "--prices", "lambda-x86")
     assert "lambda-arm · 1,024 MB" in text
@@ -95,6 +99,7 @@ def test_several_tables_and_those_from_memory_are_told(tmp_path: Path, log: Path
     assert "from memory" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_quiet_prints_nothing(tmp_path: Path, log: Path) -> None:
     assert run("cost", log, "--out", tmp_path / "out", "--quiet") == ""
 
@@ -137,6 +142,7 @@ def test_wrong_options_leave_nothing_behind(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_an_output_folder_is_not_replaced_unasked(tmp_path: Path, log: Path) -> None:
     run("cost", log, "--out", tmp_path / "out")
     with pytest.raises(OutputError, match="exists"):
@@ -159,6 +165,7 @@ def test_prices_are_listed_and_shown() -> None:
         run("prices", "dear")
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_json_is_the_choice(tmp_path: Path, log: Path) -> None:
     out, column_map = tmp_path / "out", tmp_path / "map.toml"
     renamed = tmp_path / "renamed.csv"
@@ -169,6 +176,7 @@ def test_json_is_the_choice(tmp_path: Path, log: Path) -> None:
     assert document["choice"]["option"] == "4,096 MB"
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_an_objective_that_nothing_meets_leaves_no_choice(tmp_path: Path, log: Path) -> None:
     text = run("cost", log, "--out", tmp_path / "out", "--objective", "p90 < 1ms")
     assert "Choice: No option of 3 meets p90 < 1 ms; the closest is 4,096 MB" in text

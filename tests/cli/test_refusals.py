@@ -146,6 +146,7 @@ def size_without_price(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("no_drawings")
 @pytest.mark.parametrize(
     ("make", "says"),
     [

@@ -42,7 +42,8 @@ def test_hostile_text_is_inert(hostile_log: Path, tmp_path: Path) -> None:
 def test_a_hostile_column_is_inert(tmp_path: Path) -> None:
     small_log().with_columns(pl.lit("a").alias(HOSTILE)).write_parquet(tmp_path / "log.parquet")
     out = tmp_path / "out"
-    result = loadlens_("analyze", tmp_path / "log.parquet", "--out", out, "--by", HOSTILE, color=True)
+    arguments = ("--out", out, "--by", HOSTILE, "--chart-format", "svg")
+    result = loadlens_("analyze", tmp_path / "log.parquet", *arguments, color=True)
     assert_done(result)
     assert not CONTROLS & set(result.stdout)
     Page((out / "report.html").read_text(encoding="utf-8")).assert_inert()

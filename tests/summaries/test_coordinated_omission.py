@@ -199,6 +199,7 @@ def test_threads_of_jmeter_are_workers(tmp_path: Path):
     assert found[0.99]["corrected_ms"] == pytest.approx(np.quantile(truth, 0.99), rel=0.02)
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_an_analysis_has_them_in_each_output(tmp_path: Path):
     (tmp_path / "run.jtl").write_text(jtl(loops(1)["closed"]))
     out = tmp_path / "out"

@@ -231,9 +231,8 @@ def test_no_failure_is_no_row():
 def test_an_analysis_has_them_in_each_output(tmp_path: Path):
     log = run_with_failures()
     log.write_csv(tmp_path / "log.csv")
-    run = CliRunner().invoke(
-        app, ["analyze", str(tmp_path / "log.csv"), "--out", str(tmp_path / "out"), "--quiet"]
-    )
+    arguments = ["analyze", str(tmp_path / "log.csv"), "--out", str(tmp_path / "out"), "--quiet"]
+    run = CliRunner().invoke(app, [*arguments, "--chart-format", "svg"])
     assert run.exit_code == 0, run.output
     table = pl.read_csv(tmp_path / "out" / "failures.csv")
     assert_agrees(table.with_columns(pl.col("error").cast(pl.String)), log, ["label"])
@@ -243,7 +242,7 @@ def test_an_analysis_has_them_in_each_output(tmp_path: Path):
     assert 'id="failures"' in page
     assert "Failed calls over time" in page
     assert f'<td class="number">{table["count"].sum():,}</td>' in page.partition('id="failures"')[2]
-    assert (tmp_path / "out" / "charts" / "failures.png").stat().st_size > 1000
+    assert (tmp_path / "out" / "charts" / "failures.svg").stat().st_size > 1000
 
 
 @pytest.mark.usefixtures("no_drawings")

@@ -280,9 +280,8 @@ def test_a_broken_duration_rejects_its_row_only_where_it_is_asked_for(tmp_path: 
 def test_an_analysis_has_them_in_each_output(tmp_path: Path):
     (tmp_path / "run.jtl").write_text(JMETER)
     out = tmp_path / "out"
-    run = CliRunner().invoke(
-        app, ["analyze", str(tmp_path / "run.jtl"), "--measure", "all", "--out", str(out), "--quiet"]
-    )
+    arguments = ["analyze", str(tmp_path / "run.jtl"), "--measure", "all", "--out", str(out), "--quiet"]
+    run = CliRunner().invoke(app, [*arguments, "--chart-format", "svg"])
     assert run.exit_code == 0, run.output
     table = pl.read_csv(out / "measures.csv")
     assert table.columns[:4] == ["label", "measure", "count", "share"]
@@ -293,7 +292,7 @@ def test_an_analysis_has_them_in_each_output(tmp_path: Path):
     page = (out / "report.html").read_text()
     assert 'id="where-the-time-goes"' in page
     assert "What the mean latency is made of" in page
-    assert (out / "charts" / "parts.png").stat().st_size > 1000
+    assert (out / "charts" / "parts.svg").stat().st_size > 1000
 
 
 def test_a_chart_has_a_bar_for_each_of_the_slowest_keys():
