@@ -288,7 +288,7 @@ class _Run:
             "num_active": len(self.active[0]) if self.clock.tells_active else None,
             "lowest_bucket": self.lowest_bucket,
             "counts": [*self.counts],
-            **self._failures()[0],
+            **self._failures[0],
         }
 
     @property
@@ -311,12 +311,13 @@ class _Run:
             *rows_of(self.pair, len(self.key), self.bucket - self.lowest_bucket, self.count),
             *rows_of(self.active[0], num_keys, *self.active[1:]),
             *rows_of(of_key, num_keys, second - self.start_s, *of_ends),
-            *self._failures()[1],
+            *self._failures[1],
         )
         numbers = np.concatenate([values.astype("<f8") for values in self.latencies.values()])
         raw = numbers.tobytes() + b"".join(map(varints, whole))
         return b64encode(zlib.compress(raw, 6)).decode("ascii")
 
+    @cached_property
     def _failures(self) -> tuple[dict[str, Any], list[Ints]]:
         if self.failures is None:
             return {}, []

@@ -53,14 +53,14 @@ class RunFailures:
             if names
             else told.with_columns(number=pl.lit(0, dtype=pl.Int64))
         )
-        rows = failures.seconds.filter(pl.col("calls") > 0).join(told, on="code")
-        totals = rows.group_by(ERROR).agg(pl.col("calls").sum())
-        ranked = totals.sort(["calls", ERROR], descending=[True, False], nulls_last=True)[ERROR].to_list()
-        place = pl.DataFrame(
-            {ERROR: ranked, "error": range(len(ranked))}, schema={ERROR: pl.String, "error": pl.Int64}
-        )
-        by_second = rows.join(place, on=ERROR, nulls_equal=True)
-        return cls(errors=ranked, by_second=by_second.select("number", "error", "second", "calls"))
+        seconds = failures.seconds.filter(pl.col("calls") > 0)
+        totals = told.join(seconds.group_by("code").agg(pl.col("calls").sum()), on="code")
+        ranked = totals.group_by(ERROR).agg(pl.col("calls").sum())
+        ranked = ranked.sort(["calls", ERROR], descending=[True, False], nulls_last=True)
+        place = ranked.select(ERROR).with_row_index("error").cast({"error": pl.Int64})
+        codes = totals.join(place, on=ERROR, nulls_equal=True).select("code", "number", "error")
+        by_second = seconds.join(codes, on="code").select("number", "error", "second", "calls")
+        return cls(errors=ranked[ERROR].to_list(), by_second=by_second)
 
     def in_windows(self, width_s: int, first_window: int) -> tuple[dict[str, Any], list[Ints]]:
         """What a page tells of them, and their numbers.
