@@ -34,6 +34,7 @@ __all__ = [
     "SavedResult",
     "StabilityResult",
     "SummaryResult",
+    "begin_drawing",
     "write_pictures",
 ]
 
@@ -78,21 +79,21 @@ class Drawn:
         """The charts that a notebook shows."""
         return [picture.svg for picture in self.pictures.values()]
 
-    def begin_drawing(self, formats: Sequence[ChartFormat]) -> None:
-        """Begins to draw all charts, and those that are written as files in these formats."""
-        for picture in self.written.values():
-            picture.begin(formats)
-
     @property
     def written(self) -> dict[str, Picture]:
         """The charts that are written as files, by the names of these."""
         return self.pictures
 
 
-def write_pictures(pictures: Mapping[str, Picture], folder: Path, formats: Sequence[ChartFormat]) -> None:
-    """Writes charts by the names of their files into an existing folder."""
+def begin_drawing(pictures: Mapping[str, Picture], formats: Sequence[ChartFormat]) -> None:
+    """Begins to draw charts in the formats that they will be written in."""
     for picture in pictures.values():
         picture.begin(formats)
+
+
+def write_pictures(pictures: Mapping[str, Picture], folder: Path, formats: Sequence[ChartFormat]) -> None:
+    """Writes charts by the names of their files into an existing folder."""
+    begin_drawing(pictures, formats)
     for name, picture in pictures.items():
         for suffix in formats:
             picture.save(folder / f"{name}.{suffix}")

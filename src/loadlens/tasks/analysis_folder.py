@@ -13,7 +13,7 @@ from loadlens.messages import Shown, json_text, listed
 from loadlens.profile.buckets import COARSE_ERROR
 from loadlens.publish.publishing import write_text
 from loadlens.publish.saving import SavedFolder
-from loadlens.results import ConcurrencyResult, write_pictures
+from loadlens.results import ConcurrencyResult, begin_drawing, write_pictures
 from loadlens.summaries.openmetrics import openmetrics_text
 from loadlens.summaries.summary_columns import MOST_KEYS, keys_left_out
 from loadlens.tasks.decisions import Decisions
@@ -118,7 +118,7 @@ class ToolkitAnalysis(Shown, SavedFolder):
         parts = [part for part in (self.stability, self.concurrency, self.cost) if part]
         self.options.on_stage("Drawing charts")
         for part in parts:
-            part.begin_drawing(formats)
+            begin_drawing(part.written, formats)
         write_text(folder / "summary.json", json_text(self.document))
         report = self.report
         self.options.on_stage("Writing the report")
@@ -241,8 +241,7 @@ class LogAnalysis(Shown, SavedFolder):
 
         formats = self.options.chart_formats if chart_formats is None else chart_formats
         self.options.on_stage("Drawing charts")
-        self.summary.begin_drawing(formats)
-        self.decisions.begin_drawing(formats)
+        begin_drawing(self.summary.pictures | self.decisions.pictures, formats)
         if self.findings.rejected:
             self.findings.write_rejects(folder / REJECTS_FILE, safe=self.options.safe_csv)
         write_text(folder / "summary.json", json_text(self.document))

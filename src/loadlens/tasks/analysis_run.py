@@ -30,7 +30,7 @@ from loadlens.publish.publishing import (
     refuse_output_inside,
     rejects_of_folder,
 )
-from loadlens.results import ConcurrencyResult, StabilityResult, SummaryResult
+from loadlens.results import ConcurrencyResult, StabilityResult, SummaryResult, begin_drawing
 from loadlens.schema import LATENCY
 from loadlens.storage.location import PathSource, RemotePath, target
 from loadlens.storage.secrets import shown
@@ -270,7 +270,7 @@ def analyze_toolkit_folder(
             failures=True,
         )
         stability = StabilityResult.of_figures(found)
-        stability.begin_drawing(options.chart_formats)  # while the other log is read
+        begin_drawing(stability.written, options.chart_formats)  # while the other log is read
     if folder.concurrency:
         options.on_stage("Reading the concurrency log")
         several = concurrency_statistics(

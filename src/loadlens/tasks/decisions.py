@@ -21,14 +21,11 @@ from loadlens.storage.secrets import shown
 from loadlens.tasks.decision_results import ComparisonResult, CostingResult
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from loadlens.charts import Picture
     from loadlens.cost import CostComparison, Costing
     from loadlens.cost.prices import PriceTable
     from loadlens.engine import Question
     from loadlens.logs import Log, Reading, Source
-    from loadlens.publish.saving import ChartFormat
     from loadlens.report import Card, Section
     from loadlens.summaries import SummaryStatistics
     from loadlens.tasks.analysis_options import AnalysisOptions
@@ -65,11 +62,6 @@ class Decisions(Shown):
             "comparison": self.comparison and self.comparison.document,
             "costing": self.costing and _costing_document(self.costing),
         }
-
-    def begin_drawing(self, formats: Sequence[ChartFormat]) -> None:
-        """Begins to draw the charts of the answers."""
-        for picture in self.pictures.values():
-            picture.begin(formats)
 
     @property
     def pictures(self) -> dict[str, Picture]:
