@@ -44,7 +44,7 @@ def columns_of(by: str | Sequence[str]) -> tuple[str, ...]:
     if (
         isinstance(columns, bytes)
         or not isinstance(columns, Sequence)
-        or not all(isinstance(name, str) for name in columns)
+        or not all(isinstance(name, str) and name for name in columns)
     ):
         raise UsageError(f"by: got {by!r}, expected names of columns, such as ['memory_size']")
     doubled = sorted({name for name in columns if columns.count(name) > 1})

@@ -14,6 +14,7 @@ from polars.testing import assert_frame_equal
 import loadlens
 from loadlens.errors import InputError, OutputError, PriceError, UsageError
 from loadlens.logs import open_log
+from loadlens.schema import ERROR_COLUMNS
 from loadlens.summaries.summary_columns import MOST_KEYS
 from loadlens.tasks.analysis_run import LogAnalysis, ToolkitAnalysis, analyze
 from tests.extent import some_of
@@ -510,3 +511,21 @@ def test_very_many_configurations_are_whole_in_csv_and_counted_in_json(tmp_path:
         table = pl.read_csv(tmp_path / "out" / f"{name}.csv")
         assert (table.height, table[calls].sum()) == (keys, keys + 1)
     analyze(tmp_path / "log.parquet", tmp_path / "out", by=["label"], overwrite=True)
+
+
+def test_a_key_cannot_be_called_as_a_column_of_the_tables_that_are_written(tmp_path: Path) -> None:
+    log = small_log().with_columns(error=pl.lit("refused"))
+    options = {"timeline": True, "heatmap": True, "apdex": "500ms", "expected_interval": "100ms"}
+    summary = analyze(log, tmp_path / "all", by="memory_size", **options).summary
+    tables = [summary.timeline, summary.failures, summary.measures, summary.parts, summary.bounds]
+    tables += [summary.summary, summary.apdex, summary.corrected, summary.spectrum, summary.quality]
+    columns = {name for table in tables for name in table.columns} - {"memory_size", "error_refused"}
+    for name in sorted(columns - {*ERROR_COLUMNS}):
+        with pytest.raises(UsageError, match=f"by names {name}, which names a figure"):
+            analyze(log.with_columns(pl.lit("a").alias(name)), tmp_path / "other", by=name, **options)
+
+
+def test_a_key_has_a_name(tmp_path: Path) -> None:
+    log = small_log().with_columns(pl.lit("a").alias(""))
+    with pytest.raises(UsageError, match="expected names of columns"):
+        analyze(log, tmp_path / "out", by="")

@@ -69,6 +69,19 @@ _TAKEN = frozenset(
 )
 """Columns of the results beside the latencies and TPS, which no key may be called."""
 
+_TAKEN_IN_DETAIL = frozenset(
+    {
+        *("active_calls", "bytes_per_s", "covered_s", "errors", "window_s", "window_start_s"),
+        *("p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms"),
+        *("calls", "count", "error", "first_start_s", "last_end_s", "num_timed", "share"),
+        *("latency_min_ms", "latency_mean_ms", "latency_median_ms", "latency_p99_ms", "latency_max_ms"),
+        *("frustrated", "rating", "satisfied", "target_ms", "tolerating"),
+        *("added", "corrected_high_ms", "corrected_low_ms", "corrected_ms", "expected_interval_ms"),
+        *("mean_ms", "measure", "part", "throughput_high"),
+    }
+)
+"""Those of its further tables, such as the timeline: they can be called so only where these are not written."""
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class SummaryStatistics(InvocationStatistics):
@@ -226,14 +239,19 @@ def _by_key(plan: Plan, found: Statistics) -> SummaryStatistics:
     )
 
 
-def checked_key(by: str | Sequence[str]) -> tuple[str, ...]:
+def checked_key(by: str | Sequence[str], *, in_detail: bool = False) -> tuple[str, ...]:
     """The key columns of a summary.
+
+    Args:
+        by: their names.
+        in_detail: whether all of its tables are written.
 
     Raises:
         UsageError: ``by`` names a column twice, or one that is measured and not configured.
     """
     key = columns_of(by)
-    measured = sorted(name for name in key if name in _TAKEN or name.startswith((LATENCY, "tps_")))
+    taken = _TAKEN | _TAKEN_IN_DETAIL if in_detail else _TAKEN
+    measured = sorted(name for name in key if name in taken or name.startswith((LATENCY, "tps_")))
     if measured:
         raise UsageError(f"by names {', '.join(measured)}, which names a figure; name configuration columns")
     return key

@@ -34,7 +34,14 @@ from loadlens.results import ConcurrencyResult, StabilityResult, SummaryResult, 
 from loadlens.schema import LATENCY
 from loadlens.storage.location import PathSource, RemotePath, target
 from loadlens.storage.secrets import shown
-from loadlens.summaries import Apdex, Details, concurrency_statistics, stability_statistics, summary_question
+from loadlens.summaries import (
+    Apdex,
+    Details,
+    checked_key,
+    concurrency_statistics,
+    stability_statistics,
+    summary_question,
+)
 from loadlens.tasks.analysis_folder import TOOLKIT_OUTLIERS, LogAnalysis, ToolkitAnalysis
 from loadlens.tasks.analysis_options import AnalysisOptions
 from loadlens.tasks.decisions import decide
@@ -230,7 +237,7 @@ def _analyze_log(source: Source, options: AnalysisOptions, *, sources: Sequence[
     sources = tuple(sources) or (log.name,)
     question = summary_question(
         log,
-        key_of(options.by, log.key),
+        checked_key(key_of(options.by, log.key), in_detail=True),
         outliers=options.outliers or "none",
         percentiles=options.percentiles,
         details=options.details,
