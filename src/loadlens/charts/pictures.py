@@ -27,7 +27,7 @@ __all__ = ["Picture", "altair_chart", "prepare"]
 
 _SCALE: Final = 2
 _GRADIENT: Final = re.compile(r'(?<=<linearGradient id=")gradient_\d+|(?<= fill="url\(#)gradient_\d+(?=\)")')
-_TALKATIVE: Final = ("vl_convert", "tiny_skia")  # loggers
+_TALKATIVE: Final = ("vl_convert", "tiny_skia", "usvg")  # loggers
 _LEAST_ADDRESS_SPACE: Final = 40 * 2**30
 _NO_PICTURE: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="460" height="40"><text x="10" y="25" '

@@ -80,7 +80,7 @@ _TAKEN_IN_DETAIL = frozenset(
         *("mean_ms", "measure", "part", "throughput_high"),
     }
 )
-"""Those of its further tables, such as the timeline: they can be called so only where these are not written."""
+"""Those of its further tables, such as the timeline, where these are written."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
