@@ -260,7 +260,7 @@ def test_tables_sort_and_filter(page: Path) -> None:
 
 def test_hostile_labels_stay_text(tmp_path: Path) -> None:
     hostile = '</script><img src=x onerror="window.taken = 1"><b>bold</b>'
-    rows = run_rows(3_000, 300).with_columns(endpoint=pl.lit(hostile))
+    rows = run_rows(3_000, 300).with_columns(endpoint=pl.lit(f"{hostile}\u202edrawkcab"))
     rows.write_parquet(tmp_path / "run.parquet")
     loadlens.analyze(tmp_path / "run.parquet", tmp_path / "out", by=BY)
     with opened(tmp_path / "out" / "report.html", address="#select=1100-1200") as shown:
@@ -270,6 +270,8 @@ def test_hostile_labels_stay_text(tmp_path: Path) -> None:
         assert shown.evaluate("window.taken") is None
         assert shown.locator("img").count() == 0
         assert all(cells(shown).values())
+        assert "\u202e" not in shown.locator("body").inner_text()
+        assert shown.locator(".unselected").count() == 0
 
 
 def test_each_benchmark_of_a_results_folder_has_a_selection_of_its_own(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_counts_and_sums_are_those_of_the_rows() -> None:
     assert sum(run["errors"]) == rows.height - good.len()
     assert run["sum"].sum() == pytest.approx(good.sum(), rel=1e-12)
     assert (run["min"].min(), run["max"].max()) == (good.min(), good.max())
-    assert {labels[0] for labels in run["keys"]} == {HOSTILE}
+    assert {labels[0] for labels in run["keys"]} == {"</script><!--�"}
 
 
 def failing_log(num_errors: int, rows: int = 3000) -> pl.DataFrame:
@@ -101,6 +101,19 @@ def test_failures_are_those_of_the_rows(num_errors: int) -> None:
     found = np.bincount(windows, run["failure_calls"], minlength=named + 1).astype(int)
     assert found.tolist() == [*counts[:named], rows.height - sum(counts[:named])]
     assert sum(run["failure_calls"]) == rows.height
+
+
+def test_labels_are_those_of_the_tables() -> None:
+    hidden, empty = "a\u202eb\x00", ""
+    rows = failing_log(3).with_columns(
+        key=pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit(hidden)).otherwise(pl.lit(empty)),
+        error=pl.lit(hidden),
+    )
+    summary = loadlens.summarize(rows.lazy(), by=["key"], timeline=True, failures=True)
+    run = unpacked(run_data(summary.profile, summary.by))
+    assert run["keys"] == [[""], ["a�b�"]]
+    assert run["names"] == ["", "a�b�"]
+    assert run["error_names"] == ["a�b�"]
 
 
 def test_a_run_that_takes_too_much_has_wider_windows() -> None:

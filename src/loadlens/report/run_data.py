@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
+from loadlens.messages import visible_lines
 from loadlens.profile import key_names
 from loadlens.profile.buckets import COARSE_ERROR, window_name
 from loadlens.profile.merging import numbered_by
@@ -264,12 +265,13 @@ class _Run:
         seconds = self.clock.seconds
         last_starts = [] if seconds is None else seconds.last_start.tolist()
         return {
-            "by": [column_header(name) for name in self.by],
+            "by": [visible_lines(column_header(name)) for name in self.by],
+            # As the page has them in its tables, by which rows are found.
             "keys": [
-                [format_key(name, value) for name, value in zip(self.by, key, strict=True)]
+                [visible_lines(format_key(name, value)) for name, value in zip(self.by, key, strict=True)]
                 for key in self.keys
             ],
-            "names": [key_text(self.by, key) or "All calls" for key in self.keys],
+            "names": [visible_lines(key_text(self.by, key)) if self.by else "All calls" for key in self.keys],
             "width_s": self.width_s,
             "start_s": self.start_s,
             "num_windows": self.num_windows,

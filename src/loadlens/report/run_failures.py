@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from loadlens.messages import visible_lines
 from loadlens.profile.failed_calls import ERROR
 from loadlens.report.packing import rows_of
 
@@ -78,7 +79,7 @@ class RunFailures:
         owner = told.join(pairs.with_row_index("pair"), on=["number", "error"], maintain_order="left")["pair"]
         columns = (told[name].to_numpy() for name in ("window", "calls"))
         document = {
-            "error_names": self.errors[:named],
+            "error_names": [None if name is None else visible_lines(name) for name in self.errors[:named]],
             "num_more_errors": len(self.errors) - named,
             "num_failing": pairs.height,
             "num_failures": told.height,
