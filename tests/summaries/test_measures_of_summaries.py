@@ -166,7 +166,9 @@ def test_no_measure_is_no_row_and_no_cost():
 
 @pytest.mark.parametrize("by", [["label"], []])
 def test_without_measures_there_are_no_rows_whatever_the_key(by: list[str]):
-    assert loadlens.summarize(calls(), by=by).measures.is_empty()
+    result = loadlens.summarize(calls(), by=by)
+    assert result.measures.is_empty()
+    assert result.parts.is_empty()
 
 
 def test_a_measure_that_is_not_there_is_refused_before_a_row_is_read():
