@@ -27,7 +27,7 @@ __all__ = ["Picture", "altair_chart", "prepare"]
 
 _SCALE: Final = 2
 _GRADIENT: Final = re.compile(r'(?<=<linearGradient id=")gradient_\d+|(?<= fill="url\(#)gradient_\d+(?=\)")')
-_TALKATIVE: Final = ("vl_convert", "tiny_skia", "usvg")  # loggers
+_TALKATIVE: Final = ("vl_convert", "tiny_skia", "usvg", "fontdb")  # loggers
 _LEAST_ADDRESS_SPACE: Final = 40 * 2**30
 _NO_PICTURE: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="460" height="40"><text x="10" y="25" '
@@ -136,7 +136,7 @@ def _converter() -> Any:
 
 @cache
 def _vl_convert() -> Any:
-    """The converter's library, without its remarks: on lines of one point, on letters in another font."""
+    """The converter's library, without its remarks: on lines of one point, on fonts that are not there."""
     for name in _TALKATIVE:
         logger = logging.getLogger(name)
         if logger.level == logging.NOTSET:
