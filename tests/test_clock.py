@@ -14,6 +14,7 @@ import loadlens
 from loadlens.cli import app
 from loadlens.gates import check_gates
 from loadlens.tasks.convert import convert
+from tests.extent import combinations
 
 pytestmark = pytest.mark.usefixtures("no_drawings")
 
@@ -263,9 +264,14 @@ def test_several_files_are_told_of_together(tmp_path: Path) -> None:
     assert "timestamp_format=ms" in told
 
 
-@pytest.mark.parametrize("form", ["csv", "parquet", "arrow", "frame"])
-@pytest.mark.parametrize("origin_s", [0.0, 1_700_000_000.0])
-@pytest.mark.parametrize("gate", ["", "p99 < 1s", "p99 < 1s within 10s of every window"])
+@pytest.mark.parametrize(
+    ("form", "origin_s", "gate"),
+    combinations(
+        ["csv", "parquet", "arrow", "frame"],
+        [0.0, 1_700_000_000.0],
+        ["", "p99 < 1s", "p99 < 1s within 10s of every window"],
+    ),
+)
 def test_canonical_times_are_of_a_calendar_where_they_are_of_our_days(
     form: str, origin_s: float, gate: str, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import loadlens
 from loadlens.cli import app
 from loadlens.profile import Execution, MeasureOptions
+from tests.extent import combinations
 
 pytestmark = pytest.mark.usefixtures("no_drawings")
 
@@ -136,21 +137,21 @@ def labelled() -> pl.DataFrame:
     return log().with_columns(label=pl.lit("/"), region=pl.lit("x"))
 
 
-@pytest.mark.parametrize("name", KEYS)
-@pytest.mark.parametrize(
-    ("by", "key"),
-    [
-        ({}, NATURAL),
-        ({"by": None}, NATURAL),
-        ({"by": []}, ()),
-        ({"by": ()}, ()),
-        ({"by": "region"}, ("region",)),
-        ({"by": ["region", "label"]}, ("region", "label")),
-    ],
-)
+KEY_OF: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+    ({}, NATURAL),
+    ({"by": None}, NATURAL),
+    ({"by": []}, ()),
+    ({"by": ()}, ()),
+    ({"by": "region"}, ("region",)),
+    ({"by": ["region", "label"]}, ("region", "label")),
+]
+
+
+@pytest.mark.parametrize(("name", "case"), combinations(KEYS, KEY_OF, one_in=3))
 def test_a_key_means_the_same_in_every_function(
-    name: str, by: dict[str, Any], key: tuple[str, ...], tmp_path: Path
+    name: str, case: tuple[dict[str, Any], tuple[str, ...]], tmp_path: Path
 ) -> None:
+    by, key = case
     assert KEYS[name](tmp_path, **by) == key
 
 

@@ -22,6 +22,7 @@ from loadlens.logs.column_map import ColumnMap
 from loadlens.logs.metadata import PROFILE_FACTS
 from loadlens.storage.checksum import write_checksum
 from tests.dialect_logs import KINDS, START_MS, csv_text, sample
+from tests.extent import some_of
 from tests.faults.logs import invocations
 
 FEW = 400
@@ -120,7 +121,7 @@ def rows_of(path: Path, data: bytes, dialect: str | None = None) -> pl.DataFrame
     return rows
 
 
-@pytest.mark.parametrize("dialect", KINDS)
+@pytest.mark.parametrize("dialect", some_of(KINDS, 2))
 def test_texts(tmp_path: Path, dialect: str, amount: int) -> None:
     whole = sample(dialect, rows=ROWS).data
 
@@ -131,7 +132,7 @@ def test_texts(tmp_path: Path, dialect: str, amount: int) -> None:
     each_of(amount, "text", 1 / len(KINDS), check)
 
 
-@pytest.mark.parametrize("dialect", LINES)
+@pytest.mark.parametrize("dialect", some_of(LINES, 2, first=1))
 def test_a_damaged_line_costs_no_other_row(tmp_path: Path, dialect: str, amount: int) -> None:
     """Bytes of one line are changed, its end and all other lines are not."""
     lines = sample(dialect, rows=ROWS).data.splitlines(keepends=True)

@@ -20,7 +20,7 @@ from loadlens.errors import GateError, InputError
 from loadlens.gates import Verdict
 from loadlens.schema import LATENCY
 from tests import sample_logs as logs
-from tests.extent import examples
+from tests.extent import examples, some_rows
 from tests.profile.cases import keyed, log_of, spread
 
 METRICS = (
@@ -81,7 +81,8 @@ def test_a_profile_judges_as_the_calls_do_or_fails_to_be_safe(
 
 
 @pytest.mark.parametrize(
-    ("width", "own"), [("30s", None), ("1min", None), ("5min", None), ("45s", 15), ("7s", 7)]
+    ("width", "own"),
+    some_rows([("30s", None), ("1min", None), ("5min", None), ("45s", 15), ("7s", 7)], 2),
 )
 def test_windows_that_are_multiples_of_those_of_the_profile(
     width: str, own: int | None, tmp_path: Path

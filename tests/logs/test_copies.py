@@ -488,8 +488,7 @@ OTHERS: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
 }
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet", "arrow"])
-@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize(("kind", "suffix"), combinations(OTHERS, ["csv", "parquet", "arrow"]))
 def test_two_runs_of_one_format_that_are_alike_are_two(kind: str, suffix: str, tmp_path: Path) -> None:
     """Two machines that send the same load at once have as many calls in the same span."""
     frame = canonical().with_columns(label=pl.lit("a"), memory_size=pl.lit(1024))

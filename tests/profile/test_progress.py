@@ -9,6 +9,7 @@ import pytest
 
 import loadlens
 from loadlens.profile import Progress
+from tests.extent import combinations
 from tests.profile.cases import TOLD_ALWAYS, keyed, log_of, spread
 
 ROWS = 20_000
@@ -108,9 +109,9 @@ class CancelledError(Exception):
 ERRORS = (CancelledError, KeyboardInterrupt, SystemExit, ValueError, OSError, BrokenPipeError)
 
 
-@pytest.mark.parametrize("engine", ["streaming", "in-memory"])
-@pytest.mark.parametrize("error", ERRORS)
-@pytest.mark.parametrize("with_rows", [False, True], ids=["as it begins", "among its rows"])
+@pytest.mark.parametrize(
+    ("engine", "error", "with_rows"), combinations(["streaming", "in-memory"], ERRORS, [False, True])
+)
 def test_what_a_callback_raises_ends_the_run(
     log: Path, with_rows: bool, error: type[BaseException], engine: Any
 ) -> None:

@@ -32,6 +32,7 @@ from tests.folders import (
     as_csv,
     assert_log_files,
     files_below,
+    leave_out_drawings,
     results_folder,
     tree,
 )
@@ -53,9 +54,11 @@ def folder(simulated: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(simulated: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[ToolkitAnalysis, Path]:
-    """The analysis of the whole results folder, with its drawings, and where its files are."""
+    """The analysis of the whole results folder, and where its files are."""
     out = tmp_path_factory.mktemp("analysed") / "out"
-    return toolkit_analysis(simulated, out), out
+    with pytest.MonkeyPatch.context() as patch:
+        leave_out_drawings(patch)
+        return toolkit_analysis(simulated, out), out
 
 
 @pytest.fixture

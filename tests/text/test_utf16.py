@@ -11,6 +11,7 @@ import loadlens
 from loadlens.errors import InputError
 from loadlens.text.stream import open_stream
 from tests.dialect_logs import KINDS, sample
+from tests.extent import combinations
 
 TEXTS = [name for name in KINDS if name not in {"gatling-binary", "oha-sqlite"}]
 MARKS = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}
@@ -22,8 +23,7 @@ def rows_of(path: Path, *column_map: str) -> pl.DataFrame:
     return rows
 
 
-@pytest.mark.parametrize("encoding", MARKS)
-@pytest.mark.parametrize("dialect", TEXTS)
+@pytest.mark.parametrize(("dialect", "encoding"), combinations(TEXTS, MARKS))
 def test_a_log_of_any_tool_may_be_in_utf_16(dialect: str, encoding: str, tmp_path: Path) -> None:
     text = sample(dialect, 30).data.decode().replace("\n", "\r\n")
     (tmp_path / "utf8").write_text(text, encoding="utf-8", newline="")
