@@ -99,7 +99,7 @@ LOGS: dict[str, Callable[[], pl.DataFrame]] = {
     "all equal": lambda: log_of(np.full(1000, 12.3)),
     "two values": lambda: log_of(_two_valued(1.5, 1e6)),
     "two adjacent values": lambda: log_of(_two_valued(10.0, np.nextafter(10.0, 11.0))),
-    "near equal": lambda: log_of(near_equal(20_000)),
+    "near equal": lambda: log_of(near_equal(5_000)),
     "clusters": lambda: log_of(_clusters()),
     "12 decades": lambda: log_of(10 ** np.random.default_rng(5).uniform(-6, 6, 5000)),
     "denormals and zeros": _denormal,
