@@ -332,7 +332,7 @@ def test_windows_that_need_not_be_exact_are_bounded_from_below() -> None:
 
 @pytest.mark.parametrize(("suffix", "limits"), combinations(["parquet", "csv"], ["in parts", "plenty"]))
 def test_windows_are_the_same_however_rows_are_read(tmp_path: Path, suffix: str, limits: str) -> None:
-    frame = keyed(log_of(spread(20_000)), keys=3 if limits == "plenty" else 1000)
+    frame = keyed(log_of(spread(5000)), keys=3 if limits == "plenty" else 1000)
     path = tmp_path / f"log.{suffix}"
     frame.write_parquet(path) if suffix == "parquet" else frame.write_csv(path)
     plan = plan_of(frame, KEY, outliers="none")

@@ -21,7 +21,7 @@ from tests.ten_minutes import BY, log_of
 BEGIN = 1000.0
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def log() -> pl.DataFrame:
     """Begins at a whole second, so that windows begin some whole seconds after the first start."""
     return log_of(3000).with_columns(
@@ -29,10 +29,11 @@ def log() -> pl.DataFrame:
     )
 
 
-@pytest.fixture
-def saved(log: pl.DataFrame, tmp_path: Path) -> Path:
-    profile_log(log, tmp_path / "log.profile", by=BY, window_s=10)
-    return tmp_path / "log.profile"
+@pytest.fixture(scope="module")
+def saved(log: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("saved") / "log.profile"
+    profile_log(log, path, by=BY, window_s=10)
+    return path
 
 
 def ended(log: pl.DataFrame, from_s: float, to_s: float) -> pd.DataFrame:
