@@ -549,7 +549,7 @@ def requests_of_csv(path: Path) -> list[dict[str, str]]:
 @pytest.mark.skipif(not SHARED_CSV, reason="the recorded logs are not here")
 @pytest.mark.parametrize(
     ("path", "block_bytes"),
-    combinations(SHARED_CSV, [5_000, 2**24], one_in=6),
+    combinations(SHARED_CSV, [100_000, 5_000, 2**24], one_in=9),
     ids=lambda value: getattr(value, "name", value),
 )
 def test_recorded_csv_agrees_with_an_independent_reading(path: Path, block_bytes: int) -> None:
