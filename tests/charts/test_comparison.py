@@ -118,6 +118,11 @@ def test_without_a_key_there_is_one_panel():
     assert panels_of(chart) == ["Better: all calls"]
 
 
+def test_an_empty_name_is_not_all_calls():
+    chart = comparison_density_chart(density(["", "/a"]), keys(["", "/a"]), ("label",))
+    assert panels_of(chart) == ["Worse: ", "Worse: /a"]
+
+
 def test_a_missing_key_has_its_panel():
     frame = spectrum(["/a"]).with_columns(label=pl.lit(None, dtype=pl.String))
     names = keys(["/a"]).with_columns(label=pl.lit(None, dtype=pl.String))

@@ -314,6 +314,13 @@ def test_a_chart_has_a_bar_for_each_of_the_slowest_keys():
     assert "the 20 slowest of 25 configurations" in spec["title"]["subtitle"]
 
 
+@pytest.mark.parametrize(("by", "shown"), [(["label"], ""), ([], "all calls")])
+def test_an_empty_name_is_not_all_calls(by: list[str], shown: str):
+    parts = pl.DataFrame({"label": [""], "part": ["rest"], "mean_ms": [1.0]})
+    spec = valid(parts_chart(parts, by))
+    assert spec["encoding"]["y"]["scale"]["domain"] == [shown]
+
+
 def test_recorded_runs_have_the_durations_that_pandas_reads():
     path = SHARED / "jmeter" / "taurus_simple.kpi.jtl"
     if not path.exists():

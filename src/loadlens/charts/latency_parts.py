@@ -37,8 +37,8 @@ def parts_chart(parts: pl.DataFrame, by: Sequence[str]) -> Spec:
     """
     if parts.is_empty():
         return themed(message_chart("No parts to draw: no successful call has one.", titled(_TITLE, [])))
-    series, _ = series_of(parts, by)
-    named = parts.select(series.alias("key").replace("", "all calls"), "part", "mean_ms")
+    key = series_of(parts, by)[0] if by else pl.lit("all calls")
+    named = parts.select(key.alias("key"), "part", "mean_ms")
     totals = named.group_by("key", maintain_order=True).agg(pl.col("mean_ms").sum())
     shown = totals.sort("mean_ms", descending=True, maintain_order=True).head(_MOST_BARS)["key"].to_list()
     order = list(dict.fromkeys(named["part"]))

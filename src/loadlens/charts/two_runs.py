@@ -138,7 +138,7 @@ def _names(keys: pl.DataFrame, by: Sequence[str]) -> list[str]:
     verdicts = [f"{verdict.capitalize()}: " for verdict in keys["verdict"]]
     width, _ = _SIZES[_columns(keys.height) - 1]
     most = int((width + _LABEL_OVERHANG) / _CHARACTER_WIDTH) - max(map(len, verdicts), default=0)
-    texts = [" · ".join(map(printable, key)) or "all calls" for key in keys.select(by).iter_rows()]
+    texts = [" · ".join(map(printable, key)) for key in keys.select(by).iter_rows()]
     short = _shortened(texts or ["all calls"] * keys.height, most)
     doubled = Counter(short)
     numbered = [f"{text} ({number})" if doubled[text] > 1 else text for number, text in enumerate(short, 1)]
