@@ -196,6 +196,13 @@ def test_a_picture_is_drawn_again_where_it_is_sent(chart):
     assert pickle.loads(pickle.dumps(picture)).svg == picture.svg
 
 
+def test_a_copy_of_a_picture_is_drawn_where_it_is_looked_at(chart):
+    code = "import pickle, sys, threading; pickle.load(sys.stdin.buffer); print(threading.active_count())"
+    sent = pickle.dumps(Picture(chart))
+    told = subprocess.run([sys.executable, "-c", code], input=sent, capture_output=True, check=True)
+    assert int(told.stdout) == 1
+
+
 def test_many_pictures_are_drawn_at_once(tmp_path):
     charts = [stability_density_chart(curves_of("memory_size", [1024 + n])) for n in range(4)]
     drawn = [Picture(chart) for chart in charts]

@@ -44,10 +44,14 @@ class Picture:
 
     def __init__(self, chart: Spec) -> None:
         self.chart = chart
-        self._svg: Future[str] = _svg_thread().submit(_drawn, chart)
+        _ = self._svg
 
-    def __reduce__(self) -> tuple[type[Picture], tuple[Spec]]:
-        return Picture, (self.chart,)
+    def __getstate__(self) -> dict[str, Spec]:
+        return {"chart": self.chart}  # a copy is drawn where it is looked at
+
+    @cached_property
+    def _svg(self) -> Future[str]:
+        return _svg_thread().submit(_drawn, self.chart)
 
     @property
     def svg(self) -> str:
