@@ -34,6 +34,7 @@ __all__ = [
     "listed",
     "notes_last",
     "passed_over_sentences",
+    "sentence",
     "shortened",
     "told_once",
     "visible",
@@ -193,6 +194,13 @@ def _and_more(first: str, *others: str) -> str:
 def brief(name: str) -> str:
     """A name in a sentence, of bounded length."""
     return name if len(name) <= _MAX_NAME_LENGTH else name[: _MAX_NAME_LENGTH - 1] + "…"
+
+
+def sentence(clause: str) -> str:
+    """A clause as a sentence; the name of a file that it begins with stays as it is."""
+    first, _, _ = clause.partition(" ")
+    begins_with_file = any(sign in first for sign in "./\\")
+    return f"{clause if begins_with_file else clause[:1].upper() + clause[1:]}."
 
 
 def shortened(value: object) -> str:

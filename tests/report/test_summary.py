@@ -1,6 +1,7 @@
 import polars as pl
 
 import loadlens
+from loadlens.messages import sentence
 from loadlens.report import Figure, Report, summary_report
 from tests.report.pages import CHART, HOSTILE, OPTIONS, page_of, tables_of
 from tests.sample_logs import small_log
@@ -110,3 +111,9 @@ def test_few_configurations_are_all_in_one_table():
     assert not [
         table for table in tables_of(report(["memory_size"])) if "summary.csv has all" in table.caption
     ]
+
+
+def test_a_warning_begins_with_a_capital_but_for_the_name_of_a_file():
+    assert sentence("its times are whole seconds") == "Its times are whole seconds."
+    assert sentence("run.jtl: 3 rows are cut short") == "run.jtl: 3 rows are cut short."
+    assert sentence("runs/a and 2 more files: no header") == "runs/a and 2 more files: no header."

@@ -70,7 +70,6 @@ def test_an_odd_file_among_others_changes_nothing_for_them(tmp_path: Path, odd: 
     parts = [log.frame.collect() for log in alone]
     assert_frame_equal(found.drop("file"), pl.concat(parts))
     assert whole.findings.rejected == sum(log.findings.rejected for log in alone)
-    assert whole.findings.out_of_order == sum(log.findings.out_of_order for log in alone)
     counts = dict(found.group_by("file").len().iter_rows())
     assert counts == {log.files[0].path.name: log.findings.rows for log in alone if log.findings.rows}
 

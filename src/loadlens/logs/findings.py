@@ -157,7 +157,6 @@ class Findings(Shown):
         reasons: how many of them for each reason.
         left_out: rows left out on purpose, by what they are.
         facts: further counts, by what was counted.
-        out_of_order: rows that start before the row before them.
         warnings: what the log cannot tell, one sentence each.
         passed_over: files that were not read on purpose: why, and their paths.
         brought: warnings that files have in their metadata, each with the path of the file.
@@ -184,7 +183,6 @@ class Findings(Shown):
     reasons: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
     facts: Counter[str] = field(default_factory=Counter)
-    out_of_order: int = 0
     warnings: list[str] = field(default_factory=list)
     passed_over: Mapping[str, Sequence[str]] = field(default_factory=dict)
     brought: tuple[tuple[str, str], ...] = ()
@@ -266,7 +264,6 @@ class Findings(Shown):
         self.rows += other.rows
         self.rejected += other.rejected
         self.earlier += other.earlier
-        self.out_of_order += other.out_of_order
         self.is_cut_short |= other.is_cut_short
         self.left_out.update(other.left_out)
         self.facts.update(other.facts)
@@ -376,9 +373,6 @@ class Findings(Shown):
         if self.unlisted:
             listed = self.rejected - self.unlisted
             found.append(f"{self.rejected:,} rows are rejected, of which {listed:,} are listed")
-        if self.out_of_order:
-            rows = counted(self.out_of_order, "row starts", "rows start")
-            found.append(f"{rows} before the row before: the log is not in order")
         if empty_seconds:
             found.append(
                 f"{counted(empty_seconds, 'second')} between the first and the last completion saw none: "

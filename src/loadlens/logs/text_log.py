@@ -444,7 +444,6 @@ class _Account:
         self._found = found
         self._facts = Counter[str]()
         self._calls = Calls(path=file.name, dialect=file.dialect.name)
-        self._last_start = float("-inf")
 
     @property
     def is_cut_short(self) -> bool:
@@ -465,8 +464,6 @@ class _Account:
             self._calls.repeats.add(part.identities.drop_nulls().to_numpy())
         if part.rows.height:
             self._calls.add(part.rows)
-            out_of_order, self._last_start = _out_of_order(part.rows, self._last_start)
-            self._found.out_of_order += out_of_order
 
     def add_names(self, joined: JoinedNames | None) -> None:
         """Adds what names became."""
@@ -538,17 +535,6 @@ def _parts_of_blocks(path: Location, reader: BlockReader, naming: Naming, halt: 
             raise
         finally:  # where a scan is given up, perhaps in a thread of the pool, which cannot wait for itself
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _out_of_order(rows: pl.DataFrame, last_start: float) -> tuple[int, float]:
-    """How many rows start before the row before them, and when the last row starts."""
-    if "start_time" not in rows.columns:
-        return 0, last_start
-    start = rows["start_time"].drop_nulls().to_numpy()
-    if not start.size:
-        return 0, last_start
-    inside = int(np.count_nonzero(start[1:] < start[:-1]))
-    return inside + int(start[0] < last_start), float(start[-1])
 
 
 def _conformed(rows: pl.DataFrame, file: TextFile, schema: pl.Schema) -> pl.DataFrame:

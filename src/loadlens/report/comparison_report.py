@@ -7,6 +7,7 @@ import polars as pl
 
 from loadlens.comparison import LEVEL, METRICS, MOST_DRAWN, VERDICTS, Comparison
 from loadlens.cost import MEMORY, priced_text
+from loadlens.messages import sentence
 from loadlens.report.columns import NOTHING, column_header, format_value, key_text
 from loadlens.report.page import Block, Callout, Card, Figure, Image, Notes, Report, Section, Table
 from loadlens.report.sections import counted, joined, settings_table
@@ -150,7 +151,7 @@ def _at_a_glance(comparison: Comparison) -> Section:
     blocks: list[Block] = [
         Callout(text=_result(comparison), kind="result"),
         settings_table("Input and options", settings),
-        *[Callout(text=f"{sentence[:1].upper()}{sentence[1:]}.") for sentence in comparison.warnings],
+        *[Callout(text=sentence(told)) for told in comparison.warnings],
     ]
     return Section(title="At a glance", anchor="at-a-glance", blocks=tuple(blocks))
 

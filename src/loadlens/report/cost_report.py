@@ -7,6 +7,7 @@ import polars as pl
 
 from loadlens.cost import Capacity, CostComparison, percentile_text, priced_text
 from loadlens.cost.prices import PriceTable
+from loadlens.messages import sentence
 from loadlens.report.columns import format_money, format_value
 from loadlens.report.page import Block, Callout, Card, Figure, Image, Notes, Report, Section, Table
 from loadlens.report.sections import counted, joined, settings_table
@@ -179,7 +180,7 @@ def _configurations(comparison: CostComparison, remarks: Sequence[str], file: st
     if unpriced:
         were = counted(unpriced, "failure was", "failures were")
         blocks.append(Callout(text=f"{were} throttled or have no duration and cost nothing here."))
-    blocks += [Callout(text=f"{remark[:1].upper()}{remark[1:]}.") for remark in remarks]
+    blocks += [Callout(text=sentence(remark)) for remark in remarks]
     return Section(
         title="Cost of the configurations",
         anchor="configurations",

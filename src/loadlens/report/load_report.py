@@ -5,6 +5,7 @@ from typing import Final
 
 import polars as pl
 
+from loadlens.messages import sentence
 from loadlens.report.page import RUN, Block, Callout, Figure, Image, Section, Table
 from loadlens.summaries import InvocationStatistics
 from loadlens.summaries.load import Load
@@ -40,9 +41,7 @@ def load_section(part: InvocationStatistics, figures: Mapping[str, Image]) -> Se
     load = part.load
     if load.mean_active is None and load.table.is_empty():
         return None
-    blocks: list[Block] = (
-        [Callout(text=f"{load.warning[:1].upper()}{load.warning[1:]}.")] if load.warning else []
-    )
+    blocks: list[Block] = [Callout(text=sentence(load.warning))] if load.warning else []
     blocks += [
         Figure(caption=text, picture=figures[name], name=name, run=RUN)
         for name, text in LOAD_CAPTIONS.items()

@@ -8,6 +8,7 @@ from typing import Final
 import polars as pl
 
 from loadlens.logs import Findings
+from loadlens.messages import sentence
 from loadlens.report.columns import format_value, key_text
 from loadlens.report.page import RUN, Block, Callout, Card, Figure, Image, Report, Section, Table
 from loadlens.report.run_data import runs_of
@@ -158,8 +159,7 @@ def _quality(summary: SummaryStatistics, findings: Findings) -> Section:
     file = "quality.csv" if summary.quality.height > MOST_KEYS else "summary.json"
     table = quality_table("Rows of the log", summary, summary.by, file=file)
     blocks: list[Block] = [
-        Callout(text=f"{sentence[:1].upper()}{sentence[1:]}.")
-        for sentence in findings.sentences(summary.seconds_without_completion)
+        Callout(text=sentence(told)) for told in findings.sentences(summary.seconds_without_completion)
     ]
     counts = {
         "Rejected rows": (findings.reasons, "reason"),
