@@ -1,6 +1,7 @@
 // A chart of lines, bars or shaded cells that tells its values and can be zoomed, by pointer and by keys.
 const MARGIN = { left: 58, right: 12, top: 8, bottom: 22 };
 const LETTER_WIDTH = 7;
+const PRINTED_LETTER_WIDTH = 9.5; // letters are larger on paper, and what is drawn stays as it is
 const STRIP_HEIGHT = 34;
 const STRIP_TEXT = 14;
 
@@ -154,7 +155,8 @@ class Chart {
     for (const { at, text } of this.spec.xTicks(Math.floor(this.plotWidth / 80))) {
       const width = LETTER_WIDTH * text.length;
       const middle = this.x(at);
-      const x = Math.min(Math.max(middle, MARGIN.left + width / 2), this.width - width / 2);
+      const rightmost = this.width - (PRINTED_LETTER_WIDTH * text.length) / 2;
+      const x = Math.min(Math.max(middle, MARGIN.left + width / 2), rightmost);
       if (at < from || at > to || x - width / 2 < free) continue;
       labels.push(draw("text", { x, y, "text-anchor": "middle" }, text));
       free = x + width / 2 + 2 * LETTER_WIDTH;
