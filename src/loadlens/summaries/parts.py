@@ -93,8 +93,8 @@ def parts_of_latency(tables: Mapping[str, pl.DataFrame], latency: pl.DataFrame, 
     named = list(tables)
     own_keys = [pl.col(internal).alias(name) for internal, name in zip(keys, plan.key, strict=True)]
     if not named:
-        nothing = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in _PARTS.items()]
-        return latency.select(*own_keys, *nothing).clear()
+        nothing = {name: pl.lit(None, dtype=dtype) for name, dtype in _PARTS.items() if name not in plan.key}
+        return latency.select(*own_keys, **nothing).clear()
     calls = latency["num_timed_successes"]
     means = [
         table.select(_sum("success_mean", "num_timed_successes") / calls).to_series().alias(name)
