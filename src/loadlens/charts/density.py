@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from loadlens.charts.drawing import (
-    PANEL_HEIGHT,
-    PANEL_WIDTH,
     Spec,
     category,
-    category_scale,
     inline,
+    legend_title,
     log_latency_axis,
     log_latency_scale,
     message_chart,
+    not_drawn,
     printable,
     quantity,
     series_of,
+    series_panel,
     themed,
     thousands,
     titled,
@@ -35,13 +35,12 @@ _MOST_SLOW = 8  # of these, those that are shown as they are the slowest
 _RIDGE_HEIGHT = 34
 _RIDGE_WIDTH = 520  # with the names of the keys beside it a page wide
 _RIDGE_COLOUR = "#1f77b4"
-_LEGEND_ROW = 18  # pixels
 _LEAST_LOG_RATIO = 100  # of the latencies: below it a linear axis shows all of them
 _MOST_NAMED = 90  # characters
 _LARGEST_PEAK_RATIO = 40  # beyond it the flattest curve is a line along the axis
 _TAIL = 0.01  # of a curve's peak: where its tail begins
 _LEAST_CROP = 0.5  # an axis is cut only where that frees half of it
-_UNITS = {"memory_size": "memory_size (MB)"}
+_NEEDED = "two different latencies"
 _NO_CURVE = "No curve to draw: a curve needs a configuration with at least two different latencies."
 
 
@@ -78,7 +77,7 @@ def density_chart(
         title: what stands above.
         without_curve: how many groups have no curve, for the subtitle.
     """
-    return themed(_drawn(curves, colour, title, _missing(without_curve)))
+    return themed(_drawn(curves, colour, title, not_drawn(without_curve, _NEEDED)))
 
 
 def concurrency_density_chart(curves: pl.DataFrame, *, without_curve: int = 0) -> Spec:
@@ -96,7 +95,7 @@ def concurrency_density_chart(curves: pl.DataFrame, *, without_curve: int = 0) -
             rows,
             ("num_clients",),
             f"{TITLE} with max_concurrency={printable(rows['max_concurrency'][0])}",
-            [] if number else _missing(without_curve),
+            [] if number else not_drawn(without_curve, _NEEDED),
         )
         for number, rows in enumerate(panels)
     ]
@@ -129,26 +128,21 @@ def _fit_one_panel(curves: _Curves) -> bool:
 
 def _panel(curves: _Curves, colour: Sequence[str], title: str) -> Spec:
     drawn = _cropped(curves)
-    names = drawn.series
-    legend = {"title": _legend_title(colour)} if colour else None
-    return {
-        "title": titled(title, drawn.notes),
-        "data": inline(drawn.points),
-        "width": PANEL_WIDTH,
-        "height": max(PANEL_HEIGHT, _LEGEND_ROW * len(names)),
-        "encoding": {
-            "x": _latency_axis(),
-            "y": _density_axis(),
-            "color": category("series", sort=names, scale=category_scale(names), legend=legend),
-        },
-        "layer": _area_and_line(0.07, drawn),
-    }
+    return series_panel(
+        drawn.points,
+        drawn.series,
+        colour,
+        title=titled(title, drawn.notes),
+        x=_latency_axis(),
+        y=_density_axis(),
+        layer=_area_and_line(0.07, drawn),
+    )
 
 
 def _ridges(curves: _Curves, by: Sequence[str], title: str) -> Spec:
     """A curve to a row, each as high as its row, all on one axis of latency."""
     drawn, axis = _on_one_axis(_busiest_and_slowest(curves))
-    lead = f"By {_legend_title(by)}; each curve as high as its row."
+    lead = f"By {legend_title(by)}; each curve as high as its row."
     header = {
         "labelAngle": 0,
         "labelAlign": "left",
@@ -278,17 +272,6 @@ def _cropped(curves: _Curves) -> _Curves:
 
 def _latency(value_ms: float) -> str:
     return f"{value_ms:,.0f}" if value_ms >= 10 else f"{value_ms:.2g}"  # noqa: PLR2004
-
-
-def _missing(without_curve: int) -> list[str]:
-    if not without_curve:
-        return []
-    groups = "1 group" if without_curve == 1 else f"{thousands(without_curve)} groups"
-    return [f"Not drawn: {groups} without two different latencies."]
-
-
-def _legend_title(columns: Sequence[str]) -> str:
-    return " · ".join(printable(_UNITS.get(name, name)) for name in columns)
 
 
 def _latency_axis(*, grid: bool = False) -> Spec:

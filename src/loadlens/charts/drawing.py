@@ -13,13 +13,14 @@ from typing import Any, Final, Literal, TypeAlias
 import polars as pl
 import polars.selectors as cs
 
-from loadlens.messages import visible
+from loadlens.messages import counted, visible
 
 __all__ = [
     "BODY",
     "FONT",
     "LATENCY_LABEL",
     "MUTED",
+    "ONE_X_AXIS",
     "PANEL_HEIGHT",
     "PANEL_WIDTH",
     "PLACEMENTS",
@@ -30,14 +31,17 @@ __all__ = [
     "category",
     "category_scale",
     "inline",
+    "legend_title",
     "log_latency_axis",
     "log_latency_scale",
     "message_chart",
     "money",
+    "not_drawn",
     "place_labels",
     "printable",
     "quantity",
     "series_of",
+    "series_panel",
     "themed",
     "thousands",
     "time_axis",
@@ -117,6 +121,11 @@ _SIGNIFICANT_DIGITS = 7  # finer than a pixel; hides that sums run in an order t
 _MESSAGE_HEIGHT = 60
 _SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
 _SERIES = "\0series"  # no column of a log has this name
+_COLUMN_TITLES = {"memory_size": "memory_size (MB)"}
+_LEGEND_ROW = 18  # pixels
+
+ONE_X_AXIS: Final[Spec] = {"scale": {"x": "shared", "y": "independent", "color": "independent"}}
+"""What panels below each other resolve to: one x axis, and else scales of their own."""
 
 VEGA_LITE: Final = "6.4.1"
 """The version of Vega-Lite that charts are written in."""
@@ -181,31 +190,25 @@ def time_unit(end_s: float) -> TimeUnit:
     return next((unit for unit in _UNITS if end_s <= _MOST_OF_A_UNIT * unit.seconds), _UNITS[-1])
 
 
-def time_axis(
-    windows: pl.DataFrame, unit: TimeUnit, *, field: str, labels: bool = True, zindex: int = 0
-) -> Spec:
-    """Time from the first window's start to the last one's end.
+def time_axis(windows: pl.DataFrame, unit: TimeUnit) -> Spec:
+    """The column ``time`` from the first window's start to the last one's end.
 
     Args:
         windows: ``time_s``, ``window_s`` (both s), not empty.
-        unit: in which ``field`` is given.
-        field: the column on this axis.
-        labels: whether the axis has a title and labels; not where a panel below shows them.
-        zindex: 1 draws the axis above marks that would cover it.
+        unit: in which ``time`` is given.
     """
     ends = windows.select(start=pl.col("time_s").min(), end=(pl.col("time_s") + pl.col("window_s")).max())
     domain = [value / unit.seconds for value in ends.row(0)]
     axis = {
-        "title": f"Time since start ({unit.name})" if labels else None,
-        "labels": labels,
+        "title": f"Time since start ({unit.name})",
         "labelFlush": False,
         "grid": False,
-        "zindex": zindex,
+        "zindex": 1,  # above cells that would cover it
         "tickCount": 10,
         "labelOverlap": "greedy",
         "labelSeparation": 6,
     }
-    return quantity(field, scale={"domain": domain, "nice": False}, axis=axis)
+    return quantity("time", scale={"domain": domain, "nice": False}, axis=axis)
 
 
 def quantity(field: str, **options: Any) -> Spec:
@@ -352,6 +355,44 @@ def series_of(rows: pl.DataFrame, by: Sequence[str]) -> tuple[pl.Series, list[st
     return named[_SERIES].alias("series"), list(dict.fromkeys(names))
 
 
+def legend_title(by: Sequence[str]) -> str:
+    """What the names of keys are made of."""
+    return " · ".join(printable(_COLUMN_TITLES.get(name, name)) for name in by)
+
+
+def series_panel(
+    points: pl.DataFrame,
+    names: list[str],
+    by: Sequence[str],
+    *,
+    title: Spec,
+    x: Spec,
+    y: Spec,
+    layer: list[Spec],
+) -> Spec:
+    """A panel of series, told apart by colour.
+
+    Args:
+        points: with the column ``series``, and those of ``x`` and ``y``.
+        names: of the series, in order.
+        by: the columns of their key; none for a single series, which needs no legend.
+        title: of the panel.
+        x: the encoding of one axis.
+        y: that of the other.
+        layer: marks.
+    """
+    legend = {"title": legend_title(by)} if by else None
+    colour = category("series", sort=names, scale=category_scale(names), legend=legend)
+    return {
+        "title": title,
+        "data": inline(points),
+        "width": PANEL_WIDTH,
+        "height": max(PANEL_HEIGHT, _LEGEND_ROW * len(names)),
+        "encoding": {"x": x, "y": y, "color": colour},
+        "layer": layer,
+    }
+
+
 def printable(value: object) -> str:
     """A key value as text of bounded length; hidden characters are replaced."""
     if value is None:
@@ -370,6 +411,11 @@ def thousands(value: float, decimals: int = 0) -> str:
 def titled(title: str, notes: list[str]) -> Spec:
     """A chart title with one line of small print for each note."""
     return {"text": title, "subtitle": notes} if notes else {"text": title}
+
+
+def not_drawn(num_groups: int, without: str) -> list[str]:
+    """Small print on groups that a chart cannot show; nothing where there are none."""
+    return [f"Not drawn: {counted(num_groups, 'group')} without {without}."] if num_groups else []
 
 
 def message_chart(message: str, title: Spec) -> Spec:

@@ -64,7 +64,7 @@ def failures_chart(failures: pl.DataFrame) -> Spec:
             "height": _STRIP_HEIGHT * len(names),
             "mark": {"type": "rect", "x2Offset": _OVERLAP},
             "encoding": {
-                "x": time_axis(_from_start(failures), unit, field="time", zindex=1),
+                "x": time_axis(_from_start(failures), unit),
                 "x2": {"field": "time_end"},
                 "y": category("strip", scale={"domain": names, "paddingInner": 0.2}, axis=_STRIP_AXIS),
                 "color": _colours(strips),

@@ -51,7 +51,7 @@ def heatmap_chart(heatmap: pl.DataFrame) -> Spec:
             # through between them.
             "mark": {"type": "rect", "x2Offset": _OVERLAP, "y2Offset": -_OVERLAP},
             "encoding": {
-                "x": time_axis(heatmap, unit, field="time", zindex=1),
+                "x": time_axis(heatmap, unit),
                 "x2": {"field": "time_end"},
                 "y": _latency_axis(bounded),
                 "y2": {"field": "latency_high_ms"},

@@ -5,7 +5,7 @@ from typing import Final
 
 import polars as pl
 
-from loadlens.charts.drawing import BODY, Spec, printable, series_of, themed, titled
+from loadlens.charts.drawing import BODY, ONE_X_AXIS, Spec, printable, series_of, themed, titled
 from loadlens.charts.over_time import THROUGHPUT_COLOUR, TimeAxis, line_panel, value_panel, well_covered
 
 __all__ = ["keys_over_time_chart", "keys_to_draw"]
@@ -69,7 +69,7 @@ def keys_over_time_chart(timeline: pl.DataFrame, by: Sequence[str], *, is_calend
             "concat": panels,
             "columns": 2,
             "spacing": {"row": 12, "column": 24},
-            "resolve": {"scale": {"x": "shared", "y": "independent", "color": "independent"}},
+            "resolve": ONE_X_AXIS,
         }
     )
 

@@ -8,6 +8,7 @@ import polars as pl
 from loadlens.charts.drawing import (
     BODY,
     MUTED,
+    ONE_X_AXIS,
     PANEL_WIDTH,
     PLACEMENTS,
     Spec,
@@ -58,7 +59,7 @@ def load_chart(
             "title": titled(_TITLE, _notes(law)),
             "vconcat": panels,
             "spacing": 16,
-            "resolve": {"scale": {"x": "shared", "y": "independent", "color": "independent"}},
+            "resolve": ONE_X_AXIS,
         }
     )
 

@@ -10,6 +10,7 @@ import polars as pl
 from loadlens.charts.drawing import (
     LATENCY_LABEL,
     MUTED,
+    ONE_X_AXIS,
     PANEL_WIDTH,
     Spec,
     category,
@@ -178,7 +179,7 @@ def timeline_chart(windows: pl.DataFrame, *, is_calendar: bool = False, phases: 
             "title": titled(_TITLE, []),
             "vconcat": [*strip, *drawn],
             "spacing": _SPACING,
-            "resolve": {"scale": {"x": "shared", "y": "independent", "color": "independent"}},
+            "resolve": ONE_X_AXIS,
         }
     )
 

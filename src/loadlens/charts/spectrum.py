@@ -8,18 +8,17 @@ import polars as pl
 
 from loadlens.charts.drawing import (
     LATENCY_LABEL,
-    PANEL_HEIGHT,
-    PANEL_WIDTH,
     Spec,
     category,
-    category_scale,
     inline,
+    legend_title,
     log_latency_axis,
     log_latency_scale,
     message_chart,
-    printable,
+    not_drawn,
     quantity,
     series_of,
+    series_panel,
     themed,
     thousands,
     titled,
@@ -42,12 +41,10 @@ _MOST_PANELS = 24
 _GRID_COLUMNS = 3
 _GRID_SPACING = 62  # holds the axis labels of the next panel
 _GRID_PADDING = {"left": 12, "top": 12, "right": 32, "bottom": 32}  # and those along the edges
-_LEGEND_ROW = 18  # pixels
 LEAST_LOG_RATIO = 100  # of the latencies: below it a linear axis shows all of them
 LEAST_REACH = 10.0  # p90, so that the axis has a length where only the median is known
 _RANKED_AT = 100.0  # p99
 _SIGNIFICANT_DIGITS = 7
-_UNITS = {"memory_size": "memory_size (MB)"}
 
 # Percentiles by their place on the axis, 1 / (1 - q).
 PERCENTILES: Final = {
@@ -94,7 +91,7 @@ def spectrum_chart(spectrum: pl.DataFrame, by: Sequence[str]) -> Spec:
     """
     drawn = spectrum.filter(pl.col("latency_ms") > 0, pl.col("quantile") < 1)
     num_drawn, num_keys = (_num_keys(rows, by) for rows in (drawn, spectrum))
-    notes = _missing(num_keys - num_drawn)
+    notes = not_drawn(num_keys - num_drawn, "a successful invocation")
     if num_drawn > _MOST_LINES:
         drawn = _slowest(drawn, by, _MOST_PANELS)
         if num_drawn > _MOST_PANELS:
@@ -123,13 +120,6 @@ def _rarity() -> pl.Expr:
     return (1 / (1 - pl.col("quantile"))).round_sig_figs(_SIGNIFICANT_DIGITS)
 
 
-def _missing(without_latency: int) -> list[str]:
-    if not without_latency:
-        return []
-    groups = "1 group" if without_latency == 1 else f"{thousands(without_latency)} groups"
-    return [f"Not drawn: {groups} without a successful invocation."]
-
-
 def _thinned(lines: _Lines) -> _Lines:
     """At most one point of a line in each of as many equal parts of the axis; both of its ends stay."""
     at = pl.col("rarity").log()
@@ -151,24 +141,19 @@ def _slowest(drawn: pl.DataFrame, by: Sequence[str], most: int) -> pl.DataFrame:
 
 
 def _panel(lines: _Lines, by: Sequence[str]) -> Spec:
-    names = lines.series
-    legend = {"title": _legend_title(by)} if by else None
-    return {
-        "title": titled(_TITLE, lines.notes),
-        "data": inline(lines.points),
-        "width": PANEL_WIDTH,
-        "height": max(PANEL_HEIGHT, _LEGEND_ROW * len(names)),
-        "encoding": {
-            "x": percentile_axis(PERCENTILES, lines.reach, "Percentile of invocations"),
-            "y": latency_axis(lines.points, wide=lines.is_wide, ticks=5, title=_LATENCY_TITLE),
-            "color": category("series", sort=names, scale=category_scale(names), legend=legend),
-        },
-        "layer": _marks(lines),
-    }
+    return series_panel(
+        lines.points,
+        lines.series,
+        by,
+        title=titled(_TITLE, lines.notes),
+        x=percentile_axis(PERCENTILES, lines.reach, "Percentile of invocations"),
+        y=latency_axis(lines.points, wide=lines.is_wide, ticks=5, title=_LATENCY_TITLE),
+        layer=_marks(lines),
+    )
 
 
 def _small_panels(lines: _Lines, by: Sequence[str]) -> Spec:
-    lead = f"{_LATENCY_TITLE} over the percentile by {_legend_title(by)}; all panels have the same scales."
+    lead = f"{_LATENCY_TITLE} over the percentile by {legend_title(by)}; all panels have the same scales."
     return {
         "title": titled(_TITLE, [lead, *lines.notes]),
         "padding": _GRID_PADDING,
@@ -222,7 +207,3 @@ def latency_axis(points: pl.DataFrame, *, wide: bool, ticks: int, title: str | N
         scale = {"zero": True, "nice": ticks}
         axis = {"title": title, "tickCount": ticks, "labelExpr": LATENCY_LABEL}
     return quantity("latency_ms", scale=scale, axis={**axis, "domain": False, "ticks": False})
-
-
-def _legend_title(columns: Sequence[str]) -> str:
-    return " · ".join(printable(_UNITS.get(name, name)) for name in columns)
