@@ -22,18 +22,15 @@ class Level extends Tally {
   }
 }
 
-const loadedWindows = (selection) =>
-  chosenWindows(selection).filter(({ seconds, active }) => seconds > 0 && active !== null);
-
 function levelStep(windows) {
   const least = Math.max(1, ...windows.map(({ active }) => active)) / MOST_LEVELS;
   const power = 10 ** Math.floor(Math.log10(least));
   return [1, 2, 5, 10].map((part) => part * power).find((step) => step >= least * (1 - 1e-9));
 }
 
-// The levels of a selection, ascending, and how many active calls a level spans.
+// The levels of a selection, ascending, how many active calls a level spans, and the windows that they are made of.
 function levelsOf(selection) {
-  const windows = loadedWindows(selection);
+  const windows = chosenWindows(selection).filter(({ seconds, active }) => seconds > 0 && active !== null);
   const step = levelStep(windows);
   const levels = new Map();
   for (const window of windows) {
@@ -41,7 +38,7 @@ function levelsOf(selection) {
     if (!levels.has(number)) levels.set(number, new Level(selection.run, number, step));
     levels.get(number).include(window);
   }
-  return { step, levels: [...levels.values()].sort((one, other) => one.number - other.number) };
+  return { step, windows, levels: [...levels.values()].sort((one, other) => one.number - other.number) };
 }
 
 const LEVEL_FIGURES = {
@@ -66,7 +63,7 @@ const LEVEL_ROWS = {
   note: (run) =>
     `Windows of the selection, put together by their active calls. Percentiles are within ${boundText(run)}, all else is exact.`,
   rows: (selection) =>
-    levelsOf(selection).levels.map((level) =>
+    selection.levels().levels.map((level) =>
       Object.fromEntries(Object.entries(LEVEL_FIGURES).map(([name, figure]) => [name, figure(level)])),
     ),
   totals: () => ({}),
@@ -74,7 +71,7 @@ const LEVEL_ROWS = {
 
 // A chart over levels: a place is a level, those without windows among them.
 function levelsSpec(selection, title, unit, figures, points) {
-  const { step, levels } = levelsOf(selection);
+  const { step, levels } = selection.levels();
   if (!levels.length) return null;
   const first = levels[0].number;
   const xs = levels.at(-1).number - first + 1;
@@ -112,13 +109,12 @@ function levelsSpec(selection, title, unit, figures, points) {
 }
 
 function loadThroughputSpec(selection) {
-  const windows = loadedWindows(selection);
   const spec = levelsSpec(
     selection,
     "Throughput by active calls (successful calls per s)",
     " per s",
     [{ name: "Level of the load", tone: 0, figure: ({ throughput }) => throughput }],
-    windows.map(({ active, throughput }) => ({ active, value: throughput })),
+    selection.levels().windows.map(({ active, throughput }) => ({ active, value: throughput })),
   );
   if (!spec) return null;
   spec.isLinear = true;

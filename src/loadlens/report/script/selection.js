@@ -47,6 +47,11 @@ class Selection {
     return this.timed;
   }
 
+  levels() {
+    this.levelled ??= levelsOf(this);
+    return this.levelled;
+  }
+
   // The windows of one key, whatever the time.
   windowsOf(key) {
     this.byKey ??= new Map();
