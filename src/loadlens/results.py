@@ -77,7 +77,7 @@ class Drawn:
     @property
     def shown_pictures(self) -> Sequence[str]:
         """The charts that a notebook shows."""
-        return [picture.svg for picture in self.pictures.values()]
+        return [picture.svg for picture in self.written.values()]
 
     @property
     def written(self) -> dict[str, Picture]:
@@ -119,11 +119,6 @@ class SavedResult(Drawn, SavedFolder):
     def written(self) -> dict[str, Picture]:
         """The charts that the folder has, by the names of their files."""
         return {name: self.pictures[document] for name, document in self.chart_names}
-
-    @property
-    def shown_pictures(self) -> Sequence[str]:
-        """The charts that the folder has."""
-        return [picture.svg for picture in self.written.values()]
 
     def write(self, folder: Path, chart_formats: Sequence[ChartFormat] = ("png",)) -> None:
         """Writes the tables as CSV and the charts into an existing folder."""

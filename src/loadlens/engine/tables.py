@@ -32,12 +32,16 @@ def refined(found: Counted, plans: Sequence[Plan], limits: Limits) -> list[Stati
     Raises:
         ChangedError: the rows are not those that were counted.
     """
-    own = {one.key: [plan for plan in plans if plan.key == one.key] for one in plans}
+    own = _by_key(plans)
     views = {key: View.of(found, key, with_further=_with_further(some)) for key, some in own.items()}
     refining = {key: _Refining.of(view, own[key], limits) for key, view in views.items()}
     _look_together(found, [asked for some in refining.values() for asked in some.asked()])
     statistics = {key: iter(some.statistics()) for key, some in refining.items()}
     return [replace(next(statistics[plan.key]), spilled_bytes=found.spilled_bytes) for plan in plans]
+
+
+def _by_key(plans: Sequence[Plan]) -> dict[tuple[str, ...], list[Plan]]:
+    return {one.key: [plan for plan in plans if plan.key == one.key] for one in plans}
 
 
 def _with_further(plans: Sequence[Plan]) -> bool:
@@ -207,7 +211,7 @@ def _bound(profile: Profile, plan: Plan, cells: CellTable, end: End) -> pl.DataF
 def estimated(found: Counted, plans: Sequence[Plan]) -> list[Statistics]:
     """What the buckets of a log that was counted tell, for each plan."""
     run = found.profiles[None]
-    own = {one.key: [plan for plan in plans if plan.key == one.key] for one in plans}
+    own = _by_key(plans)
     views = {
         key: run if key == run.key else run.by(key, with_further=_with_further(some))
         for key, some in own.items()
